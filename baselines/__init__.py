@@ -1,0 +1,1 @@
+"""Methods the model is compared with: one folder each, found by itself."""

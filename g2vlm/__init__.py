@@ -1,0 +1,1 @@
+"""The method: scenes, models, training and inference of G2VLM."""

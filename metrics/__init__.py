@@ -1,0 +1,1 @@
+"""The yardstick: metrics, the submission format and statistics, usable without the method."""

@@ -1,0 +1,114 @@
+"""Reading and writing files so that nothing is half-written and every fault names its file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+
+class InputError(Exception):
+    """A fault in what the user gave: one line that names the file and the mend."""
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str], folder: bool = False) -> Iterator[Path]:
+    """Yield a temporary sibling of `path` and rename it to `path` if the block succeeds.
+
+    With `folder`, the sibling is a directory and replaces an earlier one whole. When the block
+    raises, the sibling is removed and whatever stood at `path` is left as it was.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    temporary = scratch / target.name
+    if folder:
+        temporary.mkdir()
+    try:
+        yield temporary
+        if folder and target.exists():
+            os.replace(target, scratch / "earlier")
+        os.replace(temporary, target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def sha256_file(path: str | os.PathLike[str]) -> str:
+    """Return the hexadecimal sha256 of a file's bytes."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Parse a JSON file; raises `InputError` naming the file when it is missing or malformed."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; run the stage that writes it") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON ({error}); write the file again") from error
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write `value` as indented JSON with sorted keys, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(
+            json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+
+
+def read_lines(path: str | os.PathLike[str]) -> list[Any]:
+    """Parse a JSON-lines file; raises `InputError` naming the file and the row."""
+    rows = []
+    try:
+        with open(path, encoding="utf-8") as handle:
+            for number, line in enumerate(handle, 1):
+                rows.append(_parse_line(path, number, line))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; run the stage that writes it") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error}); write the file again") from error
+    return rows
+
+
+def _parse_line(path: str | os.PathLike[str], number: int, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}: row {number} is not valid JSON ({error}); write the file again"
+        ) from error
+
+
+def write_lines(path: str | os.PathLike[str], rows: Iterable[Any]) -> None:
+    """Write one compact JSON value a line with sorted keys, whole or not at all."""
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as handle:
+        for row in rows:
+            text = json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+            handle.write(text + "\n")
+
+
+def rng(seed: int, purpose: str, name: str = "") -> np.random.Generator:
+    """Return the generator of one purpose and one named item in the experiment's seed tree."""
+    words = [zlib.crc32(part.encode("utf-8")) for part in (purpose, name)]
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *words])))
+
+
+def run_main(main: Callable[[], int | None]) -> NoReturn:
+    """Run a command's `main`; an `InputError` becomes one line on stderr and exit status 2."""
+    try:
+        status = main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(status or 0)
