@@ -1,0 +1,102 @@
+"""Answers to questions: exact match for words and choices, mean relative accuracy for numbers."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+THETAS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
+_ARTICLES = frozenset({"a", "an", "the"})
+_DIGITS = {
+    "zero": "0",
+    "one": "1",
+    "two": "2",
+    "three": "3",
+    "four": "4",
+    "five": "5",
+    "six": "6",
+    "seven": "7",
+    "eight": "8",
+    "nine": "9",
+    "ten": "10",
+    "eleven": "11",
+    "twelve": "12",
+    "thirteen": "13",
+    "fourteen": "14",
+    "fifteen": "15",
+    "sixteen": "16",
+    "seventeen": "17",
+    "eighteen": "18",
+    "nineteen": "19",
+    "twenty": "20",
+}
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
+
+
+def normalise(text: str) -> str:
+    """Return an answer in the form that is compared.
+
+    Unicode NFKC, lower case, punctuation to spaces (a point between digits stays), articles
+    dropped, number words up to twenty turned to digits, single spaces.
+
+    >>> normalise("  The Dining-table. "), normalise("Three"), normalise("2.50")
+    ('dining table', '3', '2.50')
+    """
+    text = unicodedata.normalize("NFKC", text).lower()
+    text = re.sub(r"(?<!\d)\.|\.(?!\d)|[^\w\s.]", " ", text)
+    return " ".join(_DIGITS.get(word, word) for word in text.split() if word not in _ARTICLES)
+
+
+def exact_match(answer: str, truth: str) -> float:
+    """1 if both answers are the same after `normalise`, else 0."""
+    return float(normalise(answer) == normalise(truth))
+
+
+def parse_number(text: str) -> float | None:
+    """Return the first number in an answer, digits or a word up to twenty; None without one.
+
+    A comma between a digit and exactly three digits separates thousands; other commas are points.
+
+    >>> parse_number("about 2.5 m"), parse_number("three chairs"), parse_number("many")
+    (2.5, 3.0, None)
+    """
+    text = unicodedata.normalize("NFKC", text).lower()
+    text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text).replace(",", ".")
+    found = _NUMBER.search(text)
+    if found:
+        return float(found.group())
+    for word in re.findall(r"[a-z]+", text):
+        if word in _DIGITS:
+            return float(_DIGITS[word])
+    return None
+
+
+def mean_relative_accuracy(answer: float | None, truth: float) -> float:
+    """Mean over theta in {.50, .55, ..., .95} of 1[|p - g| / |g| <= 1 - theta] (VSI-Bench 2024).
+
+    An answer of None is wrong; where the truth is 0 only 0 is right. In [0, 1], worst 0.
+
+    >>> mean_relative_accuracy(11.0, 10.0), mean_relative_accuracy(16.0, 10.0)
+    (0.9, 0.0)
+    """
+    if answer is None:
+        return 0.0
+    if truth == 0:
+        return float(answer == 0)
+    error = abs(answer - truth) / abs(truth)
+    # The slack lets an error of exactly 1 - theta pass in spite of binary fractions.
+    return sum(error <= 1 - theta + 1e-9 for theta in THETAS) / len(THETAS)
+
+
+def score_answer(answer: str | None, truth: str, kind: str) -> tuple[float, bool]:
+    """Return an answer's score and whether it could be read.
+
+    `kind` "number" is scored by MRA, "word" and "choice" by exact match; a missing or empty
+    answer, or a number question without a number, cannot be read and scores 0.
+    """
+    if answer is None or not answer.strip():
+        return 0.0, False
+    if kind == "number":
+        value = parse_number(answer)
+        return mean_relative_accuracy(value, float(truth)), value is not None
+    return exact_match(answer, truth), True

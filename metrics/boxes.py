@@ -1,0 +1,51 @@
+"""Axis-aligned boxes [cx, cy, cz, sx, sy, sz] in metres: overlap and one-to-one matching."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return intersection over union f64 [N, M] of boxes [N, 6] and [M, 6].
+
+    Two boxes without volume overlap 0.
+
+    >>> box_iou(np.array([[0, 0, 0, 2, 2, 2.0]]), np.array([[1, 0, 0, 2, 2, 2.0]])).round(3)
+    array([[0.333]])
+    """
+    first = np.asarray(first, np.float64).reshape(-1, 6)[:, None]
+    second = np.asarray(second, np.float64).reshape(-1, 6)[None]
+    low = np.maximum(first[..., :3] - first[..., 3:] / 2, second[..., :3] - second[..., 3:] / 2)
+    high = np.minimum(first[..., :3] + first[..., 3:] / 2, second[..., :3] + second[..., 3:] / 2)
+    shared = np.clip(high - low, 0, None).prod(axis=-1)
+    total = first[..., 3:].prod(axis=-1) + second[..., 3:].prod(axis=-1) - shared
+    return np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)
+
+
+def assign(weights: np.ndarray) -> list[tuple[int, int]]:
+    """Return one-to-one pairs (row, column) of largest summed weight; weights <= 0 are no pair."""
+    from scipy.optimize import linear_sum_assignment
+
+    if weights.size == 0:
+        return []
+    rows, columns = linear_sum_assignment(weights, maximize=True)
+    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+    return [(row, column) for row, column in pairs if weights[row, column] > 0]
+
+
+def match_objects(
+    boxes: np.ndarray,
+    classes: list[str],
+    true_boxes: np.ndarray,
+    true_classes: list[str],
+    threshold: float,
+) -> dict[int, tuple[int, float]]:
+    """Match predicted to true objects: {predicted: (true, IoU)}.
+
+    Pairs of different class or IoU <= threshold are deleted, then the assignment of largest
+    summed IoU is taken (Hungarian).
+    """
+    overlap = box_iou(boxes, true_boxes)
+    same = np.array(classes, object)[:, None] == np.array(true_classes, object)[None]
+    allowed = np.where(same.reshape(overlap.shape) & (overlap > threshold), overlap, 0.0)
+    return {mine: (true, float(overlap[mine, true])) for mine, true in assign(allowed)}

@@ -1,0 +1,86 @@
+"""Triplets without the burden of detection, and ranked triplets with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from metrics.boxes import box_iou, match_objects
+from metrics.graph import GraphCounts, GraphTruth, Triplet, fold, graph_counts, graph_scores
+from metrics.pooled import PooledValue
+from metrics.relations import FAMILY_OF, MUTUAL
+
+RANKS = (20, 50)
+
+
+def given_counts(
+    truth: GraphTruth, given: Sequence[int], pairs: dict[tuple[int, int], dict[str, str]]
+) -> GraphCounts:
+    """Count a scene's given-object relations as SPQ does; every quality is 1.
+
+    Args:
+        truth: the scene's graph, its nodes in the order of `given`.
+        given: object indices.
+        pairs: {(i, j): {family: predicate or "none"}} over given objects.
+    """
+    place = {index: position for position, index in enumerate(given)}
+    triplets = [
+        (place[i], name, place[j])
+        for (i, j), families in pairs.items()
+        for name in families.values()
+        if name != "none" and i in place and j in place
+    ]
+    objects = [
+        {"box": box, "class": f"object {position}"} for position, box in enumerate(truth.boxes)
+    ]
+    names = [item["class"] for item in objects]
+    named = GraphTruth(truth.boxes, names, truth.void_boxes, truth.triplets, truth.void)
+    return graph_counts(named, objects, triplets, 0.5)
+
+
+def spq_given(
+    scenes: Sequence[GraphCounts], truths: Sequence[GraphTruth]
+) -> dict[str, PooledValue]:
+    """Return spq_given and spq_given_view: SPQ with objects given, so that q is 1."""
+    values = graph_scores(scenes, truths, 0.5).values
+    names = {"spq@0.5": "spq_given", "spq_view@0.5": "spq_given_view"}
+    return {names[name]: value for name, value in values.items() if name in names}
+
+
+def triplet_recall(
+    truth: GraphTruth,
+    objects: Sequence[dict[str, Any]],
+    triplets: Iterable[tuple[int, str, int, float]],
+    k: int,
+) -> float | None:
+    """Share of true triplets among the k best-scored ones, of min(k, true triplets).
+
+    Recall@K of scene-graph work (Lu et al. 2016; Xu et al. 2020 for 3D) on detected objects
+    (IoU > .5), one predicate a pair and family; unjudged pairs and void objects take no place.
+    None for a scene without true triplets. In [0, 1], worst 0.
+    """
+    if not truth.triplets:
+        return None
+    boxes = np.array([item["box"] for item in objects], float).reshape(-1, 6)
+    classes = [item["class"] for item in objects]
+    match = match_objects(boxes, classes, truth.boxes, truth.classes, 0.5)
+    excused = (box_iou(boxes, truth.void_boxes) > 0.5).any(axis=1)
+    total = len(truth.boxes)
+    node = {i: match[i][0] if i in match else total + i for i in range(len(objects))}
+    ranked: list[Triplet] = []
+    taken: set[tuple[int, int, str]] = set()
+    for subject, name, other, _ in sorted(triplets, key=lambda row: (-row[3], row[:3])):
+        first, folded, second = fold((node[subject], name, node[other]))
+        family = FAMILY_OF[folded]
+        pair = (first, second) if family in MUTUAL else (min(first, second), max(first, second))
+        slot = (*pair, family)
+        loose = [end - total for end in (first, second) if end >= total]
+        unjudged = (first, second, family) in truth.void
+        if slot in taken or unjudged or (loose and all(excused[end] for end in loose)):
+            continue
+        taken.add(slot)
+        ranked.append((first, folded, second))
+    hits = len(truth.triplets & set(ranked[:k]))
+    return hits / min(k, len(truth.triplets))

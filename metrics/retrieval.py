@@ -1,0 +1,54 @@
+"""Cross-modal retrieval with several relevant items a query; ties count against the method."""
+
+from __future__ import annotations
+
+import numpy as np
+
+RANKS = (1, 5, 10)
+
+
+def first_rank(scores: np.ndarray, relevant: np.ndarray) -> int:
+    """Return the rank (from 1) of the best relevant item, behind every irrelevant equal.
+
+    Args:
+        scores: [N] larger is better; relevant: bool [N] with at least one True.
+
+    >>> first_rank(np.array([1.0, 1.0, 0.0]), np.array([True, False, False]))
+    2
+    """
+    return 1 + int((scores[~relevant] >= scores[relevant].max()).sum())
+
+
+def recall_at(rank: int, k: int) -> float:
+    """1 if the best relevant item is among the first k, else 0."""
+    return float(rank <= k)
+
+
+def reciprocal_rank(rank: int) -> float:
+    """1 / rank of the best relevant item: its mean over queries is MRR. In (0, 1], worst 0."""
+    return 1.0 / rank
+
+
+def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:
+    """Mean over relevant items of precision at their rank, equals behind. In [0, 1], worst 0.
+
+    Without ties between relevant and irrelevant items it is scikit-learn's
+    `average_precision_score`.
+
+    Args:
+        scores: [N]; relevant: bool [N] with at least one True.
+    """
+    mine = np.sort(scores[relevant])[::-1]
+    others = np.sort(scores[~relevant])
+    ahead = len(others) - np.searchsorted(others, mine, side="left")
+    place = np.arange(1, len(mine) + 1)
+    return float((place / (place + ahead)).mean())
+
+
+def ranks_reported(gallery: int) -> list[int]:
+    """Return the k for which R@k is reported: the gallery must hold at least 10 k items.
+
+    >>> ranks_reported(60)
+    [1, 5]
+    """
+    return [k for k in RANKS if gallery >= 10 * k]

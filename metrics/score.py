@@ -1,0 +1,115 @@
+"""Score a submission against the truth of its split: one table of rows and one summary."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from metrics.files import InputError, atomic_path, write_json
+from metrics.rows import Row
+from metrics.score_geometry import NO_PIXELS, SIM3, geometry_tasks, has_pixels, score_geometry
+from metrics.score_language import (
+    score_answers,
+    score_graph,
+    score_grounding,
+    score_relations,
+    score_retrieval,
+)
+from metrics.submission import Submission
+from metrics.truth import Truth
+
+
+def score_submission(
+    submission_dir: str | os.PathLike[str],
+    truth_dir: str | os.PathLike[str],
+    out_parquet: str | os.PathLike[str],
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> None:
+    """Score a submission folder and write its table, and beside it a ``.json`` summary.
+
+    Args:
+        submission_dir: a folder in the submission format.
+        truth_dir: the truth folder of the same split.
+        out_parquet: method, seed, split, scene, query, subset, metric, value, kind ("item",
+            "pseudo", "pooled"), succeeded.
+        cache_dir: where to keep the truth's shared work, if not in the truth folder.
+
+    Items that are missing or unusable get their metric's worst value and succeeded = False;
+    tasks that are not declared get no rows. Raises `InputError` for a folder that cannot be
+    scored at all.
+    """
+    submission, truth = Submission(submission_dir), Truth(truth_dir, cache_dir)
+    if submission.split != truth.split:
+        raise InputError(
+            f"{submission_dir}: predicts split {submission.split!r}, the truth is "
+            f"{truth.split!r}; name the truth of the same split"
+        )
+    rows, notes = score_rows(submission, truth)
+    write_scores(out_parquet, submission, rows)
+    write_json(Path(out_parquet).with_suffix(".json"), _summary(submission, truth, notes))
+
+
+def score_rows(submission: Submission, truth: Truth) -> tuple[list[Row], dict[str, Any]]:
+    """Return every row of a submission and notes on what was used or left out."""
+    rows: list[Row] = []
+    reasons = dict(submission.reasons)
+    if geometry_tasks(submission):
+        pixels = has_pixels(submission, truth.scenes)
+        if not pixels:
+            reasons |= dict.fromkeys(SIM3, NO_PIXELS)
+        for scene in truth.scenes:
+            rows += score_geometry(submission, truth, scene, pixels)
+    graph_rows, graph_notes = score_graph(submission, truth)
+    rows += graph_rows
+    rows += score_relations(submission, truth)
+    rows += score_grounding(submission, truth)
+    rows += score_retrieval(submission, truth)
+    rows += score_answers(submission, truth)
+    return rows, {"reasons": reasons, "graph": graph_notes}
+
+
+def write_scores(
+    out_parquet: str | os.PathLike[str], submission: Submission, rows: list[Row]
+) -> None:
+    """Write rows as Parquet under the submission's method, seed and split."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, Any] = {
+        "method": pa.array([submission.method] * len(rows), pa.string()),
+        "seed": pa.array([submission.seed] * len(rows), pa.int64()),
+        "split": pa.array([submission.split] * len(rows), pa.string()),
+    }
+    records = [asdict(row) for row in rows]
+    for name in ("scene", "query", "subset", "metric"):
+        columns[name] = pa.array([record[name] for record in records], pa.string())
+    columns["value"] = pa.array([record["value"] for record in records], pa.float64())
+    columns["kind"] = pa.array([record["kind"] for record in records], pa.string())
+    columns["succeeded"] = pa.array([record["succeeded"] for record in records], pa.bool_())
+    with atomic_path(out_parquet) as temporary:
+        pq.write_table(pa.table(columns), temporary)
+
+
+def _summary(submission: Submission, truth: Truth, notes: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "method": submission.method,
+        "seed": submission.seed,
+        "split": submission.split,
+        "stochastic": submission.stochastic,
+        "produces": sorted(submission.produces),
+        "reasons": notes["reasons"],
+        "cost": submission.cost,
+        "thresholds": submission.thresholds,
+        "floors": _floors(submission, truth),
+        "graph": notes["graph"],
+    }
+
+
+def _floors(submission: Submission, truth: Truth) -> dict[str, float]:
+    """Mean over scenes of what a perfect surface, sampled anew, would score."""
+    if "points" not in geometry_tasks(submission):
+        return {}
+    each = [truth.prepared(scene).floors() for scene in truth.scenes]
+    return {name: sum(floor[name] for floor in each) / len(each) for name in each[0]}

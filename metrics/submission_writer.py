@@ -1,0 +1,349 @@
+"""The submission format: what any method hands in, written and read in one place.
+
+A submission is one folder for a method, a seed and a split:
+
+- ``manifest.json``: who, what is declared, units, cost and the sha256 of every other file;
+- ``geometry.safetensors``: points, meshes and occupancy grids by scene;
+- ``objects.jsonl``, ``relations.jsonl``, ``grounding.jsonl``, ``answers.jsonl``,
+  ``captions.jsonl``: one JSON value a line;
+- ``retrieval.safetensors`` with ``retrieval.json``: score matrices and what they index.
+
+Everything is metres in the levelled frame of the first input camera.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from metrics.files import InputError, atomic_path, sha256_file, write_json, write_lines
+
+FORMAT = "g2vlm-submission"
+VERSION = 1
+FRAME = "levelled_first_camera"
+POSE_CONVENTION = "opencv_camera_to_world"
+TASKS = (
+    "points",
+    "mesh",
+    "occupancy",
+    "objects",
+    "graph",
+    "given_relations",
+    "grounding",
+    "picks",
+    "retrieval",
+    "grounding_retrieval",
+    "answers",
+    "captions",
+)
+MESH_KINDS = ("solids", "free_boundary")
+
+_DTYPES = {
+    "float32": "F32",
+    "int32": "I32",
+    "float16": "F16",
+    "int16": "I16",
+    "int8": "I8",
+    "uint8": "U8",
+}
+
+
+class TensorSpool:
+    """Collects tensors on disk and writes them as one safetensors file, without holding them.
+
+    Tensors are grouped by element size (4, 2, 1 bytes) so that each one stays aligned.
+    """
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="spool."))
+        self._files: dict[int, BinaryIO] = {
+            size: (self._folder / str(size)).open("w+b") for size in (4, 2, 1)
+        }
+        self._entries: dict[int, list[tuple[str, str, list[int], int]]] = {4: [], 2: [], 1: []}
+        self._names: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def add(self, name: str, array: np.ndarray) -> None:
+        """Append one array (float32, int32, float16, int16, int8 or uint8) under a new name."""
+        if name in self._names:
+            raise InputError(f"{name}: written twice; write each item of a scene once")
+        self._names.add(name)
+        data = np.ascontiguousarray(array)
+        size = data.dtype.itemsize
+        entry = (name, _DTYPES[data.dtype.name], list(data.shape), data.nbytes)
+        self._entries[size].append(entry)
+        self._files[size].write(data.tobytes())
+
+    def save(self, path: Path) -> None:
+        """Write the safetensors file."""
+        header: dict[str, Any] = {}
+        offset = 0
+        for size in (4, 2, 1):
+            for name, dtype, shape, count in self._entries[size]:
+                offsets = [offset, offset + count]
+                header[name] = {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+                offset += count
+        text = json.dumps(header, separators=(",", ":")).encode("utf-8")
+        text += b" " * (-len(text) % 8)
+        with open(path, "wb") as out:
+            out.write(len(text).to_bytes(8, "little"))
+            out.write(text)
+            for size in (4, 2, 1):
+                self._files[size].seek(0)
+                shutil.copyfileobj(self._files[size], out, 1 << 20)
+
+    def close(self) -> None:
+        """Remove what was spooled."""
+        for handle in self._files.values():
+            handle.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class SubmissionWriter:
+    """Context manager that writes a submission; the folder appears whole at a clean exit.
+
+    Args:
+        folder: where the submission shall stand; an earlier one is replaced.
+        method, seed, split: its name in every table.
+        stochastic: False for a method whose reruns are identical.
+        produces: tasks (of `TASKS`) it declares for the whole split.
+        reasons: for a task not produced, why not.
+        mesh_kind: "solids" (outward normals, furniture only) or "free_boundary" (surface of the
+            free space, normals into it); needed when "mesh" is produced.
+        cost: parameters, train_seconds, seconds_per_scene, peak_memory_mb; may be filled later.
+
+    `cost`, `thresholds` and `reasons` may be changed until the exit.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        method: str,
+        seed: int,
+        split: str,
+        stochastic: bool,
+        produces: list[str] | tuple[str, ...],
+        reasons: dict[str, str] | None = None,
+        mesh_kind: str | None = None,
+        cost: dict[str, Any] | None = None,
+    ) -> None:
+        unknown = sorted(set(produces) - set(TASKS))
+        if unknown:
+            raise InputError(f"{folder}: unknown tasks {unknown}; choose from {list(TASKS)}")
+        if mesh_kind not in (None, *MESH_KINDS):
+            raise InputError(f"{folder}: mesh_kind {mesh_kind!r}; choose from {list(MESH_KINDS)}")
+        if "mesh" in produces and mesh_kind is None:
+            raise InputError(f"{folder}: produces a mesh; say mesh_kind, one of {list(MESH_KINDS)}")
+        self.folder = Path(folder)
+        self.method, self.seed, self.split = method, int(seed), split
+        self.stochastic = bool(stochastic)
+        self.produces = [task for task in TASKS if task in set(produces)]
+        self.reasons: dict[str, str] = dict(reasons or {})
+        self.mesh_kind = mesh_kind
+        self.cost: dict[str, Any] = dict(cost or {})
+        self.thresholds: dict[str, Any] = {}
+        self._lines: dict[str, list[dict[str, Any]]] = {}
+        self._table_names: dict[str, list[str]] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> SubmissionWriter:
+        self._temporary = self._stack.enter_context(atomic_path(self.folder, folder=True))
+        self._spool = TensorSpool()
+        self._stack.callback(self._spool.close)
+        self._tables = TensorSpool()
+        self._stack.callback(self._tables.close)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            try:
+                self._finish()
+            except BaseException as error:
+                self._stack.__exit__(type(error), error, error.__traceback__)
+                raise
+        self._stack.__exit__(kind, value, trace)
+
+    def points(
+        self,
+        scene: str,
+        points: np.ndarray,
+        colours: np.ndarray,
+        pixels: np.ndarray | None = None,
+        confidence: np.ndarray | None = None,
+    ) -> None:
+        """Write the surface points of a scene.
+
+        Args:
+            points: [M, 3] metres.
+            colours: uint8 [M, 3] sRGB.
+            pixels: [M, 3] integers (input view, row, column) each point belongs to; without
+                them no sim3-aligned metric can be given.
+            confidence: [M] any positive scale.
+        """
+        points = _shaped(scene, "points", points, np.float32, 3)
+        count = len(points)
+        self._spool.add(f"{scene}/points", points)
+        self._spool.add(f"{scene}/colours", _shaped(scene, "colours", colours, np.uint8, 3, count))
+        if pixels is not None:
+            whole = _shaped(scene, "pixels", pixels, np.int16, 3, count)
+            self._spool.add(f"{scene}/pixels", whole)
+        if confidence is not None:
+            value = np.asarray(confidence, np.float16).reshape(-1)
+            if len(value) != count:
+                raise InputError(f"{scene}: {len(value)} confidences for {count} points; match")
+            self._spool.add(f"{scene}/confidence", value)
+
+    def mesh(
+        self,
+        scene: str,
+        vertices: np.ndarray,
+        faces: np.ndarray,
+        colours: np.ndarray | None = None,
+    ) -> None:
+        """Write a triangle mesh: vertices [V, 3] metres, faces [F, 3], uint8 colours [V, 3]."""
+        vertices = _shaped(scene, "vertices", vertices, np.float32, 3)
+        self._spool.add(f"{scene}/vertices", vertices)
+        self._spool.add(f"{scene}/faces", _shaped(scene, "faces", faces, np.int32, 3))
+        if colours is not None:
+            values = _shaped(scene, "vertex_colours", colours, np.uint8, 3, len(vertices))
+            self._spool.add(f"{scene}/vertex_colours", values)
+
+    def occupancy(
+        self, scene: str, grid: np.ndarray, origin: np.ndarray | list[float], voxel: float
+    ) -> None:
+        """Write solids as a boolean grid [X, Y, Z], axis-aligned in the frame.
+
+        `origin` is the lower corner of voxel (0, 0, 0) in metres and `voxel` its side; outside
+        the grid space is free.
+        """
+        grid = np.asarray(grid, bool)
+        if grid.ndim != 3:
+            raise InputError(f"{scene}: occupancy has {grid.ndim} axes; give [X, Y, Z]")
+        self._spool.add(f"{scene}/occupancy", np.packbits(grid))
+        self._spool.add(f"{scene}/occupancy_shape", np.asarray(grid.shape, np.int32))
+        self._spool.add(f"{scene}/occupancy_origin", np.asarray(origin, np.float32).reshape(3))
+        self._spool.add(f"{scene}/occupancy_voxel", np.asarray([voxel], np.float32))
+
+    def objects(
+        self, scene: str, objects: list[dict[str, Any]], triplets: list[Any] | None = None
+    ) -> None:
+        """Write detected objects and relations among them.
+
+        `objects`: {"box": [cx, cy, cz, sx, sy, sz], "class", "score"}; `triplets`:
+        [subject, predicate, object, score], subject and object as indices into `objects`.
+        """
+        self._line(
+            "objects.jsonl", {"scene": scene, "objects": objects, "triplets": triplets or []}
+        )
+
+    def relations(self, scene: str, pairs: list[Any]) -> None:
+        """Write the relations of given objects: [i, j, {family: predicate or "none"}]."""
+        self._line("relations.jsonl", {"scene": scene, "pairs": pairs})
+
+    def grounding(
+        self, scene: str, query: str, boxes: list[Any] | np.ndarray, pick: int | None = None
+    ) -> None:
+        """Write where a reference points: boxes best first ([] = nothing), and a given object."""
+        row = {"scene": scene, "query": query, "boxes": boxes, "pick": pick}
+        self._line("grounding.jsonl", row)
+
+    def answer(self, scene: str, question: str, answer: str) -> None:
+        """Write the answer to a question."""
+        self._line("answers.jsonl", {"scene": scene, "question": question, "answer": str(answer)})
+
+    def caption(self, scene: str, text: str) -> None:
+        """Write a description of a scene."""
+        self._line("captions.jsonl", {"scene": scene, "text": str(text)})
+
+    def retrieval(self, texts: list[str], scenes: list[str], text_to_scene: np.ndarray) -> None:
+        """Write scores [Q, S] of every caption ("scene/c00") against every scene."""
+        self._table("text_to_scene", "texts", texts, "scenes", scenes, text_to_scene)
+
+    def grounding_retrieval(
+        self, phrases: list[str], objects: list[str], phrase_to_object: np.ndarray
+    ) -> None:
+        """Write scores [P, O] of every phrase ("scene/p00") against every "scene:index"."""
+        self._table("phrase_to_object", "phrases", phrases, "objects", objects, phrase_to_object)
+
+    def _line(self, name: str, row: dict[str, Any]) -> None:
+        self._lines.setdefault(name, []).append(plain(row))
+
+    def _table(
+        self, name: str, row: str, rows: list[str], column: str, columns: list[str], scores: Any
+    ) -> None:
+        scores = np.ascontiguousarray(scores, np.float32)
+        if scores.shape != (len(rows), len(columns)):
+            raise InputError(
+                f"{name}: scores are {scores.shape} for {len(rows)} {row} and "
+                f"{len(columns)} {column}; give one row a query"
+            )
+        self._tables.add(name, scores)
+        self._table_names |= {row: list(rows), column: list(columns)}
+
+    def _finish(self) -> None:
+        folder = self._temporary
+        if len(self._spool):
+            self._spool.save(folder / "geometry.safetensors")
+        for name, rows in self._lines.items():
+            write_lines(folder / name, rows)
+        if len(self._tables):
+            self._tables.save(folder / "retrieval.safetensors")
+            write_json(folder / "retrieval.json", self._table_names)
+        write_json(folder / "manifest.json", self._manifest(folder))
+
+    def _manifest(self, folder: Path) -> dict[str, Any]:
+        return plain(
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                "method": self.method,
+                "seed": self.seed,
+                "stochastic": self.stochastic,
+                "split": self.split,
+                "units": "metre",
+                "frame": FRAME,
+                "pose_convention": POSE_CONVENTION,
+                "produces": self.produces,
+                "reasons": self.reasons,
+                "mesh_kind": self.mesh_kind,
+                "thresholds": self.thresholds,
+                "cost": self.cost,
+                "files": {path.name: sha256_file(path) for path in sorted(folder.iterdir())},
+            }
+        )
+
+
+def plain(value: Any) -> Any:
+    """Turn NumPy scalars and arrays inside a value into what JSON can hold."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return value
+
+
+def _shaped(
+    scene: str, name: str, array: Any, dtype: type, width: int, length: int | None = None
+) -> np.ndarray:
+    array = np.ascontiguousarray(array, dtype)
+    if array.ndim != 2 or array.shape[1] != width or length not in (None, len(array)):
+        wanted = f"[{length if length is not None else 'M'}, {width}]"
+        raise InputError(f"{scene}: {name} are {list(array.shape)}; give {wanted}")
+    return array

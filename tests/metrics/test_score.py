@@ -1,0 +1,225 @@
+"""Scoring whole submissions: the oracle, failures, controls, the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from metrics import controls
+from metrics.files import InputError
+from metrics.registry import METRICS
+from metrics.score import score_submission
+from metrics.submission import SubmissionWriter
+from metrics.truth import PREPARED, Truth, prepare
+
+COLUMNS = ["method", "seed", "split", "scene", "query", "subset", "metric", "value"]
+COLUMNS += ["kind", "succeeded"]
+SCENES = ["toy-0000", "toy-0001", "toy-0002"]
+
+
+def scored(tmp_path: Path, truth_dir: Path, *produces: str, fill=None, **more) -> pd.DataFrame:
+    """Write a submission with `fill(writer)` and return its rows."""
+    with SubmissionWriter(tmp_path / "s", "m", 0, "toy", True, produces, **more) as writer:
+        if fill:
+            fill(writer)
+    score_submission(tmp_path / "s", truth_dir, tmp_path / "out.parquet")
+    return pd.read_parquet(tmp_path / "out.parquet")
+
+
+def test_oracle_reaches_its_ceiling(oracle_scores, truth_dir):
+    assert controls.check_oracle(oracle_scores, truth_dir) == []
+    frame = pd.read_parquet(oracle_scores)
+    assert list(frame.columns) == COLUMNS
+    assert frame.succeeded.all() and np.isfinite(frame.value).all()
+    assert set(frame.metric) <= set(METRICS)
+    means = frame[frame.kind != "pseudo"].groupby("metric").value.mean()
+    for name in ("spq@0.5", "box_pq@0.5", "sg_accuracy", "ref_pick", "mesh_iou", "answer_score"):
+        assert means[name] == pytest.approx(1, abs=1e-9)
+    assert means["accuracy_m"] < 1e-6
+
+
+def test_summary_stands_beside_the_table(oracle_scores):
+    said = json.loads(oracle_scores.with_suffix(".json").read_text())
+    assert said["stochastic"] is False
+    assert said["reasons"]["chamfer_l1_sim3_m"].startswith("points carry no pixels")
+    assert 0 < said["floors"]["accuracy_m"] < 0.1
+    assert said["graph"]["predicates"]["spq_view@0.5"] == ["left"]
+    assert said["graph"]["fewest_triplets"] == 1
+
+
+def test_pooled_rows_come_with_a_pseudo_value_a_scene(oracle_scores):
+    frame = pd.read_parquet(oracle_scores)
+    for name, rows in frame[frame.kind != "item"].groupby("metric"):
+        assert METRICS[name].pooled
+        assert (rows.kind == "pooled").sum() == 1
+        assert sorted(rows[rows.kind == "pseudo"].scene) == SCENES
+
+
+def test_declared_and_missing_is_worst_and_stays_in_the_mean(tmp_path, truth_dir):
+    tasks = ("points", "mesh", "occupancy", "objects", "graph", "given_relations", "grounding")
+    tasks += ("picks", "retrieval", "grounding_retrieval", "answers")
+    frame = scored(tmp_path, truth_dir, *tasks, mesh_kind="solids")
+    items = frame[frame.kind != "pooled"]
+    diagonal = Truth(truth_dir).geometry(SCENES[0]).clip
+    for row in items.itertuples():
+        # An empty answer to a query without a target is right even when nothing was written.
+        assert row.value == pytest.approx(METRICS[row.metric].worst_in(diagonal)), row
+    assert not items.succeeded.any()
+
+
+def test_not_declared_gives_no_rows(tmp_path, truth_dir):
+    frame = scored(
+        tmp_path, truth_dir, "answers", fill=lambda out: out.answer(SCENES[0], "q00", "3")
+    )
+    assert set(frame.metric) == {"answer_score", "answer_em", "answer_mra", "answer_unparsed"}
+    first = frame[(frame.scene == SCENES[0]) & (frame["query"] == "") & (frame.subset == "all")]
+    assert first.value.tolist() == pytest.approx([1 / 3])
+
+
+def test_one_bad_scene_fails_alone(tmp_path, truth_dir):
+    def fill(out):
+        for scene in SCENES:
+            good = Truth(truth_dir).geometry(scene).surface[:2000]
+            out.points(
+                scene, good * (np.nan if scene == SCENES[1] else 1), np.zeros_like(good, np.uint8)
+            )
+
+    frame = scored(tmp_path, truth_dir, "points", fill=fill)
+    failed = frame[~frame.succeeded]
+    assert set(failed.scene) == {SCENES[1]}
+    assert (failed.metric == "accuracy_m").any()
+    assert frame[(frame.metric == "accuracy_m") & frame.succeeded].value.max() < 0.01
+
+
+def test_points_far_outside_are_errors_up_to_the_diagonal(tmp_path, truth_dir):
+    def fill(out):
+        for scene in SCENES:
+            out.points(scene, np.full((5, 3), 1e7), np.zeros((5, 3)))
+
+    frame = scored(tmp_path, truth_dir, "points", fill=fill)
+    diagonal = Truth(truth_dir).geometry(SCENES[0]).clip
+    values = frame.groupby("metric").value.mean()
+    assert values["chamfer_l1_m"] == pytest.approx(diagonal)
+    assert values["fscore@10cm"] == 0
+
+
+def test_sim3_undoes_a_scaled_answer(tmp_path, truth_dir):
+    truth = Truth(truth_dir)
+
+    def fill(out):
+        for scene in SCENES:
+            true = truth.geometry(scene)
+            view, row, column = np.nonzero(true.input_depth > 0)
+            points = np.concatenate(
+                [
+                    controls_points(true, index, row[view == index], column[view == index])
+                    for index in range(4)
+                ]
+            )
+            out.points(
+                scene,
+                points * 0.5 + [1, 2, 3],
+                np.zeros((len(points), 3)),
+                pixels=np.stack([view, row, column], 1),
+            )
+
+    values = scored(tmp_path, truth_dir, "points", fill=fill).groupby("metric").value.mean()
+    assert values["chamfer_l1_m"] > 1
+    assert values["chamfer_l1_sim3_m"] < 0.05
+    assert values["fscore@5cm_sim3"] > 0.9
+
+
+def controls_points(true, index, row, column):
+    from metrics.alignment import unproject
+
+    return unproject(
+        true.input_depth[index], true.input_intrinsics[index], true.input_pose[index], row, column
+    )
+
+
+def test_a_mesh_alone_is_sampled(tmp_path, truth_dir):
+    from tests.metrics import toy_truth
+
+    room, inward = toy_truth.box_mesh(toy_truth.room_box())
+    mesh = toy_truth.joined(
+        [(room, inward[:, ::-1]), *(toy_truth.box_mesh(box) for _, box in toy_truth.BOXES)]
+    )
+
+    def fill(out):
+        for scene in SCENES:
+            out.mesh(scene, *mesh)
+
+    frame = scored(tmp_path, truth_dir, "mesh", fill=fill, mesh_kind="free_boundary")
+    values = frame.groupby("metric").value.mean()
+    assert values["fscore@5cm"] > 0.9 and values["normal_consistency"] > 0.97
+    # The lamp touches the table, so the joined boundary is exact but for those points.
+    assert values["mesh_iou"] > 0.98 and values["occupancy_iou"] == values["mesh_iou"]
+    assert values["novel_depth_absrel"] < 1e-4
+
+
+def test_wrong_split_is_refused(tmp_path, truth_dir):
+    with SubmissionWriter(tmp_path / "s", "m", 0, "other", True, ()):
+        pass
+    with pytest.raises(InputError, match="name the truth of the same split"):
+        score_submission(tmp_path / "s", truth_dir, tmp_path / "out.parquet")
+
+
+def test_preparing_again_gives_the_same_bytes(tmp_path, truth_dir):
+    first = prepare(truth_dir, tmp_path / "a").read_bytes()
+    assert prepare(truth_dir, tmp_path / "b").read_bytes() == first
+    assert (truth_dir / PREPARED).exists()
+
+
+def test_a_spoiled_oracle_is_noticed(oracle_scores, truth_dir, tmp_path):
+    frame = pd.read_parquet(oracle_scores)
+    frame.loc[frame.metric == "ref_pick", "value"] -= 1e-4
+    frame = frame[frame.metric != "sg_accuracy"]
+    frame.to_parquet(tmp_path / "spoiled.parquet")
+    faults = controls.check_oracle(tmp_path / "spoiled.parquet", truth_dir)
+    assert [fault.split(":")[0] for fault in faults] == ["oracle ref_pick", "oracle sg_accuracy"]
+
+
+def test_chance_is_checked_against_its_closed_form(truth_dir, tmp_path, oracle_scores):
+    def run(seed: int) -> Path:
+        generator, folder = np.random.default_rng(seed), tmp_path / str(seed)
+        with SubmissionWriter(folder, "chance", seed, "toy", True, ("picks",)) as out:
+            for scene in SCENES:
+                for query in ("r00", "r01", "r02", "r03"):
+                    out.grounding(scene, query, [], generator.integers(4))
+        score_submission(folder, truth_dir, tmp_path / f"{seed}.parquet")
+        return tmp_path / f"{seed}.parquet"
+
+    assert controls.check_chance([run(seed) for seed in range(4)], truth_dir) == []
+    assert controls.check_chance([oracle_scores] * 4, truth_dir)
+
+
+def command(*arguments: str | Path) -> subprocess.CompletedProcess:
+    line = [sys.executable, "-m", "metrics", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+def test_command_line(tmp_path, truth_dir, oracle_dir):
+    np.save(tmp_path / "a.npy", np.zeros((1, 3)))
+    np.save(tmp_path / "b.npy", np.array([[3.0, 4.0, 0.0]]))
+    found = command("geometry", tmp_path / "a.npy", tmp_path / "b.npy", "--json")
+    assert json.loads(found.stdout)["chamfer_l2sq_m2_exact"] == 50
+    found = command("geometry", tmp_path / "a.npy", tmp_path / "no.ply")
+    assert found.returncode == 2 and found.stderr.count("\n") == 1
+    assert command("validate", oracle_dir, "--truth", truth_dir).stdout == "no faults\n"
+    names = {metric["name"] for metric in json.loads(command("list", "--json").stdout)}
+    assert names == set(METRICS)
+
+
+def test_nothing_heavy_is_imported():
+    code = (
+        "import sys, metrics.score, metrics.controls, metrics.pairs, metrics.truth;"
+        "heavy = {'torch', 'transformers', 'matplotlib', 'g2vlm', 'baselines'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
