@@ -1,0 +1,113 @@
+"""How methods, metrics and numbers are written for people."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A metric as printed: `label`, the submission `task` that it needs, its `group`."""
+
+    label: str
+    task: str
+    group: str
+
+
+RECONSTRUCTION, GRAPH, LANGUAGE, ANSWERS = "Reconstruction", "Scene graph", "Grounding", "Answers"
+
+HEADLINE = {
+    "chamfer_l1_m": Shown("Chamfer L1 (m)", "points", RECONSTRUCTION),
+    "fscore@5cm": Shown("F-score 5 cm", "points", RECONSTRUCTION),
+    "mesh_iou": Shown("Mesh IoU", "mesh", RECONSTRUCTION),
+    "occupancy_iou": Shown("Occupancy IoU", "occupancy", RECONSTRUCTION),
+    "spq@0.5": Shown("SPQ 0.5", "graph", GRAPH),
+    "sg_accuracy": Shown("Graph accuracy", "given_relations", GRAPH),
+    "ref_acc@0.25": Shown("Reference Acc 0.25", "grounding", LANGUAGE),
+    "ref_pick": Shown("Reference pick", "picks", LANGUAGE),
+    "text_to_scene_mrr": Shown("Text to scene MRR", "retrieval", LANGUAGE),
+    "grounding_retrieval_map": Shown("Phrase to object mAP", "grounding_retrieval", LANGUAGE),
+    "answer_score": Shown("Answer score", "answers", ANSWERS),
+}
+
+ARTICLE_ITEMS = {
+    "no_geometry": "Ablation: without geometry grounding",
+    "no_alignment": "Ablation: without language alignment",
+    "geometry_free_vlm": "Baseline: geometry-free model, same frozen encoders",
+    "reconstruction_only": "Baseline: 3D reconstruction without language",
+    "minimal_3d_vlm": "Baseline: VLM with minimal 3D supervision",
+}
+
+METHOD_ORDER = (
+    "full",
+    *ARTICLE_ITEMS,
+    "no_depth",
+    "no_geometry_module",
+    "no_align_loss",
+    "no_cross_attention",
+    "tsdf_fusion",
+    "backprojection",
+    "text_only",
+    "majority",
+    "rules_gt",
+    "rules_pred",
+    "chance",
+    "oracle",
+)
+
+
+def method_order(methods: list[str]) -> list[str]:
+    """Return methods in the project's order, strangers by name before the controls."""
+    rank = {name: place for place, name in enumerate(METHOD_ORDER)}
+    stranger = rank["text_only"] - 0.5
+    return sorted(set(methods), key=lambda name: (rank.get(name, stranger), name))
+
+
+def metric_label(metric: str, subset: str = "all") -> str:
+    """Return a metric's printed name, with its subset where it is not the whole.
+
+    >>> metric_label("mesh_iou"), metric_label("ref_pick", "needs_geometry")
+    ('Mesh IoU', 'Reference pick, needs geometry')
+    """
+    label = HEADLINE[metric].label if metric in HEADLINE else metric
+    return label if subset == "all" else f"{label}, {subset.replace('_', ' ')}"
+
+
+def arrow(metric: str) -> str:
+    """Return the direction in which the metric is better."""
+    from metrics.statistics.compare import higher_is_better
+
+    return "↑" if higher_is_better(metric) else "↓"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Return a plainly rounded number; nothing for NaN.
+
+    >>> number(0.12345), number(float("nan")), number(-0.00004)
+    ('0.123', '', '0.000')
+    """
+    if value is None or math.isnan(value):
+        return ""
+    text = f"{value:.{digits}f}"
+    return text[1:] if float(text) == 0 and text.startswith("-") else text
+
+
+def interval(value: float, low: float, high: float, digits: int = 3) -> str:
+    """Return "mean [low, high]", or the mean alone where there is no interval."""
+    if value is None or math.isnan(value):
+        return ""
+    if low is None or math.isnan(low):
+        return number(value, digits)
+    return f"{number(value, digits)} [{number(low, digits)}, {number(high, digits)}]"
+
+
+def p_value(p: float) -> str:
+    """Return a p-value at three decimals.
+
+    >>> p_value(0.00002), p_value(0.0412)
+    ('<0.001', '0.041')
+    """
+    if p is None or math.isnan(p):
+        return ""
+    return "<0.001" if p < 0.0005 else f"{p:.3f}"

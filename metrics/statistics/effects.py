@@ -1,0 +1,144 @@
+"""Sizes beside the p-values: d_z, probability of improvement, power, equivalence, tie letters."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+from scipy import optimize, stats
+from scipy.special import stdtr, stdtrit
+
+
+def cohens_dz(by_scene: np.ndarray) -> np.ndarray:
+    """Return mean / standard deviation of paired scene differences [..., N] (Cohen 1988).
+
+    >>> round(float(cohens_dz(np.array([1.0, 2.0, 3.0]))), 3)
+    2.0
+    """
+    by_scene = np.asarray(by_scene, dtype=np.float64)
+    if by_scene.shape[-1] < 2:
+        return np.full(by_scene.shape[:-1], np.nan)
+    spread = by_scene.std(-1, ddof=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(spread > 0, by_scene.mean(-1) / spread, np.nan)
+
+
+def probability_of_improvement(
+    a: np.ndarray, b: np.ndarray, higher_is_better: bool = True
+) -> float:
+    """Return how often a training of A beats one of B on the same scene, ties counted half.
+
+    `a` [S_A, N], `b` [S_B, N]; the mean over scenes and pairs of trainings (Agarwal et al. 2021).
+
+    >>> probability_of_improvement(np.array([[2.0, 2.0]]), np.array([[1.0, 2.0]]))
+    0.75
+    """
+    gap = np.asarray(a)[:, None, :] - np.asarray(b)[None, :, :]
+    wins = np.mean(gap > 0) if higher_is_better else np.mean(gap < 0)
+    return float(wins + 0.5 * np.mean(gap == 0))
+
+
+@lru_cache(maxsize=4096)
+def _noncentrality(df: float, alpha: float, power: float) -> float:
+    if df > 2000:
+        return float(stats.norm.isf(alpha / 2) + stats.norm.ppf(power))
+    limit = stats.t.isf(alpha / 2, df)
+
+    def lack(shift: float) -> float:
+        return float(stats.nct.sf(limit, df, shift)) - power
+
+    return float(optimize.brentq(lack, 0.0, 3 * limit + 10.0))
+
+
+@lru_cache(maxsize=16)
+def _ratio_curve(alpha: float, power: float) -> tuple[np.ndarray, np.ndarray]:
+    df = np.geomspace(1.0, 2000.0, 32)
+    ratio = [_noncentrality(float(d), alpha, power) / stats.t.isf(alpha / 2, d) for d in df]
+    return np.log(df), np.asarray(ratio)
+
+
+def detectable(
+    half_width: np.ndarray, df: np.ndarray, alpha: float = 0.05, power: float = 0.8
+) -> np.ndarray:
+    """Return the smallest true difference that a test at `alpha` finds with `power`.
+
+    `half_width` is that of the 95% interval, `df` its degrees of freedom; noncentral t. The ratio
+    of effect to half-width is interpolated over log df (error below .2%).
+    """
+    half_width, df = np.asarray(half_width, np.float64), np.asarray(df, np.float64)
+    logs, ratio = _ratio_curve(alpha, power)
+    clipped = np.clip(df, 1.0, 2000.0)
+    with np.errstate(invalid="ignore"):
+        stretch = stdtrit(df, alpha / 2) / stdtrit(df, 0.025)
+        return half_width * stretch * np.interp(np.log(clipped), logs, ratio)
+
+
+def tost(estimate: np.ndarray, variance: np.ndarray, df: np.ndarray, margin: float) -> np.ndarray:
+    """Return the p-value of two one-sided tests that the difference lies within +-margin."""
+    error = np.sqrt(variance)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        above = stdtr(df, -(np.asarray(estimate) + margin) / error)
+        below = stdtr(df, (np.asarray(estimate) - margin) / error)
+    return np.where(error > 0, np.maximum(above, below), np.nan)
+
+
+def plan(
+    gap: float,
+    seed_sd: float,
+    scene_sd: float,
+    cell_sd: float,
+    seeds: tuple[int, ...] = (3, 5, 10),
+    scenes: tuple[int, ...] = (40, 80, 160, 300),
+    power: float = 0.8,
+) -> list[tuple[int, int, float]]:
+    """Return the (seeds, scenes, power) designs that find `gap` with at least `power` at .05.
+
+    Standard deviations: of a method's seed effect, of the method x scene effect of one method and
+    of one cell around both; two methods of equal spread.
+    """
+    found = []
+    for s in seeds:
+        for n in scenes:
+            terms = np.array([2 * seed_sd**2 / s, 2 * scene_sd**2 / n, 2 * cell_sd**2 / (s * n)])
+            degrees = np.array([2 * (s - 1), n - 1, 2 * (s - 1) * (n - 1)])
+            variance = terms.sum()
+            df = variance**2 / (terms**2 / degrees).sum()
+            limit = stats.t.isf(0.025, df)
+            reached = float(stats.nct.sf(limit, df, gap / np.sqrt(variance)))
+            if reached >= power:
+                found.append((s, n, reached))
+    return found
+
+
+def tie_letters(order: list[str], separable: dict[tuple[str, str], bool]) -> dict[str, str]:
+    """Return letters such that two methods share one exactly when they are not separable.
+
+    `order` runs from best to worst, so that the best method's group is "a"; `separable` holds each
+    pair once, in either order. Insert and absorb (Piepho 2004).
+    """
+    groups: list[set[str]] = [set(order)] if order else []
+    for first, second in combinations(order, 2):
+        if not separable.get((first, second), separable.get((second, first), False)):
+            continue
+        split: list[set[str]] = []
+        for group in groups:
+            if first in group and second in group:
+                split += [group - {first}, group - {second}]
+            else:
+                split.append(group)
+        groups = [
+            g
+            for k, g in enumerate(split)
+            if not any(g < other or (g == other and j < k) for j, other in enumerate(split))
+        ]
+    rank = {name: place for place, name in enumerate(order)}
+    groups.sort(key=lambda group: sorted(rank[name] for name in group))
+    return {
+        name: "".join(_letter(k) for k, group in enumerate(groups) if name in group)
+        for name in order
+    }
+
+
+def _letter(index: int) -> str:
+    return chr(ord("a") + index) if index < 26 else f"({index})"
