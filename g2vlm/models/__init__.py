@@ -1,0 +1,1 @@
+"""The G2VLM network: plain PyTorch, no pretrained encoder inside."""

@@ -1,0 +1,160 @@
+"""A small causal decoder of answers and captions over the words of the training set."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from g2vlm.models.config import ModelConfig
+from g2vlm.models.layers import Attention, mlp
+
+PAD, START, CAPTION, END, UNKNOWN = "<pad>", "<answer>", "<caption>", "<end>", "<unknown>"
+SPECIAL = (PAD, START, CAPTION, END, UNKNOWN)
+_PIECE = re.compile(r"\d|[^\W\d_]+(?:[-'][^\W\d_]+)*|\S")
+
+
+def split_words(text: str) -> list[str]:
+    """Split a sentence into words, single digits and signs; a piece glued to a digit gets a `+`.
+
+    >>> split_words("It is 12.5 m, about")
+    ['It', 'is', '1', '+2', '+.', '+5', 'm', '+,', 'about']
+    """
+    pieces, end = [], -1
+    for match in _PIECE.finditer(text):
+        piece = match.group()
+        glued = match.start() == end and not (piece[0].isalpha())
+        pieces.append(f"+{piece}" if glued else piece)
+        end = match.end()
+    return pieces
+
+
+def join_words(words: Iterable[str]) -> str:
+    """Undo `split_words`, as far as spaces before letters go."""
+    out = ""
+    for word in words:
+        glued = len(word) > 1 and word.startswith("+")
+        out += word[1:] if glued else (" " if out else "") + word
+    return out
+
+
+def build_words(texts: Iterable[str]) -> tuple[str, ...]:
+    """The special words, then every word of the texts in sorted order."""
+    return (*SPECIAL, *sorted({word for text in texts for word in split_words(text)}))
+
+
+class Vocabulary:
+    """Word to number and back."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = tuple(words)
+        self.index = {word: number for number, word in enumerate(self.words)}
+
+    def encode(self, text: str, start: str, length: int) -> list[int]:
+        """Numbers of start, words and end, cut to `length`."""
+        unknown = self.index[UNKNOWN]
+        words = [self.index.get(word, unknown) for word in split_words(text)]
+        return [self.index[start], *words, self.index[END]][:length]
+
+    def decode(self, numbers: Sequence[int]) -> str:
+        """Words up to the end sign, joined."""
+        kept = []
+        for number in numbers:
+            if self.words[number] == END:
+                break
+            if self.words[number] not in SPECIAL:
+                kept.append(self.words[number])
+        return join_words(kept)
+
+
+class DecoderLayer(nn.Module):
+    """Causal self-attention, attention to the sentence's and the scene's states, feed-forward."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width, self.heads = config.hidden, config.heads
+        self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(3)])
+        self.own = Attention(width, config.heads)
+        self.query = nn.Linear(width, width)
+        self.memory = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+        self.feed = mlp(width, 2 * width, width)
+        self.drop = nn.Dropout(config.dropout)
+
+    def forward(
+        self, x: Tensor, scene: Tensor, memory: Tensor, mask: Tensor, causal: Tensor
+    ) -> Tensor:
+        """Update x [B,Q,A,D] from scene [B,T,D] and memory [B,Q,M,D] with mask [B,Q,M]."""
+        inner = self.norms[0](x).flatten(0, 1)
+        x = x + self.own(inner, inner, causal).view_as(x)
+        return self.finish(x + self.listen(self.norms[1](x), scene, memory, mask))
+
+    def listen(self, x: Tensor, scene: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        """Attend to both memories at once; the scene's keys are shared by all sentences."""
+        batch, queries, length, width = x.shape
+        query = self.query(x).unflatten(-1, (self.heads, -1)).permute(0, 3, 1, 2, 4)
+        scene_key, scene_value = self.split(self.memory(scene))
+        key, value = self.split(self.memory(memory))
+        scale = math.sqrt(width / self.heads)
+        to_scene = query.flatten(2, 3) @ scene_key.transpose(2, 3) / scale
+        to_text = query @ key.transpose(3, 4) / scale
+        to_text = to_text.masked_fill(~mask[:, None, :, None], -1e4)
+        logits = torch.cat([to_scene.unflatten(2, (queries, length)), to_text], dim=-1)
+        weight = logits.softmax(-1)
+        mixed = weight[..., scene.shape[1] :] @ value
+        shared = weight[..., : scene.shape[1]].flatten(2, 3) @ scene_value
+        mixed = mixed + shared.view_as(mixed)
+        return self.out(mixed.permute(0, 2, 3, 1, 4).flatten(3))
+
+    def split(self, pair: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values by head: [B,...,2D] to two of [B,heads,...,d]."""
+        by_head = pair.unflatten(-1, (2, self.heads, -1)).movedim(-2, 1)
+        return by_head[..., 0, :], by_head[..., 1, :]
+
+    def finish(self, x: Tensor) -> Tensor:
+        """The feed-forward part."""
+        return x + self.drop(self.feed(self.norms[2](x)))
+
+
+class Decoder(nn.Module):
+    """Writes words one after the other."""
+
+    def __init__(self, config: ModelConfig, length: int = 64) -> None:
+        super().__init__()
+        self.words = nn.Embedding(len(config.words), config.hidden)
+        self.places = nn.Parameter(0.02 * torch.randn(length, config.hidden))
+        self.layers = nn.ModuleList([DecoderLayer(config) for _ in range(config.decoder_layers)])
+        self.norm = nn.LayerNorm(config.hidden)
+        self.out = nn.Linear(config.hidden, len(config.words))
+        nn.init.normal_(self.words.weight, std=0.05)
+
+    def forward(self, numbers: Tensor, scene: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        """Logits [B,Q,A,W] of the next word after each of `numbers` i64[B,Q,A]."""
+        length = numbers.shape[-1]
+        x = self.words(numbers) + self.places[:length]
+        causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
+        for layer in self.layers:
+            x = layer(x, scene, memory, mask, causal)
+        return self.out(self.norm(x))
+
+    @torch.no_grad()
+    def write(
+        self, start: int, stop: int, scene: Tensor, memory: Tensor, mask: Tensor, limit: int
+    ) -> Tensor:
+        """Greedy words i64[B,Q,<=limit] after `start`, until all sentences have said `stop`."""
+        numbers = memory.new_full((*memory.shape[:2], 1), start, dtype=torch.long)
+        for _ in range(min(limit, len(self.places) - 1)):
+            best = self(numbers, scene, memory, mask)[:, :, -1].argmax(-1, keepdim=True)
+            numbers = torch.cat([numbers, best], dim=-1)
+            if bool((numbers == stop).any(-1).all()):
+                break
+        return numbers[..., 1:]
+
+
+def next_word_loss(logits: Tensor, numbers: Tensor, pad: int) -> Tensor:
+    """Mean cross-entropy of words `numbers` [...,A] given logits [...,A,W]; padding is left out."""
+    return F.cross_entropy(logits.flatten(0, -2), numbers.flatten(), ignore_index=pad)

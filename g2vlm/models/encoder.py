@@ -1,0 +1,150 @@
+"""The geometry encoder: points and patches of posed views become tokens with 3D positions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from g2vlm.models.batch import SceneBatch
+from g2vlm.models.config import ModelConfig
+from g2vlm.models.grid import view_grid
+from g2vlm.models.layers import Block, GraphLayer, GroupedInput, fourier, mlp
+
+FOURIER = 33
+
+
+class Encoder(nn.Module):
+    """Per-point features pooled into patches, a two-scale graph over them, and a transformer.
+
+    Point inputs stand in groups (image, rgb, depth, normal, ray, position, partial); a switch that
+    takes an input away leaves its learned constant.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        grid = view_grid(config.height, config.width)
+        self.views, self.patches = config.views, len(grid.group[0])
+        for name in ("parent", "pool", "spread", "group", "ungroup"):
+            self.register_buffer(name, getattr(grid, name), persistent=False)
+        width, small = config.hidden, config.point_hidden
+        self.groups = GroupedInput(
+            {
+                "image": config.point_features,
+                "rgb": 3,
+                "depth": 3,
+                "normal": 4,
+                "ray": 6,
+                "position": 6,
+                "partial": 3,
+            }
+        )
+        self.positions = GroupedInput({"fourier": FOURIER})
+        self.image = nn.Linear(config.token_features, width)
+        self.place = nn.Parameter(0.02 * torch.randn(config.views, self.patches, width))
+        self.coarse = mlp(width, small, 4)
+        self.local = nn.Linear(self.groups.total, small)
+        self.pooled = nn.Linear(small, width)
+        self.plain = nn.Linear(self.groups.total, width)
+        self.where = nn.Linear(FOURIER, width)
+        self.fine = GraphLayer(width, small, config.neighbours)
+        self.wide = GraphLayer(width, small, config.neighbours)
+        self.join = nn.Linear(2 * small, width)
+        self.layers = nn.ModuleList(
+            [Block(width, config.heads, config.dropout) for _ in range(config.layers)]
+        )
+        self.norm = nn.LayerNorm(width)
+        self.down = nn.Linear(width, small)
+        self.mix = nn.ModuleList([nn.Linear(small, small), nn.Linear(small, small)])
+        self.point_norm = nn.LayerNorm(small)
+
+    def by_view(self, values: Tensor) -> Tensor:
+        """[B,V*n,...] to [B,V,n,...]."""
+        return values.unflatten(1, (self.views, -1))
+
+    def spread_tokens(self, values: Tensor) -> Tensor:
+        """Interpolate patch values [B,T,K] to points [B,P,K]."""
+        return (self.spread @ self.by_view(values)).flatten(1, 2)
+
+    def pool_points(self, values: Tensor) -> Tensor:
+        """Average point values [B,P,K] over patches: [B,T,K]."""
+        return (self.pool @ self.by_view(values)).flatten(1, 2)
+
+    def first_positions(self, batch: SceneBatch, coarse: Tensor) -> Tensor:
+        """Positions [B,T,3] known before encoding: the sensor's, or a first guess from images."""
+        if not self.config.lifts:
+            return 3 * coarse[..., 1:]
+        depth = 3 * coarse[..., :1].clamp(-3, 2).exp()
+        camera = batch.pose[:, :, :3, 3].repeat_interleave(self.patches, dim=1)
+        if not self.config.senses:
+            return camera + self.pool_points(batch.rays) * depth
+        valid = (batch.depth > 0).float()[..., None]
+        lifted = batch.rays * batch.depth[..., None]
+        ray, point, share = self.pool_points(torch.cat([batch.rays, lifted, valid], dim=-1)).split(
+            (3, 3, 1), dim=-1
+        )
+        return camera + torch.where(share > 0, point / share.clamp(min=1e-6), ray * depth)
+
+    def point_inputs(self, batch: SceneBatch, token_xyz: Tensor) -> Tensor:
+        """Join the input groups that the switches leave on: [B,P,I]."""
+        config = self.config
+        values = {"image": batch.features, "rgb": batch.rgb - 0.5}
+        valid = (batch.depth > 0).float()[..., None]
+        depth = batch.depth[..., None]
+        if config.depth:
+            values["depth"] = torch.cat([depth / 3, valid / depth.clamp(min=0.3), valid], dim=-1)
+        if config.normals:
+            has = (batch.normal.abs().sum(-1, keepdim=True) > 0).float()
+            values["normal"] = torch.cat([batch.normal, has], dim=-1)
+        if config.lifts and not config.two_d:
+            values["ray"] = torch.cat([batch.rays, batch.camera / 3], dim=-1)
+        if config.positions and config.senses:
+            position = batch.camera + batch.rays * depth
+            centre = self.by_view(token_xyz)[:, :, self.parent].flatten(1, 2)
+            local = ((position - centre) * 4).clamp(-4, 4)
+            values["position"] = torch.cat([position / 3, local], dim=-1) * valid
+        if config.partial and config.lifts:
+            partial = batch.partial[..., None]
+            has = (partial > 0).float()
+            differs = ((partial - depth) * 4).clamp(-2, 2) * has * valid
+            shown = differs if config.depth else torch.zeros_like(differs)
+            values["partial"] = torch.cat([partial / 3, has, shown], dim=-1)
+        return self.groups(values)
+
+    def forward(self, batch: SceneBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode: tokens [B,T,D], point features [B,P,F], first guesses [B,T,4]."""
+        images = self.image(batch.tokens) + self.place.flatten(0, 1)
+        coarse = self.coarse(F.gelu(images))
+        xyz = self.first_positions(batch, coarse).detach()
+        inputs = self.point_inputs(batch, xyz)
+        local = F.gelu(self.local(inputs))
+        tokens = images + self.geometry_tokens(inputs, local)
+        places = {"fourier": fourier(xyz)} if self.config.positions else {}
+        known = self.positions(places) if places else self.positions.absent["fourier"]
+        tokens = tokens + self.where(known)
+        if self.config.geometry_module:
+            tokens = tokens + self.message(tokens, xyz)
+        for layer in self.layers:
+            tokens = layer(tokens)
+        tokens = self.norm(tokens)
+        return tokens, self.point_states(local, tokens), coarse
+
+    def geometry_tokens(self, inputs: Tensor, local: Tensor) -> Tensor:
+        """Pool points into patches: learned features (PointNet), or the plain mean inputs."""
+        if not self.config.geometry_module:
+            return self.plain(self.pool_points(inputs))
+        return self.pooled(self.pool_points(local))
+
+    def message(self, tokens: Tensor, xyz: Tensor) -> Tensor:
+        """Pass messages among patches and among groups of patches, and join both scales."""
+        fine = self.fine(tokens, xyz)
+        groups = (self.group @ self.by_view(tokens)).flatten(1, 2)
+        places = (self.group @ self.by_view(xyz)).flatten(1, 2)
+        wide = self.by_view(self.wide(groups, places))[:, :, self.ungroup].flatten(1, 2)
+        return self.join(torch.cat([fine, wide], dim=-1))
+
+    def point_states(self, local: Tensor, tokens: Tensor) -> Tensor:
+        """Point features [B,P,F] from the point itself and the patches around it."""
+        mixed = F.gelu(self.mix[0](local) + self.spread_tokens(self.down(tokens)))
+        return self.point_norm(mixed + F.gelu(self.mix[1](mixed)))

@@ -1,0 +1,153 @@
+"""G2VLM: one network that reconstructs a scene and reads sentences against it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from g2vlm.models.batch import SceneBatch, TextBatch
+from g2vlm.models.config import ModelConfig
+from g2vlm.models.decoder import CAPTION, END, START, Decoder, Vocabulary
+from g2vlm.models.encoder import Encoder
+from g2vlm.models.fusion import Fusion
+from g2vlm.models.heads import (
+    Descriptors,
+    OccupancyHead,
+    PointHeads,
+    RelationHead,
+    mask_mean,
+)
+from g2vlm.models.layers import relative_features
+from g2vlm.models.state import GroundState, RelationLogits, SceneState
+
+
+class G2VLM(nn.Module):
+    """The model; every method takes an encoded scene, so a scene is encoded once.
+
+    Shapes: B scenes, T patches, P points, Q sentences, N objects; metres, the levelled
+    first-camera frame.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vocabulary = Vocabulary(config.words)
+        self.encoder = Encoder(config)
+        self.points = PointHeads(config)
+        self.solids = OccupancyHead(config)
+        self.relation = RelationHead(config)
+        self.descriptors = Descriptors(config)
+        self.fusion = Fusion(config)
+        self.decoder = Decoder(config)
+
+    def encode(self, batch: SceneBatch) -> SceneState:
+        """Encode scenes and read every dense output; see `SceneState`."""
+        tokens, features, coarse = self.encoder(batch)
+        spread = self.encoder.spread_tokens(coarse)
+        read = self.points(features, spread, batch.rays, batch.camera, batch.depth)
+        read["colours"] = (batch.rgb + 0.1 * torch.tanh(read["colours"])).clamp(0, 1)
+        xyz = self.encoder.pool_points(read["points"].detach())
+        object_share = 1 - read["kinds"].detach()[..., -1:]
+        sizes = self.encoder.pool_points(read["boxes"].detach()[..., 3:] * object_share)
+        return SceneState(
+            batch=batch,
+            tokens=tokens,
+            token_xyz=xyz,
+            point_features=features,
+            relative=relative_features(xyz) if self.uses_relations else None,
+            token_sizes=sizes / self.encoder.pool_points(object_share).clamp(min=1e-6),
+            spread=self.encoder.spread,
+            **read,
+        )
+
+    @property
+    def uses_relations(self) -> bool:
+        """Whether patches' 3D positions steer the attention."""
+        return self.config.geometry_module and self.config.positions
+
+    def occupancy(self, state: SceneState, xyz: Tensor) -> Tensor:
+        """Logits [B,N] of solid furniture at `xyz` [B,N,3]."""
+        return self.solids(state, xyz)
+
+    def ground(self, state: SceneState, text: TextBatch) -> GroundState:
+        """Find what each sentence means; see `GroundState`."""
+        return self.fusion(state, text)
+
+    def object_boxes(self, state: SceneState, masks: Tensor) -> Tensor:
+        """Boxes [B,N,6] of the objects under masks [B,N,P] (0..1).
+
+        The mean of the boxes that the masked points vote, or, where votes were never supervised,
+        the extents of the masked points (2nd to 98th percentile).
+        """
+        if self.config.votes:
+            return mask_mean(masks, state.boxes)
+        return torch.stack([self._extents(p, m) for p, m in zip(state.points, masks, strict=True)])
+
+    @staticmethod
+    def _extents(points: Tensor, masks: Tensor) -> Tensor:
+        out = []
+        for mask in masks:
+            kept = points[mask >= 0.5] if bool((mask >= 0.5).any()) else points[mask > 0]
+            if not len(kept):
+                kept = points.new_zeros(1, 3)
+            low, high = torch.quantile(kept, kept.new_tensor([0.02, 0.98]), dim=0)
+            out.append(torch.cat([(low + high) / 2, (high - low).clamp(min=0.02)]))
+        return torch.stack(out) if out else points.new_zeros(0, 6)
+
+    def relations(self, state: SceneState, masks: Tensor, boxes: Tensor) -> RelationLogits:
+        """Relations of all ordered pairs of objects under masks [B,N,P] with boxes [B,N,6]."""
+        return self.relation(mask_mean(masks, state.point_features), boxes)
+
+    def embed_scene(self, state: SceneState) -> Tensor:
+        """Unit-norm descriptors [B,E] of scenes."""
+        return self.descriptors.embed_scene(state)
+
+    def embed_objects(self, state: SceneState, masks: Tensor) -> Tensor:
+        """Unit-norm descriptors [B,N,E] of the objects under masks [B,N,P]."""
+        return self.descriptors.embed_objects(state, masks, self.object_boxes(state, masks))
+
+    def embed_text(self, text: TextBatch) -> Tensor:
+        """Unit-norm descriptors [B,Q,E] of sentences about scenes."""
+        return F.normalize(self.descriptors.text(text.pooled), dim=-1)
+
+    def embed_phrase(self, text: TextBatch) -> Tensor:
+        """Unit-norm descriptors [B,Q,E] of phrases about objects."""
+        return F.normalize(self.descriptors.phrase(text.pooled), dim=-1)
+
+    def answer_logits(self, state: SceneState, ground: GroundState, words: Tensor) -> Tensor:
+        """Next-word logits [B,Q,A,W] of answers whose words so far are `words` i64[B,Q,A]."""
+        return self.decoder(words, state.tokens, ground.text_states, ground.text_mask)
+
+    def caption_memory(self, state: SceneState) -> tuple[Tensor, Tensor]:
+        """The captioner's memory [B,1,1,D] and mask: the pooled scene; patches come beside it."""
+        memory = state.tokens.mean(1)[:, None, None]
+        return memory, torch.ones(memory.shape[:3], dtype=torch.bool, device=memory.device)
+
+    def answer(
+        self,
+        state: SceneState,
+        text: TextBatch,
+        max_tokens: int = 8,
+        ground: GroundState | None = None,
+    ) -> list[list[str]]:
+        """Greedy answers by scene and question; `ground` saves reading the questions again."""
+        read = ground or self.ground(state, text)
+        index = self.vocabulary.index
+        numbers = self.decoder.write(
+            index[START], index[END], state.tokens, read.text_states, read.text_mask, max_tokens
+        )
+        present = text.present.tolist()
+        return [
+            [self.vocabulary.decode(line) for line, real in zip(lines, here, strict=True) if real]
+            for lines, here in zip(numbers.tolist(), present, strict=True)
+        ]
+
+    def caption(self, state: SceneState, max_tokens: int = 48) -> list[str]:
+        """One greedy caption a scene."""
+        index = self.vocabulary.index
+        memory, mask = self.caption_memory(state)
+        numbers = self.decoder.write(
+            index[CAPTION], index[END], state.tokens, memory, mask, max_tokens
+        )
+        return [self.vocabulary.decode(lines[0]) for lines in numbers.tolist()]

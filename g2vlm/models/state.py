@@ -1,0 +1,82 @@
+"""What the network hands over: named tensors with documented shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from g2vlm.models.batch import SceneBatch
+
+
+@dataclass(frozen=True)
+class SceneState:
+    """A scene encoded once; all answers about it are read from this.
+
+    B scenes, T patches, P points, D hidden, F point features, C classes. Metres, frame axes.
+
+    batch: the inputs; tokens [B,T,D]; token_xyz [B,T,3]; point_features [B,P,F];
+    points [B,P,3] predicted pointmap; depth [B,P] predicted z-depth in the point's own view (None
+    where the model has no rays to lift along); guess [B,P] predicted z-depth before the sensor is
+    believed (None likewise); confidence [B,P] in 0..1 (exp(-expected error / 10 cm));
+    log_error [B,P] log of the expected error in metres; colours [B,P,3] in 0..1;
+    class_logits [B,P,C+1], the last = structure or nothing; kinds [B,P,C+1], their softmax;
+    centres [B,P,3] voted object centre; boxes [B,P,6] voted amodal box (centre, size);
+    relative [B,T,T,K] pairwise features of patches (None without the geometry module);
+    token_sizes [B,T,3] mean size of a patch's voted boxes; spread [p,t]: the interpolation from a
+    view's patches to its points.
+    """
+
+    batch: SceneBatch
+    tokens: Tensor
+    token_xyz: Tensor
+    point_features: Tensor
+    points: Tensor
+    depth: Tensor | None
+    guess: Tensor | None
+    confidence: Tensor
+    log_error: Tensor
+    colours: Tensor
+    class_logits: Tensor
+    kinds: Tensor
+    centres: Tensor
+    boxes: Tensor
+    relative: Tensor | None
+    token_sizes: Tensor
+    spread: Tensor
+
+
+@dataclass(frozen=True)
+class GroundState:
+    """Q sentences read against a scene.
+
+    point_logits [B,Q,P]: the sentence's target covers the point; token_logits [B,Q,T];
+    text_states [B,Q,M,D]: fused states of the sentence's tokens and read-outs of the scene, the
+    decoder's memory; text_mask bool [B,Q,M]; zero_logit [B,Q]: no object answers the sentence;
+    anchor [B,Q,T] and candidate [B,Q,T]: log-probabilities over patches of the first attention.
+    """
+
+    point_logits: Tensor
+    token_logits: Tensor
+    text_states: Tensor
+    text_mask: Tensor
+    zero_logit: Tensor
+    anchor: Tensor
+    candidate: Tensor
+
+
+@dataclass(frozen=True)
+class RelationLogits:
+    """Logits of each family over ordered pairs (i, j) of N objects.
+
+    support [B,N,N,3] (on, under, none); distance [B,N,N,2] (near, none); side [B,N,N,4] (left,
+    right, front, behind); size [B,N,N,2] (larger, none); facing [B,N,N,2] (facing, none);
+    front [B,N,2]: predicted (cos, sin) of the object's front direction, not normalised.
+    """
+
+    support: Tensor
+    distance: Tensor
+    side: Tensor
+    size: Tensor
+    facing: Tensor
+    front: Tensor

@@ -1,0 +1,1 @@
+"""Training of the network: targets, losses and the resumable loop."""

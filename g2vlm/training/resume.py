@@ -1,0 +1,100 @@
+"""Checkpoints of an unfinished training: safetensors and JSON, keyed by config and data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from g2vlm.models.checkpoint import read_tensors
+from metrics.files import InputError, atomic_path, read_json, sha256_file
+
+STATE, NOTES = "state.safetensors", "progress.json"
+
+
+def training_key(parts: Mapping[str, Any], files: list[Path]) -> str:
+    """Hash of everything a training depends on: settings (JSON values) and input files."""
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    for path in files:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; run the stage that writes it")
+        digest.update(f"{path.name} {sha256_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+@dataclass
+class Checkpoint:
+    """The place of one training's checkpoint and the key it must carry."""
+
+    folder: Path
+    key: str
+
+    def save(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        step: int,
+        log: list[dict],
+        seconds: float,
+    ) -> None:
+        """Write model, optimizer, step and the losses so far, whole or not at all."""
+        tensors = {f"model/{k}": v.detach().contiguous() for k, v in model.state_dict().items()}
+        for number, state in optimizer.state_dict()["state"].items():
+            for name, value in state.items():
+                if isinstance(value, Tensor):
+                    tensors[f"optimizer/{number}/{name}"] = value.detach().contiguous()
+        with atomic_path(self.folder, folder=True) as temporary:
+            save_file(tensors, temporary / STATE)
+            notes = {
+                "key": self.key,
+                "step": step,
+                "losses": log,
+                "seconds": seconds,
+                "sha256": sha256_file(temporary / STATE),
+            }
+            (temporary / NOTES).write_text(json.dumps(notes), encoding="utf-8")
+
+    def restore(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> tuple[int, list[dict], float]:
+        """Load into model and optimizer; returns steps done, losses so far, seconds spent.
+
+        (0, [], 0) when there is no checkpoint. Raises `InputError` for a checkpoint of another
+        config or data, and for a damaged one.
+        """
+        path = self.folder / NOTES
+        if not path.exists():
+            return 0, [], 0.0
+        mend = f"delete {self.folder} to train from the start"
+        notes = read_json(path)
+        if notes.get("key") != self.key:
+            raise InputError(f"{path}: a checkpoint of another config or other data; {mend}")
+        tensors = read_tensors(self.folder / STATE, mend)
+        if sha256_file(self.folder / STATE) != notes.get("sha256"):
+            raise InputError(f"{self.folder / STATE}: damaged (its hash differs); {mend}")
+        model.load_state_dict(_under(tensors, "model/"))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under(tensors, "optimizer/").items():
+            number, field = name.split("/")
+            moments.setdefault(int(number), {})[field] = value
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        return int(notes["step"]), notes["losses"], float(notes["seconds"])
+
+    def clear(self) -> None:
+        """Remove the checkpoint of a finished training."""
+        for name in (NOTES, STATE):
+            (self.folder / name).unlink(missing_ok=True)
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

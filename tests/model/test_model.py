@@ -1,0 +1,186 @@
+"""Shapes, geometry and invariances of the network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from build import scene_batch, sentences, small_model
+from rooms import CLASSES, HEIGHT, VIEWS, WIDTH, Rooms, make_room
+
+from g2vlm.models.batch import (
+    build_batch,
+    cell_depth,
+    centre_pixels,
+    depth_normals,
+    object_masks,
+    partial_depth,
+    pixel_rays,
+)
+from g2vlm.models.decoder import Vocabulary, build_words, join_words, split_words
+from g2vlm.models.grid import view_grid
+from g2vlm.models.heads import RelationHead, nearest_points
+from g2vlm.models.layers import relative_features
+from metrics.files import InputError
+
+P = VIEWS * (HEIGHT // 4) * (WIDTH // 4)
+T = VIEWS * 2 * 2
+
+
+def test_outputs_have_the_documented_shapes():
+    model = small_model()
+    batch = scene_batch(model)
+    with torch.no_grad():
+        state = model.encode(batch)
+        text = sentences(["the chair", "how many boxes"], ["a lamp"])
+        ground = model.ground(state, text)
+        masks = torch.rand(2, 3, P)
+        relations = model.relations(state, masks, model.object_boxes(state, masks))
+        embedded = model.embed_objects(state, masks)
+    assert state.tokens.shape == (2, T, 128)
+    assert state.points.shape == state.centres.shape == (2, P, 3)
+    assert state.boxes.shape == (2, P, 6)
+    assert bool((state.boxes[..., 3:] > 0).all())
+    assert state.class_logits.shape == (2, P, len(CLASSES) + 1)
+    assert 0 <= float(state.confidence.min()) <= float(state.confidence.max()) <= 1
+    assert ground.point_logits.shape == (2, 2, P)
+    assert ground.zero_logit.shape == (2, 2)
+    assert ground.text_states.shape[:2] == ground.text_mask.shape[:2] == (2, 2)
+    sizes = [getattr(relations, f).shape[-1] for f in ("support", "distance", "side", "size")]
+    assert sizes == [3, 2, 4, 2]
+    assert relations.facing.shape == (2, 3, 3, 2)
+    for vectors in (embedded, model.embed_scene(state), model.embed_text(text)):
+        assert torch.allclose(vectors.norm(dim=-1), torch.ones(vectors.shape[:-1]), atol=1e-5)
+    answers = model.answer(state, text, max_tokens=4)
+    assert [len(row) for row in answers] == [2, 1]
+    assert len(model.caption(state)) == 2
+
+
+def test_a_sentence_does_not_depend_on_its_neighbours():
+    model = small_model()
+    state = model.encode(scene_batch(model))
+    alone = model.ground(state, sentences(["the chair"], ["a lamp"]))
+    beside = model.ground(
+        state, sentences(["the chair", "a much longer lamp over there"], ["a lamp", "the table"])
+    )
+    assert torch.allclose(alone.point_logits[:, 0], beside.point_logits[:, 0], atol=1e-4)
+    assert torch.allclose(alone.zero_logit[:, 0], beside.zero_logit[:, 0], atol=1e-4)
+
+
+def test_a_scene_does_not_depend_on_its_batch():
+    model = small_model()
+    rooms = Rooms(2)
+    both = model.encode(scene_batch(model))
+    name = rooms.ids[1]
+    one = model.encode(build_batch([rooms.inputs(name)], [rooms[name]], model.config))
+    assert torch.allclose(both.points[1], one.points[0], atol=1e-4)
+    assert torch.allclose(both.class_logits[1], one.class_logits[0], atol=1e-4)
+
+
+def test_wrong_image_size_is_refused():
+    model = small_model(height=48)
+    with pytest.raises(InputError, match="room-0: views of 32x24 pixels for a model of 32x48"):
+        scene_batch(model)
+
+
+def test_rays_lift_true_depth_onto_the_walls():
+    room = make_room("lift")
+    rays = pixel_rays(
+        torch.from_numpy(room.intrinsics), torch.from_numpy(room.pose), HEIGHT, WIDTH, 1
+    ).numpy()
+    points = rays * room.depth[..., None] + room.pose[:, None, None, :3, 3]
+    floor, wall = room.instance == 1, room.instance == 2
+    height = points[floor][:, 2]
+    assert np.all((np.abs(height) < 1e-4) | (np.abs(height - 2.4) < 1e-4))
+    ends = np.abs(points[wall][:, None, :2] - np.array([[-0.5, -2.0], [4.0, 2.0]])).min((1, 2))
+    assert ends.max() < 1e-4
+
+
+def test_normals_from_depth_match_the_true_ones():
+    room = make_room("normals")
+    depth = cell_depth(room.depth)
+    found = depth_normals(depth, room.intrinsics, room.pose)
+    true = centre_pixels(room.normal)
+    has = np.linalg.norm(found, axis=-1) > 0
+    flat = has & (centre_pixels(room.instance) < 10)
+    assert flat.sum() > 20
+    assert np.median((found[flat] * true[flat]).sum(-1)) > 0.999
+
+
+def test_cell_depth_fills_holes_from_its_cell():
+    depth = np.zeros((1, 4, 8), np.float32)
+    depth[0, 2, 2] = 2.0
+    depth[0, 0, 4:7] = [1.0, 3.0, 5.0]
+    assert cell_depth(depth).tolist() == [[[2.0, 3.0]]]
+    assert cell_depth(np.zeros((1, 4, 4), np.float32)).tolist() == [[[0.0]]]
+
+
+def test_partial_points_fall_into_their_cells():
+    room = make_room("partial")
+    rays = pixel_rays(
+        torch.from_numpy(room.intrinsics), torch.from_numpy(room.pose), HEIGHT, WIDTH
+    ).numpy()
+    depth = cell_depth(room.depth)
+    cloud = room.pose[0, :3, 3] + rays[0, 3, 4] * depth[0, 3, 4]
+    found = partial_depth(cloud[None], room.intrinsics, room.pose, depth.shape[1:])
+    assert found[0, 3, 4] == pytest.approx(depth[0, 3, 4], rel=1e-4)
+    assert (found[0] > 0).sum() == 1
+
+
+def test_object_masks_are_shares_of_cells():
+    masks = np.zeros((1, 4, 8), np.uint8)
+    masks[0, :2, :4] = 1
+    masks[0, :, 4:] = 2
+    assert object_masks(masks, 3).tolist() == [[0.5, 0.0], [0.0, 1.0], [0.0, 0.0]]
+
+
+def test_grid_maps_keep_constants_and_interpolate():
+    for height, width in ((72, 96), (96, 128), (24, 32)):
+        grid = view_grid(height, width)
+        for matrix in (grid.pool, grid.spread, grid.group):
+            assert torch.allclose(matrix.sum(1), torch.ones(len(matrix)), atol=1e-5)
+        columns = torch.arange(grid.patches[1]).repeat(grid.patches[0]).float()
+        spread = (grid.spread @ columns).view(grid.cells)[0]
+        assert bool((spread.diff() >= -1e-6).all())
+        assert float(spread[2]) == pytest.approx(0.125, abs=1e-5)
+
+
+def test_nearest_points_agree_with_brute_force():
+    points, queries = torch.rand(2, 50, 3), torch.rand(2, 20, 3)
+    brute = torch.cdist(queries, points).topk(4, largest=False).indices
+    assert torch.equal(nearest_points(points, queries), brute)
+
+
+def test_relative_features_point_from_first_to_second():
+    xyz = torch.tensor([[[0.0, 0.0, 0.0], [0.0, 3.0, 0.0]]])
+    there = relative_features(xyz)[0, 0, 1]
+    assert there.tolist() == pytest.approx([1.0, np.exp(-3), 0.0, 1.0, 0.0, 1.0], abs=1e-3)
+
+
+def test_pair_geometry_says_gap_rest_and_facing():
+    boxes = torch.tensor([[[0, 0, 0.5, 1, 1, 1], [0, 2, 0.5, 1, 1, 1]]], dtype=torch.float32)
+    front = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
+    pair = RelationHead.geometry(boxes, front)[0, 0, 1]
+    assert pair[6].item() == pytest.approx(1.0)
+    assert pair[14].item() == pytest.approx(1.0), "object 0 looks at object 1"
+    assert RelationHead.geometry(boxes, front)[0, 1, 0, 14].item() == pytest.approx(0.0)
+
+
+def test_boxes_without_votes_are_the_masks_extents():
+    model = small_model("geometry_free_vlm")
+    state = model.encode(scene_batch(model))
+    masks = torch.zeros(2, 2, P)
+    masks[:, 0, :40] = 1
+    boxes = model.object_boxes(state, masks)
+    cloud = state.points[0, :40]
+    assert bool((boxes[0, 0, 3:] <= cloud.amax(0) - cloud.amin(0) + 0.021).all())
+    assert bool(torch.isfinite(boxes).all()), "an empty mask still has a box"
+
+
+def test_words_split_and_join():
+    for text in ("2.35", "a room with 12 chairs", "the left-most one", "yes"):
+        assert join_words(split_words(text)) == text
+    words = Vocabulary(build_words(["1 chair", "12"]))
+    numbers = words.encode("12 zebras", "<answer>", 9)
+    assert words.decode(numbers) == "12"
+    assert len(words.encode("1 1 1 1 1 1", "<answer>", 3)) == 3

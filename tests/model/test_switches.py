@@ -1,0 +1,136 @@
+"""Every switch takes away what it names, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from build import METHODS, read_method, scene_batch, sentences, small_model
+
+from g2vlm.models.config import SWITCHES, ModelConfig, method_switches
+from metrics.files import InputError
+
+WORDS = (["the chair", "the red lamp"], ["the table", "a lamp"])
+
+
+def outputs(model, batch, text=None):
+    """Everything a scene and its sentences give, as one flat dict of tensors."""
+    with torch.no_grad():
+        state = model.encode(batch)
+        ground = model.ground(state, text or sentences(*WORDS))
+        xyz = torch.linspace(0, 2, 30).view(1, 10, 3).expand(len(batch.rgb), -1, -1)
+        return {
+            "points": state.points,
+            "classes": state.class_logits,
+            "tokens": state.tokens,
+            "occupancy": model.occupancy(state, xyz),
+            "logits": ground.point_logits,
+            "memory": ground.text_states,
+        }
+
+
+def changed(model, field, names=None):
+    """Names of outputs that differ when a batch's field is replaced by noise."""
+    batch = scene_batch(model)
+    value = getattr(batch, field)
+    noise = torch.rand(value.shape, generator=torch.Generator().manual_seed(1))
+    other = replace(batch, **{field: value + 0.3 * noise})
+    before, after = outputs(model, batch), outputs(model, other)
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_every_method_has_the_same_parameters():
+    counts = {
+        path.stem: sum(p.numel() for p in small_model(path.stem).parameters()) for path in METHODS
+    }
+    assert len(counts) >= 6
+    assert len(set(counts.values())) == 1, counts
+
+
+def test_method_files_set_every_switch():
+    for path in METHODS:
+        assert set(method_switches(read_method(path.stem))) == set(SWITCHES), path
+
+
+@pytest.mark.parametrize("field", ["depth", "normal", "partial", "rays", "camera"])
+def test_no_geometry_reads_no_geometry(field):
+    assert changed(small_model("no_geometry"), field) == set()
+
+
+@pytest.mark.parametrize("field", ["depth", "normal", "partial", "rays", "rgb", "features"])
+def test_full_reads_every_input(field):
+    assert {"classes", "tokens", "logits"} <= changed(small_model("full"), field)
+
+
+@pytest.mark.parametrize("field", ["depth", "normal", "partial"])
+def test_two_d_model_reads_no_sensor(field):
+    assert changed(small_model("geometry_free_vlm"), field) == set()
+
+
+def test_two_d_model_uses_rays_only_to_lift():
+    moved = changed(small_model("geometry_free_vlm"), "rays")
+    assert "points" in moved
+    assert not moved & {"classes", "tokens", "logits"}
+
+
+@pytest.mark.parametrize(("switch", "field"), [("normals", "normal"), ("partial", "partial")])
+def test_one_input_switch(switch, field):
+    assert changed(small_model("full"), field)
+    assert changed(small_model("full", **{switch: False}), field) == set()
+
+
+@pytest.mark.parametrize("switch", ["depth", "normals", "positions", "partial", "geometry_module"])
+def test_a_switch_changes_the_answer(switch):
+    model = small_model("full")
+    batch = scene_batch(model)
+    before = outputs(model, batch)["logits"]
+    without = small_model("full", **{switch: False})
+    without.load_state_dict(model.state_dict())
+    assert not torch.allclose(before, outputs(without, batch)["logits"])
+
+
+def test_spatial_bias_steers_the_attention():
+    model = small_model("full")
+    batch = scene_batch(model)
+    before = outputs(model, batch)
+    with torch.no_grad():
+        model.fusion.gates.weight.zero_()
+        model.fusion.gates.bias.zero_()
+    after = outputs(model, batch)
+    assert not torch.allclose(before["memory"], after["memory"])
+    assert not torch.allclose(before["logits"], after["logits"])
+    plain = small_model("no_geometry")
+    before = outputs(plain, batch)
+    with torch.no_grad():
+        plain.fusion.gates.weight.zero_()
+    assert torch.equal(before["logits"], outputs(plain, batch)["logits"])
+
+
+def test_without_cross_attention_only_the_pooled_vector_is_read():
+    text = sentences(*WORDS)
+    other = replace(text, states=text.states.flip(0))
+    for name, same in (("no_alignment", True), ("full", False)):
+        model = small_model(name)
+        batch = scene_batch(model)
+        before, after = outputs(model, batch, text), outputs(model, batch, other)
+        assert torch.equal(before["logits"], after["logits"]) is same
+        pooled = replace(text, pooled=text.pooled.flip(0))
+        moved = outputs(model, batch, pooled)["logits"]
+        assert torch.equal(before["logits"], moved) is not same
+
+
+def test_unknown_switch_names_the_mend():
+    with pytest.raises(InputError, match="unknown switch 'depht'.*use one of"):
+        method_switches({"switches": {"depht": False}}, "config/methods/x.yaml")
+    with pytest.raises(InputError, match="true or false"):
+        method_switches({"switches": {"depth": "no"}})
+    with pytest.raises(InputError, match="share from 0 to 1"):
+        method_switches({"switches": {"supervision_3d": 3}})
+
+
+def test_config_round_trip():
+    config = small_model("minimal_3d_vlm").config
+    assert ModelConfig.from_json(config.to_json()) == config
+    with pytest.raises(InputError, match="unknown model setting 'depths'"):
+        ModelConfig.from_json(config.to_json() | {"depths": 1})

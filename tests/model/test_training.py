@@ -1,0 +1,247 @@
+"""Targets, losses, schedule, and a loop that resumes to the same bits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from build import CONFIG, read_method, small_model, train_set
+from rooms import LOW, Rooms
+from safetensors.torch import load_file, save_file
+
+from g2vlm.models.checkpoint import load_model, save_model
+from g2vlm.training import train as loop
+from g2vlm.training.data import geometry_batch
+from g2vlm.training.objective import Objective, relation_weights
+from g2vlm.training.settings import TrainSettings, learning_rate, make_optimizer
+from g2vlm.training.targets import POOL, SOLID_CELL, relation_targets
+from metrics.files import InputError
+
+SMALL = {"hidden": 32, "point_hidden": 16, "heads": 2, "embedding": 16}
+SETTINGS = {
+    "stage1_steps": 3,
+    "stage2_steps": 4,
+    "batch_scenes": 2,
+    "queries_per_scene": 3,
+    "occupancy_queries": 32,
+    "checkpoint_seconds": 1e-6,
+}
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """Folders of a toy study, and a function that trains in it."""
+    (tmp_path / "scenes" / "train").mkdir(parents=True)
+    (tmp_path / "features" / "images").mkdir(parents=True)
+    for name in ("scenes/train/000.jsonl", "features/images/train.safetensors"):
+        (tmp_path / name).write_text("toy")
+    (tmp_path / "features" / "text.safetensors").write_text("toy")
+    monkeypatch.setattr(loop, "load_train_set", lambda scenes, features: train_set())
+    real = loop.configure
+    monkeypatch.setattr(loop, "configure", lambda *given: replace(real(*given), **SMALL))
+
+    def run(out: str = "model", method: str = "full", seed: int = 0, **settings):
+        folder = tmp_path / out
+        config = CONFIG | {"train": SETTINGS | settings}
+        loop.train(
+            config,
+            read_method(method),
+            tmp_path / "scenes",
+            tmp_path / "features",
+            folder,
+            tmp_path / "checkpoint",
+            seed,
+        )
+        return folder
+
+    run.root = tmp_path
+    return run
+
+
+def stop_at(monkeypatch, step: int) -> None:
+    """Make the loop die before a step."""
+    real = loop.one_step
+
+    def dying(objective, optimizer, number):
+        if number == step:
+            raise KeyboardInterrupt
+        return real(objective, optimizer, number)
+
+    monkeypatch.setattr(loop, "one_step", dying)
+
+
+def test_a_killed_training_ends_with_the_same_bits(study, monkeypatch):
+    whole = study("whole")
+    for step in (2, 5):
+        with monkeypatch.context() as patch:
+            stop_at(patch, step)
+            with pytest.raises(KeyboardInterrupt):
+                study("cut")
+        notes = json.loads((study.root / "checkpoint/progress.json").read_text())
+        assert notes["step"] == step
+    cut = study("cut")
+    assert (whole / "model.safetensors").read_bytes() == (cut / "model.safetensors").read_bytes()
+    assert pq.read_table(whole / "losses.parquet").equals(pq.read_table(cut / "losses.parquet"))
+    assert not (study.root / "checkpoint").exists()
+
+
+def test_the_seed_changes_the_model(study):
+    first, second = study("first", seed=0), study("second", seed=1)
+    assert (first / "model.safetensors").read_bytes() != (second / "model.safetensors").read_bytes()
+
+
+def test_a_checkpoint_of_another_config_is_refused(study, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            study()
+    with pytest.raises(InputError, match=r"progress\.json: a checkpoint of another config.*delete"):
+        study(learning_rate=5e-4)
+    state = study.root / "checkpoint/state.safetensors"
+    state.write_bytes(state.read_bytes()[:-8])
+    with pytest.raises(InputError, match=r"state\.safetensors: damaged"):
+        study()
+    assert not (study.root / "model").exists()
+
+
+def test_what_a_training_leaves(study):
+    folder = study()
+    cost = json.loads((folder / "cost.json").read_text())
+    assert set(cost) == {"parameters", "train_seconds", "peak_memory_mb"}
+    losses = pq.read_table(folder / "losses.parquet").to_pydict()
+    assert losses["stage"] == [1, 1, 1, 2, 2, 2, 2]
+    assert losses["align"][:3] == [None] * 3
+    assert None not in losses["align"][3:]
+    names = {"depth", "normal", "smoothness", "reconstruction", "spatial", "text", "align"}
+    assert names <= set(losses)
+    model = load_model(folder)
+    assert model.config.method == "full"
+    assert not model.training
+
+
+@pytest.mark.parametrize(
+    ("method", "absent"),
+    [("reconstruction_only", {"align", "spatial", "text"}), ("no_alignment", {"align"})],
+)
+def test_variants_leave_losses_out(study, method, absent):
+    names = set(pq.read_table(study(method=method) / "losses.parquet").column_names)
+    assert not names & absent
+
+
+def test_every_loss_falls(tmp_path):
+    data = train_set()
+    settings = TrainSettings.from_config(
+        SETTINGS | {"stage1_steps": 0, "stage2_steps": 50, "batch_scenes": 4, "dropout": 0.0}
+    )
+    torch.manual_seed(0)
+    model = loop.G2VLM(loop.configure(CONFIG, read_method("full"), settings, data)).train()
+    objective = Objective(model, data, settings, 0)
+    optimizer = make_optimizer(model.named_parameters(), settings)
+    log = [loop.one_step(objective, optimizer, step) for step in range(settings.steps)]
+    for name in ("depth", "reconstruction", "spatial", "align", "text", "spatial/vote"):
+        early = np.mean([row[name] for row in log[:5]])
+        late = np.mean([row[name] for row in log[-5:]])
+        assert late < early - 0.02, name
+    assert log[-1]["spatial/pick"] < 0.7 * log[0]["spatial/pick"]
+
+
+def test_normal_loss_turns_the_surface():
+    model = small_model("no_geometry")
+    data = train_set(2)
+    from g2vlm.training.data import input_batch
+    from g2vlm.training.geometry_losses import normal_loss
+
+    truth = geometry_batch(data.scenes, np.ones(2, bool), 3, 8, np.random.default_rng(0))
+    state = model.encode(input_batch(data.scenes, model.config))
+    loss = normal_loss(state, truth, model.config.height // 4)
+    loss.backward()
+    gradient = model.points.out.weight.grad
+    assert loss.item() > 0.01
+    assert float(gradient.abs().sum()) > 0
+
+
+def test_shares_of_3d_supervision_are_fixed_and_nested():
+    data = train_set(8)
+    half, all_of_them = data.supervised(0.5), data.supervised(1.0)
+    assert half.sum() == 4
+    assert all_of_them.all()
+    assert not data.supervised(0).any()
+    assert np.array_equal(half, data.supervised(0.5))
+    truth = geometry_batch(data.scenes, half, 3, 8, np.random.default_rng(0))
+    votes = truth.votes.any(1).numpy()
+    assert np.array_equal(votes, half)
+
+
+def test_epochs_visit_every_scene_once():
+    data = train_set(6)
+    places = np.concatenate([data.order(0, step, 4) for step in range(3)])
+    assert sorted(places[:6]) == sorted(places[6:]) == list(range(6))
+    assert not np.array_equal(data.order(0, 0, 4), data.order(1, 0, 4))
+
+
+def test_occupancy_queries_are_labelled_by_the_boxes():
+    scene = train_set(1).scenes[0]
+    boxes = scene.all_boxes
+    inside = (np.abs(scene.pool[:, None] - boxes[:, :3]) < boxes[:, 3:] / 2 - SOLID_CELL).all(-1)
+    outside = (np.abs(scene.pool[:, None] - boxes[:, :3]) > boxes[:, 3:] / 2 + SOLID_CELL).any(-1)
+    assert scene.solid[inside.any(1)].all()
+    assert not scene.solid[outside.all(1)].any()
+    assert scene.solid[POOL:].mean() > 2 * scene.solid[:POOL].mean()
+    assert scene.pool[:POOL].min(0) == pytest.approx(LOW, abs=0.05)
+
+
+def test_relation_labels():
+    line = {
+        "relations": [[4, 7, "on"], [7, 4, "larger"], [4, 9, "left"]],
+        "void": [[7, 4, "distance"], [4, 7, "side"]],
+    }
+    labels = relation_targets(line, {4: 0, 7: 1})
+    assert labels["support"].tolist() == [[-1, 0], [2, -1]]
+    assert labels["distance"].tolist() == [[-1, 1], [-1, -1]]
+    assert labels["side"].tolist() == [[-1, -1], [-1, -1]]
+    assert labels["size"].tolist() == [[-1, 1], [0, -1]]
+
+
+def test_rare_labels_weigh_more():
+    weights = relation_weights(train_set(4).scenes)["size"]
+    assert weights[0] > weights[1]
+    assert float(weights.mean()) == pytest.approx(1.0)
+
+
+def test_settings_and_schedule():
+    settings = TrainSettings.from_config({"stage1_steps": 10, "stage2_steps": 90, "warmup": 0.1})
+    rates = [learning_rate(settings, step) for step in range(100)]
+    assert max(rates) == pytest.approx(settings.learning_rate)
+    assert rates[0] < rates[9]
+    assert rates[-1] < 0.02 * settings.learning_rate
+    with pytest.raises(InputError, match="unknown training setting 'steps'"):
+        TrainSettings.from_config({"steps": 3})
+    with pytest.raises(InputError, match="unknown loss 'depht'"):
+        TrainSettings.from_config({"loss_weights": {"depht": 1}})
+
+
+def test_model_folders(tmp_path):
+    model = small_model()
+    save_model(model, tmp_path, {"seed": 0})
+    weights = load_file(tmp_path / "model.safetensors")
+    save_file({k: v.half() for k, v in weights.items()}, tmp_path / "model.safetensors")
+    halved = load_model(tmp_path)
+    assert all(p.dtype == torch.float32 for p in halved.parameters())
+    first = next(iter(weights))
+    assert torch.allclose(halved.state_dict()[first], weights[first], atol=1e-2)
+    save_file({first: weights[first]}, tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match="does not fit config.json"):
+        load_model(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"config\.json: not a g2vlm-model"):
+        load_model(tmp_path)
+
+
+def test_rooms_are_the_same_twice():
+    first, second = Rooms(2), Rooms(2)
+    name = first.ids[1]
+    assert np.array_equal(first.views(name).depth, second.views(name).depth)
