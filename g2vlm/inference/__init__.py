@@ -1,0 +1,1 @@
+"""From a trained model to a submission: points, mesh, objects, graph, language, thresholds."""

@@ -1,0 +1,59 @@
+"""From point scores of a query to boxes and to one of the given objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from g2vlm.inference.objects import Detection, weighted_median
+from g2vlm.inference.votes import Votes
+
+MOST_BOXES = 8
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Candidate boxes of one query: boxes [K, 6] and their mean logits [K], best first."""
+
+    boxes: np.ndarray
+    logits: np.ndarray
+
+
+def pick(point_logits: np.ndarray, masks: np.ndarray, given: list[int]) -> int | None:
+    """Return the given object whose mask [N, P] has the best mean logit; None without objects."""
+    if not given:
+        return None
+    weight = masks.sum(1)
+    mean = masks @ point_logits / np.maximum(weight, 1e-6)
+    return given[int(np.argmax(np.where(weight > 0, mean, -np.inf)))]
+
+
+def rank(point_logits: np.ndarray, votes: Votes, found: list[Detection]) -> Ranked:
+    """Rank detected objects by the mean logit [P] of the points that voted for them.
+
+    With nothing detected the one candidate is the median voted box of the likeliest points.
+    """
+    if not found:
+        weight = 1.0 / (1.0 + np.exp(-np.clip(point_logits, -30, 30)))
+        top = np.argsort(-point_logits)[:30]
+        box = weighted_median(votes.boxes[top], weight[top] + 1e-6)
+        return Ranked(box[None], point_logits[top].mean()[None])
+    logits = np.array([point_logits[item.members].mean() for item in found])
+    order = np.argsort(-logits, kind="stable")[:MOST_BOXES]
+    return Ranked(np.stack([found[i].box for i in order]), logits[order])
+
+
+def chosen_boxes(
+    ranked: Ranked, zero_logit: float, zero_above: float, multi_above: float
+) -> np.ndarray:
+    """Return the boxes [K, 6] that a query points to, best first.
+
+    None when `zero_logit` exceeds `zero_above`; else the best one and all whose mean logit is over
+    `multi_above`.
+    """
+    if zero_logit > zero_above:
+        return np.zeros((0, 6), np.float32)
+    keep = ranked.logits > multi_above
+    keep[0] = True
+    return ranked.boxes[keep]

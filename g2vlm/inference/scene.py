@@ -1,0 +1,163 @@
+"""One scene from inputs to everything a submission holds about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from g2vlm.inference.graph import given_pairs, member_masks, triplets
+from g2vlm.inference.grounding import Ranked, chosen_boxes, pick, rank
+from g2vlm.inference.network import EncodedScene
+from g2vlm.inference.objects import Detection, detect
+from g2vlm.inference.points import DensePoints, dense_points
+from g2vlm.inference.surface import (
+    FreeSpace,
+    Mesh,
+    OccupancyGrid,
+    bounds_of,
+    mesh_of,
+    occupancy_grid,
+)
+from g2vlm.inference.thresholds import Thresholds
+from g2vlm.inference.votes import Votes
+from metrics.submission import SubmissionWriter
+
+Triplet = tuple[int, str, int, float]
+
+# Cells of the first look at the occupancy field are at most this large.
+COARSEST_M = 0.18
+
+
+@dataclass(frozen=True)
+class FoundObjects:
+    """Detections, best first, and triplets over them (subject, predicate, object, score)."""
+
+    objects: list[Detection]
+    triplets: list[Triplet]
+
+    def over(self, object_score: float, triplet_score: float) -> FoundObjects:
+        """Return what reaches both scores; triplets keep their ends whatever these score.
+
+        Objects that only a triplet needs stay, so that the graph is whole.
+        """
+        kept = [t for t in self.triplets if t[3] >= triplet_score]
+        needed = {end for t in kept for end in (t[0], t[2])}
+        index = [
+            i for i, item in enumerate(self.objects) if item.score >= object_score or i in needed
+        ]
+        place = {old: new for new, old in enumerate(index)}
+        return FoundObjects(
+            [self.objects[i] for i in index],
+            [(place[s], name, place[o], score) for s, name, o, score in kept],
+        )
+
+
+def scene_points(scene: EncodedScene, thresholds: Thresholds) -> DensePoints:
+    """Return the dense coloured points of a scene."""
+    inputs = scene.inputs
+    return dense_points(
+        scene.cells(),
+        inputs.rgb,
+        inputs.depth,
+        inputs.intrinsics,
+        inputs.pose,
+        thresholds.smoothing,
+        thresholds.least_confidence,
+    )
+
+
+def scene_solids(
+    scene: EncodedScene, dense: DensePoints, thresholds: Thresholds, voxel: float
+) -> tuple[OccupancyGrid, Mesh]:
+    """Return the occupancy grid and the mesh of the solids."""
+    inputs, depth = scene.inputs, scene.cells().depth
+    low, high = bounds_of(dense.points)
+    grid = occupancy_grid(
+        scene.occupancy,
+        low,
+        high,
+        thresholds.occupancy_logit,
+        voxel=voxel,
+        levels=max(0, int(np.log2(COARSEST_M / voxel))),
+        free=None if depth is None else FreeSpace(depth, inputs.intrinsics, inputs.pose),
+    )
+    return grid, mesh_of(grid, dense.points, dense.colours)
+
+
+def scene_objects(scene: EncodedScene, votes: Votes, least: float = 0.0) -> FoundObjects:
+    """Return detected objects and the triplets among them that score at least `least`."""
+    found = detect(votes, boxes_learned=scene.network.config.votes)
+    if len(found) < 2:
+        return FoundObjects(found, [])
+    boxes = np.stack([item.box for item in found])
+    probabilities = scene.relations(member_masks(found, len(votes.label)), boxes)
+    return FoundObjects(found, triplets(found, probabilities, least))
+
+
+def object_rows(found: Sequence[Detection], classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Return detections as a submission holds them: box, class name and score."""
+    return [{"box": o.box, "class": classes[o.label], "score": o.score} for o in found]
+
+
+def scene_queries(
+    scene: EncodedScene, votes: Votes, found: list[Detection]
+) -> list[tuple[str, Ranked, float, int | None]]:
+    """Return for each reference its id, ranked boxes, zero logit and the picked given object."""
+    references = scene.inputs.references
+    result = scene.ground([text for _, text in references])
+    return [
+        (
+            name,
+            rank(result.point_logits[row], votes, found),
+            float(result.zero_logit[row]),
+            pick(result.point_logits[row], scene.masks, scene.inputs.given_indices),
+        )
+        for row, (name, _) in enumerate(references)
+    ]
+
+
+@dataclass(frozen=True)
+class SceneWriter:
+    """Writes one encoded scene after another into a submission."""
+
+    writer: SubmissionWriter
+    thresholds: Thresholds
+    voxel: float
+
+    def write(self, scene: EncodedScene) -> None:
+        """Write all that the submission declares about this scene, retrieval apart."""
+        produces = set(self.writer.produces)
+        name = scene.inputs.scene
+        dense = scene_points(scene, self.thresholds)
+        self.writer.points(name, dense.points, dense.colours, dense.pixels, dense.confidence)
+        if "occupancy" in produces:
+            grid, mesh = scene_solids(scene, dense, self.thresholds, self.voxel)
+            self.writer.occupancy(name, grid.solid, grid.origin, grid.voxel)
+            self.writer.mesh(name, mesh.vertices, mesh.faces, mesh.colours)
+        if "objects" in produces:
+            self._spatial(scene)
+
+    def _spatial(self, scene: EncodedScene) -> None:
+        name, votes = scene.inputs.scene, scene.votes()
+        found = scene_objects(scene, votes, self.thresholds.triplet_score)
+        kept = found.over(self.thresholds.object_score, self.thresholds.triplet_score)
+        classes = scene.network.config.classes
+        self.writer.objects(
+            name,
+            object_rows(kept.objects, classes),
+            [list(triplet) for triplet in kept.triplets],
+        )
+        given = scene.inputs.given_indices
+        pairs = given_pairs(given, scene.relations(scene.masks)) if given else []
+        self.writer.relations(name, pairs)
+        for query, ranked, zero, chosen in scene_queries(scene, votes, found.objects):
+            limits = self.thresholds.zero_logit, self.thresholds.multi_logit
+            self.writer.grounding(name, query, chosen_boxes(ranked, zero, *limits), chosen)
+        questions = scene.inputs.questions
+        answers = scene.answers([question[1] for question in questions])
+        for question, answer in zip(questions, answers, strict=True):
+            self.writer.answer(name, question[0], answer)
+        self.writer.caption(name, scene.caption())

