@@ -1,0 +1,90 @@
+"""Run one baseline on an experiment's rendered splits: `python -m baselines run NAME ...`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from baselines.contract import Context, Inputs, load, names
+from metrics.files import InputError, run_main
+
+
+def main() -> int | None:
+    """Parse the command line and act on it."""
+    parser = argparse.ArgumentParser(prog="python -m baselines", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="name every baseline and what it does")
+    run = commands.add_parser("run", help="write one baseline's submissions")
+    run.add_argument("name", help="a folder under baselines/")
+    run.add_argument("--experiment", type=Path, required=True, metavar="FOLDER",
+                     help="results folder that holds scenes/, truth/ and features/")  # fmt: skip
+    run.add_argument("--splits", nargs="+", default=["val", "test_scene", "test_asset"])
+    run.add_argument("--seed", type=int, default=0)
+    run.add_argument("--out", type=Path, help="default: EXPERIMENT/predictions/NAME/SEED")
+    run.add_argument("--config", default="{}", help="JSON object handed to the baseline")
+    arguments = parser.parse_args()
+    if arguments.command == "list":
+        return list_baselines()
+    run_baseline(
+        arguments.name,
+        arguments.experiment,
+        arguments.splits,
+        arguments.seed,
+        arguments.out,
+        json.loads(arguments.config),
+    )
+    return 0
+
+
+def list_baselines() -> int:
+    """Print each baseline's name, whether its seed matters and its description."""
+    for name in names():
+        method = load(name)
+        kind = "control" if method.USES_TRUTH else "method"
+        print(f"{name:16} {kind:8} {method.DESCRIPTION}")
+    return 0
+
+
+def run_baseline(
+    name: str,
+    experiment: Path,
+    splits: list[str],
+    seed: int,
+    out: Path | None = None,
+    config: dict | None = None,
+) -> None:
+    """Write one submission a split under `out`; raises `InputError` for what is missing."""
+    from baselines.truth import SplitTruth
+    from g2vlm.features.readers import TextFeatures
+    from g2vlm.scenes.dataset import SceneStore
+    from metrics.truth import Truth
+
+    method = load(name)
+    for split in splits:
+        if not (experiment / "scenes" / split).is_dir():
+            raise InputError(f"{experiment}/scenes/{split}: no such folder; render it first")
+    stores = {split: SceneStore(experiment / "scenes" / split) for split in splits}
+    truth = {}
+    if method.USES_TRUTH:
+        truth = {
+            split: SplitTruth(Truth(experiment / "truth" / split), store)
+            for split, store in stores.items()
+        }
+    train, text = experiment / "scenes" / "train", experiment / "features"
+    method.predict(
+        Context(
+            name=name,
+            seed=seed,
+            out=out or experiment / "predictions" / name / str(seed),
+            splits={split: Inputs(store) for split, store in stores.items()},
+            train=SceneStore(train) if train.is_dir() else None,
+            truth=truth,
+            text=TextFeatures(text) if (text / "text.json").is_file() else None,
+            config=config or {},
+        )
+    )
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,41 @@
+"""Sensor depth lifted to points and nothing else: the floor of effort."""
+
+from __future__ import annotations
+
+from baselines.contract import Context
+from baselines.lifting import camera_points, pixel_index, to_frame
+
+DESCRIPTION = "Sensor depth lifted to coloured points, nothing else"
+PRODUCES = ("points",)
+REASONS = {
+    "mesh": "gives points without a surface between them",
+    "occupancy": "gives points without a volume",
+} | dict.fromkeys(
+    (
+        "objects",
+        "graph",
+        "given_relations",
+        "grounding",
+        "picks",
+        "retrieval",
+        "grounding_retrieval",
+        "answers",
+        "captions",
+    ),
+    "reads no language and finds no objects",
+)
+STOCHASTIC = False
+MESH_KIND = None
+USES_TRUTH = False
+
+
+def predict(context: Context) -> None:
+    """Write every valid sensor pixel of the four input views as a point."""
+    for split, scenes in context.splits.items():
+        with context.writer(split) as writer:
+            for scene in scenes.ids:
+                inputs = scenes.inputs(scene)
+                seen = inputs.depth > 0
+                lifted = camera_points(inputs.depth, inputs.intrinsics)
+                points = to_frame(lifted, inputs.pose)[seen]
+                writer.points(scene, points, inputs.rgb[seen], pixels=pixel_index(seen))

@@ -1,0 +1,82 @@
+"""Random valid answers, wherever "valid at random" has a meaning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from baselines.answers import training_questions
+from baselines.contract import Context
+from baselines.truth import SplitTruth
+from metrics.files import rng
+from metrics.relations import EXHAUSTIVE, FAMILIES
+
+DESCRIPTION = "Random valid answers"
+PRODUCES = (
+    "given_relations",
+    "grounding",
+    "picks",
+    "retrieval",
+    "grounding_retrieval",
+    "answers",
+)
+REASONS = dict.fromkeys(
+    ("points", "mesh", "occupancy", "objects", "graph", "captions"),
+    "no random answer of this kind is defined",
+)
+STOCHASTIC = True
+MESH_KIND = None
+USES_TRUTH = True
+
+
+def predict(context: Context) -> None:
+    """Answer every split at random: uniform over objects, predicates, orders and answers.
+
+    Boxes are the true ones of the object drawn, so that grounding asks for the choice alone.
+    Words and numbers without choices are drawn from the distinct training answers of their type.
+    """
+    questions = training_questions(context.need("train"))
+    pools = {kind: sorted({row["answer"] for row in rows}) for kind, rows in questions.items()}
+    root, purpose = int(context.config.get("seed", 0)), f"chance-{context.seed}"
+    for split, truth in context.need("truth").items():
+        with context.writer(split) as writer:
+            for scene in context.splits[split].ids:
+                generator = rng(root, purpose, scene)
+                _write_scene(writer, context.splits[split].inputs(scene), truth, pools, generator)
+            _write_galleries(writer, truth, rng(root, purpose, split))
+
+
+def _write_scene(
+    writer: Any,
+    inputs: Any,
+    truth: SplitTruth,
+    pools: dict[str, list[str]],
+    rng: np.random.Generator,
+) -> None:
+    boxes = truth.boxes(inputs.scene)
+    given = list(boxes)
+    for name, _ in inputs.references:
+        pick = given[rng.integers(len(given))] if given else None
+        writer.grounding(inputs.scene, name, [boxes[pick]] if given else [], pick)
+    pairs = [[i, j, random_predicates(rng)] for i in given for j in given if i != j]
+    writer.relations(inputs.scene, pairs)
+    for name, _, kind, _, choices in inputs.questions:
+        options = choices or pools.get(kind) or ["1"]
+        writer.answer(inputs.scene, name, options[rng.integers(len(options))])
+
+
+def random_predicates(rng: np.random.Generator) -> dict[str, str]:
+    """Draw one predicate (or none, where a family allows it) for each family."""
+    drawn = {}
+    for family, predicates in FAMILIES.items():
+        options = predicates if family in EXHAUSTIVE else (*predicates, "none")
+        drawn[family] = options[rng.integers(len(options))]
+    return drawn
+
+
+def _write_galleries(writer: Any, truth: SplitTruth, rng: np.random.Generator) -> None:
+    texts, scenes, phrases, objects = truth.gallery()
+    writer.retrieval(texts, scenes, rng.random((len(texts), len(scenes)), np.float32))
+    scores = rng.random((len(phrases), len(objects)), np.float32)
+    writer.grounding_retrieval(phrases, objects, scores)

@@ -1,0 +1,131 @@
+"""The small interface that every folder under `baselines/` fulfils.
+
+A baseline is a folder with a `method.py` that defines
+
+    DESCRIPTION: str             one sentence for tables and `python -m baselines list`
+    PRODUCES: tuple[str, ...]    the tasks it answers, names of the submission format
+    REASONS: dict[str, str]      for every other task, why it does not
+    STOCHASTIC: bool             whether the seed matters (then it is run with several)
+    MESH_KIND: str | None        "solids" or "free_boundary" where it produces a mesh
+    USES_TRUTH: bool             True for controls alone: `context.truth` is empty otherwise
+    predict(context) -> None     write one submission for every split in `context.splits`
+
+and a `rules.smk`. Nothing else is edited: it is found by its folder.
+"""
+
+from __future__ import annotations
+
+import importlib
+import resource
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from metrics.files import InputError
+from metrics.submission_writer import TASKS, SubmissionWriter
+
+DECLARATIONS = ("DESCRIPTION", "PRODUCES", "REASONS", "STOCHASTIC", "MESH_KIND", "USES_TRUTH")
+
+
+class Inputs:
+    """A split as a method may see it: scene names and inputs, no truth."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    @property
+    def ids(self) -> list[str]:
+        """Names of the split's scenes."""
+        return list(self._store.ids)
+
+    def inputs(self, scene: str) -> Any:
+        """Return the scene's `SceneInputs` (4 posed RGB-D views, given masks, questions, …)."""
+        return self._store.inputs(scene)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything one run of a baseline is given.
+
+    `splits` holds what may be seen of the splits to answer; `train` the training split with its
+    truth (a `SceneStore`); `truth` the `SplitTruth` of each split, filled for controls alone;
+    `text` the cached sentence features; `out` the folder that receives one submission a split.
+    """
+
+    name: str
+    seed: int
+    out: Path
+    splits: Mapping[str, Inputs]
+    train: Any = None
+    truth: Mapping[str, Any] = field(default_factory=dict)
+    text: Any = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def writer(self, split: str, fit_seconds: float = 0.0) -> Iterator[SubmissionWriter]:
+        """Open the split's submission, filled with what the baseline declares.
+
+        The time between opening and closing, over the scenes, becomes `seconds_per_scene`.
+        Counts of parameters go to `writer.cost["parameters"]` by the baseline itself.
+        """
+        method = load(self.name)
+        cost = {"parameters": 0, "train_seconds": fit_seconds}
+        start = time.perf_counter()
+        with SubmissionWriter(
+            self.out / split,
+            self.name,
+            self.seed,
+            split,
+            method.STOCHASTIC,
+            list(method.PRODUCES),
+            dict(method.REASONS),
+            method.MESH_KIND,
+            cost,
+        ) as writer:
+            yield writer
+            seconds = time.perf_counter() - start
+            writer.cost["seconds_per_scene"] = seconds / max(len(self.splits[split].ids), 1)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            writer.cost["peak_memory_mb"] = round(peak, 1)
+
+    def need(self, what: str) -> Any:
+        """Return the context's `train`, `truth` or `text`; `InputError` where it was not given."""
+        value = getattr(self, what)
+        if not value:
+            raise InputError(f"baseline {self.name}: needs --{what}; name its folder")
+        return value
+
+
+def names() -> list[str]:
+    """Return the baselines found beside this file, sorted."""
+    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/method.py"))
+
+
+def load(name: str) -> ModuleType:
+    """Import a baseline by the name of its folder and check that it fulfils the contract."""
+    if name not in names():
+        raise InputError(f"baseline {name}: no such folder; choose from {', '.join(names())}")
+    method = importlib.import_module(f"baselines.{name}.method")
+    faults = contract_faults(method)
+    if faults:
+        raise InputError(f"baselines/{name}/method.py: {faults[0]}; see baselines/contract.py")
+    return method
+
+
+def contract_faults(method: ModuleType) -> list[str]:
+    """Return what keeps a module from fulfilling the contract, in words; [] when it does."""
+    missing = [name for name in (*DECLARATIONS, "predict") if not hasattr(method, name)]
+    if missing:
+        return [f"{name} is missing" for name in missing]
+    faults = [f"unknown task {task!r}" for task in method.PRODUCES if task not in TASKS]
+    both = set(method.PRODUCES) & set(method.REASONS)
+    faults += [f"task {task!r} is produced and has a reason" for task in sorted(both)]
+    unsaid = set(TASKS) - set(method.PRODUCES) - set(method.REASONS)
+    faults += [f"task {task!r} is not produced and has no reason" for task in sorted(unsaid)]
+    if ("mesh" in method.PRODUCES) != (method.MESH_KIND is not None):
+        faults.append("MESH_KIND must be set exactly when a mesh is produced")
+    return faults

@@ -1,0 +1,56 @@
+"""The commonest training answer of each question type; for numbers the training median."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import Counter
+
+from baselines.answers import NO_SCENE, UNSEEN_TASKS, all_whole, training_questions, write_number
+from baselines.contract import Context
+
+DESCRIPTION = "Commonest training answer by question type, training median for numbers"
+PRODUCES = ("answers",)
+REASONS = dict.fromkeys(UNSEEN_TASKS, NO_SCENE)
+STOCHASTIC = False
+MESH_KIND = None
+USES_TRUTH = False
+
+
+class Majority:
+    """Constant answers by question type.
+
+    `common` ranks the words and choices of each type by how often they were right in training,
+    ties in alphabetical order; `median` holds the number of each type.
+    """
+
+    def __init__(self, questions: dict[str, list[dict]]) -> None:
+        self.common: dict[str, Counter[str]] = {}
+        self.median: dict[str, str] = {}
+        for kind, rows in questions.items():
+            numbers = [row["answer"] for row in rows if row["answer_kind"] == "number"]
+            words = sorted(row["answer"] for row in rows if row["answer_kind"] != "number")
+            self.common[kind] = Counter(words)
+            if numbers:
+                middle = statistics.median(float(number) for number in numbers)
+                self.median[kind] = write_number(middle, all_whole(numbers))
+
+    def answer(self, kind: str, answer_kind: str, choices: list[str]) -> str:
+        """Return the constant of the type, among the choices where there are any."""
+        if answer_kind == "number":
+            return self.median.get(kind, "1")
+        common = self.common.get(kind, Counter())
+        options = choices or list(common) or ["yes"]
+        return max(options, key=lambda option: common[option])
+
+
+def predict(context: Context) -> None:
+    """Fit on train, answer every question of every split."""
+    start = time.perf_counter()
+    model = Majority(training_questions(context.need("train")))
+    fit_seconds = time.perf_counter() - start
+    for split, scenes in context.splits.items():
+        with context.writer(split, fit_seconds) as writer:
+            for scene in scenes.ids:
+                for name, _, kind, answer_kind, choices in scenes.inputs(scene).questions:
+                    writer.answer(scene, name, model.answer(kind, answer_kind, choices))

@@ -1,0 +1,141 @@
+"""The truth, handed in through the submission format: what the yardstick can reach at most."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from baselines.contract import Context
+from baselines.oracle.shapes import voxel_mesh
+from baselines.truth import SplitTruth
+from metrics.relations import FAMILIES, FAMILY_OF, INVERSE, SYMMETRIC
+
+DESCRIPTION = "The truth through the submission format"
+PRODUCES = (
+    "points",
+    "mesh",
+    "objects",
+    "graph",
+    "given_relations",
+    "grounding",
+    "picks",
+    "retrieval",
+    "grounding_retrieval",
+    "answers",
+    "captions",
+)
+REASONS = {
+    "occupancy": "derived from its mesh, which is exact; a grid along the frame's axes would not be"
+}
+STOCHASTIC = False
+MESH_KIND = "solids"
+USES_TRUTH = True
+
+SOLID_VOXEL = 0.04  # side of the true solids' cells, metres
+
+
+def predict(context: Context) -> None:
+    """Write the truth of every split as a submission."""
+    for split, truth in context.need("truth").items():
+        with context.writer(split) as writer:
+            for line in truth.files.annotations:
+                scene = line["scene"]
+                _write_geometry(writer, truth, scene)
+                _write_objects(writer, scene, line)
+                _write_language(writer, scene, line)
+            _write_galleries(writer, truth)
+
+
+def _write_geometry(writer: Any, truth: SplitTruth, scene: str) -> None:
+    true = truth.files.geometry(scene)
+    cameras = true.input_depth, true.input_intrinsics, true.input_pose
+    pixels = seen_pixels(true.surface, *cameras)
+    writer.points(scene, true.surface, true.surface_colour, pixels=pixels)
+    views = truth.scenes.views(scene)
+    matrix = views.frame_from_room.astype(np.float64)
+    vertices, faces = voxel_mesh(views.solids, SOLID_VOXEL)
+    writer.mesh(scene, vertices @ matrix[:3, :3].T + matrix[:3, 3], faces)
+
+
+def seen_pixels(
+    points: np.ndarray, depth: np.ndarray, intrinsics: np.ndarray, pose: np.ndarray
+) -> np.ndarray:
+    """Return i16[M,3], the (view, row, column) on which points f32[M,3] are seen, or -1s.
+
+    A point is seen where it projects within 5 cm of the true depth f32[V,H,W]; of several views
+    the last one counts.
+    """
+    pixels = np.full((len(points), 3), -1, np.int16)
+    height, width = depth.shape[1:]
+    for view in range(len(depth)):
+        local = (points - pose[view, :3, 3]) @ pose[view, :3, :3]
+        image = local @ intrinsics[view].T
+        z = np.maximum(local[:, 2:], 1e-3)
+        column, row = np.floor(image[:, :2] / z).astype(np.int64).T
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        inside &= local[:, 2] > 0.05
+        index = np.flatnonzero(inside)
+        true = depth[view, row[index], column[index]]
+        index = index[np.abs(true - local[index, 2]) < 0.05]
+        pixels[index] = np.stack([np.full(len(index), view), row[index], column[index]], 1)
+    return pixels
+
+
+def _write_objects(writer: Any, scene: str, line: dict[str, Any]) -> None:
+    given = line["given"]
+    place = {index: number for number, index in enumerate(given)}
+    objects = [item for item in line["objects"] if item["index"] in place]
+    objects = [{"box": item["box"], "class": item["class"], "score": 1.0} for item in objects]
+    triplets = [
+        [place[i], predicate, place[j], 1.0]
+        for i, j, predicate in line["relations"]
+        if i in place and j in place
+    ]
+    writer.objects(scene, objects, triplets)
+    pairs = {(i, j): dict.fromkeys(FAMILIES, "none") for i in given for j in given if i != j}
+    for i, j, predicate in line["relations"]:
+        family = FAMILY_OF[predicate]
+        if (i, j) in pairs:
+            pairs[i, j][family] = predicate
+        if (j, i) in pairs and (predicate in INVERSE or predicate in SYMMETRIC):
+            pairs[j, i][family] = INVERSE.get(predicate, predicate)
+    writer.relations(scene, [[i, j, families] for (i, j), families in pairs.items()])
+
+
+def _write_language(writer: Any, scene: str, line: dict[str, Any]) -> None:
+    boxes = {item["index"]: item["box"] for item in line["objects"]}
+    for reference in line["references"]:
+        targets = reference["targets"]
+        pick = targets[0] if targets else None
+        writer.grounding(scene, reference["id"], [boxes[index] for index in targets], pick)
+    for question in line["questions"]:
+        writer.answer(scene, question["id"], question["answer"])
+    if line["captions"]:
+        writer.caption(scene, line["captions"][0]["text"])
+
+
+def _write_galleries(writer: Any, truth: SplitTruth) -> None:
+    texts, scenes, phrases, objects = truth.gallery()
+    lines = truth.files.annotations
+    of_texts = {line["scene"]: line["relevance"] for line in lines}
+    of_phrases = {line["scene"]: line["phrase_relevance"] for line in lines}
+    writer.retrieval(texts, scenes, _relevance(texts, scenes, of_texts))
+    writer.grounding_retrieval(phrases, objects, _relevance(phrases, objects, of_phrases))
+
+
+def _relevance(
+    queries: list[str], items: list[str], relevant: dict[str, dict[str, list[str]]]
+) -> np.ndarray:
+    """Return f32[Q,N] scores above 1 where right and below 0.5 where not, no two alike in line.
+
+    Equal scores would count against the method.
+    """
+    column = {item: number for number, item in enumerate(items)}
+    total = len(queries) + len(items)
+    order = (np.arange(len(queries))[:, None] + np.arange(len(items))) / (2.0 * total)
+    scores = order.astype(np.float32)
+    for row, query in enumerate(queries):
+        scene, name = query.rsplit("/", 1)
+        scores[row, [column[item] for item in relevant[scene].get(name, [])]] += 1.0
+    return scores

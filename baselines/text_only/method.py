@@ -1,0 +1,111 @@
+"""What the wording of a question gives away: linear models on its sentence embedding."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+
+from baselines.answers import NO_SCENE, UNSEEN_TASKS, all_whole, training_questions, write_number
+from baselines.contract import Context
+
+DESCRIPTION = "Sentence embedding of the question, logistic regression or ridge on the log"
+PRODUCES = ("answers",)
+REASONS = dict.fromkeys(UNSEEN_TASKS, NO_SCENE)
+STOCHASTIC = False
+MESH_KIND = None
+USES_TRUTH = False
+
+SMALLEST = 1e-2  # numbers are clipped here before the logarithm
+RIDGE_STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
+
+
+class NumberModel:
+    """Ridge on the logarithm of the answer; strength by leave-one-out error on train."""
+
+    def __init__(self, features: np.ndarray, answers: list[str]) -> None:
+        from sklearn.linear_model import RidgeCV
+
+        values = np.array([float(answer) for answer in answers])
+        self.whole = all_whole(answers)
+        self.model = RidgeCV(RIDGE_STRENGTHS).fit(features, np.log(np.maximum(values, SMALLEST)))
+        self.parameters = features.shape[1] + 1
+
+    def answer(self, features: np.ndarray, choices: list[list[str]]) -> list[str]:
+        """Return one number a row of features [Q, D]; `choices` are not used."""
+        return [write_number(value, self.whole) for value in np.exp(self.model.predict(features))]
+
+
+class WordModel:
+    """Multinomial logistic regression over the training answers of one question type."""
+
+    def __init__(self, features: np.ndarray, answers: list[str]) -> None:
+        from sklearn.linear_model import LogisticRegression
+
+        self.labels = sorted(set(answers))
+        self.model = None
+        if len(self.labels) > 1:
+            # Sentence embeddings have unit length, so the penalty must be light to fit at all.
+            self.model = LogisticRegression(C=10.0, max_iter=300).fit(features, answers)
+        self.parameters = (features.shape[1] + 1) * len(self.labels)
+
+    def answer(self, features: np.ndarray, choices: list[list[str]]) -> list[str]:
+        """Return the likeliest answer a row, among its choices where it has any.
+
+        A choice that was never a training answer has likelihood 0; the first one wins a tie.
+        """
+        if self.model is None:
+            likelihoods = np.ones((len(features), 1))
+        else:
+            likelihoods = self.model.predict_proba(features)
+        answers = []
+        for row, options in zip(likelihoods, choices, strict=True):
+            known = dict(zip(self.labels, row, strict=True))
+            answers.append(max(options or self.labels, key=lambda option: known.get(option, 0.0)))
+        return answers
+
+
+def fit(questions: dict[str, list[dict[str, Any]]], text: Any) -> dict[tuple[str, str], Any]:
+    """Fit one model for each (question type, kind of answer) on training questions."""
+    models: dict[tuple[str, str], Any] = {}
+    for kind, rows in questions.items():
+        for answer_kind in sorted({row["answer_kind"] for row in rows}):
+            used = [row for row in rows if row["answer_kind"] == answer_kind]
+            features = embed(text, [row["text"] for row in used])
+            family = NumberModel if answer_kind == "number" else WordModel
+            models[kind, answer_kind] = family(features, [row["answer"] for row in used])
+    return models
+
+
+def embed(text: Any, sentences: list[str]) -> np.ndarray:
+    """Return the pooled sentence embeddings f32[Q, D] of `TextFeatures`."""
+    return text.gather(sentences, length=1).pooled
+
+
+def predict(context: Context) -> None:
+    """Fit on train, answer every question of every split."""
+    text, train = context.need("text"), context.need("train")
+    start = time.perf_counter()
+    models = fit(training_questions(train), text)
+    fit_seconds = time.perf_counter() - start
+    for split, scenes in context.splits.items():
+        with context.writer(split, fit_seconds) as writer:
+            writer.cost["parameters"] = sum(model.parameters for model in models.values())
+            groups: dict[tuple[str, str], list[tuple[str, Any]]] = {}
+            for scene in scenes.ids:
+                for question in scenes.inputs(scene).questions:
+                    groups.setdefault((question[2], question[3]), []).append((scene, question))
+            for key, items in groups.items():
+                _answer_group(writer, models.get(key), text, items)
+
+
+def _answer_group(writer: Any, model: Any, text: Any, items: list[tuple[str, Any]]) -> None:
+    """Answer the questions of one type; a type unseen in training gets its first choice or 1."""
+    if model is None:
+        answers = [(question[4] or ["1"])[0] for _, question in items]
+    else:
+        features = embed(text, [question[1] for _, question in items])
+        answers = model.answer(features, [question[4] for _, question in items])
+    for (scene, question), answer in zip(items, answers, strict=True):
+        writer.answer(scene, question[0], answer)

@@ -1,0 +1,60 @@
+"""Solid space behind what the cameras see (space carving: Kutulakos and Seitz 2000)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from baselines.tsdf_fusion.fusion import Settings, Surfels
+
+SLAB = 8  # layers of the grid handled at once, so that they stay in the processor's cache
+NEAREST = 0.05  # metres in front of a camera that are looked at
+
+
+def carve(
+    surfels: Surfels, intrinsics: np.ndarray, pose: np.ndarray, settings: Settings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the cells that more views see behind a surface than in front of one.
+
+    A view counts a cell as solid down to `thickness` behind its depth. The frame's origin lies on
+    the floor, which belongs to neither side. Returns bool[X,Y,Z] along the frame's axes around
+    the measured points, and the corner f32[3] of the first cell (m).
+    """
+    points = surfels.points[surfels.depth > 0]
+    corner = points.min(0)
+    shape = np.ceil((points.max(0) - corner) / settings.solid_voxel).astype(int)
+    axes = [corner[k] + (np.arange(shape[k]) + 0.5) * settings.solid_voxel for k in range(3)]
+    solid = np.zeros(shape, bool)
+    for start in range(0, shape[0], SLAB):
+        layers = [axes[0][start : start + SLAB], *axes[1:]]
+        votes = np.zeros([len(axis) for axis in layers], np.int8)
+        for view in range(len(surfels.depth)):
+            matrix = intrinsics[view] @ pose[view, :3, :3].T
+            image = _image_coordinates(layers, matrix, pose[view, :3, 3])
+            ahead = _depth_ahead(surfels.depth[view], *image)
+            votes += (ahead < 0) & (ahead > -settings.thickness)
+            votes -= ahead > 0
+        solid[start : start + SLAB] = votes > 0
+    return solid & (axes[2] > settings.floor), corner
+
+
+def _image_coordinates(
+    axes: list[np.ndarray], matrix: np.ndarray, position: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Project a grid given by its axes: homogeneous column, row and z-depth, each f32[X,Y,Z]."""
+    x, y, z = (
+        ((axis - position[k])[:, None] * matrix[:, k]).astype(np.float32)
+        for k, axis in enumerate(axes)
+    )
+    plan = x[:, None] + y[None]
+    return tuple(plan[:, :, None, k] + z[None, None, :, k] for k in range(3))
+
+
+def _depth_ahead(depth: np.ndarray, u: np.ndarray, v: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Depth map f32[H,W] minus z at the pixels that cells fall on; NaN where nothing is known."""
+    height, width = depth.shape
+    front = np.maximum(z, NEAREST)
+    column, row = (u / front).astype(np.int32), (v / front).astype(np.int32)
+    known = (z > NEAREST) & (u >= 0) & (v >= 0) & (column < width) & (row < height)
+    pixel = np.where(known, row * width + column, height * width)
+    measured = np.append(np.where(depth > 0, depth, np.nan), np.nan).astype(np.float32)
+    return measured[pixel] - z

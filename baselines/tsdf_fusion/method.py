@@ -1,0 +1,101 @@
+"""Classical fusion of the sensor depth: the bar that a learned reconstruction must pass."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baselines.contract import Context
+from baselines.lifting import pixel_index
+from baselines.tsdf_fusion.carving import carve
+from baselines.tsdf_fusion.fusion import Settings, fit_surfels, fuse
+from baselines.tsdf_fusion.surface import drop_unsupported, extract_mesh, sample_mesh, view_support
+from metrics.files import InputError, rng
+
+DESCRIPTION = "Truncated signed distance fusion of the sensor depth, marching cubes"
+PRODUCES = ("points", "mesh", "occupancy")
+REASONS = dict.fromkeys(
+    (
+        "objects",
+        "graph",
+        "given_relations",
+        "grounding",
+        "picks",
+        "retrieval",
+        "grounding_retrieval",
+        "answers",
+        "captions",
+    ),
+    "reads no language and finds no objects",
+)
+STOCHASTIC = False
+MESH_KIND = "free_boundary"
+USES_TRUTH = False
+
+
+def load_settings() -> Settings:
+    """Read the lengths chosen on val; settings.json also holds every trial of that choice."""
+    path = Path(__file__).with_name("settings.json")
+    return Settings(**json.loads(path.read_text(encoding="utf-8"))["chosen"])
+
+
+@dataclass(frozen=True)
+class Fused:
+    """One scene as handed in: points f32[M,3] with colours u8[M,3] and pixels i16[M,3], a mesh,
+    and solids bool[X,Y,Z] with the corner f32[3] of the first cell and the cell's side (m)."""
+
+    points: np.ndarray
+    colours: np.ndarray
+    pixels: np.ndarray
+    vertices: np.ndarray
+    faces: np.ndarray
+    vertex_colours: np.ndarray
+    solid: np.ndarray
+    corner: np.ndarray
+    voxel: float
+
+
+def predict(context: Context) -> None:
+    """Fuse the four views of each scene and write points, mesh and occupancy."""
+    settings = load_settings()
+    for split, scenes in context.splits.items():
+        with context.writer(split) as writer:
+            for scene in scenes.ids:
+                fused = fuse_scene(scenes.inputs(scene), settings)
+                writer.points(scene, fused.points, fused.colours, pixels=fused.pixels)
+                writer.mesh(scene, fused.vertices, fused.faces, fused.vertex_colours)
+                writer.occupancy(scene, fused.solid, fused.corner, fused.voxel)
+
+
+def fuse_scene(inputs: Any, settings: Settings) -> Fused:
+    """Fuse the views of a `SceneInputs`; `InputError` where none has usable depth."""
+    cameras = inputs.intrinsics, inputs.pose
+    surfels = fit_surfels(inputs.depth, *cameras, settings)
+    try:
+        volume = fuse(surfels, *cameras, settings)
+    except ValueError as error:
+        raise InputError(f"scene {inputs.scene}: {error}; render the split again") from error
+    vertices, faces = extract_mesh(volume)
+    colours, supported = view_support(vertices, inputs.rgb, surfels, *cameras, settings.support)
+    vertices, faces, colours = drop_unsupported(vertices, faces, colours, supported)
+    generator = rng(0, "tsdf_fusion", inputs.scene)
+    points, tint = sample_mesh(vertices, faces, colours, settings.samples, generator)
+    solid, corner = carve(surfels, *cameras, settings)
+    kept = surfels.depth > 0
+    # Sampled points belong to no pixel; (-1, -1, -1) says so.
+    pixels = np.concatenate([pixel_index(kept), np.full((len(points), 3), -1, np.int16)])
+    return Fused(
+        points=np.concatenate([surfels.points[kept], points]),
+        colours=np.concatenate([inputs.rgb[kept], tint]),
+        pixels=pixels,
+        vertices=vertices,
+        faces=faces,
+        vertex_colours=colours,
+        solid=solid,
+        corner=corner,
+        voxel=settings.solid_voxel,
+    )

@@ -1,0 +1,90 @@
+"""Choose the lengths of the fusion on val: `python -m baselines.tsdf_fusion.tune EXPERIMENT`.
+
+Voxel, truncation, window and edge are chosen by F-score at 5 cm against all true surface that
+was observed; then the thickness of solids by occupancy IoU. Every trial is written beside the
+choice into settings.json, which `method.py` reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baselines.tsdf_fusion.fusion import Settings
+from baselines.tsdf_fusion.method import Fused, fuse_scene
+from metrics.files import run_main, write_json
+from metrics.geometry import Cloud, cell_representatives, fscore, share_within
+from metrics.solids import grid_occupancy, occupancy_iou
+from metrics.truth import SceneTruth
+
+SURFACE_GRID = {
+    "voxel": (0.03, 0.04),
+    "truncation": (0.08, 0.12),
+    "window": (1, 2),
+    "edge": (0.02, 0.05),
+}
+SOLID_GRID = {"thickness": (0.08, 0.12, 0.16, 0.24, 0.32)}
+THRESHOLD = 0.05
+
+
+def fscore_at_5cm(fused: Fused, truth: SceneTruth) -> float:
+    """F-score of the fused points: precision to all surface, recall of what was observed."""
+    cell = THRESHOLD / 2
+    mine = Cloud(fused.points[cell_representatives(fused.points, cell)])
+    everything = Cloud(truth.surface[cell_representatives(truth.surface, cell)])
+    seen = truth.surface[truth.subset("observed")]
+    seen = seen[cell_representatives(seen, cell)]
+    precision = share_within(everything.nearest(mine.points).distance, THRESHOLD)
+    return fscore(precision, share_within(mine.nearest(seen).distance, THRESHOLD))
+
+
+def solid_iou(fused: Fused, truth: SceneTruth) -> float:
+    """Occupancy IoU of the fused solids at the truth's points."""
+    inside = grid_occupancy(truth.occupancy_points, fused.solid, fused.corner, fused.voxel)
+    return occupancy_iou(inside, truth.occupancy)
+
+
+def search(store: Any, truth: Any, scenes: list[str]) -> dict[str, Any]:
+    """Return {"chosen": lengths, "trials": every one tried, "scenes": how many} of both grids."""
+    trials: list[dict[str, Any]] = []
+    chosen = Settings()
+    for grid, score, name in (
+        (SURFACE_GRID, fscore_at_5cm, "fscore@5cm"),
+        (SOLID_GRID, solid_iou, "occupancy_iou"),
+    ):
+        results = []
+        for values in itertools.product(*grid.values()):
+            settings = replace(chosen, **dict(zip(grid, values, strict=True)))
+            value = np.mean(
+                [score(fuse_scene(store.inputs(scene), settings), truth.geometry(scene))
+                 for scene in scenes]
+            )  # fmt: skip
+            results.append((float(value), settings))
+            trials.append(dict(zip(grid, values, strict=True)) | {name: round(float(value), 4)})
+            print(trials[-1], flush=True)
+        chosen = max(results, key=lambda result: result[0])[1]
+    return {"chosen": asdict(chosen), "trials": trials, "scenes": len(scenes), "split": "val"}
+
+
+def main() -> None:
+    """Search on the first scenes of val and write settings.json beside this file."""
+    from g2vlm.scenes.dataset import SceneStore
+    from metrics.truth import Truth
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("experiment", type=Path, help="results folder with scenes/ and truth/")
+    parser.add_argument("--scenes", type=int, default=20)
+    arguments = parser.parse_args()
+    store = SceneStore(arguments.experiment / "scenes" / "val")
+    truth = Truth(arguments.experiment / "truth" / "val")
+    found = search(store, truth, list(store.ids)[: arguments.scenes])
+    write_json(Path(__file__).with_name("settings.json"), found)
+
+
+if __name__ == "__main__":
+    run_main(main)

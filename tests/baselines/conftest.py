@@ -1,0 +1,45 @@
+"""A toy experiment folder: three splits of box rooms, their truth and sentence features."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from tests.baselines.toy import write_split
+
+SPLITS = {"train": 4, "val": 2, "test_scene": 2}
+
+
+@pytest.fixture(scope="session")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with scenes/, truth/ and features/ of toy rooms at 48x36."""
+    folder = tmp_path_factory.mktemp("toy")
+    for split, count in SPLITS.items():
+        write_split(folder / "scenes", folder / "truth", split, count, 48, 36)
+    write_text_features(folder)
+    return folder
+
+
+def write_text_features(folder: Path) -> None:
+    """Write one random unit vector a question text, in the layout of `TextFeatures`."""
+    lines = (folder / "scenes" / "train" / "000.jsonl").read_text(encoding="utf-8").splitlines()
+    texts = sorted({row["text"] for line in lines for row in json.loads(line)["questions"]})
+    pooled = np.stack([_vector(text) for text in texts]).astype(np.float16)
+    tensors = {
+        "states": pooled,
+        "offsets": np.arange(len(texts) + 1, dtype=np.int64),
+        "pooled": pooled,
+    }
+    (folder / "features").mkdir()
+    save_file(tensors, folder / "features" / "text.safetensors")
+    (folder / "features" / "text.json").write_text(json.dumps({"texts": texts}), encoding="utf-8")
+
+
+def _vector(text: str) -> np.ndarray:
+    vector = np.random.default_rng(zlib.crc32(text.encode())).normal(size=384)
+    return vector / np.linalg.norm(vector)

@@ -1,0 +1,100 @@
+"""One contract, run over every folder found under baselines/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from baselines.__main__ import run_baseline
+from baselines.contract import Context, Inputs, contract_faults, load, names
+from metrics.files import InputError, read_json
+from metrics.submission import Submission
+from metrics.truth import Truth
+
+SPLITS = ["val", "test_scene"]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return read_json(folder / "manifest.json")["files"]
+
+
+def test_the_study_s_baselines_are_found() -> None:
+    wanted = {"tsdf_fusion", "backprojection", "oracle", "chance", "text_only", "majority"}
+    assert wanted <= set(names())
+
+
+@pytest.mark.parametrize("name", names())
+def test_writes_a_valid_submission_for_every_split(
+    name: str, experiment: Path, tmp_path: Path
+) -> None:
+    run_baseline(name, experiment, SPLITS, 0, tmp_path)
+    for split in SPLITS:
+        submission = Submission(tmp_path / split)
+        assert submission.validate(Truth(experiment / "truth" / split)) == []
+        manifest = read_json(tmp_path / split / "manifest.json")
+        assert manifest["method"] == name
+        assert set(manifest["produces"]) == set(load(name).PRODUCES)
+        assert manifest["cost"]["seconds_per_scene"] > 0
+
+
+@pytest.mark.parametrize("name", names())
+def test_same_seed_same_bytes_and_another_seed_only_where_declared(
+    name: str, experiment: Path, tmp_path: Path
+) -> None:
+    for run, seed in (("first", 0), ("again", 0), ("other", 1)):
+        run_baseline(name, experiment, ["val"], seed, tmp_path / run)
+    first, again, other = (hashes(tmp_path / run / "val") for run in ("first", "again", "other"))
+    assert first == again
+    assert (first != other) == load(name).STOCHASTIC
+
+
+@pytest.mark.parametrize("name", names())
+def test_has_a_rule_for_its_folder(name: str) -> None:
+    text = Path("baselines", name, "rules.smk").read_text(encoding="utf-8")
+    assert f"rule {name}:" in text
+    for part in ("log:", "benchmark:", "code_hash("):
+        assert part in text
+
+
+@pytest.mark.parametrize("name", [name for name in names() if load(name).USES_TRUTH])
+def test_controls_say_when_truth_is_missing(name: str, experiment: Path, tmp_path: Path) -> None:
+    from g2vlm.scenes.dataset import SceneStore
+
+    store = SceneStore(experiment / "scenes" / "val")
+    context = Context(name, 0, tmp_path, {"val": Inputs(store)}, train=store)
+    with pytest.raises(InputError, match="--truth|needs"):
+        load(name).predict(context)
+
+
+def test_methods_cannot_reach_truth_through_their_inputs(experiment: Path) -> None:
+    from g2vlm.scenes.dataset import SceneStore
+
+    inputs = Inputs(SceneStore(experiment / "scenes" / "val"))
+    public = {name for name in dir(inputs) if not name.startswith("_")}
+    assert public == {"ids", "inputs"}
+
+
+def test_a_bad_module_is_described() -> None:
+    module = ModuleType("bad")
+    assert "DESCRIPTION is missing" in contract_faults(module)
+    module.__dict__.update(
+        DESCRIPTION="",
+        PRODUCES=("points", "dreams"),
+        REASONS={"points": "both"},
+        STOCHASTIC=False,
+        MESH_KIND="solids",
+        USES_TRUTH=False,
+        predict=lambda context: None,
+    )
+    faults = " ".join(contract_faults(module))
+    for part in ("dreams", "produced and has a reason", "no reason", "MESH_KIND"):
+        assert part in faults
+
+
+def test_unknown_baseline_and_unrendered_split_are_one_line(experiment: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        load("astrology")
+    with pytest.raises(InputError, match="render it first"):
+        run_baseline("backprojection", experiment, ["nowhere"], 0)

@@ -1,0 +1,150 @@
+"""Fusion against rooms whose surface is known in closed form."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from baselines.lifting import camera_points, pixel_index, to_frame
+from baselines.tsdf_fusion.fusion import Settings, Surfels, Volume, fit_surfels, fuse
+from baselines.tsdf_fusion.method import load_settings
+from baselines.tsdf_fusion.surface import (
+    drop_unsupported,
+    extract_mesh,
+    sample_mesh,
+    view_support,
+)
+from tests.baselines.toy import render, truth_of
+
+
+@pytest.fixture(scope="module")
+def room() -> dict[str, np.ndarray]:
+    return render(0, 96, 72)
+
+
+@pytest.fixture(scope="module")
+def truth(room: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return truth_of(room, 0, 40000)
+
+
+@pytest.fixture(scope="module")
+def noisy(room: dict[str, np.ndarray]) -> np.ndarray:
+    depth = room["depth"][:4]
+    noise = np.random.default_rng(1).normal(size=depth.shape).astype(np.float32)
+    return depth + 0.004 * noise * depth**2
+
+
+@pytest.fixture(scope="module")
+def surfels(room: dict[str, np.ndarray], noisy: np.ndarray) -> Surfels:
+    return fit_surfels(noisy, room["intrinsics"][:4], room["pose"][:4], Settings())
+
+
+@pytest.fixture(scope="module")
+def volume(room: dict[str, np.ndarray], surfels: Surfels) -> Volume:
+    return fuse(surfels, room["intrinsics"][:4], room["pose"][:4], Settings())
+
+
+def test_lifting_inverts_projection(room: dict[str, np.ndarray]) -> None:
+    lifted = to_frame(camera_points(room["depth"], room["intrinsics"]), room["pose"])
+    view, row, column = 2, 17, 40
+    local = np.linalg.inv(room["pose"][view].astype(float)) @ [*lifted[view, row, column], 1]
+    image = room["intrinsics"][view] @ local[:3]
+    np.testing.assert_allclose(image[:2] / image[2], [column + 0.5, row + 0.5], atol=1e-3)
+    assert local[2] == pytest.approx(room["depth"][view, row, column], abs=1e-5)
+
+
+def test_pixel_index_names_set_pixels() -> None:
+    mask = np.zeros((2, 3, 4), bool)
+    mask[1, 2, 3] = True
+    np.testing.assert_array_equal(pixel_index(mask), [[1, 2, 3]])
+
+
+def test_surfels_are_exact_on_noiseless_planes(room: dict[str, np.ndarray]) -> None:
+    surfels = fit_surfels(room["depth"][:4], room["intrinsics"][:4], room["pose"][:4], Settings())
+    kept = surfels.depth > 0
+    assert kept.mean() > 0.6
+    rotated = np.einsum("vij,vhwj->vhwi", room["pose"][:4, :3, :3], surfels.normal)
+    agreement = (rotated * room["normal"][:4] / 127.0).sum(-1)[kept]
+    assert np.median(agreement) > 0.995  # truth is quantised to 1/127
+    assert np.median(np.abs(surfels.depth - room["depth"][:4])[kept]) < 1e-4
+
+
+def test_plane_fits_remove_most_of_the_noise(
+    room: dict[str, np.ndarray], noisy: np.ndarray, surfels: Surfels
+) -> None:
+    kept = surfels.depth > 0
+    before = np.abs(noisy - room["depth"][:4])[kept].mean()
+    after = np.abs(surfels.depth - room["depth"][:4])[kept].mean()
+    assert after < 0.5 * before
+
+
+def test_mesh_lies_on_the_surface_with_normals_into_free_space(
+    volume: Volume, truth: dict[str, np.ndarray], surfels: Surfels, room: dict[str, np.ndarray]
+) -> None:
+    vertices, faces = extract_mesh(volume)
+    colours, supported = view_support(
+        vertices, room["rgb"][:4], surfels, room["intrinsics"][:4], room["pose"][:4], 0.08
+    )
+    vertices, faces, colours = drop_unsupported(vertices, faces, colours, supported)
+    assert faces.max() == len(vertices) - 1
+    corners = vertices[faces].astype(float)
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    distance, nearest = cKDTree(truth["surface"]).query(corners.mean(1))
+    assert (distance < 0.05).mean() > 0.97
+    assert ((normal * truth["surface_normal"][nearest]).sum(1) > 0).mean() > 0.97
+    painted = np.abs(colours.astype(int) - truth["surface_colour"][
+        cKDTree(truth["surface"]).query(vertices)[1]]).max(1)  # fmt: skip
+    assert (painted < 30).mean() > 0.9
+
+
+def test_seams_between_views_are_dropped() -> None:
+    vertices = np.eye(4, 3, dtype=np.float32)
+    faces = np.array([[0, 1, 2], [1, 2, 3]], np.int32)
+    colours = np.arange(12, dtype=np.uint8).reshape(4, 3)
+    kept, left, paint = drop_unsupported(
+        vertices, faces, colours, np.array([False, True, True, True])
+    )
+    np.testing.assert_array_equal(left, [[0, 1, 2]])
+    np.testing.assert_array_equal(kept, vertices[1:])
+    np.testing.assert_array_equal(paint, colours[1:])
+
+
+def test_solids_lie_behind_surfaces_and_never_in_the_floor(volume: Volume) -> None:
+    settings = Settings()
+    height = volume.origin[2] + np.arange(volume.behind.shape[2]) * volume.voxel
+    assert volume.behind.any()
+    assert not volume.behind[:, :, height <= settings.floor].any()
+
+
+def test_occupancy_finds_half_of_a_thin_solid(volume: Volume, truth: dict[str, np.ndarray]) -> None:
+    cells = np.rint((truth["occupancy_points"] - volume.origin) / volume.voxel).astype(int)
+    inside = ((cells >= 0) & (cells < volume.behind.shape)).all(1)
+    mine = np.zeros(len(cells), bool)
+    mine[inside] = volume.behind[tuple(cells[inside].T)]
+    true = truth["occupancy"] == 1
+    assert (mine & true).sum() / true.sum() > 0.3
+    assert (mine & ~true).sum() / (~true).sum() < 0.03
+
+
+def test_an_empty_view_leaves_nothing_to_fuse(room: dict[str, np.ndarray]) -> None:
+    cameras = room["intrinsics"][:4], room["pose"][:4]
+    empty = fit_surfels(np.zeros((4, 72, 96), np.float32), *cameras, Settings())
+    with pytest.raises(ValueError, match="no view"):
+        fuse(empty, *cameras, Settings())
+
+
+def test_samples_are_spread_by_area_and_take_the_faces_colour() -> None:
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [5, 0, 0], [8, 0, 0], [5, 1, 0]], float)
+    colours = np.repeat([[10, 20, 30], [200, 100, 50]], 3, axis=0).astype(np.uint8)
+    faces = np.array([[0, 1, 2], [3, 4, 5]])
+    points, paint = sample_mesh(vertices, faces, colours, 1000, np.random.default_rng(0))
+    second = points[:, 0] >= 5
+    assert second.mean() == pytest.approx(0.75, abs=0.01)
+    np.testing.assert_array_equal(np.unique(paint[second], axis=0), [[200, 100, 50]])
+
+
+def test_chosen_settings_are_a_recorded_trial() -> None:
+    assert replace(load_settings()).voxel > 0
