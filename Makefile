@@ -1,0 +1,58 @@
+# Everything a person types. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+STAMP := .venv/.complete
+CORES ?= all
+RUN := $(BIN)/snakemake --cores $(CORES)
+# Keep the machine's own packages out of the clone's environment.
+unexport PYTHONPATH VIRTUAL_ENV
+
+.PHONY: help env data pin reproduce smoke test test-all lint format bench lock clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+env: $(STAMP) ## create .venv from requirements.lock
+
+$(STAMP): requirements.lock workflow/make_env.sh
+	@bash workflow/make_env.sh
+
+data: $(STAMP) ## build data/ from its sources and check it against data.manifest.json
+	@bash workflow/make_data.sh
+
+pin: $(STAMP) ## pin a meant change of data/ in data.manifest.json and data.dvc
+	@$(BIN)/python -m g2vlm.run.data pin
+
+reproduce: data ## run the whole study (config/cpu.yaml; CONFIG=config/gpu.yaml for another)
+	@$(RUN) $(if $(CONFIG),--configfile $(CONFIG)) reproduce
+
+smoke: data ## the same study in minutes (config/smoke.yaml)
+	@$(RUN) --configfile config/smoke.yaml reproduce
+
+test: $(STAMP) ## run the tests
+	@$(BIN)/python -m pytest -m "not slow" -n 2
+
+test-all: $(STAMP) ## run the slow tests too
+	@$(BIN)/python -m pytest -n 2
+
+lint: $(STAMP) ## check format, style and the workflow
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/snakefmt --check Snakefile workflow baselines
+	@$(BIN)/snakemake --lint
+
+format: $(STAMP) ## format code and rules
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/snakefmt Snakefile workflow baselines
+
+bench: $(STAMP) ## time the metrics against peers
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m benchmarks
+
+lock: ## pin every package anew (needs uv and the network)
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --all-extras \
+	  --generate-hashes --no-emit-index-url --python-version 3.11 --quiet -o requirements.lock
+
+clean: ## remove the results of runs (not data/, not results/reference/)
+	@find results -mindepth 1 -maxdepth 1 ! -name reference ! -name README.md -exec rm -r {} +

@@ -1,0 +1,35 @@
+"""The study as a graph of jobs: `snakemake --cores all reproduce` (see README.md)."""
+
+from snakemake.utils import min_version
+
+min_version("9.10")
+
+
+configfile: "config/cpu.yaml"
+
+
+# Software comes from the active environment; an image is used with `--sdm apptainer` alone.
+container: "docker://python:3.11-slim"
+
+
+include: "workflow/rules/guard.smk"
+include: "workflow/rules/common.smk"
+include: "workflow/rules/render.smk"
+include: "workflow/rules/encode.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/predict.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/compare.smk"
+include: "workflow/rules/present.smk"
+
+
+for path in sorted(Path("baselines").glob("*/rules.smk")):
+
+    include: path
+
+
+rule reproduce:
+    default_target: True
+    input:
+        PRESENTED,
+        f"{RESULTS}/manifest.json",

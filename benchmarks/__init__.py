@@ -1,0 +1,1 @@
+"""Speed of this project's metrics against peers: `python -m benchmarks`."""

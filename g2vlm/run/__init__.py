@@ -1,0 +1,1 @@
+"""What the pipeline needs around the science: configs, data pins, jobs, locks, provenance."""

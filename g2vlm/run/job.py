@@ -1,0 +1,112 @@
+"""The frame of a pipeline job: threads, log, a clean end when the pipeline dies."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from metrics.files import InputError
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "EMBREE_THREADS",
+)
+PR_SET_PDEATHSIG = 1
+
+
+class Tee:
+    """A text stream that writes to the terminal and to the job's log.
+
+    Progress bars redraw a row with a carriage return; the log keeps only the rows' last state.
+    """
+
+    def __init__(self, terminal: TextIO, log: TextIO) -> None:
+        self._terminal, self._log, self._row = terminal, log, ""
+
+    def write(self, text: str) -> int:
+        """Write to both; what a carriage return overwrites never reaches the log."""
+        self._terminal.write(text)
+        *rows, rest = (self._row + text).split("\n")
+        self._row = rest.rpartition("\r")[2]
+        for row in rows:
+            self._log.write(row.rpartition("\r")[2] + "\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush both streams."""
+        self._terminal.flush()
+        self._log.flush()
+
+    def isatty(self) -> bool:
+        """Whether the terminal is one (progress bars ask)."""
+        return self._terminal.isatty()
+
+    def close_row(self) -> None:
+        """Write an unfinished row to the log."""
+        if self._row:
+            self._log.write(self._row + "\n")
+            self._row = ""
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[Any]:
+    """Run a script's body: one-line errors, output in the log and on the terminal.
+
+    Yields the `snakemake` object. An `InputError` ends the process with status 2 and its one
+    line; any other error prints its last line and leaves the traceback to the log.
+    """
+    die_with_parent()
+    for name in THREAD_VARIABLES:
+        os.environ[name] = str(snakemake.threads)
+    path = Path(str(snakemake.log[0]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    streams = sys.stdout, sys.stderr
+    with open(path, "w", encoding="utf-8") as log:
+        tees = Tee(streams[0], log), Tee(streams[1], log)
+        sys.stdout, sys.stderr = tees
+        try:
+            yield snakemake
+        except InputError as error:
+            _leave(f"error: {error}", 2)
+        except Exception as error:
+            log.write(traceback.format_exc())
+            _leave(f"error: {type(error).__name__}: {error}; the traceback is in {path}", 1)
+        finally:
+            for tee in tees:
+                tee.close_row()
+                tee.flush()
+            sys.stdout, sys.stderr = streams
+
+
+def _leave(line: str, status: int) -> None:
+    print(line, file=sys.stderr)
+    sys.exit(status)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent dies (Linux; elsewhere nothing)."""
+    if not sys.platform.startswith("linux"):
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    # The parent may have died before the call, which the kernel does not report.
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def set_torch_threads(threads: int) -> None:
+    """Give torch exactly `threads` threads, so that results do not depend on the machine."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.set_num_interop_threads(1)

@@ -1,0 +1,1 @@
+"""Scenes: furniture sources, room layouts, cameras, language, rendering and truth."""

@@ -1,0 +1,97 @@
+"""Build `data/`: sources, reviewed table, recipes, language, split lists and two sheets."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from g2vlm.scenes import sources
+from g2vlm.scenes.catalog import ModelRow, open_catalog, read_models
+from g2vlm.scenes.language import describe
+from g2vlm.scenes.recipes import draw_recipe, pool_of
+from g2vlm.scenes.sheets import attribution, datasheet
+from g2vlm.scenes.splits import COUNTS, SEED, swap_recipe
+from metrics.files import InputError, atomic_path, write_json, write_lines
+
+REVIEWED = Path(__file__).with_name("reviewed") / "models.csv"
+
+
+def build(out: Path, furniture: str | None = None, counts: dict[str, int] | None = None) -> None:
+    """Build a data folder whole or not at all; raises `InputError` naming what is at fault."""
+    counts = counts or COUNTS
+    with atomic_path(out, folder=True) as folder:
+        sources.bring(folder / "sources", furniture)
+        for name in sources.CATALOGS:
+            open_catalog(folder / "sources" / "furniture" / f"{name}.sh3f").close()
+        shutil.copyfile(REVIEWED, folder / "models.csv")
+        models = read_models(folder / "models.csv")
+        check_sides(models)
+        scenes, language = [], []
+        for recipe, pixels in progress(draw_all(models, counts), sum(counts.values())):
+            scenes.append(recipe)
+            language.append(describe(recipe, models, pixels))
+        write_lines(folder / "scenes.jsonl", scenes)
+        write_lines(folder / "language.jsonl", language)
+        write_json(folder / "splits.json", split_lists(scenes, models))
+        (folder / "ATTRIBUTION.md").write_text(attribution(models), encoding="utf-8")
+        sheet = datasheet(scenes, language, models)
+        (folder / "DATASHEET.md").write_text(sheet, encoding="utf-8")
+
+
+def draw_all(
+    models: dict[str, ModelRow], counts: dict[str, int], seed: int = SEED
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Yield (recipe, estimated pixels) of every scene; test_asset follows its test_scene twin."""
+    if counts.get("test_asset", 0) > counts.get("test_scene", 0):
+        raise InputError("data.splits: test_asset is larger than test_scene, whose twins it holds")
+    pool = pool_of(models, "train")
+    for split in ("train", "val"):
+        for number in range(counts.get(split, 0)):
+            yield draw_recipe(split, number, pool, seed)
+    twins = []
+    for number in range(counts.get("test_scene", 0)):
+        recipe, pixels = draw_recipe("test_scene", number, pool, seed)
+        if number < counts.get("test_asset", 0):
+            twins.append(recipe)
+        yield recipe, pixels
+    for recipe in twins:
+        yield swap_recipe(recipe, models)
+
+
+def check_sides(models: dict[str, ModelRow]) -> None:
+    """Raise `InputError` if a group of models straddles the split or a kind has one side only."""
+    groups: dict[str, str] = {}
+    sides: dict[tuple[str, str, bool], set[str]] = {}
+    for row in models.values():
+        if groups.setdefault(row.group, row.side) != row.side:
+            raise InputError(f"models.csv: group {row.group} is on both sides; put it on one")
+        sides.setdefault(row.kind, set()).add(row.side)
+    for kind, found in sorted(sides.items()):
+        if len(found) < 2:
+            raise InputError(f"models.csv: {kind} is on one side only; move a group to the other")
+
+
+def split_lists(scenes: list[dict], models: dict[str, ModelRow]) -> dict[str, Any]:
+    """Return the scene ids of each split and the models of each side."""
+    splits: dict[str, list[str]] = {}
+    for recipe in scenes:
+        splits.setdefault(recipe["split"], []).append(recipe["id"])
+    sides = {
+        side: sorted(m for m in models if models[m].side == side) for side in ("train", "held")
+    }
+    return {"scenes": splits, "models": sides}
+
+
+def progress(rows: Iterator[Any], total: int) -> Iterator[Any]:
+    """Pass rows on and show on a terminal's stderr how far the build is."""
+    shown = sys.stderr.isatty()
+    for done, row in enumerate(rows, 1):
+        yield row
+        if shown and (done % 10 == 0 or done == total):
+            end = "\n" if done == total else ""
+            print(f"\rscenes {done}/{total}", end=end, file=sys.stderr, flush=True)

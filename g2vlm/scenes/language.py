@@ -1,0 +1,113 @@
+"""All sentences about a scene, and what decides whether a sentence is true of something else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from g2vlm.scenes.captions import captions, phrases
+from g2vlm.scenes.catalog import ModelRow, read_models
+from g2vlm.scenes.questions import questions
+from g2vlm.scenes.references import references
+from g2vlm.scenes.relations import relate
+from g2vlm.scenes.speaker import Speaker
+from g2vlm.scenes.splits import SEED
+
+_MODELS = Path(__file__).with_name("reviewed") / "models.csv"
+
+
+def describe(
+    recipe: dict[str, Any], models: dict[str, ModelRow], pixels: np.ndarray, seed: int = SEED
+) -> dict[str, Any]:
+    """Return a scene's line of language.jsonl; pixels: int64[8, N] estimated at 128 x 96."""
+    speaker = Speaker(recipe, models, pixels, seed)
+    relations, void = relate(speaker.geometry)
+    return {
+        "scene": recipe["id"],
+        "relations": relations,
+        "void": void,
+        "references": references(speaker),
+        "questions": questions(speaker),
+        "captions": captions(speaker),
+        "phrases": phrases(speaker),
+    }
+
+
+def facts_hold(facts: Sequence[dict[str, Any]], annotation: dict[str, Any]) -> bool:
+    """Say whether every fact is true of an annotated scene, as far as its inputs show it.
+
+    Only eligible objects count. A stated number needs exactly as many, and no object of the class
+    that is too little seen to be judged.
+    """
+    return all(_CHECKS[fact["type"]](fact, annotation) for fact in facts)
+
+
+def _room(fact: dict[str, Any], annotation: dict[str, Any]) -> bool:
+    return fact["kind"] == annotation["kind"]
+
+
+def _exists(fact: dict[str, Any], annotation: dict[str, Any]) -> bool:
+    same = [
+        o
+        for o in annotation["objects"]
+        if o["class"] == fact["class"] and fact.get("colour") in (None, o["colour"])
+    ]
+    count = sum(o["state"] == "eligible" for o in same)
+    if fact.get("count") is None:
+        return count > 0
+    return count == fact["count"] and not any(o["state"] == "void" for o in same)
+
+
+def _relation(fact: dict[str, Any], annotation: dict[str, Any]) -> bool:
+    seen = {o["index"]: o["class"] for o in annotation["objects"] if o["state"] == "eligible"}
+    return any(
+        name == fact["predicate"]
+        and seen.get(i) == fact["subject"]
+        and seen.get(j) == fact["object"]
+        for i, j, name in annotation["relations"]
+    )
+
+
+_CHECKS = {"room": _room, "exists": _exists, "relation": _relation}
+
+
+@cache
+def _medians() -> dict[str, tuple[int, int]]:
+    """Return the median volume (mm³) and height (mm) of each class over the reviewed models."""
+    rows: dict[str, list[ModelRow]] = {}
+    for row in read_models(_MODELS).values():
+        rows.setdefault(row.cls, []).append(row)
+    middle = {}
+    for cls, models in rows.items():
+        volumes = sorted(m.volume for m in models)
+        heights = sorted(m.size_mm[2] for m in models)
+        middle[cls] = (volumes[len(volumes) // 2], heights[len(heights) // 2])
+    return middle
+
+
+def size_words(cls: str, size_mm: Sequence[int]) -> set[str]:
+    """Return which of small, large and tall fit an object, against its class's medians.
+
+    small: under 0.6 of the median volume; large: over 1.6; tall: over 1.3 of the median height.
+    """
+    volume, height = _medians()[cls]
+    own = size_mm[0] * size_mm[1] * size_mm[2]
+    words = set()
+    if 10 * own < 6 * volume:
+        words.add("small")
+    if 10 * own > 16 * volume:
+        words.add("large")
+    if 10 * size_mm[2] > 13 * height:
+        words.add("tall")
+    return words
+
+
+def phrase_holds(phrase: dict[str, Any], item: dict[str, Any]) -> bool:
+    """Say whether a phrase (class, colour, size) is true of an object (class, colour, size_mm)."""
+    if phrase["class"] != item["class"] or phrase["colour"] not in (None, item["colour"]):
+        return False
+    return phrase["size"] is None or phrase["size"] in size_words(item["class"], item["size_mm"])

@@ -1,0 +1,170 @@
+"""Wavefront OBJ and MTL text, parsed from bytes into triangles and materials.
+
+Only entries of an opened archive are read, by exact name: nothing is ever extracted by path.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+
+from metrics.files import InputError
+
+
+@dataclass(frozen=True)
+class MaterialText:
+    """One MTL material: display colour in 0..1, opacity in 0..1 and an archive entry or None."""
+
+    colour: tuple[float, float, float] = (0.6, 0.6, 0.6)
+    opacity: float = 1.0
+    texture: str | None = None
+
+
+@dataclass(frozen=True)
+class ObjMesh:
+    """Triangles as stored in the file.
+
+    vertices: float64[V, 3]; faces: int32[F, 3]; uv: float32[F, 3, 2] (v upwards, 0 when absent);
+    material: int32[F], an index into `materials`.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    uv: np.ndarray
+    material: np.ndarray
+    materials: list[MaterialText]
+
+
+def read_obj(archive: zipfile.ZipFile, name: str) -> ObjMesh:
+    """Read an OBJ entry with its material libraries; raises `InputError` naming the entry."""
+    lines = _read_entry(archive, name).replace(b"\\\n", b" ").splitlines()
+    label = f"{archive.filename}:{name}"
+    vertices = _numbers([line[2:] for line in lines if line[:2] in (b"v ", b"v\t")], 3, label)
+    uv_values = _numbers([line[3:] for line in lines if line[:3] == b"vt "], 2, label)
+    groups, used, libraries = _collect_faces(lines)
+    corners, uv_index, material = _triangulate(groups, len(vertices), len(uv_values))
+    if not len(corners):
+        raise InputError(f"{label}: no faces; fetch the catalog again")
+    if corners.min() < 0 or corners.max() >= len(vertices):
+        raise InputError(f"{label}: a face names a missing vertex; fetch the catalog again")
+    uv_table = np.vstack([uv_values, np.zeros((1, 2))]).astype(np.float32)
+    uv_index[(uv_index < 0) | (uv_index >= len(uv_values))] = len(uv_values)
+    known: dict[str, MaterialText] = {}
+    for library in libraries:
+        known.update(_read_mtl(archive, _sibling(archive, name, library)))
+    return ObjMesh(
+        vertices,
+        corners.astype(np.int32),
+        uv_table[uv_index],
+        material,
+        [known.get(key, MaterialText()) for key in used],
+    )
+
+
+def _read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        return archive.read(name)
+    except (KeyError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+        raise InputError(
+            f"{archive.filename}:{name}: unreadable; fetch the catalog again"
+        ) from error
+
+
+def _numbers(rows: list[bytes], columns: int, label: str) -> np.ndarray:
+    if not rows:
+        return np.zeros((0, columns))
+    width = len(rows[0].split())
+    values = np.fromstring(b" ".join(rows), dtype=np.float64, sep=" ")
+    if width >= columns and values.size == width * len(rows):
+        return values.reshape(len(rows), width)[:, :columns]
+    try:
+        return np.array([[float(x) for x in row.split()[:columns]] for row in rows])
+    except ValueError as error:
+        raise InputError(f"{label}: malformed number; fetch the catalog again") from error
+
+
+def _collect_faces(lines: list[bytes]) -> tuple[dict, list[str], list[str]]:
+    """Group face lines by corner count and slash pattern, so each group is one array."""
+    groups: dict[tuple[int, int, bool], tuple[list[bytes], list[int]]] = {}
+    order: dict[str, int] = {"": 0}
+    libraries: list[str] = []
+    current = 0
+    for line in lines:
+        if line[:2] == b"f ":
+            tokens = line.split()
+            key = (len(tokens) - 1, tokens[1].count(b"/"), b"//" in tokens[1])
+            rows, materials = groups.setdefault(key, ([], []))
+            rows.append(line[2:])
+            materials.append(current)
+        elif line[:6] == b"usemtl":
+            name = line[6:].strip().decode("latin-1")
+            current = order.setdefault(name, len(order))
+        elif line[:6] == b"mtllib":
+            libraries.append(line[6:].strip().decode("latin-1"))
+    return groups, list(order), libraries
+
+
+def _triangulate(groups: dict, n_vertices: int, n_uv: int) -> tuple[np.ndarray, ...]:
+    """Fan polygons into triangles; returns vertex indices, uv indices (-1: none), materials."""
+    parts = []
+    for (count, slashes, empty_uv), (rows, materials) in groups.items():
+        if count < 3:
+            continue
+        text = b" ".join(rows)
+        text = text.replace(b"//", b"/0/") if empty_uv else text
+        values = np.fromstring(text.replace(b"/", b" "), dtype=np.int64, sep=" ")
+        fields = slashes + 1
+        if values.size != len(rows) * count * fields:
+            continue
+        values = values.reshape(len(rows), count, fields)
+        vertex = _absolute(values[..., 0], n_vertices)
+        uv = _absolute(values[..., 1], n_uv) if fields > 1 else np.full_like(vertex, -1)
+        for k in range(1, count - 1):
+            fan = [0, k, k + 1]
+            parts.append((vertex[:, fan], uv[:, fan], np.array(materials, np.int32)))
+    if not parts:
+        return np.zeros((0, 3), int), np.zeros((0, 3), int), np.zeros(0, np.int32)
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+
+def _absolute(index: np.ndarray, count: int) -> np.ndarray:
+    """Turn OBJ's one-based or negative indices into zero-based ones; 0 becomes -1."""
+    return np.where(index < 0, index + count, index - 1)
+
+
+def _sibling(archive: zipfile.ZipFile, name: str, reference: str) -> str | None:
+    """Find a referenced entry beside `name`: as written, then by file name, ignoring case.
+
+    Some models carry the absolute path of their author's disk; only names inside the archive
+    are ever compared.
+    """
+    folder = posixpath.dirname(name)
+    reference = reference.replace("\\", "/")
+    wanted = posixpath.normpath(posixpath.join(folder, reference))
+    entries = archive.NameToInfo
+    if wanted in entries:
+        return wanted
+    beside = posixpath.join(folder, posixpath.basename(reference)).lower()
+    return next((entry for entry in entries if entry.lower() == beside), None)
+
+
+def _read_mtl(archive: zipfile.ZipFile, name: str | None) -> dict[str, MaterialText]:
+    if name is None:
+        return {}
+    materials: dict[str, dict] = {}
+    fields: dict = {}
+    for line in _read_entry(archive, name).decode("latin-1").splitlines():
+        key, _, value = line.strip().partition(" ")
+        value = value.strip()
+        if key == "newmtl":
+            fields = materials.setdefault(value, {})
+        elif key == "Kd":
+            fields["colour"] = tuple(min(max(float(x), 0.0), 1.0) for x in value.split()[:3])
+        elif key == "d":
+            fields["opacity"] = min(max(float(value.split()[-1]), 0.0), 1.0)
+        elif key == "map_Kd" and value:
+            fields["texture"] = _sibling(archive, name, value)
+    return {key: MaterialText(**fields) for key, fields in materials.items()}

@@ -1,0 +1,120 @@
+"""Which spatial relations hold between the boxes of a recipe, and which are too close to call.
+
+Formulas and void bands on true oriented boxes, in the levelled frame of the first camera:
+support (on, under): what stands on what; near: closest box points under 0.5 m, void to 0.75 m;
+left, right, front, behind: dominant axis of the centre offset, void within 15 degrees of a diagonal
+and under 0.2 m; larger: volume ratio over 1.5, void down to 1.1; facing (seats and screens): front
+axis within 20 degrees of the other's centre, void to 30 degrees and under 0.2 m.
+"""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+from g2vlm.scenes.catalog import ModelRow
+from g2vlm.scenes.classes import SCREENS, SEATS
+from g2vlm.scenes.geometry import UNIT, cosine, divide, sine
+from g2vlm.scenes.layout import Item, box_distance
+from g2vlm.scenes.recipes import items_of
+
+NEAR_MM, NEAR_VOID_MM = 500, 750
+OFFSET_MM = 200
+
+
+class SceneGeometry:
+    """A recipe's items with their pairwise distances and offsets in the first camera's frame."""
+
+    def __init__(self, recipe: dict[str, Any], models: dict[str, ModelRow]) -> None:
+        self.items = items_of(recipe, models)
+        camera = recipe["cameras"][0]
+        self.eye = camera["position_mm"]
+        self.heading = camera["yaw_deg"]
+        n = len(self.items)
+        self.distance = [[0] * n for _ in range(n)]
+        for i in range(n):
+            for j in range(i):
+                d = box_distance(self.items[i], self.items[j])
+                self.distance[i][j] = self.distance[j][i] = d
+        self.place = [self.in_frame(item.centre) for item in self.items]
+
+    def in_frame(self, point: tuple[int, int]) -> tuple[int, int]:
+        """Return a room point (mm) in the frame: x along the camera's heading, y to its left."""
+        dx, dy = point[0] - self.eye[0], point[1] - self.eye[1]
+        c, s = cosine(self.heading), sine(self.heading)
+        return divide(dx * c + dy * s, UNIT), divide(dy * c - dx * s, UNIT)
+
+    def side(self, i: int, j: int) -> str | None:
+        """Return left, right, front or behind for i as seen relative to j; None when void."""
+        dx, dy = (self.place[i][a] - self.place[j][a] for a in (0, 1))
+        return dominant(dx, dy)
+
+    def larger(self, i: int, j: int) -> bool | None:
+        a, b = volume(self.items[i]), volume(self.items[j])
+        if 2 * a > 3 * b:
+            return True
+        return None if 10 * a >= 11 * b else False
+
+    def near(self, i: int, j: int) -> bool | None:
+        d = self.distance[i][j]
+        if d < NEAR_MM:
+            return True
+        return None if d < NEAR_VOID_MM else False
+
+    def facing(self, i: int, j: int) -> bool | None:
+        """Say whether i, a seat or screen, looks at j; None when void."""
+        a, b = self.items[i], self.items[j]
+        if not (a.row.front and a.row.cls in SEATS | SCREENS):
+            return False
+        dx, dy = b.centre[0] - a.centre[0], b.centre[1] - a.centre[1]
+        if dx * dx + dy * dy < OFFSET_MM * OFFSET_MM:
+            return None
+        ahead = dx * sine(a.yaw) - dy * cosine(a.yaw)
+        across = abs(dx * cosine(a.yaw) + dy * sine(a.yaw))
+        if ahead > 0 and across * cosine(20) <= ahead * sine(20):
+            return True
+        return None if ahead > 0 and across * cosine(30) <= ahead * sine(30) else False
+
+
+def dominant(dx: int, dy: int) -> str | None:
+    """Return the side named by the dominant axis of an offset (mm) in the first camera's frame.
+
+    >>> dominant(-900, 100), dominant(50, 800), dominant(700, 650)
+    ('front', 'left', None)
+    """
+    large, small = max(abs(dx), abs(dy)), min(abs(dx), abs(dy))
+    if large < OFFSET_MM or small * cosine(30) > large * sine(30):
+        return None
+    if abs(dx) > abs(dy):
+        return "behind" if dx > 0 else "front"
+    return "left" if dy > 0 else "right"
+
+
+def volume(item: Item) -> int:
+    """Return the volume of a box in mm³."""
+    return item.size[0] * item.size[1] * item.size[2]
+
+
+def relate(geometry: SceneGeometry) -> tuple[list[list], list[list]]:
+    """Return the true triplets [i, j, predicate] and the void [i, j, family] of ordered pairs."""
+    relations, void = [], []
+    for i, j in permutations(range(len(geometry.items)), 2):
+        if geometry.items[i].support == j:
+            relations.append([i, j, "on"])
+        elif geometry.items[j].support == i:
+            relations.append([i, j, "under"])
+        for family, name, value in (
+            ("distance", "near", geometry.near(i, j)),
+            ("size", "larger", geometry.larger(i, j)),
+            ("facing", "facing", geometry.facing(i, j)),
+        ):
+            if value is None:
+                void.append([i, j, family])
+            elif value:
+                relations.append([i, j, name])
+        side = geometry.side(i, j)
+        if side is None:
+            void.append([i, j, "side"])
+        else:
+            relations.append([i, j, side])
+    return relations, void

@@ -1,0 +1,161 @@
+"""Light and colour: an ambient term, lamps with shadow rays, daylight from one side, sRGB.
+
+Surfaces are Lambertian and two-sided, so a point's colour depends on the side it is seen from
+and not on the view.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from g2vlm.scenes.meshes import SceneMesh
+from g2vlm.scenes.raycast import Hits, RayScene
+
+_AMBIENT = 0.42
+_DAYLIGHT = 0.45
+_LAMP = 1.1
+_LAMP_REACH_M = 2.5
+# Lamps hang inside their own shades: the last stretch of a shadow ray is not tested.
+_LAMP_RADIUS_M = 0.45
+_SHADOW_OFFSET_M = 0.004
+_MIDDLE_GREY = 0.24
+_HIGHLIGHT = 0.92
+_OPAQUE = 0.97
+
+
+def srgb_to_linear(value: np.ndarray) -> np.ndarray:
+    """Decode sRGB in 0..1 (IEC 61966-2-1)."""
+    return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def linear_to_srgb(value: np.ndarray) -> np.ndarray:
+    """Encode linear light in 0..1 as sRGB in 0..1 (IEC 61966-2-1)."""
+    value = np.clip(value, 0.0, 1.0)
+    return np.where(value <= 0.0031308, value * 12.92, 1.055 * value ** (1 / 2.4) - 0.055)
+
+
+_DECODE = srgb_to_linear(np.arange(256) / 255.0).astype(np.float32)
+
+
+def face_normals(mesh: SceneMesh, faces: np.ndarray) -> np.ndarray:
+    """Return float32[N, 3] unit normals of faces by the corners' order (0 if degenerate)."""
+    corners = mesh.triangles[faces]
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+
+
+def towards(normals: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """Flip normals that point along the view directions, so that every one faces the viewer."""
+    along = np.einsum("nc,nc->n", normals, directions) > 0
+    return np.where(along[:, None], -normals, normals)
+
+
+def albedo(mesh: SceneMesh, faces: np.ndarray, weights: np.ndarray, footprint: np.ndarray):
+    """Return linear colour float32[N, 3] and opacity float32[N] of surface points.
+
+    footprint: float[N], the width in metres that a pixel covers there (chooses the mip level).
+    """
+    material = mesh.material[faces]
+    colour = srgb_to_linear(mesh.colour[material]).astype(np.float32)
+    opacity = mesh.opacity[material].copy()
+    index = np.flatnonzero(mesh.texture[material] >= 0)
+    if not len(index):
+        return colour, opacity
+    texture = mesh.texture[material[index]]
+    corners, uv = mesh.triangles[faces[index]], mesh.uv[faces[index]]
+    size = mesh.atlas.shapes[texture, 0][:, ::-1]
+    edges, steps = corners[:, 1:] - corners[:, :1], (uv[:, 1:] - uv[:, :1]) * size[:, None]
+    area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
+    texel_area = np.abs(steps[:, 0, 0] * steps[:, 1, 1] - steps[:, 0, 1] * steps[:, 1, 0])
+    density = np.sqrt(texel_area / np.maximum(area, 1e-12))
+    point = np.einsum("nk,nkc->nc", weights[index], uv)
+    sampled = mesh.atlas.sample(texture, point, density * footprint[index])
+    colour[index] = _DECODE[sampled[:, :3].round().astype(np.uint8)]
+    return colour, opacity
+
+
+def irradiance(rays: RayScene, points: np.ndarray, normals: np.ndarray, light: dict):
+    """Return float32[N], the light that arrives at points on the side their normals show.
+
+    light: a recipe's `light` (degrees and mm, room frame).
+    """
+    azimuth = np.deg2rad(light["sun_azimuth_deg"])
+    elevation = np.deg2rad(light["sun_elevation_deg"])
+    sun = [
+        np.cos(elevation) * np.cos(azimuth),
+        np.cos(elevation) * np.sin(azimuth),
+        np.sin(elevation),
+    ]
+    total = _AMBIENT * (0.92 + 0.08 * normals[:, 2])
+    total = total + _DAYLIGHT * np.maximum(0.3 + 0.7 * (normals @ np.array(sun)), 0.0)
+    origins = points + normals * _SHADOW_OFFSET_M
+    lamps = np.array(light["lamps_mm"], float).reshape(-1, 3) / 1000.0
+    for lamp in lamps:
+        step = lamp - points
+        distance = np.linalg.norm(step, axis=1)
+        facing = np.einsum("nc,nc->n", normals, step) / np.maximum(distance, 1e-6)
+        lit = np.flatnonzero(facing > 0.0)
+        targets = np.broadcast_to(lamp, (len(lit), 3))
+        lit = lit[~rays.blocked(origins[lit], targets, _LAMP_RADIUS_M)]
+        gain = (
+            _LAMP / np.sqrt(len(lamps)) * facing[lit] / (1 + (distance[lit] / _LAMP_REACH_M) ** 2)
+        )
+        total[lit] += gain
+    return total.astype(np.float32)
+
+
+def radiance(
+    rays: RayScene, hits: Hits, directions: np.ndarray, footprint: np.ndarray, light: dict
+) -> np.ndarray:
+    """Return linear colour float32[N, 3] seen along rays; panes that glow are coded as -colour.
+
+    footprint: float[N], metres a pixel covers at the hit. Glass mixes in what stands behind it.
+    """
+    mesh = rays.mesh
+    colour = np.zeros((len(hits.face), 3), np.float32)
+    index = np.flatnonzero(hits.found)
+    faces = hits.face[index]
+    base, opacity = albedo(mesh, faces, hits.weights[index], footprint[index])
+    normals = towards(face_normals(mesh, faces), directions[index])
+    lit = base * irradiance(rays, hits.points[index], normals, light)[:, None]
+    colour[index] = np.where(mesh.emissive[mesh.material[faces]][:, None], -base, lit)
+    glass = opacity < _OPAQUE
+    if glass.any():
+        behind = index[glass]
+        onward = rays.beyond(hits, behind, directions)
+        back = _opaque(rays, onward, directions[behind], footprint[behind], light)
+        share = opacity[glass][:, None]
+        colour[behind] = share * colour[behind] + (1.0 - share) * back
+    return colour
+
+
+def _opaque(rays, hits: Hits, directions: np.ndarray, footprint: np.ndarray, light: dict):
+    """Return linear colour of hits behind glass, further glass taken as opaque."""
+    mesh = rays.mesh
+    colour = np.zeros((len(hits.face), 3), np.float32)
+    index = np.flatnonzero(hits.found)
+    faces = hits.face[index]
+    base, _ = albedo(mesh, faces, hits.weights[index], footprint[index])
+    normals = towards(face_normals(mesh, faces), directions[index])
+    colour[index] = base * irradiance(rays, hits.points[index], normals, light)[:, None]
+    return colour
+
+
+def exposure_for(colour: np.ndarray) -> float:
+    """Choose one exposure a scene: the median at middle grey, but highlights kept below white."""
+    seen = colour[(colour > 0).any(axis=-1)]
+    if not len(seen):
+        return 1.0
+    luminance = seen @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    middle, high = np.percentile(luminance, [50, 97])
+    return float(min(_MIDDLE_GREY / max(middle, 1e-4), _HIGHLIGHT / max(high, 1e-4)))
+
+
+def expose(colour: np.ndarray, exposure: float) -> np.ndarray:
+    """Apply an exposure to the output of `radiance`; glowing panes keep their display colour."""
+    return np.clip(np.where(colour < 0, -colour, colour * exposure), 0.0, 1.0)
+
+
+def to_bytes(linear: np.ndarray) -> np.ndarray:
+    """Turn exposed linear colour in 0..1 into uint8 sRGB."""
+    return np.rint(linear_to_srgb(linear) * 255.0).astype(np.uint8)

@@ -1,0 +1,122 @@
+"""ATTRIBUTION.md and DATASHEET.md, from what was built."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from g2vlm.scenes.catalog import ModelRow
+from g2vlm.scenes.sources import TEXTURES
+
+CATALOG_NAMES = {
+    "BlendSwap-CC-0": "Blend Swap CC-0",
+    "BlendSwap-CC-BY": "Blend Swap CC-BY",
+    "KatorLegaz": "Kator Legaz",
+    "Scopia": "Scopia",
+}
+
+
+def attribution(models: dict[str, ModelRow]) -> str:
+    """Return ATTRIBUTION.md: catalogs, licences, creators and the models of each."""
+    lines = [
+        "# Attribution",
+        "",
+        "Furniture: the Sweet Home 3D models 1.8 (Debian package `sweethome3d-furniture`), "
+        "Copyright Emmanuel Puybaret / eTeks and the creators named below.",
+        "",
+    ]
+    for catalog, name in CATALOG_NAMES.items():
+        rows = sorted((r for r in models.values() if r.catalog == catalog), key=lambda r: r.model)
+        licences = ", ".join(sorted({r.licence for r in rows}))
+        lines += [f"## {name}", "", f"Licence: {licences}. {len(rows)} models used.", ""]
+        by_creator: dict[str, list[str]] = {}
+        for row in rows:
+            by_creator.setdefault(row.creator, []).append(row.model.split("#", 1)[1])
+        lines += [f"- {who}: {', '.join(names)}" for who, names in sorted(by_creator.items())]
+        lines.append("")
+    lines += [
+        "## Floor textures",
+        "",
+        "From Sweet Home 3D 7.0.2 (Debian package `sweethome3d`), GPL-2+ with textures under "
+        "free licences as its COPYRIGHT file states: " + ", ".join(sorted(TEXTURES)) + ".",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def datasheet(
+    scenes: list[dict[str, Any]], language: list[dict[str, Any]], models: dict[str, ModelRow]
+) -> str:
+    """Return DATASHEET.md with the counts of this build."""
+    return "\n".join(
+        [
+            "# Data sheet",
+            "",
+            "Drawn rooms with real furniture models, their relations and sentences about them. "
+            "Every number below is counted from this build.",
+            "",
+            *_scene_table(scenes),
+            *_class_table(scenes, models),
+            *_language_tables(scenes, language),
+        ]
+    )
+
+
+def _scene_table(scenes: list[dict[str, Any]]) -> list[str]:
+    lines = ["## Scenes", "", "| split | scenes | objects a scene | models |", "|---|---|---|---|"]
+    for split in dict.fromkeys(s["split"] for s in scenes):
+        rows = [s for s in scenes if s["split"] == split]
+        sizes = sorted(len(s["objects"]) for s in rows)
+        used = {o["model"] for s in rows for o in s["objects"]}
+        span = f"{sizes[0]} to {sizes[-1]}, median {sizes[len(sizes) // 2]}"
+        lines.append(f"| {split} | {len(rows)} | {span} | {len(used)} |")
+    return [*lines, ""]
+
+
+def _class_table(scenes: list[dict[str, Any]], models: dict[str, ModelRow]) -> list[str]:
+    placed = Counter(o["class"] for s in scenes for o in s["objects"])
+    train = Counter(r.cls for r in models.values() if r.side == "train")
+    held = Counter(r.cls for r in models.values() if r.side == "held")
+    lines = [
+        "## Classes",
+        "",
+        f"{len(models)} models in {len({r.group for r in models.values()})} groups; a group (an "
+        "author's series, or the same normalised geometry) is on one side.",
+        "",
+        "| class | models for training | models held out | placed |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| {c} | {train[c]} | {held[c]} | {placed[c]} |" for c in sorted(train)]
+    return [*lines, ""]
+
+
+def _language_tables(scenes: list[dict[str, Any]], language: list[dict[str, Any]]) -> list[str]:
+    relations = Counter(r[2] for line in language for r in line["relations"])
+    forms = Counter(r["form"] for line in language for r in line["references"])
+    kinds = Counter(r["kind"] for line in language for r in line["references"])
+    lines = ["## Relations", "", "| predicate | true pairs |", "|---|---|"]
+    lines += [f"| {name} | {relations[name]} |" for name in sorted(relations)]
+    lines += ["", "## References", "", "| kind or form | count |", "|---|---|"]
+    lines += [f"| kind: {name} | {kinds[name]} |" for name in sorted(kinds)]
+    lines += [f"| form: {name} | {forms[name]} |" for name in sorted(forms)]
+    lines += ["", *_question_table(language)]
+    return lines
+
+
+def _question_table(language: list[dict[str, Any]]) -> list[str]:
+    """What a constant guess reaches, by type: the share of the commonest answer."""
+    answers: dict[str, Counter] = {}
+    for line in language:
+        for question in line["questions"]:
+            answers.setdefault(question["type"], Counter())[question["answer"]] += 1
+    lines = [
+        "## Questions",
+        "",
+        "| type | count | commonest answer | its share |",
+        "|---|---|---|---|",
+    ]
+    for name in sorted(answers):
+        total = sum(answers[name].values())
+        answer, times = sorted(answers[name].items(), key=lambda kv: (-kv[1], kv[0]))[0]
+        lines.append(f"| {name} | {total} | {answer} | {100 * times // total} % |")
+    return [*lines, ""]

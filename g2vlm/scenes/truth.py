@@ -1,0 +1,232 @@
+"""Write the truth of a rendered split in the layout that `metrics` reads.
+
+The layout is documented in `metrics.truth`; everything is in metres in the scene's frame.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pykdtree.kdtree import KDTree
+
+from g2vlm.scenes.annotate import eligible
+from g2vlm.scenes.catalog import Catalog
+from g2vlm.scenes.dataset import SceneStore, SceneViews
+from g2vlm.scenes.labels import FIRST_OBJECT, INPUT_VIEWS
+from g2vlm.scenes.language import facts_hold, phrase_holds
+from g2vlm.scenes.meshes import ModelLibrary, SceneMesh, build_scene
+from g2vlm.scenes.raycast import Camera, RayScene, recipe_camera
+from g2vlm.scenes.recipes import load_recipes
+from g2vlm.scenes.shading import albedo, expose, face_normals, irradiance, to_bytes, towards
+from g2vlm.scenes.solids import VOXEL_M, surface_points
+from metrics.files import InputError, atomic_path, rng, write_lines
+from metrics.submission_writer import TensorSpool
+
+OBSERVED, COMPLETION = 1, 2
+FREE, SOLID, VOID = 0, 1, 2
+_VOID_M = 0.02
+_SPACING_M = 0.01
+_SEEN_M = 0.004
+_FOOTPRINT_M = 0.02
+_REDRAWS = 4
+_REPORT_EVERY = 10
+
+
+def write_truth(
+    store: SceneStore,
+    data_dir: str | Path,
+    out_dir: str | Path,
+    surface_samples: int,
+    occupancy_points: int,
+    seed: int,
+) -> None:
+    """Write `geometry.safetensors` and `annotations.jsonl` of all scenes of a store.
+
+    data_dir: the data folder that the store was rendered from. Raises `InputError` when a scene
+    is not in it.
+    """
+    lines = [store.annotation(scene) for scene in store.ids]
+    recipes = _recipes(data_dir, lines)
+    library = ModelLibrary(Catalog(data_dir))
+    start, spool = time.monotonic(), TensorSpool()
+    try:
+        for done, scene in enumerate(store.ids, 1):
+            counts = (surface_samples, occupancy_points)
+            tensors = scene_truth(recipes[scene], store.views(scene), library, counts, seed)
+            for name, value in tensors.items():
+                spool.add(f"{scene}/{name}", value)
+            if done % _REPORT_EVERY == 0 or done == len(lines):
+                _report(done, len(lines), time.monotonic() - start)
+        write_lines(Path(out_dir) / "annotations.jsonl", with_relevance(lines))
+        with atomic_path(Path(out_dir) / "geometry.safetensors") as temporary:
+            spool.save(temporary)
+    finally:
+        spool.close()
+
+
+def _recipes(data_dir: str | Path, lines: list[dict]) -> dict[str, dict]:
+    splits = sorted({line["split"] for line in lines})
+    found = {r["id"]: r for split in splits for r in load_recipes(data_dir, split)}
+    missing = [line["scene"] for line in lines if line["scene"] not in found]
+    if missing:
+        raise InputError(f"{data_dir}/scenes.jsonl: no scene {missing[0]}; render the split again")
+    return found
+
+
+def _report(done: int, total: int, seconds: float) -> None:
+    left = seconds / done * (total - done)
+    print(
+        f"truth: {done}/{total} scenes ({100 * done // total}%), {left:.0f} s left",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def scene_truth(
+    recipe: dict, views: SceneViews, library: ModelLibrary, counts: tuple[int, int], seed: int
+) -> dict[str, np.ndarray]:
+    """Return the true geometry of one scene by tensor name; counts: surface samples, points."""
+    mesh = build_scene(recipe, library)
+    generator = rng(seed, "truth", recipe["id"])
+    size = views.rgb.shape[2], views.rgb.shape[1]
+    cameras = [recipe_camera(camera, *size) for camera in recipe["cameras"]]
+    room = views.room.astype(float)
+    tensors = _surface(mesh, cameras, recipe["light"], views, counts[0], generator)
+    points = generator.random((counts[1], 3)) * room
+    corners = np.array(list(itertools.product(*((0.0, side) for side in room))))
+    return tensors | {
+        "occupancy_points": _to_frame(points, views),
+        "occupancy": _occupancy(points, mesh, views),
+        "room_corners": _to_frame(corners, views),
+        "diagonal": np.array([np.linalg.norm(room)], np.float32),
+        "held_depth": views.depth[INPUT_VIEWS:],
+        "held_intrinsics": views.intrinsics[INPUT_VIEWS:],
+        "held_pose": views.pose[INPUT_VIEWS:],
+        "input_depth": views.depth[:INPUT_VIEWS],
+        "input_intrinsics": views.intrinsics[:INPUT_VIEWS],
+        "input_pose": views.pose[:INPUT_VIEWS],
+        "boxes": views.boxes,
+        "yaw": views.yaw,
+    }
+
+
+def _to_frame(points: np.ndarray, views: SceneViews) -> np.ndarray:
+    matrix = views.frame_from_room.astype(float)
+    return (points @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
+
+
+def _surface(
+    mesh: SceneMesh,
+    cameras: list[Camera],
+    light: dict,
+    views: SceneViews,
+    count: int,
+    generator: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    """Sample every surface by area; flags come from rays to the camera centres."""
+    rays = RayScene(mesh)
+    faces, weights = sample_faces(mesh, count, generator)
+    points = np.einsum("nk,nkc->nc", weights, mesh.triangles[faces])
+    seen = first_camera(rays, cameras, points)
+    normals = face_normals(mesh, faces)
+    centres = np.array([camera.centre for camera in cameras])
+    # Surfaces that no camera sees show the side that faces the middle of the room.
+    viewer = np.where((seen >= 0)[:, None], centres[seen], views.room / 2)
+    normals = towards(normals, points - viewer)
+    colour, _ = albedo(mesh, faces, weights, np.full(count, _FOOTPRINT_M))
+    shown = expose(colour * irradiance(rays, points, normals, light)[:, None], views.exposure)
+    glowing = mesh.emissive[mesh.material[faces]]
+    shown[glowing] = colour[glowing]
+    flag = np.where(seen < 0, 0, np.where(seen < INPUT_VIEWS, OBSERVED, COMPLETION))
+    turned = normals @ views.frame_from_room[:3, :3].T.astype(float)
+    return {
+        "surface": _to_frame(points, views),
+        "surface_normal": np.rint(turned * 127).astype(np.int8),
+        "surface_flag": flag.astype(np.uint8),
+        "surface_colour": to_bytes(shown),
+    }
+
+
+def sample_faces(
+    mesh: SceneMesh, count: int, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw points uniformly by area: faces int64[count], weights float32[count, 3] of corners.
+
+    Points that fall on clear texels (between leaves, in grilles) are drawn again.
+    """
+    edges = mesh.triangles[:, 1:] - mesh.triangles[:, :1]
+    area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]).astype(float), axis=1)
+    ladder = np.cumsum(area) / area.sum()
+    faces = np.zeros(count, np.int64)
+    weights = np.zeros((count, 3), np.float32)
+    todo = np.arange(count)
+    for _ in range(_REDRAWS):
+        drawn = np.searchsorted(ladder, generator.random(len(todo)))
+        faces[todo] = np.minimum(drawn, len(area) - 1)
+        root, split = np.sqrt(generator.random(len(todo))), generator.random(len(todo))
+        weights[todo] = np.stack([1 - root, root * (1 - split), root * split], axis=1)
+        todo = todo[mesh.is_clear(faces[todo], weights[todo])]
+        if not len(todo):
+            break
+    return faces, weights
+
+
+def first_camera(rays: RayScene, cameras: list[Camera], points: np.ndarray) -> np.ndarray:
+    """Return int64[N], the first camera whose image shows each room point, or -1."""
+    seen = np.full(len(points), -1)
+    for index, camera in enumerate(cameras):
+        todo = np.flatnonzero(seen < 0)
+        todo = todo[_in_image(camera, points[todo])]
+        seen[todo[rays.visible(camera.centre, points[todo], _SEEN_M)]] = index
+    return seen
+
+
+def _in_image(camera: Camera, points: np.ndarray) -> np.ndarray:
+    local = (points - camera.centre) @ camera.pose[:3, :3]
+    pixel = local @ camera.intrinsics.T
+    limit = np.array([camera.width, camera.height]) * local[:, 2:]
+    inside = (pixel[:, :2] >= 0) & (pixel[:, :2] < limit)
+    return (local[:, 2] > 1e-3) & inside.all(axis=1)
+
+
+def _occupancy(points: np.ndarray, mesh: SceneMesh, views: SceneViews) -> np.ndarray:
+    """Label room points: uint8[N], free, solid, or void within 2 cm of a furniture surface."""
+    cells = np.minimum((points / VOXEL_M).astype(np.int64), np.array(views.solids.shape) - 1)
+    labels = np.where(views.solids[tuple(cells.T)], SOLID, FREE).astype(np.uint8)
+    furniture = mesh.triangles[mesh.instance >= FIRST_OBJECT]
+    if len(furniture):
+        tree = KDTree(surface_points(furniture, _SPACING_M))
+        near, _ = tree.query(points.astype(np.float32), k=1, distance_upper_bound=_VOID_M)
+        labels[np.isfinite(near)] = VOID
+    return labels
+
+
+def with_relevance(lines: list[dict]) -> list[dict]:
+    """Add to annotations what each caption and phrase truly fits in the whole split."""
+    return [
+        line
+        | {
+            "given": [item["index"] for item in eligible(line)],
+            "relevance": {c["id"]: _fitting_scenes(c, lines) for c in line["captions"]},
+            "phrase_relevance": {p["id"]: _fitting_objects(p, lines) for p in line["phrases"]},
+        }
+        for line in lines
+    ]
+
+
+def _fitting_scenes(caption: dict[str, Any], lines: list[dict]) -> list[str]:
+    return [line["scene"] for line in lines if facts_hold(caption["facts"], line)]
+
+
+def _fitting_objects(phrase: dict[str, Any], lines: list[dict]) -> list[str]:
+    return [
+        f"{line['scene']}:{item['index']}"
+        for line in lines
+        for item in eligible(line)
+        if phrase_holds(phrase, item)
+    ]

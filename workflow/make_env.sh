@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Create .venv from requirements.lock. Whatever is missing is said in one line.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+stamp=.venv/.complete
+need_gb=12
+
+fail() {
+  echo "error: $*" >&2
+  exit 2
+}
+
+right_python='import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))'
+python=
+for name in ${PYTHON:-python3.11 python3.12 python3}; do
+  if "$name" -c "$right_python" >/dev/null 2>&1; then
+    python=$("$name" -c 'import sys; print(sys.executable)')
+    break
+  fi
+done
+[ -n "$python" ] || fail "needs Python 3.11 or 3.12, found $( (${PYTHON:-python3} --version) 2>&1 | head -1); install one or name it: make env PYTHON=/path/to/python3.11"
+
+if [ ! -f "$stamp" ]; then
+  free_gb=$(df -Pk . | awk 'NR == 2 {print int($4 / 1048576)}')
+  [ "$free_gb" -ge "$need_gb" ] || fail "needs $need_gb GB of disk, $free_gb GB are free here; make room or clone elsewhere"
+fi
+
+if command -v uv >/dev/null 2>&1; then
+  uv=(uv)
+elif "$python" -m uv --version >/dev/null 2>&1; then
+  uv=("$python" -m uv)
+else
+  echo "env: installing uv"
+  "$python" -m pip install --user --quiet uv >/dev/null 2>&1 ||
+    "$python" -m pip install --user --quiet --break-system-packages uv >/dev/null 2>&1 ||
+    fail "uv is missing and could not be installed (is the network up?); see its home page for other ways, then run make env again"
+  uv=("$python" -m uv)
+fi
+
+mkdir -p .venv
+log=.venv/install.log
+echo "env: creating .venv with $("$python" --version) and the packages of requirements.lock (about 6 GB; minutes the first time)"
+"${uv[@]}" venv --quiet --allow-existing --python "$python" .venv 2>"$log" ||
+  fail "could not create .venv: $(tail -1 "$log")"
+# Compiled once here: every job would compile its imports again where bytecode is not written.
+"${uv[@]}" pip sync --quiet --require-hashes --compile-bytecode --python .venv/bin/python requirements.lock 2>"$log" ||
+  fail "could not install the packages of requirements.lock (is the network up?); the full message is in $log: $(grep -m1 -i error "$log" || tail -1 "$log")"
+touch "$stamp"
+echo "env: ready; activate it with: source .venv/bin/activate"

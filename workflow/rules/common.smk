@@ -1,0 +1,132 @@
+"""Names, folders and helpers that the rules share; no rule stands here."""
+
+import ast
+import math
+from pathlib import Path
+
+from g2vlm.run import config as settings
+from g2vlm.run import data as pins
+from g2vlm.run.codehash import code_hash
+
+EXPERIMENT = config["experiment"]
+RESULTS = f"results/{EXPERIMENT}"
+SPLITS = config["data"]["splits"]
+ANSWERED = config["predict"]["splits"]
+SCORED = config["score"]["splits"]
+PINS = ["data.manifest.json", "data.dvc"]
+DATA_HASH = pins.folder_hash()
+
+
+def declared(path):
+    """Return the literal module-level constants of a baseline's method.py, without importing it."""
+    values = {}
+    for node in ast.parse(Path(path).read_bytes()).body:
+        target = (
+            getattr(node, "target", None)
+            or (getattr(node, "targets", None) or [None])[0]
+        )
+        if (
+            isinstance(target, ast.Name)
+            and target.id.isupper()
+            and node.value is not None
+        ):
+            try:
+                values[target.id] = ast.literal_eval(node.value)
+            except ValueError:
+                continue
+    return values
+
+
+BASELINES = {
+    path.parent.name: declared(path)
+    for path in sorted(Path("baselines").glob("*/method.py"))
+}
+SEEDS = range(config["seeds"])
+# Every (method, seed) of the study: methods that read no randomness run once.
+RUNS = [(name, seed) for name in METHODS for seed in SEEDS] + [
+    (name, seed)
+    for name, values in BASELINES.items()
+    for seed in (SEEDS if values.get("STOCHASTIC", True) else [0])
+]
+
+
+wildcard_constraints:
+    split="|".join(SPLITS),
+    shard=r"\d+",
+    method="[a-z0-9_]+",
+    trained="|".join(METHODS),
+    seed=r"\d+",
+
+
+def pinned(*names):
+    """Return inputs under data/ whose change is seen by the pins, not by their file times."""
+    return [ancient(f"data/{name}") for name in names] + PINS
+
+
+def shards(split):
+    """Return the names of a split's shards: "000", "001", ..."""
+    count = math.ceil(SPLITS[split] / config["data"]["scenes_per_shard"])
+    return [f"{number:03d}" for number in range(count)]
+
+
+def scenes(*splits, kinds=("safetensors", "jsonl")):
+    """Return every shard file of the splits."""
+    return [
+        f"{RESULTS}/scenes/{split}/{shard}.{kind}"
+        for split in splits
+        for shard in shards(split)
+        for kind in kinds
+    ]
+
+
+def features(*splits):
+    """Return the cached features of the splits' images and of all sentences."""
+    text = [f"{RESULTS}/features/text.{kind}" for kind in ("safetensors", "json")]
+    return [f"{RESULTS}/features/images/{split}.safetensors" for split in splits] + text
+
+
+def truth(*splits):
+    """Return the truth files that scoring reads."""
+    files = ("geometry.safetensors", "annotations.jsonl")
+    return [f"{RESULTS}/truth/{split}/{name}" for split in splits for name in files]
+
+
+def submission(method="{method}"):
+    """Return what a method's job writes: one manifest a split, in the submission format."""
+    return [
+        f"{RESULTS}/predictions/{method}/{{seed}}/{split}/manifest.json"
+        for split in ANSWERED
+    ]
+
+
+def baseline_inputs(name):
+    """Return what a baseline may read, by what its method.py declares."""
+    inputs = {"scenes": scenes("train", *ANSWERED), "features": features()}
+    if BASELINES[name].get("USES_TRUTH"):
+        inputs["truth"] = truth(*ANSWERED)
+    return inputs
+
+
+def scores(kind="parquet", methods=None):
+    """Return the score tables (or their json sidecars) of the methods' runs, all by default."""
+    return [
+        f"{RESULTS}/scores/{method}/{seed}/{split}.{kind}"
+        for method, seed in RUNS
+        if methods is None or method in methods
+        for split in SCORED
+    ]
+
+
+def checkpoint_key(method):
+    """Return the name of a method's checkpoints: they fit one config and one state of data."""
+    parts = [config[key] for key in ("seed", "data", "render", "encode", "train")]
+    return settings.digest(
+        parts, METHODS[method], DATA_HASH, code_hash("g2vlm.training.train")
+    )
+
+
+def shard_range(split, shard):
+    """Return the positions [first, end) in the split of the scenes that a shard holds."""
+    size = config["data"]["scenes_per_shard"]
+    first = int(shard) * size
+    return [first, min(first + size, SPLITS[split])]

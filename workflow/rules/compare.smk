@@ -1,0 +1,21 @@
+"""Intervals, tests and effect sizes over every method's scores."""
+
+
+rule compare:
+    input:
+        scores=scores() + scores("json"),
+        controls=f"{RESULTS}/controls.json",
+    output:
+        estimates=f"{RESULTS}/statistics/estimates.parquet",
+        differences=f"{RESULTS}/statistics/differences.parquet",
+        cells=f"{RESULTS}/statistics/cells.parquet",
+        methods=f"{RESULTS}/statistics/methods.json",
+    log:
+        f"{RESULTS}/logs/compare.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compare.tsv"
+    params:
+        statistics=config["statistics"],
+        code=code_hash("metrics.statistics.compare"),
+    script:
+        "../scripts/compare.py"

@@ -1,0 +1,34 @@
+"""Frozen image and sentence encoders, run once; only these jobs load them."""
+
+
+rule encode_images:
+    input:
+        lambda wildcards: scenes(wildcards.split),
+    output:
+        f"{RESULTS}/features/images/{{split}}.safetensors",
+    log:
+        f"{RESULTS}/logs/encode/images-{{split}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/encode/images-{{split}}.tsv"
+    params:
+        encoder=config["encode"]["image"],
+        code=code_hash("g2vlm.features.encoders"),
+    script:
+        "../scripts/encode_images.py"
+
+
+rule encode_texts:
+    input:
+        scenes(*SPLITS, kinds=["jsonl"]),
+    output:
+        states=f"{RESULTS}/features/text.safetensors",
+        texts=f"{RESULTS}/features/text.json",
+    log:
+        f"{RESULTS}/logs/encode/texts.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/encode/texts.tsv"
+    params:
+        encoder=config["encode"]["text"],
+        code=code_hash("g2vlm.features.encoders"),
+    script:
+        "../scripts/encode_texts.py"

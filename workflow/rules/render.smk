@@ -1,0 +1,40 @@
+"""Recipes become RGB-D views with calibration, and the true geometry that scoring reads."""
+
+
+rule render:
+    input:
+        pinned("scenes.jsonl", "language.jsonl", "models.csv"),
+    output:
+        tensors=f"{RESULTS}/scenes/{{split}}/{{shard}}.safetensors",
+        annotations=f"{RESULTS}/scenes/{{split}}/{{shard}}.jsonl",
+    log:
+        f"{RESULTS}/logs/render/{{split}}-{{shard}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/render/{{split}}-{{shard}}.tsv"
+    params:
+        render=config["render"],
+        seed=config["seed"],
+        scenes=lambda wildcards: shard_range(wildcards.split, wildcards.shard),
+        code=code_hash("g2vlm.scenes.shards"),
+    script:
+        "../scripts/render.py"
+
+
+rule truth:
+    input:
+        scenes=lambda wildcards: scenes(wildcards.split),
+        data=pinned("scenes.jsonl", "language.jsonl", "models.csv"),
+    output:
+        geometry=f"{RESULTS}/truth/{{split}}/geometry.safetensors",
+        annotations=f"{RESULTS}/truth/{{split}}/annotations.jsonl",
+    log:
+        f"{RESULTS}/logs/truth/{{split}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/truth/{{split}}.tsv"
+    params:
+        surface_samples=config["score"]["surface_samples"],
+        occupancy_points=config["score"]["occupancy_points"],
+        seed=config["seed"],
+        code=code_hash("g2vlm.scenes.truth"),
+    script:
+        "../scripts/truth.py"

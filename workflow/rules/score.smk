@@ -1,0 +1,60 @@
+"""The yardstick: one job a (method, seed) scores all its splits against the prepared truth."""
+
+
+rule prepare_truth:
+    input:
+        truth("{split}"),
+    output:
+        f"{RESULTS}/truth/{{split}}/prepared.safetensors",
+    log:
+        f"{RESULTS}/logs/prepare_truth/{{split}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/prepare_truth/{{split}}.tsv"
+    params:
+        code=code_hash("metrics.truth"),
+    script:
+        "../scripts/prepare_truth.py"
+
+
+rule score:
+    input:
+        submission=[
+            f"{RESULTS}/predictions/{{method}}/{{seed}}/{split}/manifest.json"
+            for split in SCORED
+        ],
+        truth=truth(*SCORED),
+        prepared=expand(f"{RESULTS}/truth/{{split}}/prepared.safetensors", split=SCORED),
+    output:
+        scores=[
+            f"{RESULTS}/scores/{{method}}/{{seed}}/{split}.parquet" for split in SCORED
+        ],
+        sidecars=[
+            f"{RESULTS}/scores/{{method}}/{{seed}}/{split}.json" for split in SCORED
+        ],
+    log:
+        f"{RESULTS}/logs/score/{{method}}-{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/score/{{method}}-{{seed}}.tsv"
+    threads: 1
+    params:
+        code=code_hash("metrics.score"),
+    script:
+        "../scripts/score.py"
+
+
+rule controls:
+    input:
+        oracle=scores(methods=["oracle"]),
+        chance=scores(methods=["chance"]),
+        truth=truth(*SCORED),
+        prepared=expand(f"{RESULTS}/truth/{{split}}/prepared.safetensors", split=SCORED),
+    output:
+        f"{RESULTS}/controls.json",
+    log:
+        f"{RESULTS}/logs/controls.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/controls.tsv"
+    params:
+        code=code_hash("metrics.controls"),
+    script:
+        "../scripts/controls.py"

@@ -1,0 +1,29 @@
+"""G2VLM, its ablations and the learned baselines: one job a (method, seed), one thread each."""
+
+
+rule train:
+    input:
+        scenes=scenes("train"),
+        features=features("train"),
+        method="config/methods/{trained}.yaml",
+    output:
+        model=f"{RESULTS}/models/{{trained}}/{{seed}}/model.safetensors",
+        config=f"{RESULTS}/models/{{trained}}/{{seed}}/config.json",
+        losses=f"{RESULTS}/models/{{trained}}/{{seed}}/losses.parquet",
+        cost=f"{RESULTS}/models/{{trained}}/{{seed}}/cost.json",
+    log:
+        f"{RESULTS}/logs/train/{{trained}}-{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{trained}}-{{seed}}.tsv"
+    threads: 1
+    params:
+        train=config["train"],
+        seed=config["seed"],
+        method=lambda wildcards: METHODS[wildcards.trained],
+        # Beside the outputs, which are deleted before a rerun: a killed training goes on.
+        checkpoints=lambda wildcards: (
+            f"{RESULTS}/checkpoints/{checkpoint_key(wildcards.trained)}/{wildcards.seed}"
+        ),
+        code=code_hash("g2vlm.training.train"),
+    script:
+        "../scripts/train.py"

@@ -1,0 +1,17 @@
+"""Estimate every method and every declared difference from the scores of this experiment."""
+
+import tempfile
+from pathlib import Path
+
+from g2vlm.run.job import job
+
+with job(snakemake) as task:
+    from metrics.statistics.compare import compare, write
+
+    # The folder may still hold scores of methods that the config no longer names.
+    with tempfile.TemporaryDirectory() as view:
+        for name in task.input.scores:
+            link = Path(view, *Path(name).parts[-3:])
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(Path(name).resolve())
+        write(compare(view, task.params.statistics), Path(task.output.estimates).parent)

@@ -1,0 +1,17 @@
+"""Encode every sentence of the study once with the frozen encoder."""
+
+from pathlib import Path
+
+from g2vlm.run.job import job
+
+with job(snakemake) as task:
+    from g2vlm.features.encoders import encode_texts
+    from g2vlm.run.progress import Progress
+
+    encode_texts(
+        list(task.input),
+        Path(task.output.states).parent,
+        task.params.encoder,
+        task.threads,
+        Progress("encode texts"),
+    )

@@ -1,0 +1,44 @@
+"""Let one trained model answer its splits, with thresholds chosen on validation."""
+
+from pathlib import Path
+
+from g2vlm.run.job import job
+
+with job(snakemake) as task:
+    from g2vlm.features.readers import ImageFeatures, TextFeatures
+    from g2vlm.inference.choose import choose_thresholds
+    from g2vlm.inference.predict import predict
+    from g2vlm.run.progress import Progress
+    from g2vlm.scenes.dataset import SceneStore
+
+    model = Path(task.input.model).parent
+    results = Path("results", task.config["experiment"])
+    name = f"{task.wildcards.trained} seed {task.wildcards.seed}"
+    texts = TextFeatures(results / "features")
+    splits = {
+        split: (
+            SceneStore(results / "scenes" / split),
+            ImageFeatures(results / "features" / "images" / f"{split}.safetensors"),
+        )
+        for split in task.config["predict"]["splits"]
+    }
+    choose_thresholds(
+        model,
+        *splits["val"],
+        texts,
+        task.config,
+        task.output.thresholds,
+        progress=Progress(f"choose thresholds {name}"),
+    )
+    for split, (store, images) in splits.items():
+        predict(
+            model,
+            store,
+            images,
+            texts,
+            results / "predictions" / task.wildcards.trained / task.wildcards.seed / split,
+            split,
+            task.config,
+            task.output.thresholds,
+            progress=Progress(f"predict {name} {split}"),
+        )

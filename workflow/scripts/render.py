@@ -1,0 +1,21 @@
+"""Render one shard of a split."""
+
+from pathlib import Path
+
+from g2vlm.run.job import job
+
+with job(snakemake) as task:
+    from g2vlm.scenes.catalog import Catalog
+    from g2vlm.scenes.recipes import load_language, load_recipes
+    from g2vlm.scenes.shards import render_shard
+
+    first, end = task.params.scenes
+    recipes = load_recipes("data", task.wildcards.split, end)[first:]
+    render_shard(
+        recipes,
+        load_language("data"),
+        Catalog("data"),
+        task.params.render,
+        Path(task.output.tensors).with_suffix(""),
+        task.params.seed,
+    )

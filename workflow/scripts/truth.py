@@ -1,0 +1,18 @@
+"""Write what scoring needs to know of one split, so that metrics/ stands alone."""
+
+from pathlib import Path
+
+from g2vlm.run.job import job
+
+with job(snakemake) as task:
+    from g2vlm.scenes.dataset import SceneStore
+    from g2vlm.scenes.truth import write_truth
+
+    write_truth(
+        SceneStore(Path(task.input.scenes[0]).parent),
+        "data",
+        Path(task.output.geometry).parent,
+        task.params.surface_samples,
+        task.params.occupancy_points,
+        task.params.seed,
+    )
