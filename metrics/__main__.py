@@ -1,4 +1,4 @@
-"""Command line of the yardstick: ``python -m metrics {score,geometry,validate,list,controls}``."""
+"""Command line of the yardstick: ``python -m metrics {score,geometry,validate,list,...}``."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ def _parser() -> argparse.ArgumentParser:
     controls.add_argument("--truth", required=True)
     controls.add_argument("--oracle", help="score table of the oracle")
     controls.add_argument("--chance", nargs="*", default=[], help="score tables of chance")
+    compare = _command(commands, "compare", _compare, "intervals and tests over a table of scores")
+    compare.add_argument("scores", help="folder of method/seed/split.parquet, or one table")
+    compare.add_argument("--out", required=True, help="folder for the statistics")
+    compare.add_argument("--config", help="yaml whose statistics section declares the families")
+    compare.add_argument("--reference", help="method that the others are compared with")
     return parser
 
 
@@ -106,6 +111,12 @@ def _controls(arguments: argparse.Namespace) -> int:
         faults += check_chance(arguments.chance, arguments.truth)
     _show(arguments, faults, faults or ["the controls stand where they must"])
     return 1 if faults else 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from metrics.statistics.compare import main as compare
+
+    return compare(arguments)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def score_submission(
         truth_dir: the truth folder of the same split.
         out_parquet: method, seed, split, scene, query, subset, metric, value, kind ("item",
             "pseudo", "pooled"), succeeded.
-        cache_dir: where to keep the truth's shared work, if not in the truth folder.
+        cache_dir: where to keep the truth's shared work, if the truth folder does not hold it.
 
     Items that are missing or unusable get their metric's worst value and succeeded = False;
     tasks that are not declared get no rows. Raises `InputError` for a folder that cannot be

@@ -127,7 +127,7 @@ class Truth:
 
     Args:
         folder: where the truth stands.
-        cache_dir: where to keep what `prepare` writes, if not in the truth folder itself.
+        cache_dir: where to keep what `prepare` writes, if the truth folder does not hold it.
     """
 
     def __init__(
@@ -170,12 +170,15 @@ class Truth:
     @cached_property
     def _prepared(self) -> Any:
         path = self.folder / PREPARED
-        if self._cache_dir is not None:
+        if not self._fresh(path) and self._cache_dir is not None:
             path = Path(self._cache_dir) / f"{self.split}.safetensors"
-        source = self.folder / "geometry.safetensors"
-        if not path.exists() or path.stat().st_mtime_ns < source.stat().st_mtime_ns:
+        if not self._fresh(path):
             prepare(self.folder, path)
         return open_tensors(path)
+
+    def _fresh(self, path: Path) -> bool:
+        source = self.folder / "geometry.safetensors"
+        return path.exists() and path.stat().st_mtime_ns >= source.stat().st_mtime_ns
 
     def geometry(self, scene: str) -> SceneTruth:
         """Return the true geometry of a scene."""

@@ -37,7 +37,11 @@ def predict(context: Context) -> None:
     Words and numbers without choices are drawn from the distinct training answers of their type.
     """
     questions = training_questions(context.need("train"))
-    pools = {kind: sorted({row["answer"] for row in rows}) for kind, rows in questions.items()}
+    pools: dict[tuple[str, str], list[str]] = {}
+    for kind, rows in questions.items():
+        for answer_kind in {row["answer_kind"] for row in rows}:
+            answers = {row["answer"] for row in rows if row["answer_kind"] == answer_kind}
+            pools[kind, answer_kind] = sorted(answers)
     root, purpose = int(context.config.get("seed", 0)), f"chance-{context.seed}"
     for split, truth in context.need("truth").items():
         with context.writer(split) as writer:
@@ -61,8 +65,8 @@ def _write_scene(
         writer.grounding(inputs.scene, name, [boxes[pick]] if given else [], pick)
     pairs = [[i, j, random_predicates(rng)] for i in given for j in given if i != j]
     writer.relations(inputs.scene, pairs)
-    for name, _, kind, _, choices in inputs.questions:
-        options = choices or pools.get(kind) or ["1"]
+    for name, _, kind, answer_kind, choices in inputs.questions:
+        options = choices or pools.get((kind, answer_kind)) or ["1"]
         writer.answer(inputs.scene, name, options[rng.integers(len(options))])
 
 

@@ -15,9 +15,9 @@ def carve(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the cells that more views see behind a surface than in front of one.
 
-    A view counts a cell as solid down to `thickness` behind its depth. The frame's origin lies on
-    the floor, which belongs to neither side. Returns bool[X,Y,Z] along the frame's axes around
-    the measured points, and the corner f32[3] of the first cell (m).
+    A view counts a cell as solid from `skin` to `thickness` behind its depth. The frame's origin
+    lies on the floor, which belongs to neither side. Returns bool[X,Y,Z] along the frame's axes
+    around the measured points, and the corner f32[3] of the first cell (m).
     """
     points = surfels.points[surfels.depth > 0]
     corner = points.min(0)
@@ -31,7 +31,7 @@ def carve(
             matrix = intrinsics[view] @ pose[view, :3, :3].T
             image = _image_coordinates(layers, matrix, pose[view, :3, 3])
             ahead = _depth_ahead(surfels.depth[view], *image)
-            votes += (ahead < 0) & (ahead > -settings.thickness)
+            votes += (ahead < -settings.skin) & (ahead > -settings.thickness)
             votes -= ahead > 0
         solid[start : start + SLAB] = votes > 0
     return solid & (axes[2] > settings.floor), corner

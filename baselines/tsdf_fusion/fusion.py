@@ -22,8 +22,9 @@ class Settings:
     voxel, truncation: of the distance volume (m). window: pixels either side of a plane fit.
     edge: relative depth step that parts two surfaces. share: of the window that must lie on the
     pixel's plane. support: how near a vertex must be to a measured depth (m). samples: points
-    drawn from the mesh. solid_voxel: cell of the solids (m). thickness: how far unseen space
-    behind a surface counts as solid (m). floor: below this height nothing is solid (m).
+    drawn from the mesh. solid_voxel: cell of the solids (m). skin, thickness: from where to
+    where unseen space behind a surface counts as solid (m). floor: below this height nothing is
+    solid (m).
     """
 
     voxel: float = 0.04
@@ -34,6 +35,7 @@ class Settings:
     support: float = 0.08
     samples: int = 60000
     solid_voxel: float = 0.04
+    skin: float = 0.02
     thickness: float = 0.48
     floor: float = 0.03
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,14 @@ from g2vlm.inference.votes import Votes
 from g2vlm.models.batch import CELL, build_batch, build_text, object_masks
 from g2vlm.models.checkpoint import load_model
 from g2vlm.models.config import ModelConfig
+from g2vlm.models.decoder import PAD, START
 from metrics.files import InputError, read_json
 from metrics.relations import FAMILIES
 
 if TYPE_CHECKING:
     from g2vlm.features import SceneFeatures, TextFeatures
     from g2vlm.models.model import G2VLM
-    from g2vlm.models.state import SceneState
+    from g2vlm.models.state import GroundState, SceneState
     from g2vlm.scenes.dataset import SceneInputs
 
 ANSWER_TOKENS = 8
@@ -74,6 +75,12 @@ class Network:
         with torch.inference_mode():
             batch = build_batch([inputs], [features], self.config).to(self.device)
             return EncodedScene(self, inputs, self.model.encode(batch))
+
+    @torch.inference_mode()
+    def captions(self, states: Sequence[SceneState]) -> list[str]:
+        """Return a sentence about each scene; the captioner reads the states' tokens alone."""
+        joined = replace(states[0], tokens=torch.cat([state.tokens for state in states]))
+        return self.model.caption(joined)
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str], phrases: bool = False) -> np.ndarray:
@@ -156,17 +163,38 @@ class EncodedScene:
         return {family: _numpy(getattr(logits, family)[0].softmax(-1)) for family in FAMILIES}
 
     @torch.inference_mode()
-    def answers(self, questions: Sequence[str]) -> list[str]:
-        """Return the greedy answer to each question."""
+    def answers(self, questions: Sequence[str], choices: Sequence[Sequence[str]]) -> list[str]:
+        """Return the greedy answer to each of Q questions.
+
+        Where a question names its choices and the greedy answer is none of them, the likeliest
+        choice is taken.
+        """
         if not questions:
             return []
+        model = self.network.model
         text = build_text(self.network.texts, [questions]).to(self.network.device)
-        return self.network.model.answer(self.state, text, ANSWER_TOKENS)[0]
+        ground = model.ground(self.state, text)
+        found = model.answer(self.state, text, ANSWER_TOKENS, ground)[0]
+        for row, (answer, names) in enumerate(zip(found, choices, strict=True)):
+            if names and answer not in names:
+                found[row] = names[self._likeliest(ground, row, names)]
+        return found
 
-    @torch.inference_mode()
-    def caption(self) -> str:
-        """Return a sentence about the scene."""
-        return self.network.model.caption(self.state)[0]
+    def _likeliest(self, ground: GroundState, row: int, choices: Sequence[str]) -> int:
+        """Return which choice the decoder finds likeliest as the answer to question `row`."""
+        model = self.network.model
+        pad = model.vocabulary.index[PAD]
+        lines = [model.vocabulary.encode(choice, START, 3 * ANSWER_TOKENS) for choice in choices]
+        words = torch.full((1, len(lines), max(map(len, lines))), pad, device=self.network.device)
+        for place, line in enumerate(lines):
+            words[0, place, : len(line)] = torch.tensor(line)
+        rows = [row] * len(lines)
+        memory, mask = ground.text_states[:, rows], ground.text_mask[:, rows]
+        scene = model.decoder.read_scene(self.state.tokens)
+        shares = model.decoder(words[..., :-1], scene, memory, mask).log_softmax(-1)
+        following = words[..., 1:]
+        likelihood = shares.gather(-1, following[..., None])[..., 0] * (following != pad)
+        return int(likelihood.sum(-1).argmax())
 
     @torch.inference_mode()
     def embedding(self) -> np.ndarray:

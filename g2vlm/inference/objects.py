@@ -49,28 +49,29 @@ def _box_clusters(votes: Votes) -> list[Detection]:
     active = votes.probability > LEAST_PROBABILITY
     density = _density(votes, active)
     found = []
-    left = active.copy()
     for _ in range(_MOST_CLUSTERS):
-        seed = int(np.argmax(np.where(left, density, -1.0)))
-        if not left[seed] or density[seed] < LEAST_SUPPORT / 2:
+        seed = int(np.argmax(density))
+        if density[seed] < 0.75 * LEAST_SUPPORT:
             break
-        same = left & (votes.label == votes.label[seed])
-        members = _agreeing(votes, same, votes.boxes[seed])
+        same = np.flatnonzero((density > 0) & (votes.label == votes.label[seed]))
+        members = np.union1d(_agreeing(votes, same, votes.boxes[seed]), seed)
         box = weighted_median(votes.boxes[members], votes.probability[members])
         members = np.union1d(_agreeing(votes, same, box), seed)
-        left[members] = False
+        density[members] = 0.0
         if votes.probability[members].sum() >= LEAST_SUPPORT:
             found.append(_detection(votes, members))
     return found
 
 
 def _agreeing(votes: Votes, candidates: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Return indices of candidates whose box overlaps `box` or whose centre is very near."""
-    index = np.flatnonzero(candidates)
-    close = np.linalg.norm(votes.boxes[index, :3] - box[:3], axis=1) < min(
-        LINK_M, 0.3 * float(box[3:].max())
-    )
-    return index[close | (box_iou(votes.boxes[index], box)[:, 0] > LINK_IOU)]
+    """Return which candidates (indices) vote a box that overlaps `box`, or nearly its centre."""
+    apart = np.abs(votes.boxes[candidates, :3] - box[:3])
+    # Boxes whose centres lie further apart than this on an axis cannot overlap enough.
+    candidates = candidates[(apart < np.maximum(LINK_M, 0.95 * box[3:])).all(1)]
+    boxes = votes.boxes[candidates]
+    apart = np.linalg.norm(boxes[:, :3] - box[:3], axis=1)
+    close = apart < min(LINK_M, 0.3 * float(box[3:].max()))
+    return candidates[close | (box_iou(boxes, box)[:, 0] > LINK_IOU)]
 
 
 def _detection(votes: Votes, members: np.ndarray) -> Detection:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 CELL = 4
 # Cells whose depths bend by more than this (plus a share of the depth) are different surfaces.
 JUMP_M, JUMP_SHARE = 0.04, 0.03
 LEAST_DEPTH_M = 0.1
+# Pixels a side whose differences from the cells are averaged.
+WINDOW = 5
 # A larger difference between cell and sensor is a wrong cell or a flying pixel, no correction.
 LARGEST_CORRECTION_M = 0.2
 MOST_POINTS = 60_000
@@ -140,7 +143,7 @@ def dense_depth(cells: CellMap, sensor: np.ndarray, smoothing: float) -> np.ndar
     """Return z-depth [V,H,W] at every pixel, 0 where nothing can be said.
 
     With sensor depth f32 [V,H,W]: sensor plus the interpolated correction, drawn by `smoothing`
-    (0..1) towards the interpolated cells where these are of one surface; pixels without sensor
+    (0..1) towards the surface that cells and neighbouring pixels agree on; pixels without sensor
     depth, and methods without it, take the interpolated cells.
     """
     assert cells.depth is not None
@@ -148,8 +151,13 @@ def dense_depth(cells: CellMap, sensor: np.ndarray, smoothing: float) -> np.ndar
     if cells.sensed is None:
         return flat
     measured = sensor + correction(cells.depth, cells.sensed)
-    agree = (flat > 0) & (np.abs(flat - measured) < JUMP_M + 0.01 * measured)
-    drawn = np.where(agree, measured + smoothing * (flat - measured), measured)
+    agree = (flat > 0) & (sensor > 0) & (np.abs(flat - measured) < JUMP_M + 0.01 * measured)
+    # Averaging what pixels differ from the cells keeps slants, which averaging depth would bend.
+    window = (0, WINDOW, WINDOW)
+    weight = ndimage.uniform_filter(agree.astype(np.float32), window)
+    rest = ndimage.uniform_filter(np.where(agree, measured - flat, 0), window)
+    surface = flat + rest / np.maximum(weight, 1e-3)
+    drawn = np.where(agree, measured + smoothing * (surface - measured), measured)
     return np.where(sensor > 0, drawn, flat)
 
 

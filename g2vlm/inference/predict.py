@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 import time
 from collections.abc import Callable
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["choose_thresholds", "predict"]
 
-VOXEL_M = 0.06
+VOXEL_M = 0.1
+# A step of the decoder costs much the same for one scene and for many.
+CAPTIONS_A_BATCH = 16
 Progress = Callable[[int, int], None]
 
 
@@ -55,6 +58,8 @@ def predict(
     Raises `InputError` for a damaged model, features of other scenes or missing thresholds.
     """
     network = Network(model_dir, text_features, device, threads)
+    # The imported modules are many objects; without this each collection walks them all.
+    gc.freeze()
     able = capabilities(network.config)
     limits = read_thresholds(thresholds or Path(model_dir) / FILE)
     voxel = float(config.get("predict", {}).get("mesh_voxel_m", VOXEL_M))
@@ -70,7 +75,7 @@ def predict(
     ) as writer:
         writer.thresholds = limits.to_json()
         scenes = SceneWriter(writer, limits, voxel)
-        gallery = Gallery(network)
+        gallery = Gallery(network, writer)
         started = time.perf_counter()
         for done, scene in enumerate(store.ids, 1):
             encoded = network.encode(store.inputs(scene), image_features[scene])
@@ -80,7 +85,7 @@ def predict(
             if progress:
                 progress(done, len(store.ids))
         if network.config.language:
-            gallery.write(writer)
+            gallery.close()
         seconds = (time.perf_counter() - started) / max(1, len(store.ids))
         writer.cost |= _cost(network, seconds)
 
@@ -96,10 +101,11 @@ def _cost(network: Network, seconds_per_scene: float) -> dict[str, Any]:
 
 
 class Gallery:
-    """Embeddings of a split's scenes and given objects, and of the sentences that look for them."""
+    """What is written of several scenes at once: captions, and score matrices of retrieval."""
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
+    def __init__(self, network: Network, writer: SubmissionWriter) -> None:
+        self._network, self._writer = network, writer
+        self._waiting: list[EncodedScene] = []
         self._scenes: list[str] = []
         self._scene_rows: list[np.ndarray] = []
         self._objects: list[str] = []
@@ -110,6 +116,9 @@ class Gallery:
     def add(self, scene: EncodedScene) -> None:
         """Take in one scene."""
         inputs = scene.inputs
+        self._waiting.append(scene)
+        if len(self._waiting) == CAPTIONS_A_BATCH:
+            self._describe()
         self._scenes.append(inputs.scene)
         self._scene_rows.append(scene.embedding())
         if inputs.given_indices:
@@ -118,13 +127,23 @@ class Gallery:
         self._captions |= {f"{inputs.scene}/{name}": text for name, text in inputs.captions}
         self._phrases |= {f"{inputs.scene}/{name}": text for name, text in inputs.phrases}
 
-    def write(self, writer: SubmissionWriter) -> None:
-        """Write both score matrices: cosines of the embeddings."""
+    def _describe(self) -> None:
+        texts = self._network.captions([scene.state for scene in self._waiting])
+        for scene, text in zip(self._waiting, texts, strict=True):
+            self._writer.caption(scene.inputs.scene, text)
+        self._waiting.clear()
+
+    def close(self) -> None:
+        """Write what is left: the last captions and both matrices, cosines of embeddings."""
         if not self._scenes or not self._object_rows:
-            raise InputError(f"{writer.folder}: the split has no scene or no object; render again")
+            raise InputError(
+                f"{self._writer.folder}: the split has no scene or no object; render it again"
+            )
+        if self._waiting:
+            self._describe()
         captions = self._network.embed_texts(list(self._captions.values()))
         scores = captions @ np.stack(self._scene_rows).T
-        writer.retrieval(list(self._captions), self._scenes, scores)
+        self._writer.retrieval(list(self._captions), self._scenes, scores)
         phrases = self._network.embed_texts(list(self._phrases.values()), phrases=True)
         scores = phrases @ np.concatenate(self._object_rows).T
-        writer.grounding_retrieval(list(self._phrases), self._objects, scores)
+        self._writer.grounding_retrieval(list(self._phrases), self._objects, scores)

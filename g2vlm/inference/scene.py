@@ -17,9 +17,9 @@ from g2vlm.inference.surface import (
     FreeSpace,
     Mesh,
     OccupancyGrid,
-    bounds_of,
     mesh_of,
     occupancy_grid,
+    region_of,
 )
 from g2vlm.inference.thresholds import Thresholds
 from g2vlm.inference.votes import Votes
@@ -28,7 +28,7 @@ from metrics.submission import SubmissionWriter
 Triplet = tuple[int, str, int, float]
 
 # Cells of the first look at the occupancy field are at most this large.
-COARSEST_M = 0.18
+COARSEST_M = 0.25
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,16 @@ def scene_solids(
 ) -> tuple[OccupancyGrid, Mesh]:
     """Return the occupancy grid and the mesh of the solids."""
     inputs, depth = scene.inputs, scene.cells().depth
-    low, high = bounds_of(dense.points)
+    votes = scene.votes()
+    object_like = votes.probability > 0.3 if scene.network.config.language else slice(None)
     grid = occupancy_grid(
         scene.occupancy,
-        low,
-        high,
+        region_of(dense.points),
         thresholds.occupancy_logit,
         voxel=voxel,
         levels=max(0, int(np.log2(COARSEST_M / voxel))),
         free=None if depth is None else FreeSpace(depth, inputs.intrinsics, inputs.pose),
+        surface=votes.points[object_like],
     )
     return grid, mesh_of(grid, dense.points, dense.colours)
 
@@ -128,7 +129,7 @@ class SceneWriter:
     voxel: float
 
     def write(self, scene: EncodedScene) -> None:
-        """Write all that the submission declares about this scene, retrieval apart."""
+        """Write what the submission declares about this scene alone."""
         produces = set(self.writer.produces)
         name = scene.inputs.scene
         dense = scene_points(scene, self.thresholds)
@@ -157,7 +158,6 @@ class SceneWriter:
             limits = self.thresholds.zero_logit, self.thresholds.multi_logit
             self.writer.grounding(name, query, chosen_boxes(ranked, zero, *limits), chosen)
         questions = scene.inputs.questions
-        answers = scene.answers([question[1] for question in questions])
+        answers = scene.answers([q[1] for q in questions], [q[4] for q in questions])
         for question, answer in zip(questions, answers, strict=True):
             self.writer.answer(name, question[0], answer)
-        self.writer.caption(name, scene.caption())

@@ -12,7 +12,10 @@ from scipy.spatial import cKDTree
 # Logit of cells that are not asked for because a view sees through them.
 FREE = -12.0
 CELL = 4
-MARGIN_M = 0.15
+# Logits this near to the threshold are looked at more finely.
+SLACK = 1.0
+STRAY = 0.003
+MARGIN_M = 0.05
 LOWEST_M, HIGHEST_M, FARTHEST_M = -0.3, 4.5, 12.0
 
 
@@ -44,20 +47,62 @@ class Mesh:
     colours: np.ndarray
 
 
-def bounds_of(points: np.ndarray, quantile: float = 0.003) -> tuple[np.ndarray, np.ndarray]:
-    """Return lower and upper corner [3] around points [M, 3], without stray ones.
+@dataclass(frozen=True)
+class Region:
+    """An upright box, turned by `angle` about z, around a scene.
 
-    The corners are clipped to 12 m around the first camera and to heights of -0.3 to 4.5 m; with
-    no finite point they span a cube of 1 m.
+    low, high: its corners [3] in the turned axes, metres; angle: radians counter-clockwise.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    angle: float
+
+    def corners(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the lower and upper corner [3] of its axis-aligned bounds in the frame."""
+        ends = np.array([[x, y] for x in (0, 1) for y in (0, 1)])
+        flat = self.low[:2] + ends * (self.high - self.low)[:2]
+        turned = flat @ _turn(-self.angle)
+        return np.append(turned.min(0), self.low[2]), np.append(turned.max(0), self.high[2])
+
+    def contains(self, xyz: np.ndarray) -> np.ndarray:
+        """Return bool [N] for positions [N, 3]."""
+        flat = xyz[:, :2] @ _turn(self.angle)
+        inside = (flat >= self.low[:2]) & (flat <= self.high[:2])
+        return inside.all(1) & (xyz[:, 2] >= self.low[2]) & (xyz[:, 2] <= self.high[2])
+
+
+def _turn(angle: float) -> np.ndarray:
+    """Return the matrix that takes row vectors into axes turned by `angle`."""
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.array([[cosine, -sine], [sine, cosine]])
+
+
+def region_of(points: np.ndarray) -> Region:
+    """Return the smallest upright box around points [M, 3], without stray ones.
+
+    Turns by even degrees are tried; 0.3 % of the points may lie beyond each side. The box is
+    clipped to 12 m around the first camera and to heights of -0.3 to 4.5 m; with no finite point
+    it is a cube of 1 m.
     """
     finite = points[np.isfinite(points).all(axis=1)]
+    finite = finite[(np.abs(finite) < [FARTHEST_M, FARTHEST_M, 2 * HIGHEST_M]).all(axis=1)]
     if not len(finite):
-        return np.array([-0.5, -0.5, 0.0]), np.array([0.5, 0.5, 1.0])
-    low, high = np.quantile(finite[:: max(1, len(finite) // 20000)], [quantile, 1 - quantile], 0)
-    floor = np.array([-FARTHEST_M, -FARTHEST_M, LOWEST_M])
-    roof = np.array([FARTHEST_M, FARTHEST_M, HIGHEST_M])
-    low = np.clip(low - MARGIN_M, floor, roof - 0.5)
-    return low, np.maximum(np.clip(high + MARGIN_M, floor, roof), low + 0.5)
+        return Region(np.array([-0.5, -0.5, 0.0]), np.array([0.5, 0.5, 1.0]), 0.0)
+    few = finite[:: max(1, len(finite) // 2000)]
+    turns = np.radians(np.arange(0, 90, 2))
+    flat = np.stack([few[:, :2] @ _turn(angle) for angle in turns])
+    rank = int(np.ceil(STRAY * len(few)))
+    parted = np.partition(flat, [rank, len(few) - 1 - rank], axis=1)
+    low, high = parted[:, rank], parted[:, len(few) - 1 - rank]
+    best = int(np.argmin((high - low).prod(1)))
+    bottom, top = np.clip(np.quantile(few[:, 2], [STRAY, 1 - STRAY]), LOWEST_M, HIGHEST_M)
+    margin = np.array([MARGIN_M] * 3)
+    return Region(
+        np.append(low[best], bottom) - margin,
+        np.append(high[best], max(top, bottom + 0.2)) + margin,
+        float(turns[best]),
+    )
 
 
 def _centres(index: np.ndarray, origin: np.ndarray, voxel: float) -> np.ndarray:
@@ -94,21 +139,22 @@ class FreeSpace:
 
 def occupancy_grid(
     query: Callable[[np.ndarray], np.ndarray],
-    low: np.ndarray,
-    high: np.ndarray,
+    region: Region,
     threshold: float,
     voxel: float = 0.08,
     levels: int = 1,
-    slack: float = 2.0,
     free: FreeSpace | None = None,
+    surface: np.ndarray | None = None,
 ) -> OccupancyGrid:
     """Evaluate an occupancy field on a grid of `voxel`, asking finely only where it matters.
 
     `query` maps float32 [N, 3] to logits [N]. The coarsest grid has cells of voxel * 2**levels.
-    A cell is halved when its logit lies within `slack` of the threshold or when it or one of its
-    six neighbours is on the other side; all others pass their logit on. Cells that lie wholly in
-    `free` space are free without being asked.
+    A cell is halved when its logit lies within `SLACK` of the threshold, when it or one of its
+    six neighbours is on the other side, or when it holds a point of `surface` [M, 3]; all others
+    pass their logit on. Cells outside the region, or that lie wholly in `free` space, are free
+    without being asked.
     """
+    low, high = region.corners()
     side = voxel * 2**levels
     shape = np.maximum(np.ceil((high - low) / side).astype(int), 1)
     logits = np.full(shape, FREE, np.float32)
@@ -116,29 +162,38 @@ def occupancy_grid(
     for level in range(levels + 1):
         index = np.argwhere(ask)
         places = _centres(index, low, side)
+        seen = ~region.contains(places)
         if free is not None:
             # Half a cell's diagonal: no corner of the cell reaches the surface.
-            seen = free.contains(places, side * 3**0.5 / 2)
-            logits[tuple(index[seen].T)] = FREE
-            index, places = index[~seen], places[~seen]
-        logits[tuple(index.T)] = query(places)
+            seen |= free.contains(places, side * 3**0.5 / 2)
+        logits[tuple(index[seen].T)] = FREE
+        logits[tuple(index[~seen].T)] = query(places[~seen])
         if level < levels:
-            ask = _halved(_undecided(logits, threshold, slack))
-            logits, side = _halved(logits), side / 2
+            ask = _undecided(logits, threshold)
+            if surface is not None:
+                _mark(ask, (surface - low) / side)
+            ask, logits, side = _halved(ask), _halved(logits), side / 2
     return OccupancyGrid(logits, low.astype(np.float32), side, threshold)
+
+
+def _mark(cells: np.ndarray, places: np.ndarray) -> None:
+    """Set the cells [X, Y, Z] that hold `places` [M, 3], in cell units."""
+    index = np.floor(places).astype(int)
+    index = index[((index >= 0) & (index < cells.shape)).all(1)]
+    cells[tuple(index.T)] = True
 
 
 def _halved(grid: np.ndarray) -> np.ndarray:
     return grid.repeat(2, 0).repeat(2, 1).repeat(2, 2)
 
 
-def _undecided(logits: np.ndarray, threshold: float, slack: float) -> np.ndarray:
+def _undecided(logits: np.ndarray, threshold: float) -> np.ndarray:
     """Return bool [X, Y, Z]: cells near the threshold or beside the boundary of the solid."""
     solid = logits > threshold
     cross = ndimage.generate_binary_structure(3, 1)
     grown = ndimage.binary_dilation(solid, cross)
     shrunk = ndimage.binary_erosion(solid, cross, border_value=1)
-    return (np.abs(logits - threshold) < slack) | (grown & ~shrunk)
+    return (np.abs(logits - threshold) < SLACK) | (grown & ~shrunk)
 
 
 def mesh_of(grid: OccupancyGrid, points: np.ndarray, colours: np.ndarray) -> Mesh:
@@ -153,11 +208,15 @@ def mesh_of(grid: OccupancyGrid, points: np.ndarray, colours: np.ndarray) -> Mes
         )
     from skimage.measure import marching_cubes
 
-    field = np.clip(grid.logits - grid.threshold, -4.0, 4.0)
-    field = np.pad(field, 1, constant_values=-4.0)
+    spans = [
+        np.flatnonzero(grid.solid.any(axis=tuple({0, 1, 2} - {axis})))[[0, -1]] for axis in range(3)
+    ]
+    part = grid.logits[tuple(slice(max(a - 1, 0), b + 2) for a, b in spans)]
+    field = np.pad(np.clip(part - grid.threshold, -4.0, 4.0), 1, constant_values=-4.0)
     # "ascent": the solid is where the field is high, faces then wind outwards.
     vertices, faces, _, _ = marching_cubes(field, 0.0, gradient_direction="ascent")
-    vertices = ((vertices - 0.5) * grid.voxel + grid.origin).astype(np.float32)
+    first = np.array([max(a - 1, 0) for a, _ in spans])
+    vertices = ((vertices + first - 0.5) * grid.voxel + grid.origin).astype(np.float32)
     if len(points):
         step = max(1, len(points) // 12000)
         nearest = cKDTree(points[::step]).query(vertices, eps=0.5)[1]

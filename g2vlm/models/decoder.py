@@ -86,18 +86,21 @@ class DecoderLayer(nn.Module):
         self.drop = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Tensor, scene: Tensor, memory: Tensor, mask: Tensor, causal: Tensor
+        self, x: Tensor, scene: tuple[Tensor, Tensor], memory: Tensor, mask: Tensor, causal: Tensor
     ) -> Tensor:
-        """Update x [B,Q,A,D] from scene [B,T,D] and memory [B,Q,M,D] with mask [B,Q,M]."""
+        """Update x [B,Q,A,D]; `scene` holds keys and values, memory [B,Q,M,D] has mask [B,Q,M]."""
         inner = self.norms[0](x).flatten(0, 1)
         x = x + self.own(inner, inner, causal).view_as(x)
         return self.finish(x + self.listen(self.norms[1](x), scene, memory, mask))
 
-    def listen(self, x: Tensor, scene: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+    def listen(
+        self, x: Tensor, scene: tuple[Tensor, Tensor], memory: Tensor, mask: Tensor
+    ) -> Tensor:
         """Attend to both memories at once; the scene's keys are shared by all sentences."""
         batch, queries, length, width = x.shape
         query = self.query(x).unflatten(-1, (self.heads, -1)).permute(0, 3, 1, 2, 4)
-        scene_key, scene_value = self.split(self.memory(scene))
+        scene_key, scene_value = scene
+        patches = scene_key.shape[2]
         key, value = self.split(self.memory(memory))
         scale = math.sqrt(width / self.heads)
         to_scene = query.flatten(2, 3) @ scene_key.transpose(2, 3) / scale
@@ -105,8 +108,8 @@ class DecoderLayer(nn.Module):
         to_text = to_text.masked_fill(~mask[:, None, :, None], -1e4)
         logits = torch.cat([to_scene.unflatten(2, (queries, length)), to_text], dim=-1)
         weight = logits.softmax(-1)
-        mixed = weight[..., scene.shape[1] :] @ value
-        shared = weight[..., : scene.shape[1]].flatten(2, 3) @ scene_value
+        mixed = weight[..., patches:] @ value
+        shared = weight[..., :patches].flatten(2, 3) @ scene_value
         mixed = mixed + shared.view_as(mixed)
         return self.out(mixed.permute(0, 2, 3, 1, 4).flatten(3))
 
@@ -132,20 +135,34 @@ class Decoder(nn.Module):
         self.out = nn.Linear(config.hidden, len(config.words))
         nn.init.normal_(self.words.weight, std=0.05)
 
-    def forward(self, numbers: Tensor, scene: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        """Logits [B,Q,A,W] of the next word after each of `numbers` i64[B,Q,A]."""
+    def read_scene(self, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Keys and values of the tokens [B,T,D] for every layer, shared by all sentences."""
+        return [layer.split(layer.memory(tokens)) for layer in self.layers]
+
+    def forward(
+        self,
+        numbers: Tensor,
+        scene: list[tuple[Tensor, Tensor]],
+        memory: Tensor,
+        mask: Tensor,
+    ) -> Tensor:
+        """Logits [B,Q,A,W] of the next word after each of `numbers` i64[B,Q,A].
+
+        `scene` comes from `read_scene`; memory [B,Q,M,D] with mask bool[B,Q,M].
+        """
         length = numbers.shape[-1]
         x = self.words(numbers) + self.places[:length]
         causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
-        for layer in self.layers:
-            x = layer(x, scene, memory, mask, causal)
+        for layer, shared in zip(self.layers, scene, strict=True):
+            x = layer(x, shared, memory, mask, causal)
         return self.out(self.norm(x))
 
     @torch.no_grad()
     def write(
-        self, start: int, stop: int, scene: Tensor, memory: Tensor, mask: Tensor, limit: int
+        self, start: int, stop: int, tokens: Tensor, memory: Tensor, mask: Tensor, limit: int
     ) -> Tensor:
         """Greedy words i64[B,Q,<=limit] after `start`, until all sentences have said `stop`."""
+        scene = self.read_scene(tokens)
         numbers = memory.new_full((*memory.shape[:2], 1), start, dtype=torch.long)
         for _ in range(min(limit, len(self.places) - 1)):
             best = self(numbers, scene, memory, mask)[:, :, -1].argmax(-1, keepdim=True)

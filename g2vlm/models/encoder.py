@@ -118,7 +118,7 @@ class Encoder(nn.Module):
         coarse = self.coarse(F.gelu(images))
         xyz = self.first_positions(batch, coarse).detach()
         inputs = self.point_inputs(batch, xyz)
-        local = F.gelu(self.local(inputs))
+        local = F.relu(self.local(inputs))
         tokens = images + self.geometry_tokens(inputs, local)
         places = {"fourier": fourier(xyz)} if self.config.positions else {}
         known = self.positions(places) if places else self.positions.absent["fourier"]
@@ -146,5 +146,5 @@ class Encoder(nn.Module):
 
     def point_states(self, local: Tensor, tokens: Tensor) -> Tensor:
         """Point features [B,P,F] from the point itself and the patches around it."""
-        mixed = F.gelu(self.mix[0](local) + self.spread_tokens(self.down(tokens)))
-        return self.point_norm(mixed + F.gelu(self.mix[1](mixed)))
+        mixed = F.relu(self.mix[0](local) + self.spread_tokens(self.down(tokens)))
+        return self.point_norm(mixed + F.relu(self.mix[1](mixed)))

@@ -115,10 +115,6 @@ class G2VLM(nn.Module):
         """Unit-norm descriptors [B,Q,E] of phrases about objects."""
         return F.normalize(self.descriptors.phrase(text.pooled), dim=-1)
 
-    def answer_logits(self, state: SceneState, ground: GroundState, words: Tensor) -> Tensor:
-        """Next-word logits [B,Q,A,W] of answers whose words so far are `words` i64[B,Q,A]."""
-        return self.decoder(words, state.tokens, ground.text_states, ground.text_mask)
-
     def caption_memory(self, state: SceneState) -> tuple[Tensor, Tensor]:
         """The captioner's memory [B,1,1,D] and mask: the pooled scene; patches come beside it."""
         memory = state.tokens.mean(1)[:, None, None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import sys
 import traceback
@@ -27,15 +28,21 @@ PR_SET_PDEATHSIG = 1
 class Tee:
     """A text stream that writes to the terminal and to the job's log.
 
-    Progress bars redraw a row with a carriage return; the log keeps only the rows' last state.
+    On the terminal each row begins with the job's name, since jobs run side by side. Progress
+    bars redraw a row with a carriage return; the log keeps only the rows' last state.
     """
 
-    def __init__(self, terminal: TextIO, log: TextIO) -> None:
+    def __init__(self, terminal: TextIO, log: TextIO, name: str = "") -> None:
         self._terminal, self._log, self._row = terminal, log, ""
+        self._begin, self._at_start = f"{name} | " if name else "", True
 
     def write(self, text: str) -> int:
         """Write to both; what a carriage return overwrites never reaches the log."""
-        self._terminal.write(text)
+        for piece in re.split(r"(?<=[\n\r])", text):
+            if piece and self._at_start:
+                self._terminal.write(self._begin)
+            self._terminal.write(piece)
+            self._at_start = piece[-1] in "\n\r" if piece else self._at_start
         *rows, rest = (self._row + text).split("\n")
         self._row = rest.rpartition("\r")[2]
         for row in rows:
@@ -72,7 +79,8 @@ def job(snakemake: Any) -> Iterator[Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     streams = sys.stdout, sys.stderr
     with open(path, "w", encoding="utf-8") as log:
-        tees = Tee(streams[0], log), Tee(streams[1], log)
+        name = " ".join([snakemake.rule, *map(str, snakemake.wildcards)])
+        tees = Tee(streams[0], log, name), Tee(streams[1], log, name)
         sys.stdout, sys.stderr = tees
         try:
             yield snakemake

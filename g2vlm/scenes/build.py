@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,14 +54,17 @@ def draw_all(
     for split in ("train", "val"):
         for number in range(counts.get(split, 0)):
             yield draw_recipe(split, number, pool, seed)
-    twins = []
+    twins: list[dict[str, Any]] = []
+
+    def twin(recipe: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
+        return swap_recipe(recipe, models)
+
     for number in range(counts.get("test_scene", 0)):
-        recipe, pixels = draw_recipe("test_scene", number, pool, seed)
-        if number < counts.get("test_asset", 0):
-            twins.append(recipe)
+        recipe, pixels = draw_recipe("test_scene", number, pool, seed, twin)
+        twins += [recipe] if number < counts.get("test_asset", 0) else []
         yield recipe, pixels
     for recipe in twins:
-        yield swap_recipe(recipe, models)
+        yield twin(recipe)
 
 
 def check_sides(models: dict[str, ModelRow]) -> None:
@@ -88,10 +92,11 @@ def split_lists(scenes: list[dict], models: dict[str, ModelRow]) -> dict[str, An
 
 
 def progress(rows: Iterator[Any], total: int) -> Iterator[Any]:
-    """Pass rows on and show on a terminal's stderr how far the build is."""
-    shown = sys.stderr.isatty()
+    """Pass rows on and say on stderr, each tenth of the way, how far the build is."""
+    start = time.monotonic()
     for done, row in enumerate(rows, 1):
         yield row
-        if shown and (done % 10 == 0 or done == total):
-            end = "\n" if done == total else ""
-            print(f"\rscenes {done}/{total}", end=end, file=sys.stderr, flush=True)
+        if done * 10 // total > (done - 1) * 10 // total:
+            left = (time.monotonic() - start) / done * (total - done)
+            line = f"data: {done}/{total} scenes ({100 * done // total}%), {left:.0f} s left"
+            print(line, file=sys.stderr, flush=True)

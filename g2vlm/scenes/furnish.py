@@ -344,7 +344,7 @@ class Decorator:
 
 
 def _is_unit(row: ModelRow) -> bool:
-    return 750 <= row.carries_mm <= 950 and row.size_mm[0] <= 1050
+    return 750 <= row.size_mm[2] <= 950 and row.size_mm[0] <= 1050
 
 
 def furnish(kind: str, pool: Pool, rng: np.random.Generator) -> Room:

@@ -81,6 +81,33 @@ class SceneMesh:
         """Return float32[F, 3, 3], the corners of every face."""
         return self.vertices[self.faces]
 
+    @cached_property
+    def areas(self) -> np.ndarray:
+        """Return float32[F], the area of every face in m^2."""
+        return np.linalg.norm(self._crosses, axis=1) / 2
+
+    @cached_property
+    def normals(self) -> np.ndarray:
+        """Return float32[F, 3], unit normals by the corners' order (0 if degenerate)."""
+        return self._crosses / np.maximum(2 * self.areas, 1e-12)[:, None]
+
+    @cached_property
+    def texel_density(self) -> np.ndarray:
+        """Return float32[F], level-0 texels a metre (1 for faces without a texture)."""
+        density = np.ones(len(self.faces), np.float32)
+        texture = self.texture[self.material]
+        index = np.flatnonzero(texture >= 0)
+        size = self.atlas.shapes[texture[index], 0][:, ::-1]
+        step = (self.uv[index, 1:] - self.uv[index, :1]) * size[:, None]
+        texels = np.abs(step[:, 0, 0] * step[:, 1, 1] - step[:, 0, 1] * step[:, 1, 0])
+        density[index] = np.sqrt(texels / np.maximum(2 * self.areas[index], 1e-12))
+        return density
+
+    @cached_property
+    def _crosses(self) -> np.ndarray:
+        corners = self.triangles
+        return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+
     def object_vertices(self, index: int) -> np.ndarray:
         """Return float32[v, 3], the vertices of the object at `index` of the recipe."""
         return self.vertices[self.objects[index][0]]

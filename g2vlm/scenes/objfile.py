@@ -45,7 +45,7 @@ def read_obj(archive: zipfile.ZipFile, name: str) -> ObjMesh:
     vertices = _numbers([line[2:] for line in lines if line[:2] in (b"v ", b"v\t")], 3, label)
     uv_values = _numbers([line[3:] for line in lines if line[:3] == b"vt "], 2, label)
     groups, used, libraries = _collect_faces(lines)
-    corners, uv_index, material = _triangulate(groups, len(vertices), len(uv_values))
+    corners, uv_index, material = _triangulate(groups, len(vertices), len(uv_values), label)
     if not len(corners):
         raise InputError(f"{label}: no faces; fetch the catalog again")
     if corners.min() < 0 or corners.max() >= len(vertices):
@@ -77,11 +77,18 @@ def _numbers(rows: list[bytes], columns: int, label: str) -> np.ndarray:
     if not rows:
         return np.zeros((0, columns))
     width = len(rows[0].split())
-    values = np.fromstring(b" ".join(rows), dtype=np.float64, sep=" ")
+    values = _scan(b" ".join(rows), np.float64, label)
     if width >= columns and values.size == width * len(rows):
         return values.reshape(len(rows), width)[:, :columns]
+    split = [row.split()[:columns] for row in rows]
+    if any(len(row) < columns for row in split):
+        raise InputError(f"{label}: a row has too few numbers; fetch the catalog again")
+    return np.array(split, np.float64)
+
+
+def _scan(text: bytes, dtype: type, label: str) -> np.ndarray:
     try:
-        return np.array([[float(x) for x in row.split()[:columns]] for row in rows])
+        return np.fromstring(text, dtype=dtype, sep=" ")
     except ValueError as error:
         raise InputError(f"{label}: malformed number; fetch the catalog again") from error
 
@@ -107,7 +114,7 @@ def _collect_faces(lines: list[bytes]) -> tuple[dict, list[str], list[str]]:
     return groups, list(order), libraries
 
 
-def _triangulate(groups: dict, n_vertices: int, n_uv: int) -> tuple[np.ndarray, ...]:
+def _triangulate(groups: dict, n_vertices: int, n_uv: int, label: str) -> tuple[np.ndarray, ...]:
     """Fan polygons into triangles; returns vertex indices, uv indices (-1: none), materials."""
     parts = []
     for (count, slashes, empty_uv), (rows, materials) in groups.items():
@@ -115,10 +122,10 @@ def _triangulate(groups: dict, n_vertices: int, n_uv: int) -> tuple[np.ndarray, 
             continue
         text = b" ".join(rows)
         text = text.replace(b"//", b"/0/") if empty_uv else text
-        values = np.fromstring(text.replace(b"/", b" "), dtype=np.int64, sep=" ")
+        values = _scan(text.replace(b"/", b" "), np.int64, label)
         fields = slashes + 1
         if values.size != len(rows) * count * fields:
-            continue
+            raise InputError(f"{label}: corners of one face differ; fetch the catalog again")
         values = values.reshape(len(rows), count, fields)
         vertex = _absolute(values[..., 0], n_vertices)
         uv = _absolute(values[..., 1], n_uv) if fields > 1 else np.full_like(vertex, -1)

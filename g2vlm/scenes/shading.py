@@ -18,8 +18,8 @@ _LAMP_REACH_M = 2.5
 # Lamps hang inside their own shades: the last stretch of a shadow ray is not tested.
 _LAMP_RADIUS_M = 0.45
 _SHADOW_OFFSET_M = 0.004
-_MIDDLE_GREY = 0.24
-_HIGHLIGHT = 0.92
+_MIDDLE_GREY = 0.3
+_HIGHLIGHT = 1.1
 _OPAQUE = 0.97
 
 
@@ -37,13 +37,6 @@ def linear_to_srgb(value: np.ndarray) -> np.ndarray:
 _DECODE = srgb_to_linear(np.arange(256) / 255.0).astype(np.float32)
 
 
-def face_normals(mesh: SceneMesh, faces: np.ndarray) -> np.ndarray:
-    """Return float32[N, 3] unit normals of faces by the corners' order (0 if degenerate)."""
-    corners = mesh.triangles[faces]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-
-
 def towards(normals: np.ndarray, directions: np.ndarray) -> np.ndarray:
     """Flip normals that point along the view directions, so that every one faces the viewer."""
     along = np.einsum("nc,nc->n", normals, directions) > 0
@@ -56,20 +49,14 @@ def albedo(mesh: SceneMesh, faces: np.ndarray, weights: np.ndarray, footprint: n
     footprint: float[N], the width in metres that a pixel covers there (chooses the mip level).
     """
     material = mesh.material[faces]
-    colour = srgb_to_linear(mesh.colour[material]).astype(np.float32)
+    colour = srgb_to_linear(mesh.colour).astype(np.float32)[material]
     opacity = mesh.opacity[material].copy()
     index = np.flatnonzero(mesh.texture[material] >= 0)
     if not len(index):
         return colour, opacity
     texture = mesh.texture[material[index]]
-    corners, uv = mesh.triangles[faces[index]], mesh.uv[faces[index]]
-    size = mesh.atlas.shapes[texture, 0][:, ::-1]
-    edges, steps = corners[:, 1:] - corners[:, :1], (uv[:, 1:] - uv[:, :1]) * size[:, None]
-    area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
-    texel_area = np.abs(steps[:, 0, 0] * steps[:, 1, 1] - steps[:, 0, 1] * steps[:, 1, 0])
-    density = np.sqrt(texel_area / np.maximum(area, 1e-12))
-    point = np.einsum("nk,nkc->nc", weights[index], uv)
-    sampled = mesh.atlas.sample(texture, point, density * footprint[index])
+    point = np.einsum("nk,nkc->nc", weights[index], mesh.uv[faces[index]])
+    sampled = mesh.atlas.sample(texture, point, mesh.texel_density[faces[index]] * footprint[index])
     colour[index] = _DECODE[sampled[:, :3].round().astype(np.uint8)]
     return colour, opacity
 
@@ -79,17 +66,11 @@ def irradiance(rays: RayScene, points: np.ndarray, normals: np.ndarray, light: d
 
     light: a recipe's `light` (degrees and mm, room frame).
     """
-    azimuth = np.deg2rad(light["sun_azimuth_deg"])
-    elevation = np.deg2rad(light["sun_elevation_deg"])
-    sun = [
-        np.cos(elevation) * np.cos(azimuth),
-        np.cos(elevation) * np.sin(azimuth),
-        np.sin(elevation),
-    ]
+    points, normals = np.asarray(points, np.float32), np.asarray(normals, np.float32)
     total = _AMBIENT * (0.92 + 0.08 * normals[:, 2])
-    total = total + _DAYLIGHT * np.maximum(0.3 + 0.7 * (normals @ np.array(sun)), 0.0)
+    total += _DAYLIGHT * np.maximum(0.3 + 0.7 * (normals @ _sun_direction(light)), 0.0)
     origins = points + normals * _SHADOW_OFFSET_M
-    lamps = np.array(light["lamps_mm"], float).reshape(-1, 3) / 1000.0
+    lamps = np.array(light["lamps_mm"], np.float32).reshape(-1, 3) / 1000
     for lamp in lamps:
         step = lamp - points
         distance = np.linalg.norm(step, axis=1)
@@ -98,10 +79,20 @@ def irradiance(rays: RayScene, points: np.ndarray, normals: np.ndarray, light: d
         targets = np.broadcast_to(lamp, (len(lit), 3))
         lit = lit[~rays.blocked(origins[lit], targets, _LAMP_RADIUS_M)]
         gain = (
-            _LAMP / np.sqrt(len(lamps)) * facing[lit] / (1 + (distance[lit] / _LAMP_REACH_M) ** 2)
+            np.float32(_LAMP / len(lamps) ** 0.5)
+            * facing[lit]
+            / (1 + (distance[lit] / _LAMP_REACH_M) ** 2)
         )
         total[lit] += gain
-    return total.astype(np.float32)
+    return total
+
+
+def _sun_direction(light: dict) -> np.ndarray:
+    azimuth = np.deg2rad(light["sun_azimuth_deg"])
+    elevation = np.deg2rad(light["sun_elevation_deg"])
+    across = np.cos(elevation)
+    sun = [across * np.cos(azimuth), across * np.sin(azimuth), np.sin(elevation)]
+    return np.array(sun, np.float32)
 
 
 def radiance(
@@ -116,7 +107,7 @@ def radiance(
     index = np.flatnonzero(hits.found)
     faces = hits.face[index]
     base, opacity = albedo(mesh, faces, hits.weights[index], footprint[index])
-    normals = towards(face_normals(mesh, faces), directions[index])
+    normals = towards(mesh.normals[faces], directions[index])
     lit = base * irradiance(rays, hits.points[index], normals, light)[:, None]
     colour[index] = np.where(mesh.emissive[mesh.material[faces]][:, None], -base, lit)
     glass = opacity < _OPAQUE
@@ -136,13 +127,13 @@ def _opaque(rays, hits: Hits, directions: np.ndarray, footprint: np.ndarray, lig
     index = np.flatnonzero(hits.found)
     faces = hits.face[index]
     base, _ = albedo(mesh, faces, hits.weights[index], footprint[index])
-    normals = towards(face_normals(mesh, faces), directions[index])
+    normals = towards(mesh.normals[faces], directions[index])
     colour[index] = base * irradiance(rays, hits.points[index], normals, light)[:, None]
     return colour
 
 
 def exposure_for(colour: np.ndarray) -> float:
-    """Choose one exposure a scene: the median at middle grey, but highlights kept below white."""
+    """Choose one exposure a scene: the median at middle grey, but few highlights past white."""
     seen = colour[(colour > 0).any(axis=-1)]
     if not len(seen):
         return 1.0

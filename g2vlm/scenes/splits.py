@@ -56,27 +56,50 @@ def _swapped(
     placed: list[Item],
     index: int,
 ) -> Item:
-    """Return `item` as the nearest held-out model, on the top of its swapped support."""
+    """Return `item` as the nearest held-out model, on the top of its swapped support.
+
+    It keeps the size of the one it replaces where that stretches it little; else it takes its own
+    size if that fits; else it is clipped to the old box, which always fits.
+    """
     rows = held.get(item.row.kind)
     if not rows:
         raise InputError(f"models.csv: no held model of kind {item.row.kind}; mark one as held")
     rows = sorted(rows, key=lambda r: (_misfit(r, item), r.model))
     base = placed[item.support].carries if item.support >= 0 else item.base
-    others = placed[:index] + placed[index + 1 :]
-    for row in rows:
-        if _stretches(row, item):
-            return Item(row, item.centre, base, item.yaw, item.size, item.support)
-        own = Item(row, item.centre, base, item.yaw, row.size_mm, item.support)
-        if room.fits(own, others) and item.support < 0 and not item.row.carries_mm >= 0:
+    carried = [p for p in placed if p.support == index]
+    others = [p for p in placed[:index] + placed[index + 1 :] if p.support != index]
+    best = next((row for row in rows if _stretches(row, item.size)), None)
+    if best:
+        return Item(best, item.centre, base, item.yaw, item.size, item.support)
+    for size in (rows[0].size_mm, _clipped(rows[0], item.size)):
+        own = Item(rows[0], item.centre, base, item.yaw, size, item.support)
+        under = item.support < 0 or room.rests(own, placed[item.support])
+        if under and room.fits(own, others) and all(_bears(room, own, p) for p in carried):
             return own
     return Item(rows[0], item.centre, base, item.yaw, item.size, item.support)
 
 
+def _bears(room: Room, support: Item, item: Item) -> bool:
+    """Say whether `item` still stands on `support`, under the ceiling, at its new height."""
+    return room.rests(item, support) and support.carries + item.size[2] <= room.size[2]
+
+
+def _clipped(row: ModelRow, size: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return `size` with no side stretched beyond the bound; no side grows."""
+    w, d, h = (
+        min(old, own * STRETCH_PERCENT[1] // 100)
+        for old, own in zip(size, row.size_mm, strict=True)
+    )
+    return w, d, h
+
+
 def _misfit(row: ModelRow, item: Item) -> int:
-    return sum(abs(a - b) for a, b in zip(row.size_mm, item.size, strict=True))
+    """Return the largest factor (per mille) between the sides of a model and of an item."""
+    pairs = zip(row.size_mm, item.size, strict=True)
+    return max(1000 * max(a, b) // min(a, b) for a, b in pairs)
 
 
-def _stretches(row: ModelRow, item: Item) -> bool:
+def _stretches(row: ModelRow, size: tuple[int, int, int]) -> bool:
     low, high = STRETCH_PERCENT
-    pairs = zip(item.size, row.size_mm, strict=True)
+    pairs = zip(size, row.size_mm, strict=True)
     return all(low * own <= 100 * wanted <= high * own for wanted, own in pairs)

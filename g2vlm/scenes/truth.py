@@ -22,7 +22,7 @@ from g2vlm.scenes.language import facts_hold, phrase_holds
 from g2vlm.scenes.meshes import ModelLibrary, SceneMesh, build_scene
 from g2vlm.scenes.raycast import Camera, RayScene, recipe_camera
 from g2vlm.scenes.recipes import load_recipes
-from g2vlm.scenes.shading import albedo, expose, face_normals, irradiance, to_bytes, towards
+from g2vlm.scenes.shading import albedo, expose, irradiance, to_bytes, towards
 from g2vlm.scenes.solids import VOXEL_M, surface_points
 from metrics.files import InputError, atomic_path, rng, write_lines
 from metrics.submission_writer import TensorSpool
@@ -133,7 +133,7 @@ def _surface(
     faces, weights = sample_faces(mesh, count, generator)
     points = np.einsum("nk,nkc->nc", weights, mesh.triangles[faces])
     seen = first_camera(rays, cameras, points)
-    normals = face_normals(mesh, faces)
+    normals = mesh.normals[faces]
     centres = np.array([camera.centre for camera in cameras])
     # Surfaces that no camera sees show the side that faces the middle of the room.
     viewer = np.where((seen >= 0)[:, None], centres[seen], views.room / 2)
@@ -159,15 +159,14 @@ def sample_faces(
 
     Points that fall on clear texels (between leaves, in grilles) are drawn again.
     """
-    edges = mesh.triangles[:, 1:] - mesh.triangles[:, :1]
-    area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]).astype(float), axis=1)
-    ladder = np.cumsum(area) / area.sum()
+    ladder = np.cumsum(mesh.areas, dtype=np.float64)
+    ladder /= ladder[-1]
     faces = np.zeros(count, np.int64)
     weights = np.zeros((count, 3), np.float32)
     todo = np.arange(count)
     for _ in range(_REDRAWS):
         drawn = np.searchsorted(ladder, generator.random(len(todo)))
-        faces[todo] = np.minimum(drawn, len(area) - 1)
+        faces[todo] = np.minimum(drawn, len(ladder) - 1)
         root, split = np.sqrt(generator.random(len(todo))), generator.random(len(todo))
         weights[todo] = np.stack([1 - root, root * (1 - split), root * split], axis=1)
         todo = todo[mesh.is_clear(faces[todo], weights[todo])]

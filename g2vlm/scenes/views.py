@@ -8,7 +8,7 @@ import numpy as np
 
 from g2vlm.scenes.raycast import Camera, Hits, RayScene, pixel_grid, pixel_rays
 from g2vlm.scenes.sensor import depth_edges
-from g2vlm.scenes.shading import expose, exposure_for, face_normals, radiance, to_bytes, towards
+from g2vlm.scenes.shading import expose, exposure_for, radiance, to_bytes, towards
 
 _EDGE_NORMAL = 0.9
 # Extra samples of a pixel that holds an edge, as offsets from its centre in pixels.
@@ -59,7 +59,7 @@ def _layers(rays: RayScene, hits: Hits, directions: np.ndarray, shape: tuple) ->
     mesh, index = rays.mesh, np.flatnonzero(hits.found)
     faces = hits.face[index]
     normal = np.zeros((len(directions), 3), np.float32)
-    normal[index] = towards(face_normals(mesh, faces), directions[index])
+    normal[index] = towards(mesh.normals[faces], directions[index])
     instance = np.zeros(len(directions), np.uint8)
     instance[index] = mesh.instance[faces]
     opacity = np.ones(len(directions), np.float32)

@@ -149,8 +149,9 @@ def text_loss(
     asked = targets.answers.shape[1]
     memory = ground.text_states[:, count : count + asked]
     mask = ground.text_mask[:, count : count + asked]
-    words = model.decoder(targets.answers[..., :-1], state.tokens, memory, mask)
-    spoken = model.decoder(targets.caption[..., :-1], state.tokens, *model.caption_memory(state))
+    scene = model.decoder.read_scene(state.tokens)
+    words = model.decoder(targets.answers[..., :-1], scene, memory, mask)
+    spoken = model.decoder(targets.caption[..., :-1], scene, *model.caption_memory(state))
     return {
         "answer": next_word_loss(words, targets.answers[..., 1:], pad),
         "caption": next_word_loss(spoken, targets.caption[..., 1:], pad),

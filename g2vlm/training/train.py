@@ -98,14 +98,13 @@ def keep_memory() -> None:
 def load_train_set(scenes: Path, features: Path) -> TrainSet:
     """Read the rendered training scenes and their cached features into memory."""
     from g2vlm.features.readers import ImageFeatures, TextFeatures
-    from g2vlm.scenes.annotate import phrase_fits
     from g2vlm.scenes.classes import CLASSES
     from g2vlm.scenes.dataset import SceneStore
-    from g2vlm.scenes.language import facts_hold
+    from g2vlm.scenes.language import facts_hold, phrase_holds
 
     images = ImageFeatures(features / "images" / "train.safetensors")
     texts, store = TextFeatures(features), SceneStore(scenes)
-    return TrainSet(store, images, texts, CLASSES, facts_hold, phrase_fits)
+    return TrainSet(store, images, texts, CLASSES, facts_hold, phrase_holds)
 
 
 def configure(

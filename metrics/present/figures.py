@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -39,7 +38,7 @@ def write_figures(
 ) -> list[Path]:
     """Write every figure that there are numbers for as pdf and png; returns the files."""
     stats = data.load(stats_dir)
-    with atomic_path(out_dir, folder=True) as folder, plt.rc_context(style.RC):
+    with atomic_path(out_dir, folder=True) as folder:
         made = {
             "forest": forest(stats, (config or {}).get("reference", "full")),
             "distributions": distributions(stats),

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import colormaps
 from scipy.spatial import cKDTree
@@ -64,12 +61,6 @@ def read_inputs(scenes_dir: str | Path, scene: str) -> Inputs:
     raise InputError(f"{scenes_dir}: no shard holds scene {scene}; run the render stage")
 
 
-@contextmanager
-def _plain() -> Iterator[None]:
-    with plt.rc_context(style.RC):
-        yield
-
-
 def write_gallery(
     stats_dir: str | Path,
     truth_dir: str | Path,
@@ -89,7 +80,7 @@ def write_gallery(
     submission, truth = Submission(submission_dir), Truth(truth_dir)
     chosen = choose_scenes(data.load(stats_dir), method, submission.split)
     views = []
-    with atomic_path(out_dir, folder=True) as folder, _plain():
+    with atomic_path(out_dir, folder=True) as folder:
         for name, scene in chosen.items():
             inputs = read_inputs(scenes_dir, scene) if scenes_dir else None
             fig = scene_figure(truth, submission, scene, inputs, f"{name}: {scene}")

@@ -49,7 +49,8 @@ def write_report(
         name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))
         for name in ("report.css", "board.js", "viewer.js")
     }
-    title = f"G2VLM: {(config or {}).get('experiment', 'results')}"
+    experiment = (config or {}).get("experiment") or (manifest or {}).get("experiment", "results")
+    title = f"G2VLM: {experiment}"
     html = environment.get_template("report.html.j2").render(
         title=title,
         lead=_lead(stats),

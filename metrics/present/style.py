@@ -37,6 +37,7 @@ RC = {
     "text.parse_math": False,
     "figure.constrained_layout.use": True,
 }
+plt.rcParams.update(RC)  # labels and ticks read it again when they are drawn
 
 
 def palette(methods: list[str]) -> dict[str, Any]:
@@ -47,8 +48,7 @@ def palette(methods: list[str]) -> dict[str, Any]:
 
 def figure(rows: int, columns: int, width: float, height: float, **kwargs: Any) -> Any:
     """Return (figure, axes [rows, columns]) in this style."""
-    with plt.rc_context(RC):
-        return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **kwargs)
+    return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **kwargs)
 
 
 def plain_log(axis: Any) -> None:
@@ -60,11 +60,10 @@ def plain_log(axis: Any) -> None:
 
 def save(fig: Any, folder: Path, name: str) -> list[Path]:
     """Write name.pdf and name.png without dates or program names, so bytes can be reproduced."""
-    with plt.rc_context(RC):
-        fig.savefig(
-            folder / f"{name}.pdf",
-            metadata={"CreationDate": None, "Producer": None, "Creator": None},
-        )
-        fig.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
+    fig.savefig(
+        folder / f"{name}.pdf",
+        metadata={"CreationDate": None, "Producer": None, "Creator": None},
+    )
+    fig.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
     plt.close(fig)
     return [folder / f"{name}.pdf", folder / f"{name}.png"]

@@ -258,16 +258,12 @@ def write(results: dict[str, Any], out_dir: str | Path) -> None:
         write_json(folder / "methods.json", results["methods"])
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `python -m metrics compare`."""
-    parser.add_argument("scores", help="scores folder (method/seed/split.parquet), parquet or csv")
-    parser.add_argument("--out", required=True, help="folder for the statistics")
-    parser.add_argument("--config", help="yaml whose `statistics` section declares the families")
-    parser.add_argument("--reference", help="method that the others are compared with")
-
-
 def main(args: argparse.Namespace) -> int:
-    """Run the comparison that the parsed arguments ask for and print its headline."""
+    """Compare `args.scores` into the folder `args.out` and print the headline.
+
+    `args.config` is a yaml whose `statistics` section declares the families, or None;
+    `args.reference` the method that the others are compared with, or None for the config's.
+    """
     import yaml
 
     config: dict[str, Any] = {}
@@ -280,5 +276,8 @@ def main(args: argparse.Namespace) -> int:
     write(results, args.out)
     from metrics.present.terminal import headline
 
-    print(headline(args.out))
+    if getattr(args, "json", False):
+        print(results["estimates"].to_json(orient="records", indent=2))
+    else:
+        print(headline(args.out))
     return 0

@@ -152,7 +152,10 @@ class Store:
             given_masks=np.where(true.instance >= 10, true.instance - 9, 0).astype(np.uint8),
             given_indices=[0, 1, 2],
             references=[("r00", "the chair"), ("r01", "a sofa")],
-            questions=[("q00", "how many chairs are there", "count", "number", [])],
+            questions=[
+                ("q00", "how many chairs are there", "count", "number", []),
+                ("q01", "is there a lamp", "existence", "choice", ["yes", "no"]),
+            ],
             captions=[("c00", "a room with a chair and a table")],
             phrases=[("p00", "a red chair"), ("p01", "a lamp")],
         )
@@ -162,6 +165,7 @@ TEXTS = [
     "the chair",
     "a sofa",
     "how many chairs are there",
+    "is there a lamp",
     "a room with a chair and a table",
     "a red chair",
     "a lamp",

@@ -82,7 +82,7 @@ def test_smoothing_lowers_noise_on_surfaces_and_holes_are_filled() -> None:
     assert (raw[:, 2:6, 20:24] > 0).mean() > 0.5
     seen = sensor > 0
     error = [np.median(np.abs(d - true.depth)[seen]) for d in (raw, smooth)]
-    assert error[1] < 0.3 * error[0]
+    assert error[1] < 0.7 * error[0]
 
 
 def test_dense_points_lie_on_the_true_surface_with_their_pixels() -> None:

@@ -35,6 +35,9 @@ def test_full_model_hands_in_every_task(case: Case, tmp_path) -> None:
     rows = (tmp_path / "out" / "relations.jsonl").read_text().splitlines()
     assert len(rows) == 2
     assert submission.grounding("room-0", "r00").pick in (0, 1, 2)
+    assert submission.answer("room-0", "q01") in ("yes", "no")
+    assert submission.caption("room-1") is not None
+    assert submission.validate() == []
 
 
 def test_points_of_an_untrained_model_stay_near_the_sensor(case: Case, tmp_path) -> None:

@@ -176,6 +176,19 @@ def test_preparing_again_gives_the_same_bytes(tmp_path, truth_dir):
     assert (truth_dir / PREPARED).exists()
 
 
+def test_shared_work_is_taken_from_the_truth_folder_or_kept_in_the_cache(tmp_path, truth_dir):
+    prepare(truth_dir)
+    Truth(truth_dir, tmp_path).prepared(SCENES[0]).floors()
+    assert list(tmp_path.iterdir()) == []
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("geometry.safetensors", "annotations.jsonl"):
+        (bare / name).symlink_to(truth_dir / name)
+    Truth(bare, tmp_path / "cache").prepared(SCENES[0]).floors()
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["toy.safetensors"]
+    assert not (bare / PREPARED).exists()
+
+
 def test_a_spoiled_oracle_is_noticed(oracle_scores, truth_dir, tmp_path):
     frame = pd.read_parquet(oracle_scores)
     frame.loc[frame.metric == "ref_pick", "value"] -= 1e-4

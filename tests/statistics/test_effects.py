@@ -50,7 +50,9 @@ def test_holm_agrees_with_statsmodels_and_keeps_the_place_of_missing_tests():
 def test_improvement_counts_direction_and_ties():
     a, b = np.array([[1.0, 2.0]]), np.array([[2.0, 2.0], [0.0, 2.0]])
     assert effects.probability_of_improvement(a, b) == 0.5
-    assert effects.probability_of_improvement(b - 1, a, higher_is_better=False) == 0.75 + 0.25
+    # [1, 1] against [3, 3] and [1, 3]: smaller in three of four, equal once
+    better = np.array([[1.0, 1.0]])
+    assert effects.probability_of_improvement(better, b + 1, higher_is_better=False) == 0.875
 
 
 def test_tie_letters_are_shared_exactly_by_what_is_not_separable():
@@ -61,6 +63,12 @@ def test_tie_letters_are_shared_exactly_by_what_is_not_separable():
         for (first, second), apart in separable.items():
             assert bool(set(letters[first]) & set(letters[second])) is not apart
     assert letters["a"].startswith("a")
+
+
+def test_many_methods_get_the_best_group_alone():
+    order = [f"m{k}" for k in range(60)]
+    letters = effects.tie_letters(order, {("m0", name): True for name in order[2:]})
+    assert letters["m0"] == letters["m1"] == "a" and set(letters.values()) == {"a", ""}
 
 
 def test_plan_finds_more_power_with_more_seeds():

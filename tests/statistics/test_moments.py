@@ -135,3 +135,13 @@ def test_pooled_estimate_comes_from_theta():
     found = moments.one(cells)
     assert found.estimate == pytest.approx(0.6)
     assert found.variance == pytest.approx(float(moments.one(moments.summarise(pseudo)).variance))
+
+
+def test_fallback_is_taken_where_one_method_s_few_trainings_carry_the_variance():
+    steady, loose = crossed(3, 80, 0.001), crossed(3, 80, 0.3)
+    few = moments.difference(moments.summarise(loose), moments.summarise(steady))
+    assert few.fallback
+    many = moments.difference(moments.summarise(crossed(5, 80, 0.3)), moments.summarise(steady))
+    alone = moments.one(moments.summarise(crossed(5, 80, 0.3)))
+    assert not alone.fallback and many.fallback == (steady.shape[0] <= 3)
+    assert not moments.one(moments.summarise(crossed(3, 8, 0.3))).fallback

@@ -16,7 +16,8 @@ import sys
 from types import SimpleNamespace
 from g2vlm.run.job import job
 from metrics.files import InputError
-with job(SimpleNamespace(threads=1, log=[sys.argv[1]])):
+told = {{"rule": "train", "wildcards": ["full", "0"]}}
+with job(SimpleNamespace(threads=1, log=[sys.argv[1]], **told)):
     print("working")
     sys.stderr.write("bar 10%\\rbar 100%\\n")
     {body}
@@ -33,7 +34,8 @@ def run_job(tmp_path, body):
 def test_bad_input_is_one_line_on_the_terminal_and_in_the_log(tmp_path):
     done, log = run_job(tmp_path, "raise InputError('a.json: torn; write it again')")
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == "error: a.json: torn; write it again"
+    assert done.stdout == "train full 0 | working\n"
+    assert done.stderr.endswith("\ntrain full 0 | error: a.json: torn; write it again\n")
     assert "Traceback" not in done.stderr + log
     assert log.splitlines() == ["working", "bar 100%", "error: a.json: torn; write it again"]
 

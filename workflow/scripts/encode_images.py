@@ -14,5 +14,5 @@ with job(snakemake) as task:
         task.output[0],
         task.params.encoder,
         task.threads,
-        Progress(f"encode images {task.wildcards.split}"),
+        Progress("scenes"),
     )

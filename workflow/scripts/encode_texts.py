@@ -13,5 +13,5 @@ with job(snakemake) as task:
         Path(task.output.states).parent,
         task.params.encoder,
         task.threads,
-        Progress("encode texts"),
+        Progress("texts"),
     )

@@ -13,7 +13,6 @@ with job(snakemake) as task:
 
     model = Path(task.input.model).parent
     results = Path("results", task.config["experiment"])
-    name = f"{task.wildcards.trained} seed {task.wildcards.seed}"
     texts = TextFeatures(results / "features")
     splits = {
         split: (
@@ -28,7 +27,7 @@ with job(snakemake) as task:
         texts,
         task.config,
         task.output.thresholds,
-        progress=Progress(f"choose thresholds {name}"),
+        progress=Progress("choose thresholds"),
     )
     for split, (store, images) in splits.items():
         predict(
@@ -40,5 +39,5 @@ with job(snakemake) as task:
             split,
             task.config,
             task.output.thresholds,
-            progress=Progress(f"predict {name} {split}"),
+            progress=Progress(split),
         )

@@ -16,11 +16,11 @@ with job(snakemake) as task:
     results = Path("results", task.config["experiment"])
     statistics, settings = results / "statistics", task.config["statistics"]
     split, method = "test_scene", settings["reference"]
-    print("present: tables")
+    print("tables")
     write_tables(statistics, results / "tables", settings)
-    print("present: figures")
+    print("figures")
     write_figures(statistics, results / "models", results / "figures", settings)
-    print("present: gallery")
+    print("gallery")
     write_gallery(
         statistics,
         results / "truth" / split,
@@ -29,7 +29,7 @@ with job(snakemake) as task:
         results / "gallery",
         method,
     )
-    print("present: report")
+    print("report")
     write_report(
         statistics,
         task.output.report,

@@ -1,0 +1,108 @@
+"""Models and rooms: parsing, axes, stretching, walls around openings."""
+
+from __future__ import annotations
+
+import zipfile
+
+import numpy as np
+import pytest
+
+from g2vlm.scenes.labels import OPENING, WALL
+from g2vlm.scenes.meshes import ModelLibrary, build_scene, place
+from g2vlm.scenes.objfile import read_obj
+from g2vlm.scenes.room import room_shell, wall_frame
+from metrics.files import InputError
+from tests.render.conftest import make_recipe, thing
+
+
+def _archive(tmp_path, **entries: str) -> zipfile.ZipFile:
+    path = tmp_path / "models.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in entries.items():
+            archive.writestr(name.replace("_", "."), text)
+    return zipfile.ZipFile(path)
+
+
+VERTICES = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nvn 0 0 1\n"
+
+
+@pytest.mark.parametrize(
+    "face", ["f 1 2 3 4", "f 1//1 2//1 3//1 4//1", "f -4 -3 -2 -1", "f  1//1  2//1 3//1 4//1 "]
+)
+def test_obj_quads_become_two_triangles(tmp_path, face):
+    mesh = read_obj(_archive(tmp_path, a_obj=VERTICES + face + "\n"), "a.obj")
+    assert mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3]]
+
+
+@pytest.mark.parametrize("text", ["", VERTICES + "f 1 2 9\n", "v 0 zero 0\nf 1 1 1\n"])
+def test_broken_obj_names_the_entry(tmp_path, text):
+    with pytest.raises(InputError, match=r"models\.zip:a\.obj"):
+        read_obj(_archive(tmp_path, a_obj=text), "a.obj")
+
+
+def test_texture_is_found_by_file_name_only(catalog):
+    archive, entry = catalog.open("Tiny#sheet")
+    textures = [m.texture for m in read_obj(archive, entry).materials]
+    assert "sheet/leaf.png" in textures
+
+
+def test_invisible_faces_are_left_out(catalog):
+    assert len(ModelLibrary(catalog).model("Tiny#sheet").faces) == 2
+
+
+def _front(catalog, name: str, yaw: int) -> np.ndarray:
+    """Return where the blue face's middle lies from the centre of a placed cube."""
+    model = ModelLibrary(catalog).model(name)
+    blue = [m.colour[2] > 0.5 for m in model.materials]
+    item = thing(0, name, "box", [1000, 2000], yaw_deg=yaw, base_mm=100)
+    corners = place(model, item)[model.faces[np.array(blue)[model.material]]]
+    return corners.mean(axis=(0, 1)) - [1.0, 2.0, 0.4]
+
+
+def test_front_faces_minus_y_and_turns_counter_clockwise(catalog):
+    assert _front(catalog, "Tiny#cube", 0) == pytest.approx([0, -0.2, 0], abs=1e-6)
+    assert _front(catalog, "Tiny#cube", 90) == pytest.approx([0.2, 0, 0], abs=1e-6)
+
+
+def test_model_rotation_of_the_catalog_is_applied(catalog):
+    # Row-major [0 0 1; 0 1 0; -1 0 0] turns +Z into +X, which stays +x here; width is 0.5 m.
+    assert _front(catalog, "Tiny#turned", 0) == pytest.approx([0.25, 0, 0], abs=1e-6)
+
+
+def test_models_are_stretched_to_the_stated_size(catalog):
+    mesh = build_scene(make_recipe(), ModelLibrary(catalog))
+    corners = mesh.object_vertices(0)
+    assert corners.min(axis=0) == pytest.approx([2.25, 1.3, 0.0], abs=1e-6)
+    assert corners.max(axis=0) == pytest.approx([2.75, 1.7, 0.6], abs=1e-6)
+
+
+def _areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    corners = vertices[faces]
+    return (
+        np.linalg.norm(
+            np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
+        ).astype(float)
+        / 2
+    )
+
+
+def test_openings_are_cut_out_of_the_walls():
+    shell = room_shell(make_recipe())
+    area = _areas(shell.vertices, shell.faces)
+    openings = 0.9 * 2.0 + 1.2 * 1.0
+    assert area[shell.instance == OPENING].sum() == pytest.approx(openings, rel=1e-5)
+    assert area[shell.instance == WALL].sum() == pytest.approx(14 * 2.5 - openings, rel=1e-5)
+
+
+def test_walls_run_counter_clockwise():
+    size = np.array([4.0, 3.0, 2.5])
+    ends = [wall_frame(k, size) for k in range(4)]
+    for k, (start, along, length) in enumerate(ends):
+        assert start + along * length == pytest.approx(ends[(k + 1) % 4][0])
+
+
+def test_missing_floor_texture_names_the_file(catalog):
+    recipe = make_recipe()
+    recipe["room"]["floor"] = "nothing"
+    with pytest.raises(InputError, match=r"nothing\.jpg"):
+        build_scene(recipe, ModelLibrary(catalog))

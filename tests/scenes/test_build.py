@@ -1,0 +1,82 @@
+"""The build as a whole: the same bytes each time, verified against its manifest."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from g2vlm.run.data import verify, write_manifest
+from g2vlm.scenes.build import build
+from metrics.files import InputError, read_json
+
+COUNTS = {"train": 2, "val": 1, "test_scene": 1, "test_asset": 1}
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def contents(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
+
+
+def test_two_builds_give_the_same_bytes(furniture, tmp_path):
+    for name in ("a", "b"):
+        build(tmp_path / name, str(furniture), COUNTS)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert {p.name for p in (tmp_path / "a").iterdir()} >= {
+        "ATTRIBUTION.md",
+        "DATASHEET.md",
+        "language.jsonl",
+        "models.csv",
+        "scenes.jsonl",
+        "sources",
+        "splits.json",
+    }
+    lists = read_json(tmp_path / "a" / "splits.json")
+    assert lists["scenes"]["test_asset"] == ["test_asset-0000"]
+
+
+DIGEST = """
+import hashlib, json
+from g2vlm.scenes.build import REVIEWED, draw_all
+from g2vlm.scenes.catalog import read_models
+from g2vlm.scenes.language import describe
+models = read_models(REVIEWED)
+rows = [(r, describe(r, models, p)) for r, p in draw_all(models, {"train": 5, "test_scene": 1})]
+print(hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest())
+"""
+
+
+def test_vector_units_do_not_change_the_bytes():
+    found = []
+    for disabled in ("", "X86_V3 X86_V4 AVX2 AVX512F AVX512_SKX AVX512_ICL AVX512_SPR"):
+        environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+        environment.pop("NPY_DISABLE_CPU_FEATURES", None)
+        if disabled:
+            environment["NPY_DISABLE_CPU_FEATURES"] = disabled
+        call = [sys.executable, "-c", DIGEST]
+        done = subprocess.run(call, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout)
+    assert found[0] == found[1] and len(found[0]) == 65
+
+
+def test_verify_names_the_first_file_that_differs(furniture, tmp_path):
+    data, manifest = tmp_path / "data", tmp_path / "manifest.json"
+    build(data, str(furniture), {"train": 1})
+    write_manifest(data, manifest)
+    assert verify(data, manifest, None) == len(read_json(manifest)["files"])
+    with open(data / "scenes.jsonl", "a") as handle:
+        handle.write("{}\n")
+    with pytest.raises(InputError, match=r"scenes\.jsonl: differs"):
+        verify(data, manifest, None)
+
+
+def test_the_command_ends_in_one_line(tmp_path):
+    call = [sys.executable, "-m", "g2vlm.scenes", "build", "--out", str(tmp_path / "data")]
+    call += ["--furniture", str(tmp_path / "nowhere")]
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and not (tmp_path / "data").exists()
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
