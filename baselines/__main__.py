@@ -32,9 +32,19 @@ def main() -> int | None:
         arguments.splits,
         arguments.seed,
         arguments.out,
-        json.loads(arguments.config),
+        _object(arguments.config),
     )
     return 0
+
+
+def _object(text: str) -> dict:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"--config {text}: not valid JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise InputError(f"--config {text}: give a JSON object")
+    return value
 
 
 def list_baselines() -> int:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import importlib
 import resource
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -88,15 +89,21 @@ class Context:
         ) as writer:
             yield writer
             seconds = time.perf_counter() - start
-            writer.cost["seconds_per_scene"] = seconds / max(len(self.splits[split].ids), 1)
+            count = len(self.splits[split].ids)
+            writer.cost["seconds_per_scene"] = seconds / max(count, 1)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             writer.cost["peak_memory_mb"] = round(peak, 1)
+        print(
+            f"{self.name} {split}: {count} scenes in {seconds:.1f} s", file=sys.stderr, flush=True
+        )
 
     def need(self, what: str) -> Any:
         """Return the context's `train`, `truth` or `text`; `InputError` where it was not given."""
         value = getattr(self, what)
         if not value:
-            raise InputError(f"baseline {self.name}: needs --{what}; name its folder")
+            raise InputError(
+                f"baseline {self.name}: needs the {what} of the experiment; run its stages first"
+            )
         return value
 
 

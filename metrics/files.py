@@ -38,9 +38,18 @@ def atomic_path(path: str | os.PathLike[str], folder: bool = False) -> Iterator[
         yield temporary
         if folder and target.exists():
             os.replace(target, scratch / "earlier")
+        if not folder:
+            # Some writers (safetensors) create private files; results are for the whole lab.
+            temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _umask() -> int:
+    current = os.umask(0o022)
+    os.umask(current)
+    return current
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
@@ -111,4 +120,8 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except BrokenPipeError:
+        # The reader (`| head`) has what it wanted; keep the interpreter's last flush quiet too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     sys.exit(status or 0)
