@@ -46,7 +46,8 @@ class WordModel:
         self.labels = sorted(set(answers))
         self.model = None
         if len(self.labels) > 1:
-            # Sentence embeddings have unit length, so the penalty must be light to fit at all.
+            # Embeddings have unit length, so the penalty is light. Tried on val (mean over types
+            # of answer scores): C = 1 .535, 10 .539, 100 .538.
             self.model = LogisticRegression(C=10.0, max_iter=300).fit(features, answers)
         self.parameters = (features.shape[1] + 1) * len(self.labels)
 

@@ -14,7 +14,7 @@ from g2vlm.inference.scene import object_rows, scene_objects, scene_queries
 from g2vlm.inference.spq import GraphSample, best_graph, judge
 from g2vlm.inference.thresholds import (
     FILE,
-    SMOOTHINGS,
+    FILTERS,
     Evidence,
     Thresholds,
     best_grounding,
@@ -62,12 +62,13 @@ def choose_thresholds(
             _spatial(scene, store.annotation(name), evidence, graphs)
         if progress:
             progress(done, len(store.ids))
-    smoothing, confidence = best_points(evidence.errors)
+    smoothing, trust, confidence = best_points(evidence.errors)
     zero, multi = best_grounding(evidence.queries)
     object_score, triplet_score = best_graph(graphs)
     chosen = Thresholds(
         occupancy_logit=best_occupancy(evidence.occupancy),
         smoothing=smoothing,
+        trust=trust,
         least_confidence=confidence,
         zero_logit=zero,
         multi_logit=multi,
@@ -88,19 +89,19 @@ def _geometry(
 
 
 def pixel_errors(scene: EncodedScene, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return errors in metres [len(SMOOTHINGS), K] and confidences [K] of sampled pixels.
+    """Return errors in metres [len(FILTERS), K] and confidences [K] of sampled pixels.
 
     `truth` f32 [V, H, W] is the input views' true depth. A pixel for which the method says nothing
-    is left out, whatever the smoothing.
+    is left out, whatever the filter.
     """
     inputs, cells = scene.inputs, scene.cells()
     exact = lift(truth, inputs.intrinsics, inputs.pose)
     confidence = upsample(cells.confidence)
     if cells.depth is None:
         kept = (truth > 0) & ~point_edges(cells.points)
-        predicted = [upsample(cells.points, extend=True)] * len(SMOOTHINGS)
+        predicted = [upsample(cells.points, extend=True)] * len(FILTERS)
     else:
-        depths = [dense_depth(cells, inputs.depth, smoothing) for smoothing in SMOOTHINGS]
+        depths = [dense_depth(cells, inputs.depth, *values) for values in FILTERS]
         kept = (truth > 0) & (depths[0] > 0)
         predicted = [lift(depth, inputs.intrinsics, inputs.pose) for depth in depths]
     index = np.flatnonzero(kept)[::PIXEL_STEP]

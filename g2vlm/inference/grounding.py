@@ -39,7 +39,10 @@ def rank(point_logits: np.ndarray, votes: Votes, found: list[Detection]) -> Rank
         top = np.argsort(-point_logits)[:30]
         box = weighted_median(votes.boxes[top], weight[top] + 1e-6)
         return Ranked(box[None], point_logits[top].mean()[None])
-    logits = np.array([point_logits[item.members].mean() for item in found])
+    sizes = [len(item.members) for item in found]
+    starts = np.cumsum([0, *sizes[:-1]])
+    members = np.concatenate([item.members for item in found])
+    logits = np.add.reduceat(point_logits[members], starts) / sizes
     order = np.argsort(-logits, kind="stable")[:MOST_BOXES]
     return Ranked(np.stack([found[i].box for i in order]), logits[order])
 

@@ -175,26 +175,37 @@ class EncodedScene:
         text = build_text(self.network.texts, [questions]).to(self.network.device)
         ground = model.ground(self.state, text)
         found = model.answer(self.state, text, ANSWER_TOKENS, ground)[0]
-        for row, (answer, names) in enumerate(zip(found, choices, strict=True)):
-            if names and answer not in names:
-                found[row] = names[self._likeliest(ground, row, names)]
+        odd = [r for r, names in enumerate(choices) if names and found[r] not in names]
+        if odd:
+            best = self._likeliest(ground, odd, [choices[row] for row in odd])
+            for row, name in zip(odd, best, strict=True):
+                found[row] = name
         return found
 
-    def _likeliest(self, ground: GroundState, row: int, choices: Sequence[str]) -> int:
-        """Return which choice the decoder finds likeliest as the answer to question `row`."""
+    def _likeliest(
+        self, ground: GroundState, rows: Sequence[int], choices: Sequence[Sequence[str]]
+    ) -> list[str]:
+        """Return for each of the questions `rows` the choice that the decoder finds likeliest."""
         model = self.network.model
         pad = model.vocabulary.index[PAD]
-        lines = [model.vocabulary.encode(choice, START, 3 * ANSWER_TOKENS) for choice in choices]
-        words = torch.full((1, len(lines), max(map(len, lines))), pad, device=self.network.device)
+        owner = [place for place, names in enumerate(choices) for _ in names]
+        lines = [
+            model.vocabulary.encode(name, START, 3 * ANSWER_TOKENS)
+            for names in choices
+            for name in names
+        ]
+        words = torch.full((1, len(lines), max(map(len, lines))), pad)
         for place, line in enumerate(lines):
             words[0, place, : len(line)] = torch.tensor(line)
-        rows = [row] * len(lines)
-        memory, mask = ground.text_states[:, rows], ground.text_mask[:, rows]
+        words = words.to(self.network.device)
+        which = [rows[place] for place in owner]
+        memory, mask = ground.text_states[:, which], ground.text_mask[:, which]
         scene = model.decoder.read_scene(self.state.tokens)
         shares = model.decoder(words[..., :-1], scene, memory, mask).log_softmax(-1)
         following = words[..., 1:]
-        likelihood = shares.gather(-1, following[..., None])[..., 0] * (following != pad)
-        return int(likelihood.sum(-1).argmax())
+        each = shares.gather(-1, following[..., None])[..., 0] * (following != pad)
+        total, owners = _numpy(each.sum(-1)[0]), np.array(owner)
+        return [names[int(total[owners == place].argmax())] for place, names in enumerate(choices)]
 
     @torch.inference_mode()
     def embedding(self) -> np.ndarray:

@@ -139,18 +139,20 @@ def correction(depth: np.ndarray, sensed: np.ndarray) -> np.ndarray:
     return np.where(weight > 1e-3, total / np.maximum(weight, 1e-3), 0)
 
 
-def dense_depth(cells: CellMap, sensor: np.ndarray, smoothing: float) -> np.ndarray:
+def dense_depth(
+    cells: CellMap, sensor: np.ndarray, smoothing: float, trust: float = 1.0
+) -> np.ndarray:
     """Return z-depth [V,H,W] at every pixel, 0 where nothing can be said.
 
-    With sensor depth f32 [V,H,W]: sensor plus the interpolated correction, drawn by `smoothing`
-    (0..1) towards the surface that cells and neighbouring pixels agree on; pixels without sensor
-    depth, and methods without it, take the interpolated cells.
+    With sensor depth f32 [V,H,W]: sensor plus `trust` (0..1) times the interpolated difference of
+    the cells, drawn by `smoothing` (0..1) towards the surface that cells and neighbouring pixels
+    agree on; pixels without sensor depth, and methods without it, take the interpolated cells.
     """
     assert cells.depth is not None
     flat = np.where(depth_edges(cells.depth), 0, upsample_depth(cells.depth))
     if cells.sensed is None:
         return flat
-    measured = sensor + correction(cells.depth, cells.sensed)
+    measured = sensor + trust * correction(cells.depth, cells.sensed)
     agree = (flat > 0) & (sensor > 0) & (np.abs(flat - measured) < JUMP_M + 0.01 * measured)
     # Averaging what pixels differ from the cells keeps slants, which averaging depth would bend.
     window = (0, WINDOW, WINDOW)
@@ -168,6 +170,7 @@ def dense_points(
     intrinsics: np.ndarray,
     pose: np.ndarray,
     smoothing: float = 0.5,
+    trust: float = 1.0,
     least_confidence: float = 0.0,
 ) -> DensePoints:
     """Return the coloured points of one scene in the frame, one a pixel at most.
@@ -181,7 +184,7 @@ def dense_points(
         points = upsample(cells.points, extend=True)
         kept = ~point_edges(cells.points)
     else:
-        depth = dense_depth(cells, sensor, smoothing)
+        depth = dense_depth(cells, sensor, smoothing, trust)
         points = lift(depth, intrinsics, pose)
         kept = depth > 0.05
     kept &= (confidence >= least_confidence) & np.isfinite(points).all(-1)

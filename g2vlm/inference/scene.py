@@ -65,6 +65,7 @@ def scene_points(scene: EncodedScene, thresholds: Thresholds) -> DensePoints:
         inputs.intrinsics,
         inputs.pose,
         thresholds.smoothing,
+        thresholds.trust,
         thresholds.least_confidence,
     )
 

@@ -14,7 +14,8 @@ from metrics.files import InputError, read_json, write_json
 from metrics.grounding import ref_f1
 
 FILE = "thresholds.json"
-SMOOTHINGS = (0.0, 0.25, 0.5, 0.75, 1.0)
+# Ways to use the sensor's depth that are tried: (smoothing, trust in the learned correction).
+FILTERS = ((0.0, 0.0), (0.0, 1.0), (0.5, 1.0), (1.0, 0.0), (1.0, 0.5), (1.0, 1.0))
 NEAR_M = 0.05
 BOX_IOU = 0.25
 SOLID_CELL_M = 0.04
@@ -25,14 +26,16 @@ _STEPS = 25
 class Thresholds:
     """What prediction decides by.
 
-    occupancy_logit: solid above it; smoothing: 0..1, how far pixels are drawn to the interpolated
-    pointmap; least_confidence: points below are dropped; zero_logit: a query above it has no
-    target; multi_logit: further boxes above it are targets too; object_score, triplet_score:
-    detections and triplets below are not handed in.
+    occupancy_logit: solid above it; smoothing: 0..1, how far pixels are drawn to the surface
+    around them; trust: 0..1, how much of the learned correction the sensor's depth gets;
+    least_confidence: points below are dropped; zero_logit: a query above it has no target;
+    multi_logit: further boxes above it are targets too; object_score, triplet_score: detections
+    and triplets below are not handed in.
     """
 
     occupancy_logit: float = 0.0
     smoothing: float = 0.5
+    trust: float = 1.0
     least_confidence: float = 0.0
     zero_logit: float = math.inf
     multi_logit: float = math.inf
@@ -63,7 +66,7 @@ def write_thresholds(path: str | Path, thresholds: Thresholds) -> None:
 class Evidence:
     """What the validation scenes say, gathered scene by scene.
 
-    occupancy: (logits [N], solid bool [N]); errors: (error in metres [len(SMOOTHINGS), K],
+    occupancy: (logits [N], solid bool [N]); errors: (error in metres [len(FILTERS), K],
     confidence [K]) of sampled pixels; queries: (ranked boxes, zero logit, target boxes [T, 6]).
     """
 
@@ -85,13 +88,13 @@ def best_occupancy(samples: list[tuple[np.ndarray, np.ndarray]]) -> float:
     return float(levels[int(np.argmax(total))])
 
 
-def best_points(samples: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
-    """Return the smoothing of the least mean error, and the confidence of the best F at 5 cm.
+def best_points(samples: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float, float]:
+    """Return smoothing and trust of the least mean error, and the confidence of the best F at 5 cm.
 
     Errors count up to 20 cm. Recall is the share of all sampled pixels that are kept and right.
     """
     if not samples:
-        return Thresholds.smoothing, Thresholds.least_confidence
+        return Thresholds.smoothing, Thresholds.trust, Thresholds.least_confidence
     errors = np.concatenate([item[0] for item in samples], axis=1)
     confidence = np.concatenate([item[1] for item in samples])
     row = int(np.argmin(np.minimum(errors, 4 * NEAR_M).mean(1)))
@@ -100,7 +103,7 @@ def best_points(samples: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, fl
     kept = confidence[None] >= levels[:, None]
     hit = (kept & right).sum(1)
     score = 2 * hit / np.maximum(kept.sum(1) + len(right), 1)
-    return SMOOTHINGS[row], float(levels[int(np.argmax(score))])
+    return *FILTERS[row], float(levels[int(np.argmax(score))])
 
 
 def prefix_f1(ranked: Ranked, targets: np.ndarray) -> np.ndarray:
@@ -111,25 +114,27 @@ def prefix_f1(ranked: Ranked, targets: np.ndarray) -> np.ndarray:
 
 
 def best_grounding(queries: list[tuple[Ranked, float, np.ndarray]]) -> tuple[float, float]:
-    """Return the zero and multi thresholds of the best mean F1 over queries."""
+    """Return the zero and multi thresholds.
+
+    Zero: most queries rightly said to have a target or none. It is not judged by boxes, because a
+    model with poor boxes would then do best by finding nothing. Multi: best mean F1 at IoU .25.
+    """
     if not queries:
         return math.inf, math.inf
     table = np.stack([prefix_f1(ranked, targets) for ranked, _, targets in queries])
+    empty = np.array([len(targets) == 0 for _, _, targets in queries])
     zero = np.array([item[1] for item in queries])
+    levels = np.append(np.sort(zero), math.inf)[::-1]
+    right = ((zero > levels[:, None]) == empty).mean(1)
     logits = np.full((len(queries), MOST_BOXES), -np.inf)
     for row, (ranked, _, _) in enumerate(queries):
         logits[row, : len(ranked.logits)] = ranked.logits
-    row = np.arange(len(queries))
-    best = (-1.0, math.inf, math.inf)
     seconds = logits[np.isfinite(logits[:, 1]), 1]
     limits = np.quantile(seconds, np.linspace(0, 0.99, _STEPS)) if len(seconds) else []
-    for multi in [math.inf, *limits]:
-        chosen = table[row, np.maximum((logits > multi).sum(1), 1)]
-        for limit in [math.inf, *np.quantile(zero, np.linspace(0.5, 1.0, _STEPS))]:
-            score = float(np.where(zero > limit, table[:, 0], chosen).mean())
-            if score > best[0] + 1e-9:
-                best = (score, float(limit), float(multi))
-    return best[1], best[2]
+    limits = np.append(limits, math.inf)[::-1]
+    counts = np.maximum((logits > limits[:, None, None]).sum(2), 1)
+    scores = table[np.arange(len(queries)), counts].mean(1)
+    return float(levels[int(np.argmax(right))]), float(limits[int(np.argmax(scores))])
 
 
 def occupancy_sample(

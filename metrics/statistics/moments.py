@@ -12,6 +12,7 @@ that a grid of comparisons or of simulated studies is one call.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ class Cells:
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its variance, degrees of freedom, 95% limits and p against zero, all [...].
+    """An estimate, its variance, degrees of freedom, 95% limits and p against zero, all [...].
 
     Limits and p are NaN where the data give no interval (one scene, or nothing varies); `fallback`
     says where the conservative half-width was taken.
@@ -85,11 +86,11 @@ def summarise(cells: np.ndarray, theta: np.ndarray | None = None, stochastic: bo
 
 
 def one(a: Cells, level: float = 0.95, fallback: bool | None = None) -> Interval:
-    """Return the interval of one method's mean; p is against zero.
+    """Return the interval of one method's mean, without a p: nobody asks whether it is zero.
 
     `fallback` chooses the conservative half-width; None leaves it to `needs_fallback`, per element.
     """
-    return _interval(a.estimate, a.scene_means, [a], level, fallback)
+    return _interval(a.estimate, a.scene_means, [a], level, fallback, tested=False)
 
 
 def difference(a: Cells, b: Cells, level: float = 0.95, fallback: bool | None = None) -> Interval:
@@ -99,9 +100,8 @@ def difference(a: Cells, b: Cells, level: float = 0.95, fallback: bool | None = 
     """
     if a.scenes != b.scenes:
         raise ValueError(f"methods must share their scenes: {a.scenes} against {b.scenes}")
-    return _interval(
-        a.estimate - b.estimate, a.scene_means - b.scene_means, [a, b], level, fallback
-    )
+    by_scene = a.scene_means - b.scene_means
+    return _interval(a.estimate - b.estimate, by_scene, [a, b], level, fallback, tested=True)
 
 
 def question_of(*methods: Cells) -> str:
@@ -120,6 +120,7 @@ def _interval(
     methods: list[Cells],
     level: float,
     fallback: bool | None,
+    tested: bool,
 ) -> Interval:
     scenes = methods[0].scenes
     estimate = np.asarray(estimate, dtype=np.float64)
@@ -133,14 +134,15 @@ def _interval(
     variance, df = variance_and_df(seed_terms, scene_term, residuals)
     with np.errstate(divide="ignore", invalid="ignore"):
         half = -stdtrit(df, (1 - level) / 2) * np.sqrt(variance)
-        p = 2 * stdtr(df, -np.abs(estimate) / np.sqrt(variance))
+        p = 2 * stdtr(df, -np.abs(estimate) / np.sqrt(variance)) if tested else np.nan
     if fallback is None:
         wide = needs_fallback(seed_terms, scene_term)
     else:
         wide = np.full(variance.shape, fallback)
     if wide.any():
-        wide_half, wide_p = _conservative(estimate, variance, seed_terms, scene_term, level)
-        half, p = np.where(wide, wide_half, half), np.where(wide, wide_p, p)
+        widen = _conservative(variance, seed_terms, scene_term)
+        half = np.where(wide, widen(np.full(variance.shape, (1 - level) / 2)), half)
+        p = np.where(wide, _invert(widen, estimate), p) if tested else p
     # A zero variance is not a measured one: no limits and no p where nothing varies.
     half, p, df = (np.where(variance > 0, x, np.nan) for x in (half, p, df))
     return Interval(estimate, variance, df, estimate - half, estimate + half, p, wide)
@@ -188,26 +190,31 @@ def needs_fallback(seed_terms: list[Term], scene_term: Term) -> np.ndarray:
 
 
 def _conservative(
-    estimate: np.ndarray,
-    variance: np.ndarray,
-    seed_terms: list[Term],
-    scene_term: Term,
-    level: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Half-width in which every part is widened by its own t, and p by inversion."""
+    variance: np.ndarray, seed_terms: list[Term], scene_term: Term
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the fallback's half-width [...] as a function of the tail [...] on either side.
+
+    Every part is widened by its own t before the parts are added.
+    """
     scene, scene_df = scene_term
     seed_part = sum((value for value, _ in seed_terms), np.zeros_like(scene))
     rest = np.maximum(variance - seed_part, 0)
 
-    def half_squared(tail: np.ndarray) -> np.ndarray:
+    def half(tail: np.ndarray) -> np.ndarray:
         scene_t = np.square(stdtrit(scene_df, tail))
-        parts = [np.square(stdtrit(degrees, tail)) * value for value, degrees in seed_terms]
-        return np.maximum(sum(parts, np.zeros_like(scene)) + scene_t * rest, scene_t * scene)
+        total = scene_t * rest
+        for value, degrees in seed_terms:
+            total = total + np.square(stdtrit(degrees, tail)) * value
+        return np.sqrt(np.maximum(total, scene_t * scene))
 
-    half = np.sqrt(half_squared(np.full(scene.shape, (1 - level) / 2)))
-    low, high = np.full(scene.shape, -700.0), np.full(scene.shape, np.log(0.5))
-    for _ in range(60):  # bisection on the log of the tail: half-width falls as the tail grows
+    return half
+
+
+def _invert(half: Callable[[np.ndarray], np.ndarray], estimate: np.ndarray) -> np.ndarray:
+    """Return the p-value whose half-width is |estimate|, by bisection on the log of the tail."""
+    low, high = np.full(estimate.shape, -700.0), np.full(estimate.shape, np.log(0.5))
+    for _ in range(45):
         middle = (low + high) / 2
-        wide = half_squared(np.exp(middle)) > np.square(estimate)
+        wide = half(np.exp(middle)) > np.abs(estimate)
         low, high = np.where(wide, middle, low), np.where(wide, high, middle)
-    return half, np.minimum(2 * np.exp((low + high) / 2), 1.0)
+    return np.minimum(2 * np.exp((low + high) / 2), 1.0)

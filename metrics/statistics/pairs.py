@@ -19,7 +19,8 @@ def differences(
 
     Pairs of equal shape are stacked and go through the moments in one call.
     """
-    ready = [_prepare(blocks[a], blocks[b]) for a, b in pairs]
+    whole = {name: blocks[name].summary() for name in {name for pair in pairs for name in pair}}
+    ready = [_prepare(blocks[a], blocks[b], whole) for a, b in pairs]
     rows: list[dict[str, Any]] = [{} for _ in pairs]
     shapes: dict[tuple[Any, ...], list[int]] = {}
     for place, (a, b, _) in enumerate(ready):
@@ -37,10 +38,12 @@ def differences(
     return rows
 
 
-def _prepare(a: Block, b: Block) -> tuple[moments.Cells, moments.Cells, str]:
+def _prepare(
+    a: Block, b: Block, whole: dict[str, moments.Cells]
+) -> tuple[moments.Cells, moments.Cells, str]:
     note = "; ".join(dict.fromkeys(n for n in (a.note, b.note) if n))
     if a.scenes == b.scenes:
-        return a.summary(), b.summary(), note
+        return whole[a.method], whole[b.method], note
     there = set(b.scenes)
     shared = tuple(scene for scene in a.scenes if scene in there)
     lost = len(set(a.scenes) | there) - len(shared)

@@ -10,7 +10,7 @@ import pytest
 from g2vlm.inference.grounding import Ranked
 from g2vlm.inference.spq import best_graph, best_score, judge
 from g2vlm.inference.thresholds import (
-    SMOOTHINGS,
+    FILTERS,
     Thresholds,
     best_grounding,
     best_occupancy,
@@ -34,12 +34,12 @@ def test_occupancy_threshold_is_found() -> None:
 
 
 def test_points_choose_the_least_error_and_drop_the_unsure() -> None:
-    errors = np.full((len(SMOOTHINGS), 1000), 0.04)
+    errors = np.full((len(FILTERS), 1000), 0.04)
     errors[3] = 0.01
     errors[:, :300] = 0.5
     confidence = np.where(np.arange(1000) < 300, 0.1, 0.9)
-    smoothing, least = best_points([(errors, confidence)])
-    assert smoothing == SMOOTHINGS[3]
+    *found, least = best_points([(errors, confidence)])
+    assert tuple(found) == FILTERS[3]
     assert 0.1 < least <= 0.9
 
 
@@ -52,6 +52,8 @@ def test_grounding_thresholds_separate_zero_and_multi() -> None:
         queries.append((Ranked(BOXES, logits), 3.0 if zero else -3.0, targets))
     zero, multi = best_grounding(queries)
     assert -3 <= zero < 3 and -2 <= multi < 1.8
+    wrong = [(Ranked(BOXES + 9, q[0].logits), q[1], q[2]) for q in queries]
+    assert -3 <= best_grounding(wrong)[0] < 3
     assert best_grounding([]) == (math.inf, math.inf)
     assert prefix_f1(Ranked(BOXES, np.zeros(3)), BOXES[:2])[:4].tolist() == [0, 2 / 3, 1, 0.8]
     assert prefix_f1(Ranked(BOXES, np.zeros(3)), BOXES[:0])[:2].tolist() == [1, 0]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from g2vlm.run import config as settings
 from g2vlm.run import data as pins
+from g2vlm.run import recipes as drawing
 from g2vlm.run.codehash import code_hash
 
 EXPERIMENT = config["experiment"]
@@ -15,6 +16,8 @@ ANSWERED = config["predict"]["splits"]
 SCORED = config["score"]["splits"]
 PINS = ["data.manifest.json", "data.dvc"]
 DATA_HASH = pins.folder_hash()
+# data/ holds the recipes of the default experiment; a larger one draws its own.
+RECIPES = "data" if drawing.held("data", SPLITS) else f"{RESULTS}/recipes"
 
 
 def declared(path):
@@ -41,6 +44,8 @@ BASELINES = {
     path.parent.name: declared(path)
     for path in sorted(Path("baselines").glob("*/method.py"))
 }
+# Predictions made elsewhere, by name: a folder in the submission format for each scored split.
+OUTSIDE = {entry["name"]: entry["path"] for entry in config.get("submissions", [])}
 SEEDS = range(config["seeds"])
 # Every (method, seed) of the study: methods that read no randomness run once.
 RUNS = [(name, seed) for name in METHODS for seed in SEEDS] + [
@@ -48,6 +53,7 @@ RUNS = [(name, seed) for name in METHODS for seed in SEEDS] + [
     for name, values in BASELINES.items()
     for seed in (SEEDS if values.get("STOCHASTIC", True) else [0])
 ]
+RUNS += [(name, 0) for name in OUTSIDE]
 
 
 wildcard_constraints:
@@ -55,12 +61,14 @@ wildcard_constraints:
     shard=r"\d+",
     method="[a-z0-9_]+",
     trained="|".join(METHODS),
+    outside="|".join(OUTSIDE) or "none",
     seed=r"\d+",
 
 
-def pinned(*names):
-    """Return inputs under data/ whose change is seen by the pins, not by their file times."""
-    return [ancient(f"data/{name}") for name in names] + PINS
+def recipes(*names):
+    """Return inputs among the recipes; under data/, their change is seen by the pins alone."""
+    files = [f"{RECIPES}/{name}" for name in names]
+    return (ancient(files) if RECIPES == "data" else files) + PINS
 
 
 def shards(split):

@@ -1,4 +1,4 @@
-"""Trained models answer the validation and test splits; thresholds come from validation."""
+"""Trained models answer their splits; predictions made elsewhere are taken in."""
 
 
 rule predict:
@@ -21,3 +21,23 @@ rule predict:
         code=code_hash("g2vlm.inference.predict"),
     script:
         "../scripts/predict.py"
+
+
+rule outside_submission:
+    input:
+        lambda wildcards: [
+            f"{OUTSIDE[wildcards.outside]}/{split}/manifest.json" for split in SCORED
+        ],
+    output:
+        [
+            f"{RESULTS}/predictions/{{outside}}/0/{split}/manifest.json"
+            for split in SCORED
+        ],
+    log:
+        f"{RESULTS}/logs/predict/{{outside}}-0.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/predict/{{outside}}-0.tsv"
+    params:
+        code=code_hash("metrics.submission"),
+    script:
+        "../scripts/submission.py"

@@ -1,9 +1,30 @@
 """Recipes become RGB-D views with calibration, and the true geometry that scoring reads."""
 
+if RECIPES != "data":
+
+    rule recipes:
+        input:
+            ancient(["data/models.csv", "data/splits.json"]),
+            PINS,
+        output:
+            [
+                f"{RECIPES}/{name}"
+                for name in ("scenes.jsonl", "language.jsonl", "models.csv")
+            ],
+        log:
+            f"{RESULTS}/logs/recipes.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/recipes.tsv"
+        params:
+            splits=SPLITS,
+            code=code_hash("g2vlm.scenes.build"),
+        script:
+            "../scripts/recipes.py"
+
 
 rule render:
     input:
-        pinned("scenes.jsonl", "language.jsonl", "models.csv"),
+        recipes=recipes("scenes.jsonl", "language.jsonl", "models.csv"),
     output:
         tensors=f"{RESULTS}/scenes/{{split}}/{{shard}}.safetensors",
         annotations=f"{RESULTS}/scenes/{{split}}/{{shard}}.jsonl",
@@ -23,7 +44,7 @@ rule render:
 rule truth:
     input:
         scenes=lambda wildcards: scenes(wildcards.split),
-        data=pinned("scenes.jsonl", "language.jsonl", "models.csv"),
+        recipes=recipes("scenes.jsonl", "language.jsonl", "models.csv"),
     output:
         geometry=f"{RESULTS}/truth/{{split}}/geometry.safetensors",
         annotations=f"{RESULTS}/truth/{{split}}/annotations.jsonl",

@@ -9,12 +9,13 @@ with job(snakemake) as task:
     from g2vlm.scenes.recipes import load_language, load_recipes
     from g2vlm.scenes.shards import render_shard
 
+    data = Path(task.input.recipes[0]).parent
     first, end = task.params.scenes
-    recipes = load_recipes("data", task.wildcards.split, end)[first:]
+    recipes = load_recipes(data, task.wildcards.split, end)[first:]
     render_shard(
         recipes,
-        load_language("data"),
-        Catalog("data"),
+        load_language(data),
+        Catalog(data),
         task.params.render,
         Path(task.output.tensors).with_suffix(""),
         task.params.seed,

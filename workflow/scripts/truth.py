@@ -10,7 +10,7 @@ with job(snakemake) as task:
 
     write_truth(
         SceneStore(Path(task.input.scenes[0]).parent),
-        "data",
+        Path(task.input.recipes[0]).parent,
         Path(task.output.geometry).parent,
         task.params.surface_samples,
         task.params.occupancy_points,

@@ -1,0 +1,40 @@
+"""Recipes for experiments that are larger than the one whose recipes `data/` holds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from metrics.files import atomic_path, read_json, write_lines
+
+
+def held(data: str | Path, splits: Mapping[str, int]) -> bool:
+    """Whether `data` holds enough scenes of every split (or is not built yet)."""
+    path = Path(data, "splits.json")
+    if not path.exists():
+        return True
+    scenes = read_json(path)["scenes"]
+    return all(len(scenes.get(split, [])) >= count for split, count in splits.items())
+
+
+def write_recipes(data: str | Path, out: str | Path, splits: Mapping[str, int]) -> None:
+    """Draw `splits` scenes over the models of `data` into a folder laid out like `data`.
+
+    The sources are linked, not copied. Raises `InputError` for a damaged class table.
+    """
+    from g2vlm.scenes.build import draw_all, progress
+    from g2vlm.scenes.catalog import read_models
+    from g2vlm.scenes.language import describe
+
+    models = read_models(Path(data, "models.csv"))
+    scenes, language = [], []
+    for recipe, pixels in progress(draw_all(models, dict(splits)), sum(splits.values())):
+        scenes.append(recipe)
+        language.append(describe(recipe, models, pixels))
+    with atomic_path(out, folder=True) as folder:
+        os.symlink(Path(data, "sources").resolve(), folder / "sources")
+        shutil.copyfile(Path(data, "models.csv"), folder / "models.csv")
+        write_lines(folder / "scenes.jsonl", scenes)
+        write_lines(folder / "language.jsonl", language)

@@ -1,0 +1,10 @@
+"""Draw the recipes of an experiment that is larger than data/."""
+
+from pathlib import Path
+
+from g2vlm.run.job import job
+
+with job(snakemake) as task:
+    from g2vlm.run.recipes import write_recipes
+
+    write_recipes("data", Path(task.output[0]).parent, task.params.splits)

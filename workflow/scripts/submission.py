@@ -1,0 +1,24 @@
+"""Take in predictions made elsewhere, once they are sound."""
+
+import shutil
+from pathlib import Path
+
+from g2vlm.run.job import job
+
+with job(snakemake) as task:
+    from metrics.files import InputError, atomic_path
+    from metrics.submission import Submission
+
+    for given, taken in zip(task.input, task.output, strict=True):
+        source, target = Path(given).parent, Path(taken).parent
+        submission = Submission(source)
+        told = {"method": submission.method, "split": submission.split}
+        for key, wanted in {"method": task.wildcards.outside, "split": target.name}.items():
+            if told[key] != wanted:
+                raise InputError(f"{given}: {key} is {told[key]!r}, must be {wanted!r}; mend it")
+        faults = submission.validate()
+        if faults:
+            raise InputError(f"{faults[0]} ({len(faults)} faults in {source}; list them all with "
+                             f"python -m metrics validate {source})")  # fmt: skip
+        with atomic_path(target, folder=True) as folder:
+            shutil.copytree(source, folder, dirs_exist_ok=True)
