@@ -25,10 +25,10 @@ pin: $(STAMP) ## pin a meant change of data/ in data.manifest.json and data.dvc
 	@$(BIN)/python -m g2vlm.run.data pin
 
 reproduce: data ## run the whole study (config/cpu.yaml; CONFIG=config/gpu.yaml for another)
-	@$(RUN) $(if $(CONFIG),--configfile $(CONFIG)) reproduce
+	@$(RUN) reproduce $(if $(CONFIG),--configfile $(CONFIG))
 
 smoke: data ## the same study in minutes (config/smoke.yaml)
-	@$(RUN) --configfile config/smoke.yaml reproduce
+	@$(RUN) reproduce --configfile config/smoke.yaml
 
 test: $(STAMP) ## run the tests
 	@$(BIN)/python -m pytest -m "not slow" -n 2

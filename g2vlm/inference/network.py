@@ -199,9 +199,9 @@ class EncodedScene:
             words[0, place, : len(line)] = torch.tensor(line)
         words = words.to(self.network.device)
         which = [rows[place] for place in owner]
-        memory, mask = ground.text_states[:, which], ground.text_mask[:, which]
         scene = model.decoder.read_scene(self.state.tokens)
-        shares = model.decoder(words[..., :-1], scene, memory, mask).log_softmax(-1)
+        memory = ground.text_states[:, which]
+        shares = model.decoder(words[..., :-1], scene, memory).log_softmax(-1)
         following = words[..., 1:]
         each = shares.gather(-1, following[..., None])[..., 0] * (following != pad)
         total, owners = _numpy(each.sum(-1)[0]), np.array(owner)

@@ -86,31 +86,26 @@ class DecoderLayer(nn.Module):
         self.drop = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Tensor, scene: tuple[Tensor, Tensor], memory: Tensor, mask: Tensor, causal: Tensor
+        self, x: Tensor, scene: tuple[Tensor, Tensor], memory: Tensor, causal: Tensor
     ) -> Tensor:
-        """Update x [B,Q,A,D]; `scene` holds keys and values, memory [B,Q,M,D] has mask [B,Q,M]."""
+        """Update x [B,Q,A,D]; `scene` holds keys and values, memory is [B,Q,M,D]."""
         inner = self.norms[0](x).flatten(0, 1)
         x = x + self.own(inner, inner, causal).view_as(x)
-        return self.finish(x + self.listen(self.norms[1](x), scene, memory, mask))
+        return self.finish(x + self.listen(self.norms[1](x), scene, memory))
 
-    def listen(
-        self, x: Tensor, scene: tuple[Tensor, Tensor], memory: Tensor, mask: Tensor
-    ) -> Tensor:
-        """Attend to both memories at once; the scene's keys are shared by all sentences."""
-        batch, queries, length, width = x.shape
+    def listen(self, x: Tensor, scene: tuple[Tensor, Tensor], memory: Tensor) -> Tensor:
+        """Attend to the sentence and to the scene apart, so that neither drowns the other.
+
+        The scene's keys are shared by all sentences.
+        """
+        length = x.shape[2]
         query = self.query(x).unflatten(-1, (self.heads, -1)).permute(0, 3, 1, 2, 4)
-        scene_key, scene_value = scene
-        patches = scene_key.shape[2]
+        query = query / math.sqrt(query.shape[-1])
         key, value = self.split(self.memory(memory))
-        scale = math.sqrt(width / self.heads)
-        to_scene = query.flatten(2, 3) @ scene_key.transpose(2, 3) / scale
-        to_text = query @ key.transpose(3, 4) / scale
-        to_text = to_text.masked_fill(~mask[:, None, :, None], -1e4)
-        logits = torch.cat([to_scene.unflatten(2, (queries, length)), to_text], dim=-1)
-        weight = logits.softmax(-1)
-        mixed = weight[..., patches:] @ value
-        shared = weight[..., :patches].flatten(2, 3) @ scene_value
-        mixed = mixed + shared.view_as(mixed)
+        said = (query @ key.transpose(3, 4)).softmax(-1) @ value
+        logits = query.flatten(2, 3) @ scene[0].transpose(2, 3)
+        seen = (logits.softmax(-1) @ scene[1]).unflatten(2, (-1, length))
+        mixed = said + seen
         return self.out(mixed.permute(0, 2, 3, 1, 4).flatten(3))
 
     def split(self, pair: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,28 +139,25 @@ class Decoder(nn.Module):
         numbers: Tensor,
         scene: list[tuple[Tensor, Tensor]],
         memory: Tensor,
-        mask: Tensor,
     ) -> Tensor:
         """Logits [B,Q,A,W] of the next word after each of `numbers` i64[B,Q,A].
 
-        `scene` comes from `read_scene`; memory [B,Q,M,D] with mask bool[B,Q,M].
+        `scene` comes from `read_scene`; `memory` is [B,Q,M,D].
         """
         length = numbers.shape[-1]
         x = self.words(numbers) + self.places[:length]
         causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
         for layer, shared in zip(self.layers, scene, strict=True):
-            x = layer(x, shared, memory, mask, causal)
+            x = layer(x, shared, memory, causal)
         return self.out(self.norm(x))
 
     @torch.no_grad()
-    def write(
-        self, start: int, stop: int, tokens: Tensor, memory: Tensor, mask: Tensor, limit: int
-    ) -> Tensor:
+    def write(self, start: int, stop: int, tokens: Tensor, memory: Tensor, limit: int) -> Tensor:
         """Greedy words i64[B,Q,<=limit] after `start`, until all sentences have said `stop`."""
         scene = self.read_scene(tokens)
         numbers = memory.new_full((*memory.shape[:2], 1), start, dtype=torch.long)
         for _ in range(min(limit, len(self.places) - 1)):
-            best = self(numbers, scene, memory, mask)[:, :, -1].argmax(-1, keepdim=True)
+            best = self(numbers, scene, memory)[:, :, -1].argmax(-1, keepdim=True)
             numbers = torch.cat([numbers, best], dim=-1)
             if bool((numbers == stop).any(-1).all()):
                 break

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from g2vlm.models.batch import SceneBatch
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.grid import view_grid
-from g2vlm.models.layers import Block, GraphLayer, GroupedInput, fourier, mlp
+from g2vlm.models.layers import Block, GraphLayer, GroupedInput, fourier, mlp, standard
 
 FOURIER = 33
 
@@ -114,7 +114,7 @@ class Encoder(nn.Module):
 
     def forward(self, batch: SceneBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Encode: tokens [B,T,D], point features [B,P,F], first guesses [B,T,4]."""
-        images = self.image(batch.tokens) + self.place.flatten(0, 1)
+        images = self.image(standard(batch.tokens)) + self.place.flatten(0, 1)
         coarse = self.coarse(F.gelu(images))
         xyz = self.first_positions(batch, coarse).detach()
         inputs = self.point_inputs(batch, xyz)

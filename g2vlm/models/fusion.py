@@ -10,11 +10,12 @@ from torch.nn import functional as F
 
 from g2vlm.models.batch import TextBatch
 from g2vlm.models.config import ModelConfig
-from g2vlm.models.layers import RELATIVE, Attention, mlp
+from g2vlm.models.layers import RELATIVE, Attention, mlp, standard
 from g2vlm.models.state import GroundState, SceneState
 
 EXTRA = 4
 SPATIAL = 2 * RELATIVE + EXTRA
+SLOTS = 6
 
 
 class FusionLayer(nn.Module):
@@ -29,7 +30,7 @@ class FusionLayer(nn.Module):
         self.drop = nn.Dropout(config.dropout)
 
     def forward(self, text: Tensor, tokens: Tensor, bias: Tensor | None) -> Tensor:
-        """Update text [B,Q,L,D] from tokens [B,T,D]; bias [B,heads,Q,T] or none."""
+        """Update text [B,Q,M,D] from tokens [B,T,D]; bias [B,heads,Q,T] or none."""
         batch, queries, length, width = text.shape
         if bias is not None:
             bias = bias[:, :, :, None].expand(-1, -1, -1, length, -1).flatten(2, 3)
@@ -53,7 +54,8 @@ class Fusion(nn.Module):
         width, small = config.hidden, config.point_hidden
         self.text = nn.Linear(config.text_features, width)
         self.whole = nn.Linear(config.text_features, width)
-        self.roles = nn.Linear(width, 2)
+        self.roles = nn.Linear(width, 2 + SLOTS)
+        self.slot = nn.Parameter(0.02 * torch.randn(SLOTS, width))
         self.aims = nn.ModuleList([nn.Linear(width, small), nn.Linear(width, small)])
         self.scene_aims = nn.Linear(width, 2 * small)
         self.gates = nn.Linear(width, config.heads * SPATIAL)
@@ -66,15 +68,21 @@ class Fusion(nn.Module):
         self.token = mlp(small, small, 1)
         self.point = nn.Linear(small, small)
         self.target = nn.Linear(width, small + 1)
-        self.slots = nn.ModuleList(
+        self.findings = nn.ModuleList(
             [nn.Linear(small + 2 * SPATIAL + 1, width), nn.Linear(2 * width + 6, width)]
         )
         self.zero = mlp(width + 2, small, 1)
 
-    def aim(self, text: Tensor, mask: Tensor, tokens: Tensor) -> Tensor:
+    def split_roles(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
+        """Read a sentence's words [B,Q,L,384] into its anchor and candidate [2,B,Q,D] and slots
+        [B,Q,SLOTS,D], each a learned weighting of the words."""
+        words = self.text(standard(batch.states))
+        weight = self.roles(words).masked_fill(~batch.mask[..., None], -1e4).softmax(2)
+        pooled = weight.transpose(2, 3) @ words
+        return pooled[:, :, :2].permute(2, 0, 1, 3), pooled[:, :, 2:] + self.slot
+
+    def aim(self, pooled: Tensor, tokens: Tensor) -> Tensor:
         """Log-probabilities [2,B,Q,T] over patches of the sentence's anchors and candidates."""
-        weight = self.roles(text).masked_fill(~mask[..., None], -1e4).softmax(2)
-        pooled = torch.einsum("bqlr,bqld->rbqd", weight, text)
         scene = self.scene_aims(tokens).unflatten(-1, (2, -1)).permute(2, 0, 3, 1)
         query = torch.stack([aim(one) for aim, one in zip(self.aims, pooled, strict=True)])
         return (query @ scene / math.sqrt(query.shape[-1])).log_softmax(-1)
@@ -100,39 +108,36 @@ class Fusion(nn.Module):
 
     def forward(self, state: SceneState, batch: TextBatch) -> GroundState:
         """Ground the sentences; see `GroundState`."""
-        tokens, mask = state.tokens, batch.mask
-        text = self.text(batch.states)
-        aims = self.aim(text, mask, tokens)
+        tokens = state.tokens
+        roles, text = self.split_roles(batch)
+        aims = self.aim(roles, tokens)
         spatial, mean = self.spatial_features(state, aims)
         if self.config.cross_attention:
-            text = self.fuse(text, mask, tokens, spatial)
+            text = self.fuse(text, tokens, spatial)
         else:
-            text, mask = self.whole(batch.pooled)[:, :, None], mask[:, :, :1]
+            text = self.whole(standard(batch.pooled))[:, :, None]
             spatial, mean = torch.zeros_like(spatial), torch.zeros_like(mean)
-        weight = mask[..., None] / mask.sum(2)[..., None, None]
-        sentence = (text * weight).sum(2)
-        states = self.read(tokens, text, mask, sentence, spatial)
+        sentence = text.mean(2)
+        states = self.read(tokens, text, sentence, spatial)
         token_logits = self.token(states)[..., 0]
         target = self.target(sentence)
         by_point = target[..., :-1] @ self.point(state.point_features).transpose(1, 2)
         by_token = self.up(token_logits, state)
         point_logits = by_point / 8 + by_token + target[..., -1:] - 2
-        slots = self.read_out(state, tokens, token_logits, states, mean, spatial)
+        found = self.read_out(state, token_logits, states, mean, spatial)
         highest = torch.stack([token_logits.amax(-1), token_logits.logsumexp(-1)], dim=-1)
         return GroundState(
             point_logits=point_logits,
             token_logits=token_logits,
-            text_states=torch.cat([text, slots], dim=2),
-            text_mask=torch.cat([mask, mask.new_ones(*mask.shape[:2], 2)], dim=2),
+            text_states=torch.cat([text, found], dim=2),
             zero_logit=self.zero(torch.cat([sentence, highest], dim=-1))[..., 0],
             anchor=aims[0],
             candidate=aims[1],
         )
 
-    def fuse(self, text: Tensor, mask: Tensor, tokens: Tensor, spatial: Tensor) -> Tensor:
-        """Cross-attend text [B,Q,L,D] to tokens, steered by the gated spatial features."""
-        weight = mask[..., None] / mask.sum(2)[..., None, None]
-        gates = self.gates((text * weight).sum(2)).unflatten(-1, (self.config.heads, SPATIAL))
+    def fuse(self, text: Tensor, tokens: Tensor, spatial: Tensor) -> Tensor:
+        """Cross-attend text [B,Q,M,D] to tokens, steered by the gated spatial features."""
+        gates = self.gates(text.mean(2)).unflatten(-1, (self.config.heads, SPATIAL))
         bias = None
         if self.config.geometry_module:
             bias = torch.einsum("bqhk,bqtk->bhqt", gates, spatial[..., :SPATIAL])
@@ -140,13 +145,11 @@ class Fusion(nn.Module):
             text = layer(text, tokens, bias)
         return text
 
-    def read(
-        self, tokens: Tensor, text: Tensor, mask: Tensor, sentence: Tensor, spatial: Tensor
-    ) -> Tensor:
+    def read(self, tokens: Tensor, text: Tensor, sentence: Tensor, spatial: Tensor) -> Tensor:
         """Each patch reads each sentence: states [B,Q,T,F]."""
         query, own = self.own(tokens).split([tokens.shape[-1], self.value.out_features], dim=-1)
         logits = self.key(text).flatten(1, 2) @ query.transpose(1, 2) / math.sqrt(tokens.shape[-1])
-        logits = logits.unflatten(1, text.shape[1:3]).masked_fill(~mask[..., None], -1e4)
+        logits = logits.unflatten(1, text.shape[1:3])
         heard = logits.softmax(2).transpose(2, 3) @ self.value(text)
         placed = self.spatial(spatial) * (1 + self.spatial_gate(sentence))[:, :, None]
         return F.gelu(own[:, None] + heard + placed)
@@ -156,17 +159,20 @@ class Fusion(nn.Module):
         views = token_logits.unflatten(-1, (self.config.views, -1))
         return (views @ state.spread.T).flatten(2)
 
-    def read_out(self, state, tokens, token_logits, states, mean, spatial) -> Tensor:
-        """Two memory slots [B,Q,2,D]: what the sentence found, and the whole scene's extent."""
+    def read_out(
+        self, state: SceneState, token_logits: Tensor, states: Tensor, mean: Tensor, spatial: Tensor
+    ) -> Tensor:
+        """Two findings [B,Q,2,D]: what the sentence found, and the whole scene's extent."""
+        tokens = state.tokens
         found = token_logits.softmax(-1)
         seen = torch.einsum("bqt,bqtk->bqk", found, torch.cat([states, spatial], dim=-1))
         seen = seen[..., : states.shape[-1] + SPATIAL]
         count = token_logits.sigmoid().mean(-1, keepdim=True)
-        first = self.slots[0](torch.cat([seen, mean, count], dim=-1))
+        first = self.findings[0](torch.cat([seen, mean, count], dim=-1))
         ordered = state.points.detach()[:, ::8].sort(1).values
         ends = [ordered[:, int(share * (ordered.shape[1] - 1))] for share in (0.02, 0.98)]
         pooled = torch.cat([tokens.mean(1), tokens.amax(1), *ends], dim=-1)
-        second = self.slots[1](pooled)[:, None].expand_as(first)
+        second = self.findings[1](pooled)[:, None].expand_as(first)
         return torch.stack([first, second], dim=2)
 
 

@@ -18,7 +18,7 @@ from g2vlm.models.heads import (
     RelationHead,
     mask_mean,
 )
-from g2vlm.models.layers import relative_features
+from g2vlm.models.layers import relative_features, standard
 from g2vlm.models.state import GroundState, RelationLogits, SceneState
 
 
@@ -109,16 +109,15 @@ class G2VLM(nn.Module):
 
     def embed_text(self, text: TextBatch) -> Tensor:
         """Unit-norm descriptors [B,Q,E] of sentences about scenes."""
-        return F.normalize(self.descriptors.text(text.pooled), dim=-1)
+        return F.normalize(self.descriptors.text(standard(text.pooled)), dim=-1)
 
     def embed_phrase(self, text: TextBatch) -> Tensor:
         """Unit-norm descriptors [B,Q,E] of phrases about objects."""
-        return F.normalize(self.descriptors.phrase(text.pooled), dim=-1)
+        return F.normalize(self.descriptors.phrase(standard(text.pooled)), dim=-1)
 
-    def caption_memory(self, state: SceneState) -> tuple[Tensor, Tensor]:
-        """The captioner's memory [B,1,1,D] and mask: the pooled scene; patches come beside it."""
-        memory = state.tokens.mean(1)[:, None, None]
-        return memory, torch.ones(memory.shape[:3], dtype=torch.bool, device=memory.device)
+    def caption_memory(self, state: SceneState) -> Tensor:
+        """The captioner's memory [B,1,1,D]: the pooled scene; its patches come beside it."""
+        return state.tokens.mean(1)[:, None, None]
 
     def answer(
         self,
@@ -131,7 +130,7 @@ class G2VLM(nn.Module):
         read = ground or self.ground(state, text)
         index = self.vocabulary.index
         numbers = self.decoder.write(
-            index[START], index[END], state.tokens, read.text_states, read.text_mask, max_tokens
+            index[START], index[END], state.tokens, read.text_states, max_tokens
         )
         present = text.present.tolist()
         return [
@@ -142,8 +141,6 @@ class G2VLM(nn.Module):
     def caption(self, state: SceneState, max_tokens: int = 48) -> list[str]:
         """One greedy caption a scene."""
         index = self.vocabulary.index
-        memory, mask = self.caption_memory(state)
-        numbers = self.decoder.write(
-            index[CAPTION], index[END], state.tokens, memory, mask, max_tokens
-        )
+        memory = self.caption_memory(state)
+        numbers = self.decoder.write(index[CAPTION], index[END], state.tokens, memory, max_tokens)
         return [self.vocabulary.decode(lines[0]) for lines in numbers.tolist()]

@@ -51,15 +51,14 @@ class GroundState:
     """Q sentences read against a scene.
 
     point_logits [B,Q,P]: the sentence's target covers the point; token_logits [B,Q,T];
-    text_states [B,Q,M,D]: fused states of the sentence's tokens and read-outs of the scene, the
-    decoder's memory; text_mask bool [B,Q,M]; zero_logit [B,Q]: no object answers the sentence;
+    text_states [B,Q,M,D]: fused states of the sentence's slots and what it found in the scene, the
+    decoder's memory; zero_logit [B,Q]: no object answers the sentence;
     anchor [B,Q,T] and candidate [B,Q,T]: log-probabilities over patches of the first attention.
     """
 
     point_logits: Tensor
     token_logits: Tensor
     text_states: Tensor
-    text_mask: Tensor
     zero_logit: Tensor
     anchor: Tensor
     candidate: Tensor

@@ -148,10 +148,9 @@ def text_loss(
     count = targets.targets.shape[1]
     asked = targets.answers.shape[1]
     memory = ground.text_states[:, count : count + asked]
-    mask = ground.text_mask[:, count : count + asked]
     scene = model.decoder.read_scene(state.tokens)
-    words = model.decoder(targets.answers[..., :-1], scene, memory, mask)
-    spoken = model.decoder(targets.caption[..., :-1], scene, *model.caption_memory(state))
+    words = model.decoder(targets.answers[..., :-1], scene, memory)
+    spoken = model.decoder(targets.caption[..., :-1], scene, model.caption_memory(state))
     return {
         "answer": next_word_loss(words, targets.answers[..., 1:], pad),
         "caption": next_word_loss(spoken, targets.caption[..., 1:], pad),

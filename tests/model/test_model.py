@@ -45,7 +45,7 @@ def test_outputs_have_the_documented_shapes():
     assert 0 <= float(state.confidence.min()) <= float(state.confidence.max()) <= 1
     assert ground.point_logits.shape == (2, 2, P)
     assert ground.zero_logit.shape == (2, 2)
-    assert ground.text_states.shape[:2] == ground.text_mask.shape[:2] == (2, 2)
+    assert ground.text_states.shape == (2, 2, 8, 128)
     sizes = [getattr(relations, f).shape[-1] for f in ("support", "distance", "side", "size")]
     assert sizes == [3, 2, 4, 2]
     assert relations.facing.shape == (2, 3, 3, 2)

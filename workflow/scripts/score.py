@@ -5,11 +5,15 @@ from pathlib import Path
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
+    from g2vlm.run.progress import Progress
     from metrics.score import score_submission
 
     results = Path("results", task.config["experiment"])
-    for manifest, table in zip(task.input.submission, task.output.scores, strict=True):
-        split = Path(table).stem
-        score_submission(
-            Path(manifest).parent, results / "truth" / split, table, results / "truth" / split
-        )
+    splits = Progress("splits", every_seconds=0)
+    splits(0, len(task.output.scores))
+    for done, (manifest, table) in enumerate(
+        zip(task.input.submission, task.output.scores, strict=True), 1
+    ):
+        truth = results / "truth" / Path(table).stem
+        score_submission(Path(manifest).parent, truth, table, truth)
+        splits(done, len(task.output.scores))
