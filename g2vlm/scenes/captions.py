@@ -6,6 +6,7 @@ from typing import Any
 
 from g2vlm.scenes.classes import article, plural
 from g2vlm.scenes.phrasings import CAPTIONS, PHRASES, RELATION_CLAUSES
+from g2vlm.scenes.sizes import size_words
 from g2vlm.scenes.speaker import Speaker
 
 CAPTION_COUNT, PHRASE_COUNT = 4, 12
@@ -98,7 +99,6 @@ def _relation(speaker: Speaker) -> tuple[str, dict[str, Any]] | None:
 
 def phrases(speaker: Speaker) -> list[dict[str, Any]]:
     """Return 12 context-free phrases of class, colour and size about the visible objects."""
-    from g2vlm.scenes.language import size_words
 
     rows: list[dict[str, Any]] = []
     said: set[str] = set()

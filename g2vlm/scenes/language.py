@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from g2vlm.scenes.captions import captions, phrases
-from g2vlm.scenes.catalog import ModelRow, read_models
+from g2vlm.scenes.catalog import ModelRow
 from g2vlm.scenes.questions import questions
 from g2vlm.scenes.references import references
 from g2vlm.scenes.relations import relate
+from g2vlm.scenes.sizes import size_words
 from g2vlm.scenes.speaker import Speaker
 from g2vlm.scenes.splits import SEED
-
-_MODELS = Path(__file__).with_name("reviewed") / "models.csv"
 
 
 def describe(
@@ -73,37 +70,6 @@ def _relation(fact: dict[str, Any], annotation: dict[str, Any]) -> bool:
 
 
 _CHECKS = {"room": _room, "exists": _exists, "relation": _relation}
-
-
-@cache
-def _medians() -> dict[str, tuple[int, int]]:
-    """Return the median volume (mm³) and height (mm) of each class over the reviewed models."""
-    rows: dict[str, list[ModelRow]] = {}
-    for row in read_models(_MODELS).values():
-        rows.setdefault(row.cls, []).append(row)
-    middle = {}
-    for cls, models in rows.items():
-        volumes = sorted(m.volume for m in models)
-        heights = sorted(m.size_mm[2] for m in models)
-        middle[cls] = (volumes[len(volumes) // 2], heights[len(heights) // 2])
-    return middle
-
-
-def size_words(cls: str, size_mm: Sequence[int]) -> set[str]:
-    """Return which of small, large and tall fit an object, against its class's medians.
-
-    small: under 0.6 of the median volume; large: over 1.6; tall: over 1.3 of the median height.
-    """
-    volume, height = _medians()[cls]
-    own = size_mm[0] * size_mm[1] * size_mm[2]
-    words = set()
-    if 10 * own < 6 * volume:
-        words.add("small")
-    if 10 * own > 16 * volume:
-        words.add("large")
-    if 10 * size_mm[2] > 13 * height:
-        words.add("tall")
-    return words
 
 
 def phrase_holds(phrase: dict[str, Any], item: dict[str, Any]) -> bool:

@@ -326,7 +326,7 @@ CAPTIONS: tuple[str, ...] = (
     "{List} in {a}.",
     "We see {a}: {list}.",
     "{A} that holds {list}.",
-    "In {a} there is {list}.",
+    "{A}, furnished with {list}.",
     "Step into {a} and you find {list}.",
     "{List}: that makes up {a}.",
 )

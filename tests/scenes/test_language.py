@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from g2vlm.scenes.classes import CLASSES
-from g2vlm.scenes.language import facts_hold, phrase_holds, size_words
+from g2vlm.scenes.language import facts_hold, phrase_holds
 from g2vlm.scenes.phrasings import PHRASES, QUESTIONS, REFERENCES, TEST_ONLY
+from g2vlm.scenes.sizes import size_words
 from metrics.relations import FAMILIES, FAMILY_OF
 
 from .test_recipes import ring, turned
