@@ -143,7 +143,8 @@ def graph_counts(
     counts = GraphCounts()
     for name in FOLDED:
         counts.all[name], counts.matched[name] = Counts(), Counts()
-    for triplet in predicted:
+    # In order: qualities are summed, and a set of strings has another order in every process.
+    for triplet in sorted(predicted):
         _count_prediction(triplet, truth, overlap, excused, counts)
     for subject, name, other in truth.triplets - predicted:
         counts.all[name].missed += 1

@@ -105,7 +105,8 @@ def encode_texts(
                 "pooled": pooled.half().numpy(),
             },
             temporary,
-            metadata={"encoder": encoder, "encoder_sha256": model.sha256},
+            # One entry alone: safetensors writes several in an order that changes by process.
+            metadata={"encoder_sha256": model.sha256},
         )
     write_json(folder / "text.json", {"texts": texts})
     return len(texts)

@@ -34,6 +34,8 @@ def enter(root: str | Path, arguments: Sequence[str]) -> IO[str] | None:
     """
     # Jobs must run this clone's packages even where another one is installed.
     os.environ["PYTHONPATH"] = str(root)
+    # Sets of strings then have one order in every job, here and elsewhere.
+    os.environ["PYTHONHASHSEED"] = "0"
     if "--lint" in arguments:
         return None
     try:
