@@ -16,7 +16,7 @@ from metrics.chance import chance_values
 from metrics.files import InputError
 from metrics.grounding import SINGLE
 from metrics.registry import METRICS
-from metrics.score_geometry import Surface, point_metrics, surface_values
+from metrics.score_geometry import Surface, TruthClouds, point_metrics, surface_values
 from metrics.truth import Truth
 
 TOLERANCE = 1e-6
@@ -42,7 +42,7 @@ def ceilings(truth: Truth) -> dict[str, float]:
         prepared = truth.prepared(scene)
         true = prepared.ordered(truth.geometry(scene))
         surface = Surface(true.surface, None, true.surface_colour, None)
-        values = surface_values(surface, true, prepared)
+        values = surface_values(surface, TruthClouds(true, prepared))
         for name in point_metrics(true, False):
             each.setdefault(name, []).append(values[name])
     found = {name: float(np.mean(values)) for name, values in each.items()}

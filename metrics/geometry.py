@@ -8,12 +8,14 @@ functions are pure; points are [N, 3] in metres.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 CELL = 0.01
 THRESHOLDS = (0.025, 0.05, 0.1)
 COLOUR_RADIUS = 0.05
+AROUND = 12
 _OFFSET_BITS = 20
 
 
@@ -98,19 +100,35 @@ class Cloud:
     def __init__(self, points: np.ndarray) -> None:
         self.points = np.ascontiguousarray(points, np.float32)
         self._tree = None
+        self._around = None
 
     def nearest(self, queries: np.ndarray, bound: float | None = None) -> Neighbours:
         """Return the neighbours of queries [M, 3]; beyond `bound` metres distance is infinite."""
-        from pykdtree.kdtree import KDTree
-
         if len(self.points) == 0 or len(queries) == 0:
             infinite = np.full(len(queries), np.inf, np.float32)
             return Neighbours(infinite, np.zeros(len(queries), np.int64))
+        queries = np.ascontiguousarray(queries, np.float32)
+        distance, index = self._search().query(queries, k=1, distance_upper_bound=bound)
+        return Neighbours(distance, index.astype(np.int64))
+
+    def around(self) -> Neighbours:
+        """Return the nearest points of the cloud to each of its own, itself first, [N, K].
+
+        K is `AROUND`, or all points of a smaller cloud; found once.
+        """
+        if self._around is None:
+            count = min(AROUND, len(self.points))
+            distance, index = self._search().query(self.points, k=count)
+            shape = len(self.points), count
+            self._around = Neighbours(distance.reshape(shape), index.reshape(shape))
+        return self._around
+
+    def _search(self) -> Any:
+        from pykdtree.kdtree import KDTree
+
         if self._tree is None:
             self._tree = KDTree(self.points)
-        queries = np.ascontiguousarray(queries, np.float32)
-        distance, index = self._tree.query(queries, k=1, distance_upper_bound=bound)
-        return Neighbours(distance, index.astype(np.int64))
+        return self._tree
 
 
 def mean_distance(distance: np.ndarray, clip: float = np.inf) -> float:
@@ -188,19 +206,15 @@ def colour_error(distance: np.ndarray, mine: np.ndarray, other: np.ndarray) -> f
     return float(gap.mean(dtype=np.float64) / 255)
 
 
-def estimate_normals(points: np.ndarray, count: int = 12) -> np.ndarray:
-    """Return unit normals f32 [N, 3] of a plane fitted to each point's `count` neighbours.
+def estimate_normals(cloud: Cloud) -> np.ndarray:
+    """Return unit normals f32 [N, 3] of a plane fitted to each point's `AROUND` nearest.
 
     The sign is arbitrary. With fewer than 3 points normals are zero, which agree with nothing.
     """
-    from pykdtree.kdtree import KDTree
-
-    count = min(count, len(points))
-    if count < 3:
-        return np.zeros((len(points), 3), np.float32)
-    points = np.ascontiguousarray(points, np.float32)
-    _, index = KDTree(points).query(points, k=count)
-    near = points[index] - points[index].mean(axis=1, keepdims=True)
+    if len(cloud.points) < 3:
+        return np.zeros((len(cloud.points), 3), np.float32)
+    near = cloud.points[cloud.around().index]
+    near = near - near.mean(axis=1, keepdims=True)
     x, y, z = (np.ascontiguousarray(near[..., axis]) for axis in range(3))
     pairs = ((x, x), (y, y), (z, z), (x, y), (x, z), (y, z))
     return _smallest_axis(*((a * b).sum(axis=1, dtype=np.float64) for a, b in pairs))

@@ -91,10 +91,13 @@ def _celled(
     left, right = geo.Cloud(mine[first]), geo.Cloud(true[second])
     forward, backward = right.nearest(left.points), left.nearest(right.points)
     normals = [
-        geo.estimate_normals(points[chosen])
+        geo.estimate_normals(cloud)
         if given is None
         else geo.cell_normals(points, given, geo.CELL, chosen)
-        for points, given, chosen in ((mine, my_normals, first), (true, true_normals, second))
+        for points, given, chosen, cloud in (
+            (mine, my_normals, first, left),
+            (true, true_normals, second, right),
+        )
     ]
     found = {
         "accuracy_m": geo.mean_distance(forward.distance),

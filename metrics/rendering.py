@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from metrics.geometry import Cloud
+
 WIDEST = 160
 DELTA = 1.25
 _LARGEST_RADIUS = 12
@@ -54,19 +56,15 @@ def mesh_depth(
     return result
 
 
-def point_radii(points: np.ndarray, neighbours: int = 4, largest: float = 0.1) -> np.ndarray:
+def point_radii(cloud: Cloud, neighbours: int = 4, largest: float = 0.1) -> np.ndarray:
     """Return f32 [N] metres: half the side of the square a point is drawn as.
 
     It is the distance to the fourth nearest other point, so that neighbouring squares close the
     surface at the cloud's own density, and never more than 10 cm.
     """
-    from pykdtree.kdtree import KDTree
-
-    points = np.ascontiguousarray(points, np.float32)
-    count = min(neighbours + 1, len(points))
-    if count < 2:
-        return np.full(len(points), largest, np.float32)
-    distance, _ = KDTree(points).query(points, k=count)
+    if len(cloud.points) < 2:
+        return np.full(len(cloud.points), largest, np.float32)
+    distance = cloud.around().distance[:, : neighbours + 1]
     return np.minimum(distance[:, -1], largest).astype(np.float32)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +81,11 @@ def write_scores(
         "seed": pa.array([submission.seed] * len(rows), pa.int64()),
         "split": pa.array([submission.split] * len(rows), pa.string()),
     }
-    records = [asdict(row) for row in rows]
     for name in ("scene", "query", "subset", "metric"):
-        columns[name] = pa.array([record[name] for record in records], pa.string())
-    columns["value"] = pa.array([record["value"] for record in records], pa.float64())
-    columns["kind"] = pa.array([record["kind"] for record in records], pa.string())
-    columns["succeeded"] = pa.array([record["succeeded"] for record in records], pa.bool_())
+        columns[name] = pa.array([getattr(row, name) for row in rows], pa.string())
+    columns["value"] = pa.array([row.value for row in rows], pa.float64())
+    columns["kind"] = pa.array([row.kind for row in rows], pa.string())
+    columns["succeeded"] = pa.array([row.succeeded for row in rows], pa.bool_())
     with atomic_path(out_parquet) as temporary:
         pq.write_table(pa.table(columns), temporary)
 

@@ -71,9 +71,9 @@ def score_geometry(submission: Submission, truth: Truth, scene: str, pixels: boo
         whole = submission.mesh_kind == "free_boundary" or "points" not in submission.produces
         values = {}
         if surface is not None:
-            values = surface_values(surface, true, prepared, mesh if whole else None)
-        if surface is not None and pixels:
-            values |= _sim3_values(surface, true, prepared)
+            clouds = TruthClouds(true, prepared)
+            values = surface_values(surface, clouds, mesh if whole else None)
+            values |= _sim3_values(surface, clouds) if pixels else {}
         rows += _rows(scene, names, values, true.clip)
     solid = _solid_values(submission, scene, mesh, true)
     names = [name for name in ("occupancy", "mesh") if name in tasks]
@@ -116,38 +116,66 @@ def predicted_surface(submission: Submission, scene: str, mesh: Mesh | None) -> 
 
 
 def surface_values(
-    surface: Surface, true: SceneTruth, prepared: Prepared, mesh: Mesh | None = None
+    surface: Surface, clouds: TruthClouds, mesh: Mesh | None = None
 ) -> dict[str, float]:
     """Return every value of a surface but the aligned ones; `mesh` is rendered in its place.
 
-    `true` must be in the prepared order; values that are not defined are left out.
+    Values that are not defined are left out.
     """
-    values = _distance_values(surface, true, prepared)
+    true, prepared = clouds.true, clouds.prepared
+    chosen = geo.cell_representatives(surface.points, geo.CELL)
+    mine = geo.Cloud(surface.points[chosen])
+    values = _distance_values(surface, chosen, mine, clouds)
     for threshold in geo.THRESHOLDS:
-        values |= _fscore_values(surface.points, true, prepared, threshold)
+        values |= _fscore_values(surface.points, clouds, threshold)
     for side in SIDES:
         grid = grid_around(true.room_corners, side)
         shown = prepared.voxels("surface", side, grid.shape)
         known = prepared.voxels("known", side, grid.shape)
-        mine = voxelise(surface.points, grid)
-        values[f"voxel_iou@{side * 100:g}cm"] = voxel_iou(mine, shown, known)
-    return values | _novel_depth(surface, mesh, true)
+        filled = voxelise(surface.points, grid)
+        values[f"voxel_iou@{side * 100:g}cm"] = voxel_iou(filled, shown, known)
+    return values | _novel_depth(mine, mesh, true)
 
 
-def _samples(true: SceneTruth, prepared: Prepared, subset: str, cell: float) -> np.ndarray:
-    return prepared.chosen(subset, cell, len(true.surface))
+class TruthClouds:
+    """The true surface of a scene, reduced to cells; its search trees are built once.
+
+    A surface as handed in and the same one aligned are searched against the same trees.
+
+    Args:
+        true: in the prepared order.
+        prepared: what every scoring of the scene shares.
+    """
+
+    def __init__(self, true: SceneTruth, prepared: Prepared) -> None:
+        self.true, self.prepared = true, prepared
+        self._clouds: dict[float, geo.Cloud] = {}
+
+    def chosen(self, subset: str, cell: float) -> np.ndarray:
+        """Return i64 indices of the samples that stand for the cells of a subset."""
+        return self.prepared.chosen(subset, cell, len(self.true.surface))
+
+    def points(self, subset: str, cell: float) -> np.ndarray:
+        """Return f32 [K, 3] of the samples that stand for the cells of a subset (m)."""
+        return self.true.surface[self.chosen(subset, cell)]
+
+    def everything(self, cell: float) -> geo.Cloud:
+        """Return the whole surface, one sample a cell, with its tree."""
+        if cell not in self._clouds:
+            self._clouds[cell] = geo.Cloud(self.points("all", cell))
+        return self._clouds[cell]
 
 
-def _distance_values(surface: Surface, true: SceneTruth, prepared: Prepared) -> dict[str, float]:
-    chosen = geo.cell_representatives(surface.points, geo.CELL)
-    mine = geo.Cloud(surface.points[chosen])
-    everything = _samples(true, prepared, "all", geo.CELL)
-    observed = _samples(true, prepared, "observed", geo.CELL)
-    completion = _samples(true, prepared, "completion", geo.CELL)
-    forward = geo.Cloud(true.surface[everything]).nearest(mine.points)
-    backward = mine.nearest(true.surface[observed])
+def _distance_values(
+    surface: Surface, chosen: np.ndarray, mine: geo.Cloud, clouds: TruthClouds
+) -> dict[str, float]:
+    true, prepared = clouds.true, clouds.prepared
+    everything = clouds.chosen("all", geo.CELL)
+    completion = clouds.points("completion", geo.CELL)
+    forward = clouds.everything(geo.CELL).nearest(mine.points)
+    backward = mine.nearest(clouds.points("observed", geo.CELL))
     if surface.normals is None:
-        normals = geo.estimate_normals(mine.points)
+        normals = geo.estimate_normals(mine)
     else:
         normals = geo.cell_normals(surface.points, surface.normals, geo.CELL, chosen)
     near, far = forward.distance, backward.distance
@@ -162,7 +190,7 @@ def _distance_values(surface: Surface, true: SceneTruth, prepared: Prepared) -> 
         ),
     }
     if len(completion):
-        found = mine.nearest(true.surface[completion])
+        found = mine.nearest(completion)
         values["completeness_completion_m"] = geo.mean_distance(found.distance, true.clip)
     if surface.colours is not None:
         theirs = true.surface_colour[everything][forward.index]
@@ -173,25 +201,30 @@ def _distance_values(surface: Surface, true: SceneTruth, prepared: Prepared) -> 
 
 
 def _fscore_values(
-    points: np.ndarray, true: SceneTruth, prepared: Prepared, threshold: float
+    points: np.ndarray,
+    clouds: TruthClouds,
+    threshold: float,
+    subsets: tuple[str, ...] = ("observed", "completion"),
 ) -> dict[str, float]:
     cell, bound, tau = threshold / 2, threshold * 1.001, f"{threshold * 100:g}cm"
     mine = geo.Cloud(points[geo.cell_representatives(points, cell)])
-    shown = geo.Cloud(true.surface[_samples(true, prepared, "all", cell)])
-    precision = geo.share_within(shown.nearest(mine.points, bound).distance, threshold)
+    near = clouds.everything(cell).nearest(mine.points, bound).distance
+    precision = geo.share_within(near, threshold)
     values = {f"precision@{tau}": precision}
-    for subset, name in (("observed", "recall"), ("completion", "recall_completion")):
-        wanted = true.surface[_samples(true, prepared, subset, cell)]
+    for subset in subsets:
+        wanted = clouds.points(subset, cell)
         if len(wanted):
+            name = "recall" if subset == "observed" else f"recall_{subset}"
             found = mine.nearest(wanted, bound).distance
             values[f"{name}@{tau}"] = geo.share_within(found, threshold)
     values[f"fscore@{tau}"] = geo.fscore(precision, values[f"recall@{tau}"])
     return values
 
 
-def _sim3_values(surface: Surface, true: SceneTruth, prepared: Prepared) -> dict[str, float]:
+def _sim3_values(surface: Surface, clouds: TruthClouds) -> dict[str, float]:
     if surface.pixels is None:
         return {}
+    true = clouds.true
     pairs = pixel_correspondences(
         surface.points, surface.pixels, true.input_depth, true.input_intrinsics, true.input_pose
     )
@@ -200,22 +233,20 @@ def _sim3_values(surface: Surface, true: SceneTruth, prepared: Prepared) -> dict
         return {}
     moved = similarity.apply(surface.points)
     mine = geo.Cloud(moved[geo.cell_representatives(moved, geo.CELL)])
-    shown = geo.Cloud(true.surface[_samples(true, prepared, "all", geo.CELL)])
-    near = shown.nearest(mine.points).distance
-    far = mine.nearest(true.surface[_samples(true, prepared, "observed", geo.CELL)]).distance
-    scores = _fscore_values(moved, true, prepared, 0.05)
+    near = clouds.everything(geo.CELL).nearest(mine.points).distance
+    far = mine.nearest(clouds.points("observed", geo.CELL)).distance
+    scores = _fscore_values(moved, clouds, 0.05, subsets=("observed",))
     return {SIM3[0]: geo.chamfer_l1(near, far, true.clip), SIM3[1]: scores["fscore@5cm"]}
 
 
-def _novel_depth(surface: Surface, mesh: Mesh | None, true: SceneTruth) -> dict[str, float]:
+def _novel_depth(mine: geo.Cloud, mesh: Mesh | None, true: SceneTruth) -> dict[str, float]:
     stride = stride_of(true.held_depth.shape[2])
     shown = true.held_depth[:, ::stride, ::stride]
     camera = (true.held_depth.shape[1:], true.held_intrinsics, true.held_pose, stride)
     if mesh is not None:
         drawn = mesh_depth(mesh.vertices, mesh.faces, *camera)
     else:
-        points = surface.points[geo.cell_representatives(surface.points, geo.CELL)]
-        drawn = point_depth(points, point_radii(points), *camera)
+        drawn = point_depth(mine.points, point_radii(mine), *camera)
     error, delta = depth_absrel(drawn, shown), depth_delta(drawn, shown)
     if error is None or delta is None:
         return {}

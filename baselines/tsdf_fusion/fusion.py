@@ -24,7 +24,7 @@ class Settings:
     pixel's plane. support: how near a vertex must be to a measured depth (m). samples: points
     drawn from the mesh. solid_voxel: cell of the solids (m). skin, thickness: from where to
     where unseen space behind a surface counts as solid (m). floor: below this height nothing is
-    solid (m).
+    solid (m). smoothing: sigma of the blur before the solids are closed by a mesh (cells).
     """
 
     voxel: float = 0.04
@@ -38,6 +38,7 @@ class Settings:
     skin: float = 0.02
     thickness: float = 0.48
     floor: float = 0.03
+    smoothing: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,13 @@ from baselines.contract import Context
 from baselines.lifting import pixel_index
 from baselines.tsdf_fusion.carving import carve
 from baselines.tsdf_fusion.fusion import Settings, fit_surfels, fuse
-from baselines.tsdf_fusion.surface import drop_unsupported, extract_mesh, sample_mesh, view_support
+from baselines.tsdf_fusion.surface import (
+    drop_unsupported,
+    extract_mesh,
+    sample_mesh,
+    solid_mesh,
+    view_support,
+)
 from metrics.files import InputError, rng
 
 DESCRIPTION = "Truncated signed distance fusion of the sensor depth, marching cubes"
@@ -33,7 +39,7 @@ REASONS = dict.fromkeys(
     "reads no language and finds no objects",
 )
 STOCHASTIC = False
-MESH_KIND = "free_boundary"
+MESH_KIND = "solids"
 USES_TRUTH = False
 
 
@@ -45,8 +51,9 @@ def load_settings() -> Settings:
 
 @dataclass(frozen=True)
 class Fused:
-    """One scene as handed in: points f32[M,3] with colours u8[M,3] and pixels i16[M,3], a mesh,
-    and solids bool[X,Y,Z] with the corner f32[3] of the first cell and the cell's side (m)."""
+    """One scene as handed in: points f32[M,3] with colours u8[M,3] and pixels i16[M,3], the mesh
+    of the solids, and the solids bool[X,Y,Z] with the corner f32[3] of the first cell and the
+    cell's side (m)."""
 
     points: np.ndarray
     colours: np.ndarray
@@ -60,7 +67,7 @@ class Fused:
 
 
 def predict(context: Context) -> None:
-    """Fuse the four views of each scene and write points, mesh and occupancy."""
+    """Fuse the four views of each scene and write points, the closed solids' mesh and occupancy."""
     settings = load_settings()
     for split, scenes in context.splits.items():
         with context.writer(split) as writer:
@@ -85,6 +92,8 @@ def fuse_scene(inputs: Any, settings: Settings) -> Fused:
     generator = rng(0, "tsdf_fusion", inputs.scene)
     points, tint = sample_mesh(vertices, faces, colours, settings.samples, generator)
     solid, corner = carve(surfels, *cameras, settings)
+    closed, closed_faces = solid_mesh(solid, corner, settings.solid_voxel, settings.smoothing)
+    closed_colours, _ = view_support(closed, inputs.rgb, surfels, *cameras, settings.support)
     kept = surfels.depth > 0
     # Sampled points belong to no pixel; (-1, -1, -1) says so.
     pixels = np.concatenate([pixel_index(kept), np.full((len(points), 3), -1, np.int16)])
@@ -92,9 +101,9 @@ def fuse_scene(inputs: Any, settings: Settings) -> Fused:
         points=np.concatenate([surfels.points[kept], points]),
         colours=np.concatenate([inputs.rgb[kept], tint]),
         pixels=pixels,
-        vertices=vertices,
-        faces=faces,
-        vertex_colours=colours,
+        vertices=closed,
+        faces=closed_faces,
+        vertex_colours=closed_colours,
         solid=solid,
         corner=corner,
         voxel=settings.solid_voxel,

@@ -1,8 +1,9 @@
-"""Mesh, colours and surface points of a fused volume."""
+"""Meshes, colours and surface points of a fused volume."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 from skimage.measure import marching_cubes
 
 from baselines.tsdf_fusion.fusion import Surfels, Volume
@@ -21,6 +22,28 @@ def extract_mesh(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
     except (ValueError, RuntimeError):
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
     return vertices * np.float32(volume.voxel) + volume.origin, faces.astype(np.int32)
+
+
+def solid_mesh(
+    solid: np.ndarray, corner: np.ndarray, voxel: float, smoothing: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Close the solids bool[X,Y,Z] with a surface: vertices f32[N,3] (m), outward faces i32[F,3].
+
+    The fused surface is open wherever no view looked, so what it encloses is not defined; this
+    one is watertight. `smoothing` is the Gaussian's sigma in cells; `corner` f32[3] is that of the
+    first cell.
+    """
+    if not solid.any():
+        return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
+    margin = int(np.ceil(4 * smoothing)) + 1
+    field = ndimage.gaussian_filter(np.pad(solid, margin).astype(np.float32), smoothing)
+    if field.max() <= 0.5:
+        return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
+    vertices, faces, _, _ = marching_cubes(
+        field, 0.5, gradient_direction="ascent", allow_degenerate=False
+    )
+    centres = (vertices - margin + 0.5) * np.float32(voxel) + corner
+    return centres.astype(np.float32), faces.astype(np.int32)
 
 
 def view_support(

@@ -16,11 +16,12 @@ from baselines.tsdf_fusion.surface import (
     drop_unsupported,
     extract_mesh,
     sample_mesh,
+    solid_mesh,
     view_support,
 )
 from baselines.tsdf_fusion.tune import FINEST_VOXEL
 from metrics.files import read_json
-from metrics.solids import grid_occupancy
+from metrics.solids import grid_occupancy, mesh_contains, room_from_corners
 from tests.baselines.toy import render, truth_of
 
 
@@ -176,3 +177,21 @@ def test_chosen_settings_are_a_recorded_trial() -> None:
         best = max((row for row in tried if row.get("voxel", 1) >= FINEST_VOXEL),
                    key=lambda row: row[metric])  # fmt: skip
         assert all(chosen[name] == value for name, value in best.items() if name in chosen)
+
+
+def test_mesh_of_solids_encloses_what_the_grid_holds(
+    room: dict[str, np.ndarray], truth: dict[str, np.ndarray], surfels: Surfels
+) -> None:
+    settings = Settings()
+    solid, corner = carve(surfels, room["intrinsics"][:4], room["pose"][:4], settings)
+    mesh = solid_mesh(solid, corner, settings.solid_voxel, settings.smoothing)
+    points = truth["occupancy_points"]
+    inside = mesh_contains(points, *mesh, "solids", room_from_corners(truth["room_corners"]))
+    grid = grid_occupancy(points, solid, corner, settings.solid_voxel)
+    assert (inside == grid).mean() > 0.97
+    assert (inside & grid).sum() / (inside | grid).sum() > 0.7
+
+
+def test_nothing_solid_gives_an_empty_mesh() -> None:
+    vertices, faces = solid_mesh(np.zeros((4, 4, 4), bool), np.zeros(3), 0.04, 1.0)
+    assert vertices.shape == faces.shape == (0, 3)

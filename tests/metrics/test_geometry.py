@@ -102,9 +102,9 @@ def test_one_point_a_cell():
 def test_normals_of_a_plane_and_of_random_clouds():
     generator = np.random.default_rng(4)
     flat = generator.uniform(size=(400, 3)) * [1, 1, 0]
-    assert np.abs(geo.estimate_normals(flat)[:, 2]).min() > 0.999
+    assert np.abs(geo.estimate_normals(geo.Cloud(flat))[:, 2]).min() > 0.999
     cloud = generator.normal(size=(300, 3)).astype(np.float32)
-    mine = geo.estimate_normals(cloud)
+    mine = geo.estimate_normals(geo.Cloud(cloud))
     _, index = cKDTree(cloud).query(cloud, k=12)
     centred = cloud[index] - cloud[index].mean(axis=1, keepdims=True)
     spread = np.einsum("nki,nkj->nij", centred, centred).astype(float)

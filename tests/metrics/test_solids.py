@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from metrics.geometry import Cloud
 from metrics.rendering import depth_absrel, depth_delta, mesh_depth, point_depth, point_radii
 from metrics.solids import (
     grid_occupancy,
@@ -107,7 +108,9 @@ def test_mesh_and_points_render_the_same_wall():
     assert np.allclose(exact, 2.0, atol=1e-5)
     side = np.linspace(-2, 2, 81)
     wall = np.stack([np.full(81 * 81, 2.0), *(g.ravel() for g in np.meshgrid(side, side))], 1)
-    drawn = point_depth(wall.astype(np.float32), point_radii(wall), toy_truth.SHAPE, matrix, pose)
+    drawn = point_depth(
+        wall.astype(np.float32), point_radii(Cloud(wall)), toy_truth.SHAPE, matrix, pose
+    )
     assert np.allclose(drawn, 2.0, atol=1e-5)
     assert mesh_depth(vertices, faces[:0], toy_truth.SHAPE, matrix, pose).max() == 0
 
