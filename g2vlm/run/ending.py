@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 
@@ -18,6 +19,19 @@ def ending(results: str | Path) -> str:
     }
     rows += [f"{name:8} {place}" for name, place in places.items() if place.exists()]
     return "\n".join(rows)
+
+
+class NothingToDo(logging.Handler):
+    """Print the ending of a run that had nothing left to do: Snakemake then calls no hook."""
+
+    def __init__(self, results: str | Path) -> None:
+        super().__init__()
+        self._results = results
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Wait for the line that Snakemake says instead of running anything."""
+        if record.getMessage().startswith("Nothing to be done"):
+            print(ending(self._results))
 
 
 def faults(results: str | Path, since: float) -> str:

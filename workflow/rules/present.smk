@@ -62,6 +62,10 @@ rule manifest:
         "../scripts/manifest.py"
 
 
+if LOCK:
+    logger.addHandler(ending.NothingToDo(RESULTS))
+
+
 onsuccess:
     print(ending.ending(RESULTS))
 
