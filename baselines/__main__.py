@@ -1,4 +1,4 @@
-"""Run one baseline on an experiment's rendered splits: `python -m baselines run NAME ...`."""
+"""List, begin or run baselines: `python -m baselines list | new NAME | run NAME ...`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ def main() -> int | None:
     parser = argparse.ArgumentParser(prog="python -m baselines", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="name every baseline and what it does")
+    new = commands.add_parser("new", help="begin a baseline: a folder that runs at once")
+    new.add_argument("name", help="lower-case letters, digits and underscores")
     run = commands.add_parser("run", help="write one baseline's submissions")
     run.add_argument("name", help="a folder under baselines/")
     run.add_argument("--experiment", type=Path, required=True, metavar="FOLDER",
@@ -26,6 +28,8 @@ def main() -> int | None:
     arguments = parser.parse_args()
     if arguments.command == "list":
         return list_baselines()
+    if arguments.command == "new":
+        return begin(arguments.name)
     run_baseline(
         arguments.name,
         arguments.experiment,
@@ -53,6 +57,19 @@ def list_baselines() -> int:
         method = load(name)
         kind = "control" if method.USES_TRUTH else "method"
         print(f"{name:16} {kind:8} {method.DESCRIPTION}")
+    return 0
+
+
+def begin(name: str) -> int:
+    """Write a new baseline's folder and say what to do next."""
+    from baselines.new import write_skeleton
+
+    write_skeleton(name)
+    print(
+        f"baselines/{name}/method.py  what it predicts: change it (baselines/contract.py)\n"
+        f"baselines/{name}/rules.smk  its jobs: nothing to change\n"
+        f"next: python -m pytest tests/baselines -k {name}, then make smoke"
+    )
     return 0
 
 

@@ -7,8 +7,10 @@ from types import ModuleType
 
 import pytest
 
+import baselines
 from baselines.__main__ import run_baseline
 from baselines.contract import Context, Inputs, contract_faults, load, names
+from baselines.new import write_skeleton
 from metrics.files import InputError, read_json
 from metrics.submission import Submission
 from metrics.truth import Truth
@@ -98,3 +100,38 @@ def test_unknown_baseline_and_unrendered_split_are_one_line(experiment: Path) ->
         load("astrology")
     with pytest.raises(InputError, match="render it first"):
         run_baseline("backprojection", experiment, ["nowhere"], 0)
+
+
+def test_a_new_baseline_fulfils_the_contract_at_once(
+    experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_skeleton("mean_room", tmp_path)
+    assert sorted(path.name for path in (tmp_path / "mean_room").iterdir()) == [
+        "__init__.py",
+        "method.py",
+        "rules.smk",
+    ]
+    assert len((tmp_path / "mean_room" / "method.py").read_text().splitlines()) < 40
+    rule = (tmp_path / "mean_room" / "rules.smk").read_text()
+    assert "rule mean_room:" in rule and "NAME" not in rule
+    # Found as its own folder under baselines/ would be.
+    monkeypatch.setattr(baselines, "__path__", [*baselines.__path__, str(tmp_path)])
+    monkeypatch.setattr("baselines.contract.names", lambda: ["mean_room"])
+    run_baseline("mean_room", experiment, ["val"], 0, tmp_path / "out")
+    submission = Submission(tmp_path / "out" / "val")
+    assert submission.validate(Truth(experiment / "truth" / "val")) == []
+
+
+@pytest.mark.parametrize("name", ["Room", "1st", "a-b", "class", "../up", "", "majority", "full"])
+def test_a_name_that_cannot_be_used_is_refused_and_leaves_nothing(name: str) -> None:
+    before = sorted(Path("baselines").iterdir())
+    with pytest.raises(InputError, match="baseline"):
+        write_skeleton(name)
+    assert sorted(Path("baselines").iterdir()) == before
+
+
+def test_the_guide_shows_what_a_new_baseline_holds() -> None:
+    guide = Path("docs/add-a-baseline.md").read_text(encoding="utf-8")
+    for part in ("method.py", "rules.smk"):
+        code = Path("baselines/skeleton", f"{part}.in").read_text(encoding="utf-8")
+        assert code.replace("NAME", "mean_room") in guide

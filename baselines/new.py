@@ -1,0 +1,39 @@
+"""Begin a baseline: a folder that runs at once, to be changed line by line."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from metrics.files import InputError
+
+HERE = Path(__file__).parent
+SKELETON = HERE / "skeleton"
+
+
+def write_skeleton(name: str, root: Path = HERE) -> Path:
+    """Write `root`/`name`/ with a method that predicts the mean room, and its rule; return it.
+
+    `InputError` for a name that Snakemake and Python cannot both use, or one that is taken.
+    """
+    folder = root / name
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+        raise InputError(
+            f"baseline {name!r}: use lower-case letters, digits and underscores, a letter first"
+        )
+    if folder.exists() or (root.parent / "config" / "methods" / f"{name}.yaml").exists():
+        raise InputError(f"baseline {name}: the name is taken; choose another")
+    temporary = Path(tempfile.mkdtemp(dir=root, prefix=".new-"))
+    try:
+        (temporary / "__init__.py").touch()
+        for source in sorted(SKELETON.glob("*.in")):
+            text = source.read_text(encoding="utf-8").replace("NAME", name)
+            (temporary / source.stem).write_text(text, encoding="utf-8")
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
