@@ -21,6 +21,7 @@ include: "workflow/rules/predict.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/present.smk"
+include: "workflow/rules/record.smk"
 
 
 for path in sorted(Path("baselines").glob("*/rules.smk")):
@@ -33,3 +34,5 @@ rule reproduce:
     input:
         PRESENTED,
         f"{RESULTS}/manifest.json",
+        f"{RESULTS}/metrics.json",
+        f"{RESULTS}/crate.zip",

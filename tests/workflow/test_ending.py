@@ -1,11 +1,12 @@
 """What a run says at its end, and what its record holds."""
 
 import json
+import logging
 
 import pytest
 
 from g2vlm.run import manifest, recipes
-from g2vlm.run.ending import ending, faults
+from g2vlm.run.ending import NothingToDo, ending, faults
 from metrics.files import sha256_file
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
@@ -68,3 +69,12 @@ def test_whether_data_holds_enough_scenes(tmp_path, wanted, enough):
     assert recipes.held(tmp_path, {"train": wanted})
     (tmp_path / "splits.json").write_text('{"scenes": {"train": ["train-0000", "train-0001"]}}')
     assert recipes.held(tmp_path, {"train": wanted}) is enough
+
+
+def test_nothing_to_do_prints_the_ending_and_other_lines_do_not(results, capsys):
+    logger = logging.Logger("toy")
+    logger.addHandler(NothingToDo(results))
+    logger.info("Job stats:")
+    assert capsys.readouterr().out == ""
+    logger.info("Nothing to be done (all requested files are present and up to date).")
+    assert capsys.readouterr().out.startswith("full 0.9\n")

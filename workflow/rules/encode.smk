@@ -5,7 +5,7 @@ rule encode_images:
     input:
         lambda wildcards: scenes(wildcards.split),
     output:
-        f"{RESULTS}/features/images/{{split}}.safetensors",
+        temp(f"{RESULTS}/features/images/{{split}}.safetensors"),
     log:
         f"{RESULTS}/logs/encode/images-{{split}}.log",
     benchmark:
@@ -21,8 +21,8 @@ rule encode_texts:
     input:
         scenes(*SPLITS, kinds=["jsonl"]),
     output:
-        states=f"{RESULTS}/features/text.safetensors",
-        texts=f"{RESULTS}/features/text.json",
+        states=temp(f"{RESULTS}/features/text.safetensors"),
+        texts=temp(f"{RESULTS}/features/text.json"),
     log:
         f"{RESULTS}/logs/encode/texts.log",
     benchmark:

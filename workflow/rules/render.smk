@@ -26,8 +26,9 @@ rule render:
     input:
         recipes=recipes("scenes.jsonl", "language.jsonl", "models.csv"),
     output:
-        tensors=f"{RESULTS}/scenes/{{split}}/{{shard}}.safetensors",
-        annotations=f"{RESULTS}/scenes/{{split}}/{{shard}}.jsonl",
+        # Kept after a run (profiles/default says so), freed by `--delete-temp-output`.
+        tensors=temp(f"{RESULTS}/scenes/{{split}}/{{shard}}.safetensors"),
+        annotations=temp(f"{RESULTS}/scenes/{{split}}/{{shard}}.jsonl"),
     log:
         f"{RESULTS}/logs/render/{{split}}-{{shard}}.log",
     benchmark:

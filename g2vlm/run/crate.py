@@ -1,0 +1,101 @@
+"""A finished run as a Workflow Run RO-Crate: one zip that says what was run, on what, with what.
+
+The profile is Workflow Run Crate 0.5 (Leo et al. 2024) over RO-Crate 1.1 (Soiland-Reyes et al.
+2022). The crate holds the workflow's files, the inputs' pins and the small results; renders,
+features, predictions and weights stay outside it and are named by the manifest.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metrics.files import atomic_path
+
+if TYPE_CHECKING:
+    from rocrate.model.dataset import Dataset
+    from rocrate.model.file import File
+    from rocrate.rocrate import ROCrate
+
+PROFILES = {
+    "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
+    "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
+    "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
+}
+WORKFLOW = ("workflow", "config", "baselines", "g2vlm", "metrics", "profiles")
+INPUTS = ("data.dvc", "data.manifest.json", "requirements.lock")
+SOURCES = (".py", ".smk", ".yaml", ".json", ".j2", ".js", ".css", ".csv", ".in")
+
+
+def write_crate(root: Path, results: Path, manifest: Mapping[str, Any], path: Path) -> None:
+    """Write the crate of the run under `results` to `path`, whole or not at all.
+
+    `root` is the clone that ran; `manifest` is the run's record (`g2vlm.run.manifest.describe`).
+    """
+    from rocrate.model.contextentity import ContextEntity
+    from rocrate.rocrate import ROCrate
+
+    crate = ROCrate(version="1.1")
+    experiment = manifest["experiment"]
+    crate.name = f"g2vlm: the {experiment} experiment"
+    crate.description = (
+        "Scores, intervals and tests of geometry-grounded vision-language models, their "
+        "ablations and baselines."
+    )
+    crate.license = "https://spdx.org/licenses/Apache-2.0"
+    profiles = [
+        crate.add(ContextEntity(crate, link, {"@type": "CreativeWork", "name": name}))
+        for link, name in PROFILES.items()
+    ]
+    crate.root_dataset["conformsTo"] = profiles
+    workflow = crate.add_workflow(root / "Snakefile", "Snakefile", main=True, lang="snakemake")
+    workflow["version"] = manifest["code"]["commit"] or "unversioned"
+    workflow["hasPart"] = list(_add_sources(crate, root))
+    inputs = [crate.add_file(root / name, name) for name in INPUTS]
+    produced = list(_add_results(crate, results, manifest["results"]))
+    begun, ended = _times(results)
+    action = crate.add(
+        ContextEntity(
+            crate,
+            "#run",
+            {
+                "@type": "CreateAction",
+                "name": f"snakemake reproduce ({experiment})",
+                "startTime": begun,
+                "endTime": ended,
+                "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
+            },
+        )
+    )
+    action["instrument"], action["object"], action["result"] = workflow, inputs, produced
+    crate.root_dataset["mentions"] = action
+    with atomic_path(path) as temporary, tempfile.TemporaryDirectory() as folder:
+        # The library gives the name a suffix of its own.
+        written = Path(crate.write_zip(Path(folder, "crate.zip")))
+        Path(temporary).write_bytes(written.read_bytes())
+
+
+def _add_sources(crate: ROCrate, root: Path) -> Iterable[File | Dataset]:
+    for name in WORKFLOW:
+        for path in sorted((root / name).rglob("*")):
+            if path.suffix in SOURCES and "__pycache__" not in path.parts:
+                yield crate.add_file(path, path.relative_to(root).as_posix())
+
+
+def _add_results(crate: ROCrate, results: Path, hashes: Mapping[str, str]) -> Iterable[File]:
+    """Add the manifest and every result that it lists by sha256."""
+    yield crate.add_file(results / "manifest.json", "results/manifest.json")
+    for name, digest in hashes.items():
+        path = results / name
+        properties = {"sha256": digest, "contentSize": str(path.stat().st_size)}
+        yield crate.add_file(path, f"results/{name}", properties=properties)
+
+
+def _times(results: Path) -> tuple[str, str]:
+    """Return when the first and the last job's log was written, ISO 8601 in UTC."""
+    stamps = [path.stat().st_mtime for path in (results / "logs").rglob("*.log")]
+    stamps = stamps or [(results / "manifest.json").stat().st_mtime]
+    return tuple(datetime.fromtimestamp(t, UTC).isoformat() for t in (min(stamps), max(stamps)))

@@ -1,0 +1,41 @@
+"""What a finished run hands on, and how to be rid of it."""
+
+
+rule summary:
+    input:
+        estimates=f"{RESULTS}/statistics/estimates.parquet",
+    output:
+        f"{RESULTS}/metrics.json",
+    log:
+        f"{RESULTS}/logs/summary.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/summary.tsv"
+    params:
+        code=code_hash("g2vlm.run.summary"),
+    script:
+        "../scripts/summary.py"
+
+
+rule crate:
+    input:
+        f"{RESULTS}/manifest.json",
+    output:
+        f"{RESULTS}/crate.zip",
+    log:
+        f"{RESULTS}/logs/crate.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/crate.tsv"
+    params:
+        code=code_hash("g2vlm.run.crate"),
+    script:
+        "../scripts/crate.py"
+
+
+# Asked for by name alone; results/reference/ is no experiment and stays.
+rule clean_experiment:
+    log:
+        f".snakemake/log/clean-{EXPERIMENT}.log",
+    params:
+        folder=RESULTS,
+    shell:
+        "rm -rf -- {params.folder} > {log} 2>&1"

@@ -1,0 +1,10 @@
+"""Write the experiment's means as one small JSON file."""
+
+from pathlib import Path
+
+from g2vlm.run.job import job
+
+with job(snakemake) as task:
+    from g2vlm.run.summary import write_summary
+
+    write_summary(Path(task.input.estimates), Path(task.output[0]))
