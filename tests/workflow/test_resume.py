@@ -1,86 +1,46 @@
-"""A run that is killed again and again ends in the same bytes as one that is not."""
+"""A run that is killed, or run again elsewhere, ends in the same bytes."""
 
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-import yaml
 
-from metrics.files import sha256_file
-
-ROOT = Path.cwd()
-PARTS = ("g2vlm", "metrics", "baselines", "config", "workflow", "profiles", "Snakefile")
-PINS = ("data.manifest.json", "data.dvc", "requirements.lock")
-TINY = {
-    "experiment": "tiny",
-    "data": {"splits": {"train": 6, "val": 3, "test_scene": 3, "test_asset": 3}},
-    "methods": ["full", "reconstruction_only"],
-    "render": {"width": 64, "height": 48},
-    "seeds": 2,
-    "train": {"stage1_steps": 3, "stage2_steps": 6, "batch_scenes": 2, "checkpoint_seconds": 0.1},
-    "score": {"surface_samples": 20000, "occupancy_points": 5000},
-}
-RUN = ["-m", "snakemake", "reproduce", "--cores", "2", "--configfile", "tiny.yaml"]
+from tests.workflow.tiny import clone, finish, hashes, start
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not (ROOT / "data").is_dir(), reason="needs data/: make data"),
+    pytest.mark.skipif(not Path("data").is_dir(), reason="needs data/: make data"),
 ]
+FIGURES = ("scores/**/*.parquet", "tables/*.csv", "tables/*.md", "figures/*.p*", "gallery/*.p*")
 
 
-def clone(root):
-    """Copy the code and link the data files into a folder with a tiny experiment."""
-    root.mkdir()
-    for part in PARTS:
-        if (ROOT / part).is_dir():
-            shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(ROOT / part, root / part)
-    for name in PINS:
-        shutil.copy2(ROOT / name, root / name)
-    shutil.copytree(ROOT / "data", root / "data", copy_function=os.link)
-    (root / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing disturbed."""
+    root = clone(tmp_path_factory.mktemp("resume") / "whole")
+    finish(root)
     return root
 
 
-def start(root):
-    log = open(root / "run.log", "a")  # noqa: SIM115 - the process writes on
-    return subprocess.Popen([sys.executable, *RUN], cwd=root, stdout=log, stderr=log)
+def wait_for(root, process, pattern):
+    """Wait until a file of the results matches the pattern or the run is over."""
+    while not any((root / "results" / "tiny").glob(pattern)) and process.poll() is None:
+        time.sleep(0.1)
 
 
-def finish(root):
-    assert start(root).wait() == 0, (root / "run.log").read_text()[-3000:]
-
-
-def hashes(root):
-    """Return the sha256 of every result that holds no times."""
-    results = root / "results" / "tiny"
-    found = {}
-    for pattern in ("scores/**/*.parquet", "statistics/*.parquet", "tables/*.csv"):
-        for path in sorted(results.glob(pattern)):
-            if path.stem != "cost":
-                found[path.relative_to(results).as_posix()] = sha256_file(path)
-    assert len(found) > 10
+def children(pid):
+    """Return the processes that descend from `pid`, children first."""
+    found = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found += [int(child), *children(int(child))]
     return found
 
 
-def kill_once_there(root, pattern):
-    """Start the run and kill its main process as soon as a file matches the pattern."""
-    process = start(root)
-    while not any((root / "results" / "tiny").glob(pattern)) and process.poll() is None:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() in (0, -signal.SIGKILL), (root / "run.log").read_text()[-3000:]
-
-
-def test_kills_at_every_stage_change_no_result(tmp_path):
-    whole, torn = clone(tmp_path / "whole"), clone(tmp_path / "torn")
-    finish(whole)
+def test_kills_at_every_stage_change_no_result(whole, tmp_path):
+    torn = clone(tmp_path / "torn")
     for pattern in (
         "scenes/*/000.jsonl",
         "features/images/*.safetensors",
@@ -89,6 +49,49 @@ def test_kills_at_every_stage_change_no_result(tmp_path):
         "scores/full/0/*.parquet",
         "statistics/estimates.parquet",
     ):
-        kill_once_there(torn, pattern)
+        process = start(torn)
+        wait_for(torn, process, pattern)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() in (0, -signal.SIGKILL), (torn / "run.log").read_text()[-3000:]
     finish(torn)
     assert hashes(torn) == hashes(whole)
+
+
+def test_a_killed_job_fails_the_run_and_the_next_one_finishes(whole, tmp_path):
+    torn = clone(tmp_path / "torn")
+    process = start(torn)
+    wait_for(torn, process, "checkpoints/*/*/*")
+    killed = 0
+    for pid in reversed(children(process.pid)):
+        try:
+            os.kill(pid, signal.SIGKILL)
+            killed += 1
+        except ProcessLookupError:
+            continue
+    assert killed and process.wait() != 0
+    finish(torn)
+    assert hashes(torn) == hashes(whole)
+
+
+def test_another_clone_on_one_core_gives_the_same_bytes(whole, tmp_path):
+    again = clone(tmp_path / "again")
+    finish(again, "--cores", "1")
+    assert hashes(again, FIGURES) == hashes(whole, FIGURES)
+
+
+def test_a_full_disk_is_one_line_and_the_next_run_finishes(whole, tmp_path):
+    torn = clone(tmp_path / "torn")
+    results = torn / "results"
+    results.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(results)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs root to mount a small disk")
+    try:
+        assert start(torn).wait() != 0
+        errors = [row for row in (torn / "run.log").read_text().splitlines() if "error: " in row]
+        assert any("No space left on device" in row for row in errors)
+        subprocess.run(["mount", "-o", "remount,size=2g", str(results)], check=True)
+        finish(torn)
+        assert hashes(torn) == hashes(whole)
+    finally:
+        subprocess.run(["umount", "-l", str(results)], check=True)
