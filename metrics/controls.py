@@ -16,7 +16,7 @@ from metrics.chance import chance_values
 from metrics.files import InputError
 from metrics.grounding import SINGLE
 from metrics.registry import METRICS
-from metrics.score_geometry import Surface, TruthClouds, point_metrics, surface_values
+from metrics.surfaces import Surface, TruthClouds, point_metrics, surface_values
 from metrics.truth import Truth
 
 TOLERANCE = 1e-6

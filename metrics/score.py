@@ -8,7 +8,7 @@ from typing import Any
 
 from metrics.files import InputError, atomic_path, write_json
 from metrics.rows import Row
-from metrics.score_geometry import NO_PIXELS, SIM3, geometry_tasks, has_pixels, score_geometry
+from metrics.score_geometry import NO_PIXELS, geometry_tasks, has_pixels, score_geometry
 from metrics.score_language import (
     score_answers,
     score_graph,
@@ -17,6 +17,7 @@ from metrics.score_language import (
     score_retrieval,
 )
 from metrics.submission import Submission
+from metrics.surfaces import SIM3
 from metrics.truth import Truth
 
 

@@ -30,11 +30,11 @@ from metrics.geometry import (
     CELL,
     THRESHOLDS,
     Cloud,
-    cell_keys,
     cell_normals,
     cell_representatives,
     fscore,
     share_within,
+    spatial_order,
 )
 from metrics.submission_checks import open_tensors
 from metrics.submission_writer import TensorSpool
@@ -43,7 +43,6 @@ from metrics.voxels import SIDES, grid_around, known_voxels, voxelise
 OBSERVED, COMPLETION = 1, 2
 SUBSETS = ("all", "observed", "completion")
 CELLS = (CELL, *(threshold / 2 for threshold in THRESHOLDS))
-ORDER_CELL = 0.1
 PREPARED = "prepared.safetensors"
 
 
@@ -228,7 +227,7 @@ def _voxel_name(name: str, side: float) -> str:
 
 
 def _prepare_scene(truth: SceneTruth) -> dict[str, np.ndarray]:
-    order = np.argsort(cell_keys(truth.surface, ORDER_CELL), kind="stable").astype(np.int32)
+    order = spatial_order(truth.surface).astype(np.int32)
     found = {"order": order, "floors": _floors(truth)}
     truth = reordered(truth, order)
     for subset in SUBSETS:

@@ -1,0 +1,223 @@
+"""Reconstruction scores of one surface against the true surface of a scene."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from metrics import geometry as geo
+from metrics.alignment import pixel_correspondences, umeyama
+from metrics.nearness import Link, Samples, link, within
+from metrics.rendering import (
+    depth_absrel,
+    depth_delta,
+    mesh_depth,
+    point_depth,
+    point_radii,
+    stride_of,
+)
+from metrics.submission import Mesh
+from metrics.truth import Prepared, SceneTruth
+from metrics.voxels import SIDES, grid_around, voxel_iou, voxelise
+
+SIM3 = ("chamfer_l1_sim3_m", "fscore@5cm_sim3")
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A predicted surface in spatial order (`Surface.ordered` makes one).
+
+    points f32 [M, 3] metres; normals f32 [M, 3] or None; colours u8 [M, 3] or None; pixels
+    integers [M, 3] (view, row, column) or None.
+    """
+
+    points: np.ndarray
+    normals: np.ndarray | None
+    colours: np.ndarray | None
+    pixels: np.ndarray | None
+
+    @classmethod
+    def ordered(
+        cls,
+        points: np.ndarray,
+        normals: np.ndarray | None = None,
+        colours: np.ndarray | None = None,
+        pixels: np.ndarray | None = None,
+    ) -> Surface:
+        """Return the surface with its samples in spatial order."""
+        order = geo.spatial_order(points)
+        fields = (points, normals, colours, pixels)
+        return cls(*(None if field is None else field[order] for field in fields))
+
+
+def point_metrics(true: SceneTruth, pixels: bool) -> list[str]:
+    """Return the names of the metrics a scene's surface is scored on.
+
+    `pixels` says whether the submission's points carry pixels, which sim3 alignment needs.
+    """
+    taus = [_tag(threshold) for threshold in geo.THRESHOLDS]
+    names = ["accuracy_m", "completeness_m", "chamfer_l1_m", "chamfer_l2sq_m2"]
+    names += [f"{name}@{tau}" for tau in taus for name in ("fscore", "precision", "recall")]
+    if true.subset("completion").any():
+        names += ["completeness_completion_m", *(f"recall_completion@{tau}" for tau in taus)]
+    names += ["normal_consistency", "colour_mae"]
+    names += [f"voxel_iou@{side * 100:g}cm" for side in SIDES]
+    if (true.held_depth > 0).any():
+        names += ["novel_depth_absrel", "novel_depth_delta1.25"]
+    return names + (list(SIM3) if pixels else [])
+
+
+def _tag(threshold: float) -> str:
+    return f"{threshold * 100:g}cm"
+
+
+class _TrueSamples(Samples):
+    """Samples of a true surface, or of a part of it, whose reductions were prepared."""
+
+    def __init__(self, true: SceneTruth, prepared: Prepared, subset: str) -> None:
+        super().__init__(true.surface)
+        self._prepared, self._subset = prepared, subset
+
+    def _choose(self, cell: float) -> np.ndarray:
+        return self._prepared.chosen(self._subset, cell, len(self.points))
+
+
+class TruthClouds:
+    """The true surface of a scene, reduced to cells; its search trees are built once.
+
+    A surface as handed in and the same one aligned are searched against the same trees.
+
+    Args:
+        true: in the prepared order.
+        prepared: what every scoring of the scene shares.
+    """
+
+    def __init__(self, true: SceneTruth, prepared: Prepared) -> None:
+        self.true, self.prepared = true, prepared
+        self.all, self.observed, self.completion = (
+            _TrueSamples(true, prepared, name) for name in ("all", "observed", "completion")
+        )
+
+
+def surface_values(
+    surface: Surface, clouds: TruthClouds, mesh: Mesh | None = None
+) -> dict[str, float]:
+    """Return every value of a surface but the aligned ones; `mesh` is rendered in its place.
+
+    Values that are not defined are left out.
+    """
+    mine = Samples(surface.points)
+    forward, backward = link(mine, clouds.all), link(clouds.observed, mine)
+    values = _distance_values(forward, backward, clouds.true.clip)
+    values["normal_consistency"] = _normal_consistency(surface, mine, forward, backward, clouds)
+    for threshold in geo.THRESHOLDS:
+        values |= _fscore_values(mine, clouds, threshold, forward, backward)
+    if len(clouds.completion.chosen(geo.CELL)):
+        values |= _completion_values(mine, clouds)
+    return (
+        values
+        | _colour_values(surface, forward, clouds.true)
+        | _voxel_values(surface.points, clouds)
+        | _novel_depth(mine.cloud(geo.CELL), mesh, clouds.true)
+    )
+
+
+def sim3_values(surface: Surface, clouds: TruthClouds) -> dict[str, float]:
+    """Return the values of a surface after Umeyama's similarity on pixel correspondences.
+
+    Left out where the points carry no pixels or the pixels fix no similarity.
+    """
+    if surface.pixels is None:
+        return {}
+    true = clouds.true
+    pairs = pixel_correspondences(
+        surface.points, surface.pixels, true.input_depth, true.input_intrinsics, true.input_pose
+    )
+    similarity = umeyama(*pairs)
+    if similarity is None:
+        return {}
+    mine = Samples(Surface.ordered(similarity.apply(surface.points)).points)
+    forward, backward = link(mine, clouds.all), link(clouds.observed, mine)
+    distances = _distance_values(forward, backward, true.clip)
+    scores = _fscore_values(mine, clouds, 0.05, forward, backward)
+    return {SIM3[0]: distances["chamfer_l1_m"], SIM3[1]: scores["fscore@5cm"]}
+
+
+def _distance_values(forward: Link, backward: Link, clip: float) -> dict[str, float]:
+    near, far = forward.distance, backward.distance
+    return {
+        "accuracy_m": geo.mean_distance(near, clip),
+        "completeness_m": geo.mean_distance(far, clip),
+        "chamfer_l1_m": geo.chamfer_l1(near, far, clip),
+        "chamfer_l2sq_m2": geo.chamfer_l2sq(near, far, clip),
+    }
+
+
+def _normal_consistency(
+    surface: Surface, mine: Samples, forward: Link, backward: Link, clouds: TruthClouds
+) -> float:
+    chosen = mine.chosen(geo.CELL)
+    if surface.normals is None:
+        normals = geo.estimate_normals(mine.cloud(geo.CELL))
+    else:
+        normals = geo.cell_normals(surface.points, surface.normals, geo.CELL, chosen)
+    true, shown = (clouds.prepared.normals(name) for name in ("all", "observed"))
+    return geo.normal_consistency(
+        geo.normal_agreement(normals, true.take(forward.row, axis=0)),
+        geo.normal_agreement(shown, normals.take(backward.row, axis=0)),
+    )
+
+
+def _fscore_values(
+    mine: Samples, clouds: TruthClouds, threshold: float, forward: Link, backward: Link
+) -> dict[str, float]:
+    cell, tau = threshold / 2, _tag(threshold)
+    precision = within(mine, clouds.all, cell, threshold, forward)
+    recall = within(clouds.observed, mine, cell, threshold, backward)
+    return {
+        f"precision@{tau}": precision,
+        f"recall@{tau}": recall,
+        f"fscore@{tau}": geo.fscore(precision, recall),
+    }
+
+
+def _completion_values(mine: Samples, clouds: TruthClouds) -> dict[str, float]:
+    found = link(clouds.completion, mine)
+    values = {"completeness_completion_m": geo.mean_distance(found.distance, clouds.true.clip)}
+    for threshold in geo.THRESHOLDS:
+        share = within(clouds.completion, mine, threshold / 2, threshold, found)
+        values[f"recall_completion@{_tag(threshold)}"] = share
+    return values
+
+
+def _colour_values(surface: Surface, forward: Link, true: SceneTruth) -> dict[str, float]:
+    if surface.colours is None:
+        return {}
+    theirs = true.surface_colour[forward.found]
+    error = geo.colour_error(forward.distance, surface.colours[forward.place], theirs)
+    return {} if error is None else {"colour_mae": error}
+
+
+def _voxel_values(points: np.ndarray, clouds: TruthClouds) -> dict[str, float]:
+    values = {}
+    for side in SIDES:
+        grid = grid_around(clouds.true.room_corners, side)
+        shown = clouds.prepared.voxels("surface", side, grid.shape)
+        known = clouds.prepared.voxels("known", side, grid.shape)
+        values[f"voxel_iou@{side * 100:g}cm"] = voxel_iou(voxelise(points, grid), shown, known)
+    return values
+
+
+def _novel_depth(mine: geo.Cloud, mesh: Mesh | None, true: SceneTruth) -> dict[str, float]:
+    stride = stride_of(true.held_depth.shape[2])
+    shown = true.held_depth[:, ::stride, ::stride]
+    camera = (true.held_depth.shape[1:], true.held_intrinsics, true.held_pose, stride)
+    if mesh is not None:
+        drawn = mesh_depth(mesh.vertices, mesh.faces, *camera)
+    else:
+        drawn = point_depth(mine.points, point_radii(mine), *camera)
+    error, delta = depth_absrel(drawn, shown), depth_delta(drawn, shown)
+    if error is None or delta is None:
+        return {}
+    return {"novel_depth_absrel": error, "novel_depth_delta1.25": delta}
