@@ -8,7 +8,7 @@ import numpy as np
 def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return intersection over union f64 [N, M] of boxes [N, 6] and [M, 6].
 
-    Two boxes without volume overlap 0.
+    Two boxes without volume overlap 0, and so do boxes too large for their volume to be a number.
 
     >>> box_iou(np.array([[0, 0, 0, 2, 2, 2.0]]), np.array([[1, 0, 0, 2, 2, 2.0]])).round(3)
     array([[0.333]])
@@ -17,9 +17,11 @@ def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     second = np.asarray(second, np.float64).reshape(-1, 6)[None]
     low = np.maximum(first[..., :3] - first[..., 3:] / 2, second[..., :3] - second[..., 3:] / 2)
     high = np.minimum(first[..., :3] + first[..., 3:] / 2, second[..., :3] + second[..., 3:] / 2)
-    shared = np.clip(high - low, 0, None).prod(axis=-1)
-    total = first[..., 3:].prod(axis=-1) + second[..., 3:].prod(axis=-1) - shared
-    return np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        shared = np.clip(high - low, 0, None).prod(axis=-1)
+        total = first[..., 3:].prod(axis=-1) + second[..., 3:].prod(axis=-1) - shared
+    sound = (total > 0) & np.isfinite(total)
+    return np.divide(shared, total, out=np.zeros_like(shared), where=sound)
 
 
 def assign(weights: np.ndarray) -> list[tuple[int, int]]:

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from metrics.boxes import box_iou
 from metrics.graph import relation_confusion
-from metrics.grounding import SINGLE, subsets_of
+from metrics.grounding import SINGLE, THRESHOLDS, subsets_of
 from metrics.relations import FAMILIES
 from metrics.retrieval import ranks_reported
 
@@ -110,11 +111,11 @@ def chance_values(annotations: Sequence[dict[str, Any]]) -> dict[tuple[str, str]
     """Return the expected chance score of every headline metric that has a closed form.
 
     `annotations` are the lines of truth/<split>/annotations.jsonl. Keys are (metric, subset) as in
-    a score table: picks by subset, retrieval and `sg_accuracy` over "all", and `answer_em` of the
-    question types that are multiple choice throughout. R@K appears only where the gallery is
+    a score table: references by subset, retrieval and `sg_accuracy` over "all", and `answer_em` of
+    the question types that are multiple choice throughout. R@K appears only where the gallery is
     large enough.
     """
-    values = _picks(annotations) | _choices(annotations) | _given_relations(annotations)
+    values = _references(annotations) | _choices(annotations) | _given_relations(annotations)
     relevance = [list(line["relevance"].values()) for line in annotations]
     phrases = [list(line["phrase_relevance"].values()) for line in annotations]
     per_text = [[len(scenes) for scenes in found] for found in relevance]
@@ -134,20 +135,45 @@ def chance_values(annotations: Sequence[dict[str, Any]]) -> dict[tuple[str, str]
     return values | {(name, "all"): value for name, value in found.items() if value is not None}
 
 
-def _picks(annotations: Sequence[dict[str, Any]]) -> dict[tuple[str, str], ChanceValue]:
-    """`ref_pick` by subset: one right object among those given."""
-    found: dict[str, list[list[ChanceValue]]] = {}
+def _references(
+    annotations: Sequence[dict[str, Any]],
+) -> dict[tuple[str, str], ChanceValue]:
+    """`ref_pick`, `ref_acc` and `ref_f1` by subset, of one given object and its true box."""
+    found: dict[tuple[str, str], list[list[ChanceValue]]] = {}
     for line in annotations:
-        of_scene: dict[str, list[ChanceValue]] = {}
+        of_scene: dict[tuple[str, str], list[ChanceValue]] = {}
         for reference in line["references"]:
-            if reference["kind"] in SINGLE:
-                value = hit(len(line["given"]), len(reference["targets"]))
+            for metric, value in _reference_values(line, reference).items():
                 for subset in subsets_of(reference):
-                    of_scene.setdefault(subset, []).append(value)
-        for subset, values in of_scene.items():
-            found.setdefault(subset, []).append(values)
-    means = {("ref_pick", subset): scene_mean(scenes) for subset, scenes in found.items()}
+                    of_scene.setdefault((metric, subset), []).append(value)
+        for key, values in of_scene.items():
+            found.setdefault(key, []).append(values)
+    means = {key: scene_mean(scenes) for key, scenes in found.items()}
     return {key: value for key, value in means.items() if value is not None}
+
+
+def _reference_values(line: dict[str, Any], reference: dict[str, Any]) -> dict[str, ChanceValue]:
+    """Return what the true box of a given object, drawn at random, scores on one reference."""
+    given, targets = line["given"], reference["targets"]
+    if not given:
+        return {}
+    boxes = {item["index"]: item["box"] for item in line["objects"]}
+    drawn, wanted = ([boxes[index] for index in some] for some in (given, targets))
+    overlap = box_iou(drawn, wanted)
+    if reference["kind"] in SINGLE:
+        values = {"ref_pick": hit(len(given), len(targets))}
+        for threshold in THRESHOLDS:
+            right = int((overlap[:, 0] >= threshold).sum())
+            values[f"ref_acc@{threshold:g}"] = hit(len(given), right)
+        return values
+    each = {
+        threshold: np.where((overlap >= threshold).any(axis=1), 2 / (1 + len(targets)), 0.0)
+        for threshold in THRESHOLDS
+    }
+    return {
+        f"ref_f1@{threshold:g}": ChanceValue(float(score.mean()), float(score.std()))
+        for threshold, score in each.items()
+    }
 
 
 def _choices(annotations: Sequence[dict[str, Any]]) -> dict[tuple[str, str], ChanceValue]:

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from metrics.chance import chance_values
 from metrics.files import InputError
+from metrics.given import ranked_triplets
+from metrics.graph import GraphTruth, graph_truth
 from metrics.grounding import SINGLE
 from metrics.registry import METRICS
+from metrics.rows import Row
+from metrics.score_graph import ranked_values, rule_values
+from metrics.summary import summarise
 from metrics.surfaces import Surface, TruthClouds, point_metrics, surface_values
 from metrics.truth import Truth
 
@@ -35,21 +41,39 @@ def ceilings(truth: Truth) -> dict[str, float]:
     """Return what the truth itself scores, by metric: scene means for the split.
 
     Reconstruction values are computed (a cloud that is drawn as squares, or whose normals are
-    estimated, is not at 1); everything else is 1, or 0 where lower is better.
+    estimated, is not at 1), and so are those of the relation rules on true boxes and of one
+    ranking for all predicates; everything else is the best there is.
     """
     each: dict[str, list[float]] = {}
     for scene in truth.scenes:
         prepared = truth.prepared(scene)
         true = prepared.ordered(truth.geometry(scene))
-        surface = Surface(true.surface, None, true.surface_colour, None)
+        surface = Surface.ordered(true.surface, None, true.surface_colour)
         values = surface_values(surface, TruthClouds(true, prepared))
         for name in point_metrics(true, False):
             each.setdefault(name, []).append(values[name])
     found = {name: float(np.mean(values)) for name, values in each.items()}
     for name, metric in METRICS.items():
         if metric.task != "points" and name not in BOUNDS:
-            found[name] = 1.0 if metric.higher_is_better else 0.0
-    return found
+            found[name] = metric.best
+    return found | _graph_ceilings(truth)
+
+
+def _graph_ceilings(truth: Truth) -> dict[str, float]:
+    """Return what true objects and triplets score where that is not 1."""
+    truths = [graph_truth(line) for line in truth.annotations]
+    answers = [_true_answer(true) for true in truths]
+    ranked = [ranked_triplets(true, *answer) for true, answer in zip(truths, answers, strict=True)]
+    values = rule_values(truths, answers) | ranked_values(truths, ranked)
+    return {name: value.theta for name, value in values.items() if value is not None}
+
+
+def _true_answer(truth: GraphTruth) -> tuple[list[dict[str, Any]], list[tuple]]:
+    objects = [
+        {"box": box.tolist(), "class": name, "score": 1.0}
+        for box, name in zip(truth.boxes, truth.classes, strict=True)
+    ]
+    return objects, [(*triplet, 1.0) for triplet in truth.triplets]
 
 
 def check_oracle(scores: str | os.PathLike[str], truth_dir: str | os.PathLike[str]) -> list[str]:
@@ -101,7 +125,8 @@ def _optional(name: str) -> bool:
 
     R@k needs a large gallery, SPQ by family its predicates, the rest items of one kind.
     """
-    return "_r@" in name or name.startswith(("spq", "ref_f1", "answer_em", "answer_mra"))
+    some = ("spq", "ref_f1", "answer_em", "answer_mra", "predicate_f1", "triplet")
+    return "_r@" in name or name.startswith(some)
 
 
 def check_chance(
@@ -129,24 +154,21 @@ def split_means(path: str | os.PathLike[str]) -> dict[tuple[str, str], float]:
 
     Queries are averaged within a scene, then scenes; a pooled metric is its theta.
     """
-    found: dict[tuple[str, str], float] = {}
-    cells: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for row in _read(path):
-        key = row["metric"], row["subset"]
-        if row["kind"] == "pooled":
-            found[key] = row["value"]
-        elif row["kind"] == "item":
-            cells.setdefault(key, {}).setdefault(row["scene"], []).append(row["value"])
-    for key, scenes in cells.items():
-        found[key] = float(np.mean([np.mean(values) for values in scenes.values()]))
-    return found
+    cells = summarise(_read(path))
+    return {
+        (metric, subset): cell["mean"]
+        for metric, subsets in cells.items()
+        for subset, cell in subsets.items()
+    }
 
 
-def _read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+def _read(path: str | os.PathLike[str]) -> list[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    names = [field.name for field in fields(Row)]
     try:
-        return pq.read_table(path).to_pylist()
+        columns = pq.read_table(path, columns=names).to_pydict()
     except (FileNotFoundError, pa.ArrowInvalid) as error:
         raise InputError(f"{path}: no score table ({error}); score the control first") from error
+    return [Row(*values) for values in zip(*(columns[name] for name in names), strict=True)]

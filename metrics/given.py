@@ -8,8 +8,16 @@ from typing import Any
 import numpy as np
 
 from metrics.boxes import box_iou, match_objects
-from metrics.graph import GraphCounts, GraphTruth, Triplet, fold, graph_counts, graph_scores
-from metrics.pooled import PooledValue
+from metrics.graph import (
+    GraphCounts,
+    GraphTruth,
+    Triplet,
+    fold,
+    graph_counts,
+    graph_scores,
+    true_counts,
+)
+from metrics.pooled import PooledValue, fixed_set, jackknife, macro
 from metrics.relations import FAMILY_OF, MUTUAL
 
 RANKS = (20, 50)
@@ -49,20 +57,17 @@ def spq_given(
     return {names[name]: value for name, value in values.items() if name in names}
 
 
-def triplet_recall(
+def ranked_triplets(
     truth: GraphTruth,
     objects: Sequence[dict[str, Any]],
     triplets: Iterable[tuple[int, str, int, float]],
-    k: int,
-) -> float | None:
-    """Share of true triplets among the k best-scored ones, of min(k, true triplets).
+) -> list[Triplet]:
+    """Return predicted triplets best first, over the true objects that theirs were matched to.
 
-    Recall@K of scene-graph work (Lu et al. 2016; Xu et al. 2020 for 3D) on detected objects
-    (IoU > .5), one predicate a pair and family; unjudged pairs and void objects take no place.
-    None for a scene without true triplets. In [0, 1], worst 0.
+    One predicate a pair and family counts (the graph constraint of Xu et al. 2017); matching at
+    IoU > .5; unjudged pairs and void objects take no place. Ends without a match get numbers from
+    `len(truth.boxes)` on, so that no true triplet equals theirs.
     """
-    if not truth.triplets:
-        return None
     boxes = np.array([item["box"] for item in objects], float).reshape(-1, 6)
     classes = [item["class"] for item in objects]
     match = match_objects(boxes, classes, truth.boxes, truth.classes, 0.5)
@@ -82,5 +87,52 @@ def triplet_recall(
             continue
         taken.add(slot)
         ranked.append((first, folded, second))
+    return ranked
+
+
+def triplet_recall(truth: GraphTruth, ranked: Sequence[Triplet], k: int) -> float | None:
+    """Share of true triplets among the first `k` of `ranked_triplets`, of min(k, true triplets).
+
+    Recall@K of scene-graph work (Lu et al. 2016; Xu et al. 2020 for 3D). None for a scene without
+    true triplets. Higher is better, in [0, 1], worst 0; a perfect answer scores 1.
+
+    >>> truth = GraphTruth(np.zeros((2, 6)), ["bed", "lamp"], np.zeros((0, 6)),
+    ...                    frozenset({(0, "near", 1), (0, "left", 1)}), frozenset())
+    >>> triplet_recall(truth, [(0, "near", 1), (1, "larger", 0)], 20)
+    0.5
+    """
+    if not truth.triplets:
+        return None
     hits = len(truth.triplets & set(ranked[:k]))
     return hits / min(k, len(truth.triplets))
+
+
+def mean_triplet_recall(
+    scenes: Sequence[Sequence[Triplet]], truths: Sequence[GraphTruth], k: int
+) -> PooledValue | None:
+    """Recall among the first `k` of a scene, by predicate, then the mean over predicates.
+
+    Mean recall@K (Tang et al. 2019; Chen et al. 2019), which a frequent predicate cannot carry.
+    Hits, and min(k, true triplets) of each scene, pool over the split; the predicates are those of
+    `fixed_set`. None without any. Higher is better, in [0, 1], worst 0; the ranking being one for
+    all predicates, a perfect answer scores 1 only where scenes have at most `k` true triplets.
+
+    >>> truth = GraphTruth(np.zeros((2, 6)), ["bed", "lamp"], np.zeros((0, 6)),
+    ...                    frozenset({(0, "near", 1), (0, "left", 1)}), frozenset())
+    >>> mean_triplet_recall([[(0, "near", 1)]], [truth], 20).theta
+    0.5
+    """
+    names, _ = fixed_set(true_counts(truths))
+    if not names:
+        return None
+    table = np.zeros((len(scenes), len(names), 2))
+    for row, ranked, truth in zip(table, scenes, truths, strict=True):
+        best = set(ranked[:k])
+        for number, name in enumerate(names):
+            true = {triplet for triplet in truth.triplets if triplet[1] == name}
+            row[number] = len(true & best), min(k, len(true))
+
+    def statistic(keep: np.ndarray) -> float:
+        return macro(*table[keep].sum(axis=0).T)
+
+    return jackknife(statistic, len(scenes))

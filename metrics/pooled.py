@@ -15,11 +15,12 @@ class PooledValue:
     """theta over the whole split, and one pseudo-value a scene f64 [N]: N theta - (N-1) theta(-j).
 
     The mean of pseudo-values is the bias-corrected estimate; their spread gives the interval
-    (Tukey 1958; Miller 1974).
+    (Tukey 1958; Miller 1974). `over` is the statistic itself, of bool [N]: which scenes take part.
     """
 
     theta: float
     pseudo: np.ndarray
+    over: Callable[[np.ndarray], float]
 
 
 def jackknife(statistic: Callable[[np.ndarray], float], scenes: int) -> PooledValue:
@@ -35,13 +36,13 @@ def jackknife(statistic: Callable[[np.ndarray], float], scenes: int) -> PooledVa
     everything = np.ones(scenes, bool)
     theta = statistic(everything)
     if scenes == 1:
-        return PooledValue(theta, np.array([theta]))
+        return PooledValue(theta, np.array([theta]), statistic)
     without = np.empty(scenes)
     for scene in range(scenes):
         keep = everything.copy()
         keep[scene] = False
         without[scene] = statistic(keep)
-    return PooledValue(theta, scenes * theta - (scenes - 1) * without)
+    return PooledValue(theta, scenes * theta - (scenes - 1) * without, statistic)
 
 
 def fixed_set(counts: dict[str, int], fewest: int = FEWEST_TRIPLETS) -> tuple[list[str], int]:

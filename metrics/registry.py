@@ -9,23 +9,27 @@ from metrics.geometry import THRESHOLDS
 from metrics.given import RANKS as TRIPLET_RANKS
 from metrics.grounding import THRESHOLDS as BOX_THRESHOLDS
 from metrics.retrieval import RANKS
+from metrics.rules import RULES
+from metrics.truth import FLOORS
 from metrics.voxels import SIDES
 
 DTU = "Jensen et al. 2014 (DTU)"
 OCCUPANCY_NETWORKS = "Mescheder et al. 2019 (Occupancy Networks)"
 OWN = "this project"
+# Aligned variants of metrics whose floors are measured; alignment by pixels adds nothing to them.
+SIM3_FLOORS = {"chamfer_l1_sim3_m": "chamfer_l1_m", "fscore@5cm_sim3": "fscore@5cm"}
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric.
+    """A metric: what stands in a table's column of its name.
 
     Attributes:
         name: says the variant; family: which group of tables it belongs to; unit.
         task: what a submission must produce for it.
         higher_is_better: direction.
-        worst: value of a failed item; None for distances, where it is the diagonal of the
-            scene's true bounding box (see `worst_in`).
+        worst: value of a failed item; None where it depends on the size of what is judged (see
+            `worst_in`).
         description: formula in words; source: where it comes from.
         pooled: computed over a split, with pseudo-values by scene.
     """
@@ -40,11 +44,35 @@ class Metric:
     source: str
     pooled: bool = False
 
-    def worst_in(self, diagonal: float) -> float:
-        """Return the worst value in a scene whose true bounding box has this diagonal, metres."""
+    def worst_in(self, size: float) -> float:
+        """Return the worst value where the scene's true bounding box, or the gallery, is this big.
+
+        `size` is the box's diagonal in metres, or how many items a gallery of ranks holds.
+        """
         if self.worst is not None:
             return self.worst
-        return 2 * diagonal**2 if self.unit == "m2" else diagonal
+        return 2 * size**2 if self.unit == "m2" else size
+
+    @property
+    def worst_said(self) -> str:
+        """The worst value in words."""
+        if self.worst is not None:
+            return f"{self.worst:g}"
+        return {"m": "scene diagonal", "m2": "2 diagonal^2", "rank": "gallery size"}[self.unit]
+
+    @property
+    def best(self) -> float:
+        """The value that no answer can better."""
+        if self.unit == "rank":
+            return 1.0
+        return 1.0 if self.higher_is_better else 0.0
+
+    @property
+    def floor(self) -> str:
+        """What a perfect answer scores under the benchmark's sampling, in words."""
+        if self.name in FLOORS or self.name in SIM3_FLOORS:
+            return "measured on each split"
+        return f"{self.best:g}"
 
 
 def _distance(name: str, description: str, source: str, unit: str = "m") -> Metric:
@@ -211,6 +239,17 @@ def _graph() -> list[Metric]:
             OWN,
             True,
         ),
+        *(
+            _score(
+                name,
+                "graph",
+                "objects",
+                f"{which} of relation rules read off the method's own boxes (rules_pred)",
+                OWN,
+                True,
+            )
+            for which, name in RULES.items()
+        ),
         _score(
             "sg_accuracy",
             "graph",
@@ -241,6 +280,17 @@ def _graph() -> list[Metric]:
                 "graph",
                 f"share of true triplets among the {k} best, of min({k}, true), IoU > .5",
                 "Lu et al. 2016 (Recall@K)",
+            )
+            for k in TRIPLET_RANKS
+        ),
+        *(
+            _score(
+                f"triplet_mean_recall@{k}",
+                "graph",
+                "graph",
+                f"the same by predicate, hits and min({k}, true) pooled, mean over predicates",
+                "Tang et al. 2019 (mean Recall@K)",
+                True,
             )
             for k in TRIPLET_RANKS
         ),
@@ -282,6 +332,19 @@ def _language() -> list[Metric]:
     ):
         text = "1 / rank of the first relevant item, ties behind"
         found.append(_score(f"{name}_mrr", "retrieval", task, text, "Voorhees 1999"))
+        text = "median over a scene's queries of the rank of the first relevant item, ties behind"
+        found.append(
+            Metric(
+                f"{name}_median_rank",
+                "retrieval",
+                "rank",
+                task,
+                False,
+                None,
+                text,
+                "Karpathy et al. 2015",
+            )
+        )
         for k in RANKS:
             text = f"a relevant item among the first {k}, ties behind"
             found.append(_score(f"{name}_r@{k}", "retrieval", task, text, "Karpathy et al. 2015"))

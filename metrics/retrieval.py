@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 RANKS = (1, 5, 10)
@@ -27,6 +29,17 @@ def recall_at(rank: int, k: int) -> float:
 def reciprocal_rank(rank: int) -> float:
     """1 / rank of the best relevant item: its mean over queries is MRR. In (0, 1], worst 0."""
     return 1.0 / rank
+
+
+def median_rank(ranks: Sequence[int]) -> float:
+    """Median of the ranks of the best relevant items, one a query. Lower is better, from 1.
+
+    The worst is the size of the gallery; a perfect answer has 1 (Karpathy et al. 2015).
+
+    >>> median_rank([1, 4, 2, 30])
+    3.0
+    """
+    return float(np.median(ranks))
 
 
 def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:

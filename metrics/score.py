@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from metrics.files import InputError, atomic_path, write_json
+from metrics.registry import SIM3_FLOORS
 from metrics.rows import Row
 from metrics.score_geometry import NO_PIXELS, geometry_tasks, has_pixels, score_geometry
-from metrics.score_language import (
-    score_answers,
-    score_graph,
-    score_grounding,
-    score_relations,
-    score_retrieval,
-)
+from metrics.score_graph import score_graph, score_relations
+from metrics.score_language import score_answers, score_grounding, score_retrieval
 from metrics.submission import Submission
+from metrics.summary import pooled_succeeded, summarise
 from metrics.surfaces import SIM3
 from metrics.truth import Truth
 
@@ -61,13 +58,18 @@ def score_rows(submission: Submission, truth: Truth) -> tuple[list[Row], dict[st
             reasons |= dict.fromkeys(SIM3, NO_PIXELS)
         for scene in truth.scenes:
             rows += score_geometry(submission, truth, scene, pixels)
-    graph_rows, graph_notes = score_graph(submission, truth)
-    rows += graph_rows
-    rows += score_relations(submission, truth)
+    succeeded: dict[str, float] = {}
+    graph = score_graph(submission, truth)
+    for scored in (graph, score_relations(submission, truth)):
+        rows += scored.rows
+        succeeded |= pooled_succeeded(scored.pooled, scored.succeeded)
     rows += score_grounding(submission, truth)
     rows += score_retrieval(submission, truth)
     rows += score_answers(submission, truth)
-    return rows, {"reasons": reasons, "graph": graph_notes}
+    summary = summarise(rows)
+    for name, value in succeeded.items():
+        summary[name]["all"]["mean_succeeded"] = value
+    return rows, {"reasons": reasons, "graph": graph.notes, "summary": summary}
 
 
 def write_scores(
@@ -103,12 +105,14 @@ def _summary(submission: Submission, truth: Truth, notes: dict[str, Any]) -> dic
         "thresholds": submission.thresholds,
         "floors": _floors(submission, truth),
         "graph": notes["graph"],
+        "summary": notes["summary"],
     }
 
 
 def _floors(submission: Submission, truth: Truth) -> dict[str, float]:
-    """Mean over scenes of what a perfect surface, sampled anew, would score."""
+    """What a perfect surface, sampled anew, scores on the split; {} where none is scored."""
     if "points" not in geometry_tasks(submission):
         return {}
-    each = [truth.prepared(scene).floors() for scene in truth.scenes]
-    return {name: sum(floor[name] for floor in each) / len(each) for name in each[0]}
+    floors = truth.floors()
+    aligned = {name: floors[plain] for name, plain in SIM3_FLOORS.items() if plain in floors}
+    return floors | aligned

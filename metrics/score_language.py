@@ -1,100 +1,16 @@
-"""Scores of scene graphs, references, retrieval and answers over a split."""
+"""Scores of references, retrieval and answers over a split."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
-from metrics import detection, given, graph, grounding, retrieval
+from metrics import grounding, retrieval
 from metrics.answers import score_answer
-from metrics.pooled import PooledValue
 from metrics.rows import Row, failed, usable
 from metrics.submission import ScoreTable, Submission
 from metrics.truth import Truth
-
-BOX_THRESHOLDS = (0.25, 0.5)
-
-
-def score_graph(submission: Submission, truth: Truth) -> tuple[list[Row], dict[str, Any]]:
-    """Return rows of detected objects and their graph, and the predicate sets that were used.
-
-    A scene without usable objects counts as one with no object found.
-    """
-    if not submission.produces & {"objects", "graph"}:
-        return [], {}
-    truths = [graph.graph_truth(line) for line in truth.annotations]
-    answers = [usable(lambda s=scene: submission.objects(s)) for scene in truth.scenes]
-    succeeded = [answer is not None for answer in answers]
-    found = [answer if answer is not None else ([], []) for answer in answers]
-    values: dict[str, PooledValue | None] = {}
-    predicates: dict[str, list[str]] = {}
-    notes: dict[str, Any] = {}
-    for threshold in BOX_THRESHOLDS:
-        if "objects" in submission.produces:
-            judged = [
-                detection.judge_detections(true, objects, threshold)
-                for true, (objects, _) in zip(truths, found, strict=True)
-            ]
-            values[f"object_map@{threshold:g}"] = detection.object_map(judged)
-        if "graph" in submission.produces:
-            counts = [
-                graph.graph_counts(true, objects, triplets, threshold)
-                for true, (objects, triplets) in zip(truths, found, strict=True)
-            ]
-            scores = graph.graph_scores(counts, truths, threshold)
-            values |= scores.values
-            predicates |= scores.predicates
-            notes = {"predicates": predicates, "fewest_triplets": scores.fewest}
-    if "objects" in submission.produces:
-        boxes = [
-            detection.box_quality_counts(true, objects, 0.5)
-            for true, (objects, _) in zip(truths, found, strict=True)
-        ]
-        values["box_pq@0.5"] = detection.box_pq(boxes, truths)
-    rows = _pooled_rows(truth.scenes, values, succeeded)
-    if "graph" in submission.produces:
-        for scene, true, (objects, triplets), good in zip(
-            truth.scenes, truths, found, succeeded, strict=True
-        ):
-            for k in given.RANKS:
-                recall = given.triplet_recall(true, objects, triplets, k)
-                if recall is not None:
-                    name = f"triplet_recall@{k}"
-                    rows.append(Row(scene, "", "all", name, recall, "item", good))
-    return rows, notes
-
-
-def score_relations(submission: Submission, truth: Truth) -> list[Row]:
-    """Return rows of the relations of given objects; a missing scene is all wrong."""
-    if "given_relations" not in submission.produces:
-        return []
-    answers = [usable(lambda s=scene: submission.relations(s)) for scene in truth.scenes]
-    confusion = [
-        graph.relation_confusion(line, answer or {})
-        for line, answer in zip(truth.annotations, answers, strict=True)
-    ]
-    truths = [graph.graph_truth(line) for line in truth.annotations]
-    counts = [
-        given.given_counts(true, line["given"], answer or {})
-        for true, line, answer in zip(truths, truth.annotations, answers, strict=True)
-    ]
-    values = {"sg_accuracy": graph.sg_accuracy(confusion), **given.spq_given(counts, truths)}
-    return _pooled_rows(truth.scenes, values, [answer is not None for answer in answers])
-
-
-def _pooled_rows(
-    scenes: list[str], values: dict[str, PooledValue | None], succeeded: list[bool]
-) -> list[Row]:
-    rows = []
-    for name, value in values.items():
-        if value is None:
-            continue
-        rows.append(Row("", "", "all", name, value.theta, "pooled"))
-        for scene, pseudo, good in zip(scenes, value.pseudo.tolist(), succeeded, strict=True):
-            rows.append(Row(scene, "", "all", name, pseudo, "pseudo", good))
-    return rows
 
 
 def score_grounding(submission: Submission, truth: Truth) -> list[Row]:
@@ -199,21 +115,32 @@ def _query_rows(
     metrics = [f"{name}_mrr", *(f"{name}_r@{k}" for k in ranks)]
     metrics += [f"{name}_map"] if precision else []
     rows = []
+    of_scene: dict[str, list[int]] = {}
     for (scene, query), values, right in zip(keys, scores, relevant, strict=True):
         if not right.any():
             continue
         if np.isnan(values).all():
             rows += failed(scene, metrics, 0.0, query)
+            of_scene.setdefault(scene, []).append(gallery)
             continue
         values = np.where(np.isnan(values), -np.inf, values)
         rank = retrieval.first_rank(values, right)
+        of_scene.setdefault(scene, []).append(rank)
         found = [retrieval.reciprocal_rank(rank), *(retrieval.recall_at(rank, k) for k in ranks)]
         found += [retrieval.average_precision(values, right)] if precision else []
         rows += [
             Row(scene, query, "all", metric, value)
             for metric, value in zip(metrics, found, strict=True)
         ]
-    return rows
+    return rows + _median_ranks(name, of_scene, {row.scene for row in rows if row.succeeded})
+
+
+def _median_ranks(name: str, ranks: dict[str, list[int]], heard: set[str]) -> list[Row]:
+    metric = f"{name}_median_rank"
+    return [
+        Row(scene, "", "all", metric, retrieval.median_rank(found), "item", scene in heard)
+        for scene, found in ranks.items()
+    ]
 
 
 def score_answers(submission: Submission, truth: Truth) -> list[Row]:

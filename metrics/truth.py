@@ -9,8 +9,8 @@ A truth folder holds:
   ``held_intrinsics``, ``held_pose``, ``input_depth``, ``input_intrinsics``, ``input_pose``,
   ``boxes`` f32 [N, 6], ``yaw`` f32 [N];
 - ``annotations.jsonl``, one line a scene;
-- ``prepared.safetensors``, written by `prepare`: which samples represent each cell, averaged
-  normals, voxel sets and the floors.
+- ``prepared.safetensors``, written by `metrics.prepare`: which samples represent each cell,
+  averaged normals, voxel sets and the floors.
 
 Metres, in the levelled frame of the first input camera.
 """
@@ -25,25 +25,30 @@ from typing import Any
 
 import numpy as np
 
-from metrics.files import InputError, atomic_path, read_lines
-from metrics.geometry import (
-    CELL,
-    THRESHOLDS,
-    Cloud,
-    cell_normals,
-    cell_representatives,
-    fscore,
-    share_within,
-    spatial_order,
-)
+from metrics.files import InputError, read_lines
+from metrics.geometry import CELL, THRESHOLDS
 from metrics.submission_checks import open_tensors
-from metrics.submission_writer import TensorSpool
-from metrics.voxels import SIDES, grid_around, known_voxels, voxelise
+from metrics.voxels import SIDES
 
 OBSERVED, COMPLETION = 1, 2
 SUBSETS = ("all", "observed", "completion")
 CELLS = (CELL, *(threshold / 2 for threshold in THRESHOLDS))
 PREPARED = "prepared.safetensors"
+# Counts up when `metrics.prepare` writes something else, so that an older file is made anew.
+PREPARED_VERSION = 2
+# Metrics of a sampled surface: what the truth scores when it is sampled twice is their floor.
+FLOORS = (
+    *("accuracy_m", "completeness_m", "completeness_completion_m"),
+    *("chamfer_l1_m", "chamfer_l2sq_m2"),
+    *(
+        f"{name}@{threshold * 100:g}cm"
+        for threshold in THRESHOLDS
+        for name in ("fscore", "precision", "recall", "recall_completion")
+    ),
+    *("normal_consistency", "colour_mae"),
+    *(f"voxel_iou@{side * 100:g}cm" for side in SIDES),
+    *("novel_depth_absrel", "novel_depth_delta1.25"),
+)
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,16 @@ def reordered(truth: SceneTruth, order: np.ndarray) -> SceneTruth:
     return replace(truth, **{name: getattr(truth, name)[order] for name in names})
 
 
+def cell_name(subset: str, cell: float) -> str:
+    """Return the name of the prepared bits that choose one sample a cell of side `cell` (m)."""
+    return f"cells_{subset}@{cell * 1000:g}mm"
+
+
+def voxel_name(name: str, side: float) -> str:
+    """Return the name of the prepared "surface" or "known" voxels of a side (m)."""
+    return f"{name}_voxels@{side * 1000:g}mm"
+
+
 class Prepared:
     """What `prepare` wrote for one scene, unpacked when asked."""
 
@@ -104,7 +119,7 @@ class Prepared:
 
     def chosen(self, subset: str, cell: float, count: int) -> np.ndarray:
         """Return i64 indices of the samples, of `count` ordered ones, that stand for the cells."""
-        bits = np.unpackbits(self.tensor(_cell_name(subset, cell)), count=count)
+        bits = np.unpackbits(self.tensor(cell_name(subset, cell)), count=count)
         return np.flatnonzero(bits)
 
     def normals(self, subset: str) -> np.ndarray:
@@ -113,12 +128,8 @@ class Prepared:
 
     def voxels(self, name: str, side: float, shape: tuple[int, int, int]) -> np.ndarray:
         """Return bool [X, Y, Z]: "surface" or "known" voxels of a side."""
-        packed = self.tensor(_voxel_name(name, side))
+        packed = self.tensor(voxel_name(name, side))
         return np.unpackbits(packed, count=int(np.prod(shape))).astype(bool).reshape(shape)
-
-    def floors(self) -> dict[str, float]:
-        """Return what an equally dense, independent sampling of the truth itself would score."""
-        return dict(zip(FLOORS, self.tensor("floors").astype(float).tolist(), strict=True))
 
 
 class Truth:
@@ -172,12 +183,18 @@ class Truth:
         if not self._fresh(path) and self._cache_dir is not None:
             path = Path(self._cache_dir) / f"{self.split}.safetensors"
         if not self._fresh(path):
+            from metrics.prepare import prepare
+
             prepare(self.folder, path)
         return open_tensors(path)
 
     def _fresh(self, path: Path) -> bool:
         source = self.folder / "geometry.safetensors"
-        return path.exists() and path.stat().st_mtime_ns >= source.stat().st_mtime_ns
+        if not path.exists() or path.stat().st_mtime_ns < source.stat().st_mtime_ns:
+            return False
+        tensors = open_tensors(path)
+        named = "version" in tensors.keys()  # noqa: SIM118 (not a mapping)
+        return named and int(tensors.get_tensor("version")[0]) == PREPARED_VERSION
 
     def geometry(self, scene: str) -> SceneTruth:
         """Return the true geometry of a scene."""
@@ -188,86 +205,13 @@ class Truth:
         """Return what is shared by every submission; written first if it is not there."""
         return Prepared(self._prepared, scene)
 
+    def floors(self) -> dict[str, float]:
+        """Return what a perfect surface, sampled anew, scores: the split's mean, by metric.
 
-FLOORS = (
-    "accuracy_m",
-    "completeness_m",
-    "chamfer_l1_m",
-    *(f"fscore@{threshold * 100:g}cm" for threshold in THRESHOLDS),
-)
-
-
-def prepare(truth_dir: str | os.PathLike[str], path: str | os.PathLike[str] | None = None) -> Path:
-    """Write what every scoring shares, whole or not at all; return its path.
-
-    The path is ``prepared.safetensors`` in the truth folder unless another is given.
-
-    Two jobs may do so at once: each writes a temporary file of its own and the same bytes.
-    """
-    truth = Truth(truth_dir)
-    path = truth.folder / PREPARED if path is None else Path(path)
-    spool = TensorSpool()
-    try:
-        for scene in truth.scenes:
-            for name, array in _prepare_scene(truth.geometry(scene)).items():
-                spool.add(f"{scene}/{name}", array)
-        with atomic_path(path) as temporary:
-            spool.save(temporary)
-    finally:
-        spool.close()
-    return path
-
-
-def _cell_name(subset: str, cell: float) -> str:
-    return f"cells_{subset}@{cell * 1000:g}mm"
-
-
-def _voxel_name(name: str, side: float) -> str:
-    return f"{name}_voxels@{side * 1000:g}mm"
-
-
-def _prepare_scene(truth: SceneTruth) -> dict[str, np.ndarray]:
-    order = spatial_order(truth.surface).astype(np.int32)
-    found = {"order": order, "floors": _floors(truth)}
-    truth = reordered(truth, order)
-    for subset in SUBSETS:
-        members = np.flatnonzero(truth.subset(subset))
-        for cell in CELLS:
-            chosen = np.sort(members[cell_representatives(truth.surface[members], cell)])
-            bits = np.zeros(len(truth.surface), bool)
-            bits[chosen] = True
-            found[_cell_name(subset, cell)] = np.packbits(bits)
-            if cell == CELL and subset != "completion":
-                found[f"normals_{subset}"] = _averaged_normals(truth, members, chosen)
-    for side in SIDES:
-        grid = grid_around(truth.room_corners, side)
-        surface = voxelise(truth.surface, grid)
-        known = known_voxels(truth.input_depth, truth.input_intrinsics, truth.input_pose, grid)
-        found[_voxel_name("surface", side)] = np.packbits(surface)
-        found[_voxel_name("known", side)] = np.packbits(known)
-    return found
-
-
-def _averaged_normals(truth: SceneTruth, members: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    normals = truth.surface_normal[members].astype(np.float32) / 127
-    inside = np.searchsorted(members, chosen)
-    averaged = cell_normals(truth.surface[members], normals, CELL, inside)
-    return np.round(averaged * 127).astype(np.int8)
-
-
-def _floors(truth: SceneTruth) -> np.ndarray:
-    """Score one random half of the samples against the other: perfect, differently sampled.
-
-    Samples are in random order, so halves are even and odd ones. Half the density makes the
-    distances sqrt(2) larger than those of two full samplings.
-    """
-    first, second = truth.surface[0::2], truth.surface[1::2]
-    seen = truth.subset("observed")[1::2]
-    accuracy = Cloud(second).nearest(first).distance / np.sqrt(2)
-    completeness = Cloud(first).nearest(second[seen]).distance / np.sqrt(2)
-    means = [float(side.mean()) if len(side) else 0.0 for side in (accuracy, completeness)]
-    scores = []
-    for threshold in THRESHOLDS:
-        recall = share_within(completeness, threshold) if len(completeness) else 1.0
-        scores.append(fscore(share_within(accuracy, threshold), recall))
-    return np.array([*means, sum(means) / 2, *scores], np.float32)
+        `FLOORS` that no scene of the split defines are left out.
+        """
+        table = self._prepared.get_tensor("floors").astype(np.float64)
+        there = np.isfinite(table)
+        sums, counts = np.where(there, table, 0.0).sum(axis=0), there.sum(axis=0)
+        means = zip(FLOORS, sums, counts, strict=True)
+        return {name: float(total / count) for name, total, count in means if count}

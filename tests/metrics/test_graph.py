@@ -246,20 +246,35 @@ def test_box_pq_by_hand():
     assert detection.box_pq([counts], [truth]).theta == pytest.approx(wanted)
 
 
+def recall(truth: graph.GraphTruth, objects: list[dict], said: list[tuple], k: int) -> float | None:
+    return given.triplet_recall(truth, given.ranked_triplets(truth, objects, said), k)
+
+
 def test_triplet_recall_takes_the_best_of_a_pair_and_family():
     truth = graph.graph_truth(line())
     said = [(0, "right", 1, 0.9), (0, "left", 1, 0.8), (0, "near", 1, 0.7), (0, "near", 2, 1.0)]
     # "right" wins the side of the pair and is wrong; the void pair takes no place.
-    assert given.triplet_recall(truth, perfect(), said, 2) == pytest.approx(1 / 2)
-    assert given.triplet_recall(truth, perfect(), said, 50) == pytest.approx(1 / 4)
-    assert given.triplet_recall(truth, [], [], 20) == 0
-    assert given.triplet_recall(graph.graph_truth(line(relations=[])), [], [], 20) is None
+    assert recall(truth, perfect(), said, 2) == pytest.approx(1 / 2)
+    assert recall(truth, perfect(), said, 50) == pytest.approx(1 / 4)
+    assert recall(truth, [], [], 20) == 0
+    assert recall(graph.graph_truth(line(relations=[])), [], [], 20) is None
 
 
 def test_larger_either_way_is_one_choice_of_the_pair():
     truth = graph.graph_truth(line())
     said = [(0, "larger", 1, 0.9), (1, "larger", 0, 0.8)]
-    assert given.triplet_recall(truth, perfect(), said, 1) == 1
+    assert recall(truth, perfect(), said, 1) == 1
+
+
+def test_mean_triplet_recall_weighs_each_predicate_alike():
+    relations = [[0, 1, "near"], [1, 5, "near"], [0, 1, "larger"]]
+    truth = graph.graph_truth(line(relations=relations, void=[]))
+    said = [(0, "near", 1, 0.9), (1, "near", 2, 0.8), (1, "larger", 2, 0.7)]
+    ranked = given.ranked_triplets(truth, perfect(), said)
+    assert given.mean_triplet_recall([ranked], [truth], 20).theta == pytest.approx((1 + 0) / 2)
+    # One place: one of min(1, 2) "near" is found and none of min(1, 1) "larger".
+    assert given.mean_triplet_recall([ranked], [truth], 1).theta == pytest.approx(1 / 2)
+    assert given.mean_triplet_recall([[]], [truth], 20).theta == 0
 
 
 def test_spq_given_by_hand():

@@ -11,7 +11,7 @@ rule prepare_truth:
     benchmark:
         f"{RESULTS}/benchmarks/prepare_truth/{{split}}.tsv"
     params:
-        code=code_hash("metrics.truth"),
+        code=code_hash("metrics.prepare"),
     script:
         "../scripts/prepare_truth.py"
 

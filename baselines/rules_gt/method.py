@@ -1,0 +1,42 @@
+"""Relation rules on true boxes: the graph that perfect detection gives without any learning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from baselines.contract import Context
+from metrics.relations import FAMILIES, FAMILY_OF
+from metrics.rules import relations_of_boxes
+
+DESCRIPTION = "Relation rules on true boxes"
+PRODUCES = ("objects", "graph", "given_relations")
+REASONS = dict.fromkeys(
+    ("points", "mesh", "occupancy", "grounding", "picks", "retrieval")
+    + ("grounding_retrieval", "answers", "captions"),
+    "the rules say how two boxes stand to each other and nothing else",
+)
+STOCHASTIC = False
+MESH_KIND = None
+USES_TRUTH = True
+
+
+def predict(context: Context) -> None:
+    """Write the true objects of every split with the relations that rules read off their boxes."""
+    for split, truth in context.need("truth").items():
+        with context.writer(split) as writer:
+            for line in truth.files.annotations:
+                _write_scene(writer, line, truth.boxes(line["scene"]))
+
+
+def _write_scene(writer: Any, line: dict[str, Any], boxes: dict[int, list[float]]) -> None:
+    given = list(boxes)
+    names = {item["index"]: item["class"] for item in line["objects"]}
+    objects = [{"box": boxes[index], "class": names[index], "score": 1.0} for index in given]
+    triplets = relations_of_boxes(np.array([boxes[index] for index in given]))
+    writer.objects(line["scene"], objects, [[*triplet, 1.0] for triplet in triplets])
+    pairs = {(i, j): dict.fromkeys(FAMILIES, "none") for i in given for j in given if i != j}
+    for first, name, second in triplets:
+        pairs[given[first], given[second]][FAMILY_OF[name]] = name
+    writer.relations(line["scene"], [[i, j, said] for (i, j), said in pairs.items()])

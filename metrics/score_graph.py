@@ -1,0 +1,171 @@
+"""Scores of detected objects, scene graphs and relations of given objects over a split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metrics import detection, given, graph
+from metrics.graph import GraphTruth
+from metrics.pooled import PooledValue
+from metrics.rows import Row, usable
+from metrics.rules import RULES, relations_of_boxes
+from metrics.submission import Submission
+from metrics.truth import Truth
+
+BOX_THRESHOLDS = (0.25, 0.5)
+Answer = tuple[list[dict[str, Any]], list[tuple]]
+
+
+@dataclass(frozen=True)
+class GraphRows:
+    """Rows of a split's graphs, notes on the predicates used, and pooled values by metric.
+
+    `succeeded` says of which scenes a pooled metric could use the answer.
+    """
+
+    rows: list[Row]
+    notes: dict[str, Any]
+    pooled: dict[str, PooledValue]
+    succeeded: np.ndarray
+
+
+def score_graph(submission: Submission, truth: Truth) -> GraphRows:
+    """Score detected objects and the graph over them.
+
+    A scene without usable objects counts as one with no object found.
+    """
+    if not submission.produces & {"objects", "graph"}:
+        return GraphRows([], {}, {}, np.zeros(0, bool))
+    answers = [usable(lambda s=scene: submission.objects(s)) for scene in truth.scenes]
+    succeeded = np.array([answer is not None for answer in answers])
+    found = [answer if answer is not None else ([], []) for answer in answers]
+    truths = [graph.graph_truth(line) for line in truth.annotations]
+    values: dict[str, PooledValue | None] = {}
+    notes: dict[str, Any] = {}
+    rows: list[Row] = []
+    if "objects" in submission.produces:
+        values |= object_values(truths, found) | rule_values(truths, found)
+    if "graph" in submission.produces:
+        pooled, notes = triplet_values(truths, found)
+        ranked = [
+            given.ranked_triplets(true, *answer) for true, answer in zip(truths, found, strict=True)
+        ]
+        values |= pooled | ranked_values(truths, ranked)
+        rows = _recall_rows(truth.scenes, truths, ranked, succeeded)
+    kept = {name: value for name, value in values.items() if value is not None}
+    return GraphRows(_pooled_rows(truth.scenes, kept, succeeded) + rows, notes, kept, succeeded)
+
+
+def score_relations(submission: Submission, truth: Truth) -> GraphRows:
+    """Score the relations of given objects; a scene without a usable answer is all wrong."""
+    if "given_relations" not in submission.produces:
+        return GraphRows([], {}, {}, np.zeros(0, bool))
+    answers = [usable(lambda s=scene: submission.relations(s)) for scene in truth.scenes]
+    confusion = [
+        graph.relation_confusion(line, answer or {})
+        for line, answer in zip(truth.annotations, answers, strict=True)
+    ]
+    truths = [graph.graph_truth(line) for line in truth.annotations]
+    counts = [
+        given.given_counts(true, line["given"], answer or {})
+        for true, line, answer in zip(truths, truth.annotations, answers, strict=True)
+    ]
+    values = {"sg_accuracy": graph.sg_accuracy(confusion), **given.spq_given(counts, truths)}
+    kept = {name: value for name, value in values.items() if value is not None}
+    succeeded = np.array([answer is not None for answer in answers])
+    return GraphRows(_pooled_rows(truth.scenes, kept, succeeded), {}, kept, succeeded)
+
+
+def object_values(
+    truths: Sequence[GraphTruth], found: Sequence[Answer]
+) -> dict[str, PooledValue | None]:
+    """Return object_map at both thresholds and box_pq of the objects of each scene."""
+    values: dict[str, PooledValue | None] = {}
+    for threshold in BOX_THRESHOLDS:
+        judged = [
+            detection.judge_detections(true, objects, threshold)
+            for true, (objects, _) in zip(truths, found, strict=True)
+        ]
+        values[f"object_map@{threshold:g}"] = detection.object_map(judged)
+    boxes = [
+        detection.box_quality_counts(true, objects, 0.5)
+        for true, (objects, _) in zip(truths, found, strict=True)
+    ]
+    return values | {"box_pq@0.5": detection.box_pq(boxes, truths)}
+
+
+def triplet_values(
+    truths: Sequence[GraphTruth], found: Sequence[Answer]
+) -> tuple[dict[str, PooledValue], dict[str, Any]]:
+    """Return SPQ at both thresholds and predicate F1, and which predicates they run over."""
+    values: dict[str, PooledValue] = {}
+    predicates: dict[str, list[str]] = {}
+    fewest = 0
+    for threshold in BOX_THRESHOLDS:
+        scores = _graph_scores(truths, found, threshold)
+        values |= scores.values
+        predicates |= scores.predicates
+        fewest = scores.fewest
+    return values, {"predicates": predicates, "fewest_triplets": fewest}
+
+
+def rule_values(truths: Sequence[GraphTruth], found: Sequence[Answer]) -> dict[str, PooledValue]:
+    """Return what `rules.relations_of_boxes` scores on the found boxes (rules_pred)."""
+    ruled = [
+        (objects, relations_of_boxes(np.array([item["box"] for item in objects])))
+        for objects, _ in found
+    ]
+    scores = _graph_scores(truths, ruled, 0.5).values
+    return {name: scores[source] for source, name in RULES.items() if source in scores}
+
+
+def ranked_values(
+    truths: Sequence[GraphTruth], ranked: Sequence[Sequence[graph.Triplet]]
+) -> dict[str, PooledValue | None]:
+    """Return mean triplet recall at each rank of `given.ranked_triplets` of each scene."""
+    return {
+        f"triplet_mean_recall@{k}": given.mean_triplet_recall(ranked, truths, k)
+        for k in given.RANKS
+    }
+
+
+def _graph_scores(
+    truths: Sequence[GraphTruth], found: Sequence[Answer], threshold: float
+) -> graph.GraphScores:
+    counts = [
+        graph.graph_counts(true, objects, triplets, threshold)
+        for true, (objects, triplets) in zip(truths, found, strict=True)
+    ]
+    return graph.graph_scores(counts, truths, threshold)
+
+
+def _recall_rows(
+    scenes: list[str],
+    truths: Sequence[GraphTruth],
+    ranked: Sequence[Sequence[graph.Triplet]],
+    succeeded: np.ndarray,
+) -> list[Row]:
+    rows = []
+    for scene, true, best, good in zip(scenes, truths, ranked, succeeded.tolist(), strict=True):
+        for k in given.RANKS:
+            recall = given.triplet_recall(true, best, k)
+            if recall is not None:
+                rows.append(Row(scene, "", "all", f"triplet_recall@{k}", recall, "item", good))
+    return rows
+
+
+def _pooled_rows(
+    scenes: list[str], values: dict[str, PooledValue], succeeded: np.ndarray
+) -> list[Row]:
+    rows = []
+    for name, value in values.items():
+        rows.append(Row("", "", "all", name, value.theta, "pooled"))
+        for scene, pseudo, good in zip(
+            scenes, value.pseudo.tolist(), succeeded.tolist(), strict=True
+        ):
+            rows.append(Row(scene, "", "all", name, pseudo, "pseudo", good))
+    return rows
