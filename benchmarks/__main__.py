@@ -1,118 +1,55 @@
-"""Time the yardstick's inner loops against other libraries on the same inputs.
+"""Time the yardstick: its inner loops against other libraries, and the bars it must reach.
 
-Each row is the best of several runs on one core, and the two results are compared first: a
-speed-up of a different answer is worth nothing.
+``python -m benchmarks [--experiment results/cpu] [--only bars|peers]``. ``EVAL3R_PYTHON`` names
+the interpreter of an environment with eval3r in it for the comparison with that tool.
 """
 
 from __future__ import annotations
 
+import argparse
 import platform
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
-
-from metrics.files import rng, run_main
-
-
-@dataclass(frozen=True)
-class Row:
-    """One comparison: best seconds of ours and of the peer on the same inputs."""
-
-    task: str
-    peer: str
-    ours_seconds: float
-    peer_seconds: float
-
-
-def best(work: Callable[[], object], repeats: int = 5) -> float:
-    """Return the shortest wall time of `repeats` runs, in seconds."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def nearest_neighbours(count: int = 100_000) -> list[Row]:
-    """Distances from one cloud to another: pykdtree against scipy, and PyTorch3D if installed."""
-    from pykdtree.kdtree import KDTree
-    from scipy.spatial import cKDTree
-
-    random = rng(0, "benchmark", "clouds")
-    here = random.uniform(0, 5, (count, 3)).astype(np.float32)
-    there = random.uniform(0, 5, (count, 3)).astype(np.float32)
-
-    def ours() -> np.ndarray:
-        return KDTree(there).query(here)[0]
-
-    def scipys() -> np.ndarray:
-        return cKDTree(there).query(here)[0]
-
-    np.testing.assert_allclose(ours(), scipys(), atol=1e-5)
-    task = f"nearest neighbour, {count:,} to {count:,} points"
-    rows = [Row(task, "scipy cKDTree", best(ours), best(scipys))]
-    return rows + brute_force(here[:5000], there[:5000])
-
-
-def brute_force(here: np.ndarray, there: np.ndarray) -> list[Row]:
-    """The same on small clouds against PyTorch3D's exhaustive search (skipped where missing)."""
-    try:
-        import torch
-        from pytorch3d.ops import knn_points
-    except ImportError:
-        return []
-    from pykdtree.kdtree import KDTree
-
-    torch.set_num_threads(1)
-    first, second = (torch.from_numpy(cloud)[None] for cloud in (here, there))
-
-    def ours() -> np.ndarray:
-        return KDTree(there).query(here)[0]
-
-    def exhaustive() -> np.ndarray:
-        return knn_points(first, second).dists.sqrt().flatten().numpy()
-
-    np.testing.assert_allclose(ours(), exhaustive(), atol=1e-4)
-    task = f"nearest neighbour, {len(here):,} to {len(there):,} points"
-    return [Row(task, "pytorch3d knn_points", best(ours), best(exhaustive, 3))]
-
-
-def inside_mesh(count: int = 50_000) -> list[Row]:
-    """Which points lie inside a mesh: winding numbers (libigl) against trimesh's ray parity."""
-    import igl
-    import trimesh
-
-    ball = trimesh.creation.icosphere(subdivisions=5)
-    vertices, faces = np.asarray(ball.vertices), np.asarray(ball.faces, np.int64)
-    points = rng(0, "benchmark", "inside").uniform(-1.2, 1.2, (count, 3))
-
-    def ours() -> np.ndarray:
-        return igl.fast_winding_number(vertices, faces, points) > 0.5
-
-    def rays() -> np.ndarray:
-        return ball.contains(points)
-
-    if (ours() != rays()).mean() > 1e-3:
-        raise AssertionError("libigl and trimesh disagree on what is inside")
-    task = f"inside a mesh, {count:,} points, {len(faces):,} faces"
-    return [Row(task, "trimesh contains", best(ours, 3), best(rays, 3))]
+from benchmarks import bars, peers
+from benchmarks.timing import Bar, Row
+from metrics.files import run_main
 
 
 def main() -> int:
-    """Print one Markdown table."""
-    print(f"One core of {platform.processor() or platform.machine()}, best of several runs.\n")
-    print("| task | this project, ms | peer | peer, ms | ratio |")
+    """Print Markdown tables; 1 when a bar was measured and missed."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("--experiment", type=Path, default=Path("results/cpu"))
+    parser.add_argument("--only", choices=("bars", "peers"))
+    arguments = parser.parse_args()
+    print(f"{platform.processor() or platform.machine()}, best of several runs.\n")
+    if arguments.only != "bars":
+        _show_rows(peers.nearest_neighbours() + peers.inside_mesh())
+    if arguments.only == "peers":
+        return 0
+    return _show_bars(
+        bars.against_eval3r() + bars.solids() + bars.growth() + bars.scoring(arguments.experiment)
+    )
+
+
+def _show_rows(rows: list[Row]) -> None:
+    print("| task, on one core | this project, ms | peer | peer, ms | ratio |")
     print("| --- | ---: | --- | ---: | ---: |")
-    for row in nearest_neighbours() + inside_mesh():
+    for row in rows:
         ratio = row.peer_seconds / row.ours_seconds
         print(
             f"| {row.task} | {1e3 * row.ours_seconds:.1f} | {row.peer} "
             f"| {1e3 * row.peer_seconds:.1f} | {ratio:.1f} |"
         )
-    return 0
+    print()
+
+
+def _show_bars(found: list[Bar]) -> int:
+    print("| bar | measured | must be | |")
+    print("| --- | --- | --- | --- |")
+    words = {True: "reached", False: "MISSED", None: "not measured"}
+    for bar in found:
+        print(f"| {bar.task} | {bar.measured} | {bar.bar} | {words[bar.reached]} |")
+    return int(any(bar.reached is False for bar in found))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from metrics import gpu
+
 CELL = 0.01
 THRESHOLDS = (0.025, 0.05, 0.1)
 COLOUR_RADIUS = 0.05
@@ -124,7 +126,14 @@ class Cloud:
             infinite = np.full(len(queries), np.inf, np.float32)
             return Neighbours(infinite, np.zeros(len(queries), np.int64))
         queries = np.ascontiguousarray(queries, np.float32)
+        if gpu.device() and len(queries) * len(self.points) <= gpu.MOST_PAIRS:
+            distance, index = gpu.nearest(queries, self.points, gpu.device())
+            if bound is not None:
+                distance[distance >= bound] = np.inf
+            return Neighbours(distance, index)
         distance, index = self._search().query(queries, k=1, distance_upper_bound=bound)
+        # Where float32 overflows, the tree names no point; nothing is farther than infinity.
+        index = np.minimum(index, len(self.points) - 1)
         return Neighbours(distance, index.astype(np.int64))
 
     def around(self) -> Neighbours:
@@ -135,6 +144,7 @@ class Cloud:
         if self._around is None:
             count = min(AROUND, len(self.points))
             distance, index = self._search().query(self.points, k=count)
+            index = np.minimum(index, len(self.points) - 1)
             shape = len(self.points), count
             self._around = Neighbours(distance.reshape(shape), index.reshape(shape))
         return self._around

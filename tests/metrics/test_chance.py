@@ -17,6 +17,7 @@ from metrics.chance import (
     reciprocal_rank,
 )
 from metrics.graph import balanced_accuracy, labels_of, relation_confusion
+from metrics.grounding import ref_acc, ref_f1
 from metrics.relations import FAMILIES
 
 RUNS = 1000
@@ -70,7 +71,11 @@ def annotations(scenes: int = 12) -> list[dict]:
             {
                 "scene": scene,
                 "given": given,
-                "objects": [{"index": index, "state": "eligible"} for index in given],
+                "objects": [
+                    # Neighbours overlap by a third, so a wrong box may be right enough.
+                    {"index": index, "state": "eligible", "box": [index / 2, 0, 0, 1, 1, 1]}
+                    for index in given
+                ],
                 "relations": [[0, 1, "near"], [1, 2, "larger"], [0, 1, "left"], [2, 0, "behind"]],
                 "void": [[0, 2, "size"], [1, 2, "side"], [2, 1, "side"]],
                 "references": [
@@ -122,6 +127,33 @@ def test_values_of_a_split_match_a_thousand_random_answerers() -> None:
     ):
         assert_near(values[name], np.array(simulated))
         assert values[name].sd == pytest.approx(np.std(simulated), rel=0.15)
+
+
+def test_boxes_of_a_drawn_object_match_random_answerers() -> None:
+    lines = annotations()
+    values = chance_values(lines)
+    generator = np.random.default_rng(11)
+    runs: dict[str, list[float]] = {"ref_acc@0.25": [], "ref_acc@0.5": [], "ref_f1@0.25": []}
+    for _ in range(RUNS):
+        scenes: dict[str, list[float]] = {name: [] for name in runs}
+        for line in lines:
+            boxes = np.array([item["box"] for item in line["objects"]], float)
+            scored: dict[str, list[float]] = {name: [] for name in runs}
+            for row in line["references"]:
+                box, targets = boxes[[generator.integers(len(boxes))]], boxes[row["targets"]]
+                if row["kind"] == "multi":
+                    scored["ref_f1@0.25"].append(ref_f1(box, targets, 0.25))
+                else:
+                    for threshold in (0.25, 0.5):
+                        value = ref_acc(box, targets[0], threshold)
+                        scored[f"ref_acc@{threshold}"].append(value)
+            for name, found in scored.items():
+                scenes[name] += [np.mean(found)] if found else []
+        for name, found in scenes.items():
+            runs[name].append(np.mean(found))
+    for name, simulated in runs.items():
+        assert_near(values[name, "all"], np.array(simulated))
+        assert values[name, "all"].sd == pytest.approx(np.std(simulated), rel=0.15)
 
 
 def test_uniform_relations_match_random_answerers() -> None:

@@ -1,0 +1,69 @@
+"""All metrics of two clouds with normals, as one process: ours, or eval3r's for comparison.
+
+``python -m benchmarks.clouds FOLDER`` reads ``first.npy``, ``second.npy`` [N, 3] metres and
+``first_normals.npy``, ``second_normals.npy``, and prints seconds, peak memory and the values. The
+same file runs with eval3r's own interpreter (``python clouds.py FOLDER eval3r``), which knows
+nothing of this project.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+THRESHOLDS = (0.025, 0.05, 0.1)
+
+
+def ours(folder: Path) -> dict[str, float]:
+    """Return accuracy to normal consistency; each direction is searched once."""
+    from metrics import geometry as geo
+
+    first, second = (np.load(folder / f"{name}.npy") for name in ("first", "second"))
+    normals = [np.load(folder / f"{name}_normals.npy") for name in ("first", "second")]
+    forward = geo.Cloud(second).nearest(first)
+    backward = geo.Cloud(first).nearest(second)
+    near, far = forward.distance, backward.distance
+    values = {
+        "accuracy": geo.mean_distance(near),
+        "completeness": geo.mean_distance(far),
+        "chamfer": geo.chamfer_l1(near, far),
+        "normal_consistency": geo.normal_consistency(
+            geo.normal_agreement(normals[0], normals[1].take(forward.index, axis=0)),
+            geo.normal_agreement(normals[1], normals[0].take(backward.index, axis=0)),
+        ),
+    }
+    for threshold in THRESHOLDS:
+        shares = (geo.share_within(side, threshold) for side in (near, far))
+        values[f"fscore@{threshold}"] = geo.fscore(*shares)
+    return values
+
+
+def theirs(folder: Path) -> dict[str, float]:
+    """Return what `e3r metric geometry` computes; it has no normal consistency."""
+    from eval3r.metrics.metric3d import evaluate_geometry
+
+    first, second = (np.load(folder / f"{name}.npy") for name in ("first", "second"))
+    found = evaluate_geometry(
+        first, second, samples=len(first), sample_method="uniform", thresholds=THRESHOLDS
+    )
+    values = {name: getattr(found, name) for name in ("accuracy", "completeness", "chamfer")}
+    return values | {f"fscore@{key}": value["f"] for key, value in found.fscore.items()}
+
+
+def main() -> None:
+    """Time one of the two on the clouds of a folder."""
+    folder, work = Path(sys.argv[1]), theirs if sys.argv[2:] == ["eval3r"] else ours
+    start = time.perf_counter()
+    values = work(folder)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": seconds, "peak_mb": peak, "values": values}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Inner loops of the yardstick against other libraries on the same inputs, on one core.
+
+The two results are compared first: a speed-up of a different answer is worth nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.timing import Row, best
+from metrics.files import rng
+
+
+def nearest_neighbours(count: int = 100_000) -> list[Row]:
+    """Distances from one cloud to another: pykdtree against scipy, and PyTorch3D if installed."""
+    from pykdtree.kdtree import KDTree
+    from scipy.spatial import cKDTree
+
+    random = rng(0, "benchmark", "clouds")
+    here = random.uniform(0, 5, (count, 3)).astype(np.float32)
+    there = random.uniform(0, 5, (count, 3)).astype(np.float32)
+
+    def ours() -> np.ndarray:
+        return KDTree(there).query(here)[0]
+
+    def scipys() -> np.ndarray:
+        return cKDTree(there).query(here)[0]
+
+    np.testing.assert_allclose(ours(), scipys(), atol=1e-5)
+    task = f"nearest neighbour, {count:,} to {count:,} points"
+    rows = [Row(task, "scipy cKDTree", best(ours), best(scipys))]
+    return rows + brute_force(here[:5000], there[:5000])
+
+
+def brute_force(here: np.ndarray, there: np.ndarray) -> list[Row]:
+    """The same on small clouds against PyTorch3D's exhaustive search (skipped where missing)."""
+    try:
+        import torch
+        from pytorch3d.ops import knn_points
+    except ImportError:
+        return []
+    from pykdtree.kdtree import KDTree
+
+    torch.set_num_threads(1)
+    first, second = (torch.from_numpy(cloud)[None] for cloud in (here, there))
+
+    def ours() -> np.ndarray:
+        return KDTree(there).query(here)[0]
+
+    def exhaustive() -> np.ndarray:
+        return knn_points(first, second).dists.sqrt().flatten().numpy()
+
+    np.testing.assert_allclose(ours(), exhaustive(), atol=1e-4)
+    task = f"nearest neighbour, {len(here):,} to {len(there):,} points"
+    return [Row(task, "pytorch3d knn_points", best(ours), best(exhaustive, 3))]
+
+
+def inside_mesh(count: int = 50_000) -> list[Row]:
+    """Which points lie inside a mesh: winding numbers (libigl) against trimesh's ray parity."""
+    import igl
+    import trimesh
+
+    ball = trimesh.creation.icosphere(subdivisions=5)
+    vertices, faces = np.asarray(ball.vertices), np.asarray(ball.faces, np.int64)
+    points = rng(0, "benchmark", "inside").uniform(-1.2, 1.2, (count, 3))
+
+    def ours() -> np.ndarray:
+        return igl.fast_winding_number(vertices, faces, points) > 0.5
+
+    def rays() -> np.ndarray:
+        return ball.contains(points)
+
+    if (ours() != rays()).mean() > 1e-3:
+        raise AssertionError("libigl and trimesh disagree on what is inside")
+    task = f"inside a mesh, {count:,} points, {len(faces):,} faces"
+    return [Row(task, "trimesh contains", best(ours, 3), best(rays, 3))]

@@ -1,0 +1,67 @@
+"""Nearest neighbours on a CUDA device, through PyTorch3D's exhaustive search.
+
+Used where a device, torch and PyTorch3D are all there; ``CUDA_VISIBLE_DEVICES=`` (empty) keeps
+scoring on the CPU. torch is not imported on machines without a device.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+
+import numpy as np
+
+# Beyond this many pairs a search tree on the CPU is sooner done than an exhaustive search.
+MOST_PAIRS = 2e11
+
+
+@cache
+def device() -> str | None:
+    """Return the name of a device that can search, or None."""
+    if not _cuda_devices():
+        return None
+    try:
+        import torch
+
+        if not torch.cuda.is_available():
+            return None
+        one = np.zeros((1, 3), np.float32)
+        nearest(one, one, "cuda")
+    except (ImportError, RuntimeError):
+        # No torch, no PyTorch3D, or one built without CUDA.
+        return None
+    return "cuda"
+
+
+def _cuda_devices() -> int:
+    """Count CUDA devices by asking the driver, which costs nothing where there is none."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
+
+
+def nearest(queries: np.ndarray, points: np.ndarray, place: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return distances f32 [M] in metres and indices i64 [M] of the points nearest to queries.
+
+    Args:
+        queries: f32 [M, 3]; points: f32 [N, 3], neither empty.
+        place: torch device, such as "cuda".
+
+    Distances equal those of a search tree to float32 rounding (1e-5 m in a room); of two points
+    equally far either may be named. Source: `pytorch3d.ops.knn_points` (Ravi et al. 2020).
+    """
+    import torch
+    from pytorch3d.ops import knn_points
+
+    mine, others = (
+        torch.from_numpy(np.ascontiguousarray(cloud, np.float32)).to(place)[None]
+        for cloud in (queries, points)
+    )
+    found = knn_points(mine, others, K=1)
+    distance = found.dists[0, :, 0].sqrt().cpu().numpy()
+    return distance, found.idx[0, :, 0].cpu().numpy()
