@@ -6,7 +6,7 @@ import numpy as np
 
 
 def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return intersection over union f64 [N, M] of boxes [N, 6] and [M, 6].
+    """Return intersection over union f64 [N, M] of boxes [N, 6] and [M, 6], in [0, 1].
 
     Two boxes without volume overlap 0, and so do boxes too large for their volume to be a number.
 

@@ -14,7 +14,9 @@ from metrics.pooled import PooledValue, fixed_set, jackknife, macro
 
 
 def average_precision(scores: np.ndarray, hits: np.ndarray, total: int) -> float:
-    """All-point average precision (PASCAL VOC 2010 and later). In [0, 1], worst 0.
+    """All-point average precision (PASCAL VOC 2010 and later, Everingham et al. 2010).
+
+    Higher is better, in [0, 1], worst 0; a perfect answer scores 1.
 
     Args:
         scores: [N] confidence; hits: bool [N] true or false positive; total: true objects.
@@ -46,17 +48,33 @@ class Detections:
 def judge_detections(
     truth: GraphTruth, objects: Sequence[dict[str, Any]], threshold: float
 ) -> dict[str, Detections]:
-    """Judge a scene's boxes by class, best score first (VOC).
+    """Judge a scene's axis-aligned boxes by class, best score first (VOC).
 
     A prediction whose best true box of its class overlaps by more than `threshold` is a hit if
     that box was not yet found; a false positive over a void object is left out.
     """
     boxes = np.array([item["box"] for item in objects], float).reshape(-1, 6)
     excused = (box_iou(boxes, truth.void_boxes) > threshold).any(axis=1)
-    overlap = box_iou(boxes, truth.boxes)
-    true_class = np.array(truth.classes, object)
+    return judge_overlaps(box_iou(boxes, truth.boxes), excused, truth.classes, objects, threshold)
+
+
+def judge_overlaps(
+    overlap: np.ndarray,
+    excused: np.ndarray,
+    classes: Sequence[str],
+    objects: Sequence[dict[str, Any]],
+    threshold: float,
+) -> dict[str, Detections]:
+    """Judge predictions whose overlap with the truth is known, as `judge_detections` does.
+
+    Args:
+        overlap: f64 [N, M] of predicted with true objects; excused: bool [N], whether a false
+            positive is left out.
+        classes: of the true objects, M; objects: {"class", "score"} of the predicted ones, N.
+    """
+    true_class = np.array(classes, object)
     judged = {}
-    for name in sorted({*truth.classes, *(item["class"] for item in objects)}):
+    for name in sorted({*classes, *(item["class"] for item in objects)}):
         mine = [index for index, item in enumerate(objects) if item["class"] == name]
         mine.sort(key=lambda index: -objects[index]["score"])
         columns = np.flatnonzero(true_class == name)
@@ -76,9 +94,17 @@ def judge_detections(
 
 
 def object_map(scenes: Sequence[dict[str, Detections]]) -> PooledValue | None:
-    """Mean over the split's true classes of `average_precision`; None without true objects.
+    """Mean over the split's true classes of `average_precision` (object mAP, VOC 2010).
 
+    Args:
+        scenes: `judge_detections` of each scene.
+
+    Higher is better, in [0, 1], worst 0; a perfect answer scores 1. None without true objects.
     A class whose true objects are all in the scene left out does not count in that resample.
+
+    >>> bed = Detections(np.array([0.9, 0.8]), np.array([True, False]), 2)
+    >>> object_map([{"bed": bed}]).theta
+    0.5
     """
     classes = sorted({name for scene in scenes for name, found in scene.items() if found.total})
     if not classes:
@@ -130,10 +156,18 @@ def box_quality_counts(
 def box_pq(
     scenes: Sequence[dict[str, np.ndarray]], truths: Sequence[GraphTruth]
 ) -> PooledValue | None:
-    """Panoptic quality of boxes (Kirillov et al. 2019), mean over classes. In [0, 1], worst 0.
+    """Panoptic quality of boxes (Kirillov et al. 2019), mean over classes.
 
+    Args:
+        scenes: `box_quality_counts` of each scene; truths: their graphs.
+
+    Higher is better, in [0, 1], worst 0; a perfect answer scores 1. None without true objects.
     The sum of IoU over TP + FP/2 + FN/2 of each class with at least 20 true objects in the split
     (at least 1 where none has 20); counts pool over the split.
+
+    >>> truth = GraphTruth(np.zeros((1, 6)), ["bed"], np.zeros((0, 6)), frozenset(), frozenset())
+    >>> box_pq([{"bed": np.array([0.8, 1, 1, 0])}], [truth]).theta.__round__(4)
+    0.5333
     """
     totals: dict[str, int] = {}
     for truth in truths:

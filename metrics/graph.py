@@ -192,9 +192,10 @@ class GraphScores:
 
 
 def spq(quality: np.ndarray, hits: np.ndarray, false: np.ndarray, missed: np.ndarray) -> float:
-    """Mean over predicates of the sum of q over TP + FP/2 + FN/2. In [0, 1], worst 0.
+    """Mean over predicates of the sum of q over TP + FP/2 + FN/2: SPQ, this project's own.
 
-    Arguments: f64 [K], pooled over the split.
+    Arguments: f64 [K], pooled over the split: summed qualities, counts of true positives, of false
+    positives and of misses. Higher is better, in [0, 1], worst 0; a perfect answer scores 1.
 
     >>> spq(np.array([1.6]), np.array([2]), np.array([1]), np.array([1])).__round__(4)
     0.5333
@@ -301,6 +302,11 @@ def balanced_accuracy(confusion: np.ndarray) -> float | None:
 
     Args:
         confusion: [K, >= K] counts, true label by predicted label.
+
+    Higher is better, in [0, 1], worst 0; a perfect answer scores 1 (Brodersen et al. 2010).
+
+    >>> balanced_accuracy(np.array([[3, 1], [0, 2]]))
+    0.875
     """
     totals = confusion.sum(axis=1)
     there = totals > 0
@@ -310,10 +316,18 @@ def balanced_accuracy(confusion: np.ndarray) -> float | None:
 
 
 def sg_accuracy(scenes: Sequence[dict[str, np.ndarray]]) -> PooledValue | None:
-    """Balanced accuracy of given-object relations, mean over families. In [0, 1], worst 0.
+    """Balanced accuracy of given-object relations, mean over families.
 
+    Args:
+        scenes: `relation_confusion` of each scene.
+
+    Higher is better, in [0, 1], worst 0; a perfect answer scores 1. None where nothing is judged.
     Counts pool over the split; in each family every label, "none" included, weighs the same
     (Brodersen et al. 2010), so answering "none" everywhere earns one label's share.
+
+    >>> nothing = {family: np.zeros((2, 3)) for family in FAMILIES}
+    >>> sg_accuracy([nothing | {"size": np.array([[1, 1, 0], [0, 4, 0]])}]).theta
+    0.75
     """
     tables = {family: np.stack([scene[family] for scene in scenes]) for family in FAMILIES}
 

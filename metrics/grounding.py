@@ -17,7 +17,10 @@ def ref_acc(boxes: np.ndarray, target: np.ndarray, threshold: float) -> float:
     """1 if the first box's axis-aligned IoU with the target is >= threshold (ScanRefer), else 0.
 
     Args:
-        boxes: [K, 6] best first, K may be 0; target: [6].
+        boxes: [K, 6] metres, best first, K may be 0; target: [6]; threshold: IoU.
+
+    Higher is better, worst 0; a perfect answer scores 1. Source: Chen et al. 2020, whose mean over
+    queries stands beside the mean over scenes.
 
     >>> ref_acc(np.array([[0, 0, 0, 1, 1, 1.0]]), np.array([0, 0, 0, 1, 1, 2.0]), 0.5)
     1.0
@@ -28,15 +31,26 @@ def ref_acc(boxes: np.ndarray, target: np.ndarray, threshold: float) -> float:
 
 
 def ref_pick(pick: int | None, targets: list[int]) -> float:
-    """1 if the picked given object is the target (ReferIt3D), else 0."""
+    """1 if the picked given object is the target, else 0 (ReferIt3D, Achlioptas et al. 2020).
+
+    Higher is better, worst 0 (also for no pick); a perfect answer scores 1.
+
+    >>> ref_pick(4, [4]), ref_pick(None, [4])
+    (1.0, 0.0)
+    """
     return float(pick is not None and pick in targets)
 
 
 def ref_f1(boxes: np.ndarray, targets: np.ndarray, threshold: float) -> float:
-    """F1 of a set of boxes [K, 6] against targets [N, 6] (Multi3DRefer). In [0, 1], worst 0.
+    """F1 of a set of boxes [K, 6] against targets [N, 6], metres (Multi3DRefer, Zhang et al. 2023).
 
     Boxes and targets are matched one to one by largest summed IoU; pairs with IoU >= threshold
-    are true positives. A query without a target scores 1 if nothing is predicted, else 0.
+    are true positives. A query without a target scores 1 if nothing is predicted, else 0. Higher
+    is better, in [0, 1], worst 0; a perfect answer scores 1.
+
+    >>> box = [0, 0, 0, 1, 1, 1.0]
+    >>> ref_f1(np.array([box, [9, *box[1:]]]), np.array([box]), 0.5).__round__(4)
+    0.6667
     """
     if len(targets) == 0:
         return float(len(boxes) == 0)

@@ -122,6 +122,7 @@ def depth_absrel(predicted: np.ndarray, truth: np.ndarray) -> float | None:
         predicted, truth: metres, same shape, 0 = none. An empty predicted pixel counts 1.
 
     Monocular depth practice (Eigen et al. 2014), capped so that a stray pixel is a failed pixel.
+    The floor is measured on each split. None where no pixel has a true depth.
 
     >>> depth_absrel(np.array([1.0, 0.0]), np.array([2.0, 2.0]))
     0.75
@@ -134,7 +135,14 @@ def depth_absrel(predicted: np.ndarray, truth: np.ndarray) -> float | None:
 
 
 def depth_delta(predicted: np.ndarray, truth: np.ndarray) -> float | None:
-    """Share of pixels with max(p/g, g/p) < 1.25 (Eigen et al. 2014); empty pixels fail. Worst 0."""
+    """Share of pixels with max(p/g, g/p) < 1.25 (Eigen et al. 2014); empty pixels fail.
+
+    Arguments as of `depth_absrel`. Higher is better, in [0, 1], worst 0; the floor is measured on
+    each split.
+
+    >>> depth_delta(np.array([2.4, 2.6, 0.0, 1.0]), np.array([2.0, 2.0, 2.0, 0.0])).__round__(3)
+    0.333
+    """
     known = truth > 0
     if not known.any():
         return None

@@ -22,12 +22,24 @@ def first_rank(scores: np.ndarray, relevant: np.ndarray) -> int:
 
 
 def recall_at(rank: int, k: int) -> float:
-    """1 if the best relevant item is among the first k, else 0."""
+    """1 if the best relevant item is among the first k, else 0: its mean over queries is R@k.
+
+    Higher is better, worst 0; a perfect answer scores 1 (Karpathy et al. 2015).
+
+    >>> recall_at(5, 5), recall_at(6, 5)
+    (1.0, 0.0)
+    """
     return float(rank <= k)
 
 
 def reciprocal_rank(rank: int) -> float:
-    """1 / rank of the best relevant item: its mean over queries is MRR. In (0, 1], worst 0."""
+    """1 / rank of the best relevant item: its mean over queries is MRR (Voorhees 1999).
+
+    Higher is better, in (0, 1], 0 for a query that was not answered; a perfect answer scores 1.
+
+    >>> reciprocal_rank(4)
+    0.25
+    """
     return 1.0 / rank
 
 
@@ -43,13 +55,17 @@ def median_rank(ranks: Sequence[int]) -> float:
 
 
 def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:
-    """Mean over relevant items of precision at their rank, equals behind. In [0, 1], worst 0.
+    """Mean over relevant items of precision at their rank, equals behind (Manning et al. 2008).
 
+    Higher is better, in (0, 1], 0 for a query that was not answered; a perfect answer scores 1.
     Without ties between relevant and irrelevant items it is scikit-learn's
     `average_precision_score`.
 
     Args:
         scores: [N]; relevant: bool [N] with at least one True.
+
+    >>> average_precision(np.array([3.0, 2.0, 1.0]), np.array([True, False, True])).__round__(4)
+    0.8333
     """
     mine = np.sort(scores[relevant])[::-1]
     others = np.sort(scores[~relevant])

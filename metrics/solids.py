@@ -46,7 +46,10 @@ def room_box(room: Room, margin: float = ROOM_MARGIN) -> tuple[np.ndarray, np.nd
 
 
 def occupancy_iou(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Intersection over union of solid points (Occupancy Networks). In [0, 1], worst 0.
+    """Intersection over union of solid points (Occupancy Networks, Mescheder et al. 2019).
+
+    Higher is better, in [0, 1], worst 0; a perfect answer scores 1, for both sides are asked at
+    the same points.
 
     Args:
         predicted: bool [N].
