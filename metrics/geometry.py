@@ -132,7 +132,7 @@ class Cloud:
                 distance[distance >= bound] = np.inf
             return Neighbours(distance, index)
         distance, index = self._search().query(queries, k=1, distance_upper_bound=bound)
-        # Where float32 overflows, the tree names no point; nothing is farther than infinity.
+        # Where a squared distance is beyond float32, the tree finds no point and names none.
         index = np.minimum(index, len(self.points) - 1)
         return Neighbours(distance, index.astype(np.int64))
 

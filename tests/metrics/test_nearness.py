@@ -55,9 +55,9 @@ def test_spatial_order_of_nothing_and_of_points_very_far_away():
     assert sorted(geo.spatial_order(points).tolist()) == [0, 1, 2]
 
 
-def test_a_search_that_overflows_names_a_point_and_is_infinitely_far():
+def test_a_search_beyond_float32_names_a_point_all_the_same():
     found = geo.Cloud(np.zeros((5, 3))).nearest(np.full((2, 3), 1e30))
-    assert np.isinf(found.distance).all() and (found.index < 5).all()
+    assert (found.distance > 1e15).all() and (found.index < 5).all()
 
 
 @pytest.mark.parametrize("place", ["cpu", "cuda"])

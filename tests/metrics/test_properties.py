@@ -1,0 +1,142 @@
+"""What must hold of the metrics whatever the input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from metrics import geometry as geo
+from metrics import grounding
+from metrics.boxes import assign, box_iou
+from metrics.prepare import scene_floors
+from metrics.registry import METRICS
+from metrics.surfaces import Surface, TruthClouds, point_metrics, surface_values
+from metrics.truth import FLOORS, Truth
+
+SEEDS = st.integers(0, 2**31)
+Values = Callable[[np.ndarray], dict[str, float]]
+
+
+@pytest.fixture(scope="module")
+def clouds(truth_dir: Path) -> TruthClouds:
+    """The true surface of one small room."""
+    truth = Truth(truth_dir)
+    prepared = truth.prepared(truth.scenes[0])
+    return TruthClouds(prepared.ordered(truth.geometry(truth.scenes[0])), prepared)
+
+
+def values_of(clouds: TruthClouds, points: np.ndarray) -> dict[str, float]:
+    grey = np.full(points.shape, 100, np.uint8)
+    return surface_values(Surface.ordered(points, None, grey), clouds)
+
+
+def guess(clouds: TruthClouds, seed: int, count: int = 1500) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    chosen = generator.integers(0, len(clouds.true.surface), count)
+    return clouds.true.surface[chosen] + generator.normal(0, 0.03, (count, 3)).astype(np.float32)
+
+
+@settings(max_examples=5, deadline=None)
+@given(SEEDS)
+def test_order_and_duplicates_change_nothing(clouds, seed):
+    points = guess(clouds, seed)
+    wanted = values_of(clouds, points)
+    generator = np.random.default_rng(seed)
+    again = np.concatenate([points, points[:400], points[:400]])
+    found = values_of(clouds, again[generator.permutation(len(again))])
+    assert found == pytest.approx(wanted, abs=1e-9)
+
+
+def test_the_truth_is_perfect_and_every_value_has_its_metric(clouds):
+    true = clouds.true
+    found = surface_values(Surface.ordered(true.surface, None, true.surface_colour), clouds)
+    assert set(found) == set(point_metrics(true, False))
+    for name in ("accuracy_m", "completeness_m", "chamfer_l2sq_m2", "colour_mae"):
+        assert found[name] == pytest.approx(0, abs=1e-6)
+    for threshold in ("2.5cm", "5cm", "10cm"):
+        assert found[f"fscore@{threshold}"] == 1
+    assert found["voxel_iou@5cm"] == found["voxel_iou@10cm"] == 1
+
+
+def test_floors_lie_between_the_truth_itself_and_a_guess(clouds, truth_dir):
+    truth = Truth(truth_dir)
+    floors = truth.floors()
+    assert list(floors) == [name for name in FLOORS if name in floors]
+    assert set(point_metrics(clouds.true, False)) <= set(floors)
+    assert scene_floors(truth.geometry(truth.scenes[0])).keys() == floors.keys()
+    guessed = values_of(clouds, guess(clouds, 0))
+    for name, floor in floors.items():
+        metric = METRICS[name]
+        assert metric.floor == "measured on each split"
+        if metric.higher_is_better:
+            assert guessed[name] <= floor <= metric.best + 1e-9, name
+        else:
+            assert metric.best <= floor <= guessed[name], name
+    # 20,000 samples on 50 m2 lie about half of 1 / sqrt(400) apart.
+    assert floors["accuracy_m"] == pytest.approx(0.5 / np.sqrt(20_000 / 47.5), rel=0.15)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SEEDS)
+def test_moving_both_clouds_rigidly_changes_no_distance(seed):
+    generator = np.random.default_rng(seed)
+    first, second = generator.uniform(-1, 1, (60, 3)), generator.uniform(-1, 1, (50, 3))
+    turn, shift = Rotation.random(rng=generator), generator.uniform(-2, 2, 3)
+
+    def chamfer(a: np.ndarray, b: np.ndarray) -> float:
+        return geo.chamfer_l1(geo.Cloud(b).nearest(a).distance, geo.Cloud(a).nearest(b).distance)
+
+    moved = (turn.apply(cloud) + shift for cloud in (first, second))
+    assert chamfer(*moved) == pytest.approx(chamfer(first, second), abs=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS, st.lists(st.floats(0.001, 0.999), min_size=2, max_size=5))
+def test_shares_and_hits_are_monotone_in_their_thresholds(seed, thresholds):
+    generator, rising = np.random.default_rng(seed), sorted(thresholds)
+    distance = generator.uniform(0, 1, 50)
+    shares = [geo.share_within(distance, threshold) for threshold in rising]
+    assert shares == sorted(shares)
+    boxes, targets = (
+        np.c_[generator.uniform(-0.3, 0.3, (4, 3)), generator.uniform(0.5, 1, (4, 3))]
+        for _ in range(2)
+    )
+    for metric, target in ((grounding.ref_acc, targets[0]), (grounding.ref_f1, targets)):
+        scores = [metric(boxes, target, threshold) for threshold in rising]
+        assert scores == sorted(scores, reverse=True)
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS, st.integers(1, 6), st.integers(1, 6))
+def test_matching_is_the_best_of_all_assignments(seed, rows, columns):
+    import itertools
+
+    weights = np.random.default_rng(seed).uniform(-0.3, 1, (rows, columns))
+    clipped = np.maximum(weights, 0)
+    if rows > columns:
+        clipped = clipped.T
+    best = max(
+        sum(clipped[row, column] for row, column in enumerate(order))
+        for order in itertools.permutations(range(clipped.shape[1]), clipped.shape[0])
+    )
+    found = assign(weights.copy())
+    assert sum(weights[pair] for pair in found) == pytest.approx(best)
+    assert len({row for row, _ in found}) == len({column for _, column in found}) == len(found)
+
+
+@settings(max_examples=30, deadline=None)
+@given(SEEDS)
+def test_box_overlap_is_symmetric_and_moves_with_the_world(seed):
+    generator = np.random.default_rng(seed)
+    boxes = np.c_[generator.uniform(-1, 1, (5, 3)), generator.uniform(0.2, 2, (5, 3))]
+    overlap = box_iou(boxes, boxes)
+    np.testing.assert_allclose(overlap, overlap.T)
+    assert np.diagonal(overlap) == pytest.approx(np.ones(5))
+    shift = np.r_[generator.uniform(-5, 5, 3), 0, 0, 0]
+    np.testing.assert_allclose(box_iou(boxes + shift, boxes + shift), overlap, atol=1e-9)
