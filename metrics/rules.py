@@ -33,17 +33,11 @@ def relations_of_boxes(boxes: np.ndarray) -> list[tuple[int, str, int]]:
     >>> relations_of_boxes(np.array([[1, 0, 0.4, 1, 1, 0.8], [1.1, 0, 0.9, 0.2, 0.2, 0.2]]))[:3]
     [(0, 'under', 1), (0, 'near', 1), (0, 'larger', 1)]
     """
-    boxes = np.asarray(boxes, np.float64).reshape(-1, 6)
-    tables = _tables(boxes)
-    count = len(boxes)
-    return [
-        (i, name, j)
-        for i in range(count)
-        for j in range(count)
-        if i != j
-        for name, table in tables.items()
-        if table[i, j]
-    ]
+    tables = _tables(np.asarray(boxes, np.float64).reshape(-1, 6))
+    names = list(tables)
+    held = np.stack([tables[name] for name in names], axis=-1)
+    held[np.arange(len(held)), np.arange(len(held))] = False
+    return [(i, names[k], j) for i, j, k in np.argwhere(held).tolist()]
 
 
 def _tables(boxes: np.ndarray) -> dict[str, np.ndarray]:

@@ -17,6 +17,8 @@ from metrics.submission import Submission
 from metrics.truth import Truth
 
 BOX_THRESHOLDS = (0.25, 0.5)
+# Rooms hold a fifth of this; pairs grow with the square of the number of boxes.
+MOST_RULED = 128
 Answer = tuple[list[dict[str, Any]], list[tuple]]
 
 
@@ -114,11 +116,14 @@ def triplet_values(
 
 
 def rule_values(truths: Sequence[GraphTruth], found: Sequence[Answer]) -> dict[str, PooledValue]:
-    """Return what `rules.relations_of_boxes` scores on the found boxes (rules_pred)."""
-    ruled = [
-        (objects, relations_of_boxes(np.array([item["box"] for item in objects])))
-        for objects, _ in found
-    ]
+    """Return what `rules.relations_of_boxes` scores on the found boxes (rules_pred).
+
+    Of very many boxes in a scene the `MOST_RULED` best-scored ones are related.
+    """
+    ruled = []
+    for objects, _ in found:
+        best = sorted(objects, key=lambda item: -item["score"])[:MOST_RULED]
+        ruled.append((best, relations_of_boxes(np.array([item["box"] for item in best]))))
     scores = _graph_scores(truths, ruled, 0.5).values
     return {name: scores[source] for source, name in RULES.items() if source in scores}
 
