@@ -1,123 +1,260 @@
-"""Command line of the yardstick: ``python -m metrics {score,geometry,validate,list,...}``."""
+"""Score predictions made anywhere: ``python -m metrics COMMAND --help`` says more of each command.
+
+Exit status: 0 when all is well, 1 when a submission or a control has faults, 2 for input that
+cannot be used (one line on stderr names it and the mend).
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
+import sys
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from metrics.files import run_main
+from metrics.files import InputError, run_main
+
+if TYPE_CHECKING:
+    from metrics.truth import Truth
+
+MOST_SAMPLES = 20_000_000
+DATA = "an experiment's folder (it holds truth/<split>/), or one split's truth folder"
 
 
-def main() -> int:
-    """Run one command; 0 when all is well, 1 when faults were found, 2 for bad input."""
-    arguments = _parser().parse_args()
-    return arguments.command(arguments)
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    try:
+        arguments = _parser().parse_args(words)
+        status = arguments.command(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise InputError(f"{said}; see the path, its rights and the space left") from error
+    return status
+
+
+def entry() -> NoReturn:
+    """Run as the installed command ``g2vlm-metrics``."""
+    run_main(main)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="metrics", description=__doc__)
-    commands = parser.add_subparsers(required=True)
-    score = _command(commands, "score", _score, "score a submission folder against the truth")
-    score.add_argument("submission")
-    score.add_argument("--truth", required=True, help="truth folder of the same split")
-    score.add_argument("--out", required=True, help="Parquet table; a .json stands beside it")
-    pair = _command(commands, "geometry", _geometry, "compare two clouds or meshes, unclipped")
-    pair.add_argument("predicted")
-    pair.add_argument("truth")
-    pair.add_argument("--align", choices=("none", "icp_se3", "icp_sim3"), default="none")
-    check = _command(commands, "validate", _validate, "list the faults of a submission folder")
-    check.add_argument("submission")
-    check.add_argument("--truth", help="truth folder: also list what is declared and missing")
-    _command(commands, "list", _list, "list every metric with unit, direction and source")
+    parser = _Parser(prog="metrics", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_geometry(commands)
+    _add_submission_commands(commands)
+    _add_compare(commands)
+    _command(commands, "list", _list, "list every metric: unit, direction, worst, floor, source")
     controls = _command(commands, "controls", _controls, "check scored oracle and chance runs")
-    controls.add_argument("--truth", required=True)
-    controls.add_argument("--oracle", help="score table of the oracle")
-    controls.add_argument("--chance", nargs="*", default=[], help="score tables of chance")
-    compare = _command(commands, "compare", _compare, "intervals and tests over a table of scores")
-    compare.add_argument("scores", help="folder of method/seed/split.parquet, or one table")
-    compare.add_argument("--out", required=True, help="folder for the statistics")
-    compare.add_argument("--config", help="yaml whose statistics section declares the families")
-    compare.add_argument("--reference", help="method that the others are compared with")
+    controls.add_argument("--data", required=True, help=DATA)
+    controls.add_argument("--split", help="split of the tables; needed for an experiment's folder")
+    controls.add_argument("--oracle", metavar="SCORES", help="score table of the oracle")
+    controls.add_argument(
+        "--chance", metavar="SCORES", nargs="*", default=[], help="score tables of chance"
+    )
     return parser
 
 
+def _add_geometry(commands: Any) -> None:
+    from metrics.pairs import ALIGNMENTS, SAMPLES
+
+    pair = _command(commands, "geometry", _geometry, "compare two clouds or meshes, unclipped")
+    pair.add_argument("predicted", metavar="PRED", help="PLY, OBJ, GLB, STL, OFF, XYZ, npz or npy")
+    pair.add_argument("truth", metavar="GT", help="the same kinds; metres, in one frame with PRED")
+    pair.add_argument(
+        "--align",
+        choices=ALIGNMENTS,
+        default="none",
+        help="none; icp_se3 or icp_sim3 from where PRED stands; sim3 over pixels both files carry",
+    )
+    pair.add_argument(
+        "--samples",
+        type=_count,
+        default=SAMPLES,
+        metavar="N",
+        help=f"points drawn from a mesh (default {SAMPLES}); clouds are taken as they are",
+    )
+    pair.add_argument(
+        "--thresholds",
+        type=_length,
+        nargs="+",
+        default=[0.025, 0.05, 0.1],
+        metavar="M",
+        help="thresholds of precision, recall and F-score in metres (default 0.025 0.05 0.1)",
+    )
+    pair.add_argument(
+        "--no-floors", action="store_true", help="leave out what the truth, sampled anew, scores"
+    )
+
+
+def _add_submission_commands(commands: Any) -> None:
+    score = _command(commands, "score", _score, "score a submission folder against the truth")
+    score.add_argument("submission", metavar="SUBMISSION", help="folder that holds manifest.json")
+    score.add_argument("--data", required=True, help=DATA)
+    score.add_argument("--split", help="split to score (default: the submission's own)")
+    score.add_argument(
+        "--out", metavar="SCORES.parquet", help="keep every row, for compare; a .json stands beside"
+    )
+    check = _command(
+        commands, "validate", _validate, "list every fault of a submission folder at once"
+    )
+    check.add_argument("submission", metavar="SUBMISSION", help="folder that holds manifest.json")
+    check.add_argument("--data", help=f"{DATA}; also lists what is missing or not in the split")
+    check.add_argument("--split", help="split it must be of (default: the submission's own)")
+
+
+def _add_compare(commands: Any) -> None:
+    compare = _command(commands, "compare", _compare, "intervals and tests over tables of scores")
+    compare.add_argument(
+        "scores",
+        metavar="SCORES",
+        nargs="+",
+        help="score tables of the same split, or one folder of <method>/<seed>/<split>.parquet",
+    )
+    compare.add_argument("--reference", help="method that each other one is compared with")
+    compare.add_argument("--config", help="yaml whose statistics section declares the families")
+    compare.add_argument("--out", metavar="FOLDER", help="keep the statistics as tables there")
+
+
 def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=text, description=text)
+    parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=run)
     return parser
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_SAMPLES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count from 1 to {MOST_SAMPLES}")
+    return int(text)
+
+
+def _length(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 1e-6 <= value <= 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no length in metres")
+    return value
+
+
 def _show(arguments: argparse.Namespace, value: Any, lines: list[str]) -> None:
     if arguments.json:
-        print(json.dumps(value, indent=2, sort_keys=True))
+        print(json.dumps(value, indent=2, sort_keys=True, allow_nan=False))
     else:
         print("\n".join(lines))
 
 
-def _score(arguments: argparse.Namespace) -> int:
-    from metrics.controls import split_means
-    from metrics.score import score_submission
-
-    score_submission(arguments.submission, arguments.truth, arguments.out)
-    means = split_means(arguments.out)
-    _show_values(arguments, {name: means[name, part] for name, part in means if part == "all"})
-    return 0
-
-
 def _geometry(arguments: argparse.Namespace) -> int:
     from metrics.pairs import compare_files
+    from metrics.scoreboard import geometry_lines
 
-    _show_values(arguments, compare_files(arguments.predicted, arguments.truth, arguments.align))
+    found = compare_files(
+        arguments.predicted,
+        arguments.truth,
+        arguments.align,
+        arguments.samples,
+        sorted(set(arguments.thresholds)),
+        not arguments.no_floors,
+    )
+    _show(arguments, found, geometry_lines(found))
     return 0
 
 
-def _show_values(arguments: argparse.Namespace, values: dict[str, float]) -> None:
-    width = max(map(len, values), default=0)
-    _show(arguments, values, [f"{name:<{width}}  {value:.6g}" for name, value in values.items()])
+def _truth(data: str, split: str | None) -> Truth:
+    """Return the truth of a split in an experiment's folder, or the truth folder itself."""
+    from metrics.truth import Truth
+
+    places = (
+        [Path(data), *(Path(data, "truth", split), Path(data, split))] if split else [Path(data)]
+    )
+    for place in places:
+        if (place / "annotations.jsonl").is_file():
+            truth = Truth(place)
+            if split and truth.split != split:
+                raise InputError(f"{place}: is split {truth.split!r}, not {split!r}; name that one")
+            return truth
+    wanted = f"truth/{split}/annotations.jsonl;" if split else "annotations.jsonl; say --split or"
+    raise InputError(f"{data}: has no {wanted} name {DATA}")
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    import tempfile
+
+    from metrics.score import score_submission
+    from metrics.scoreboard import score_lines, summarise
+    from metrics.submission import Submission
+
+    submission = Submission(arguments.submission)
+    truth = _truth(arguments.data, arguments.split or submission.split)
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(arguments.out or Path(scratch) / "scores.parquet")
+        score_submission(submission.folder, truth.folder, out, Path(scratch))
+        found = summarise(out)
+    _show(arguments, found, score_lines(found, arguments.out))
+    return 0
 
 
 def _validate(arguments: argparse.Namespace) -> int:
-    from metrics.submission import Submission
-    from metrics.truth import Truth
+    from metrics.submission import read_manifest
+    from metrics.validate import validate
 
-    truth = Truth(arguments.truth) if arguments.truth else None
-    faults = Submission(arguments.submission).validate(truth)
-    _show(arguments, faults, faults or ["no faults"])
-    return 1 if faults else 0
+    manifest, faults = read_manifest(Path(arguments.submission))
+    split = arguments.split or manifest.get("split")
+    # A manifest that is broken is reported first: it cannot say which truth is meant.
+    looked_up = arguments.data and not (faults and arguments.split is None)
+    truth = _truth(arguments.data, split) if looked_up else None
+    report = validate(arguments.submission, truth, arguments.split)
+    lines = [str(fault) for fault in report.faults]
+    lines += [f"warning: {warning}" for warning in report.warnings]
+    count, warned = len(report.faults), len(report.warnings)
+    tail = f", {warned} warning{'s' * (warned != 1)}" if warned else ""
+    lines.append(f"{count or 'no'} fault{'s' * (count != 1)}{tail}")
+    _show(arguments, report.as_dict(), lines)
+    return 1 if count else 0
 
 
 def _list(arguments: argparse.Namespace) -> int:
     from metrics.registry import METRICS
+    from metrics.scoreboard import floor_of, metric_lines
 
-    table = [asdict(metric) for metric in METRICS.values()]
-    lines = []
-    for metric in METRICS.values():
-        better = "higher" if metric.higher_is_better else "lower"
-        worst = "scene diagonal" if metric.worst is None else f"{metric.worst:g}"
-        facts = f"[{metric.unit or 'share'}, {better} is better, worst {worst}]"
-        lines.append(f"{metric.name}  {facts}\n    {metric.description}; {metric.source}")
-    _show(arguments, table, lines)
+    table = [asdict(metric) | {"floor": floor_of(metric)} for metric in METRICS.values()]
+    _show(arguments, table, metric_lines())
     return 0
 
 
 def _controls(arguments: argparse.Namespace) -> int:
     from metrics.controls import check_chance, check_oracle
 
-    faults = check_oracle(arguments.oracle, arguments.truth) if arguments.oracle else []
+    folder = _truth(arguments.data, arguments.split).folder
+    faults = check_oracle(arguments.oracle, folder) if arguments.oracle else []
     if arguments.chance:
-        faults += check_chance(arguments.chance, arguments.truth)
+        faults += check_chance(arguments.chance, folder)
     _show(arguments, faults, faults or ["the controls stand where they must"])
     return 1 if faults else 0
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from metrics.statistics.compare import main as compare
+    from metrics.scoreboard import compare_lines, compare_tables
 
-    return compare(arguments)
+    found = compare_tables(arguments.scores, arguments.reference, arguments.config, arguments.out)
+    if arguments.json:
+        _show(arguments, {name: json.loads(frame.to_json(orient="records"))
+                          for name, frame in found.items()}, [])  # fmt: skip
+    else:
+        _show(arguments, None, compare_lines(found))
+    return 0
 
 
 if __name__ == "__main__":
-    run_main(main)
+    entry()

@@ -1,119 +1,233 @@
-"""Compare two bare files of geometry, without a scene: what the CLI's `geometry` prints."""
+"""Compare two bare files of geometry, without a scene: what the CLI's `geometry` prints.
+
+Names ending in ``_exact`` take every point, as the metric's source does; the others take one point
+a cell, as the benchmark's tables do. Nothing is clipped. An alignment other than "none" is the
+last part of each name.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from metrics import geometry as geo
-from metrics.alignment import icp
+from metrics.alignment import IDENTITY, Similarity, icp, umeyama
 from metrics.files import InputError, rng
-from metrics.score_geometry import MESH_SAMPLES
+from metrics.surface_files import SurfaceFile, read_surface
 
-ALIGNMENTS = ("none", "icp_se3", "icp_sim3")
-
-
-def load_surface(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return points f32 [N, 3] and normals of a file: a cloud as it is, a mesh sampled to 200k.
-
-    Reads ``.npy`` ([N, 3]) and what trimesh reads (PLY, OBJ, GLB, STL, OFF, XYZ, ...).
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; name a point cloud or a mesh")
-    points, faces = _load_array(path) if path.suffix == ".npy" else _load_trimesh(path)
-    if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0:
-        raise InputError(f"{path}: holds no points [N, 3]; export a cloud or a mesh")
-    if not np.isfinite(points).all():
-        raise InputError(f"{path}: holds numbers that are not finite; leave such points out")
-    if faces is None or len(faces) == 0:
-        return points, None
-    generator = rng(0, "mesh_samples")
-    sampled, normals, _, _ = geo.sample_mesh(points, faces, MESH_SAMPLES, generator)
-    return sampled, normals
+ALIGNMENTS = ("none", "icp_se3", "icp_sim3", "sim3")
+SAMPLES = 200_000
+# Points of the prediction that iterative alignment looks at.
+ICP_POINTS = 50_000
 
 
-def _load_array(path: Path) -> tuple[np.ndarray, None]:
-    try:
-        return np.asarray(np.load(path, allow_pickle=False), np.float32), None
-    except ValueError as error:
-        raise InputError(f"{path}: not an array of numbers ({error}); save [N, 3]") from error
+@dataclass(frozen=True)
+class Surface:
+    """Points f32 [N, 3] in metres, with unit normals f32 [N, 3] where they come from a mesh."""
 
+    points: np.ndarray
+    normals: np.ndarray | None
 
-def _load_trimesh(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    import trimesh
-
-    try:
-        loaded = trimesh.load(path, process=False)
-    except Exception as error:  # trimesh raises whatever the format's parser meets
-        raise InputError(f"{path}: cannot be read ({error}); give PLY, OBJ, GLB or npy") from error
-    if isinstance(loaded, trimesh.Scene):
-        loaded = loaded.to_geometry()
-    points = np.asarray(getattr(loaded, "vertices", np.zeros((0, 3))), np.float32)
-    faces = getattr(loaded, "faces", None)
-    return points, None if faces is None else np.asarray(faces)
+    def moved(self, similarity: Similarity) -> Surface:
+        """Return the surface after a similarity."""
+        if self.normals is None:
+            return Surface(similarity.apply(self.points), None)
+        turned = Similarity(1.0, similarity.rotation, np.zeros(3)).apply(self.normals)
+        return Surface(similarity.apply(self.points), turned)
 
 
 def compare_files(
-    predicted: str | Path, truth: str | Path, align: str = "none"
-) -> dict[str, float]:
-    """Return metrics of a predicted against a true surface, unclipped.
+    predicted: str | Path,
+    truth: str | Path,
+    align: str = "none",
+    samples: int = SAMPLES,
+    thresholds: Sequence[float] = geo.THRESHOLDS,
+    with_floors: bool = True,
+) -> dict[str, Any]:
+    """Return what a predicted surface scores against a true one.
 
-    Names ending in ``_exact`` take every point (the definition of the source); the others take
-    one point a cell, as in the tables. An alignment other than "none" is part of each name.
+    Args:
+        predicted, truth: files `read_surface` reads; a cloud is taken as it is.
+        align: "none"; "icp_se3" or "icp_sim3" (Besl and McKay 1992, from where the prediction
+            stands); "sim3" (Umeyama 1991 over pixels that both files carry).
+        samples: points drawn from a mesh, uniform by area.
+        thresholds: of precision, recall and F-score, metres.
+        with_floors: also what the truth, sampled anew, scores against itself.
+
+    Returns:
+        "values" and "floors" {name: number}, "align", "samples", "points" (of both sides) and
+        "similarity" (scale, rotation [3, 3], translation [3]) that was applied.
+
+    Raises `InputError` for a file that cannot be read or aligned.
     """
-    mine, my_normals = load_surface(predicted)
-    true, true_normals = load_surface(truth)
-    if align != "none":
-        mine = icp(mine, true, with_scale=align == "icp_sim3").apply(mine)
-    found = _exact(mine, true) | _celled(mine, my_normals, true, true_normals)
+    mine, true = read_surface(predicted), read_surface(truth)
+    drawn, reference = _drawn(mine, samples, "mesh_samples"), _drawn(true, samples, "true_samples")
+    if align == "sim3":
+        similarity = _pixel_alignment(mine, true)
+    else:
+        similarity = _iterative_alignment(drawn.points, reference.points, align)
+    drawn = drawn if align == "none" else drawn.moved(similarity)
     suffix = "" if align == "none" else f"_{align}"
-    return {name + suffix: value for name, value in found.items()}
-
-
-def _exact(mine: np.ndarray, true: np.ndarray) -> dict[str, float]:
-    near = geo.Cloud(true).nearest(mine).distance
-    far = geo.Cloud(mine).nearest(true).distance
+    floors = _floors(true, reference, samples, thresholds) if with_floors else {}
     return {
-        "chamfer_l1_m_exact": geo.chamfer_l1(near, far),
-        "chamfer_l2sq_m2_exact": geo.chamfer_l2sq(near, far),
+        "align": align,
+        "samples": samples,
+        "points": {"predicted": len(drawn.points), "truth": len(reference.points)},
+        "similarity": {
+            "scale": similarity.scale,
+            "rotation": similarity.rotation.tolist(),
+            "translation": similarity.translation.tolist(),
+        },
+        "values": {
+            name + suffix: value
+            for name, value in compare_surfaces(drawn, reference, thresholds).items()
+        },
+        "floors": {name + suffix: value for name, value in floors.items()},
     }
 
 
-def _celled(
-    mine: np.ndarray,
-    my_normals: np.ndarray | None,
-    true: np.ndarray,
-    true_normals: np.ndarray | None,
+def compare_surfaces(
+    mine: Surface, true: Surface, thresholds: Sequence[float] = geo.THRESHOLDS
 ) -> dict[str, float]:
-    first, second = (geo.cell_representatives(points, geo.CELL) for points in (mine, true))
-    left, right = geo.Cloud(mine[first]), geo.Cloud(true[second])
+    """Return exact and one-point-a-cell values of a predicted against a true surface, unclipped."""
+    exact = exact_values(mine, true, thresholds)
+    return {f"{name}_exact": value for name, value in exact.items()} | cell_values(
+        mine, true, thresholds
+    )
+
+
+def exact_values(mine: Surface, true: Surface, thresholds: Sequence[float]) -> dict[str, float]:
+    """Return values over every point; neighbours are found once a direction.
+
+    accuracy_m, completeness_m (Jensen et al. 2014), chamfer_l1_m, normal_consistency (Mescheder
+    et al. 2019), chamfer_l2sq_m2 (pytorch3d.loss.chamfer_distance), precision, recall and fscore
+    at each threshold (Knapitsch et al. 2017, without registration).
+    """
+    left, right = geo.Cloud(mine.points), geo.Cloud(true.points)
     forward, backward = right.nearest(left.points), left.nearest(right.points)
     normals = [
-        geo.estimate_normals(cloud)
-        if given is None
-        else geo.cell_normals(points, given, geo.CELL, chosen)
-        for points, given, chosen, cloud in (
-            (mine, my_normals, first, left),
-            (true, true_normals, second, right),
-        )
+        geo.estimate_normals(cloud) if surface.normals is None else surface.normals
+        for surface, cloud in ((mine, left), (true, right))
     ]
-    found = {
-        "accuracy_m": geo.mean_distance(forward.distance),
-        "completeness_m": geo.mean_distance(backward.distance),
-        "chamfer_l1_m": geo.chamfer_l1(forward.distance, backward.distance),
-        "chamfer_l2sq_m2": geo.chamfer_l2sq(forward.distance, backward.distance),
+    values = _distance_values(forward, backward, normals[0], normals[1])
+    for threshold in thresholds:
+        precision = geo.share_within(forward.distance, threshold)
+        recall = geo.share_within(backward.distance, threshold)
+        values |= _share_values(threshold, precision, recall)
+    return values
+
+
+def cell_values(mine: Surface, true: Surface, thresholds: Sequence[float]) -> dict[str, float]:
+    """Return the same values over one point a cell: 1 cm, and half of each threshold."""
+    chosen = [geo.cell_representatives(side.points, geo.CELL) for side in (mine, true)]
+    clouds = [
+        geo.Cloud(side.points[places]) for side, places in zip((mine, true), chosen, strict=True)
+    ]
+    forward, backward = clouds[1].nearest(clouds[0].points), clouds[0].nearest(clouds[1].points)
+    normals = [
+        geo.estimate_normals(cloud)
+        if side.normals is None
+        else geo.cell_normals(side.points, side.normals, geo.CELL, places)
+        for side, places, cloud in zip((mine, true), chosen, clouds, strict=True)
+    ]
+    values = _distance_values(forward, backward, normals[0], normals[1])
+    for threshold in thresholds:
+        a, b = (
+            side.points[geo.cell_representatives(side.points, threshold / 2)]
+            for side in (mine, true)
+        )
+        # Beyond the threshold a distance counts only as too far: the search may stop there.
+        bound = threshold * 1.001
+        precision = geo.share_within(geo.Cloud(b).nearest(a, bound).distance, threshold)
+        recall = geo.share_within(geo.Cloud(a).nearest(b, bound).distance, threshold)
+        values |= _share_values(threshold, precision, recall)
+    return values
+
+
+def _distance_values(
+    forward: geo.Neighbours,
+    backward: geo.Neighbours,
+    my_normals: np.ndarray,
+    true_normals: np.ndarray,
+) -> dict[str, float]:
+    near, far = forward.distance, backward.distance
+    return {
+        "accuracy_m": geo.mean_distance(near),
+        "completeness_m": geo.mean_distance(far),
+        "chamfer_l1_m": geo.chamfer_l1(near, far),
+        "chamfer_l2sq_m2": geo.chamfer_l2sq(near, far),
         "normal_consistency": geo.normal_consistency(
-            geo.normal_agreement(normals[0], normals[1][forward.index]),
-            geo.normal_agreement(normals[1], normals[0][backward.index]),
+            geo.normal_agreement(my_normals, true_normals[forward.index]),
+            geo.normal_agreement(true_normals, my_normals[backward.index]),
         ),
     }
-    for threshold in geo.THRESHOLDS:
-        tau = f"{threshold * 100:g}cm"
-        a, b = (p[geo.cell_representatives(p, threshold / 2)] for p in (mine, true))
-        precision = geo.share_within(geo.Cloud(b).nearest(a).distance, threshold)
-        recall = geo.share_within(geo.Cloud(a).nearest(b).distance, threshold)
-        found |= {f"precision@{tau}": precision, f"recall@{tau}": recall}
-        found[f"fscore@{tau}"] = geo.fscore(precision, recall)
+
+
+def _share_values(threshold: float, precision: float, recall: float) -> dict[str, float]:
+    tau = f"{threshold * 100:g}cm"
+    return {
+        f"precision@{tau}": precision,
+        f"recall@{tau}": recall,
+        f"fscore@{tau}": geo.fscore(precision, recall),
+    }
+
+
+def _drawn(file: SurfaceFile, samples: int, purpose: str) -> Surface:
+    """Return a file's surface as points: a cloud as it is, a mesh sampled uniformly by area."""
+    if file.faces is None:
+        return Surface(file.points, None)
+    generator = rng(0, purpose)
+    points, normals, _, _ = geo.sample_mesh(file.points, file.faces, samples, generator)
+    if len(points) == 0:
+        raise InputError(f"{file.path}: its triangles have no area; export the faces in metres")
+    return Surface(points, normals)
+
+
+def _iterative_alignment(source: np.ndarray, target: np.ndarray, align: str) -> Similarity:
+    if align == "none":
+        return IDENTITY
+    if len(source) > ICP_POINTS:
+        places = rng(0, "icp_points").choice(len(source), ICP_POINTS, replace=False)
+        source = source[np.sort(places)]
+    return icp(source, target, with_scale=align == "icp_sim3")
+
+
+def _pixel_alignment(mine: SurfaceFile, true: SurfaceFile) -> Similarity:
+    for file in (mine, true):
+        if file.pixels is None:
+            raise InputError(
+                f"{file.path}: carries no pixels (view, row, col) of its points, so sim3 has "
+                "nothing to align; add them or choose --align icp_sim3"
+            )
+    keys = [file.pixels.astype(np.int64) @ [1 << 40, 1 << 20, 1] for file in (mine, true)]
+    _, here, there = np.intersect1d(*keys, return_indices=True)
+    found = umeyama(mine.points[here], true.points[there])
+    if found is None:
+        raise InputError(
+            f"{mine.path}: shares {len(here)} pixels with {true.path}, too few or on one line; "
+            "sim3 needs three that span a triangle"
+        )
     return found
+
+
+def _floors(
+    true: SurfaceFile, reference: Surface, samples: int, thresholds: Sequence[float]
+) -> dict[str, float]:
+    """Return what a perfect prediction, sampled independently of the truth, scores.
+
+    A mesh is sampled anew. A cloud is split into random halves that are shrunk by sqrt(2), which
+    brings them to the density of the whole: distances between samples of a surface go with one
+    over the square root of their number.
+    """
+    if true.faces is not None:
+        return compare_surfaces(_drawn(true, samples, "floor_samples"), reference, thresholds)
+    order = rng(0, "floor_halves").permutation(len(reference.points))
+    if len(order) < 2:
+        return {}
+    shrunk = (reference.points / np.sqrt(2)).astype(np.float32)
+    first, second = (Surface(shrunk[np.sort(order[start::2])], None) for start in (0, 1))
+    return compare_surfaces(first, second, thresholds)

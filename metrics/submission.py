@@ -1,105 +1,239 @@
-"""Read a submission and find its faults. The format stands in `metrics.submission_writer`."""
+"""Read a submission. The format stands in docs/submission-format.md and `metrics.schemas`.
+
+`metrics.submission_writer` writes one and `metrics.validate` lists all its faults.
+"""
 
 from __future__ import annotations
 
-import math
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from metrics.files import InputError, read_json, read_lines, sha256_file
+from metrics import submission_items as items
+from metrics.files import InputError
+from metrics.schemas import shown
 from metrics.submission_checks import (
+    Fault,
     Invalid,
-    check_box,
-    check_object,
-    check_pair,
-    check_rows,
-    check_triplet,
-    index_rows,
+    Rows,
+    Tensors,
     open_tensors,
-    read_manifest,
+    read_object,
+    read_rows,
+    regular_file,
 )
+from metrics.submission_items import Grounding, Mesh, Occupancy, Points, ScoreTable
 from metrics.submission_writer import MESH_KINDS, TASKS, SubmissionWriter
-
-if TYPE_CHECKING:
-    from metrics.truth import Truth
 
 __all__ = [
     "MESH_KINDS",
     "TASKS",
-    "Mesh",
+    "Contents",
     "Grounding",
     "Invalid",
+    "Mesh",
     "Occupancy",
     "Points",
     "ScoreTable",
     "Submission",
     "SubmissionWriter",
 ]
+GEOMETRY = "geometry.safetensors"
+# Retrieval tables: tensor, names of its rows, names of its columns.
+TABLES = {
+    "retrieval": ("text_to_scene", "texts", "scenes"),
+    "grounding_retrieval": ("phrase_to_object", "phrases", "objects"),
+}
 
 
-@dataclass(frozen=True)
-class Points:
-    """Surface points: points f32 [M, 3] metres, colours u8 [M, 3], pixels i16 [M, 3] or None."""
+class Contents:
+    """What lies in a submission's folder, whatever its manifest says, read lazily.
 
-    points: np.ndarray
-    colours: np.ndarray | None
-    pixels: np.ndarray | None
-    confidence: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class Mesh:
-    """Triangles: vertices f32 [V, 3] metres, faces i32 [F, 3], colours u8 [V, 3] or None."""
-
-    vertices: np.ndarray
-    faces: np.ndarray
-    colours: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class Occupancy:
-    """Solid voxels: grid bool [X, Y, Z], origin f32 [3] its lower corner, voxel side in metres."""
-
-    grid: np.ndarray
-    origin: np.ndarray
-    voxel: float
-
-
-@dataclass(frozen=True)
-class Grounding:
-    """Where a reference points: boxes f64 [K, 6] best first, pick a given object's index."""
-
-    boxes: np.ndarray
-    pick: int | None
-
-
-@dataclass(frozen=True)
-class ScoreTable:
-    """Similarities: scores f32 [rows, columns] and the names of both."""
-
-    rows: list[str]
-    columns: list[str]
-    scores: np.ndarray
-
-
-class Submission:
-    """A submission folder, read lazily.
-
-    Getters return None for what is missing and raise `Invalid` for what cannot be used (wrong
-    shapes, numbers that are not finite, unknown predicates). A folder without a readable manifest
-    raises `InputError` at once.
+    Getters return None for what is missing and raise `Invalid` for what cannot be used: files
+    that are broken, wrong shapes, numbers that are not finite, repeated items, unknown predicates.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
-        self.manifest: dict[str, Any] = read_manifest(self.folder / "manifest.json")
+        self._read: dict[str, Rows] = {}
+        self._opened: dict[str, Tensors | Invalid | None] = {}
+
+    def tensors(self, name: str) -> Tensors | None:
+        """Return an opened safetensors file, None if it is not there."""
+        if name not in self._opened:
+            path = self.folder / name
+            try:
+                self._opened[name] = open_tensors(path) if regular_file(path) else None
+            except Invalid as error:
+                self._opened[name] = error
+        found = self._opened[name]
+        if isinstance(found, Invalid):
+            raise Invalid(str(found))
+        return found
+
+    def arrays(self, scene: str, parts: tuple[str, ...]) -> dict[str, np.ndarray]:
+        """Return those of a scene's tensors that are there, by part."""
+        tensors = self.tensors(GEOMETRY)
+        if tensors is None:
+            return {}
+        names = {part: f"{scene}/{part}" for part in parts}
+        there = {part: name for part, name in names.items() if name in tensors.keys()}  # noqa: SIM118
+        return {part: tensors.get_tensor(name) for part, name in there.items()}
+
+    def points(self, scene: str) -> Points | None:
+        """Return the surface points of a scene."""
+        arrays = self.arrays(scene, items.POINT_PARTS)
+        if "points" not in arrays:
+            return None
+        self._refuse(scene, items.point_problems(arrays))
+        points = arrays["points"].astype(np.float32, copy=False)
+        return Points(points, *(arrays.get(part) for part in items.POINT_PARTS[1:]))
+
+    def mesh(self, scene: str) -> Mesh | None:
+        """Return the mesh of a scene."""
+        arrays = self.arrays(scene, items.MESH_PARTS)
+        if not arrays:
+            return None
+        self._refuse(scene, items.mesh_problems(arrays))
+        vertices = arrays["vertices"].astype(np.float32, copy=False)
+        return Mesh(vertices, arrays["faces"], arrays.get("vertex_colours"))
+
+    def occupancy(self, scene: str) -> Occupancy | None:
+        """Return the occupancy grid of a scene."""
+        arrays = self.arrays(scene, items.GRID_PARTS)
+        if not arrays:
+            return None
+        self._refuse(scene, items.grid_problems(arrays))
+        packed, shape, origin, voxel = (arrays[part] for part in items.GRID_PARTS)
+        sides = tuple(int(side) for side in shape)
+        count = sides[0] * sides[1] * sides[2]
+        grid = np.unpackbits(packed.reshape(-1), count=count).astype(bool).reshape(sides)
+        return Occupancy(grid, origin, float(voxel[0]))
+
+    def _refuse(self, scene: str, problems: Iterator[items.Problem]) -> None:
+        for what, mend in problems:
+            item = f"scene {shown(scene)[1:-1]}"
+            raise Invalid(f"{self.folder}/{Fault(GEOMETRY, None, item, what, mend)}")
+
+    def rows(self, name: str) -> Rows:
+        """Return what a JSON-lines file holds; nothing if it is not there."""
+        if name not in self._read:
+            self._read[name] = read_rows(self.folder / name)
+        return self._read[name]
+
+    def _row(self, name: str, *key: str) -> dict[str, Any] | None:
+        rows = self.rows(name)
+        if key in rows.spoiled:
+            raise Invalid(f"{self.folder}/{rows.spoiled[key]}")
+        return rows.items[key][1] if key in rows.items else None
+
+    def objects(self, scene: str) -> tuple[list[dict[str, Any]], list[tuple]] | None:
+        """Return detected objects and triplets (subject, predicate, object, score)."""
+        row = self._row("objects.jsonl", scene)
+        if row is None:
+            return None
+        objects = [
+            {
+                "box": [float(number) for number in value["box"]],
+                "class": value["class"],
+                "score": float(value.get("score", 1.0)),
+            }
+            for value in row["objects"]
+        ]
+        return objects, [
+            (int(value[0]), value[1], int(value[2]), float(value[3]) if len(value) == 4 else 1.0)
+            for value in row.get("triplets") or []
+        ]
+
+    def relations(self, scene: str) -> dict[tuple[int, int], dict[str, str]] | None:
+        """Return {(i, j): {family: predicate or "none"}} over given objects."""
+        row = self._row("relations.jsonl", scene)
+        return None if row is None else {(int(i), int(j)): said for i, j, said in row["pairs"]}
+
+    def grounding(self, scene: str, query: str) -> Grounding | None:
+        """Return what a reference was grounded to."""
+        row = self._row("grounding.jsonl", scene, query)
+        if row is None:
+            return None
+        boxes, pick = row.get("boxes") or [], row.get("pick")
+        return Grounding(np.array(boxes, float).reshape(-1, 6), None if pick is None else int(pick))
+
+    def answer(self, scene: str, question: str) -> str | None:
+        """Return the answer to a question."""
+        row = self._row("answers.jsonl", scene, question)
+        return None if row is None else row["answer"]
+
+    def caption(self, scene: str) -> str | None:
+        """Return the description of a scene."""
+        row = self._row("captions.jsonl", scene)
+        return None if row is None else row["text"]
+
+    @cached_property
+    def labels(self) -> tuple[dict[str, list[str]], list[Fault]]:
+        """What the retrieval tables' rows and columns stand for, and the file's faults."""
+        return read_object(self.folder / "retrieval.json", "retrieval")
+
+    def retrieval(self) -> ScoreTable | None:
+        """Return the scores of captions against scenes."""
+        return self.table("retrieval")
+
+    def grounding_retrieval(self) -> ScoreTable | None:
+        """Return the scores of phrases against objects."""
+        return self.table("grounding_retrieval")
+
+    def table(self, task: str) -> ScoreTable | None:
+        """Return the score table of a task of `TABLES`.
+
+        What a repeated row or column scores is NaN: nobody can say which one was meant.
+        """
+        tensor, rows, columns = TABLES[task]
+        tensors = self.tensors("retrieval.safetensors")
+        if tensors is None or tensor not in tensors.keys():  # noqa: SIM118 (not a mapping)
+            return None
+        labels, faults = self.labels
+        if faults:
+            raise Invalid(f"{self.folder}/{faults[0]}")
+        names, others = labels.get(rows, []), labels.get(columns, [])
+        scores = tensors.get_tensor(tensor)
+        if scores.shape != (len(names), len(others)) or scores.dtype.kind != "f":
+            raise Invalid(
+                f"{self.folder}/retrieval.safetensors: {tensor} is {scores.dtype} "
+                f"{list(scores.shape)} for {len(names)} {rows} and {len(others)} {columns}; "
+                "give floats, a row and a column for each name of retrieval.json"
+            )
+        scores = scores.astype(np.float32)
+        scores[repeated(names)] = np.nan
+        scores[:, repeated(others)] = np.nan
+        return ScoreTable(names, others, scores)
+
+
+def repeated(names: list[str]) -> list[int]:
+    """Return the places of the names that stand more than once.
+
+    >>> repeated(["a", "b", "a"])
+    [0, 2]
+    """
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        places.setdefault(name, []).append(place)
+    return sorted(place for found in places.values() if len(found) > 1 for place in found)
+
+
+class Submission(Contents):
+    """A submission folder with a sound manifest; raises `InputError` at once for any other."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        super().__init__(folder)
+        self.manifest, faults = read_manifest(self.folder)
+        if faults:
+            more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
+            raise InputError(f"{self.folder}/{faults[0]}{more}")
         self.method: str = self.manifest["method"]
-        self.seed: int = self.manifest["seed"]
+        self.seed = int(self.manifest["seed"])
         self.split: str = self.manifest["split"]
         self.stochastic: bool = self.manifest["stochastic"]
         self.produces: frozenset[str] = frozenset(self.manifest["produces"])
@@ -108,198 +242,17 @@ class Submission:
         self.thresholds: dict[str, Any] = self.manifest.get("thresholds") or {}
         self.cost: dict[str, Any] = self.manifest.get("cost") or {}
 
-    @cached_property
-    def _geometry(self) -> Any:
-        return open_tensors(self.folder / "geometry.safetensors")
 
-    @cached_property
-    def _geometry_names(self) -> frozenset[str]:
-        return frozenset(self._geometry.keys()) if self._geometry is not None else frozenset()
+def read_manifest(folder: Path) -> tuple[dict[str, Any], list[Fault]]:
+    """Return a submission's manifest and what is wrong with it.
 
-    def _tensor(self, name: str) -> np.ndarray | None:
-        return self._geometry.get_tensor(name) if name in self._geometry_names else None
-
-    def points(self, scene: str) -> Points | None:
-        """Return the surface points of a scene."""
-        points = self._tensor(f"{scene}/points")
-        if points is None:
-            return None
-        check_rows(self._where(scene), "points", points, floats=True)
-        extra = {name: self._tensor(f"{scene}/{name}") for name in ("colours", "pixels")}
-        for name, value in extra.items():
-            if value is not None:
-                check_rows(self._where(scene), name, value, len(points))
-        confidence = self._tensor(f"{scene}/confidence")
-        return Points(points.astype(np.float32, copy=False), confidence=confidence, **extra)
-
-    def mesh(self, scene: str) -> Mesh | None:
-        """Return the mesh of a scene."""
-        vertices, faces = (self._tensor(f"{scene}/{name}") for name in ("vertices", "faces"))
-        if vertices is None or faces is None:
-            return None
-        where = self._where(scene)
-        check_rows(where, "vertices", vertices, floats=True)
-        check_rows(where, "faces", faces)
-        if faces.size and (faces.min() < 0 or faces.max() >= len(vertices)):
-            raise Invalid(f"{where}: faces name vertices that are not there; write indices below V")
-        colours = self._tensor(f"{scene}/vertex_colours")
-        if colours is not None:
-            check_rows(where, "vertex_colours", colours, len(vertices))
-        return Mesh(vertices.astype(np.float32, copy=False), faces, colours)
-
-    def occupancy(self, scene: str) -> Occupancy | None:
-        """Return the occupancy grid of a scene."""
-        names = ("occupancy", "occupancy_shape", "occupancy_origin", "occupancy_voxel")
-        packed, shape, origin, voxel = (self._tensor(f"{scene}/{name}") for name in names)
-        if packed is None or shape is None or origin is None or voxel is None:
-            return None
-        where = self._where(scene)
-        count = math.prod(int(side) for side in shape)
-        if shape.shape != (3,) or shape.min() < 0 or packed.size != (count + 7) // 8:
-            raise Invalid(f"{where}: occupancy bits do not fill its shape; pack the whole grid")
-        if origin.shape != (3,) or not np.isfinite(origin).all() or not 0 < float(voxel[0]) < 1e3:
-            raise Invalid(f"{where}: occupancy origin or voxel is no length; give metres")
-        grid = np.unpackbits(packed.reshape(-1), count=count).astype(bool).reshape(shape)
-        return Occupancy(grid, origin, float(voxel[0]))
-
-    def objects(self, scene: str) -> tuple[list[dict[str, Any]], list[tuple]] | None:
-        """Return detected objects and triplets (subject, predicate, object, score)."""
-        row = self._rows("objects.jsonl", ("scene",)).get((scene,))
-        if row is None:
-            return None
-        where = f"{self.folder / 'objects.jsonl'}: scene {scene}"
-        objects = row.get("objects")
-        if not isinstance(objects, list):
-            raise Invalid(f"{where}: no list of objects; give [] when there are none")
-        objects = [check_object(where, value) for value in objects]
-        return objects, [
-            check_triplet(where, value, len(objects)) for value in row.get("triplets", [])
-        ]
-
-    def relations(self, scene: str) -> dict[tuple[int, int], dict[str, str]] | None:
-        """Return {(i, j): {family: predicate or "none"}} over given objects."""
-        row = self._rows("relations.jsonl", ("scene",)).get((scene,))
-        if row is None:
-            return None
-        where = f"{self.folder / 'relations.jsonl'}: scene {scene}"
-        return dict(check_pair(where, value) for value in row.get("pairs", []))
-
-    def grounding(self, scene: str, query: str) -> Grounding | None:
-        """Return what a reference was grounded to."""
-        row = self._rows("grounding.jsonl", ("scene", "query")).get((scene, query))
-        if row is None:
-            return None
-        where = f"{self.folder / 'grounding.jsonl'}: scene {scene} query {query}"
-        boxes = [check_box(where, value) for value in row.get("boxes") or []]
-        pick = row.get("pick")
-        if pick is not None and (isinstance(pick, bool) or not isinstance(pick, int)):
-            raise Invalid(f"{where}: pick {pick!r} is no index; give a given object's index")
-        return Grounding(np.array(boxes, float).reshape(-1, 6), pick)
-
-    def answer(self, scene: str, question: str) -> str | None:
-        """Return the answer to a question."""
-        row = self._rows("answers.jsonl", ("scene", "question")).get((scene, question))
-        return None if row is None else str(row.get("answer", ""))
-
-    def caption(self, scene: str) -> str | None:
-        """Return the description of a scene."""
-        row = self._rows("captions.jsonl", ("scene",)).get((scene,))
-        return None if row is None else str(row.get("text", ""))
-
-    def retrieval(self) -> ScoreTable | None:
-        """Return the scores of captions against scenes."""
-        return self._table("text_to_scene", "texts", "scenes")
-
-    def grounding_retrieval(self) -> ScoreTable | None:
-        """Return the scores of phrases against objects."""
-        return self._table("phrase_to_object", "phrases", "objects")
-
-    def _where(self, scene: str) -> str:
-        return f"{self.folder / 'geometry.safetensors'}: scene {scene}"
-
-    def _rows(self, name: str, keys: tuple[str, ...]) -> dict[tuple, dict[str, Any]]:
-        cache: dict[str, dict[tuple, dict[str, Any]]] = self.__dict__.setdefault("_lines", {})
-        if name not in cache:
-            path = self.folder / name
-            cache[name] = index_rows(path, read_lines(path), keys) if path.exists() else {}
-        return cache[name]
-
-    def _table(self, name: str, rows: str, columns: str) -> ScoreTable | None:
-        tensors = open_tensors(self.folder / "retrieval.safetensors")
-        if tensors is None or name not in tensors.keys():  # noqa: SIM118 (not a mapping)
-            return None
-        path = self.folder / "retrieval.json"
-        names = read_json(path)
-        scores = tensors.get_tensor(name)
-        if scores.shape != (len(names.get(rows, ())), len(names.get(columns, ()))):
-            raise Invalid(f"{path}: {rows} and {columns} do not fit the scores; name every row")
-        return ScoreTable(names[rows], names[columns], scores.astype(np.float32, copy=False))
-
-    def validate(self, truth: Truth | None = None) -> list[str]:
-        """Return the faults of the whole submission, one line each; empty when it is sound.
-
-        With `truth`, also what was declared and is missing for an item of the split.
-        """
-        faults = self._file_faults()
-        for scene in truth.scenes if truth is not None else self._scenes():
-            faults += self._scene_faults(scene, truth)
-        for task, getter in (
-            ("retrieval", self.retrieval),
-            ("grounding_retrieval", self.grounding_retrieval),
-        ):
-            faults += self._fault(task, getter, required=task in self.produces)
-        return faults
-
-    def _scenes(self) -> list[str]:
-        found = {name.rsplit("/", 1)[0] for name in self._geometry_names}
-        for name in ("objects", "relations", "captions"):
-            found |= {key[0] for key in self._rows(f"{name}.jsonl", ("scene",))}
-        return sorted(found)
-
-    def _file_faults(self) -> list[str]:
-        faults = []
-        for name, digest in self.manifest.get("files", {}).items():
-            path = self.folder / name
-            if not path.is_file():
-                faults.append(f"{path}: named in the manifest and missing; write it")
-            elif sha256_file(path) != digest:
-                faults.append(f"{path}: differs from the manifest's sha256; write it again")
-        return faults
-
-    def _scene_faults(self, scene: str, truth: Truth | None) -> list[str]:
-        faults = []
-        for task, getter in (
-            ("points", self.points),
-            ("mesh", self.mesh),
-            ("occupancy", self.occupancy),
-            ("objects", self.objects),
-            ("given_relations", self.relations),
-            ("captions", self.caption),
-        ):
-            required = truth is not None and task in self.produces
-            faults += self._fault(f"{task} of {scene}", lambda g=getter: g(scene), required)
-        if truth is None:
-            return faults
-        line = truth.annotation(scene)
-        if self.produces & {"grounding", "picks"}:
-            for item in line["references"]:
-                query = item["id"]
-                faults += self._fault(
-                    f"grounding of {scene}/{query}", lambda q=query: self.grounding(scene, q), True
-                )
-        if "answers" in self.produces:
-            for item in line["questions"]:
-                query = item["id"]
-                faults += self._fault(
-                    f"answer to {scene}/{query}", lambda q=query: self.answer(scene, q), True
-                )
-        return faults
-
-    def _fault(self, what: str, getter: Any, required: bool) -> list[str]:
-        try:
-            value = getter()
-        except InputError as error:
-            return [str(error)]
-        if value is None and required:
-            return [f"{self.folder}: {what} is declared and missing; write it or do not declare it"]
-        return []
+    Raises `InputError` when there is no folder to look into.
+    """
+    if folder.is_file():
+        kind = (
+            "an archive: unpack it and" if folder.suffix in (".zip", ".gz", ".tar") else "a file;"
+        )
+        raise InputError(f"{folder}: is {kind} name the folder that holds manifest.json")
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; name the folder that holds manifest.json")
+    return read_object(folder / "manifest.json", "manifest")

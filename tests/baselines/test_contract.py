@@ -12,8 +12,8 @@ from baselines.__main__ import run_baseline
 from baselines.contract import Context, Inputs, contract_faults, load, names
 from baselines.new import write_skeleton
 from metrics.files import InputError, read_json
-from metrics.submission import Submission
 from metrics.truth import Truth
+from metrics.validate import validate
 
 SPLITS = ["val", "test_scene"]
 
@@ -33,8 +33,8 @@ def test_writes_a_valid_submission_for_every_split(
 ) -> None:
     run_baseline(name, experiment, SPLITS, 0, tmp_path)
     for split in SPLITS:
-        submission = Submission(tmp_path / split)
-        assert submission.validate(Truth(experiment / "truth" / split)) == []
+        truth = Truth(experiment / "truth" / split)
+        assert validate(tmp_path / split, truth).faults == []
         manifest = read_json(tmp_path / split / "manifest.json")
         assert manifest["method"] == name
         assert set(manifest["produces"]) == set(load(name).PRODUCES)
@@ -118,8 +118,8 @@ def test_a_new_baseline_fulfils_the_contract_at_once(
     monkeypatch.setattr(baselines, "__path__", [*baselines.__path__, str(tmp_path)])
     monkeypatch.setattr("baselines.contract.names", lambda: ["mean_room"])
     run_baseline("mean_room", experiment, ["val"], 0, tmp_path / "out")
-    submission = Submission(tmp_path / "out" / "val")
-    assert submission.validate(Truth(experiment / "truth" / "val")) == []
+    truth = Truth(experiment / "truth" / "val")
+    assert validate(tmp_path / "out" / "val", truth).faults == []
 
 
 @pytest.mark.parametrize("name", ["Room", "1st", "a-b", "class", "../up", "", "majority", "full"])

@@ -9,6 +9,7 @@ from g2vlm.inference.predict import choose_thresholds, predict
 from g2vlm.inference.thresholds import read_thresholds
 from metrics.files import InputError, read_json
 from metrics.submission import Submission
+from metrics.validate import validate
 from tests.inference.conftest import Case, write_model
 
 CONFIG = {"seed": 1, "predict": {"mesh_voxel_m": 0.16}}
@@ -37,7 +38,7 @@ def test_full_model_hands_in_every_task(case: Case, tmp_path) -> None:
     assert submission.grounding("room-0", "r00").pick in (0, 1, 2)
     assert submission.answer("room-0", "q01") in ("yes", "no")
     assert submission.caption("room-1") is not None
-    assert submission.validate() == []
+    assert validate(submission.folder).faults == []
 
 
 def test_points_of_an_untrained_model_stay_near_the_sensor(case: Case, tmp_path) -> None:

@@ -214,23 +214,6 @@ def test_chance_is_checked_against_its_closed_form(truth_dir, tmp_path, oracle_s
     assert controls.check_chance([oracle_scores] * 4, truth_dir)
 
 
-def command(*arguments: str | Path) -> subprocess.CompletedProcess:
-    line = [sys.executable, "-m", "metrics", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
-
-
-def test_command_line(tmp_path, truth_dir, oracle_dir):
-    np.save(tmp_path / "a.npy", np.zeros((1, 3)))
-    np.save(tmp_path / "b.npy", np.array([[3.0, 4.0, 0.0]]))
-    found = command("geometry", tmp_path / "a.npy", tmp_path / "b.npy", "--json")
-    assert json.loads(found.stdout)["chamfer_l2sq_m2_exact"] == 50
-    found = command("geometry", tmp_path / "a.npy", tmp_path / "no.ply")
-    assert found.returncode == 2 and found.stderr.count("\n") == 1
-    assert command("validate", oracle_dir, "--truth", truth_dir).stdout == "no faults\n"
-    names = {metric["name"] for metric in json.loads(command("list", "--json").stdout)}
-    assert names == set(METRICS)
-
-
 def test_nothing_heavy_is_imported():
     code = (
         "import sys, metrics.score, metrics.controls, metrics.pairs, metrics.truth;"

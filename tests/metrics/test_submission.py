@@ -1,4 +1,4 @@
-"""The submission format: round trip, faults, and folders that appear whole."""
+"""Writing and reading submissions: round trip, unusable items, folders that appear whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from metrics.files import InputError
 from metrics.submission import Invalid, Submission, SubmissionWriter
-from metrics.truth import Truth
+from metrics.validate import validate
 
 BED = {"box": [0, 0, 0, 1, 1, 1], "class": "bed", "score": 0.5}
 
@@ -50,7 +50,7 @@ def test_round_trip(tmp_path):
     assert found.retrieval().scores.tolist() == [[0.5, 1.0]]
     assert found.grounding_retrieval().columns == ["a:0"]
     assert found.cost == {"parameters": 5} and found.thresholds == {"graph": 0.3}
-    assert found.validate() == []
+    assert validate(tmp_path / "s").faults == []
     assert load_file(tmp_path / "s" / "geometry.safetensors")["a/points"].shape == (7, 3)
 
 
@@ -97,69 +97,62 @@ def test_writer_refuses_what_makes_no_sense(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_manifest_faults_name_the_file_and_the_mend(tmp_path):
+def test_a_folder_without_a_sound_manifest_cannot_be_scored(tmp_path):
     with pytest.raises(InputError, match="manifest.json: no such file"):
         Submission(tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        Submission(tmp_path / "nowhere")
     with writer(tmp_path / "s"):
         pass
     path = tmp_path / "s" / "manifest.json"
     manifest = json.loads(path.read_text())
     for key, value in (("units", "inch"), ("frame", "world"), ("seed", "x"), ("produces", ["x"])):
         path.write_text(json.dumps(manifest | {key: value}))
-        with pytest.raises(InputError, match="manifest.json"):
+        with pytest.raises(InputError, match=f"manifest.json: {key}"):
             Submission(tmp_path / "s")
 
 
-@pytest.mark.parametrize(
-    "row",
-    [
-        {"objects": [{"box": [0, 0, 0, 1, 1], "class": "bed"}]},
-        {"objects": [{"box": [0, 0, 0, 1, 1, float("nan")], "class": "bed"}]},
-        {"objects": [{"box": [0, 0, 0, 1, 1, -1], "class": "bed"}]},
-        {"objects": [{"box": [0, 0, 0, 1, 1, 1]}]},
-        {"objects": [BED], "triplets": [[0, "beside", 0]]},
-        {"objects": [BED], "triplets": [[0, "on", 1]]},
-        {"objects": "none"},
-    ],
-)
-def test_invalid_objects(tmp_path, row):
-    with writer(tmp_path / "s"):
-        pass
-    text = json.dumps({"scene": "a"} | row)
-    (tmp_path / "s" / "objects.jsonl").write_text(text + "\n")
-    with pytest.raises(Invalid, match="objects.jsonl: scene a"):
-        Submission(tmp_path / "s").objects("a")
-    assert len(Submission(tmp_path / "s").validate()) == 1
-
-
-def test_invalid_geometry(tmp_path):
+def test_an_unusable_item_fails_alone(tmp_path):
     bad = np.ones((4, 3))
     bad[0, 0] = np.nan
     with writer(tmp_path / "s") as out:
         out.points("a", bad, np.zeros((4, 3)))
+        out.points("b", np.ones((4, 3)), np.zeros((4, 3)))
         out.mesh("a", np.ones((4, 3)), [[0, 1, 4]])
-    found = Submission(tmp_path / "s")
-    for getter in (found.points, found.mesh):
-        with pytest.raises(Invalid, match="scene a"):
-            getter("a")
-
-
-def test_repeated_and_broken_lines_stop_the_reading(tmp_path):
-    with writer(tmp_path / "s") as out:
+        out.objects("a", [BED], [[0, "on", 1, 1.0]])
+        out.objects("b", [BED])
         out.caption("a", "x")
         out.caption("a", "y")
-    with pytest.raises(InputError, match="row 2 repeats a"):
-        Submission(tmp_path / "s").caption("a")
-    (tmp_path / "s" / "captions.jsonl").write_text("{\n")
-    with pytest.raises(InputError, match="row 1 is not valid JSON"):
-        Submission(tmp_path / "s").caption("a")
+        out.caption("b", "z")
+    lines = tmp_path / "s" / "captions.jsonl"
+    lines.write_text(lines.read_text() + "{\n")
+    found = Submission(tmp_path / "s")
+    for getter in (found.points, found.mesh, found.objects, found.caption):
+        with pytest.raises(Invalid, match="scene a"):
+            getter("a")
+    assert len(found.points("b").points) == 4 and len(found.objects("b")[0]) == 1
+    assert found.caption("b") == "z"
 
 
-def test_changed_files_and_missing_items_are_faults(tmp_path, truth_dir):
-    with writer(tmp_path / "s", "captions", "answers", "retrieval", "picks") as out:
-        out.caption("toy-0000", "x")
-    faults = Submission(tmp_path / "s").validate(Truth(truth_dir))
-    assert len(faults) == 2 + 3 * 3 + 3 * 4 + 1
-    assert all("declared and missing" in fault for fault in faults)
-    (tmp_path / "s" / "captions.jsonl").write_text("")
-    assert "sha256" in Submission(tmp_path / "s").validate()[0]
+def test_a_broken_file_fails_its_items_alone(tmp_path):
+    with writer(tmp_path / "s") as out:
+        out.points("a", np.ones((4, 3)), np.zeros((4, 3)))
+        out.retrieval(["a/c00", "a/c01"], ["a"], [[1], [2]])
+        out.caption("a", "x")
+    whole = (tmp_path / "s" / "geometry.safetensors").read_bytes()
+    (tmp_path / "s" / "geometry.safetensors").write_bytes(whole[:-5])
+    found = Submission(tmp_path / "s")
+    for _ in range(2):
+        with pytest.raises(Invalid, match="geometry.safetensors: not a safetensors file"):
+            found.points("a")
+    assert found.caption("a") == "x"
+    (tmp_path / "s" / "retrieval.json").write_text('{"texts": ["a/c00"], "scenes": ["a"]}')
+    with pytest.raises(Invalid, match="for 1 texts and 1 scenes"):
+        Submission(tmp_path / "s").retrieval()
+
+
+def test_what_is_named_twice_in_a_table_scores_nothing(tmp_path):
+    with writer(tmp_path / "s") as out:
+        out.retrieval(["a/c00", "a/c01", "a/c00"], ["a", "b"], np.ones((3, 2)))
+    scores = Submission(tmp_path / "s").retrieval().scores
+    assert np.isnan(scores[[0, 2]]).all() and (scores[1] == 1).all()

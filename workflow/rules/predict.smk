@@ -38,6 +38,6 @@ rule outside_submission:
     benchmark:
         f"{RESULTS}/benchmarks/predict/{{outside}}-0.tsv"
     params:
-        code=code_hash("metrics.submission"),
+        code=code_hash("metrics.validate"),
     script:
         "../scripts/submission.py"

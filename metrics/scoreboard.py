@@ -1,0 +1,209 @@
+"""What the command line prints: scores, floors and comparisons as a few aligned lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metrics.files import InputError, read_json
+from metrics.registry import METRICS, Metric
+from metrics.schemas import shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Floors that `metrics.truth.prepare` measures on each split.
+MEASURED = ("accuracy_m", "completeness_m", "chamfer_l1_m", "fscore@")
+SAMPLED_TASKS = ("points", "mesh", "occupancy")
+HEADLINE = ["split", "metric", "method", "mean", "ci_low", "ci_high", "n_seeds", "n_scenes"]
+DIFFERENCES = ["split", "metric", "method_a", "method_b", "difference", "ci_low", "ci_high", "p"]
+
+
+def floor_of(metric: Metric) -> str:
+    """Return in words what a perfect answer scores under the benchmark's sampling."""
+    if metric.name.startswith(MEASURED) and not metric.name.endswith(("sim3", "sim3_m")):
+        return "measured on each split"
+    if metric.task in SAMPLED_TASKS:
+        return "what the oracle scores"
+    return "1" if metric.higher_is_better else "0"
+
+
+def metric_lines() -> list[str]:
+    """Return the registry, two lines a metric."""
+    lines = []
+    for metric in METRICS.values():
+        better = "higher" if metric.higher_is_better else "lower"
+        worst = "scene diagonal" if metric.worst is None else f"{metric.worst:g}"
+        facts = f"{metric.unit or 'share'}, {better} is better, worst {worst}"
+        lines.append(f"{metric.name}  [{facts}, floor: {floor_of(metric)}]")
+        lines.append(f"    {metric.description}; {metric.source}")
+    return lines
+
+
+def geometry_lines(found: dict[str, Any]) -> list[str]:
+    """Return `metrics.pairs.compare_files`'s values, each with its floor beside it."""
+    floors = found["floors"]
+    rows = [
+        [name, f"{value:.6g}", f"{floors[name]:.6g}" if name in floors else ""]
+        for name, value in found["values"].items()
+    ]
+    return _aligned([["metric", "value", "floor"], *rows])
+
+
+def summarise(scores: str | Path) -> dict[str, Any]:
+    """Return a score table's means over scenes and the summary that stands beside it.
+
+    Returns:
+        method, seed, split, floors, reasons, and "metrics": for each metric "value" (failures at
+        their worst), "succeeded" (share of items) and "value_succeeded" (over those alone, None
+        if there are none; None for pooled metrics too, which have no value by item).
+    """
+    import pandas as pd
+
+    rows = pd.read_parquet(scores)
+    said = read_json(Path(scores).with_suffix(".json"))
+    rows = rows[rows["subset"] == "all"]
+    found: dict[str, dict[str, float | None]] = {}
+    for name, group in rows.groupby("metric", sort=False):
+        pooled = group[group["kind"] == "pooled"]
+        each = group[group["kind"] != "pooled"]
+        good = each[each["succeeded"] & (each["kind"] == "item")]
+        found[str(name)] = {
+            "value": float(pooled["value"].iloc[0]) if len(pooled) else _scene_mean(each),
+            "succeeded": float(each["succeeded"].mean()),
+            "value_succeeded": _scene_mean(good) if len(good) else None,
+        }
+    kept = ("method", "seed", "split", "floors", "reasons")
+    return {name: said[name] for name in kept} | {"metrics": found}
+
+
+def _scene_mean(rows: pd.DataFrame) -> float:
+    return float(rows.groupby("scene")["value"].mean().mean())
+
+
+def score_lines(found: dict[str, Any], kept: str | None) -> list[str]:
+    """Return `summarise`'s values as a table, and what was not declared."""
+    rows = [["metric", "value", "floor", "unit", "succeeded", "value of those"]]
+    for name, told in found["metrics"].items():
+        metric = METRICS.get(name)
+        floor, alone = found["floors"].get(name), told["value_succeeded"]
+        rows.append(
+            [
+                f"{name}{'' if metric is None else ' ^' if metric.higher_is_better else ' v'}",
+                f"{told['value']:.4f}",
+                "" if floor is None else f"{floor:.4f}",
+                "" if metric is None else metric.unit,
+                f"{100 * told['succeeded']:.0f}%",
+                "" if alone is None or told["succeeded"] == 1 else f"{alone:.4f}",
+            ]
+        )
+    head = f"{shown(found['method'])[1:-1]}, seed {found['seed']}, {found['split']}; "
+    lines = [f"{head}^ higher is better, v lower; failures count as the worst value"]
+    lines += _aligned(rows)
+    lines += [f"no {task}: {shown(why)[1:-1]}" for task, why in sorted(found["reasons"].items())]
+    failing = any(told["succeeded"] < 1 for told in found["metrics"].values())
+    if failing:
+        lines.append("some items failed: python -m metrics validate lists why")
+    if kept:
+        lines.append(f"rows: {kept}")
+    return lines
+
+
+def compare_tables(
+    scores: list[str], reference: str | None, config: str | None, out: str | None
+) -> dict[str, pd.DataFrame]:
+    """Return the "estimates" and "differences" of score tables, and write all statistics to `out`.
+
+    Args:
+        scores: tables, or one folder of <method>/<seed>/<split>.parquet.
+        reference: method that each other one is compared with.
+        config: yaml whose statistics section declares the families.
+        out: folder for the statistics, or None.
+
+    Raises `InputError` for what cannot be compared.
+    """
+    import yaml
+
+    from metrics.statistics.compare import compare, write
+
+    settings: dict[str, Any] = {}
+    if config:
+        try:
+            loaded = yaml.safe_load(Path(config).read_text(encoding="utf-8")) or {}
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"{config}: cannot be read as yaml; mend the file") from error
+        if not isinstance(loaded, dict):
+            raise InputError(f"{config}: holds no mapping; write a statistics section")
+        settings = dict(loaded.get("statistics", loaded))
+    if reference:
+        settings["reference"] = reference
+    else:
+        # Without families declared by someone, none are tested.
+        settings.setdefault("families", {})
+    if len(scores) == 1 and Path(scores[0]).is_dir():
+        source: Any = scores[0]
+    else:
+        source, settings["deterministic"] = _joined(scores, settings.get("deterministic", []))
+    results = compare(source, settings)
+    names = set(results["estimates"]["method"])
+    if reference and reference not in names:
+        raise InputError(
+            f"{', '.join(scores)}: no method {reference!r}; choose from {sorted(names)}"
+        )
+    if out:
+        write(results, out)
+    return {name: results[name] for name in ("estimates", "differences")}
+
+
+def _joined(scores: list[str], deterministic: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Return the tables as one, and the methods whose sidecars say that reruns are identical."""
+    import pandas as pd
+
+    frames, fixed = [], set(deterministic)
+    for name in scores:
+        path = Path(name)
+        try:
+            frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: no score table ({error}); score the submission") from error
+        beside = path.with_suffix(".json")
+        if beside.is_file() and not read_json(beside).get("stochastic", True):
+            fixed.add(read_json(beside)["method"])
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True), sorted(fixed)
+
+
+def compare_lines(found: dict[str, pd.DataFrame]) -> list[str]:
+    """Return means with intervals of every metric, and the differences from the reference."""
+    lines = ["means with 95% intervals", ""]
+    estimates = found["estimates"]
+    lines += _table(estimates[estimates["subset"] == "all"], HEADLINE)
+    differences = found["differences"]
+    differences = (
+        differences[differences["difference"].notna()] if len(differences) else differences
+    )
+    if len(differences):
+        chosen = differences[differences["subset"] == "all"]
+        chosen = chosen.drop_duplicates(["split", "metric", "method_a", "method_b"])
+        lines += ["", "differences, a minus b, with 95% intervals", ""]
+        lines += _table(chosen, DIFFERENCES)
+    return lines
+
+
+def _table(frame: pd.DataFrame, columns: list[str]) -> list[str]:
+    rows = [columns]
+    for values in frame[columns].itertuples(index=False):
+        rows.append([f"{v:.4g}" if isinstance(v, float) else shown(v).strip("'") for v in values])
+    return _aligned(rows)
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """Pad the columns; the first is words, the others stand right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
