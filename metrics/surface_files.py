@@ -15,7 +15,7 @@ from metrics.submission_items import FARTHEST
 ARRAYS = (".npz", ".npy")
 SHAPES = (".ply", ".obj", ".glb", ".stl", ".off", ".xyz")
 PIXELS = ("view", "row", "col")
-MOST_UNPACKED = 1 << 34
+MOST_UNPACKED = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def read_surface(path: str | Path) -> SurfaceFile:
     except InputError:
         raise
     except Exception as error:  # each parser raises what it likes on a broken file
-        said = str(error).encode("ascii", "backslashreplace").decode()[:200]
+        said = " ".join(str(error).encode("ascii", "backslashreplace").decode().split())[:200]
         raise InputError(
             f"{path}: cannot be read ({type(error).__name__}: {said}); export it again"
         ) from error
@@ -65,7 +65,7 @@ def _read_arrays(path: Path) -> tuple[Any, Any, Any]:
         return np.load(path, allow_pickle=False), None, None
     with zipfile.ZipFile(path) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > MOST_UNPACKED:
-            raise InputError(f"{path}: unpacks to more than 16 GiB; store fewer points")
+            raise InputError(f"{path}: unpacks to more than 2 GiB; store fewer points")
     with np.load(path, allow_pickle=False) as arrays:
         names = [name for name in ("points", "vertices") if name in arrays]
         if not names:
@@ -84,9 +84,10 @@ def _read_shape(path: Path, kind: str) -> tuple[Any, Any, Any]:
     if isinstance(loaded, trimesh.Scene):
         loaded = loaded.to_geometry()
     raw = loaded.metadata.get("_ply_raw", {}).get("vertex", {}).get("data")
-    fields = getattr(getattr(raw, "dtype", None), "names", None) or ()
+    # trimesh keeps a binary file's properties as one record array, a text file's as a dict.
+    named = raw if isinstance(raw, dict) else getattr(getattr(raw, "dtype", None), "names", None)
     pixels = None
-    if set(PIXELS) <= set(fields):
+    if set(PIXELS) <= set(named or ()):
         pixels = np.stack([np.asarray(raw[name]).reshape(-1) for name in PIXELS], axis=1)
     return loaded.vertices, getattr(loaded, "faces", None), pixels
 
