@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from g2vlm.run import devices
 from metrics.files import InputError
 
 THREAD_VARIABLES = (
@@ -69,6 +70,7 @@ class Tee:
 def job(snakemake: Any) -> Iterator[Any]:
     """Run a script's body: one-line errors, output in the log and on the terminal.
 
+    The body sees as many GPUs as its rule's `gpu` resource says, and no other job sees them.
     Yields the `snakemake` object. An `InputError` ends the process with status 2 and its one
     line; any other error prints its last line and leaves the traceback to the log.
     """
@@ -83,6 +85,7 @@ def job(snakemake: Any) -> Iterator[Any]:
         tees = Tee(streams[0], log, name), Tee(streams[1], log, name)
         sys.stdout, sys.stderr = tees
         try:
+            devices.assign(int(snakemake.resources.get("gpu") or 0))
             yield snakemake
         except InputError as error:
             _leave(f"error: {error}", 2)

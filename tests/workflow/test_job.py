@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from g2vlm.run.job import job
 from metrics.files import InputError
 told = {{"rule": "train", "wildcards": ["full", "0"]}}
-with job(SimpleNamespace(threads=1, log=[sys.argv[1]], **told)):
+with job(SimpleNamespace(threads=1, log=[sys.argv[1]], resources={{}}, **told)):
     print("working")
     sys.stderr.write("bar 10%\\rbar 100%\\n")
     {body}
