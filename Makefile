@@ -8,7 +8,7 @@ RUN := $(BIN)/snakemake --cores $(CORES)
 # Keep the machine's own packages out of the clone's environment.
 unexport PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help env data pin reproduce smoke test test-all lint format bench lock clean
+.PHONY: help env data pin reproduce smoke test test-all test-slurm lint format bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,9 @@ test: $(STAMP) ## run the tests
 test-all: $(STAMP) ## run the slow tests too
 	@$(BIN)/python -m pytest -n 2
 
+test-slurm: $(STAMP) ## run a small study on a Slurm of one node, started and stopped by the test
+	@$(BIN)/python -m pytest -m slurm tests/cluster
+
 lint: $(STAMP) ## check format, style and the workflow
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -53,6 +56,9 @@ bench: $(STAMP) ## time the metrics against peers
 lock: ## pin every package anew (needs uv and the network)
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --all-extras \
 	  --generate-hashes --no-emit-index-url --python-version 3.11 --quiet -o requirements.lock
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile profiles/slurm/requirements.in --no-deps \
+	  --generate-hashes --no-emit-index-url --python-version 3.11 --quiet \
+	  -o profiles/slurm/requirements.lock
 
 clean: ## remove the results of runs (not data/, not results/reference/)
 	@find results -mindepth 1 -maxdepth 1 ! -name reference ! -name README.md -exec rm -r {} +

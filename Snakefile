@@ -14,6 +14,7 @@ container: "docker://python:3.11-slim"
 
 include: "workflow/rules/guard.smk"
 include: "workflow/rules/common.smk"
+include: "workflow/rules/resources.smk"
 include: "workflow/rules/render.smk"
 include: "workflow/rules/encode.smk"
 include: "workflow/rules/train.smk"

@@ -14,6 +14,9 @@ rule compare:
         f"{RESULTS}/logs/compare.log",
     benchmark:
         f"{RESULTS}/benchmarks/compare.tsv"
+    resources:
+        mem_mb=grows(2000, 10),
+        runtime=grows(60, 1),
     params:
         statistics=config["statistics"],
         code=code_hash("metrics.statistics.compare"),

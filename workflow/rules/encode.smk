@@ -10,6 +10,9 @@ rule encode_images:
         f"{RESULTS}/logs/encode/images-{{split}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/encode/images-{{split}}.tsv"
+    resources:
+        mem_mb=grows(1200, 0.8),
+        runtime=grows(20, 0.01),
     params:
         encoder=config["encode"]["image"],
         code=code_hash("g2vlm.features.encoders"),
@@ -27,6 +30,9 @@ rule encode_texts:
         f"{RESULTS}/logs/encode/texts.log",
     benchmark:
         f"{RESULTS}/benchmarks/encode/texts.tsv"
+    resources:
+        mem_mb=grows(1500, 60),
+        runtime=grows(20, 0.8),
     params:
         encoder=config["encode"]["text"],
         code=code_hash("g2vlm.features.encoders"),

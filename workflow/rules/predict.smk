@@ -16,6 +16,10 @@ rule predict:
     benchmark:
         f"{RESULTS}/benchmarks/predict/{{trained}}-{{seed}}.tsv"
     threads: 1
+    resources:
+        mem_mb=grows(1200, 1.5),
+        runtime=grows(30, 0.02),
+        gpu=one_gpu,
     params:
         predict=config["predict"],
         code=code_hash("g2vlm.inference.predict"),
@@ -37,6 +41,9 @@ rule outside_submission:
         f"{RESULTS}/logs/predict/{{outside}}-0.log",
     benchmark:
         f"{RESULTS}/benchmarks/predict/{{outside}}-0.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=60,
     params:
         code=code_hash("metrics.validate"),
     script:

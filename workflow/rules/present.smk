@@ -32,6 +32,9 @@ rule present:
         f"{RESULTS}/logs/present.log",
     benchmark:
         f"{RESULTS}/benchmarks/present.tsv"
+    resources:
+        mem_mb=grows(1500, 2),
+        runtime=grows(30, 0.05),
     params:
         code=code_hash(
             "metrics.present.figures",
@@ -55,6 +58,9 @@ rule manifest:
         f"{RESULTS}/logs/manifest.log",
     benchmark:
         f"{RESULTS}/benchmarks/manifest.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=30,
     params:
         config=config,
         methods=METHODS,

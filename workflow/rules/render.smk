@@ -15,6 +15,9 @@ if RECIPES != "data":
             f"{RESULTS}/logs/recipes.log",
         benchmark:
             f"{RESULTS}/benchmarks/recipes.tsv"
+        resources:
+            mem_mb=2000,
+            runtime=240,
         params:
             splits=SPLITS,
             code=code_hash("g2vlm.scenes.build"),
@@ -33,6 +36,9 @@ rule render:
         f"{RESULTS}/logs/render/{{split}}-{{shard}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/render/{{split}}-{{shard}}.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=60,
     params:
         render=config["render"],
         seed=config["seed"],
@@ -53,6 +59,9 @@ rule truth:
         f"{RESULTS}/logs/truth/{{split}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/truth/{{split}}.tsv"
+    resources:
+        mem_mb=grows(1200, 4),
+        runtime=grows(20, 0.1),
     params:
         surface_samples=config["score"]["surface_samples"],
         occupancy_points=config["score"]["occupancy_points"],

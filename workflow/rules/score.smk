@@ -10,6 +10,9 @@ rule prepare_truth:
         f"{RESULTS}/logs/prepare_truth/{{split}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/prepare_truth/{{split}}.tsv"
+    resources:
+        mem_mb=grows(500, 1.5),
+        runtime=grows(20, 0.02),
     params:
         code=code_hash("metrics.prepare"),
     script:
@@ -36,6 +39,9 @@ rule score:
     benchmark:
         f"{RESULTS}/benchmarks/score/{{method}}-{{seed}}.tsv"
     threads: 1
+    resources:
+        mem_mb=grows(800, 1.2),
+        runtime=grows(20, 0.02),
     params:
         code=code_hash("metrics.score"),
     script:
@@ -54,6 +60,9 @@ rule controls:
         f"{RESULTS}/logs/controls.log",
     benchmark:
         f"{RESULTS}/benchmarks/controls.tsv"
+    resources:
+        mem_mb=grows(800, 1.2),
+        runtime=grows(30, 0.04),
     params:
         code=code_hash("metrics.controls"),
     script:

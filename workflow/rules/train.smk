@@ -16,6 +16,10 @@ rule train:
     benchmark:
         f"{RESULTS}/benchmarks/train/{{trained}}-{{seed}}.tsv"
     threads: 1
+    resources:
+        mem_mb=grows(1500, 1.5),
+        runtime=grows(480),
+        gpu=one_gpu,
     params:
         train=config["train"],
         seed=config["seed"],
