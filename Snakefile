@@ -8,8 +8,9 @@ min_version("9.10")
 configfile: "config/cpu.yaml"
 
 
-# Software comes from the active environment; an image is used with `--sdm apptainer` alone.
-container: "docker://python:3.11-slim"
+# Software comes from the active environment; the image is used with `--sdm apptainer` alone
+# (docs/containers.md says how to build it).
+container: "g2vlm.sif"
 
 
 include: "workflow/rules/guard.smk"

@@ -10,6 +10,9 @@ rule summary:
         f"{RESULTS}/logs/summary.log",
     benchmark:
         f"{RESULTS}/benchmarks/summary.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=30,
     params:
         code=code_hash("g2vlm.run.summary"),
     script:
@@ -25,6 +28,9 @@ rule crate:
         f"{RESULTS}/logs/crate.log",
     benchmark:
         f"{RESULTS}/benchmarks/crate.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=30,
     params:
         code=code_hash("g2vlm.run.crate"),
     script:

@@ -1,0 +1,107 @@
+"""The image is the lock's environment: its recipe is read, since an engine is seldom at hand."""
+
+import re
+import subprocess
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+import yaml
+
+
+def instructions(text):
+    """Return the Dockerfile's (instruction, arguments), continued rows joined, comments dropped."""
+    rows = re.sub(r"^\s*#.*\n", "", text, flags=re.M).replace("\\\n", " ").splitlines()
+    pairs = [row.split(None, 1) for row in rows if row.strip()]
+    return [(word.upper(), " ".join(rest.split())) for word, rest in pairs]
+
+
+STEPS = instructions(Path("Dockerfile").read_text())
+VERSIONS = dict(value.split("=") for word, value in STEPS if word == "ARG")
+RUNS = " && ".join(value for word, value in STEPS if word == "RUN")
+MAIN_LOCK = Path("requirements.lock").read_text()
+COPIES = [value.split()[:-1] for word, value in STEPS if word == "COPY" and "--from" not in value]
+
+
+def test_python_is_the_one_that_the_lock_is_made_for():
+    locked = re.search(r"uv pip compile pyproject.toml[^@]*", Path("Makefile").read_text())[0]
+    assert re.search(r"--python-version (\S+)", locked)[1] == VERSIONS["PYTHON"]
+    assert f"python={VERSIONS['PYTHON']}" in Path("environment.yml").read_text()
+    bounds = tomllib.loads(Path("pyproject.toml").read_text())["project"]["requires-python"]
+    low, high = (tuple(map(int, part.split("."))) for part in re.findall(r"[\d.]+", bounds))
+    assert low <= tuple(map(int, VERSIONS["PYTHON"].split("."))) < high
+    assert [value for word, value in STEPS if word == "FROM"] == [
+        "ghcr.io/astral-sh/uv:${UV} AS uv",
+        "python:${PYTHON}-slim-bookworm",
+    ]
+
+
+def test_uv_is_one_exact_version():
+    assert re.fullmatch(r"\d+\.\d+\.\d+", VERSIONS["UV"])
+
+
+def test_packages_come_from_the_lock_alone_by_the_script_that_make_env_runs():
+    assert "bash workflow/make_env.sh" in RUNS
+    assert not re.search(r"\b(pip|conda|wget|curl)\b|https?://|index-url|find-links", RUNS)
+    script = Path("workflow/make_env.sh").read_text()
+    (install,) = re.findall(r"pip (?:sync|install) .*\.lock", script)
+    assert install.startswith("pip sync") and install.endswith(" requirements.lock")
+    assert "--require-hashes" in install
+
+
+def test_the_environment_is_made_before_the_code_is_copied():
+    order = [(word, value) for word, value in STEPS if word in ("COPY", "RUN")]
+    made = next(n for n, (_, value) in enumerate(order) if "make_env.sh" in value and _ == "RUN")
+    before = [source for _, value in order[:made] for source in value.split()[:-1]]
+    assert "requirements.lock" in before and "workflow/make_env.sh" in before
+    assert order[-1] == ("COPY", ". .")
+
+
+@pytest.fixture
+def ignored():
+    """The patterns of .dockerignore as a test of a path; a later one overrules an earlier one."""
+    patterns = Path(".dockerignore").read_text().split()
+
+    def decide(path):
+        held = False
+        heads = ["/".join(path.split("/")[:depth]) for depth in range(1, path.count("/") + 2)]
+        for pattern in patterns:
+            bare = pattern.removeprefix("!").replace("**/", "*")
+            if any(fnmatch(head, bare) for head in heads):
+                held = not pattern.startswith("!")
+        return held
+
+    return decide
+
+
+def test_what_is_copied_is_there_and_what_is_large_is_not(ignored):
+    for source in (source for sources in COPIES for source in sources):
+        assert Path(source).exists() and not ignored(source)
+    for path in ("data/scenes.jsonl", ".venv/bin/python", "results/cpu/manifest.json", "g2vlm.sif"):
+        assert ignored(path)
+    assert ignored("g2vlm/run/__pycache__/job.cpython-311.pyc")
+
+
+def test_the_image_holds_every_tracked_file(ignored):
+    done = subprocess.run(["git", "ls-files"], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("needs a git clone to know which files are tracked")
+    assert not [path for path in done.stdout.splitlines() if ignored(path)]
+
+
+def test_the_workflow_names_the_image_that_the_page_builds():
+    named = re.search(r'^container: "(.+)"$', Path("Snakefile").read_text(), re.M)[1]
+    assert f"apptainer build {named} " in Path("docs/containers.md").read_text()
+    assert f"/{named}\n" in Path(".gitignore").read_text()
+
+
+def test_the_executor_is_pinned_with_hashes_and_stands_beside_the_lock():
+    wanted = set(
+        re.findall(r"^[\w-]+==[\d.]+", Path("profiles/slurm/requirements.in").read_text(), re.M)
+    )
+    lock = Path("profiles/slurm/requirements.lock").read_text()
+    assert set(re.findall(r"^([\w-]+==[\d.]+) \\\n    --hash=sha256:", lock, re.M)) == wanted
+    assert len(wanted) == 2 and "\nsnakemake-executor" not in MAIN_LOCK
+    profile = yaml.safe_load(Path("profiles/slurm/config.yaml").read_text())
+    assert profile["executor"] == "slurm"
