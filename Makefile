@@ -31,10 +31,10 @@ smoke: data ## the same study in minutes (config/smoke.yaml)
 	@$(RUN) reproduce --configfile config/smoke.yaml
 
 test: $(STAMP) ## run the tests
-	@$(BIN)/python -m pytest -m "not slow" -n 2
+	@$(BIN)/python -m pytest -m "not slow and not slurm" -n 2
 
 test-all: $(STAMP) ## run the slow tests too
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -m "not slurm" -n 2
 
 test-slurm: $(STAMP) ## run a small study on a Slurm of one node, started and stopped by the test
 	@$(BIN)/python -m pytest -m slurm tests/cluster

@@ -7,7 +7,6 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-import yaml
 
 
 def instructions(text):
@@ -20,7 +19,6 @@ def instructions(text):
 STEPS = instructions(Path("Dockerfile").read_text())
 VERSIONS = dict(value.split("=") for word, value in STEPS if word == "ARG")
 RUNS = " && ".join(value for word, value in STEPS if word == "RUN")
-MAIN_LOCK = Path("requirements.lock").read_text()
 COPIES = [value.split()[:-1] for word, value in STEPS if word == "COPY" and "--from" not in value]
 
 
@@ -94,14 +92,3 @@ def test_the_workflow_names_the_image_that_the_page_builds():
     named = re.search(r'^container: "(.+)"$', Path("Snakefile").read_text(), re.M)[1]
     assert f"apptainer build {named} " in Path("docs/containers.md").read_text()
     assert f"/{named}\n" in Path(".gitignore").read_text()
-
-
-def test_the_executor_is_pinned_with_hashes_and_stands_beside_the_lock():
-    wanted = set(
-        re.findall(r"^[\w-]+==[\d.]+", Path("profiles/slurm/requirements.in").read_text(), re.M)
-    )
-    lock = Path("profiles/slurm/requirements.lock").read_text()
-    assert set(re.findall(r"^([\w-]+==[\d.]+) \\\n    --hash=sha256:", lock, re.M)) == wanted
-    assert len(wanted) == 2 and "\nsnakemake-executor" not in MAIN_LOCK
-    profile = yaml.safe_load(Path("profiles/slurm/config.yaml").read_text())
-    assert profile["executor"] == "slurm"

@@ -1,0 +1,270 @@
+"""What a larger study would cost, from the manifests of finished runs.
+
+    python -m benchmarks.scale results/smoke results/cpu --train 98000 --methods 50 --seeds 10
+
+Each job's CPU seconds and peak memory are fitted, stage by stage, as `fixed + per unit * units`
+over the jobs of all given runs (least squares, nothing negative); a unit is what the stage's work
+grows with: scenes, scenes times pixels, training steps. Disk grows in proportion from the last run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metrics.files import InputError, read_json, run_main
+
+
+@dataclass(frozen=True)
+class Study:
+    """The sizes of a study: scenes by split, image pixels, trainings and their length."""
+
+    splits: Mapping[str, int]
+    shard: int
+    pixels: int
+    methods: Sequence[str]
+    seeds: int
+    steps: int
+    batch: int
+    answered: Sequence[str]
+    scored: Sequence[str]
+
+    @staticmethod
+    def of(config: Mapping[str, Any]) -> Study:
+        """Read the sizes from an experiment's config."""
+        train = config["train"]
+        return Study(
+            splits=dict(config["data"]["splits"]),
+            shard=config["data"]["scenes_per_shard"],
+            pixels=config["render"]["width"] * config["render"]["height"],
+            methods=list(config["methods"]),
+            seeds=config["seeds"],
+            steps=train["stage1_steps"] + train["stage2_steps"],
+            batch=train["batch_scenes"] * train["accumulation"],
+            answered=config["predict"]["splits"],
+            scored=config["score"]["splits"],
+        )
+
+    @property
+    def runs(self) -> list[str]:
+        """A name for each training, which is predicted from and scored once."""
+        return [f"{method}-{seed}" for method in self.methods for seed in range(self.seeds)]
+
+    def scenes(self, splits: Iterable[str]) -> int:
+        """Scenes of the splits."""
+        return sum(self.splits[split] for split in splits)
+
+    def shards(self) -> dict[str, int]:
+        """The scenes in each shard, by its job's name."""
+        return {
+            f"{split}-{first // self.shard:03d}": min(self.shard, count - first)
+            for split, count in self.splits.items()
+            for first in range(0, count, self.shard)
+        }
+
+
+Units = Callable[[Study], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: what the work and the memory of each of its jobs grow with, and its folder.
+
+    `work` and `memory` (that of `work` by default) give units by the job's name in a manifest,
+    `disk` the units that the folder's size grows with.
+    """
+
+    work: Units
+    memory: Units | None = None
+    folder: str = ""
+    disk: Callable[[Study], float] | None = None
+
+
+def _runs(stage: str, units: Callable[[Study], float]) -> Units:
+    return lambda study: {f"{stage}/{run}": units(study) for run in study.runs}
+
+
+STAGES = {
+    "render": Stage(
+        lambda study: {f"render/{k}": n * study.pixels for k, n in study.shards().items()},
+        folder="scenes",
+        disk=lambda study: study.scenes(study.splits) * study.pixels,
+    ),
+    "encode images": Stage(
+        lambda study: {f"encode/images-{k}": n * study.pixels for k, n in study.splits.items()},
+        folder="features",
+        disk=lambda study: study.scenes(study.splits) * study.pixels,
+    ),
+    "encode texts": Stage(lambda study: {"encode/texts": study.scenes(study.splits)}),
+    "truth": Stage(
+        lambda study: {f"truth/{split}": study.splits[split] for split in study.answered},
+        folder="truth",
+        disk=lambda study: study.scenes(study.answered),
+    ),
+    "prepare truth": Stage(
+        lambda study: {f"prepare_truth/{split}": study.splits[split] for split in study.scored}
+    ),
+    "train": Stage(
+        _runs("train", lambda study: study.steps * study.batch * study.pixels),
+        memory=_runs("train", lambda study: study.splits["train"] * study.pixels),
+        folder="models",
+        disk=lambda study: len(study.runs),
+    ),
+    "predict": Stage(
+        _runs("predict", lambda study: study.scenes(study.answered)),
+        folder="predictions",
+        disk=lambda study: len(study.runs) * study.scenes(study.answered),
+    ),
+    "score": Stage(
+        _runs("score", lambda study: study.scenes(study.scored)),
+        folder="scores",
+        disk=lambda study: len(study.runs) * study.scenes(study.scored),
+    ),
+    "controls": Stage(lambda study: {"controls": study.scenes(study.scored)}),
+    "compare": Stage(
+        lambda study: {"compare": len(study.runs) * study.scenes(study.scored)},
+        folder="statistics",
+        disk=lambda study: len(study.runs),
+    ),
+    "present": Stage(lambda study: {"present": 1.0}),
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """`fixed + slope * units`, neither of them negative."""
+
+    fixed: float
+    slope: float
+
+    @staticmethod
+    def through(points: Sequence[tuple[float, float]]) -> Line:
+        """Fit (units, value) pairs; pairs of one size say nothing of a fixed part, so it is 0."""
+        units, values = np.array(points, float).T
+        if len(set(units)) > 1:
+            slope, fixed = np.polyfit(units, values, 1)
+            if slope >= 0 and fixed >= 0:
+                return Line(float(fixed), float(slope))
+            if slope < 0:
+                return Line(float(values.mean()), 0.0)
+        return Line(0.0, float(units @ values / (units @ units)))
+
+    def at(self, units: float) -> float:
+        """The value for so many units."""
+        return self.fixed + self.slope * units
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one stage costs: jobs, their CPU hours in all, of the longest, memory of the largest."""
+
+    jobs: int
+    hours: float
+    longest_hours: float
+    memory_gb: float
+    disk_gb: float
+
+
+def estimate(manifests: Sequence[Mapping[str, Any]], target: Study) -> dict[str, Cost]:
+    """Return the cost of every stage of `target` from the manifests of finished runs."""
+    costs = {}
+    for name, stage in STAGES.items():
+        seconds = _fit(name, stage.work, "cpu_seconds", manifests)
+        memory = _fit(name, stage.memory or stage.work, "peak_memory_mb", manifests)
+        work = stage.work(target).values()
+        costs[name] = Cost(
+            jobs=len(work),
+            hours=sum(map(seconds.at, work)) / 3600,
+            longest_hours=max(map(seconds.at, work)) / 3600,
+            memory_gb=max(map(memory.at, (stage.memory or stage.work)(target).values())) / 1024,
+            disk_gb=_disk(stage, manifests[-1], target) / 1e9,
+        )
+    return costs
+
+
+def _fit(name: str, units: Units, column: str, manifests: Sequence[Mapping[str, Any]]) -> Line:
+    """Return the line of one column over a stage's measured jobs."""
+    points = [
+        (size, manifest["jobs"][job][column] or 0.0)
+        for manifest in manifests
+        for job, size in units(Study.of(manifest["config"])).items()
+        if job in manifest["jobs"]
+    ]
+    if not points:
+        raise InputError(f"manifest.json: no job of the stage `{name}`; give a finished run")
+    return Line.through(points)
+
+
+def _disk(stage: Stage, manifest: Mapping[str, Any], target: Study) -> float:
+    if stage.disk is None:
+        return 0.0
+    measured = stage.disk(Study.of(manifest["config"]))
+    return manifest["sizes"].get(stage.folder, 0) / measured * stage.disk(target)
+
+
+def table(costs: Mapping[str, Cost]) -> str:
+    """Return the costs as a Markdown table with a row of sums."""
+    rows = [
+        "| stage | jobs | core hours | longest job, h | memory of a job, GB | disk, GB |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, cost in costs.items():
+        numbers = (cost.hours, cost.longest_hours, cost.memory_gb, cost.disk_gb)
+        rows.append(f"| {name} | {cost.jobs:,} | {' | '.join(map(_short, numbers))} |")
+    every = list(costs.values())
+    rows.append(
+        f"| all | {sum(cost.jobs for cost in every):,} | {_short(sum(c.hours for c in every))} | "
+        f"{_short(max(c.longest_hours for c in every))} | "
+        f"{_short(max(c.memory_gb for c in every))} | {_short(sum(c.disk_gb for c in every))} |"
+    )
+    return "\n".join(rows)
+
+
+def _short(value: float) -> str:
+    """Two significant digits, no more decimals than two."""
+    if value <= 0:
+        return "0"
+    places = min(2, max(0, 1 - math.floor(math.log10(value))))
+    return f"{value:,.{places}f}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scale",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("results", nargs="+", type=Path, help="folders of finished runs")
+    for name, words in (("train", "training"), ("val", "validation"), ("test", "scenes a test")):
+        parser.add_argument(f"--{name}", type=int, help=f"{words} scenes (default: the last run's)")
+    for name in ("methods", "seeds", "steps"):
+        parser.add_argument(f"--{name}", type=int, help=f"{name} (default: the last run's)")
+    options = parser.parse_args()
+    manifests = [read_json(folder / "manifest.json") for folder in options.results]
+    print(table(estimate(manifests, resized(Study.of(manifests[-1]["config"]), options))))
+    return 0
+
+
+def resized(study: Study, options: argparse.Namespace) -> Study:
+    """Return the study with the sizes that the command line gives."""
+    splits = {
+        split: getattr(options, split.split("_")[0]) or count
+        for split, count in study.splits.items()
+    }
+    chosen = {"splits": splits}
+    if options.methods:
+        chosen["methods"] = [f"method_{number}" for number in range(options.methods)]
+    chosen |= {
+        name: getattr(options, name) for name in ("seeds", "steps") if getattr(options, name)
+    }
+    return Study(**vars(study) | chosen)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,91 @@
+"""The study on Slurm: the profile's requests, and the same results as without it."""
+
+import shutil
+import subprocess
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cluster import one_node
+from tests.workflow.tiny import ROOT, TINY, clone, finish, hashes
+
+LOCK = ROOT / "profiles" / "slurm" / "requirements.lock"
+# What a cluster of one machine without accounting needs beyond the profile, and shorter waits.
+OPTIONS = ["--slurm-no-account", "--slurm-status-command", "squeue", "--latency-wait", "5"]
+OPTIONS += ["--slurm-init-seconds-before-status-checks", "2", "--jobs", "8"]
+
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.skipif(
+        bool(one_node.missing()),
+        reason=f"needs {', '.join(one_node.missing())}: apt-get install slurm-wlm munge",
+    ),
+    pytest.mark.skipif(shutil.which("uv") is None, reason="needs uv, to install the plugin"),
+    pytest.mark.skipif(not (ROOT / "data").is_dir(), reason="needs data/: make data"),
+]
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """An interpreter that sees this environment and, on top of it, the executor plugin alone."""
+    folder = tmp_path_factory.mktemp("plugin")
+    venv.create(folder, symlinks=True)
+    python = folder / "bin" / "python"
+    (own,) = folder.glob("lib/python*/site-packages")
+    (own / "below.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    call = ["uv", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--requirement"]
+    subprocess.run([*call, str(LOCK), "--python", str(python)], check=True)
+    return python
+
+
+def small(root):
+    """A clone whose experiment has one seed."""
+    clone(root)
+    (root / "tiny.yaml").write_text(yaml.safe_dump(TINY | {"seeds": 1}))
+    return root
+
+
+def by_rule(jobs):
+    """Return what Slurm gave the jobs of each rule, from the comments that the plugin writes."""
+    found = {}
+    for job in jobs:
+        rule = job["Comment"].removeprefix("rule_").split("_wildcards_")[0]
+        found.setdefault(rule, []).append(job)
+    return found
+
+
+def test_the_study_on_slurm_gives_the_results_of_a_run_without_it(python, tmp_path):
+    there, here = small(tmp_path / "there"), small(tmp_path / "here")
+    call = [python, "-m", "snakemake", "reproduce", "--configfile", "tiny.yaml"]
+    call += ["--profile", "profiles/slurm", *OPTIONS]
+    with one_node.running(gpus=1) as slurm:
+        done = subprocess.run(
+            call, cwd=there, env=slurm.environment, capture_output=True, text=True
+        )
+        jobs = by_rule(slurm.jobs())
+    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
+    assert all(job["JobState"] == "COMPLETED" for group in jobs.values() for job in group)
+    assert {"render", "train", "predict", "score", "compare", "manifest"} <= set(jobs)
+    assert len(jobs["train"]) == 2
+    for rule, group in jobs.items():
+        wants_gpu = rule in ("train", "predict")
+        assert all(("gres/gpu=1" in job["TRES"]) == wants_gpu for job in group), rule
+        assert {job["NumCPUs"] for job in group} == {"1"}, rule
+    assert {job["TimeLimit"] for job in jobs["train"]} == {"08:00:00"}
+    assert {job["MinMemoryNode"] for job in jobs["render"]} == {"1000M"}
+    finish(here)
+    assert hashes(there) == hashes(here)
+
+
+def test_nothing_of_slurm_is_left_behind(tmp_path):
+    with one_node.running() as slurm:
+        job = slurm.call(
+            "sbatch", "--parsable", "--output=/dev/null", "--wrap", "sleep 300"
+        ).strip()
+        assert job.isdecimal() and Path(slurm.folder).is_dir()
+        pids = [int((slurm.folder / name).read_text()) for name in ("slurmctld.pid", "slurmd.pid")]
+    assert not slurm.folder.exists()
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
