@@ -17,6 +17,7 @@ PACKAGES = ("g2vlm", "metrics", "baselines")
 GLUE = ("g2vlm.run",)
 
 
+@cache
 def code_hash(*modules: str) -> str:
     """Return a short sha256 over every project file that the modules import, directly or not.
 

@@ -26,7 +26,12 @@ def tree(tmp_path, monkeypatch):
 
 
 def fresh_hash():
-    for cached in (codehash._imports, codehash._resources, codehash._file_hash):
+    for cached in (
+        codehash._imports,
+        codehash._resources,
+        codehash._file_hash,
+        codehash.code_hash,
+    ):
         cached.cache_clear()
     return codehash.code_hash("g2vlm.a")
 

@@ -15,8 +15,8 @@ rule compare:
     benchmark:
         f"{RESULTS}/benchmarks/compare.tsv"
     resources:
-        mem_mb=grows(2000, 10),
-        runtime=grows(60, 1),
+        mem_mb=grows(2000, 0.2, len(RUNS) * count_scenes(*SCORED)),
+        runtime=grows(60, 0.01, len(RUNS) * count_scenes(*SCORED)),
     params:
         statistics=config["statistics"],
         code=code_hash("metrics.statistics.compare"),

@@ -11,8 +11,8 @@ rule encode_images:
     benchmark:
         f"{RESULTS}/benchmarks/encode/images-{{split}}.tsv"
     resources:
-        mem_mb=grows(1200, 0.8),
-        runtime=grows(20, 0.01),
+        mem_mb=grows(1200, 2 * IMAGE, in_split),
+        runtime=grows(20, 0.01 * IMAGE, in_split),
     params:
         encoder=config["encode"]["image"],
         code=code_hash("g2vlm.features.encoders"),
@@ -31,8 +31,8 @@ rule encode_texts:
     benchmark:
         f"{RESULTS}/benchmarks/encode/texts.tsv"
     resources:
-        mem_mb=grows(1500, 60),
-        runtime=grows(20, 0.8),
+        mem_mb=grows(1500, 1.5, count_scenes(*SPLITS)),
+        runtime=grows(20, 0.02, count_scenes(*SPLITS)),
     params:
         encoder=config["encode"]["text"],
         code=code_hash("g2vlm.features.encoders"),

@@ -17,8 +17,8 @@ rule predict:
         f"{RESULTS}/benchmarks/predict/{{trained}}-{{seed}}.tsv"
     threads: 1
     resources:
-        mem_mb=grows(1200, 1.5),
-        runtime=grows(30, 0.02),
+        mem_mb=grows(1200, 5 * IMAGE, count_scenes(*ANSWERED)),
+        runtime=grows(30, 0.05, count_scenes(*ANSWERED)),
         gpu=one_gpu,
     params:
         predict=config["predict"],

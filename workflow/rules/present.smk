@@ -33,8 +33,8 @@ rule present:
     benchmark:
         f"{RESULTS}/benchmarks/present.tsv"
     resources:
-        mem_mb=grows(1500, 2),
-        runtime=grows(30, 0.05),
+        mem_mb=grows(1500, 5, SPLITS["test_scene"]),
+        runtime=grows(30, 0.1, SPLITS["test_scene"]),
     params:
         code=code_hash(
             "metrics.present.figures",

@@ -60,8 +60,8 @@ rule truth:
     benchmark:
         f"{RESULTS}/benchmarks/truth/{{split}}.tsv"
     resources:
-        mem_mb=grows(1200, 4),
-        runtime=grows(20, 0.1),
+        mem_mb=grows(1200, 6, in_split),
+        runtime=grows(20, 0.1, in_split),
     params:
         surface_samples=config["score"]["surface_samples"],
         occupancy_points=config["score"]["occupancy_points"],

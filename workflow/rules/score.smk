@@ -11,8 +11,8 @@ rule prepare_truth:
     benchmark:
         f"{RESULTS}/benchmarks/prepare_truth/{{split}}.tsv"
     resources:
-        mem_mb=grows(500, 1.5),
-        runtime=grows(20, 0.02),
+        mem_mb=grows(500, 8, in_split),
+        runtime=grows(20, 0.05, in_split),
     params:
         code=code_hash("metrics.prepare"),
     script:
@@ -40,8 +40,8 @@ rule score:
         f"{RESULTS}/benchmarks/score/{{method}}-{{seed}}.tsv"
     threads: 1
     resources:
-        mem_mb=grows(800, 1.2),
-        runtime=grows(20, 0.02),
+        mem_mb=grows(800, 7, count_scenes(*SCORED)),
+        runtime=grows(20, 0.06, count_scenes(*SCORED)),
     params:
         code=code_hash("metrics.score"),
     script:
@@ -61,8 +61,8 @@ rule controls:
     benchmark:
         f"{RESULTS}/benchmarks/controls.tsv"
     resources:
-        mem_mb=grows(800, 1.2),
-        runtime=grows(30, 0.04),
+        mem_mb=grows(800, 7, count_scenes(*SCORED)),
+        runtime=grows(30, 0.1, count_scenes(*SCORED)),
     params:
         code=code_hash("metrics.controls"),
     script:

@@ -17,7 +17,7 @@ rule train:
         f"{RESULTS}/benchmarks/train/{{trained}}-{{seed}}.tsv"
     threads: 1
     resources:
-        mem_mb=grows(1500, 1.5),
+        mem_mb=grows(1500, 3 * IMAGE, SPLITS["train"]),
         runtime=grows(480),
         gpu=one_gpu,
     params:
