@@ -226,9 +226,9 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> int:
     from metrics.registry import METRICS
-    from metrics.scoreboard import floor_of, metric_lines
+    from metrics.scoreboard import metric_lines
 
-    table = [asdict(metric) | {"floor": floor_of(metric)} for metric in METRICS.values()]
+    table = [asdict(metric) | {"floor": metric.floor} for metric in METRICS.values()]
     _show(arguments, table, metric_lines())
     return 0
 

@@ -125,7 +125,7 @@ def _optional(name: str) -> bool:
 
     R@k needs a large gallery, SPQ by family its predicates, the rest items of one kind.
     """
-    some = ("spq", "ref_f1", "answer_em", "answer_mra", "predicate_f1", "triplet")
+    some = ("spq", "ref_f1", "answer_em", "answer_mra", "predicate_f1", "triplet", "oriented")
     return "_r@" in name or name.startswith(some)
 
 

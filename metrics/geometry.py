@@ -64,6 +64,9 @@ def spatial_order(points: np.ndarray) -> np.ndarray:
 def cell_representatives(points: np.ndarray, size: float) -> np.ndarray:
     """Return i64 indices of one point a cell, the one nearest to its centre, cell after cell.
 
+    Which points are chosen does not depend on their order: of equally near ones the first by x,
+    then y, then z is taken.
+
     Args:
         points: [N, 3] metres.
         size: side of a cell in metres.
@@ -78,10 +81,19 @@ def cell_representatives(points: np.ndarray, size: float) -> np.ndarray:
     inside = inside - np.floor(inside) - 0.5
     away = (inside**2).sum(axis=0) / 0.75
     ranks = (away * ((1 << _OFFSET_BITS) - 1)).astype(np.int64)
-    order = np.argsort((keys << _OFFSET_BITS) + ranks)
-    ordered = keys[order]
-    first = np.concatenate([[True], ordered[1:] != ordered[:-1]])
-    return order[first]
+    ranked = (keys << _OFFSET_BITS) + ranks
+    order = np.argsort(ranked)
+    ordered = ranked[order]
+    first = np.flatnonzero(np.diff(ordered >> _OFFSET_BITS, prepend=-1))
+    chosen = order[first]
+    # Ranks are rounded to fit beside the cell's key: where two are equal, look again.
+    close = first[:-1] if len(ordered) == first[-1] + 1 else first
+    for start in close[ordered[close] == ordered[close + 1]]:
+        end = np.searchsorted(ordered, ordered[start], side="right")
+        same = order[start:end]
+        best = min(same, key=lambda index: (away[index], *points[index].tolist()))
+        chosen[np.searchsorted(first, start)] = best
+    return chosen
 
 
 def cell_normals(

@@ -21,6 +21,7 @@ from metrics.pooled import PooledValue, fixed_set, jackknife, macro
 from metrics.relations import FAMILY_OF, MUTUAL
 
 RANKS = (20, 50)
+GIVEN_RANKS = (50, 100)
 
 
 def given_counts(
@@ -136,3 +137,39 @@ def mean_triplet_recall(
         return macro(*table[keep].sum(axis=0).T)
 
     return jackknife(statistic, len(scenes))
+
+
+def given_recall(
+    truth: GraphTruth,
+    given: Sequence[int],
+    scored: Iterable[tuple[int, str, int, float]],
+    k: int,
+) -> float | None:
+    """Share of true triplets among the `k` best-scored ones of given objects.
+
+    In the style of 3DSSG (Wald et al. 2020): objects are given and there is no graph constraint,
+    so a pair may take a place with every predicate. Divided by min(k, true triplets); unjudged
+    pairs take no place; inverses and repeats count once, with their best score. None for a scene
+    without true triplets. Higher is better, in [0, 1], worst 0; a perfect answer scores 1.
+
+    Args:
+        truth: the scene's graph, its nodes in the order of `given`.
+        given: object indices; scored: (i, predicate, j, score) over them, others are left out.
+
+    >>> truth = GraphTruth(np.zeros((2, 6)), ["bed", "lamp"], np.zeros((0, 6)),
+    ...                    frozenset({(0, "near", 1), (0, "left", 1)}), frozenset())
+    >>> given_recall(truth, [4, 7], [(4, "right", 7, 0.9), (7, "right", 4, 0.8)], 50)
+    0.5
+    """
+    if not truth.triplets:
+        return None
+    place = {index: position for position, index in enumerate(given)}
+    best: dict[Triplet, float] = {}
+    for i, name, j, score in scored:
+        if i in place and j in place and i != j:
+            triplet = fold((place[i], name, place[j]))
+            if (triplet[0], triplet[2], FAMILY_OF[triplet[1]]) not in truth.void:
+                best[triplet] = max(score, best.get(triplet, score))
+    ranked = sorted(best, key=lambda triplet: (-best[triplet], triplet))
+    hits = len(truth.triplets & set(ranked[:k]))
+    return hits / min(k, len(truth.triplets))

@@ -2,106 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from metrics.answers import THETAS
 from metrics.geometry import THRESHOLDS
+from metrics.given import GIVEN_RANKS
 from metrics.given import RANKS as TRIPLET_RANKS
 from metrics.grounding import THRESHOLDS as BOX_THRESHOLDS
+from metrics.metric import DTU, OCCUPANCY_NETWORKS, OWN, Metric, distance, score
 from metrics.retrieval import RANKS
 from metrics.rules import RULES
-from metrics.truth import FLOORS
 from metrics.voxels import SIDES
-
-DTU = "Jensen et al. 2014 (DTU)"
-OCCUPANCY_NETWORKS = "Mescheder et al. 2019 (Occupancy Networks)"
-OWN = "this project"
-# Aligned variants of metrics whose floors are measured; alignment by pixels adds nothing to them.
-SIM3_FLOORS = {"chamfer_l1_sim3_m": "chamfer_l1_m", "fscore@5cm_sim3": "fscore@5cm"}
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric: what stands in a table's column of its name.
-
-    Attributes:
-        name: says the variant; family: which group of tables it belongs to; unit.
-        task: what a submission must produce for it.
-        higher_is_better: direction.
-        worst: value of a failed item; None where it depends on the size of what is judged (see
-            `worst_in`).
-        description: formula in words; source: where it comes from.
-        pooled: computed over a split, with pseudo-values by scene.
-    """
-
-    name: str
-    family: str
-    unit: str
-    task: str
-    higher_is_better: bool
-    worst: float | None
-    description: str
-    source: str
-    pooled: bool = False
-
-    def worst_in(self, size: float) -> float:
-        """Return the worst value where the scene's true bounding box, or the gallery, is this big.
-
-        `size` is the box's diagonal in metres, or how many items a gallery of ranks holds.
-        """
-        if self.worst is not None:
-            return self.worst
-        return 2 * size**2 if self.unit == "m2" else size
-
-    @property
-    def worst_said(self) -> str:
-        """The worst value in words."""
-        if self.worst is not None:
-            return f"{self.worst:g}"
-        return {"m": "scene diagonal", "m2": "2 diagonal^2", "rank": "gallery size"}[self.unit]
-
-    @property
-    def best(self) -> float:
-        """The value that no answer can better."""
-        if self.unit == "rank":
-            return 1.0
-        return 1.0 if self.higher_is_better else 0.0
-
-    @property
-    def floor(self) -> str:
-        """What a perfect answer scores under the benchmark's sampling, in words."""
-        if self.name in FLOORS or self.name in SIM3_FLOORS:
-            return "measured on each split"
-        return f"{self.best:g}"
-
-
-def _distance(name: str, description: str, source: str, unit: str = "m") -> Metric:
-    return Metric(name, "reconstruction", unit, "points", False, None, description, source)
-
-
-def _score(
-    name: str, family: str, task: str, description: str, source: str, pooled: bool = False
-) -> Metric:
-    return Metric(name, family, "", task, True, 0.0, description, source, pooled)
 
 
 def _reconstruction() -> list[Metric]:
     found = [
-        _distance("accuracy_m", "mean distance, prediction to all true surface", DTU),
-        _distance("completeness_m", "mean distance, observed true surface to prediction", DTU),
-        _distance(
+        distance("accuracy_m", "mean distance, prediction to all true surface", DTU),
+        distance("completeness_m", "mean distance, observed true surface to prediction", DTU),
+        distance(
             "completeness_completion_m",
             "mean distance, true surface seen by held-out cameras alone to prediction",
             DTU,
         ),
-        _distance("chamfer_l1_m", "(accuracy + completeness) / 2", OCCUPANCY_NETWORKS),
-        _distance(
+        distance("chamfer_l1_m", "(accuracy + completeness) / 2", OCCUPANCY_NETWORKS),
+        distance(
             "chamfer_l2sq_m2",
             "sum of both mean squared distances",
             "pytorch3d.loss.chamfer_distance",
             "m2",
         ),
-        _distance(
+        distance(
             "chamfer_l1_sim3_m",
             "chamfer_l1_m after Umeyama sim3 on pixel correspondences",
             OCCUPANCY_NETWORKS,
@@ -118,16 +46,16 @@ def _reconstruction() -> list[Metric]:
             ("recall_completion", "share of completion surface near a predicted point"),
         ):
             text = f"{what}, d < {tag}, {cells}"
-            found.append(_score(f"{name}@{tag}", "reconstruction", "points", text, tanks))
+            found.append(score(f"{name}@{tag}", "reconstruction", "points", text, tanks))
     found += [
-        _score(
+        score(
             "fscore@5cm_sim3",
             "reconstruction",
             "points",
             "fscore@5cm after Umeyama sim3 on pixel correspondences",
             tanks,
         ),
-        _score(
+        score(
             "normal_consistency",
             "reconstruction",
             "points",
@@ -151,7 +79,7 @@ def _reconstruction() -> list[Metric]:
 
 def _solid() -> list[Metric]:
     found = [
-        _score(
+        score(
             f"voxel_iou@{side * 100:g}cm",
             "reconstruction",
             "points",
@@ -162,14 +90,14 @@ def _solid() -> list[Metric]:
     ]
     return [
         *found,
-        _score(
+        score(
             "occupancy_iou",
             "reconstruction",
             "occupancy",
             "solids at uniform points of the room; from the mesh where no grid is produced",
             OCCUPANCY_NETWORKS,
         ),
-        _score(
+        score(
             "mesh_iou",
             "reconstruction",
             "mesh",
@@ -186,7 +114,7 @@ def _solid() -> list[Metric]:
             "mean |p-g|/g in the held-out cameras, each pixel at most 1, empty pixels 1",
             "Eigen et al. 2014",
         ),
-        _score(
+        score(
             "novel_depth_delta1.25",
             "reconstruction",
             "points",
@@ -201,7 +129,7 @@ def _graph() -> list[Metric]:
     for threshold in (0.25, 0.5):
         at = f"@{threshold:g}"
         found += [
-            _score(
+            score(
                 f"spq{at}",
                 "graph",
                 "graph",
@@ -210,9 +138,9 @@ def _graph() -> list[Metric]:
                 OWN,
                 True,
             ),
-            _score(f"spq_view{at}", "graph", "graph", "the same over the side family", OWN, True),
-            _score(f"spq_micro{at}", "graph", "graph", "the same, predicates pooled", OWN, True),
-            _score(
+            score(f"spq_view{at}", "graph", "graph", "the same over the side family", OWN, True),
+            score(f"spq_micro{at}", "graph", "graph", "the same, predicates pooled", OWN, True),
+            score(
                 f"object_map{at}",
                 "graph",
                 "objects",
@@ -223,7 +151,18 @@ def _graph() -> list[Metric]:
         ]
     return [
         *found,
-        _score(
+        *(
+            score(
+                f"oriented_map@{threshold:g}",
+                "graph",
+                "objects",
+                f"object_map of upright boxes with a heading, IoU > {threshold:g}",
+                "Everingham et al. 2010 (VOC); Ravi et al. 2020 (box3d_overlap)",
+                True,
+            )
+            for threshold in (0.25, 0.5)
+        ),
+        score(
             "box_pq@0.5",
             "graph",
             "objects",
@@ -231,7 +170,7 @@ def _graph() -> list[Metric]:
             "Kirillov et al. 2019",
             True,
         ),
-        _score(
+        score(
             "predicate_f1",
             "graph",
             "graph",
@@ -240,7 +179,7 @@ def _graph() -> list[Metric]:
             True,
         ),
         *(
-            _score(
+            score(
                 name,
                 "graph",
                 "objects",
@@ -250,7 +189,7 @@ def _graph() -> list[Metric]:
             )
             for which, name in RULES.items()
         ),
-        _score(
+        score(
             "sg_accuracy",
             "graph",
             "given_relations",
@@ -260,7 +199,7 @@ def _graph() -> list[Metric]:
             True,
         ),
         *(
-            _score(
+            score(
                 name,
                 "graph",
                 "given_relations",
@@ -274,7 +213,7 @@ def _graph() -> list[Metric]:
             )
         ),
         *(
-            _score(
+            score(
                 f"triplet_recall@{k}",
                 "graph",
                 "graph",
@@ -284,7 +223,18 @@ def _graph() -> list[Metric]:
             for k in TRIPLET_RANKS
         ),
         *(
-            _score(
+            score(
+                f"triplet_recall_given@{k}",
+                "graph",
+                "given_relations",
+                f"share of true triplets among the {k} best of given objects, of min({k}, true), "
+                "no graph constraint",
+                "in the style of Wald et al. 2020 (3DSSG)",
+            )
+            for k in GIVEN_RANKS
+        ),
+        *(
+            score(
                 f"triplet_mean_recall@{k}",
                 "graph",
                 "graph",
@@ -301,14 +251,14 @@ def _language() -> list[Metric]:
     found = []
     for threshold in BOX_THRESHOLDS:
         found += [
-            _score(
+            score(
                 f"ref_acc@{threshold:g}",
                 "grounding",
                 "grounding",
                 f"first box has IoU >= {threshold:g} with the target",
                 "Chen et al. 2020 (ScanRefer)",
             ),
-            _score(
+            score(
                 f"ref_f1@{threshold:g}",
                 "grounding",
                 "grounding",
@@ -317,7 +267,7 @@ def _language() -> list[Metric]:
             ),
         ]
     found.append(
-        _score(
+        score(
             "ref_pick",
             "grounding",
             "picks",
@@ -331,7 +281,7 @@ def _language() -> list[Metric]:
         ("grounding_retrieval", "grounding_retrieval"),
     ):
         text = "1 / rank of the first relevant item, ties behind"
-        found.append(_score(f"{name}_mrr", "retrieval", task, text, "Voorhees 1999"))
+        found.append(score(f"{name}_mrr", "retrieval", task, text, "Voorhees 1999"))
         text = "median over a scene's queries of the rank of the first relevant item, ties behind"
         found.append(
             Metric(
@@ -347,27 +297,25 @@ def _language() -> list[Metric]:
         )
         for k in RANKS:
             text = f"a relevant item among the first {k}, ties behind"
-            found.append(_score(f"{name}_r@{k}", "retrieval", task, text, "Karpathy et al. 2015"))
+            found.append(score(f"{name}_r@{k}", "retrieval", task, text, "Karpathy et al. 2015"))
     text = "mean over relevant objects of precision at their rank, ties behind"
     source = "Manning et al. 2008"
-    found.append(
-        _score("grounding_retrieval_map", "retrieval", "grounding_retrieval", text, source)
-    )
+    found.append(score("grounding_retrieval_map", "retrieval", "grounding_retrieval", text, source))
     return found + _answers()
 
 
 def _answers() -> list[Metric]:
     relative = f"mean over {len(THETAS)} tolerances of 1[|p-g|/|g| <= 1-theta], theta .50 to .95"
     return [
-        _score(
+        score(
             "answer_score",
             "answers",
             "answers",
             "exact match for words and choices, MRA for numbers; mean over question types",
             OWN,
         ),
-        _score("answer_em", "answers", "answers", "exact match of words and choices", OWN),
-        _score("answer_mra", "answers", "answers", relative, "Yang et al. 2024 (VSI-Bench)"),
+        score("answer_em", "answers", "answers", "exact match of words and choices", OWN),
+        score("answer_mra", "answers", "answers", relative, "Yang et al. 2024 (VSI-Bench)"),
         Metric(
             "answer_unparsed",
             "answers",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from metrics.files import InputError, atomic_path, write_json
-from metrics.registry import SIM3_FLOORS
+from metrics.metric import SIM3_FLOORS
 from metrics.rows import Row
 from metrics.score_geometry import NO_PIXELS, geometry_tasks, has_pixels, score_geometry
 from metrics.score_graph import score_graph, score_relations
@@ -62,6 +62,7 @@ def score_rows(submission: Submission, truth: Truth) -> tuple[list[Row], dict[st
     graph = score_graph(submission, truth)
     for scored in (graph, score_relations(submission, truth)):
         rows += scored.rows
+        reasons |= scored.reasons
         succeeded |= pooled_succeeded(scored.pooled, scored.succeeded)
     rows += score_grounding(submission, truth)
     rows += score_retrieval(submission, truth)

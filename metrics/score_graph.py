@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from metrics import detection, given, graph
 from metrics.graph import GraphTruth
+from metrics.oriented import oriented_iou, true_boxes
 from metrics.pooled import PooledValue
 from metrics.rows import Row, usable
 from metrics.rules import RULES, relations_of_boxes
@@ -19,6 +20,8 @@ from metrics.truth import Truth
 BOX_THRESHOLDS = (0.25, 0.5)
 # Rooms hold a fifth of this; pairs grow with the square of the number of boxes.
 MOST_RULED = 128
+NO_HEADING = "objects carry no oriented boxes"
+NO_SCORES = "given relations carry no scores, so nothing to rank"
 Answer = tuple[list[dict[str, Any]], list[tuple]]
 
 
@@ -26,13 +29,15 @@ Answer = tuple[list[dict[str, Any]], list[tuple]]
 class GraphRows:
     """Rows of a split's graphs, notes on the predicates used, and pooled values by metric.
 
-    `succeeded` says of which scenes a pooled metric could use the answer.
+    `succeeded` says of which scenes a pooled metric could use the answer; `reasons` why a metric
+    of a declared task has no rows.
     """
 
     rows: list[Row]
     notes: dict[str, Any]
     pooled: dict[str, PooledValue]
     succeeded: np.ndarray
+    reasons: dict[str, str] = field(default_factory=dict)
 
 
 def score_graph(submission: Submission, truth: Truth) -> GraphRows:
@@ -49,8 +54,14 @@ def score_graph(submission: Submission, truth: Truth) -> GraphRows:
     values: dict[str, PooledValue | None] = {}
     notes: dict[str, Any] = {}
     rows: list[Row] = []
+    reasons: dict[str, str] = {}
     if "objects" in submission.produces:
         values |= object_values(truths, found) | rule_values(truths, found)
+        oriented = oriented_values(truth.annotations, found)
+        values |= oriented
+        if not oriented:
+            names = [f"oriented_map@{threshold:g}" for threshold in BOX_THRESHOLDS]
+            reasons = dict.fromkeys(names, NO_HEADING)
     if "graph" in submission.produces:
         pooled, notes = triplet_values(truths, found)
         ranked = [
@@ -59,7 +70,8 @@ def score_graph(submission: Submission, truth: Truth) -> GraphRows:
         values |= pooled | ranked_values(truths, ranked)
         rows = _recall_rows(truth.scenes, truths, ranked, succeeded)
     kept = {name: value for name, value in values.items() if value is not None}
-    return GraphRows(_pooled_rows(truth.scenes, kept, succeeded) + rows, notes, kept, succeeded)
+    rows += _pooled_rows(truth.scenes, kept, succeeded)
+    return GraphRows(rows, notes, kept, succeeded, reasons)
 
 
 def score_relations(submission: Submission, truth: Truth) -> GraphRows:
@@ -79,7 +91,27 @@ def score_relations(submission: Submission, truth: Truth) -> GraphRows:
     values = {"sg_accuracy": graph.sg_accuracy(confusion), **given.spq_given(counts, truths)}
     kept = {name: value for name, value in values.items() if value is not None}
     succeeded = np.array([answer is not None for answer in answers])
-    return GraphRows(_pooled_rows(truth.scenes, kept, succeeded), {}, kept, succeeded)
+    ranked, reasons = _given_recall_rows(submission, truth, truths)
+    rows = _pooled_rows(truth.scenes, kept, succeeded) + ranked
+    return GraphRows(rows, {}, kept, succeeded, reasons)
+
+
+def _given_recall_rows(
+    submission: Submission, truth: Truth, truths: Sequence[GraphTruth]
+) -> tuple[list[Row], dict[str, str]]:
+    """Return rows of ranked relations, or why there are none."""
+    names = {k: f"triplet_recall_given@{k}" for k in given.GIVEN_RANKS}
+    scored = [usable(lambda s=scene: submission.relation_scores(s)) for scene in truth.scenes]
+    if all(answer is None for answer in scored):
+        return [], dict.fromkeys(names.values(), NO_SCORES)
+    rows = []
+    for line, true, answer in zip(truth.annotations, truths, scored, strict=True):
+        for k, name in names.items():
+            recall = given.given_recall(true, line["given"], answer or [], k)
+            if recall is not None:
+                good = answer is not None
+                rows.append(Row(line["scene"], "", "all", name, recall, "item", good))
+    return rows, {}
 
 
 def object_values(
@@ -98,6 +130,35 @@ def object_values(
         for true, (objects, _) in zip(truths, found, strict=True)
     ]
     return values | {"box_pq@0.5": detection.box_pq(boxes, truths)}
+
+
+def oriented_values(
+    lines: Sequence[dict[str, Any]], found: Sequence[Answer]
+) -> dict[str, PooledValue | None]:
+    """Return object mAP of boxes with a heading; {} where the truth or every prediction lacks it.
+
+    A predicted object without one counts with its axis-aligned box.
+    """
+    if not any(item.get("oriented") for objects, _ in found for item in objects):
+        return {}
+    judged: dict[float, list[dict[str, detection.Detections]]] = {}
+    for line, (objects, _) in zip(lines, found, strict=True):
+        states = ("eligible", "void")
+        nodes, void = ([o for o in line["objects"] if o["state"] == state] for state in states)
+        true, unseen = true_boxes(nodes), true_boxes(void)
+        if true is None or unseen is None:
+            return {}
+        boxes = np.array([item.get("oriented") or [*item["box"], 0.0] for item in objects])
+        overlap, beside = oriented_iou(boxes, true), oriented_iou(boxes, unseen)
+        classes = [item["class"] for item in nodes]
+        for threshold in BOX_THRESHOLDS:
+            excused = (beside > threshold).any(axis=1)
+            scene = detection.judge_overlaps(overlap, excused, classes, objects, threshold)
+            judged.setdefault(threshold, []).append(scene)
+    return {
+        f"oriented_map@{threshold:g}": detection.object_map(scenes)
+        for threshold, scenes in judged.items()
+    }
 
 
 def triplet_values(

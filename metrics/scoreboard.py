@@ -6,26 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metrics.files import InputError, read_json
-from metrics.registry import METRICS, Metric
+from metrics.registry import METRICS
 from metrics.schemas import shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Floors that `metrics.truth.prepare` measures on each split.
-MEASURED = ("accuracy_m", "completeness_m", "chamfer_l1_m", "fscore@")
-SAMPLED_TASKS = ("points", "mesh", "occupancy")
 HEADLINE = ["split", "metric", "method", "mean", "ci_low", "ci_high", "n_seeds", "n_scenes"]
 DIFFERENCES = ["split", "metric", "method_a", "method_b", "difference", "ci_low", "ci_high", "p"]
-
-
-def floor_of(metric: Metric) -> str:
-    """Return in words what a perfect answer scores under the benchmark's sampling."""
-    if metric.name.startswith(MEASURED) and not metric.name.endswith(("sim3", "sim3_m")):
-        return "measured on each split"
-    if metric.task in SAMPLED_TASKS:
-        return "what the oracle scores"
-    return "1" if metric.higher_is_better else "0"
 
 
 def metric_lines() -> list[str]:
@@ -33,9 +21,8 @@ def metric_lines() -> list[str]:
     lines = []
     for metric in METRICS.values():
         better = "higher" if metric.higher_is_better else "lower"
-        worst = "scene diagonal" if metric.worst is None else f"{metric.worst:g}"
-        facts = f"{metric.unit or 'share'}, {better} is better, worst {worst}"
-        lines.append(f"{metric.name}  [{facts}, floor: {floor_of(metric)}]")
+        facts = f"{metric.unit or 'share'}, {better} is better, worst {metric.worst_said}"
+        lines.append(f"{metric.name}  [{facts}, floor: {metric.floor}]")
         lines.append(f"    {metric.description}; {metric.source}")
     return lines
 

@@ -141,6 +141,7 @@ class Contents:
                 "box": [float(number) for number in value["box"]],
                 "class": value["class"],
                 "score": float(value.get("score", 1.0)),
+                "oriented": value.get("oriented"),
             }
             for value in row["objects"]
         ]
@@ -153,6 +154,13 @@ class Contents:
         """Return {(i, j): {family: predicate or "none"}} over given objects."""
         row = self._row("relations.jsonl", scene)
         return None if row is None else {(int(i), int(j)): said for i, j, said in row["pairs"]}
+
+    def relation_scores(self, scene: str) -> list[tuple[int, str, int, float]] | None:
+        """Return (i, predicate, j, score) over given objects; None where none are written."""
+        row = self._row("relations.jsonl", scene)
+        if row is None or row.get("scores") is None:
+            return None
+        return [(int(i), name, int(j), float(score)) for i, name, j, score in row["scores"]]
 
     def grounding(self, scene: str, query: str) -> Grounding | None:
         """Return what a reference was grounded to."""

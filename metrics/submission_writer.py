@@ -244,16 +244,22 @@ class SubmissionWriter:
     ) -> None:
         """Write detected objects and relations among them.
 
-        `objects`: {"box": [cx, cy, cz, sx, sy, sz], "class", "score"}; `triplets`:
-        [subject, predicate, object, score], subject and object as indices into `objects`.
+        `objects`: {"box": [cx, cy, cz, sx, sy, sz], "class", "score"}, and "oriented":
+        [cx, cy, cz, sx, sy, sz, yaw] where the object's own sides and heading are known;
+        `triplets`: [subject, predicate, object, score], ends as indices into `objects`.
         """
         self._line(
             "objects.jsonl", {"scene": scene, "objects": objects, "triplets": triplets or []}
         )
 
-    def relations(self, scene: str, pairs: list[Any]) -> None:
-        """Write the relations of given objects: [i, j, {family: predicate or "none"}]."""
-        self._line("relations.jsonl", {"scene": scene, "pairs": pairs})
+    def relations(self, scene: str, pairs: list[Any], scores: list[Any] | None = None) -> None:
+        """Write the relations of given objects: [i, j, {family: predicate or "none"}].
+
+        `scores`: [i, predicate, j, score], as many predicates a pair as one likes, where the
+        method can rank them.
+        """
+        ranked = {} if scores is None else {"scores": scores}
+        self._line("relations.jsonl", {"scene": scene, "pairs": pairs} | ranked)
 
     def grounding(
         self, scene: str, query: str, boxes: list[Any] | np.ndarray, pick: int | None = None

@@ -9,6 +9,7 @@ import numpy as np
 from baselines.contract import Context
 from baselines.oracle.shapes import voxel_mesh
 from baselines.truth import SplitTruth
+from metrics.oriented import true_boxes
 from metrics.relations import FAMILIES, FAMILY_OF, INVERSE, SYMMETRIC
 
 DESCRIPTION = "The truth through the submission format"
@@ -86,7 +87,12 @@ def _write_objects(writer: Any, scene: str, line: dict[str, Any]) -> None:
     given = line["given"]
     place = {index: number for number, index in enumerate(given)}
     objects = [item for item in line["objects"] if item["index"] in place]
+    headings = true_boxes(objects)
     objects = [{"box": item["box"], "class": item["class"], "score": 1.0} for item in objects]
+    if headings is not None:
+        objects = [
+            item | {"oriented": box} for item, box in zip(objects, headings.tolist(), strict=True)
+        ]
     triplets = [
         [place[i], predicate, place[j], 1.0]
         for i, j, predicate in line["relations"]
@@ -100,7 +106,8 @@ def _write_objects(writer: Any, scene: str, line: dict[str, Any]) -> None:
             pairs[i, j][family] = predicate
         if (j, i) in pairs and (predicate in INVERSE or predicate in SYMMETRIC):
             pairs[j, i][family] = INVERSE.get(predicate, predicate)
-    writer.relations(scene, [[i, j, families] for (i, j), families in pairs.items()])
+    scores = [[i, name, j, 1.0] for i, j, name in line["relations"] if i in place and j in place]
+    writer.relations(scene, [[i, j, said] for (i, j), said in pairs.items()], scores)
 
 
 def _write_language(writer: Any, scene: str, line: dict[str, Any]) -> None:

@@ -61,6 +61,8 @@ def test_box_iou_by_hand():
     assert box_iou(UNIT, [0.5, 0, 0.5, 1, 1, 1])[0, 0] == pytest.approx(1 / 3)
     assert box_iou(UNIT, [2.0, 0, 0.5, 1, 1, 1])[0, 0] == 0
     assert box_iou([0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0])[0, 0] == 0
+    huge = [0, 0, 0, 1e200, 1e200, 1e200]
+    assert (box_iou([huge, UNIT], [huge, UNIT]) == np.diag([0, 1])).all()
 
 
 def test_matching_is_the_best_sum_and_needs_class_and_overlap():
@@ -275,6 +277,19 @@ def test_mean_triplet_recall_weighs_each_predicate_alike():
     # One place: one of min(1, 2) "near" is found and none of min(1, 1) "larger".
     assert given.mean_triplet_recall([ranked], [truth], 1).theta == pytest.approx(1 / 2)
     assert given.mean_triplet_recall([[]], [truth], 20).theta == 0
+
+
+def test_given_recall_has_no_graph_constraint():
+    truth = graph.graph_truth(line())
+    said = [(0, "right", 1, 0.9), (0, "left", 1, 0.8), (0, "near", 5, 1.0), (1, "near", 0, 0.7)]
+    # Of the first two places "right" is wrong; the void pair takes none, 2 of 4 truths are found.
+    recall = [given.given_recall(truth, [0, 1, 5], said, k) for k in (1, 2, 3, 50)]
+    assert recall == pytest.approx([0, 1 / 2, 2 / 3, 2 / 4])
+    # Both orders of a pair say one thing and take one place.
+    again = [*said, (1, "right", 0, 0.95)]
+    assert given.given_recall(truth, [0, 1, 5], again, 1) == 1
+    assert given.given_recall(truth, [0, 1, 5], [(0, "near", 9, 1.0)], 50) == 0
+    assert given.given_recall(graph.graph_truth(line(relations=[])), [0, 1, 5], said, 50) is None
 
 
 def test_spq_given_by_hand():

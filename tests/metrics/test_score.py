@@ -165,6 +165,33 @@ def test_a_mesh_alone_is_sampled(tmp_path, truth_dir):
     assert values["novel_depth_absrel"] < 1e-4
 
 
+def test_without_headings_or_scores_the_cells_are_empty_with_a_reason(tmp_path, truth_dir):
+    def fill(out):
+        out.objects(SCENES[0], [{"box": [0, 0, 0, 1, 1, 1], "class": "bed", "score": 1.0}])
+        out.relations(SCENES[0], [[0, 1, {"distance": "near"}]])
+
+    frame = scored(tmp_path, truth_dir, "objects", "graph", "given_relations", fill=fill)
+    reasons = json.loads((tmp_path / "out.json").read_text())["reasons"]
+    for name in ("oriented_map@0.5", "triplet_recall_given@50"):
+        assert name not in set(frame.metric) and reasons[name]
+
+
+def test_a_heading_of_its_own_is_judged(tmp_path, truth_dir):
+    # Crosswise on the bed: they share 1.0 of 2.2 m2.
+    turned = [2.6, 0.5, 0.3, 1.6, 1.0, 0.6, np.pi / 2]
+
+    def fill(out):
+        for scene in SCENES:
+            box = {"box": turned[:6], "class": "bed", "score": 1.0, "oriented": turned}
+            out.objects(scene, [box])
+
+    values = scored(tmp_path, truth_dir, "objects", fill=fill)
+    values = values[values.kind == "pooled"].set_index("metric").value
+    assert values["object_map@0.5"] == pytest.approx(1 / 4)
+    assert values["oriented_map@0.25"] == pytest.approx(1 / 4)
+    assert values["oriented_map@0.5"] == 0
+
+
 def test_wrong_split_is_refused(tmp_path, truth_dir):
     with SubmissionWriter(tmp_path / "s", "m", 0, "other", True, ()):
         pass

@@ -116,6 +116,8 @@ def annotation(scene: str, scenes: list[str]) -> dict:
     objects.append(
         {"index": 4, "class": "vase", "box": [2, 1.2, 0.2, 0.3, 0.3, 0.4], "state": "void"}
     )
+    for item in objects:
+        item |= {"size_mm": [1000 * side for side in item["box"][3:]], "yaw": 0.0}
     relations = [[2, 1, "on"], [1, 2, "under"], [0, 1, "larger"], [0, 1, "left"], [1, 0, "right"]]
     others = [[i, j] for i in range(4) for j in range(4) if i != j and {i, j} != {0, 1}]
     void = [*([i, j, "side"] for i, j in others), [1, 3, "distance"]]
@@ -224,7 +226,10 @@ def oracle_language(writer: SubmissionWriter, line: dict) -> None:
     """Write one scene's true objects, relations, references and answers."""
     scene = line["scene"]
     nodes = [item for item in line["objects"] if item["state"] == "eligible"]
-    objects = [{"box": o["box"], "class": o["class"], "score": 1.0} for o in nodes]
+    objects = [
+        {"box": o["box"], "class": o["class"], "score": 1.0, "oriented": [*o["box"], o["yaw"]]}
+        for o in nodes
+    ]
     place = {item["index"]: position for position, item in enumerate(nodes)}
     triplets = [[place[i], name, place[j], 1.0] for i, j, name in line["relations"]]
     writer.objects(scene, objects, triplets)
@@ -241,7 +246,8 @@ def oracle_language(writer: SubmissionWriter, line: dict) -> None:
         key: {family: name for family, name in row.items() if (family, name) != ("side", "none")}
         for key, row in pairs.items()
     }
-    writer.relations(scene, [[i, j, row] for (i, j), row in pairs.items()])
+    scores = [[i, name, j, 1.0] for i, j, name in line["relations"]]
+    writer.relations(scene, [[i, j, row] for (i, j), row in pairs.items()], scores)
     box_of = {item["index"]: item["box"] for item in nodes}
     for item in line["references"]:
         pick = item["targets"][0] if item["targets"] else None
