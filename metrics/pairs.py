@@ -72,6 +72,7 @@ def compare_files(
         similarity = _iterative_alignment(drawn.points, reference.points, align)
     drawn = drawn if align == "none" else drawn.moved(similarity)
     suffix = "" if align == "none" else f"_{align}"
+    values = compare_surfaces(drawn, reference, thresholds)
     floors = _floors(true, reference, samples, thresholds) if with_floors else {}
     return {
         "align": align,
@@ -82,10 +83,7 @@ def compare_files(
             "rotation": similarity.rotation.tolist(),
             "translation": similarity.translation.tolist(),
         },
-        "values": {
-            name + suffix: value
-            for name, value in compare_surfaces(drawn, reference, thresholds).items()
-        },
+        "values": {name + suffix: value for name, value in values.items()},
         "floors": {name + suffix: value for name, value in floors.items()},
     }
 

@@ -109,24 +109,11 @@ def compare_tables(
 
     Raises `InputError` for what cannot be compared.
     """
-    import yaml
-
     from metrics.statistics.compare import compare, write
 
-    settings: dict[str, Any] = {}
-    if config:
-        try:
-            loaded = yaml.safe_load(Path(config).read_text(encoding="utf-8")) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise InputError(f"{config}: cannot be read as yaml; mend the file") from error
-        if not isinstance(loaded, dict):
-            raise InputError(f"{config}: holds no mapping; write a statistics section")
-        settings = dict(loaded.get("statistics", loaded))
+    settings = _settings(config) if config else {}
     if reference:
         settings["reference"] = reference
-    else:
-        # Without families declared by someone, none are tested.
-        settings.setdefault("families", {})
     if len(scores) == 1 and Path(scores[0]).is_dir():
         source: Any = scores[0]
     else:
@@ -140,6 +127,18 @@ def compare_tables(
     if out:
         write(results, out)
     return {name: results[name] for name in ("estimates", "differences")}
+
+
+def _settings(config: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        loaded = yaml.safe_load(Path(config).read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{config}: cannot be read as yaml; mend the file") from error
+    if not isinstance(loaded, dict):
+        raise InputError(f"{config}: holds no mapping; write a statistics section")
+    return dict(loaded.get("statistics", loaded))
 
 
 def _joined(scores: list[str], deterministic: list[str]) -> tuple[pd.DataFrame, list[str]]:

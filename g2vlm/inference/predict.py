@@ -17,7 +17,7 @@ from g2vlm.inference.network import EncodedScene, Network
 from g2vlm.inference.scene import SceneWriter
 from g2vlm.inference.thresholds import FILE, read_thresholds
 from metrics.files import InputError
-from metrics.submission import SubmissionWriter
+from metrics.submission_writer import SubmissionWriter
 
 if TYPE_CHECKING:
     from g2vlm.features import ImageFeatures, TextFeatures

@@ -23,7 +23,7 @@ from g2vlm.inference.surface import (
 )
 from g2vlm.inference.thresholds import Thresholds
 from g2vlm.inference.votes import Votes
-from metrics.submission import SubmissionWriter
+from metrics.submission_writer import SubmissionWriter
 
 Triplet = tuple[int, str, int, float]
 
