@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,9 @@ def oracle_scores(
     path = tmp_path_factory.mktemp("scores") / "toy.parquet"
     score_submission(oracle_dir, truth_dir, path)
     return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, oracle_dir: Path) -> Path:
+    """A copy of a sound submission, to be spoiled."""
+    return Path(shutil.copytree(oracle_dir, tmp_path / "s"))

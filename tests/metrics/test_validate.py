@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import shutil
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from metrics import submission_checks
 from metrics.files import InputError
@@ -19,63 +15,16 @@ from metrics.score import score_submission
 from metrics.submission import Submission, SubmissionWriter
 from metrics.truth import Truth
 from metrics.validate import validate
-
-SCENE = "toy-0000"
-BED = {"box": [0, 0, 0, 1, 1, 1], "class": "bed", "score": 0.5}
-
-
-@pytest.fixture
-def folder(tmp_path: Path, oracle_dir: Path) -> Path:
-    """A copy of a sound submission, to be spoiled."""
-    return Path(shutil.copytree(oracle_dir, tmp_path / "s"))
-
-
-def sealed(folder: Path) -> None:
-    """Bring the manifest's sha256 up to date."""
-    digests = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.iterdir())
-        if path.name != "manifest.json" and path.is_file() and not path.is_symlink()
-    }
-    manifest(folder, files=digests)
-
-
-def manifest(folder: Path, **changes) -> None:
-    path = folder / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def faults(folder: Path, truth: Path | None = None) -> list[str]:
-    report = validate(folder, None if truth is None else Truth(truth))
-    assert all(fault.mend and fault.what for fault in report.faults)
-    return [str(fault) for fault in report.faults]
-
-
-def only_fault(folder: Path, truth: Path | None = None) -> str:
-    found = faults(folder, truth)
-    assert len(found) == 1, found
-    return found[0]
-
-
-def spoil_tensor(folder: Path, name: str, value: np.ndarray | None) -> None:
-    path = folder / "geometry.safetensors"
-    tensors = load_file(path)
-    if value is None:
-        del tensors[name]
-    else:
-        tensors[name] = value
-    save_file(tensors, path)
-    sealed(folder)
-
-
-def spoil_row(folder: Path, name: str, change) -> None:
-    """Apply `change(row)` to the first row of a JSON-lines file."""
-    path = folder / name
-    first, *others = path.read_text().splitlines()
-    row = json.loads(first)
-    row = change(row) or row
-    path.write_text("\n".join([json.dumps(row), *others]) + "\n")
-    sealed(folder)
+from tests.metrics.spoiled import (
+    SCENE,
+    exchange_row,
+    faults,
+    manifest,
+    only_fault,
+    sealed,
+    spoil_row,
+    spoil_tensor,
+)
 
 
 def test_a_sound_submission_has_no_faults(oracle_dir, truth_dir):
@@ -155,14 +104,14 @@ def test_missing_points_are_declared_and_missing(folder, truth_dir):
     ],
 )
 def test_bad_rows(folder, truth_dir, name, change, told):
-    spoil_row(folder, name, lambda row: change(row) and None)
+    spoil_row(folder, name, change)
     found = only_fault(folder, truth_dir)
     assert found.startswith(f"{name}: row 1, scene {SCENE}") and told in found
 
 
 @pytest.mark.parametrize("row", [[], 3, {}, {"scene": 3}, {"scene": "a/b"}, {"scene": "\ud800"}])
 def test_rows_that_name_no_item(folder, row):
-    spoil_row(folder, "objects.jsonl", lambda _: row or {"scene": None})
+    exchange_row(folder, "objects.jsonl", row)
     assert faults(folder) and all(f.startswith("objects.jsonl: row 1") for f in faults(folder))
     assert all(f.isprintable() and f.isascii() for f in faults(folder))
 
@@ -277,83 +226,6 @@ def test_wrong_split(folder, truth_dir):
     manifest(folder, split="test")
     assert "split is 'test', not 'toy'" in only_fault(folder, truth_dir)
     assert len(validate(folder, split="toy").faults) == 1
-
-
-def test_files_and_their_sha256(folder):
-    (folder / "answers.jsonl").write_text("")
-    (folder / "captions.jsonl").write_text("")
-    (folder / "relations.jsonl").unlink()
-    (folder / "notes.txt").write_text("")
-    (folder / "sub").mkdir()
-    assert faults(folder) == [
-        "notes.txt: not a file of the format; remove it",
-        "sub: not a file of the format; remove it",
-        "relations.jsonl: in the manifest's files and missing; write it",
-        "answers.jsonl: differs from the manifest's sha256; write it again",
-        "captions.jsonl: not in the manifest's files; add it with its sha256",
-    ]
-
-
-@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/../b", "manifest.json"])
-def test_names_that_lead_elsewhere_are_refused(folder, name):
-    files = json.loads((folder / "manifest.json").read_text())["files"]
-    manifest(folder, files=files | {name: "0" * 64})
-    assert "is not one of ['geometry.safetensors'" in only_fault(folder)
-
-
-def test_links_and_pipes_are_not_read(folder, tmp_path, truth_dir):
-    secret = tmp_path / "secret.jsonl"
-    shutil.move(folder / "answers.jsonl", secret)
-    (folder / "answers.jsonl").symlink_to(secret)
-    (folder / "captions.jsonl").symlink_to("/dev/zero")
-    (folder / "objects.jsonl").unlink()
-    os.mkfifo(folder / "objects.jsonl")
-    told = faults(folder, truth_dir)
-    for name, kind in (("answers", "a link"), ("captions", "a link"), ("objects", "no regular")):
-        assert any(f.startswith(f"{name}.jsonl: is {kind}") for f in told)
-    shutil.move(folder / "manifest.json", tmp_path / "manifest.json")
-    (folder / "manifest.json").symlink_to(tmp_path / "manifest.json")
-    with pytest.raises(InputError, match="is a link"):
-        Submission(folder)
-
-
-def test_oversized_files_are_not_read(folder, truth_dir, monkeypatch):
-    sizes = dict.fromkeys(submission_checks.LIMITS, 1 << 30) | {"answers.jsonl": 10}
-    monkeypatch.setattr(submission_checks, "LIMITS", sizes)
-    assert "answers.jsonl: has 0 MiB, the limit is 0 MiB" in faults(folder)[0]
-
-
-def test_headers_that_promise_too_much(folder):
-    path = folder / "geometry.safetensors"
-    entry = {"dtype": "F32", "shape": [1 << 40, 3], "data_offsets": [0, 12 << 40]}
-    text = json.dumps({f"{SCENE}/points": entry}).encode()
-    for data in (
-        struct.pack("<Q", len(text)) + text + b"\0" * 12,
-        struct.pack("<Q", 1 << 62) + b"{}",
-        struct.pack("<Q", 90 << 20) + b"{" * 100,
-        b"\x80\x04\x95pickle",
-        b"",
-    ):
-        path.write_bytes(data)
-        sealed(folder)
-        assert faults(folder)[0].startswith("geometry.safetensors: ")
-
-
-def test_tensor_types_without_numpy_arrays_are_named(folder):
-    header = {f"{SCENE}/points": {"dtype": "BF16", "shape": [1, 3], "data_offsets": [0, 6]}}
-    text = json.dumps(header).encode()
-    data = struct.pack("<Q", len(text)) + text + b"\0" * 6
-    (folder / "geometry.safetensors").write_bytes(data)
-    sealed(folder)
-    assert "is BF16; write F32" in only_fault(folder)
-
-
-def test_archives_are_not_opened(tmp_path, folder):
-    archive = shutil.make_archive(str(tmp_path / "theirs"), "zip", folder)
-    with pytest.raises(InputError, match="an archive: unpack it"):
-        validate(archive)
-    with pytest.raises(InputError, match="no such folder"):
-        validate(tmp_path / "nowhere")
 
 
 def warnings(folder: Path, truth_dir: Path | None = None) -> list[str]:
