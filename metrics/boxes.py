@@ -30,7 +30,8 @@ def assign(weights: np.ndarray) -> list[tuple[int, int]]:
 
     if weights.size == 0:
         return []
-    rows, columns = linear_sum_assignment(weights, maximize=True)
+    # A row or column that gains nothing stays free instead of pushing a better pair apart.
+    rows, columns = linear_sum_assignment(np.maximum(weights, 0), maximize=True)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)
     return [(row, column) for row, column in pairs if weights[row, column] > 0]
 

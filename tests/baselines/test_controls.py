@@ -100,7 +100,8 @@ def test_oracle_reaches_the_ceiling_of_every_exact_metric(experiment: Path, tmp_
     score_submission(tmp_path / "val", experiment / "truth" / "val", tmp_path / "val.parquet")
     table = pd.read_parquet(tmp_path / "val.parquet")
     # Normals are estimated from points and depth is drawn from them: both have their own floor.
-    sampled = table.metric.str.contains("normal|novel|sim3")
+    # The toy's relations are drawn at random, so the relation rules do not find them.
+    sampled = table.metric.str.contains("normal|novel|sim3|_rules")
     exact = table[~sampled & (table.kind != "pseudo")]
     assert set(exact.metric) >= {"mesh_iou", "occupancy_iou", "spq@0.5", "sg_accuracy"}
     lower = exact.metric.str.contains("_m$|_m2$|colour_mae|unparsed")

@@ -16,9 +16,9 @@ import pytest
 
 from metrics.__main__ import main
 from metrics.files import InputError
+from metrics.prepare import prepare
 from metrics.registry import METRICS
 from metrics.submission import SubmissionWriter
-from metrics.truth import prepare
 from tests.metrics import toy_truth
 
 ROOT = Path(__file__).resolve().parents[2]

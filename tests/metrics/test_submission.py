@@ -43,7 +43,7 @@ def test_round_trip(tmp_path):
     assert cloud.pixels.dtype == np.int16 and cloud.confidence.dtype == np.float16
     assert mesh.faces.tolist() == [[0, 1, 2]]
     assert np.array_equal(solid.grid, grid) and solid.voxel == pytest.approx(0.04)
-    assert found.objects("a") == ([BED], [(0, "on", 0, 1.0)])
+    assert found.objects("a") == ([BED | {"oriented": None}], [(0, "on", 0, 1.0)])
     assert found.relations("a") == {(0, 1): {"support": "on", "side": "left"}}
     assert found.grounding("a", "r00").pick == 3
     assert found.answer("a", "q00") == "3" and found.caption("a") == "a bed"
