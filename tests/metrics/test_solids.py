@@ -71,6 +71,47 @@ def test_solid_and_free_boundary_meshes_of_one_room_agree(truth_dir):
     assert not mesh_contains(points, *free, "solids", room).any()
 
 
+def volume_inside(mesh: tuple[np.ndarray, np.ndarray], kind: str) -> float:
+    """Volume in m3 of what a mesh makes solid of a room, by 100,000 points of the room."""
+    room = room_from_corners(turned_corners(0.0))
+    generator = np.random.default_rng(0)
+    points = room.centre + generator.uniform(-1, 1, (100_000, 3)) * room.half @ room.axes
+    return mesh_contains(points, *mesh, kind, room).mean() * np.prod(toy_truth.SIZE)
+
+
+def test_closed_solids_have_their_volume():
+    trimesh = pytest.importorskip("trimesh")
+    balls = []
+    for centre, radius in (([1, 0, 0.5], 0.4), ([2.5, 0.6, 1.5], 0.5), ([3, -1, 0.3], 0.25)):
+        ball = trimesh.creation.icosphere(subdivisions=4, radius=radius)
+        balls.append((ball.vertices + centre, ball.faces))
+    wanted = sum(4 / 3 * np.pi * radius**3 for radius in (0.4, 0.5, 0.25))
+    assert volume_inside(toy_truth.joined(balls), "solids") == pytest.approx(wanted, rel=0.03)
+
+
+def test_a_room_shell_as_fusion_gives_it_has_the_furnitures_volume():
+    measure = pytest.importorskip("skimage.measure")
+    side, size = 0.05, np.array(toy_truth.SIZE)
+    low = toy_truth.room_box()[:3] - size / 2
+    places = [(np.arange(-4, round(length / side) + 4) + 0.5) * side for length in size]
+    grid = low + np.stack(np.meshgrid(*places, indexing="ij"), -1)
+    # Signed distance to the nearest surface, positive in free space: walls, bed and table.
+    distance = (size / 2 - np.abs(grid - low - size / 2)).min(axis=-1)
+    for _, box in toy_truth.BOXES[:2]:
+        beside = (np.abs(grid - np.array(box[:3])) - np.array(box[3:]) / 2).max(axis=-1)
+        distance = np.minimum(distance, beside)
+    vertices, faces, _, _ = measure.marching_cubes(distance, 0.0, spacing=(side,) * 3)
+    vertices = vertices + grid[0, 0, 0]
+    enclosed = np.einsum("ij,ij->i", vertices[faces[:, 0]], np.cross(*_edges(vertices, faces)))
+    if enclosed.sum() > 0:  # normals must point into the free space, the inside
+        faces = faces[:, ::-1]
+    wanted = sum(np.prod(box[3:]) for _, box in toy_truth.BOXES[:2])
+    found = volume_inside((vertices, faces), "free_boundary")
+    assert found == pytest.approx(wanted, rel=0.05)
+    # Without the outer box the room's own inside is what winds, the wrong way round.
+    assert volume_inside((vertices, faces), "solids") == 0
+
+
 def test_empty_mesh_contains_nothing(truth_dir):
     true = Truth(truth_dir).geometry("toy-0000")
     room = room_from_corners(true.room_corners)
