@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from metrics.files import InputError, run_main
+from metrics.files import InputError, read_json, run_main
 
 if TYPE_CHECKING:
     from metrics.truth import Truth
@@ -192,7 +192,7 @@ def _score(arguments: argparse.Namespace) -> int:
     import tempfile
 
     from metrics.score import score_submission
-    from metrics.scoreboard import score_lines, summarise
+    from metrics.scoreboard import score_lines
     from metrics.submission import Submission
 
     submission = Submission(arguments.submission)
@@ -200,8 +200,8 @@ def _score(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(arguments.out or Path(scratch) / "scores.parquet")
         score_submission(submission.folder, truth.folder, out, Path(scratch))
-        found = summarise(out)
-    _show(arguments, found, score_lines(found, arguments.out))
+        said = read_json(out.with_suffix(".json"))
+    _show(arguments, said, score_lines(said, arguments.out))
     return 0
 
 

@@ -37,59 +37,38 @@ def geometry_lines(found: dict[str, Any]) -> list[str]:
     return _aligned([["metric", "value", "floor"], *rows])
 
 
-def summarise(scores: str | Path) -> dict[str, Any]:
-    """Return a score table's means over scenes and the summary that stands beside it.
+def score_lines(said: dict[str, Any], kept: str | None) -> list[str]:
+    """Return what stands beside a score table as lines: both summaries, floors, what is missing.
 
-    Returns:
-        method, seed, split, floors, reasons, and "metrics": for each metric "value" (failures at
-        their worst), "succeeded" (share of items) and "value_succeeded" (over those alone, None
-        if there are none; None for pooled metrics too, which have no value by item).
+    Args:
+        said: the ``.json`` that `metrics.score.score_submission` writes.
+        kept: where the rows were kept, if they were.
     """
-    import pandas as pd
-
-    rows = pd.read_parquet(scores)
-    said = read_json(Path(scores).with_suffix(".json"))
-    rows = rows[rows["subset"] == "all"]
-    found: dict[str, dict[str, float | None]] = {}
-    for name, group in rows.groupby("metric", sort=False):
-        pooled = group[group["kind"] == "pooled"]
-        each = group[group["kind"] != "pooled"]
-        good = each[each["succeeded"] & (each["kind"] == "item")]
-        found[str(name)] = {
-            "value": float(pooled["value"].iloc[0]) if len(pooled) else _scene_mean(each),
-            "succeeded": float(each["succeeded"].mean()),
-            "value_succeeded": _scene_mean(good) if len(good) else None,
-        }
-    kept = ("method", "seed", "split", "floors", "reasons")
-    return {name: said[name] for name in kept} | {"metrics": found}
-
-
-def _scene_mean(rows: pd.DataFrame) -> float:
-    return float(rows.groupby("scene")["value"].mean().mean())
-
-
-def score_lines(found: dict[str, Any], kept: str | None) -> list[str]:
-    """Return `summarise`'s values as a table, and what was not declared."""
+    cells = {
+        name: said["summary"][name]["all"]
+        for name in METRICS
+        if "all" in said["summary"].get(name, {})
+    }
     rows = [["metric", "value", "floor", "unit", "succeeded", "value of those"]]
-    for name, told in found["metrics"].items():
-        metric = METRICS.get(name)
-        floor, alone = found["floors"].get(name), told["value_succeeded"]
+    for name, cell in cells.items():
+        metric = METRICS[name]
+        floor = said["floors"].get(name)
+        alone = None if cell["succeeded"] == 1 else cell["mean_succeeded"]
         rows.append(
             [
-                f"{name}{'' if metric is None else ' ^' if metric.higher_is_better else ' v'}",
-                f"{told['value']:.4f}",
+                f"{name} {'^' if metric.higher_is_better else 'v'}",
+                f"{cell['mean']:.4f}",
                 "" if floor is None else f"{floor:.4f}",
-                "" if metric is None else metric.unit,
-                f"{100 * told['succeeded']:.0f}%",
-                "" if alone is None or told["succeeded"] == 1 else f"{alone:.4f}",
+                metric.unit,
+                f"{100 * cell['succeeded']:.0f}%",
+                "" if alone is None else f"{alone:.4f}",
             ]
         )
-    head = f"{shown(found['method'])[1:-1]}, seed {found['seed']}, {found['split']}; "
+    head = f"{shown(said['method'])[1:-1]}, seed {said['seed']}, {said['split']}; "
     lines = [f"{head}^ higher is better, v lower; failures count as the worst value"]
     lines += _aligned(rows)
-    lines += [f"no {task}: {shown(why)[1:-1]}" for task, why in sorted(found["reasons"].items())]
-    failing = any(told["succeeded"] < 1 for told in found["metrics"].values())
-    if failing:
+    lines += [f"no {task}: {shown(why)[1:-1]}" for task, why in sorted(said["reasons"].items())]
+    if any(cell["succeeded"] < 1 for cell in cells.values()):
         lines.append("some items failed: python -m metrics validate lists why")
     if kept:
         lines.append(f"rows: {kept}")

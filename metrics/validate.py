@@ -259,6 +259,7 @@ def _not_given(contents: Contents, truth: Truth) -> Iterator[Fault]:
             )
     for key, (number, row) in contents.rows("relations.jsonl").items.items():
         ends = {int(end) for pair in row["pairs"] for end in pair[:2]}
+        ends |= {int(end) for scored in row.get("scores") or [] for end in scored[:3:2]}
         loose = sorted(ends - given.get(key[0], ends))
         if loose:
             what = f"objects {shown(loose)} are not given"

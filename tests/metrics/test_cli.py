@@ -118,7 +118,8 @@ def test_score_and_compare(capsys, tmp_path, oracle_dir, experiment, poor):
     row = next(line for line in text.splitlines() if line.startswith("answer_score"))
     assert row.split() == ["answer_score", "^", "0.1111", "0%"]
     told = json.loads(printed(capsys, "score", oracle_dir, "--data", experiment, "--json")[1])
-    assert told["metrics"]["ref_pick"] == {"value": 1, "succeeded": 1, "value_succeeded": 1}
+    cell = told["summary"]["ref_pick"]["all"]
+    assert cell["mean"] == cell["succeeded"] == cell["mean_succeeded"] == 1
     assert told["floors"]["accuracy_m"] > 0
     assert pd.read_parquet(tables[0]).method.unique() == ["oracle"]
     words = ["compare", *tables, "--reference", "oracle", "--out", tmp_path / "statistics"]

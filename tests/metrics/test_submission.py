@@ -29,7 +29,8 @@ def test_round_trip(tmp_path):
         out.mesh("a", points, [[0, 1, 2]], colours)
         out.occupancy("a", grid, [1, 2, 3], 0.04)
         out.objects("a", [BED | {"score": np.float32(0.5)}], [[0, "on", 0, np.float64(1)]])
-        out.relations("a", [[0, 1, {"support": "on", "side": "left"}]])
+        out.objects("b", [BED | {"oriented": [0, 0, 0, 1, 1, 1, 0.5]}])
+        out.relations("a", [[0, 1, {"support": "on", "side": "left"}]], [[0, "on", 1, 0.5]])
         out.grounding("a", "r00", np.zeros((1, 6)), np.int64(3))
         out.answer("a", "q00", "3")
         out.caption("a", "a bed")
@@ -44,6 +45,8 @@ def test_round_trip(tmp_path):
     assert mesh.faces.tolist() == [[0, 1, 2]]
     assert np.array_equal(solid.grid, grid) and solid.voxel == pytest.approx(0.04)
     assert found.objects("a") == ([BED | {"oriented": None}], [(0, "on", 0, 1.0)])
+    assert found.objects("b")[0][0]["oriented"] == [0, 0, 0, 1, 1, 1, 0.5]
+    assert found.relation_scores("a") == [(0, "on", 1, 0.5)]
     assert found.relations("a") == {(0, 1): {"support": "on", "side": "left"}}
     assert found.grounding("a", "r00").pick == 3
     assert found.answer("a", "q00") == "3" and found.caption("a") == "a bed"
