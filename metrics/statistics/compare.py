@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import replace
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
 
-from metrics.files import atomic_path, write_json
-from metrics.statistics import contrasts, effects, families, moments, others, pairs, table
+from metrics.files import InputError, atomic_path, write_json
+from metrics.statistics import (
+    beside,
+    contrasts,
+    effects,
+    families,
+    moments,
+    pairs,
+    profiles,
+    ranks,
+    table,
+)
+from metrics.statistics.measures import higher_is_better, margin
 
 HEADLINE = moments.TRAININGS_AND_SCENES
-MARGIN_SCORE, MARGIN_METRES = 0.02, 0.005
 CONTROLS = frozenset({"oracle", "chance", "text_only", "majority", "rules_gt", "rules_pred"})
+DESCRIPTIVE = ["real_rooms"]
 ESTIMATE_COLUMNS = [
     *("method", "split", "subset", "metric", "mean", "ci_low", "ci_high", "df", "n_seeds"),
     *("n_scenes", "question", "estimator", "tie_group", "succeeded", "mean_succeeded", "note"),
@@ -24,65 +37,100 @@ ESTIMATE_COLUMNS = [
 DIFFERENCE_COLUMNS = [
     *("family", "split", "subset", "metric", "method_a", "method_b", "mean_a", "mean_b"),
     *("difference", "ci_low", "ci_high", "df", "p", "p_adjusted", "adjustment", "dz"),
-    *("prob_improvement", "mde", "mde_family", "p_equivalent", "tie_group", "question"),
+    *("prob_improvement", "mde", "mde_family", "p_equivalent", "margin", "tie_group", "question"),
     *("estimator", "n_seeds_a", "n_seeds_b", "n_scenes", "note"),
 ]
+
+Key = tuple[str, str, str]
+Rows = dict[tuple[str, str], dict[str, Any]]
+
+
+@dataclass
+class _Study:
+    """What the walk over the metrics gathers, and what it is asked for."""
+
+    tests: list[families.Test]
+    reference: str
+    config: dict[str, Any]
+    estimates: list[dict[str, Any]] = field(default_factory=list)
+    differences: list[dict[str, Any]] = field(default_factory=list)
+    declared: list[beside.Pair] = field(default_factory=list)
+    ranks: list[dict[str, Any]] = field(default_factory=list)
+    profiles: list[dict[str, Any]] = field(default_factory=list)
+    kept: contrasts.Kept = field(default_factory=dict)
+
+    def descriptive(self, split: str) -> bool:
+        """Say whether a split has too few scenes for a test, by declaration."""
+        return split in self.config.get("descriptive", DESCRIPTIVE)
 
 
 def compare(
     source: str | Path | pd.DataFrame, config: dict[str, Any] | None = None
-) -> dict[str, pd.DataFrame | dict[str, Any]]:
-    """Return "estimates", "differences", "cells" and "methods" of a scores folder or table.
+) -> dict[str, Any]:
+    """Return the statistics of a scores folder, file or table, by name.
 
-    `config` is the experiment's `statistics` section: reference, families, deterministic,
-    generalisation. Raises InputError for a table that cannot be compared.
+    Frames "estimates", "differences", "ranks", "profiles", "retention" and "cells", and the dict
+    "methods". `config` is the experiment's `statistics` section: reference, families,
+    deterministic, generalisation, data_efficiency, margins, descriptive. Raises InputError for a
+    table that cannot be compared.
     """
     config = config or {}
     scores = table.load(source, config)
-    tests = families.declared(config.get("families"))
     names = set(scores.cells["method"].unique())
-    tests = families.drop_untrained(tests, names)
-    reference = config.get("reference", "full")
-    estimates: list[dict[str, Any]] = []
-    rows: list[dict[str, Any]] = []
-    beside: list[dict[str, Any]] = []
-    kept: dict[tuple[str, str, str], dict[str, table.Block]] = {}
+    tests = families.drop_untrained(families.declared(config.get("families")), names)
+    study = _Study(tests, config.get("reference", "full"), config)
+    wanted = contrasts.splits(config)
     for key, blocks in table.blocks(scores):
-        every = _all_pairs(key, blocks)
-        letters = _letters(key[2], blocks, every)
-        estimates += _estimates(key, blocks, letters)
-        chosen, extra = _chosen(key, blocks, every, letters, tests, reference)
-        rows += chosen
-        beside += extra
-        if key[1] == "all":
-            kept[key] = blocks
+        _add(study, key, blocks)
+        if key[1] == "all" and key[0] in wanted:
+            study.kept[key] = blocks
+    rows = study.differences
     rows += _lacking(tests, rows)
-    rows += contrasts.generalisation(kept, reference, config.get("generalisation"))
-    estimate_table = _with_success(pd.DataFrame(estimates), scores.success)
+    said = config.get("generalisation")
+    rows += contrasts.generalisation(study.kept, study.reference, said)
+    rows += contrasts.data_efficiency(study.kept, study.reference, config.get("data_efficiency"))
+    estimates = _with_success(pd.DataFrame(study.estimates), scores.success)
     return {
-        "estimates": estimate_table.reindex(columns=ESTIMATE_COLUMNS),
-        "differences": _difference_table(rows, beside),
+        "estimates": estimates.reindex(columns=ESTIMATE_COLUMNS),
+        "differences": _difference_table(rows, beside.other_answers(study.declared)),
+        "ranks": pd.DataFrame(study.ranks).reindex(columns=ranks.COLUMNS),
+        "profiles": pd.DataFrame(study.profiles).reindex(columns=profiles.COLUMNS),
+        "retention": pd.DataFrame(contrasts.retention(study.kept, said)).reindex(
+            columns=contrasts.RETENTION_COLUMNS
+        ),
         "cells": scores.cells,
         "methods": scores.methods,
     }
 
 
-def higher_is_better(metric: str) -> bool:
-    """Return the registry's direction; distances and errors are lower-better by their names."""
-    from metrics.registry import METRICS
-
-    if metric in METRICS:
-        return bool(METRICS[metric].higher_is_better)
-    return not metric.endswith(("_m", "_m2", "absrel", "_mae", "_rank", "unparsed", "_sim3_m"))
+def _add(study: _Study, key: Key, blocks: dict[str, table.Block]) -> None:
+    """Add what one metric of one split and subset says."""
+    split, subset, metric = key
+    upwards, known = higher_is_better(metric), {n: b for n, b in blocks.items() if b.scenes}
+    limit = margin(metric, study.config.get("margins"))
+    chosen = list(combinations(known, 2))
+    found = pairs.differences(known, chosen, limit)
+    every = dict(zip(chosen, found, strict=True))
+    few = study.descriptive(split)
+    for row in every.values():
+        row["margin"] = limit
+        if few:
+            row["p"] = row["p_equivalent"] = np.nan
+            row["note"] = "; ".join(n for n in (row["note"], "descriptive: no test") if n)
+    letters = {} if few else _letters(metric, known, every)
+    study.estimates += _estimates(key, blocks, letters)
+    study.differences += _chosen(study, key, known, every, letters)
+    if subset == "all":
+        rivals = {n: b for n, b in known.items() if n not in CONTROLS}
+        study.ranks += ranks.rank_rows(key, rivals, upwards, few)
+        study.profiles += profiles.profile_rows(key, known, upwards)
 
 
 def _estimates(
-    key: tuple[str, str, str], blocks: dict[str, table.Block], letters: dict[str, str]
+    key: Key, blocks: dict[str, table.Block], letters: dict[str, str]
 ) -> list[dict[str, Any]]:
     rows = []
     for name, block in blocks.items():
-        if not block.scenes:
-            continue
         cells = block.summary()
         result = moments.one(cells)
         note = pairs.limits_note(cells.scenes, float(result.variance), cells)
@@ -105,21 +153,12 @@ def _estimates(
     return rows
 
 
-Rows = dict[tuple[str, str], dict[str, Any]]
-
-
-def _all_pairs(key: tuple[str, str, str], blocks: dict[str, table.Block]) -> Rows:
-    chosen = list(combinations(blocks, 2))
-    found = pairs.differences(blocks, chosen, higher_is_better(key[2]))
-    return dict(zip(chosen, found, strict=True))
-
-
 def _letters(metric: str, blocks: dict[str, table.Block], every: Rows) -> dict[str, str]:
     """Return tie letters from Holm-adjusted headline p-values over this metric's pairs.
 
     Controls are marks on the scale, not competitors: they get no letter and cost no power.
     """
-    blocks = {n: b for n, b in blocks.items() if n not in CONTROLS and b.scenes}
+    blocks = {n: b for n, b in blocks.items() if n not in CONTROLS}
     every = {pair: row for pair, row in every.items() if set(pair) <= set(blocks)}
     p = np.array([r["p"] if r["question"] == HEADLINE else np.nan for r in every.values()])
     adjusted = families.holm(p)
@@ -133,35 +172,31 @@ def _letters(metric: str, blocks: dict[str, table.Block], every: Rows) -> dict[s
 
 
 def _chosen(
-    key: tuple[str, str, str],
+    study: _Study,
+    key: Key,
     blocks: dict[str, table.Block],
     every: Rows,
     letters: dict[str, str],
-    tests: list[families.Test],
-    reference: str,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return this metric's declared and exploratory rows, and the declared ones' other answers."""
+) -> list[dict[str, Any]]:
+    """Return this metric's declared and exploratory rows; note the declared for other answers."""
     split, subset, metric = key
-    here = [t for t in tests if (t.split, t.subset, t.metric) == key]
+    here = [t for t in study.tests if (t.split, t.subset, t.metric) == key]
     wanted = {(t.a, t.b): t.family for t in here if {t.a, t.b} <= set(blocks)}
-    if reference in blocks:
+    if study.reference in blocks:
         for name in blocks:
-            if name not in (reference, "oracle") and (name, reference) not in wanted:
-                wanted.setdefault((reference, name), "exploratory")
-    rows, beside = [], []
+            if name not in (study.reference, "oracle") and (name, study.reference) not in wanted:
+                wanted.setdefault((study.reference, name), "exploratory")
+    rows = []
     for (a, b), family in wanted.items():
         row = every[a, b] if (a, b) in every else _turned(every[b, a])
         shared = set(letters.get(a, "")) & set(letters.get(b, ""))
         row = row | {"family": family, "split": split, "subset": subset, "metric": metric}
         row["tie_group"] = "".join(sorted(shared))
-        margin = MARGIN_METRES if metric.endswith("_m") else MARGIN_SCORE
-        row["p_equivalent"] = float(
-            effects.tost(row["difference"], row["variance"], row["df"], margin)
-        )
+        row["prob_improvement"] = pairs.improvement(blocks[a], blocks[b], higher_is_better(metric))
         rows.append(row)
-        if family != "exploratory":
-            beside += _other_answers(row, blocks[a], blocks[b])
-    return rows, beside
+        if family != "exploratory" and not study.descriptive(split):
+            study.declared.append((row, blocks[a], blocks[b]))
+    return rows
 
 
 def _turned(row: dict[str, Any]) -> dict[str, Any]:
@@ -172,39 +207,7 @@ def _turned(row: dict[str, Any]) -> dict[str, Any]:
     out["n_seeds_a"], out["n_seeds_b"] = row["n_seeds_b"], row["n_seeds_a"]
     out["difference"], out["dz"] = -row["difference"], -row["dz"]
     out["ci_low"], out["ci_high"] = -row["ci_high"], -row["ci_low"]
-    out["prob_improvement"] = 1 - row["prob_improvement"]
     return out
-
-
-def _other_answers(row: dict[str, Any], a: table.Block, b: table.Block) -> list[dict[str, Any]]:
-    if a.scenes != b.scenes or not a.scenes:
-        return []
-    left, right = a.summary(), b.summary()
-    by_scene = left.scene_means - right.scene_means
-    answers = [others.clustered_t(by_scene), others.welch(left, right)]
-    if a.theta is None:
-        answers.append(others.bootstrap_and_flip(by_scene))
-    else:
-        shift = row["difference"] - float(by_scene.mean())
-        first = answers[0]
-        answers[0] = replace(
-            first, estimate=row["difference"], low=first.low + shift, high=first.high + shift
-        )
-    keep = ("family", "split", "subset", "metric", "method_a", "method_b", "mean_a", "mean_b")
-    sizes = ("n_seeds_a", "n_seeds_b", "n_scenes")
-    return [
-        {name: row[name] for name in (*keep, *sizes)}
-        | {
-            "difference": answer.estimate,
-            "ci_low": answer.low,
-            "ci_high": answer.high,
-            "p": answer.p,
-            "question": answer.question,
-            "estimator": answer.estimator,
-            "note": answer.note,
-        }
-        for answer in answers
-    ]
 
 
 def _lacking(tests: list[families.Test], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -217,7 +220,7 @@ def _lacking(tests: list[families.Test], rows: list[dict[str, Any]]) -> list[dic
     ]
 
 
-def _difference_table(rows: list[dict[str, Any]], beside: list[dict[str, Any]]) -> pd.DataFrame:
+def _difference_table(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> pd.DataFrame:
     """Adjust the headline rows within their families; scenes-only p-values stay raw."""
     if not rows:
         return pd.DataFrame(columns=DIFFERENCE_COLUMNS)
@@ -232,7 +235,7 @@ def _difference_table(rows: list[dict[str, Any]], beside: list[dict[str, Any]]) 
         exploratory = adjusted.loc[some, "family"] == "exploratory"
         mde = effects.detectable(half, adjusted.loc[some, "df"], alpha)
         adjusted.loc[some, "mde_family"] = np.where(exploratory, np.nan, mde)
-    rest = pd.concat([frame[~headline], pd.DataFrame(beside)], ignore_index=True)
+    rest = pd.concat([frame[~headline], pd.DataFrame(others)], ignore_index=True)
     out = pd.concat([adjusted, rest.reindex(columns=DIFFERENCE_COLUMNS)], ignore_index=True)
     out[["adjustment", "tie_group", "note"]] = out[["adjustment", "tie_group", "note"]].fillna("")
     return out
@@ -251,33 +254,48 @@ def _with_success(estimates: pd.DataFrame, success: pd.DataFrame) -> pd.DataFram
 
 
 def write(results: dict[str, Any], out_dir: str | Path) -> None:
-    """Write estimates, differences and cells as parquet and methods.json, whole or not at all."""
+    """Write every frame of `compare` as parquet and methods.json, whole or not at all."""
     with atomic_path(out_dir, folder=True) as folder:
-        for name in ("estimates", "differences", "cells"):
-            results[name].to_parquet(folder / f"{name}.parquet", index=False)
+        for name, frame in results.items():
+            if isinstance(frame, pd.DataFrame):
+                # Without the schema, categories are read back as the plain strings they stand for.
+                columns = pa.Table.from_pandas(frame, preserve_index=False)
+                columns = columns.replace_schema_metadata(None)
+                pq.write_table(columns, folder / f"{name}.parquet", store_schema=False)
         write_json(folder / "methods.json", results["methods"])
 
 
-def main(args: argparse.Namespace) -> int:
-    """Compare `args.scores` into the folder `args.out` and print the headline.
+def run(
+    scores: str | Path,
+    out_dir: str | Path,
+    config: str | Path | None = None,
+    reference: str | None = None,
+) -> dict[str, Any]:
+    """Compare a scores folder or file, write the statistics to `out_dir` and return them.
 
-    `args.config` is a yaml whose `statistics` section declares the families, or None;
-    `args.reference` the method that the others are compared with, or None for the config's.
+    `config` is a yaml whose `statistics` section declares the families (or that section alone);
+    `reference` the method that the others are compared with, instead of the config's. Raises
+    InputError for a config or a table that cannot be used.
     """
-    import yaml
+    said: dict[str, Any] = {}
+    if config:
+        said = read_yaml(config)
+        said = dict(said.get("statistics", said))
+    if reference:
+        said["reference"] = reference
+    results = compare(scores, said)
+    if reference and reference not in results["estimates"]["method"].unique():
+        raise InputError(f"{scores}: holds no method {reference}; name one that it holds")
+    write(results, out_dir)
+    return results
 
-    config: dict[str, Any] = {}
-    if args.config:
-        loaded = yaml.safe_load(Path(args.config).read_text(encoding="utf-8")) or {}
-        config = dict(loaded.get("statistics", loaded))
-    if args.reference:
-        config["reference"] = args.reference
-    results = compare(args.scores, config)
-    write(results, args.out)
-    from metrics.present.terminal import headline
 
-    if getattr(args, "json", False):
-        print(results["estimates"].to_json(orient="records", indent=2))
-    else:
-        print(headline(args.out))
-    return 0
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Return a yaml file's mapping; raises InputError naming the file."""
+    try:
+        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read as yaml ({error}); mend the file") from error
+    if not isinstance(loaded, dict):
+        raise InputError(f"{path}: holds no mapping; write `statistics:` with its settings")
+    return loaded

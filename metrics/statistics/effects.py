@@ -1,4 +1,4 @@
-"""Sizes beside the p-values: d_z, probability of improvement, power, equivalence, tie letters."""
+"""Sizes beside the p-values: d_z, probability of improvement, detectable effect, tie letters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 from scipy import optimize, stats
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtrit
 
 MOST_LETTERED = 40
 
@@ -42,7 +42,11 @@ def probability_of_improvement(
 
 
 @lru_cache(maxsize=4096)
-def _noncentrality(df: float, alpha: float, power: float) -> float:
+def noncentrality(df: float, alpha: float = 0.05, power: float = 0.8) -> float:
+    """Return the effect, in standard errors, that a two-sided t test at `alpha` finds with `power`.
+
+    Root of the noncentral t's upper tail beyond the critical value (Cohen 1988).
+    """
     if df > 2000:
         return float(stats.norm.isf(alpha / 2) + stats.norm.ppf(power))
     limit = stats.t.isf(alpha / 2, df)
@@ -56,7 +60,7 @@ def _noncentrality(df: float, alpha: float, power: float) -> float:
 @lru_cache(maxsize=16)
 def _ratio_curve(alpha: float, power: float) -> tuple[np.ndarray, np.ndarray]:
     df = np.geomspace(1.0, 2000.0, 32)
-    ratio = [_noncentrality(float(d), alpha, power) / stats.t.isf(alpha / 2, d) for d in df]
+    ratio = [noncentrality(float(d), alpha, power) / stats.t.isf(alpha / 2, d) for d in df]
     return np.log(df), np.asarray(ratio)
 
 
@@ -74,43 +78,6 @@ def detectable(
     with np.errstate(invalid="ignore"):
         stretch = stdtrit(df, alpha / 2) / stdtrit(df, 0.025)
         return half_width * stretch * np.interp(np.log(clipped), logs, ratio)
-
-
-def tost(estimate: np.ndarray, variance: np.ndarray, df: np.ndarray, margin: float) -> np.ndarray:
-    """Return the p-value of two one-sided tests that the difference lies within +-margin."""
-    error = np.sqrt(variance)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        above = stdtr(df, -(np.asarray(estimate) + margin) / error)
-        below = stdtr(df, (np.asarray(estimate) - margin) / error)
-    return np.where(error > 0, np.maximum(above, below), np.nan)
-
-
-def plan(
-    gap: float,
-    seed_sd: float,
-    scene_sd: float,
-    cell_sd: float,
-    seeds: tuple[int, ...] = (3, 5, 10),
-    scenes: tuple[int, ...] = (40, 80, 160, 300),
-    power: float = 0.8,
-) -> list[tuple[int, int, float]]:
-    """Return the (seeds, scenes, power) designs that find `gap` with at least `power` at .05.
-
-    Standard deviations: of a method's seed effect, of the method x scene effect of one method and
-    of one cell around both; two methods of equal spread.
-    """
-    found = []
-    for s in seeds:
-        for n in scenes:
-            terms = np.array([2 * seed_sd**2 / s, 2 * scene_sd**2 / n, 2 * cell_sd**2 / (s * n)])
-            degrees = np.array([2 * (s - 1), n - 1, 2 * (s - 1) * (n - 1)])
-            variance = terms.sum()
-            df = variance**2 / (terms**2 / degrees).sum()
-            limit = stats.t.isf(0.025, df)
-            reached = float(stats.nct.sf(limit, df, gap / np.sqrt(variance)))
-            if reached >= power:
-                found.append((s, n, reached))
-    return found
 
 
 def tie_letters(order: list[str], separable: dict[tuple[str, str], bool]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,14 @@ Pair = tuple[str, str]
 
 
 def differences(
-    blocks: dict[str, Block], pairs: list[Pair], higher_is_better: bool = True
+    blocks: dict[str, Block], pairs: list[Pair], margin: float = np.nan
 ) -> list[dict[str, Any]]:
     """Return one row a pair, in order: means, difference, interval, p, sizes and notes.
 
-    Pairs of equal shape are stacked and go through the moments in one call.
+    Pairs of equal shape are stacked and go through the moments in one call. `margin` is that of the
+    equivalence tests, NaN for none.
     """
-    whole = {name: blocks[name].summary() for name in {name for pair in pairs for name in pair}}
+    whole = {name: block.summary() for name, block in blocks.items()}
     ready = [_prepare(blocks[a], blocks[b], whole) for a, b in pairs]
     rows: list[dict[str, Any]] = [{} for _ in pairs]
     shapes: dict[tuple[Any, ...], list[int]] = {}
@@ -27,15 +29,19 @@ def differences(
         shape = (a.seeds, a.has_trainings, b.seeds, b.has_trainings, a.scenes)
         shapes.setdefault(shape, []).append(place)
     for places in shapes.values():
-        left, right = (_stack([ready[p][side] for p in places]) for side in (0, 1))
-        for place, row in zip(places, _rows(left, right), strict=True):
+        left, right = (stack([ready[p][side] for p in places]) for side in (0, 1))
+        for place, row in zip(places, _rows(left, right, margin), strict=True):
             rows[place] = row
     for (name_a, name_b), row, (_, _, note) in zip(pairs, rows, ready, strict=True):
-        a, b = blocks[name_a], blocks[name_b]
         row |= {"method_a": name_a, "method_b": name_b}
         row["note"] = "; ".join(part for part in (row["note"], note) if part)
-        row["prob_improvement"] = _improvement(a, b, higher_is_better)
     return rows
+
+
+def shared_scenes(a: Block, b: Block) -> tuple[str, ...]:
+    """Return the scenes that both were scored on, in the first one's order."""
+    there = set(b.scenes)
+    return tuple(scene for scene in a.scenes if scene in there)
 
 
 def _prepare(
@@ -44,28 +50,26 @@ def _prepare(
     note = "; ".join(dict.fromkeys(n for n in (a.note, b.note) if n))
     if a.scenes == b.scenes:
         return whole[a.method], whole[b.method], note
-    there = set(b.scenes)
-    shared = tuple(scene for scene in a.scenes if scene in there)
+    shared, there = shared_scenes(a, b), set(b.scenes)
     lost = len(set(a.scenes) | there) - len(shared)
     extra = f"{lost} scenes left out: only one of the two was scored there"
     return a.summary(shared), b.summary(shared), "; ".join(n for n in (note, extra) if n)
 
 
-def _stack(cells: list[moments.Cells]) -> moments.Cells:
+def stack(cells: list[moments.Cells]) -> moments.Cells:
+    """Return summaries of one shape as one, with a leading axis."""
     first = cells[0]
     arrays = {
         name: np.stack([getattr(c, name) for c in cells])
-        for name in ("seed_means", "scene_means", "seed_variance", "residual", "estimate")
+        for name in ("trainings", "scene_means", "seed_variance", "residual", "estimate")
     }
-    return moments.Cells(
-        **arrays, seeds=first.seeds, scenes=first.scenes, has_trainings=first.has_trainings
-    )
+    return replace(first, **arrays)
 
 
-def _rows(a: moments.Cells, b: moments.Cells) -> list[dict[str, Any]]:
+def _rows(a: moments.Cells, b: moments.Cells, margin: float) -> list[dict[str, Any]]:
     if a.scenes == 0:
         return [_empty(a, b) for _ in a.estimate]
-    result = moments.difference(a, b)
+    result = moments.difference(a, b, margin=margin)
     half = (result.high - result.low) / 2
     columns = {
         "mean_a": a.estimate,
@@ -76,6 +80,7 @@ def _rows(a: moments.Cells, b: moments.Cells) -> list[dict[str, Any]]:
         "variance": result.variance,
         "df": result.df,
         "p": result.p,
+        "p_equivalent": result.p_equivalent,
         "dz": effects.cohens_dz(a.scene_means - b.scene_means),
         "mde": effects.detectable(half, result.df),
     }
@@ -102,7 +107,7 @@ def estimator_name(fallback: bool) -> str:
 def limits_note(scenes: int, variance: float, *methods: moments.Cells) -> str:
     """Say why there is no interval, or what it leaves out; empty when nothing is to be said."""
     if scenes < 2:
-        return "no interval: one scene"
+        return "no interval: one scene" if scenes else "no scene was scored for every seed"
     if not variance > 0:
         return "no interval: nothing varies"
     if any(m.has_trainings and m.seeds == 1 for m in methods):
@@ -112,7 +117,7 @@ def limits_note(scenes: int, variance: float, *methods: moments.Cells) -> str:
 
 def _empty(a: moments.Cells, b: moments.Cells) -> dict[str, Any]:
     numbers = ("mean_a", "mean_b", "difference", "ci_low", "ci_high", "variance", "df", "p")
-    row: dict[str, Any] = dict.fromkeys((*numbers, "dz", "mde"), np.nan)
+    row: dict[str, Any] = dict.fromkeys((*numbers, "p_equivalent", "dz", "mde"), np.nan)
     return row | {
         "question": moments.question_of(a, b),
         "estimator": "none",
@@ -123,12 +128,16 @@ def _empty(a: moments.Cells, b: moments.Cells) -> dict[str, Any]:
     }
 
 
-def _improvement(a: Block, b: Block, higher_is_better: bool) -> float:
-    """Probability of improvement over scenes; over trainings alone where a metric is pooled."""
+def improvement(a: Block, b: Block, higher_is_better: bool) -> float:
+    """Return the probability of improvement over scenes; over trainings where a metric is pooled.
+
+    NaN without a scene in common.
+    """
     if a.theta is not None and b.theta is not None:
         return effects.probability_of_improvement(
             a.theta[:, None], b.theta[:, None], higher_is_better
         )
-    if a.scenes != b.scenes or not a.scenes:
+    shared = shared_scenes(a, b)
+    if not shared:
         return float("nan")
-    return effects.probability_of_improvement(a.values, b.values, higher_is_better)
+    return effects.probability_of_improvement(a.over(shared), b.over(shared), higher_is_better)

@@ -15,22 +15,24 @@ from metrics.statistics import moments
 
 COLUMNS = ["method", "seed", "split", "scene", "query", "subset", "metric", "value"]
 KEY = ["split", "subset", "metric"]
-CELL = ["method", *KEY, "seed", "scene"]
+CELL = [*KEY, "method", "seed", "scene"]
 SUCCESS = ["method", *KEY]
+DEFAULTS = {"query": "", "subset": "all", "split": "test", "kind": "item", "succeeded": True}
 
 
 @dataclass(frozen=True)
 class ScoreTable:
     """Scores with queries already averaged.
 
-    `cells`: method, split, subset, metric, seed, scene, value (a mean over queries, or the
-    pseudo-value of a pooled metric); `pooled`: the same without scene, value the pooled estimate;
-    `success`: method, split, subset, metric, items, succeeded, succeeded_sum; `methods`: per method
-    what its sidecars say ("stochastic", "produces", "reasons", "costs", "floors").
+    `cells`: split, subset, metric, method, seed, scene, value (a mean over queries, or the
+    pseudo-value of a pooled metric), sorted by these, names as categories; `pooled`: (split,
+    subset, metric) -> {(method, seed): pooled value}; `success`: method, split, subset, metric,
+    items, succeeded, succeeded_sum; `methods`: per method what its sidecars say ("stochastic",
+    "produces", "reasons", "costs", "floors").
     """
 
     cells: pd.DataFrame
-    pooled: pd.DataFrame
+    pooled: dict[tuple[str, str, str], dict[tuple[str, int], float]]
     success: pd.DataFrame
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -49,11 +51,14 @@ class Block:
 
     def summary(self, scenes: tuple[str, ...] | None = None) -> moments.Cells:
         """Return the sums of the moments, over `scenes` alone where given."""
-        values = self.values
-        if scenes is not None and scenes != self.scenes:
-            where = {scene: column for column, scene in enumerate(self.scenes)}
-            values = values[:, [where[scene] for scene in scenes]]
-        return moments.summarise(values, self.theta, self.stochastic)
+        return moments.summarise(self.over(scenes), self.theta, self.stochastic)
+
+    def over(self, scenes: tuple[str, ...] | None) -> np.ndarray:
+        """Return the cells [S, len(scenes)] in that order of scenes, all of them for None."""
+        if scenes is None or scenes == self.scenes:
+            return self.values
+        where = {scene: column for column, scene in enumerate(self.scenes)}
+        return self.values[:, [where[scene] for scene in scenes]]
 
 
 def load(source: str | Path | pd.DataFrame, config: dict[str, Any] | None = None) -> ScoreTable:
@@ -62,19 +67,20 @@ def load(source: str | Path | pd.DataFrame, config: dict[str, Any] | None = None
     `config["deterministic"]` names the methods without a seed axis where no sidecar says so.
     Raises InputError for missing columns, values that are not finite, or repeated rows.
     """
+    folded = _Folded()
+    methods: dict[str, dict[str, Any]] = {}
     if isinstance(source, pd.DataFrame):
-        parts, methods = [_fold(source, "the table")], {}
+        folded.add(source, "the table")
     else:
         files = _files(Path(source))
-        parts = [_fold(_read(file), str(file)) for file in files]
+        for file in files:
+            expected = None if file == Path(source) else file.parent.parent.name
+            folded.add(_read(file), str(file), expected)
         methods = _sidecars(files)
-    cells, pooled, success = (pd.concat([p[k] for p in parts], ignore_index=True) for k in range(3))
-    _refuse_repeats(cells, CELL, source)
-    _refuse_repeats(pooled, CELL[:-1], source)
-    success = success.groupby(SUCCESS, observed=True, sort=True).sum().reset_index()
     for name in (config or {}).get("deterministic", []):
         methods.setdefault(name, {})["stochastic"] = False
-    return ScoreTable(cells, pooled, success, methods)
+    where = "the table" if isinstance(source, pd.DataFrame) else str(source)
+    return ScoreTable(folded.cells(where), folded.pooled, folded.success(), methods)
 
 
 def _files(source: Path) -> list[Path]:
@@ -93,50 +99,162 @@ def _read(file: Path) -> pd.DataFrame:
         raise InputError(f"{file}: cannot be read ({error}); score it again") from error
 
 
-def _fold(rows: pd.DataFrame, name: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Check one table and average its queries within (method, seed, scene)."""
+class _Folded:
+    """Tables added one by one: queries averaged, names replaced by numbers shared by all."""
+
+    def __init__(self) -> None:
+        self.pooled: dict[tuple[str, str, str], dict[tuple[str, int], float]] = {}
+        self._names: dict[str, dict[str, int]] = {c: {} for c in CELL if c != "seed"}
+        self._parts: list[dict[str, np.ndarray]] = []
+        self._success: list[pd.DataFrame] = []
+
+    def add(self, rows: pd.DataFrame, where: str, method: str | None = None) -> None:
+        """Check one table and average its queries within (method, seed, scene).
+
+        `method` is the only name of a method that the table may hold, if given.
+        """
+        rows = _checked(rows, where)
+        codes = {c: self._encode(c, rows[c]) for c in self._names}
+        codes["seed"] = rows["seed"].to_numpy(np.int64)
+        others = set(rows["method"].unique()) - {method} if method else set()
+        if others:
+            raise InputError(f"{where}: holds scores of {sorted(others)[0]}; score {method} again")
+        kind, query = (pd.factorize(rows[c])[0] for c in ("kind", "query"))
+        cell = _joint([codes[c] for c in CELL])
+        whole = _joint([cell, kind, query])
+        if len(np.unique(whole)) < len(whole):
+            _refuse_repeats(rows[pd.Series(whole).duplicated().to_numpy()], where)
+        value = rows["value"].to_numpy(np.float64)
+        pooled = (rows["kind"] == "pooled").to_numpy(bool)
+        self._add_pooled(rows[pooled], rows[rows["kind"] == "pseudo"], where)
+        items = ~pooled
+        _, first, into = np.unique(cell[items], return_index=True, return_inverse=True)
+        mean = np.bincount(into, value[items]) / np.bincount(into)
+        part = {c: codes[c][items][first] for c in CELL}
+        self._parts.append(part | {"value": mean})
+        counted = rows.loc[items, SUCCESS].assign(
+            items=1,
+            succeeded=rows.loc[items, "succeeded"].astype(int),
+            succeeded_sum=np.where(rows["succeeded"], value, 0.0)[items],
+        )
+        group = _joint([codes[c][items] for c in SUCCESS])
+        self._success.append(_sums(counted, group))
+
+    def _encode(self, column: str, values: pd.Series) -> np.ndarray:
+        codes, names = pd.factorize(values)
+        known = self._names[column]
+        numbers = [known.setdefault(str(name), len(known)) for name in names]
+        return np.asarray(numbers, np.int32)[codes]
+
+    def _add_pooled(self, pooled: pd.DataFrame, pseudo: pd.DataFrame, where: str) -> None:
+        key = [*KEY, "method", "seed"]
+        there, needed = (set(map(tuple, f[key].drop_duplicates().values)) for f in (pooled, pseudo))
+        if there != needed:
+            split, _, metric, method, seed = sorted(there ^ needed)[0]
+            raise InputError(
+                f"{where}: {metric} of {method}, seed {seed}, split {split} needs both its pooled "
+                "value and its pseudo-values; score it again"
+            )
+        for row in pooled.itertuples():
+            into = self.pooled.setdefault((row.split, row.subset, row.metric), {})
+            into[row.method, int(row.seed)] = float(row.value)
+
+    def cells(self, where: str) -> pd.DataFrame:
+        """Return the cells of every table that was added, sorted; empties what is held."""
+        columns, names = {}, {}
+        for column in [*CELL, "value"]:
+            columns[column] = np.concatenate([part.pop(column) for part in self._parts])
+            if column in self._names:
+                names[column] = sorted(self._names[column])
+                rank = np.empty(len(names[column]), np.int32)
+                rank[[self._names[column][n] for n in names[column]]] = np.arange(len(rank))
+                columns[column] = rank[columns[column]]
+                columns[column] = columns[column].astype(np.min_scalar_type(-len(rank)))
+        joint = _joint([columns[c] for c in CELL])
+        order = np.argsort(joint, kind="stable")
+        joint = joint[order]
+        repeated = np.flatnonzero(joint[1:] == joint[:-1])
+        columns = {c: values[order] for c, values in columns.items()}
+        frame = pd.DataFrame(
+            {
+                c: pd.Categorical.from_codes(columns.pop(c), names[c]) if c in names else columns[c]
+                for c in [*CELL, "value"]
+            },
+            copy=False,
+        )
+        if len(repeated):
+            _refuse_repeats(frame.iloc[repeated], where)
+        return frame
+
+    def success(self) -> pd.DataFrame:
+        """Return items, successes and the sum of successful values a method and metric."""
+        every = pd.concat(self._success, ignore_index=True)
+        return every.groupby(SUCCESS, observed=True, sort=True).sum().reset_index()
+
+
+def _checked(rows: pd.DataFrame, where: str) -> pd.DataFrame:
+    """Return the table with its defaults filled in; raises InputError for what cannot be."""
     rows = rows.copy(deep=False)
-    defaults = {"query": "", "subset": "all", "split": "test", "kind": "item", "succeeded": True}
-    for column, value in defaults.items():
+    for column, value in DEFAULTS.items():
         if column not in rows:
             rows[column] = value
     missing = [c for c in COLUMNS if c not in rows]
     if missing:
-        raise InputError(f"{name}: lacks the column {missing[0]}; columns are {', '.join(COLUMNS)}")
-    rows[["query", "scene"]] = rows[["query", "scene"]].fillna("").astype(str)
-    bad = ~np.isfinite(rows["value"].to_numpy(np.float64))
-    if bad.any():
-        row = rows[bad].iloc[0]
         raise InputError(
-            f"{name}: {row['metric']} of {row['method']}, seed {row['seed']}, scene "
+            f"{where}: lacks the column {missing[0]}; columns are {', '.join(COLUMNS)}"
+        )
+    if rows.empty:
+        raise InputError(f"{where}: has no rows; score it again")
+    for column in ("query", "scene"):
+        if rows[column].isna().any():
+            rows[column] = rows[column].astype(object).where(rows[column].notna(), "")
+    for column in ("method", "split", "subset", "metric"):
+        if rows[column].isna().any():
+            raise InputError(f"{where}: a row has no {column}; name it")
+    seeds, values = (pd.to_numeric(rows[c], errors="coerce") for c in ("seed", "value"))
+    if seeds.isna().any() or (seeds != seeds.round()).any():
+        bad = rows["seed"][seeds.isna() | (seeds != seeds.round())].iloc[0]
+        raise InputError(f"{where}: seed {bad} is not a whole number; number the trainings")
+    bad_values = ~np.isfinite(values.to_numpy(np.float64))
+    if bad_values.any():
+        row = rows[bad_values].iloc[0]
+        raise InputError(
+            f"{where}: {row['metric']} of {row['method']}, seed {row['seed']}, scene "
             f"{row['scene'] or '(pooled)'} is {row['value']}; score failures at the worst value"
         )
-    rows["succeeded"] = rows["succeeded"].astype(bool)
-    _refuse_repeats(rows, [*CELL, "query", "kind"], name)
-    is_pooled = rows["kind"] == "pooled"
-    items, pooled = rows[~is_pooled], rows[is_pooled]
-    cells = items.groupby(CELL, observed=True, sort=True)["value"].mean().reset_index()
-    counted = pd.DataFrame(
-        {c: items[c] for c in SUCCESS}
-        | {
-            "items": 1,
-            "succeeded": items["succeeded"].astype(int),
-            "succeeded_sum": items["value"].where(items["succeeded"], 0.0),
-        }
+    return rows.assign(seed=seeds, value=values, succeeded=rows["succeeded"].astype(bool))
+
+
+def _refuse_repeats(repeated: pd.DataFrame, where: str) -> None:
+    row = repeated.iloc[0]
+    raise InputError(
+        f"{where}: {row['metric']} of {row['method']}, seed {row['seed']}, split {row['split']} "
+        "stands there twice; give each method its own name"
     )
-    success = counted.groupby(SUCCESS, observed=True, sort=True).sum().reset_index()
-    return cells, pooled[[*CELL[:-1], "value"]].reset_index(drop=True), success
 
 
-def _refuse_repeats(rows: pd.DataFrame, key: list[str], name: Any) -> None:
-    repeated = rows.duplicated(key)
-    if repeated.any():
-        row = rows[repeated].iloc[0]
-        raise InputError(
-            f"{name if isinstance(name, str | Path) else 'the table'}: {row['metric']} of "
-            f"{row['method']}, seed {row['seed']}, split {row['split']} stands there twice; "
-            "give each method its own name"
-        )
+def _joint(columns: list[np.ndarray]) -> np.ndarray:
+    """Return an int64 a row, equal and ordered as the combinations of the columns [n] are."""
+    joint = np.zeros(len(columns[0]), np.int64)
+    reach = 1
+    for column in columns:
+        low = int(column.min(initial=0))
+        width = int(column.max(initial=0)) - low + 1
+        if reach * width >= 2**62:
+            joint = np.unique(joint, return_inverse=True)[1]
+            reach = int(joint.max(initial=0)) + 1
+        joint *= width
+        joint += column
+        joint -= low
+        reach *= width
+    return joint
+
+
+def _sums(counted: pd.DataFrame, group: np.ndarray) -> pd.DataFrame:
+    """Return the sums of items, succeeded and succeeded_sum a group, with the group's names."""
+    _, first, into = np.unique(group, return_index=True, return_inverse=True)
+    sums = {c: np.bincount(into, counted[c]) for c in ("items", "succeeded", "succeeded_sum")}
+    return counted.iloc[first][SUCCESS].reset_index(drop=True).assign(**sums)
 
 
 def _sidecars(files: list[Path]) -> dict[str, dict[str, Any]]:
@@ -160,44 +278,54 @@ def _sidecars(files: list[Path]) -> dict[str, dict[str, Any]]:
 
 def blocks(table: ScoreTable) -> Iterator[tuple[tuple[str, str, str], dict[str, Block]]]:
     """Yield ((split, subset, metric), {method: Block}) in sorted order."""
-    pooled = {key: rows for key, rows in table.pooled.groupby(KEY, observed=True)}
-    for key, rows in table.cells.groupby(KEY, observed=True, sort=True):
-        grid = rows.pivot(index=["method", "seed"], columns="scene", values="value")
-        theta = pooled.get(key)
-        thetas = None if theta is None else theta.set_index(["method", "seed"])["value"]
+    cells = table.cells
+    names = {c: list(cells[c].cat.categories) for c in CELL if c != "seed"}
+    codes = {c: cells[c].cat.codes.to_numpy() for c in names} | {"seed": cells["seed"].to_numpy()}
+    joint = _joint([codes[c] for c in KEY])
+    edges = np.flatnonzero(np.diff(joint, prepend=-1, append=joint[-1:] + 1))
+    for start, end in zip(edges[:-1], edges[1:], strict=True):
+        split, subset, metric = (str(names[c][codes[c][start]]) for c in KEY)
+        key = (split, subset, metric)
+        axes = [
+            np.unique(codes[c][start:end], return_inverse=True) for c in ("method", "seed", "scene")
+        ]
+        grid = np.full([len(values) for values, _ in axes], np.nan)
+        grid[tuple(into for _, into in axes)] = cells["value"].to_numpy()[start:end]
+        scenes = np.array([names["scene"][k] for k in axes[2][0]], dtype=object)
         found = {}
-        for method in grid.index.get_level_values(0).unique():
+        for values, code in zip(grid, axes[0][0], strict=True):
+            method = str(names["method"][code])
             stochastic = table.methods.get(method, {}).get("stochastic", True)
-            found[method] = _block(method, grid.loc[method], thetas, stochastic, key)
+            thetas = table.pooled.get(key, {})
+            found[method] = _block(method, values, axes[1][0], scenes, thetas, stochastic, key)
         yield key, found
 
 
 def _block(
     method: str,
-    grid: pd.DataFrame,
-    thetas: pd.Series | None,
+    values: np.ndarray,
+    seeds: np.ndarray,
+    scenes: np.ndarray,
+    thetas: dict[tuple[str, int], float],
     stochastic: bool,
     key: tuple[str, str, str],
 ) -> Block:
-    values = grid.to_numpy(np.float64)
+    trained = np.isfinite(values).any(1)
+    values, numbers = values[trained], [int(s) for s in seeds[trained]]
     here = np.isfinite(values)
-    scored_somewhere = here.any(0)
     complete = here.all(0)
-    lost = int(scored_somewhere.sum() - complete.sum())
+    lost = int(here.any(0).sum() - complete.sum())
     note = f"{lost} scenes left out: not scored for every seed" if lost else ""
-    seeds = tuple(int(s) for s in grid.index)
     values = values[:, complete]
     theta = None
-    if thetas is not None and method in thetas.index.get_level_values(0):
-        theta = thetas.loc[method].reindex(list(seeds)).to_numpy(np.float64)
-        if np.isnan(theta).any():
-            raise InputError(f"{method}: {key[2]} on {key[0]} lacks a pooled value; score it again")
-    if not stochastic and len(seeds) > 1:
+    if (method, numbers[0]) in thetas:
+        theta = np.array([thetas.get((method, seed), np.nan) for seed in numbers])
+    if not stochastic and len(numbers) > 1:
         if np.abs(values - values[:1]).max(initial=0) > 1e-9:
             raise InputError(
                 f"{method}: declared deterministic, but {key[2]} on {key[0]} differs between seeds;"
                 " declare it stochastic"
             )
-        values, seeds, theta = values[:1], seeds[:1], None if theta is None else theta[:1]
-    scenes = tuple(str(s) for s in grid.columns[complete])
-    return Block(method, values, theta, seeds, scenes, stochastic, note)
+        values, numbers, theta = values[:1], numbers[:1], None if theta is None else theta[:1]
+    names = tuple(str(s) for s in scenes[complete])
+    return Block(method, values, theta, tuple(numbers), names, stochastic, note)

@@ -137,11 +137,29 @@ def test_pooled_estimate_comes_from_theta():
     assert found.variance == pytest.approx(float(moments.one(moments.summarise(pseudo)).variance))
 
 
-def test_fallback_is_taken_where_one_method_s_few_trainings_carry_the_variance():
+def test_fallback_is_taken_where_one_method_s_trainings_carry_the_seed_part():
     steady, loose = crossed(3, 80, 0.001), crossed(3, 80, 0.3)
-    few = moments.difference(moments.summarise(loose), moments.summarise(steady))
-    assert few.fallback
-    many = moments.difference(moments.summarise(crossed(5, 80, 0.3)), moments.summarise(steady))
-    alone = moments.one(moments.summarise(crossed(5, 80, 0.3)))
-    assert not alone.fallback and many.fallback == (steady.shape[0] <= 3)
+    assert moments.difference(moments.summarise(loose), moments.summarise(steady)).fallback
+    twins = [moments.summarise(loose), moments.summarise(loose[::-1] * 0.9)]
+    assert not moments.difference(*twins).fallback
     assert not moments.one(moments.summarise(crossed(3, 8, 0.3))).fallback
+
+
+def test_equivalence_is_two_one_sided_tests_of_the_same_interval():
+    a, b = crossed(4, 30, 0.01, noise=0.02), crossed(4, 30, 0.01, noise=0.02)
+    left, right = moments.summarise(a), moments.summarise(b)
+    for wide in (False, True):
+        narrow = moments.difference(left, right, level=0.9, fallback=wide)
+        reach = float(max(abs(narrow.low), abs(narrow.high)))
+        found = moments.difference(left, right, fallback=wide, margin=reach)
+        # equivalence at .05 is the 90% interval just fitting within the margins (Schuirmann 1987)
+        assert found.p_equivalent == pytest.approx(0.05, abs=1e-9)
+    assert np.isnan(moments.difference(left, right).p_equivalent)
+
+
+def test_rounding_left_of_a_constant_is_no_variance():
+    a, b = np.full((3, 7), 0.1), np.full((3, 7), 0.3)
+    a[:, ::2] = 0.1 + 1e-17
+    found = moments.difference(moments.summarise(a), moments.summarise(b), margin=1.0)
+    assert found.variance == 0
+    assert np.isnan([found.p, found.p_equivalent, found.low, found.df]).all()

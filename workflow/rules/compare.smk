@@ -8,6 +8,9 @@ rule compare:
     output:
         estimates=f"{RESULTS}/statistics/estimates.parquet",
         differences=f"{RESULTS}/statistics/differences.parquet",
+        ranks=f"{RESULTS}/statistics/ranks.parquet",
+        profiles=f"{RESULTS}/statistics/profiles.parquet",
+        retention=f"{RESULTS}/statistics/retention.parquet",
         cells=f"{RESULTS}/statistics/cells.parquet",
         methods=f"{RESULTS}/statistics/methods.json",
     log:
