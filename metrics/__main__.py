@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     controls.add_argument(
         "--chance", metavar="SCORES", nargs="*", default=[], help="score tables of chance"
     )
+    _add_plan(commands)
     return parser
 
 
@@ -110,6 +111,19 @@ def _add_submission_commands(commands: Any) -> None:
     check.add_argument("submission", metavar="SUBMISSION", help="folder that holds manifest.json")
     check.add_argument("--data", help=f"{DATA}; also lists what is missing or not in the split")
     check.add_argument("--split", help="split it must be of (default: the submission's own)")
+
+
+def _add_plan(commands: Any) -> None:
+    plan = _command(commands, "plan", _plan, "how many trainings and scenes a difference needs")
+    plan.add_argument("scores", help="folder of method/seed/split.parquet, or one table")
+    plan.add_argument("metric")
+    plan.add_argument("a", help="method")
+    plan.add_argument("b", help="method that it is compared with")
+    plan.add_argument("--gap", type=float, required=True, help="true difference to be found")
+    plan.add_argument("--split", default="test_scene")
+    plan.add_argument("--subset", default="all")
+    plan.add_argument("--power", type=float, default=0.8)
+    plan.add_argument("--tests", type=int, default=1, help="size of the family (Holm)")
 
 
 def _add_compare(commands: Any) -> None:
@@ -253,6 +267,21 @@ def _compare(arguments: argparse.Namespace) -> int:
                           for name, frame in found.items()}, [])  # fmt: skip
     else:
         _show(arguments, None, compare_lines(found))
+    return 0
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from metrics.statistics.planning import from_scores, told
+
+    given = arguments
+    parts, designs = from_scores(
+        *(given.scores, given.metric, given.a, given.b, given.gap),
+        *(given.split, given.subset, given.power, given.tests),
+    )
+    if given.json:
+        print(designs.to_json(orient="records", indent=2))
+    else:
+        print(told(parts, designs, given.gap, given.power))
     return 0
 
 

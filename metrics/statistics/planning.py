@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from metrics.statistics import effects, moments
+from metrics.files import InputError
+from metrics.statistics import effects, moments, pairs, table
 
 SEEDS = (2, 3, 5, 8, 10, 20)
 SCENES = (20, 40, 80, 160, 300, 600, 1000)
@@ -51,9 +53,11 @@ def components(a: moments.Cells, b: moments.Cells) -> Components:
 def variance_and_df(parts: Components, seeds: int, scenes: int) -> tuple[float, float]:
     """Return the variance of a difference of such a study, and Satterthwaite's df.
 
-    Both methods are taken to share the components evenly.
+    The terms are the expected ones of `metrics.statistics.moments`; both methods are taken to have
+    `seeds` trainings and to share the components evenly.
     """
-    terms = np.array([parts.seed / seeds, parts.scene / scenes, parts.cell / (seeds * scenes)])
+    inside = parts.cell / (seeds * scenes)
+    terms = np.array([parts.seed / seeds + inside, parts.scene / scenes + inside, -inside])
     degrees = np.array([2 * (seeds - 1), scenes - 1, 2 * (seeds - 1) * (scenes - 1)])
     if not terms.any():
         return 0.0, float("inf")
@@ -63,7 +67,8 @@ def variance_and_df(parts: Components, seeds: int, scenes: int) -> tuple[float, 
 def power(gap: float, parts: Components, seeds: int, scenes: int, alpha: float = 0.05) -> float:
     """Return the chance that the two-sided t test at `alpha` finds a true difference of `gap`.
 
-    Noncentral t; both directions count. NaN where nothing varies.
+    Noncentral t; both directions count. NaN where nothing varies. Where the fallback half-width is
+    taken (one method carries most of the seed part), the study has somewhat less power.
     """
     variance, df = variance_and_df(parts, seeds, scenes)
     if variance == 0:
@@ -93,3 +98,65 @@ def plan(
             found = effects.noncentrality(df, alpha, wanted) * np.sqrt(variance)
             rows.append((s, n, reached, found, bool(reached >= wanted)))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def from_scores(
+    source: str | Path | pd.DataFrame,
+    metric: str,
+    a: str,
+    b: str,
+    gap: float,
+    split: str = "test_scene",
+    subset: str = "all",
+    wanted: float = 0.8,
+    tests: int = 1,
+) -> tuple[Components, pd.DataFrame]:
+    """Return the variance components of a against b in scores that are there, and their `plan`.
+
+    `source` as in `metrics.statistics.table.load`. Raises InputError where the table lacks one of
+    the names, where fewer than two scenes are shared, or where neither method was trained twice and
+    one of them has trainings: the largest component would be unknown.
+    """
+    if not gap > 0 or not 0 < wanted < 1 or tests < 1:
+        raise InputError("plan: the gap must be above 0, the power between 0 and 1, the tests >= 1")
+    key = (split, subset, metric)
+    found = {k: blocks for k, blocks in table.blocks(table.load(source)) if k == key}
+    if key not in found:
+        raise InputError(f"{source}: has no {metric} on {split} ({subset}); name one that it has")
+    lacking = [name for name in (a, b) if name not in found[key]]
+    if lacking:
+        names = ", ".join(found[key])
+        raise InputError(f"{source}: {metric} has no {lacking[0]}; methods are {names}")
+    first, second = (found[key][name] for name in (a, b))
+    shared = pairs.shared_scenes(first, second)
+    if len(shared) < 2:
+        raise InputError(f"{source}: {a} and {b} share {len(shared)} scenes; planning needs two")
+    cells = [block.summary(shared) for block in (first, second)]
+    if any(m.has_trainings for m in cells) and all(m.seeds < 2 for m in cells):
+        raise InputError(f"{source}: one training each of {a} and {b}; train one of them twice")
+    parts = components(*cells)
+    return parts, plan(gap, parts, wanted, tests)
+
+
+def told(parts: Components, designs: pd.DataFrame, gap: float, wanted: float) -> str:
+    """Return the components as standard deviations, and the power of every design, as text."""
+    sizes = ", ".join(
+        f"{name} {np.sqrt(getattr(parts, name)):.4f}" for name in ("seed", "scene", "cell")
+    )
+    grid = designs.pivot(index="seeds", columns="scenes", values="power")
+    lines = [
+        f"Standard deviations of the difference: {sizes}",
+        f"Power to find {gap:g}, by trainings (down) and scenes (across):",
+        grid.to_string(float_format=lambda value: f"{value:.2f}"),
+    ]
+    enough = designs[designs["enough"]]
+    least = enough.sort_values(["seeds", "scenes"])
+    if least.empty:
+        lines.append(f"No design here reaches a power of {wanted:g}.")
+    else:
+        row = least.iloc[0]
+        lines.append(
+            f"Fewest trainings for a power of {wanted:g}: {row['seeds']:.0f}, with "
+            f"{row['scenes']:.0f} scenes."
+        )
+    return "\n".join(lines)

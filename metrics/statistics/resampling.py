@@ -101,7 +101,7 @@ def crossed_bootstrap(
     for place, (sign, cells) in enumerate(((1.0, a), (-1.0, b))):
         seeds = cells.shape[-2]
         held, unit = whole(cells.reshape(*cells.shape[:-2], -1), seeds * scenes)
-        by_seed = held.reshape(cells.shape) @ columns.T
+        by_seed = (held.reshape(-1, scenes) @ columns.T).reshape(*cells.shape[:-1], -1)
         rows = counts(seeds, draws, seed + 1 + place)
         drawn = drawn + sign * (by_seed * rows.T).sum(-2) * (unit / (seeds * scenes))[..., None]
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=-1)

@@ -114,34 +114,41 @@ class _Folded:
         `method` is the only name of a method that the table may hold, if given.
         """
         rows = _checked(rows, where)
-        codes = {c: self._encode(c, rows[c]) for c in self._names}
-        codes["seed"] = rows["seed"].to_numpy(np.int64)
         others = set(rows["method"].unique()) - {method} if method else set()
         if others:
             raise InputError(f"{where}: holds scores of {sorted(others)[0]}; score {method} again")
-        kind, query = (pd.factorize(rows[c])[0] for c in ("kind", "query"))
-        cell = _joint([codes[c] for c in CELL])
-        whole = _joint([cell, kind, query])
-        if len(np.unique(whole)) < len(whole):
-            _refuse_repeats(rows[pd.Series(whole).duplicated().to_numpy()], where)
+        codes = {c: self._encode(c, rows[c]) for c in self._names}
+        codes["seed"] = rows["seed"].to_numpy(np.int64)
+        query = [pd.factorize(rows[c], sort=True)[0] for c in ("kind", "query")]
+        whole = _joint([*(codes[c] for c in CELL), *query])
+        # Sums run in the order of the names, so that a table's own order leaves no trace.
+        order = np.argsort(whole, kind="stable")
+        repeated = np.flatnonzero(whole[order][1:] == whole[order][:-1])
+        if len(repeated):
+            _refuse_repeats(rows.iloc[order[repeated]], where)
+        self._add_pooled(rows[rows["kind"] == "pooled"], rows[rows["kind"] == "pseudo"], where)
+        order = order[(rows["kind"] != "pooled").to_numpy(bool)[order]]
+        self._add_items(rows.iloc[order], {c: values[order] for c, values in codes.items()})
+
+    def _add_items(self, rows: pd.DataFrame, codes: dict[str, np.ndarray]) -> None:
         value = rows["value"].to_numpy(np.float64)
-        pooled = (rows["kind"] == "pooled").to_numpy(bool)
-        self._add_pooled(rows[pooled], rows[rows["kind"] == "pseudo"], where)
-        items = ~pooled
-        _, first, into = np.unique(cell[items], return_index=True, return_inverse=True)
-        mean = np.bincount(into, value[items]) / np.bincount(into)
-        part = {c: codes[c][items][first] for c in CELL}
-        self._parts.append(part | {"value": mean})
-        counted = rows.loc[items, SUCCESS].assign(
-            items=1,
-            succeeded=rows.loc[items, "succeeded"].astype(int),
-            succeeded_sum=np.where(rows["succeeded"], value, 0.0)[items],
-        )
-        group = _joint([codes[c][items] for c in SUCCESS])
-        self._success.append(_sums(counted, group))
+        well = rows["succeeded"].to_numpy(bool)
+        cell = _joint([codes[c] for c in CELL])
+        _, first, into = np.unique(cell, return_index=True, return_inverse=True)
+        part = {c: codes[c][first] for c in CELL}
+        self._parts.append(part | {"value": np.bincount(into, value) / np.bincount(into)})
+        group = _joint([codes[c] for c in SUCCESS])
+        _, first, into = np.unique(group, return_index=True, return_inverse=True)
+        counted = {
+            "items": np.bincount(into),
+            "succeeded": np.bincount(into, well).astype(np.int64),
+            "succeeded_sum": np.bincount(into, np.where(well, value, 0.0)),
+        }
+        names = rows.iloc[first][SUCCESS].reset_index(drop=True)
+        self._success.append(names.assign(**counted))
 
     def _encode(self, column: str, values: pd.Series) -> np.ndarray:
-        codes, names = pd.factorize(values)
+        codes, names = pd.factorize(values, sort=True)
         known = self._names[column]
         numbers = [known.setdefault(str(name), len(known)) for name in names]
         return np.asarray(numbers, np.int32)[codes]
@@ -248,13 +255,6 @@ def _joint(columns: list[np.ndarray]) -> np.ndarray:
         joint -= low
         reach *= width
     return joint
-
-
-def _sums(counted: pd.DataFrame, group: np.ndarray) -> pd.DataFrame:
-    """Return the sums of items, succeeded and succeeded_sum a group, with the group's names."""
-    _, first, into = np.unique(group, return_index=True, return_inverse=True)
-    sums = {c: np.bincount(into, counted[c]) for c in ("items", "succeeded", "succeeded_sum")}
-    return counted.iloc[first][SUCCESS].reset_index(drop=True).assign(**sums)
 
 
 def _sidecars(files: list[Path]) -> dict[str, dict[str, Any]]:
