@@ -8,7 +8,8 @@ RUN := $(BIN)/snakemake --cores $(CORES)
 # Keep the machine's own packages out of the clone's environment.
 unexport PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help env data pin reproduce smoke test test-all test-slurm lint format bench lock clean
+.PHONY: help env data pin reproduce smoke verify reference test test-all test-slurm lint format bench \
+  lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -29,6 +30,12 @@ reproduce: data ## run the whole study (config/cpu.yaml; CONFIG=config/gpu.yaml 
 
 smoke: data ## the same study in minutes (config/smoke.yaml)
 	@$(RUN) reproduce --configfile config/smoke.yaml
+
+verify: data ## compare a fresh run with results/reference/ (CONFIG=... for another)
+	@$(RUN) verify $(if $(CONFIG),--configfile $(CONFIG))
+
+reference: $(STAMP) ## keep a finished run as the committed reference (EXPERIMENT=cpu)
+	@$(BIN)/python -m metrics.present.reference results/$(or $(EXPERIMENT),cpu)
 
 test: $(STAMP) ## run the tests
 	@$(BIN)/python -m pytest -m "not slow and not slurm" -n 2

@@ -22,6 +22,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/compare.smk"
+include: "workflow/rules/verify.smk"
 include: "workflow/rules/present.smk"
 include: "workflow/rules/record.smk"
 

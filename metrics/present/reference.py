@@ -1,0 +1,72 @@
+"""Keep a finished run as the committed reference: `python -m metrics.present.reference`."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from metrics.files import InputError, atomic_path, run_main
+from metrics.present import verify
+
+TABLE_KINDS = (".csv", ".md", ".tex")
+PICTURES = (
+    "figures/forest.png",
+    "figures/critical_difference.png",
+    "figures/cost_quality.png",
+    "gallery/best.png",
+    "gallery/median.png",
+    "gallery/worst.png",
+)
+LARGEST = 6_000_000
+
+
+def write_reference(results: str | Path, out_dir: str | Path) -> list[Path]:
+    """Copy what a reference keeps of `results` into `out_dir`, which is replaced whole.
+
+    Kept are estimates.csv and seeds.csv (what `verify` compares with), tables/, a few pictures,
+    headline.txt and manifest.json. Returns the files. Raises InputError where the run is not
+    finished or where the whole would be over 6 MB.
+    """
+    results = Path(results)
+    needed = [results / name for name in ("headline.txt", "manifest.json")]
+    needed += [results / "statistics" / "estimates.parquet", results / "tables"]
+    for path in needed:
+        if not path.exists():
+            raise InputError(f"{path}: no such file; finish the run with `make reproduce`")
+    estimates, seeds = verify.load_fresh(results / "statistics")
+    with atomic_path(out_dir, folder=True) as folder:
+        estimates.to_csv(folder / "estimates.csv", index=False)
+        seeds.to_csv(folder / "seeds.csv", index=False)
+        for name in ("headline.txt", "manifest.json"):
+            shutil.copyfile(results / name, folder / name)
+        (folder / "tables").mkdir()
+        for file in sorted((results / "tables").iterdir()):
+            if file.suffix in TABLE_KINDS:
+                shutil.copyfile(file, folder / "tables" / file.name)
+        for name in PICTURES:
+            if (results / name).exists():
+                (folder / name).parent.mkdir(exist_ok=True)
+                shutil.copyfile(results / name, folder / name)
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        if size > LARGEST:
+            raise InputError(f"{out_dir}: {size:,} bytes would be committed, over {LARGEST:,}")
+    return sorted(file for file in Path(out_dir).rglob("*") if file.is_file())
+
+
+def main() -> int:
+    """Write the reference of one run and say what it holds."""
+    parser = argparse.ArgumentParser(prog="metrics.present.reference", description=__doc__)
+    parser.add_argument("results", help="folder of a finished run, such as results/cpu")
+    parser.add_argument("--out", help="default: reference/<name of the run> beside it")
+    arguments = parser.parse_args()
+    results = Path(arguments.results)
+    out = Path(arguments.out) if arguments.out else results.parent / "reference" / results.name
+    files = write_reference(results, out)
+    size = sum(file.stat().st_size for file in files)
+    print(f"{out}: {len(files)} files, {size / 1e6:.1f} MB; commit them")
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

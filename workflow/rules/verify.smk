@@ -1,0 +1,39 @@
+"""A fresh run against results/reference/<experiment>: `snakemake verify` fails on drift."""
+
+REFERENCE = f"results/reference/{EXPERIMENT}"
+# Without a committed reference there is nothing to compare with, and the report says so.
+VERIFICATION = (
+    [f"{RESULTS}/verification.csv", f"{RESULTS}/verification.txt"]
+    if Path(REFERENCE, "estimates.csv").exists()
+    else []
+)
+
+
+rule verification:
+    input:
+        f"{REFERENCE}/estimates.csv",
+        f"{RESULTS}/statistics/estimates.parquet",
+        seeds=f"{REFERENCE}/seeds.csv",
+        manifest=f"{REFERENCE}/manifest.json",
+        cells=f"{RESULTS}/statistics/cells.parquet",
+    output:
+        cells=f"{RESULTS}/verification.csv",
+        summary=f"{RESULTS}/verification.txt",
+    log:
+        f"{RESULTS}/logs/verification.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/verification.tsv"
+    params:
+        code=code_hash("metrics.present.verify"),
+    script:
+        "../scripts/verification.py"
+
+
+rule verify:
+    input:
+        cells=f"{RESULTS}/verification.csv",
+        summary=f"{RESULTS}/verification.txt",
+    log:
+        f"{RESULTS}/logs/verify.log",
+    script:
+        "../scripts/verify.py"

@@ -1,0 +1,15 @@
+"""Say how the comparison with the reference went; fail where a cell drifted or is missing."""
+
+from pathlib import Path
+
+from g2vlm.run.job import job
+
+with job(snakemake) as task:
+    import pandas as pd
+
+    from metrics.files import InputError
+    from metrics.present import verify
+
+    print(Path(task.input.summary).read_text(encoding="utf-8"), end="")
+    if verify.failed(pd.read_csv(task.input.cells)):
+        raise InputError(f"{task.input.cells}: not the reference's results; see the cells above")
