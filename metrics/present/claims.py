@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from metrics.present import data, names
-from metrics.present.tables import verdict
+from metrics.present.comparisons import verdict
 
 CLAIMS = {
     "no_geometry": "Geometry grounding improves 3D quality and spatial reasoning",

@@ -6,45 +6,47 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.lines import Line2D
 
 from metrics.present import names, style
 
 NOT_LOSSES = {"step", "stage", "seed", "seconds", "learning_rate", "lr", "grad_norm", "epoch"}
 
+Runs = list[tuple[str, pd.DataFrame]]
 
-def learning_curves(models_dir: Path) -> Any:
+
+def learning_curves(models_dir: Path, parts: bool = False) -> Any:
     """Return a panel per loss term with a line per method and seed, or None without losses.
 
-    A file holds a row per logged step: `step`, optionally `stage`, and a numeric column per term;
-    or rows of `step`, `term`, `value`.
+    The terms are the total and what it weighs, or with `parts` what those are sums of (names with
+    a slash). A file holds a row per logged step: `step`, optionally `stage`, and a numeric column
+    per term; or rows of `step`, `term`, `value`.
     """
     runs = _read(models_dir)
-    if not runs:
-        return None
     terms = list(dict.fromkeys(c for _, run in runs for c in run if c not in NOT_LOSSES))
+    terms = [term for term in terms if ("/" in term) == parts]
+    if not terms:
+        return None
     terms = sorted(terms, key=lambda term: (term not in ("total", "loss"), terms.index(term)))
     methods = names.method_order([method for method, _ in runs])
     colours = style.palette(methods)
-    rows = -(-len(terms) // 3)
-    fig, axes = style.figure(rows, 3, style.WIDTH, 1.6 * rows + 0.3)
-    flat = list(axes.ravel())
-    for axis in flat[len(terms) :]:
-        axis.set_visible(False)
-    for axis, term in zip(flat, terms, strict=False):
+    columns = 4 if parts else style.COLUMNS
+    fig, axes, room = style.panels(len(terms), columns, 1.35 if parts else 1.65)
+    for axis, term in zip(axes, terms, strict=True):
         _panel(axis, term, runs, colours)
-    handles = [flat[0].plot([], [], color=colours[m], label=m)[0] for m in methods]
-    fig.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    fig.supxlabel("step")
+    style.legend(fig, room, [Line2D([], [], color=colours[m], label=m) for m in methods])
     return fig
 
 
-def _panel(
-    axis: Any, term: str, runs: list[tuple[str, pd.DataFrame]], colours: dict[str, Any]
-) -> None:
+def _panel(axis: Any, term: str, runs: Runs, colours: dict[str, Any]) -> None:
     positive = True
     for method, run in runs:
         if term not in run:
             continue
+        # A step whose batch holds nothing for a term logs it as zero: not a loss that was reached.
         values = run[term].dropna()
+        values = values[values != 0]
         if values.empty:
             continue
         positive &= bool((values > 0).all())
@@ -59,10 +61,9 @@ def _panel(
         style.plain_log(axis.yaxis)
     axis.set_title(term)
     axis.grid(True)
-    axis.set_axisbelow(True)
 
 
-def _read(models_dir: Path) -> list[tuple[str, pd.DataFrame]]:
+def _read(models_dir: Path) -> Runs:
     runs = []
     for file in sorted(models_dir.glob("*/*/losses.parquet")):
         rows = pd.read_parquet(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,31 @@ MAIN_SPLIT = "test_scene"
 
 @dataclass(frozen=True)
 class Statistics:
-    """What `metrics.statistics.compare.write` wrote; `cells` is read on demand."""
+    """What `metrics.statistics.compare.write` wrote; the cell means are read on demand."""
 
     folder: Path
     estimates: pd.DataFrame
     differences: pd.DataFrame
     methods: dict[str, dict[str, Any]]
 
+    @cached_property
     def cells(self) -> pd.DataFrame:
-        """Return the cell means (method, split, subset, metric, seed, scene, value)."""
+        """The cell means (method, split, subset, metric, seed, scene, value)."""
         return _parquet(self.folder / "cells.parquet")
+
+    def frame(self, name: str) -> pd.DataFrame | None:
+        """Return "ranks", "profiles" or "retention"; None where the comparison wrote none."""
+        file = self.folder / f"{name}.parquet"
+        return _parquet(file) if file.exists() else None
+
+    @cached_property
+    def _found(self) -> dict[tuple[str, str, str, str], Any]:
+        keys = self.estimates[["method", "split", "subset", "metric"]].itertuples(index=False)
+        return dict(zip(map(tuple, keys), self.estimates.itertuples(), strict=True))
+
+    def estimate(self, method: str, split: str, subset: str, metric: str) -> Any:
+        """Return one row of the estimates, or None where the method has no such score."""
+        return self._found.get((method, split, subset, metric))
 
     def names(self) -> list[str]:
         """Return the methods in order."""
@@ -38,6 +54,11 @@ class Statistics:
         keep = (rows["split"] == split) & (rows["subset"] == "all")
         return rows[keep & rows["metric"].isin(HEADLINE)]
 
+    def headline_metrics(self) -> list[str]:
+        """Return the headline metrics that this study has scores of, in their order."""
+        found = set(self.headline(self.split())["metric"])
+        return [name for name in HEADLINE if name in found]
+
     def tests(self, family: str) -> pd.DataFrame:
         """Return a family's rows that answer the headline question."""
         rows = self.differences
@@ -45,8 +66,24 @@ class Statistics:
 
     def split(self) -> str:
         """Return the split that tables show: test_scene, else the first there is."""
-        splits = sorted(self.estimates["split"].unique())
-        return MAIN_SPLIT if MAIN_SPLIT in splits or not splits else splits[0]
+        splits = self.splits()
+        return splits[0] if splits else MAIN_SPLIT
+
+    def splits(self) -> list[str]:
+        """Return the scored splits, the main one first."""
+        return sorted(self.estimates["split"].unique(), key=lambda name: (name != MAIN_SPLIT, name))
+
+    def reason(self, method: str, metric: str) -> str:
+        """Return why a method has no score on a metric, in its own words where it said so."""
+        reasons = self.methods.get(method, {}).get("reasons", {})
+        task = HEADLINE[metric].task if metric in HEADLINE else _task(metric)
+        return reasons.get(metric) or reasons.get(task) or "not produced"
+
+
+def _task(metric: str) -> str:
+    from metrics.registry import METRICS
+
+    return METRICS[metric].task if metric in METRICS else ""
 
 
 def load(stats_dir: str | Path) -> Statistics:

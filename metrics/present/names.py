@@ -74,6 +74,20 @@ def metric_label(metric: str, subset: str = "all") -> str:
     return label if subset == "all" else f"{label}, {subset.replace('_', ' ')}"
 
 
+def metric_head(metric: str, subset: str = "all") -> str:
+    """Return a metric's label with the arrow of its better direction."""
+    return f"{metric_label(metric, subset)} {arrow(metric)}"
+
+
+def title(name: str) -> str:
+    """Return a file's stem or a column's name as words.
+
+    >>> title("not_produced")
+    'Not produced'
+    """
+    return name.replace("_", " ").capitalize()
+
+
 def arrow(metric: str) -> str:
     """Return the direction in which the metric is better."""
     from metrics.statistics.compare import higher_is_better

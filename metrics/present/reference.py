@@ -14,9 +14,9 @@ PICTURES = (
     "figures/forest.png",
     "figures/critical_difference.png",
     "figures/cost_quality.png",
-    "gallery/best.png",
     "gallery/median.png",
-    "gallery/worst.png",
+    "gallery/median_graph.png",
+    "gallery/median_grounding.png",
 )
 LARGEST = 6_000_000
 

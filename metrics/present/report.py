@@ -1,68 +1,67 @@
-"""One self-contained HTML page: claims, leaderboard, tables, figures, gallery, 3D view."""
+"""One self-contained HTML page of a study: `write_report`."""
 
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from metrics.files import InputError, atomic_path, read_json
-from metrics.present import data, names
+from metrics.present import captions, data, names, verify
+from metrics.present.board import board
 from metrics.present.claims import claims
-from metrics.present.figures import CAPTIONS
-from metrics.present.gallery import CAPTION as GALLERY_CAPTION
-from metrics.present.tables import Table, all_tables, leaderboard
-from metrics.statistics.compare import higher_is_better
+from metrics.present.table import Table
+from metrics.present.tables import all_tables
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "workflow" / "report"
-OPEN = ("article",)
+SCRIPTS = ("board.js", "viewer.js", "misses.js")
+OPEN = ("main", "article")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The folders that a page is made of; only `statistics` must be there.
+
+    `figures` and `gallery` as their writers left them, `verification` the folder that holds
+    verification.csv and .txt, `datasheet` a markdown file about the data.
+    """
+
+    statistics: str | Path
+    figures: str | Path | None = None
+    gallery: str | Path | None = None
+    verification: str | Path | None = None
+    datasheet: str | Path | None = None
 
 
 def write_report(
-    stats_dir: str | Path,
+    sources: Sources,
     out_html: str | Path,
-    figures_dir: str | Path | None = None,
-    gallery_dir: str | Path | None = None,
     manifest: dict[str, Any] | None = None,
     config: dict[str, Any] | None = None,
 ) -> Path:
-    """Write the report page from the statistics and what stands in the other folders.
+    """Write the report page; it asks nothing of the network and escapes every string it shows.
 
-    `manifest` is shown as provenance. The page asks nothing of the network. Raises InputError where
-    the statistics or the templates are missing.
+    `manifest` is shown as provenance; `config` is the experiment's `statistics` section, with its
+    name as `experiment`. Raises InputError where the statistics or the templates are missing.
     """
-    from jinja2 import Environment, FileSystemLoader
-    from markupsafe import Markup
-
-    if not (TEMPLATES / "report.html.j2").exists():
-        raise InputError(f"{TEMPLATES}: no report templates; run from a checkout of the project")
-    stats = data.load(stats_dir)
-    tables = all_tables(stats)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["title_case"] = lambda name: str(name).replace("_", " ").capitalize()
-    parts = {
-        name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))
-        for name in ("report.css", "board.js", "viewer.js")
-    }
-    experiment = (config or {}).get("experiment") or (manifest or {}).get("experiment", "results")
-    title = f"G2VLM: {experiment}"
-    html = environment.get_template("report.html.j2").render(
-        title=title,
+    stats, config = data.load(sources.statistics), config or {}
+    tables = all_tables(stats, config.get("reference", "full"))
+    title = config.get("experiment") or (manifest or {}).get("experiment", "results")
+    html = _template().render(
+        title=f"G2VLM: {title}",
         lead=_lead(stats),
-        css=parts["report.css"],
-        script=parts["board.js"] + "\n" + parts["viewer.js"],
         claims=[_toned(claim) for claim in claims(stats)],
         board=board(stats),
-        tables=[_shown(t) for t in tables if t.name != "leaderboard"],
-        figures=_figures(figures_dir),
-        gallery=_gallery(gallery_dir),
-        gallery_caption=GALLERY_CAPTION,
-        viewer=_viewer(gallery_dir),
+        tables=[_shown(table) for table in tables],
+        figures=_figures(sources.figures),
+        gallery=_gallery(sources.gallery),
+        viewer=_json(sources.gallery, "viewer.json"),
+        misses=_json(sources.gallery, "misses.json"),
+        verification=_verification(sources.verification),
+        datasheet=_markdown(sources.datasheet),
         provenance=list(flatten(manifest or {}).items()),
         downloads=[_download(table) for table in tables],
     )
@@ -71,13 +70,32 @@ def write_report(
     return Path(out_html)
 
 
+def _template() -> Any:
+    from jinja2 import Environment, FileSystemLoader
+    from markupsafe import Markup
+
+    if not (TEMPLATES / "report.html.j2").exists():
+        raise InputError(f"{TEMPLATES}: no report templates; run from a checkout of the project")
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+
+    def text(name: str) -> Markup:
+        return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
+
+    environment.globals["css"] = text("report.css")
+    environment.globals["script"] = Markup("\n").join(text(name) for name in SCRIPTS)
+    return environment.get_template("report.html.j2")
+
+
 def _lead(stats: data.Statistics) -> str:
     rows = stats.headline(stats.split())
     trained = rows.loc[rows["n_seeds"] > 0, "n_seeds"]
     seeds = f", up to {trained.max():.0f} trainings each" if len(trained) else ""
+    scenes = f"{rows['n_scenes'].max():.0f} scenes of " if len(rows) else ""
     return (
-        f"{len(stats.names())} methods{seeds}, {rows['n_scenes'].max():.0f} scenes of "
-        f"{stats.split()}; intervals are 95% and answer for new trainings and new scenes."
+        f"{len(stats.names())} methods{seeds}, {scenes}{stats.split()}; intervals are 95% and "
+        "answer for new trainings and new scenes."
     )
 
 
@@ -86,52 +104,11 @@ def _toned(claim: Any) -> dict[str, str]:
     return {**vars(claim), "tone": tone}
 
 
-def board(stats: data.Statistics) -> dict[str, Any]:
-    """Return the leaderboard of every split: heads, rows of cells with values, and choices."""
-    rows = stats.estimates
-    rows = rows[(rows["subset"] == "all") & rows["metric"].isin(names.HEADLINE)]
-    metrics = [m for m in names.HEADLINE if m in set(rows["metric"])]
-    first = stats.split()
-    splits = sorted(rows["split"].unique(), key=lambda split: (split != first, split))
-    found = {(r.split, r.method, r.metric): r for r in rows.itertuples()}
-    lines = [
-        {
-            "method": method,
-            "split": split,
-            "cells": [_cell(stats, method, m, found.get((split, method, m))) for m in metrics],
-        }
-        for split in splits
-        for method in stats.names()
-    ]
-    heads = [
-        {
-            "label": f"{names.metric_label(m)} {names.arrow(m)}",
-            "group": names.HEADLINE[m].group,
-            "down": "0" if higher_is_better(m) else "1",
-        }
-        for m in metrics
-    ]
-    groups = list(dict.fromkeys(head["group"] for head in heads))
-    caption = leaderboard(stats).caption.replace(f" of {first}", " of the chosen split")
-    return {"heads": heads, "rows": lines, "splits": splits, "groups": groups, "caption": caption}
-
-
-def _cell(stats: data.Statistics, method: str, metric: str, row: Any) -> dict[str, str]:
-    if row is None:
-        reasons = stats.methods.get(method, {}).get("reasons", {})
-        why = reasons.get(metric) or reasons.get(names.HEADLINE[metric].task) or "not produced"
-        return {"text": "", "value": "", "why": why, "letters": ""}
-    half = (row.ci_high - row.ci_low) / 2
-    text = names.number(row.mean) + ("" if np.isnan(half) else f" ± {names.number(half)}")
-    seeds = f"{row.n_seeds:.0f} trainings" if row.n_seeds else "deterministic"
-    why = "; ".join(p for p in (f"{seeds}, {row.n_scenes:.0f} scenes", row.note) if p)
-    return {"text": text, "value": f"{row.mean:.9g}", "why": why, "letters": row.tie_group}
-
-
 def _shown(table: Table) -> dict[str, Any]:
+    """Return a table's rows; the first cell of a block of equal ones spans its rows."""
     lines = table.text.to_numpy().tolist()
     rows: list[dict[str, Any]] = [{"span": 0, "item": "", "cells": cells} for cells in lines]
-    if table.text.columns[0] in ("Item", "Metric"):
+    if table.groups:
         start = 0
         for place, cells in enumerate(lines):
             if cells[0] != lines[start][0]:
@@ -140,7 +117,9 @@ def _shown(table: Table) -> dict[str, Any]:
             rows[place]["cells"] = cells[1:]
     return {
         "name": table.name,
+        "title": table.title,
         "caption": table.caption,
+        "notes": table.notes,
         "columns": list(table.text.columns),
         "rows": rows,
         "open": table.name in OPEN,
@@ -151,23 +130,60 @@ def _encoded(file: Path) -> str:
     return base64.b64encode(file.read_bytes()).decode("ascii")
 
 
+def _picture(file: Path, title: str, caption: str) -> list[dict[str, str]]:
+    if not file.exists():
+        return []
+    return [{"png": _encoded(file), "title": title, "caption": caption}]
+
+
 def _figures(folder: str | Path | None) -> list[dict[str, str]]:
     if folder is None:
         return []
-    files = [(Path(folder) / f"{name}.png", caption) for name, caption in CAPTIONS.items()]
-    return [{"png": _encoded(f), "caption": caption} for f, caption in files if f.exists()]
+    said = captions.FIGURES.items()
+    return [row for name, words in said for row in _picture(Path(folder, f"{name}.png"), *words)]
 
 
 def _gallery(folder: str | Path | None) -> list[dict[str, str]]:
     if folder is None:
         return []
-    files = [Path(folder) / f"{name}.png" for name in ("best", "median", "worst")]
-    return [{"png": _encoded(f), "name": f.stem} for f in files if f.exists()]
+    return [
+        row
+        for place in ("best", "median", "worst")
+        for kind, (title, caption) in captions.GALLERY.items()
+        for row in _picture(Path(folder, f"{place}{kind}.png"), f"{title}, {place}", caption)
+    ]
 
 
-def _viewer(folder: str | Path | None) -> Any:
-    file = None if folder is None else Path(folder) / "viewer.json"
+def _json(folder: str | Path | None, name: str) -> Any:
+    file = None if folder is None else Path(folder, name)
     return read_json(file) if file is not None and file.exists() else None
+
+
+def _verification(folder: str | Path | None) -> dict[str, Any] | None:
+    """Return the summary and the cells that were not reproduced, or None without a reference."""
+    if folder is None:
+        return None
+    rows = pd.read_csv(Path(folder, "verification.csv"), keep_default_na=False, dtype=str)
+    summary = Path(folder, "verification.txt").read_text(encoding="utf-8")
+    bad = rows[rows["status"].isin([verify.DRIFTED, verify.MISSING])]
+    return {
+        "summary": summary.splitlines()[0],
+        "origin": summary.splitlines()[-1],
+        "failed": len(bad) > 0,
+        "columns": [names.title(column) for column in bad.columns],
+        "rows": bad.to_numpy().tolist(),
+    }
+
+
+def _markdown(file: str | Path | None) -> Any:
+    """Return a markdown file as HTML; what is HTML in it stays text."""
+    if file is None:
+        return None
+    from markdown_it import MarkdownIt
+    from markupsafe import Markup
+
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link"])
+    return Markup(reader.render(Path(file).read_text(encoding="utf-8")))
 
 
 def _download(table: Table) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ import seaborn as sns  # noqa: E402
 from matplotlib import ticker  # noqa: E402
 
 WIDTH = 7.0
-ONE_COLUMN = 3.4
+COLUMNS = 3
 BETTER, WORSE, UNSURE, INK = "#0072B2", "#D55E00", "#8A8A8A", "#333333"
+PALE, BAND = "#B9CBDA", "#DDE9F2"
+DARK = ("#000000", "#5B2C83", "#7A4B00", "#004D40")
+MARKERS = "oDs^vP*X<>ph"
 
 RC = {
     "font.size": 8,
@@ -30,6 +34,8 @@ RC = {
     "axes.linewidth": 0.6,
     "axes.edgecolor": INK,
     "axes.titlelocation": "left",
+    "axes.axisbelow": True,
+    "figure.labelsize": 8,
     "grid.color": "#E3E3E3",
     "grid.linewidth": 0.6,
     "pdf.fonttype": 42,
@@ -40,10 +46,15 @@ RC = {
 plt.rcParams.update(RC)  # labels and ticks read it again when they are drawn
 
 
-def palette(methods: list[str]) -> dict[str, Any]:
-    """Return a colour per method: the first the strongest blue, then seaborn's colorblind set."""
-    colours = sns.color_palette("colorblind", max(len(methods), 1))
-    return dict(zip(methods, colours, strict=False))
+def palette(methods: Sequence[str]) -> dict[str, Any]:
+    """Return a colour per method: seaborn's colorblind set, then four dark ones, then again."""
+    colours = [*sns.color_palette("colorblind"), *DARK]
+    return {method: colours[place % len(colours)] for place, method in enumerate(methods)}
+
+
+def markers(methods: Sequence[str]) -> dict[str, str]:
+    """Return a marker per method, so that colour is never alone in telling them apart."""
+    return {method: MARKERS[place % len(MARKERS)] for place, method in enumerate(methods)}
 
 
 def figure(rows: int, columns: int, width: float, height: float, **kwargs: Any) -> Any:
@@ -51,15 +62,50 @@ def figure(rows: int, columns: int, width: float, height: float, **kwargs: Any) 
     return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **kwargs)
 
 
+def panels(count: int, columns: int, height: float) -> tuple[Any, list[Any], Any]:
+    """Return a figure of `count` panels, their axes, and an empty one beside them or None.
+
+    `height` is a row's, in inches. The empty panel is where a legend finds room.
+    """
+    rows = -(-count // columns)
+    fig, axes = figure(rows, columns, WIDTH, height * rows)
+    flat = list(axes.ravel())
+    for axis in flat[count:]:
+        axis.set_axis_off()
+    return fig, flat[:count], flat[count] if len(flat) > count else None
+
+
+def method_rows(axis: Any, methods: Sequence[str], labelled: bool) -> None:
+    """Let a panel's rows be methods, the first on top, with their names where `labelled`."""
+    axis.set_yticks(range(len(methods)), methods if labelled else [""] * len(methods))
+    axis.set_ylim(len(methods) - 0.5, -0.5)
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="x")
+    axis.locator_params(axis="x", nbins=4)
+
+
+def legend(fig: Any, room: Any, handles: Sequence[Any], columns: int = 4) -> None:
+    """Put a legend into an empty panel, or below the figure where there is none."""
+    if room is not None:
+        room.legend(handles=handles, loc="upper left", frameon=False, borderaxespad=0)
+    else:
+        fig.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+
+
 def plain_log(axis: Any) -> None:
     """Write few plain numbers on a log axis (mathematical text is off: names may hold a dollar)."""
-    axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+    low, high = axis.get_data_interval()
+    subs = (1.0, 2.0, 5.0) if high < 50 * low else (1.0,)
+    axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=8))
     axis.set_major_formatter(ticker.FormatStrFormatter("%g"))
     axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def save(fig: Any, folder: Path, name: str) -> list[Path]:
     """Write name.pdf and name.png without dates or program names, so bytes can be reproduced."""
+    # Lay out once for both files: it takes longer than drawing.
+    fig.draw_without_rendering()
+    fig.set_layout_engine("none")
     fig.savefig(
         folder / f"{name}.pdf",
         metadata={"CreationDate": None, "Producer": None, "Creator": None},

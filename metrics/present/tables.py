@@ -1,212 +1,207 @@
-"""Tables of a study as frames of text and numbers, and as csv, md and tex files."""
+"""Every table of a study: the article's main one, metric families, splits, subsets, questions."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from metrics.files import atomic_path
-from metrics.present import data, names
+from metrics.present import accounts, comparisons, data, names
 from metrics.present.formats import to_markdown, to_tex
-from metrics.statistics.compare import higher_is_better
+from metrics.present.table import Footnotes, Table, grid, score
+from metrics.statistics.moments import TRAININGS_AND_SCENES
+
+EXPLORATORY = "†"
+FAMILIES = {
+    "reconstruction": "Reconstruction",
+    "graph": "Objects and scene graph",
+    "grounding": "Grounding",
+    "retrieval": "Retrieval",
+    "answers": "Question answering",
+}
+REFERENCE_METRICS = ("ref_acc@0.25", "ref_acc@0.5", "ref_pick", "ref_f1@0.25", "ref_f1@0.5")
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table: `text` as printed, `numbers` unrounded for csv, and a caption of two sentences."""
+def main_table(stats: data.Statistics, reference: str) -> Table:
+    """Return the article's main table: every method by every headline metric.
 
-    name: str
-    text: pd.DataFrame
-    numbers: pd.DataFrame
-    caption: str
-
-
-def verdict(row: Any) -> str:
-    """Say what a declared test found: "a better", "b better", or what kept it from saying so."""
-    if pd.isna(row.p_adjusted):
-        return "not tested"
-    if row.p_adjusted >= 0.05:
-        return "not separable"
-    good = row.difference > 0
-    good = good if higher_is_better(row.metric) else not good
-    return f"{row.method_a if good else row.method_b} better"
-
-
-def family_table(stats: data.Statistics, family: str) -> Table:
-    """Return a declared family: both means, difference, p, Holm p, sizes, seeds and scenes."""
-    tests = stats.tests(family)
-    order = {name: k for k, name in enumerate(stats.names())}
-    metric_order = {name: k for k, name in enumerate(names.HEADLINE)}
-    tests = tests.assign(
-        _b=tests["method_b"].map(order).fillna(len(order)),
-        _m=tests["metric"].map(metric_order).fillna(len(metric_order)),
-    ).sort_values(["split", "_b", "_m", "method_a"], kind="stable")
-    tests = tests.drop(columns=["_b", "_m"])
-    limits = stats.estimates.set_index(["method", "split", "subset", "metric"])
-    text = [_family_row(row, limits) for row in tests.itertuples()]
-    numbers = tests.assign(result=[verdict(row) for row in tests.itertuples()])
-    caption = (
-        "Difference is the first method minus the second, with the 95% interval for new trainings "
-        f"and new scenes; Holm corrects over the {len(tests)} declared tests. "
-        "“Not separable” does not mean equal: MDE is the difference that a test at .05 "
-        "would find in 80% of studies."
-    )
-    return Table(family, pd.DataFrame(text), numbers, caption)
-
-
-def _family_row(row: Any, limits: pd.DataFrame) -> dict[str, str]:
-    def shown(method: str, mean: float) -> str:
-        key = (method, row.split, row.subset, row.metric)
-        if key not in limits.index:
-            return names.number(mean)
-        found = limits.loc[key]
-        return names.interval(found["mean"], found["ci_low"], found["ci_high"])
-
-    seeds = "" if np.isnan(row.n_scenes) else f"{row.n_seeds_a:.0f}/{row.n_seeds_b:.0f}"
-    return {
-        "Item": names.ARTICLE_ITEMS.get(row.method_b, row.method_b),
-        "Metric": f"{names.metric_label(row.metric, row.subset)} {names.arrow(row.metric)}",
-        row.method_a if row.method_a == "full" else "First": shown(row.method_a, row.mean_a),
-        "Other": shown(row.method_b, row.mean_b),
-        "Difference": names.interval(row.difference, row.ci_low, row.ci_high),
-        "p": names.p_value(row.p),
-        "p Holm": names.p_value(row.p_adjusted),
-        "Result": verdict(row) if not str(row.note).startswith("not tested") else row.note,
-        "d_z": names.number(row.dz, 2),
-        "MDE": names.number(row.mde),
-        "Seeds": seeds,
-        "Scenes": "" if np.isnan(row.n_scenes) else f"{row.n_scenes:.0f}",
-    }
-
-
-def leaderboard(stats: data.Statistics, split: str | None = None) -> Table:
-    """Return methods by headline metrics: mean ± half-width and tie letters; reasons if empty."""
-    split = split or stats.split()
-    rows = stats.headline(split)
-    found = {(r.method, r.metric): r for r in rows.itertuples()}
-    metrics = [m for m in names.HEADLINE if m in set(rows["metric"])]
+    Two lines a method: means with half of the 95% interval and tie letters; below, the adjusted p
+    of the comparison with `reference`, marked where it is exploratory.
+    """
+    split, metrics, notes = stats.split(), stats.headline_metrics(), Footnotes()
+    p_values = _p_values(stats, reference, split)
     text = []
     for method in stats.names():
-        line = {"Method": method}
+        scores, tests = {"Method": method}, {"Method": method}
         for metric in metrics:
-            head = f"{names.metric_label(metric)} {names.arrow(metric)}"
-            line[head] = _score(found.get((method, metric)))
-        text.append(line)
+            head = names.metric_head(metric)
+            row = stats.estimate(method, split, "all", metric)
+            scores[head] = notes.mark(stats.reason(method, metric)) if row is None else score(row)
+            tests[head] = p_values.get((method, metric), ("", 0.0))[0]
+        text += [scores] if not any(list(tests.values())[1:]) else [scores, tests]
     caption = (
         f"Mean over the scenes of {split} ± half of the 95% interval for new trainings and new "
-        "scenes. Methods that share a letter in a column are not separable (not: equal); an empty "
-        "cell was not produced, the reason stands in the failures table."
+        "scenes; methods that share a letter in a column are not separable, which does not mean "
+        f"equal. Below it p of the difference from {reference}: Holm over the declared family, or "
+        f"{EXPLORATORY} exploratory, Benjamini–Hochberg."
     )
-    columns = ["method", "metric", "mean", "ci_low", "ci_high", "df", "n_seeds", "n_scenes"]
-    numbers = rows[[*columns, "tie_group", "question", "succeeded", "mean_succeeded", "note"]]
-    return Table("leaderboard", pd.DataFrame(text), numbers, caption)
+    rows = stats.headline(split)
+    columns = ["method", "split", "metric", "mean", "ci_low", "ci_high", "df", "n_seeds"]
+    columns += ["n_scenes", "tie_group", "question", "succeeded", "mean_succeeded", "note"]
+    adjusted = [
+        p_values.get((r.method, r.metric), ("", float("nan")))[1] for r in rows.itertuples()
+    ]
+    numbers = rows[columns].assign(p_adjusted=adjusted)
+    title = "Main table"
+    return Table("main", title, pd.DataFrame(text), numbers, caption, notes.lines(), groups=True)
 
 
-def _score(row: Any) -> str:
-    if row is None:
-        return ""
-    mark = f" {row.tie_group}" if row.tie_group else ""
-    if np.isnan(row.ci_low):
-        return names.number(row.mean) + mark
-    return f"{names.number(row.mean)} ± {names.number((row.ci_high - row.ci_low) / 2)}{mark}"
+def _p_values(
+    stats: data.Statistics, reference: str, split: str
+) -> dict[tuple[str, str], tuple[str, float]]:
+    """Return {(method, metric): (adjusted p as printed, adjusted p)} of reference - method."""
+    rows = stats.differences
+    keep = (rows["method_a"] == reference) & (rows["split"] == split) & (rows["subset"] == "all")
+    keep &= (rows["question"] == TRAININGS_AND_SCENES) & rows["p_adjusted"].notna()
+    found: dict[tuple[str, str], tuple[str, float]] = {}
+    for row in rows[keep].itertuples():
+        declared = row.family != "exploratory"
+        p = names.p_value(row.p_adjusted)
+        said = f"p {p}" if p.startswith("<") else f"p = {p}"
+        text = said if declared else said + EXPLORATORY
+        if declared or (row.method_b, row.metric) not in found:
+            found[row.method_b, row.metric] = (text, row.p_adjusted)
+    return found
 
 
-def long_table(stats: data.Statistics, name: str) -> Table:
-    """Return "splits" (headline metrics by split) or "subsets" (references, question types)."""
+def metric_family(stats: data.Statistics, family: str) -> Table | None:
+    """Return every metric of one family of the registry, a row each; None without scores."""
+    from metrics.registry import METRICS
+
+    split = stats.split()
     rows = stats.estimates
-    if name == "splits":
-        rows = rows[(rows["subset"] == "all") & rows["metric"].isin(names.HEADLINE)]
-        by, caption = "split", "The same metrics on every scored split, mean and 95% interval."
-    else:
-        chosen = (rows["subset"] != "all") & rows["metric"].isin([*names.HEADLINE, "ref_acc@0.5"])
-        rows = rows[chosen & (rows["split"] == stats.split())]
-        by, caption = "subset", f"Subsets of {stats.split()}, mean and 95% interval."
+    here = rows[(rows["split"] == split) & (rows["subset"] == "all")]
+    metrics = [m for m in METRICS if METRICS[m].family == family and m in set(here["metric"])]
+    if not metrics:
+        return None
+    text, notes = grid(stats, split, metrics)
+    caption = (
+        f"Every {FAMILIES[family].lower()} metric on {split}: mean ± half of the 95% interval for "
+        "new trainings and new scenes, with tie letters. Each metric’s formula and source are "
+        "listed by python -m metrics list."
+    )
+    numbers = here[here["metric"].isin(metrics)]
+    return Table(family, FAMILIES[family], text, numbers, caption, notes.lines())
+
+
+def splits(stats: data.Statistics) -> Table:
+    """Return the headline metrics of every split, side by side."""
+    rows = stats.estimates
+    rows = rows[(rows["subset"] == "all") & rows["metric"].isin(names.HEADLINE)]
+    text = _wide(stats, rows, "split", stats.splits())
+    caption = (
+        "The same metrics on every scored split, mean and 95% interval. Splits are never pooled."
+    )
+    return Table("splits", "Splits", text, rows, caption, groups=True)
+
+
+def subsets(stats: data.Statistics) -> Table:
+    """Return the grounding metrics on every subset of the references."""
+    rows = stats.estimates
+    keep = (rows["subset"] != "all") & (rows["split"] == stats.split())
+    rows = rows[keep & rows["metric"].isin(REFERENCE_METRICS)]
+    text = _wide(stats, rows, "subset", sorted(rows["subset"].unique()))
+    caption = (
+        f"References of {stats.split()} by kind, mean and 95% interval. A reference may be of "
+        "several kinds; kinds are never pooled, and an empty cell has no reference of the kind."
+    )
+    return Table("subsets", "Kinds of reference", text, rows, caption, groups=True)
+
+
+def questions(stats: data.Statistics) -> Table:
+    """Return the answer score of every question type, a column each."""
+    rows = stats.estimates
+    keep = (rows["subset"] != "all") & (rows["split"] == stats.split())
+    rows = rows[keep & (rows["metric"] == "answer_score")]
+    text = _wide(stats, rows, "subset", sorted(rows["subset"].unique()))
+    text = text.drop(columns="Metric", errors="ignore")
+    caption = (
+        f"Answer score by question type on {stats.split()}, mean and 95% interval: exact match "
+        "for words and choices, mean relative accuracy for numbers."
+    )
+    return Table("questions", "Question types", text, rows, caption)
+
+
+def retention(stats: data.Statistics) -> Table | None:
+    """Return what each method keeps of its scores on unseen furniture; None without ratios."""
+    rows = stats.frame("retention")
+    if rows is None or rows.empty:
+        return None
+    metrics = [m for m in names.HEADLINE if m in set(rows["metric"])]
+    found = {(r.metric, r.method): r for r in rows.itertuples()}
+    methods = [m for m in stats.names() if any((metric, m) in found for metric in metrics)]
+    text = []
+    for metric in metrics:
+        cells = {m: found.get((metric, m)) for m in methods}
+        shown = {
+            m: "" if r is None else names.interval(r.ratio, r.ci_low, r.ci_high, 2)
+            for m, r in cells.items()
+        }
+        text.append({"Metric": names.metric_head(metric), **shown})
+    first, second = rows.iloc[0][["first", "second"]]
+    caption = (
+        f"Mean on {first} over mean on {second}, with 95% intervals found on the log scale. One "
+        "means that nothing is lost; for distances, below one is better."
+    )
+    return Table("retention", "Retention on unseen furniture", pd.DataFrame(text), rows, caption)
+
+
+def _wide(stats: data.Statistics, rows: pd.DataFrame, by: str, order: list[str]) -> pd.DataFrame:
+    """Return one row a metric and method and one column a split or subset."""
+    place = {name: k for k, name in enumerate(stats.names())}
+    known = {name: k for k, name in enumerate(names.HEADLINE)}
     shown = rows.assign(
         cell=[names.interval(r.mean, r.ci_low, r.ci_high) for r in rows.itertuples()],
-        place=rows["method"].map({m: k for k, m in enumerate(stats.names())}),
-    ).sort_values(["metric", "place"])
-    wide = shown.pivot(index=["metric", "place", "method"], columns=by, values="cell")
-    wide = wide.reset_index().drop(columns="place").fillna("")
-    wide["metric"] = [f"{names.metric_label(m)} {names.arrow(m)}" for m in wide["metric"]]
-    wide = wide.rename(columns={"metric": "Metric", "method": "Method"})
-    caption += " Splits and subsets are never pooled."
-    return Table(name, wide, rows, caption)
-
-
-def failures(stats: data.Statistics) -> Table:
-    """Return what was not produced and why, and the share of items that failed."""
-    lines = []
-    for method in stats.names():
-        for task, reason in sorted(stats.methods.get(method, {}).get("reasons", {}).items()):
-            lines.append((method, task, "not produced", reason))
-    rows = stats.headline(stats.split())
-    for row in rows[rows["succeeded"] < 1].itertuples():
-        share = f"{100 * (1 - row.succeeded):.1f}% of items failed"
-        kept = names.number(row.mean_succeeded)
-        why = "kept in the mean at the worst value" + (f"; {kept} without them" if kept else "")
-        lines.append((row.method, names.metric_label(row.metric), share, why))
-    text = pd.DataFrame(lines, columns=["Method", "Task or metric", "What", "Why"])
-    caption = (
-        "A declared output that is missing, invalid or empty counts at the metric's worst value. "
-        "What a method does not declare is an empty cell with the reason given here."
+        place=rows["method"].map(place),
+        rank=rows["metric"].map(known).fillna(len(known)),
     )
-    return Table("failures", text, text, caption)
+    wide = shown.pivot(index=["rank", "metric", "place", "method"], columns=by, values="cell")
+    wide = wide.reindex(columns=order).sort_index().reset_index().fillna("")
+    wide["metric"] = [names.metric_head(metric) for metric in wide["metric"]]
+    wide = wide.drop(columns=["rank", "place"])
+    labels = {name: name.replace("_", " ") for name in order} if by == "subset" else {}
+    return wide.rename(columns={"metric": "Metric", "method": "Method", **labels})
 
 
-COSTS = {
-    "parameters": ("Parameters", "max", 0),
-    "train_seconds": ("Training (s)", "mean", 0),
-    "seconds_per_scene": ("Inference (s/scene)", "mean", 3),
-    "peak_memory_mb": ("Peak memory (MB)", "max", 0),
-}
-
-
-def cost(stats: data.Statistics) -> Table:
-    """Return parameters, training and inference seconds and peak memory of each method."""
-    lines, numbers = [], []
-    for method in stats.names():
-        costs = pd.DataFrame(stats.methods.get(method, {}).get("costs", []))
-        line, raw = {"Method": method}, {"method": method}
-        for key, (label, how, digits) in COSTS.items():
-            values = pd.to_numeric(costs[key], errors="coerce").dropna() if key in costs else []
-            raw[key] = float(getattr(values, how)()) if len(values) else np.nan
-            line[label] = "" if np.isnan(raw[key]) else f"{raw[key]:,.{digits}f}"
-        lines.append(line)
-        numbers.append(raw)
-    caption = (
-        "Training and inference seconds are means over seeds and splits, memory is the largest "
-        "seen, all on the machine named under provenance. An empty cell was not measured."
-    )
-    return Table("cost", pd.DataFrame(lines), pd.DataFrame(numbers), caption)
-
-
-def all_tables(stats: data.Statistics) -> list[Table]:
-    """Return every table that this study has rows for."""
-    found = stats.differences["family"].unique()
-    order = ["article", "contrasts", "causes", "generalisation"]
-    named = [f for f in order if f in found]
-    named += sorted(set(found) - set(order) - {"exploratory"})
-    tables = [family_table(stats, family) for family in named]
-    tables += [leaderboard(stats), long_table(stats, "splits"), long_table(stats, "subsets")]
-    tables += [failures(stats), cost(stats)]
-    return [t for t in tables if len(t.text) or t.name == "failures"]
+def all_tables(stats: data.Statistics, reference: str = "full") -> list[Table]:
+    """Return every table that this study has rows for, in reading order."""
+    tables: list[Table | None] = [main_table(stats, reference)]
+    tables += comparisons.family_tables(stats)
+    tables += [metric_family(stats, family) for family in FAMILIES]
+    tables += [splits(stats), retention(stats), subsets(stats), questions(stats)]
+    tables += [accounts.failures(stats), accounts.not_produced(stats)]
+    tables += [accounts.controls(stats), accounts.cost(stats)]
+    return [t for t in tables if t is not None and (len(t.text) or t.name == "failures")]
 
 
 def write_tables(
     stats_dir: str | Path, out_dir: str | Path, config: dict[str, Any] | None = None
 ) -> list[Path]:
-    """Write every table as csv (unrounded), md and tex (standalone), and the exploratory csv."""
+    """Write every table as csv (unrounded), md and tex (standalone), and the tests not shown.
+
+    exploratory.csv holds the undeclared comparisons, other_questions.csv the answers to narrower
+    questions than that of new trainings and new scenes.
+    """
     stats = data.load(stats_dir)
+    reference = (config or {}).get("reference", "full")
     with atomic_path(out_dir, folder=True) as folder:
-        for table in all_tables(stats):
+        for table in all_tables(stats, reference):
             table.numbers.to_csv(folder / f"{table.name}.csv", index=False)
             (folder / f"{table.name}.md").write_text(to_markdown(table), encoding="utf-8")
             (folder / f"{table.name}.tex").write_text(to_tex(table), encoding="utf-8")
         stats.tests("exploratory").to_csv(folder / "exploratory.csv", index=False)
-        rest = stats.differences[~stats.differences["question"].str.contains("and new scenes")]
+        rest = stats.differences[stats.differences["question"] != TRAININGS_AND_SCENES]
         rest.to_csv(folder / "other_questions.csv", index=False)
     return sorted(Path(out_dir).iterdir())

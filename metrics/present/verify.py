@@ -60,7 +60,7 @@ def seed_means(cells: pd.DataFrame) -> pd.DataFrame:
 def load_fresh(stats_dir: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the estimates and seed means of a run's statistics folder."""
     found = data.load(stats_dir)
-    return found.estimates, seed_means(found.cells())
+    return found.estimates, seed_means(found.cells)
 
 
 def load_reference(folder: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:

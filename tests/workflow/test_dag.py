@@ -63,6 +63,26 @@ def test_a_new_baseline_is_found_by_its_folder(clone):
     assert jobs["mine"] == 1
 
 
+def test_tables_alone_ask_for_no_drawing(clone):
+    jobs = job_counts(snakemake(clone, "-n", "tables", "--configfile", "config/smoke.yaml"))
+    assert jobs["tables"] == jobs["compare"] == 1
+    assert not {"figures", "gallery", "report", "manifest"} & set(jobs)
+
+
+def test_verify_needs_a_reference_and_the_report_shows_it(clone, tmp_path):
+    lost = snakemake(clone, "-n", "verify", "--configfile", "config/smoke.yaml")
+    words = "results/reference/smoke: no reference of this experiment; `make reference`"
+    assert lost.returncode != 0 and words in lost.stderr
+    root = tmp_path / "with"
+    shutil.copytree(clone, root)
+    reference = root / "results" / "reference" / "smoke"
+    reference.mkdir(parents=True)
+    for name in ("estimates.csv", "seeds.csv", "manifest.json"):
+        (reference / name).write_text("{}\n")
+    jobs = job_counts(snakemake(root, "-n", "report", "--configfile", "config/smoke.yaml"))
+    assert jobs["verification"] == jobs["report"] == 1
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [

@@ -48,3 +48,12 @@
   name.addEventListener("input", filter);
   filter();
 })();
+(() => {
+  // Paper shows every table: folded ones are opened for it and folded again.
+  let folded = [];
+  addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("details:not([open])")];
+    for (const part of folded) part.open = true;
+  });
+  addEventListener("afterprint", () => folded.forEach((part) => { part.open = false; }));
+})();

@@ -9,10 +9,13 @@
   const hover = document.getElementById("hover");
   const kinds = ["truth", "prediction"];
   const shown = Object.fromEntries(
-    ["prediction", "truth", "boxes"].map((k) => [k, document.getElementById("show-" + k)]));
+    ["prediction", "mesh", "truth", "boxes"].map((k) => [k, document.getElementById("show-" + k)]));
   const colours = { prediction: "#6cb8ea", truth: "#f0975a" };
   const { width, height } = canvas;
   const view = { turn: 0.7, tilt: 0.75, zoom: 1 };
+  const depth = new Float32Array(width * height);
+  // Walls nearer to the eye than the room are cut this far (millimetres) inside their plane.
+  const cut = 120;
   let scene = null, labels = [];
 
   function bytes(text) {
@@ -23,12 +26,12 @@
 
   function open(index) {
     const said = scenes[index];
-    const clouds = {};
-    for (const kind of kinds) {
-      const cloud = said.clouds[kind];
-      clouds[kind] = { xyz: new Int16Array(bytes(cloud.xyz).buffer), rgb: bytes(cloud.rgb) };
-    }
-    scene = { ...said, clouds };
+    const unpack = (part) => ({ xyz: new Int16Array(bytes(part.xyz).buffer), rgb: bytes(part.rgb) });
+    const clouds = Object.fromEntries(kinds.map((kind) => [kind, unpack(said.clouds[kind])]));
+    const mesh = said.mesh
+      && { ...unpack(said.mesh), faces: new Uint32Array(bytes(said.mesh.faces).buffer) };
+    shown.mesh.disabled = !mesh;
+    scene = { ...said, clouds, mesh };
     draw();
   }
 
@@ -37,43 +40,82 @@
     const ct = Math.cos(view.tilt), st = Math.sin(view.tilt);
     const scale = (0.48 * Math.min(width, height) * view.zoom) / scene.radius;
     const [cx, cy, cz] = scene.centre;
-    return (x, y, z) => {
+    const project = (x, y, z) => {
       x -= cx; y -= cy; z -= cz;
       const across = -s * x + c * y, away = c * x + s * y;
       return [width / 2 + scale * across, height / 2 - scale * (ct * z - st * away),
         -ct * away - st * z];
     };
+    const near = scene.walls.filter(([x, y]) => x * c + y * s > 0);
+    const hidden = (x, y) => near.some(([nx, ny, offset]) => nx * x + ny * y > 1000 * offset - cut);
+    return { project, hidden };
   }
 
-  function drawPoints(project) {
-    const image = context.createImageData(width, height);
-    const pixels = new Uint32Array(image.data.buffer);
-    const depth = new Float32Array(width * height).fill(Infinity);
+  function drawPoints(pixels, { project, hidden }, { xyz, rgb }) {
     const size = Math.max(2, Math.round(2.2 * view.zoom));
-    for (const kind of kinds) {
-      if (!shown[kind].checked) continue;
-      const { xyz, rgb } = scene.clouds[kind];
-      for (let k = 0; k < rgb.length; k += 3) {
-        const [u, v, d] = project(xyz[k] / 1000, xyz[k + 1] / 1000, xyz[k + 2] / 1000);
-        const colour = (255 << 24) | (rgb[k + 2] << 16) | (rgb[k + 1] << 8) | rgb[k];
-        const left = Math.round(u - size / 2), top = Math.round(v - size / 2);
-        for (let r = Math.max(0, top); r < Math.min(height, top + size); r++) {
-          for (let c = Math.max(0, left); c < Math.min(width, left + size); c++) {
-            const at = r * width + c;
-            if (d < depth[at]) { depth[at] = d; pixels[at] = colour; }
-          }
+    for (let k = 0; k < rgb.length; k += 3) {
+      if (hidden(xyz[k], xyz[k + 1])) continue;
+      const [u, v, d] = project(xyz[k] / 1000, xyz[k + 1] / 1000, xyz[k + 2] / 1000);
+      const colour = (255 << 24) | (rgb[k + 2] << 16) | (rgb[k + 1] << 8) | rgb[k];
+      const left = Math.round(u - size / 2), top = Math.round(v - size / 2);
+      for (let r = Math.max(0, top); r < Math.min(height, top + size); r++) {
+        for (let c = Math.max(0, left); c < Math.min(width, left + size); c++) {
+          const at = r * width + c;
+          if (d < depth[at]) { depth[at] = d; pixels[at] = colour; }
         }
       }
     }
-    context.clearRect(0, 0, width, height);
-    context.putImageData(image, 0, 0);
   }
 
-  function drawBoxes(project) {
+  function drawMesh(pixels, { project, hidden }, { xyz, rgb, faces }) {
+    const count = xyz.length / 3, at = new Float32Array(3 * count), gone = new Uint8Array(count);
+    for (let k = 0; k < count; k++) {
+      const [x, y, z] = [xyz[3 * k], xyz[3 * k + 1], xyz[3 * k + 2]];
+      gone[k] = hidden(x, y) ? 1 : 0;
+      at.set(project(x / 1000, y / 1000, z / 1000), 3 * k);
+    }
+    for (let f = 0; f < faces.length; f += 3) {
+      const corner = [faces[f], faces[f + 1], faces[f + 2]];
+      if (gone[corner[0]] || gone[corner[1]] || gone[corner[2]]) continue;
+      fill(pixels, at, corner, shade(xyz, rgb, corner));
+    }
+  }
+
+  function shade(xyz, rgb, [a, b, c]) {
+    const side = (p, q) => [0, 1, 2].map((k) => xyz[3 * p + k] - xyz[3 * q + k]);
+    const u = side(b, a), v = side(c, a);
+    const n = [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]];
+    const length = Math.hypot(...n) || 1;
+    // Lit from above and a little from one side, alike from both faces: solids may be inside out.
+    const light = 0.45 + 0.4 * Math.abs(n[2] / length) + 0.15 * Math.abs(n[0] / length);
+    const mean = [0, 1, 2].map((k) => light * (rgb[3 * a + k] + rgb[3 * b + k] + rgb[3 * c + k]) / 3);
+    return (255 << 24) | (mean[2] << 16) | (mean[1] << 8) | mean[0];
+  }
+
+  function fill(pixels, at, [a, b, c], colour) {
+    const [ax, ay, ad] = at.subarray(3 * a, 3 * a + 3), [bx, by, bd] = at.subarray(3 * b, 3 * b + 3);
+    const [cx, cy, cd] = at.subarray(3 * c, 3 * c + 3);
+    const area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax);
+    if (area === 0) return;
+    const left = Math.max(0, Math.floor(Math.min(ax, bx, cx)));
+    const right = Math.min(width - 1, Math.ceil(Math.max(ax, bx, cx)));
+    const top = Math.max(0, Math.floor(Math.min(ay, by, cy)));
+    const bottom = Math.min(height - 1, Math.ceil(Math.max(ay, by, cy)));
+    for (let y = top; y <= bottom; y++) {
+      for (let x = left; x <= right; x++) {
+        const p = ((bx - x) * (cy - y) - (by - y) * (cx - x)) / area;
+        const q = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) / area;
+        if (p < 0 || q < 0 || p + q > 1) continue;
+        const d = p * ad + q * bd + (1 - p - q) * cd, place = y * width + x;
+        if (d < depth[place]) { depth[place] = d; pixels[place] = colour; }
+      }
+    }
+  }
+
+  function drawBoxes({ project }) {
     labels = [];
     if (!shown.boxes.checked) return;
     for (const kind of kinds) {
-      if (!shown[kind].checked) continue;
       context.strokeStyle = colours[kind];
       context.lineWidth = 1.5;
       for (const { name, box } of scene.boxes[kind]) {
@@ -98,9 +140,14 @@
   }
 
   function draw() {
-    const project = camera();
-    drawPoints(project);
-    drawBoxes(project);
+    const eye = camera();
+    const image = context.createImageData(width, height);
+    const pixels = new Uint32Array(image.data.buffer);
+    depth.fill(Infinity);
+    for (const kind of kinds) if (shown[kind].checked) drawPoints(pixels, eye, scene.clouds[kind]);
+    if (shown.mesh.checked && scene.mesh) drawMesh(pixels, eye, scene.mesh);
+    context.putImageData(image, 0, 0);
+    drawBoxes(eye);
   }
 
   function move(turn, tilt) {
@@ -122,7 +169,8 @@
       const away = Math.hypot(label.at[0] - u, label.at[1] - v);
       if (away < least) { least = away; best = label; }
     }
-    hover.textContent = best ? best.name + " (" + best.kind + ")" : "";
+    const kind = best && (best.kind === "truth" ? "true" : "predicted");
+    hover.textContent = best ? `${best.name} (${kind})` : "";
   }
 
   const touches = new Map();
@@ -158,5 +206,5 @@
   scenes.forEach((said, k) => pick.add(new Option(said.title || said.scene, k)));
   pick.addEventListener("change", () => open(Number(pick.value)));
   for (const box of Object.values(shown)) box.addEventListener("change", draw);
-  open(0);
+  if (scenes.length) open(0);
 })();

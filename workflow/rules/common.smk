@@ -4,6 +4,8 @@ import ast
 import math
 from pathlib import Path
 
+from snakemake.exceptions import WorkflowError
+
 from g2vlm.run import config as settings
 from g2vlm.run import data as pins
 from g2vlm.run import recipes as drawing
@@ -47,6 +49,13 @@ BASELINES = {
 # Predictions made elsewhere, by name: a folder in the submission format for each scored split.
 OUTSIDE = {entry["name"]: entry["path"] for entry in config.get("submissions", [])}
 SEEDS = range(config["seeds"])
+# What `make reference` kept of a finished run, and what compares a fresh one with it, if any.
+REFERENCE = f"results/reference/{EXPERIMENT}"
+VERIFICATION = (
+    [f"{RESULTS}/verification.csv", f"{RESULTS}/verification.txt"]
+    if Path(REFERENCE, "estimates.csv").exists()
+    else []
+)
 # Every (method, seed) of the study: methods that read no randomness run once.
 RUNS = [(name, seed) for name in METHODS for seed in SEEDS] + [
     (name, seed)
@@ -138,3 +147,12 @@ def shard_range(split, shard):
     size = config["data"]["scenes_per_shard"]
     first = int(shard) * size
     return [first, min(first + size, SPLITS[split])]
+
+
+def verified(wildcards):
+    """Return the files of the comparison with the reference; an error without a reference."""
+    if not VERIFICATION:
+        raise WorkflowError(
+            f"{REFERENCE}: no reference of this experiment; `make reference` keeps a finished run"
+        )
+    return VERIFICATION

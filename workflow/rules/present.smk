@@ -2,14 +2,61 @@
 
 from g2vlm.run import ending
 
+# One file stands for its folder, which its writer replaces whole.
 PRESENTED = [
     f"{RESULTS}/report.html",
     f"{RESULTS}/headline.txt",
     f"{RESULTS}/tables/exploratory.csv",
+    f"{RESULTS}/figures/coverage.png",
+    f"{RESULTS}/gallery/viewer.json",
 ]
 
 
-rule present:
+rule tables:
+    input:
+        rules.compare.output,
+    output:
+        headline=PRESENTED[1],
+        tables=PRESENTED[2],
+    log:
+        f"{RESULTS}/logs/tables.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        statistics=config["statistics"],
+        code=code_hash("metrics.present.tables", "metrics.present.terminal"),
+    script:
+        "../scripts/tables.py"
+
+
+rule figures:
+    input:
+        statistics=rules.compare.output,
+        losses=[
+            f"{RESULTS}/models/{method}/{seed}/losses.parquet"
+            for method in METHODS
+            for seed in SEEDS
+        ],
+    output:
+        PRESENTED[3],
+    log:
+        f"{RESULTS}/logs/figures.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures.tsv"
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        statistics=config["statistics"],
+        code=code_hash("metrics.present.figures"),
+    script:
+        "../scripts/figures.py"
+
+
+rule gallery:
     input:
         statistics=rules.compare.output,
         truth=truth("test_scene"),
@@ -18,34 +65,44 @@ rule present:
             f"{RESULTS}/predictions/{{method}}/0/test_scene/manifest.json",
             method=config["statistics"]["reference"],
         ),
-        losses=[
-            f"{RESULTS}/models/{method}/{seed}/losses.parquet"
-            for method in METHODS
-            for seed in SEEDS
-        ],
     output:
-        report=PRESENTED[0],
-        headline=PRESENTED[1],
-        # One file stands for the folder, which its writer replaces whole.
-        tables=PRESENTED[2],
+        PRESENTED[4],
     log:
-        f"{RESULTS}/logs/present.log",
+        f"{RESULTS}/logs/gallery.log",
     benchmark:
-        f"{RESULTS}/benchmarks/present.tsv"
+        f"{RESULTS}/benchmarks/gallery.tsv"
     resources:
         mem_mb=grows(1500, 5, SPLITS["test_scene"]),
         runtime=grows(30, 0.1, SPLITS["test_scene"]),
     params:
-        code=code_hash(
-            "metrics.present.figures",
-            "metrics.present.gallery",
-            "metrics.present.report",
-            "metrics.present.tables",
-            "metrics.present.terminal",
-        ),
+        method=config["statistics"]["reference"],
+        code=code_hash("metrics.present.gallery"),
+    script:
+        "../scripts/gallery.py"
+
+
+rule report:
+    input:
+        rules.compare.output,
+        rules.figures.output,
+        rules.gallery.output,
+        verification=VERIFICATION,
+        datasheet=[ancient(sheet) for sheet in Path("data").glob("DATASHEET.md")],
+    output:
+        PRESENTED[0],
+    log:
+        f"{RESULTS}/logs/report.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/report.tsv"
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    params:
+        statistics=config["statistics"],
+        code=code_hash("metrics.present.report"),
         templates=lambda wildcards: settings.hash_folder("workflow/report"),
     script:
-        "../scripts/present.py"
+        "../scripts/report.py"
 
 
 rule manifest:

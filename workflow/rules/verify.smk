@@ -1,13 +1,5 @@
 """A fresh run against results/reference/<experiment>: `snakemake verify` fails on drift."""
 
-REFERENCE = f"results/reference/{EXPERIMENT}"
-# Without a committed reference there is nothing to compare with, and the report says so.
-VERIFICATION = (
-    [f"{RESULTS}/verification.csv", f"{RESULTS}/verification.txt"]
-    if Path(REFERENCE, "estimates.csv").exists()
-    else []
-)
-
 
 rule verification:
     input:
@@ -31,8 +23,7 @@ rule verification:
 
 rule verify:
     input:
-        cells=f"{RESULTS}/verification.csv",
-        summary=f"{RESULTS}/verification.txt",
+        verified,
     log:
         f"{RESULTS}/logs/verify.log",
     script:

@@ -10,6 +10,7 @@ with job(snakemake) as task:
     from metrics.files import InputError
     from metrics.present import verify
 
-    print(Path(task.input.summary).read_text(encoding="utf-8"), end="")
-    if verify.failed(pd.read_csv(task.input.cells)):
-        raise InputError(f"{task.input.cells}: not the reference's results; see the cells above")
+    cells, summary = map(Path, task.input)
+    print(summary.read_text(encoding="utf-8"), end="")
+    if verify.failed(pd.read_csv(cells)):
+        raise InputError(f"{cells}: not the reference's results; see the cells above")

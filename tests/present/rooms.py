@@ -10,8 +10,13 @@ from safetensors.numpy import save_file
 from metrics.files import write_lines
 from metrics.submission import SubmissionWriter
 
+HOSTILE = '</script><img src=x onerror="document.title=1">'
 SCENES = [f"test_scene-{k:04d}" for k in range(24)]
-EYE = np.eye(4, dtype=np.float32)
+# Forward along the room's x, right along -y, down along -z.
+AHEAD = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 1.4], [0, 0, 0, 1]], np.float32)
+LENS = np.array([[12, 0, 8], [0, 12, 6], [0, 0, 1]], np.float32)
+CUPBOARD = [3.2, 1, 0.95, 0.6, 0.8, 1.9]
+PRODUCES = ["points", "objects", "graph", "grounding", "answers"]
 
 
 def surface(generator: np.random.Generator, count: int = 12_000) -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +45,7 @@ def write(truth: Path, scenes: Path, predictions: Path, names: list[str] = SCENE
         [[x, y, z] for x in (-0.5, 3.5) for y in (-1.5, 1.5) for z in (0, 2.5)], np.float32
     )
     with SubmissionWriter(
-        predictions, "full", 0, "test_scene", True, ["points", "objects"], {}, None, {}
+        predictions, "full", 0, "test_scene", True, PRODUCES, {}, None, {}
     ) as writer:
         for name in names:
             points, colours = surface(generator)
@@ -51,7 +56,12 @@ def write(truth: Path, scenes: Path, predictions: Path, names: list[str] = SCENE
             noise = generator.normal(0, 0.03, (len(points) // 2, 3)).astype(np.float32)
             writer.points(name, points[::2] + noise, colours[::2])
             box = [1.7, 0.0, 0.4, 1.1, 1.2, 0.8]
-            writer.objects(name, [{"box": box, "class": "table", "score": 0.9}], [])
+            found = [{"box": box, "class": "table", "score": 0.9}]
+            found += [{"box": CUPBOARD, "class": "cupboard", "score": 0.8}]
+            writer.objects(name, found, [(1, "near", 0, 0.9), (0, "on", 1, 0.5)])
+            for reference in ("r00", "r01"):
+                writer.grounding(name, reference, [box])
+            writer.answer(name, "q00", "two")
     truth.mkdir(parents=True, exist_ok=True)
     scenes.mkdir(parents=True, exist_ok=True)
     save_file(tensors, truth / "geometry.safetensors")
@@ -61,11 +71,8 @@ def write(truth: Path, scenes: Path, predictions: Path, names: list[str] = SCENE
 
 def _truth(points: np.ndarray, colours: np.ndarray, corners: np.ndarray) -> dict[str, np.ndarray]:
     views = {f"{kind}_depth": np.ones((4, 12, 16), np.float32) for kind in ("held", "input")}
-    views |= {
-        f"{kind}_intrinsics": np.stack([np.eye(3, dtype=np.float32)] * 4)
-        for kind in ("held", "input")
-    }
-    views |= {f"{kind}_pose": np.stack([EYE] * 4) for kind in ("held", "input")}
+    views |= {f"{kind}_intrinsics": np.stack([LENS] * 4) for kind in ("held", "input")}
+    views |= {f"{kind}_pose": np.stack([AHEAD] * 4) for kind in ("held", "input")}
     return {
         "surface": points,
         "surface_normal": np.zeros(points.shape, np.int8),
@@ -86,14 +93,29 @@ def _annotation(name: str) -> dict:
         {
             "index": 0,
             "class": "table",
+            "colour": "brown",
             "box": [1.7, -0.05, 0.375, 1, 1.1, 0.75],
             "state": "eligible",
         },
         {
             "index": 1,
             "class": "cupboard",
-            "box": [3.2, 1, 0.95, 0.6, 0.8, 1.9],
+            "colour": "green",
+            "box": CUPBOARD,
             "state": "eligible",
         },
     ]
-    return {"scene": name, "split": "test_scene", "objects": objects, "given": [0, 1]}
+    references = [
+        {"id": "r00", "kind": "unique", "tags": [], "targets": [0], "text": "the brown table"},
+        {"id": "r01", "kind": "unique", "tags": [], "targets": [1], "text": HOSTILE},
+    ]
+    question = {"id": "q00", "type": "count", "text": "How many tables?", "answer": "1"}
+    return {
+        "scene": name,
+        "split": "test_scene",
+        "objects": objects,
+        "given": [0, 1],
+        "relations": [[0, 1, "near"], [0, 1, "larger"]],
+        "references": references,
+        "questions": [question | {"answer_kind": "number", "objects": [0]}],
+    }

@@ -1,0 +1,19 @@
+"""One small study for every test of tables, figures and the page."""
+
+import pytest
+
+from metrics.statistics import compare
+from tests.statistics import synthetic
+
+CONFIG = {"deterministic": sorted(synthetic.DETERMINISTIC)}
+
+
+@pytest.fixture(scope="session")
+def stats_dir(tmp_path_factory):
+    """Return the statistics of eight methods, three trainings and ten scenes of two splits."""
+    scores = synthetic.scores(scenes=10, splits=("test_scene", "test_asset"))
+    found = compare.compare(scores, CONFIG)
+    found["methods"] = synthetic.sidecars(found["methods"])
+    folder = tmp_path_factory.mktemp("study") / "statistics"
+    compare.write(found, folder)
+    return folder

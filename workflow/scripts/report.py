@@ -1,0 +1,20 @@
+"""Write the one page that a person opens."""
+
+from pathlib import Path
+
+from g2vlm.run.job import job
+
+with job(snakemake) as task:
+    from g2vlm.run.manifest import origin
+    from metrics.present.report import Sources, write_report
+
+    results = Path("results", task.config["experiment"])
+    sources = Sources(
+        statistics=results / "statistics",
+        figures=results / "figures",
+        gallery=results / "gallery",
+        verification=results if task.input.verification else None,
+        datasheet=next(map(Path, task.input.datasheet), None),
+    )
+    config = task.params.statistics | {"experiment": task.config["experiment"]}
+    write_report(sources, task.output[0], origin(task.config), config)
