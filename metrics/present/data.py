@@ -87,12 +87,15 @@ def _task(metric: str) -> str:
 
 
 def load(stats_dir: str | Path) -> Statistics:
-    """Read a statistics folder; raises InputError naming the file that is missing."""
+    """Read a statistics folder; raises InputError naming the file that is missing.
+
+    An estimate without a number (a method that no scene scored for every seed) is left out.
+    """
     folder = Path(stats_dir)
     methods = folder / "methods.json"
     return Statistics(
         folder,
-        _parquet(folder / "estimates.parquet"),
+        _parquet(folder / "estimates.parquet").dropna(subset=["mean"]),
         _parquet(folder / "differences.parquet"),
         read_json(methods) if methods.exists() else {},
     )
