@@ -100,7 +100,7 @@ def rank_axis(axis: Any, rows: pd.DataFrame) -> None:
         axis.text(end + (-0.05 if first else 0.05), y, f"{name}  {rank:.1f}", **side)
     axis.plot([1, 1 + width], [1.9, 1.9], color=style.INK, linewidth=1.4)
     axis.text(1 + width / 2, 2.05, f"critical difference {width:.2f}", ha="center", fontsize=6)
-    room = 0.45 * count
+    room = 1.1 * (count - 1)  # a third of the panel at each side, for the names
     axis.set_xlim(1 - room, count + room)
     axis.set_ylim(top - STEP * left, 3.2)
     axis.set_axis_off()
