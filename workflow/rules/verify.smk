@@ -15,6 +15,9 @@ rule verification:
         f"{RESULTS}/logs/verification.log",
     benchmark:
         f"{RESULTS}/benchmarks/verification.tsv"
+    resources:
+        mem_mb=1000,
+        runtime=30,
     params:
         code=code_hash("metrics.present.verify"),
     script:
@@ -26,5 +29,8 @@ rule verify:
         verified,
     log:
         f"{RESULTS}/logs/verify.log",
+    resources:
+        mem_mb=500,
+        runtime=10,
     script:
         "../scripts/verify.py"
