@@ -113,7 +113,7 @@ def _settings(config: str) -> dict[str, Any]:
 
     try:
         loaded = yaml.safe_load(Path(config).read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{config}: cannot be read as yaml; mend the file") from error
     if not isinstance(loaded, dict):
         raise InputError(f"{config}: holds no mapping; write a statistics section")

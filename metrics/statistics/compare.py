@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
-from metrics.files import InputError, atomic_path, write_json
+from metrics.files import atomic_path, write_json
 from metrics.statistics import (
     beside,
     contrasts,
@@ -263,39 +262,3 @@ def write(results: dict[str, Any], out_dir: str | Path) -> None:
                 columns = columns.replace_schema_metadata(None)
                 pq.write_table(columns, folder / f"{name}.parquet", store_schema=False)
         write_json(folder / "methods.json", results["methods"])
-
-
-def run(
-    scores: str | Path,
-    out_dir: str | Path,
-    config: str | Path | None = None,
-    reference: str | None = None,
-) -> dict[str, Any]:
-    """Compare a scores folder or file, write the statistics to `out_dir` and return them.
-
-    `config` is a yaml whose `statistics` section declares the families (or that section alone);
-    `reference` the method that the others are compared with, instead of the config's. Raises
-    InputError for a config or a table that cannot be used.
-    """
-    said: dict[str, Any] = {}
-    if config:
-        said = read_yaml(config)
-        said = dict(said.get("statistics", said))
-    if reference:
-        said["reference"] = reference
-    results = compare(scores, said)
-    if reference and reference not in results["estimates"]["method"].unique():
-        raise InputError(f"{scores}: holds no method {reference}; name one that it holds")
-    write(results, out_dir)
-    return results
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Return a yaml file's mapping; raises InputError naming the file."""
-    try:
-        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read as yaml ({error}); mend the file") from error
-    if not isinstance(loaded, dict):
-        raise InputError(f"{path}: holds no mapping; write `statistics:` with its settings")
-    return loaded

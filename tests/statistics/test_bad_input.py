@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from metrics.files import InputError
+from metrics.scoreboard import compare_tables
 from metrics.statistics import compare, moments
 from tests.statistics import synthetic
 
@@ -181,8 +182,8 @@ def test_config_and_reference_that_cannot_be_used_are_named(tmp_path):
     for config, reference, word in (
         (tmp_path / "cut.yaml", None, "cut.yaml: cannot be read as yaml"),
         (tmp_path / "none.yaml", None, "none.yaml"),
-        (None, "nobody", "holds no method nobody"),
+        (None, "nobody", "no method 'nobody'"),
     ):
         with pytest.raises(InputError, match=word):
-            compare.run(tmp_path / "scores.csv", tmp_path / "out", config, reference)
+            compare_tables([tmp_path / "scores.csv"], reference, config, tmp_path / "out")
     assert not (tmp_path / "out").exists()
