@@ -1,0 +1,6 @@
+"""Real RGB-D captures of a room: read from common layouts, thinned, levelled."""
+
+from g2vlm.captures.capture import Capture
+from g2vlm.captures.load import load_capture
+
+__all__ = ["Capture", "load_capture"]
