@@ -1,0 +1,111 @@
+"""Command line: ``python -m g2vlm {run,familiarity}``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from metrics.files import InputError, run_main
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; bad input ends it with one line and status 2."""
+    parsed = _parser().parse_args(arguments)
+    return parsed.command(parsed)
+
+
+def console() -> None:
+    """Entry point of the installed `g2vlm` command."""
+    run_main(main)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="g2vlm", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    run = commands.add_parser("run", help="points, mesh, scene graph and answers of a capture")
+    run.set_defaults(command=_run)
+    run.add_argument("capture", help="folder of an RGB-D capture (docs/use.md lists the layouts)")
+    run.add_argument("--ask", action="append", default=[], metavar="QUESTION")
+    run.add_argument("--find", action="append", default=[], metavar="PHRASE")
+    run.add_argument("--out", required=True, help="new folder for the results")
+    run.add_argument("--model", help="model folder (default: the reference checkpoint)")
+    run.add_argument("--json", action="store_true", help="print result.json on stdout")
+    run.add_argument("--intrinsics", type=_numbers, metavar="FX,FY,CX,CY")
+    run.add_argument("--camera", help="a known sensor in place of --intrinsics, e.g. kinect")
+    run.add_argument("--depth-scale", type=float, help="stored depth units a metre, e.g. 1000")
+    run.add_argument("--up", type=_numbers, metavar="X,Y,Z", help="rough up in the capture's world")
+    run.add_argument("--frames", type=int, default=8, help="keep at most so many (default 8)")
+    run.add_argument("--frame", default="levelled", help="geometry files in: levelled, capture")
+    known = commands.add_parser(
+        "familiarity", help="calibrate how unfamiliar a capture is, on a finished experiment"
+    )
+    known.set_defaults(command=_familiarity)
+    known.add_argument("results", help="the experiment's folder, e.g. results/cpu")
+    known.add_argument("--model", required=True, help="model folder that gets the calibration")
+    return parser
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} are no numbers with commas") from error
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from g2vlm.captures import load_capture
+    from g2vlm.use.folder import check_frame, check_free
+
+    started = time.monotonic()
+
+    def say(line: str) -> None:
+        print(f"[{time.monotonic() - started:5.1f} s] {line}", file=sys.stderr, flush=True)
+
+    # What can be refused without loading a model is refused first.
+    check_free(Path(arguments.out))
+    check_frame(arguments.frame)
+    say(f"loading {arguments.capture}")
+    capture = load_capture(
+        arguments.capture,
+        intrinsics=arguments.intrinsics,
+        camera=arguments.camera,
+        depth_scale=arguments.depth_scale,
+        up=arguments.up,
+        frames=arguments.frames,
+    )
+    say(f"{len(capture)} frames of {capture.size[0]}x{capture.size[1]}; loading the model")
+    from g2vlm.use.model import DEFAULT_MODEL, G2VLMModel
+
+    model = G2VLMModel.from_pretrained(arguments.model or DEFAULT_MODEL)
+    result = model.run(capture, arguments.ask, arguments.find, say)
+    say(f"writing {arguments.out}")
+    result.save(arguments.out, arguments.frame)
+    say("done")
+    for note in result.notes:
+        print(f"note: {note}", file=sys.stderr)
+    if arguments.json:
+        print(json.dumps(result.to_json(), indent=2, sort_keys=True, ensure_ascii=False))
+    else:
+        from g2vlm.use.summary import summary
+
+        print(summary(result, arguments.out))
+    return 0
+
+
+def _familiarity(arguments: argparse.Namespace) -> int:
+    from g2vlm.run.progress import Progress
+    from g2vlm.use.familiar import FILE, calibrate_experiment
+
+    folder = Path(arguments.model)
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: no trained model here; give the folder of one")
+    calibrate_experiment(arguments.results, folder / FILE, Progress("familiarity"))
+    print(folder / FILE)
+    return 0
+
+
+if __name__ == "__main__":
+    console()

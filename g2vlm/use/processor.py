@@ -1,0 +1,134 @@
+"""What the frozen encoders make of a capture and of sentences."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from g2vlm.captures.capture import Capture
+from g2vlm.features.readers import SceneFeatures, TextStates
+from g2vlm.models.config import ModelConfig
+from g2vlm.scenes.dataset import SceneInputs
+from g2vlm.use.views import Window, choose_windows, scene_inputs
+from metrics.files import InputError, read_json
+
+if TYPE_CHECKING:
+    from g2vlm.features.text_encoders import TextEncoder
+
+MOST_LETTERS = 300
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A capture as the model reads it: windows[v] is what view v of `inputs` shows."""
+
+    inputs: SceneInputs
+    features: SceneFeatures
+    windows: list[Window]
+
+
+class LiveTexts:
+    """Token states of sentences, encoded when they are asked for (see `TextFeatures`)."""
+
+    def __init__(self, encoder: str, width: int) -> None:
+        self.path, self.width = encoder, width
+        self._encoder: TextEncoder | None = None
+        self._states: dict[str, np.ndarray] = {}
+
+    def gather(self, texts: Sequence[str], length: int | None = None) -> TextStates:
+        """Return the states of Q texts padded to `length` (default: the longest of them)."""
+        self._encode([text for text in dict.fromkeys(texts) if text not in self._states])
+        rows = [self._states[text] for text in texts]
+        columns = length or max((len(row) for row in rows), default=1)
+        states = np.zeros((len(rows), columns, self.width), np.float32)
+        mask = np.zeros((len(rows), columns), bool)
+        pooled = np.zeros((len(rows), self.width), np.float32)
+        for index, row in enumerate(rows):
+            states[index, : len(row)], mask[index, : len(row)] = row, True
+            mean = row.mean(0)
+            pooled[index] = (mean / np.linalg.norm(mean)).astype(np.float16)
+        return TextStates(states, mask, pooled)
+
+    def _encode(self, texts: list[str]) -> None:
+        """Encode new texts; halves of precision, as the cached ones of training have."""
+        if not texts:
+            return
+        if self._encoder is None:
+            from g2vlm.features.text_encoders import TextEncoder
+
+            self._encoder = TextEncoder(self.path)
+        states = self._encoder.states(self._encoder.tokens(texts))
+        for text, state in zip(texts, states, strict=True):
+            if state.shape[1] != self.width:
+                raise InputError(
+                    f"{self.path}: states of {state.shape[1]} features for a model of "
+                    f"{self.width}; give the text encoder it was trained with"
+                )
+            self._states[text] = state.half().float().numpy()
+
+
+class G2VLMProcessor:
+    """Prepares captures and sentences for models of one configuration.
+
+    The image encoder and the text encoder must be those that the model was trained with:
+    MobileNetV2 and MiniLM from their packages by default. They are loaded when first needed.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        image_encoder: str = "mobilenet_v2",
+        text_encoder: str = "minilm",
+    ) -> None:
+        self.config = config
+        self.image_encoder = image_encoder
+        self.texts = LiveTexts(text_encoder, config.text_features)
+        self._images = None
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike[str], **encoders: str) -> G2VLMProcessor:
+        """Make the processor of a model folder; raises `InputError` for one that is none."""
+        path = Path(folder) / "config.json"
+        document = read_json(path)
+        if not isinstance(document, dict) or not isinstance(document.get("model"), dict):
+            raise InputError(f"{path}: not a model's configuration; give a model folder")
+        return cls(ModelConfig.from_json(document["model"], str(path)), **encoders)
+
+    def __call__(self, capture: Capture) -> Prepared:
+        """Choose the views that the model reads and run the frozen image encoder on them."""
+        import torch
+
+        if self._images is None:
+            from g2vlm.features.image_encoders import load_image_encoder
+
+            self._images = load_image_encoder(self.image_encoder)
+        size = (self.config.width, self.config.height)
+        windows = choose_windows(capture, self.config.views, size[0] / size[1])
+        inputs = scene_inputs(capture, windows, size)
+        out = self._images(torch.from_numpy(np.ascontiguousarray(inputs.rgb)))
+        features = SceneFeatures(out.tokens.half().numpy(), out.points.half().numpy())
+        if features.tokens.shape[-1] != self.config.token_features:
+            raise InputError(
+                f"{self.image_encoder}: {features.tokens.shape[-1]} features for a model of "
+                f"{self.config.token_features}; give the image encoder it was trained with"
+            )
+        return Prepared(inputs, features, windows)
+
+    @staticmethod
+    def sentences(texts: Sequence[str], what: str) -> list[str]:
+        """Return the texts without surplus blanks; raises `InputError` for empty or long ones."""
+        out = [" ".join(str(text).split()) for text in texts]
+        for text in out:
+            if not text:
+                raise InputError(f"--{what}: an empty text; write what you want to know")
+            if len(text) > MOST_LETTERS:
+                raise InputError(
+                    f"--{what} {text[:40]!r}...: {len(text)} letters; write at most "
+                    f"{MOST_LETTERS} (24 word pieces are read)"
+                )
+        return out
