@@ -14,6 +14,7 @@ _SHAPE_TOLERANCE = 0.01
 # a unit is certain when it alone puts the depths between.
 _NEAREST_M, _FARTHEST_M = 0.35, 15.0
 _UNITS = (1000.0, 5000.0)
+_BLANK_SHARE = 0.4
 
 
 def _open(path: Path):
@@ -122,3 +123,21 @@ def _projected(
     inside = ((place >= 0) & (place < limit)).all(-1) & (seen[..., 2] > 0.05)
     place = np.clip(place, 0, limit - 1)
     return np.where(inside[..., None], colour[place[..., 1], place[..., 0]], 0).astype(np.uint8)
+
+
+def coloured(rgb: np.ndarray) -> np.ndarray:
+    """Return bool [H, W]: false on a blank margin, where registration found no colour.
+
+    A margin is rows or columns from a side inwards, at most a twentieth of it, that are mostly
+    pure white or pure black.
+    """
+    blank = (rgb == 255).all(-1) | (rgb == 0).all(-1)
+    kept = np.ones(blank.shape, bool)
+    for axis in (0, 1):
+        share = blank.mean(1 - axis)
+        most = blank.shape[axis] // 20
+        lines = np.moveaxis(kept, axis, 0)
+        for side, order in ((lines, share), (lines[::-1], share[::-1])):
+            margin = order[:most] > _BLANK_SHARE
+            side[: most if margin.all() else int(np.argmin(margin))] = False
+    return kept

@@ -13,6 +13,7 @@ import numpy as np
 from g2vlm.captures import cameras
 from g2vlm.captures.capture import Capture
 from g2vlm.captures.images import (
+    coloured,
     depth_units,
     read_colour,
     read_depth,
@@ -128,7 +129,8 @@ def _load(
         registered, note = register_colour(colour, depth, matrix, listing, str(frame.colour))
         if note and note not in notes:
             notes.append(note)
-        loaded.append(_Frame(frame.name, registered, depth, matrix, frame.pose))
+        measured = np.where(coloured(registered), depth, 0)
+        loaded.append(_Frame(frame.name, registered, measured, matrix, frame.pose))
     if not loaded:
         raise InputError(f"{folder}: no frame has depth; export the capture again")
     return loaded, tuple(notes)

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 FILE = "familiarity.safetensors"
 KINDS = ("look", "shape")
 _COMPONENTS = 24
+# What hardly varies in training must not make every other value infinitely strange: least spread of
+# a summary's number, and of a direction in standardised numbers.
+_LEAST_SCALE, _LEAST_DEVIATION = 0.02, 0.2
 _LEAST_SHARE = 0.05
 _LEAST_ROOMS = 4
 
@@ -64,14 +67,14 @@ class Subspace:
     @staticmethod
     def fit(rows: np.ndarray, components: int = _COMPONENTS) -> Subspace:
         """Fit to rows f64[N, D]."""
-        mean, scale = rows.mean(0), rows.std(0) + 1e-3
+        mean, scale = rows.mean(0), rows.std(0) + _LEAST_SCALE
         values = (rows - mean) / scale
         _, sizes, basis = np.linalg.svd(values, full_matrices=False)
         count = max(1, min(components, len(rows) // 3, rows.shape[1] - 1))
         left = values - (values @ basis[:count].T) @ basis[:count]
         rest = float(np.sqrt(np.mean((left**2).sum(1))))
-        deviation = sizes[:count] / np.sqrt(len(rows))
-        return Subspace(mean, scale, basis[:count], np.maximum(deviation, 1e-6), max(rest, 1e-6))
+        deviation = np.maximum(sizes[:count] / np.sqrt(len(rows)), _LEAST_DEVIATION)
+        return Subspace(mean, scale, basis[:count], deviation, max(rest, _LEAST_DEVIATION))
 
     def distance(self, rows: np.ndarray) -> np.ndarray:
         """Return how far rows f64[N, D] lie from the training rooms, about 1 for these."""
@@ -83,7 +86,7 @@ class Subspace:
 
 
 def describe(inputs: SceneInputs, features: SceneFeatures) -> tuple[np.ndarray, np.ndarray]:
-    """Return a scene's look f64[C + 6] and shape f64[20]."""
+    """Return a scene's look f64[C + 6] and shape f64[19]."""
     from g2vlm.models.batch import scene_arrays
 
     arrays = scene_arrays(inputs, features.tokens, features.points)
@@ -106,7 +109,6 @@ def describe(inputs: SceneInputs, features: SceneFeatures) -> tuple[np.ndarray, 
         pose[:, 2, 2].mean(),
         np.linalg.norm(pose[:, :2, 3].std(0)),
         np.log(inputs.rgb.shape[2] / (2 * matrix[:, 0, 0])).mean(),
-        np.abs(pose[:, 2, 0]).mean(),
     ]
     return look, np.array(shape)
 
