@@ -34,7 +34,7 @@ from metrics.files import InputError, atomic_path
 
 DEFAULT_MODEL = Path("results/reference/cpu/checkpoint")
 MODEL_HELP = "train one by `make reproduce` and give --model results/cpu/models/full/0"
-SOLIDS_VOXEL_M = 0.08
+SOLIDS_VOXEL_M = 0.1
 NEIGHBOURS = 3
 Say = Callable[[str], None]
 
