@@ -1,9 +1,9 @@
 """All metrics of two clouds with normals, as one process: ours, or eval3r's for comparison.
 
 ``python -m benchmarks.clouds FOLDER`` reads ``first.npy``, ``second.npy`` [N, 3] metres and
-``first_normals.npy``, ``second_normals.npy``, and prints seconds, peak memory and the values. The
-same file runs with eval3r's own interpreter (``python clouds.py FOLDER eval3r``), which knows
-nothing of this project.
+``first_normals.npy``, ``second_normals.npy``, and prints wall and core seconds, peak memory and
+the values. The same file runs with eval3r's own interpreter (``python clouds.py FOLDER eval3r``),
+which knows nothing of this project.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ def theirs(folder: Path) -> dict[str, float]:
 def main() -> None:
     """Time one of the two on the clouds of a folder."""
     folder, work = Path(sys.argv[1]), theirs if sys.argv[2:] == ["eval3r"] else ours
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     values = work(folder)
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "peak_mb": peak, "values": values}))
+    print(json.dumps({"seconds": seconds, "core": cpu, "peak_mb": peak, "values": values}))
 
 
 if __name__ == "__main__":
