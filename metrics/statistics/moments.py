@@ -13,7 +13,7 @@ that a grid of comparisons or of simulated studies is one call.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -106,8 +106,7 @@ def one(a: Cells, level: float = 0.95, fallback: bool | None = None) -> Interval
 
     `fallback` chooses the conservative half-width; None leaves it to `needs_fallback`, per element.
     """
-    found = _interval(a.estimate, a.scene_means, [a], level, fallback, np.nan)
-    return replace(found, p=np.full_like(found.p, np.nan))
+    return _interval(a.estimate, a.scene_means, [a], level, fallback, None)
 
 
 def difference(
@@ -145,8 +144,9 @@ def _interval(
     methods: list[Cells],
     level: float,
     fallback: bool | None,
-    margin: float,
+    margin: float | None,
 ) -> Interval:
+    """Return the interval of an estimate; without any p where `margin` is None."""
     scenes = methods[0].scenes
     estimate = np.asarray(estimate, dtype=np.float64)
     if scenes < 2:
@@ -170,11 +170,12 @@ def _interval(
         widen = _conservative(variance, seed_terms, scene_term)
         half = np.where(wide, widen((1 - level) / 2), half)
     half = np.where(variance > 0, half, np.nan)
-    beyond = _tails(variance, df, wide, seed_terms, scene_term)
-    p = np.minimum(2 * beyond(np.abs(estimate)), 1.0)
-    equal = np.full(estimate.shape, np.nan)
-    if np.isfinite(margin):
-        equal = np.maximum(beyond(margin - estimate), beyond(margin + estimate))
+    p = equal = np.full(estimate.shape, np.nan)
+    if margin is not None:
+        beyond = _tails(variance, df, wide, seed_terms, scene_term)
+        p = np.minimum(2 * beyond(np.abs(estimate)), 1.0)
+        if np.isfinite(margin):
+            equal = np.maximum(beyond(margin - estimate), beyond(margin + estimate))
     return Interval(estimate, variance, df, estimate - half, estimate + half, p, equal, wide)
 
 

@@ -119,33 +119,36 @@ class _Folded:
             raise InputError(f"{where}: holds scores of {sorted(others)[0]}; score {method} again")
         codes = {c: self._encode(c, rows[c]) for c in self._names}
         codes["seed"] = rows["seed"].to_numpy(np.int64)
-        query = [pd.factorize(rows[c], sort=True)[0] for c in ("kind", "query")]
-        whole = _joint([*(codes[c] for c in CELL), *query])
+        kind, query = (pd.factorize(rows[c], sort=True)[0] for c in ("kind", "query"))
+        whole = _joint([*(codes[c] for c in CELL), kind, query])
         # Sums run in the order of the names, so that a table's own order leaves no trace.
         order = np.argsort(whole, kind="stable")
         repeated = np.flatnonzero(whole[order][1:] == whole[order][:-1])
         if len(repeated):
             _refuse_repeats(rows.iloc[order[repeated]], where)
-        self._add_pooled(rows[rows["kind"] == "pooled"], rows[rows["kind"] == "pseudo"], where)
-        order = order[(rows["kind"] != "pooled").to_numpy(bool)[order]]
-        self._add_items(rows.iloc[order], {c: values[order] for c, values in codes.items()})
+        pooled = (rows["kind"] == "pooled").to_numpy(bool)
+        self._add_pooled(rows[pooled], rows[(rows["kind"] == "pseudo").to_numpy(bool)], where)
+        order = order[~pooled[order]]
+        value, well = (rows[c].to_numpy()[order] for c in ("value", "succeeded"))
+        self._add_items({c: codes[c][order] for c in CELL}, value, well)
 
-    def _add_items(self, rows: pd.DataFrame, codes: dict[str, np.ndarray]) -> None:
-        value = rows["value"].to_numpy(np.float64)
-        well = rows["succeeded"].to_numpy(bool)
-        cell = _joint([codes[c] for c in CELL])
-        _, first, into = np.unique(cell, return_index=True, return_inverse=True)
+    def _add_items(self, codes: dict[str, np.ndarray], value: np.ndarray, well: np.ndarray) -> None:
+        """Average values within cells, and count successes within metrics."""
+        _, first, into = np.unique(
+            _joint([codes[c] for c in CELL]), return_index=True, return_inverse=True
+        )
         part = {c: codes[c][first] for c in CELL}
         self._parts.append(part | {"value": np.bincount(into, value) / np.bincount(into)})
-        group = _joint([codes[c] for c in SUCCESS])
-        _, first, into = np.unique(group, return_index=True, return_inverse=True)
-        counted = {
+        _, first, into = np.unique(
+            _joint([codes[c] for c in SUCCESS]), return_index=True, return_inverse=True
+        )
+        names = {c: list(self._names[c]) for c in SUCCESS}
+        counted = {c: [names[c][k] for k in codes[c][first]] for c in SUCCESS} | {
             "items": np.bincount(into),
             "succeeded": np.bincount(into, well).astype(np.int64),
             "succeeded_sum": np.bincount(into, np.where(well, value, 0.0)),
         }
-        names = rows.iloc[first][SUCCESS].reset_index(drop=True)
-        self._success.append(names.assign(**counted))
+        self._success.append(pd.DataFrame(counted))
 
     def _encode(self, column: str, values: pd.Series) -> np.ndarray:
         codes, names = pd.factorize(values, sort=True)
@@ -154,6 +157,8 @@ class _Folded:
         return np.asarray(numbers, np.int32)[codes]
 
     def _add_pooled(self, pooled: pd.DataFrame, pseudo: pd.DataFrame, where: str) -> None:
+        if pooled.empty and pseudo.empty:
+            return
         key = [*KEY, "method", "seed"]
         there, needed = (set(map(tuple, f[key].drop_duplicates().values)) for f in (pooled, pseudo))
         if there != needed:
