@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-# Debian's `slurm-wlm` and `munge` bring all of them.
-COMMANDS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo", "scontrol")
+# Debian's `slurm-wlm` and `munge` bring all of them but the last, which every Debian has.
+COMMANDS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "sinfo", "scontrol", "setpriv")
 SBIN = "/usr/sbin:/sbin"
 CONF = """
 ClusterName=loopback
@@ -87,7 +87,8 @@ def running(gpus=1, cpus=None, memory_mb=64_000):
     """
     # A short path: a socket's name holds about a hundred characters.
     folder = Path(tempfile.mkdtemp(prefix="g2vlm-slurm-", dir="/tmp"))
-    slurm = Slurm(folder, os.environ | {"SLURM_CONF": f"{folder}/slurm.conf", "PATH": _path()})
+    environment = {"SLURM_CONF": f"{folder}/slurm.conf", "PATH": f"{folder}/bin:{_path()}"}
+    slurm = Slurm(folder, os.environ | environment)
     daemons = []
     try:
         _configure(folder, gpus, cpus or os.cpu_count(), memory_mb)
@@ -107,7 +108,7 @@ def _path():
 
 
 def _configure(folder, gpus, cpus, memory_mb):
-    for name in ("munge", "state", "spool"):
+    for name in ("munge", "state", "spool", "bin"):
         (folder / name).mkdir(mode=0o755)
     key = folder / "munge" / "key"
     key.write_bytes(secrets.token_bytes(128))
@@ -126,6 +127,12 @@ def _configure(folder, gpus, cpus, memory_mb):
         device.touch()
     (folder / "gres.conf").write_text("".join(f"Name=gpu File={path}\n" for path in devices))
 
+    # The executor hides Slurm's variables from the step that it starts, this one among them.
+    srun = folder / "bin" / "srun"
+    real = shutil.which("srun", path=_path())
+    srun.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {real} "$@"\n')
+    srun.chmod(0o755)
+
 
 def _munged(folder):
     own = folder / "munge"
@@ -136,8 +143,10 @@ def _munged(folder):
 
 def _start(slurm, command):
     log = open(slurm.folder / f"{command[0]}.out", "w")  # noqa: SIM115 - the daemon writes on
+    # A killed test takes its daemons with it.
+    call = ["setpriv", "--pdeathsig", "TERM", *command]
     return subprocess.Popen(
-        command, stdout=log, stderr=log, env=slurm.environment, start_new_session=True
+        call, stdout=log, stderr=log, env=slurm.environment, start_new_session=True
     )
 
 

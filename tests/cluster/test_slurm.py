@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 import sysconfig
 import venv
 from pathlib import Path
@@ -9,13 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from metrics.files import sha256_file
 from tests.cluster import one_node
-from tests.workflow.tiny import ROOT, TINY, clone, finish, hashes
+from tests.workflow.tiny import ROOT, TINY, clone
 
 LOCK = ROOT / "profiles" / "slurm" / "requirements.lock"
 # What a cluster of one machine without accounting needs beyond the profile, and shorter waits.
 OPTIONS = ["--slurm-no-account", "--slurm-status-command", "squeue", "--latency-wait", "5"]
 OPTIONS += ["--slurm-init-seconds-before-status-checks", "2", "--jobs", "8"]
+SCORES = [f"results/tiny/scores/full/0/{split}.parquet" for split in ("test_scene", "test_asset")]
 
 pytestmark = [
     pytest.mark.slurm,
@@ -42,10 +45,23 @@ def python(tmp_path_factory):
 
 
 def small(root):
-    """A clone whose experiment has one seed."""
+    """A clone whose experiment has one method and one seed."""
     clone(root)
-    (root / "tiny.yaml").write_text(yaml.safe_dump(TINY | {"seeds": 1}))
+    (root / "tiny.yaml").write_text(yaml.safe_dump(TINY | {"methods": ["full"], "seeds": 1}))
     return root
+
+
+def run(python, root, *options, env=None):
+    """Run everything that the scores of the full model need."""
+    call = [python, "-m", "snakemake", *SCORES, "--configfile", "tiny.yaml", *options]
+    done = subprocess.run(call, cwd=root, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
+
+
+def hashes(root):
+    """Return the sha256 of the weights and of the scores."""
+    made = [*SCORES, "results/tiny/models/full/0/model.safetensors"]
+    return {name: sha256_file(root / name) for name in made}
 
 
 def by_rule(jobs):
@@ -57,26 +73,29 @@ def by_rule(jobs):
     return found
 
 
-def test_the_study_on_slurm_gives_the_results_of_a_run_without_it(python, tmp_path):
+def test_jobs_on_slurm_get_what_their_rules_ask_and_give_the_same_results(python, tmp_path):
     there, here = small(tmp_path / "there"), small(tmp_path / "here")
-    call = [python, "-m", "snakemake", "reproduce", "--configfile", "tiny.yaml"]
-    call += ["--profile", "profiles/slurm", *OPTIONS]
     with one_node.running(gpus=1) as slurm:
-        done = subprocess.run(
-            call, cwd=there, env=slurm.environment, capture_output=True, text=True
-        )
+        run(python, there, "--profile", "profiles/slurm", *OPTIONS, env=slurm.environment)
         jobs = by_rule(slurm.jobs())
-    assert done.returncode == 0, (done.stdout + done.stderr)[-5000:]
     assert all(job["JobState"] == "COMPLETED" for group in jobs.values() for job in group)
-    assert {"render", "train", "predict", "score", "compare", "manifest"} <= set(jobs)
-    assert len(jobs["train"]) == 2
+    assert {rule: len(group) for rule, group in jobs.items()} == {
+        "render": 4,
+        "encode_images": 4,
+        "encode_texts": 1,
+        "truth": 2,
+        "prepare_truth": 2,
+        "train": 1,
+        "predict": 1,
+        "score": 1,
+    }
     for rule, group in jobs.items():
         wants_gpu = rule in ("train", "predict")
         assert all(("gres/gpu=1" in job["TRES"]) == wants_gpu for job in group), rule
         assert {job["NumCPUs"] for job in group} == {"1"}, rule
     assert {job["TimeLimit"] for job in jobs["train"]} == {"08:00:00"}
     assert {job["MinMemoryNode"] for job in jobs["render"]} == {"1000M"}
-    finish(here)
+    run(sys.executable, here, "--cores", "2")
     assert hashes(there) == hashes(here)
 
 

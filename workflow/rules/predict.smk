@@ -42,8 +42,8 @@ rule outside_submission:
     benchmark:
         f"{RESULTS}/benchmarks/predict/{{outside}}-0.tsv"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=grows(2000),
+        runtime=grows(60),
     params:
         code=code_hash("metrics.validate"),
     script:

@@ -116,8 +116,8 @@ rule manifest:
     benchmark:
         f"{RESULTS}/benchmarks/manifest.tsv"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=grows(1000),
+        runtime=grows(30),
     params:
         config=config,
         methods=METHODS,

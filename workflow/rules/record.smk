@@ -11,8 +11,8 @@ rule summary:
     benchmark:
         f"{RESULTS}/benchmarks/summary.tsv"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=grows(1000),
+        runtime=grows(30),
     params:
         code=code_hash("g2vlm.run.summary"),
     script:
@@ -29,8 +29,8 @@ rule crate:
     benchmark:
         f"{RESULTS}/benchmarks/crate.tsv"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=grows(1000),
+        runtime=grows(30),
     params:
         code=code_hash("g2vlm.run.crate"),
     script:

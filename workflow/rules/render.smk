@@ -16,8 +16,8 @@ if RECIPES != "data":
         benchmark:
             f"{RESULTS}/benchmarks/recipes.tsv"
         resources:
-            mem_mb=2000,
-            runtime=240,
+            mem_mb=grows(2000),
+            runtime=grows(240),
         params:
             splits=SPLITS,
             code=code_hash("g2vlm.scenes.build"),
@@ -37,8 +37,8 @@ rule render:
     benchmark:
         f"{RESULTS}/benchmarks/render/{{split}}-{{shard}}.tsv"
     resources:
-        mem_mb=1000,
-        runtime=60,
+        mem_mb=grows(1000),
+        runtime=grows(60),
     params:
         render=config["render"],
         seed=config["seed"],
