@@ -132,7 +132,7 @@ STAGES = {
         folder="statistics",
         disk=lambda study: len(study.runs),
     ),
-    "present": Stage(lambda study: {"present": 1.0}),
+    "present": Stage(lambda study: dict.fromkeys(("tables", "figures", "gallery", "report"), 1.0)),
 }
 
 
@@ -162,21 +162,28 @@ class Line:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one stage costs: jobs, their CPU hours in all, of the longest, memory of the largest."""
+    """What one stage costs: jobs, their CPU hours in all, of the longest, memory of the largest.
+
+    `bound`: measured at one smaller size alone, so what is fixed counts as growing.
+    """
 
     jobs: int
     hours: float
     longest_hours: float
     memory_gb: float
     disk_gb: float
+    bound: bool
 
 
 def estimate(manifests: Sequence[Mapping[str, Any]], target: Study) -> dict[str, Cost]:
     """Return the cost of every stage of `target` from the manifests of finished runs."""
     costs = {}
     for name, stage in STAGES.items():
-        seconds = _fit(name, stage.work, "cpu_seconds", manifests)
-        memory = _fit(name, stage.memory or stage.work, "peak_memory_mb", manifests)
+        points = _measured(name, stage.work, "cpu_seconds", manifests)
+        seconds = Line.through(points)
+        held = _measured(name, stage.memory or stage.work, "peak_memory_mb", manifests)
+        memory = Line.through(held)
+        sizes = {size for size, _ in points}
         work = stage.work(target).values()
         costs[name] = Cost(
             jobs=len(work),
@@ -184,12 +191,15 @@ def estimate(manifests: Sequence[Mapping[str, Any]], target: Study) -> dict[str,
             longest_hours=max(map(seconds.at, work)) / 3600,
             memory_gb=max(map(memory.at, (stage.memory or stage.work)(target).values())) / 1024,
             disk_gb=_disk(stage, manifests[-1], target) / 1e9,
+            bound=len(sizes) == 1 and max(work) > max(sizes),
         )
     return costs
 
 
-def _fit(name: str, units: Units, column: str, manifests: Sequence[Mapping[str, Any]]) -> Line:
-    """Return the line of one column over a stage's measured jobs."""
+def _measured(
+    name: str, units: Units, column: str, manifests: Sequence[Mapping[str, Any]]
+) -> list[tuple[float, float]]:
+    """Return (units, value of the column) for each of a stage's measured jobs."""
     points = [
         (size, manifest["jobs"][job][column] or 0.0)
         for manifest in manifests
@@ -198,7 +208,7 @@ def _fit(name: str, units: Units, column: str, manifests: Sequence[Mapping[str, 
     ]
     if not points:
         raise InputError(f"manifest.json: no job of the stage `{name}`; give a finished run")
-    return Line.through(points)
+    return points
 
 
 def _disk(stage: Stage, manifest: Mapping[str, Any], target: Study) -> float:
@@ -209,14 +219,15 @@ def _disk(stage: Stage, manifest: Mapping[str, Any], target: Study) -> float:
 
 
 def table(costs: Mapping[str, Cost]) -> str:
-    """Return the costs as a Markdown table with a row of sums."""
+    """Return the costs as a Markdown table with a row of sums; a dagger marks upper bounds."""
     rows = [
         "| stage | jobs | core hours | longest job, h | memory of a job, GB | disk, GB |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, cost in costs.items():
         numbers = (cost.hours, cost.longest_hours, cost.memory_gb, cost.disk_gb)
-        rows.append(f"| {name} | {cost.jobs:,} | {' | '.join(map(_short, numbers))} |")
+        mark = " †" if cost.bound else ""
+        rows.append(f"| {name}{mark} | {cost.jobs:,} | {' | '.join(map(_short, numbers))} |")
     every = list(costs.values())
     rows.append(
         f"| all | {sum(cost.jobs for cost in every):,} | {_short(sum(c.hours for c in every))} | "

@@ -92,7 +92,15 @@ def test_the_command_prints_a_row_a_stage_and_their_sum(tmp_path):
     call = [sys.executable, "-m", "benchmarks.scale", str(tmp_path), "--methods", "3"]
     done = subprocess.run(call, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    rows = [row.split("|")[1].strip() for row in done.stdout.splitlines()]
+    rows = [row.split("|")[1].strip(" †") for row in done.stdout.splitlines()]
     assert rows == ["stage", "---", *STAGES, "all"]
     costs = estimate([manifest(10)], Study.of(config(10)))
-    assert table(costs).count("\n") == len(STAGES) + 2
+    assert table(costs).count("\n") == len(STAGES) + 2 and "†" not in table(costs)
+
+
+def test_a_stage_measured_at_one_smaller_size_is_marked_as_a_bound():
+    larger = estimate([manifest(10)], Study.of(config(20)))
+    marked = {name for name, cost in larger.items() if cost.bound}
+    assert "compare" in marked and "| compare † |" in table(larger)
+    # Shards of several sizes tell fixed from growing; a training's steps did not change.
+    assert not marked & {"render", "train", "present"}

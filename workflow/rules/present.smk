@@ -23,8 +23,8 @@ rule tables:
     benchmark:
         f"{RESULTS}/benchmarks/tables.tsv"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=grows(1000),
+        runtime=grows(30),
     params:
         statistics=config["statistics"],
         code=code_hash("metrics.present.tables", "metrics.present.terminal"),
@@ -47,8 +47,8 @@ rule figures:
     benchmark:
         f"{RESULTS}/benchmarks/figures.tsv"
     resources:
-        mem_mb=1500,
-        runtime=30,
+        mem_mb=grows(1500),
+        runtime=grows(30),
     params:
         statistics=config["statistics"],
         code=code_hash("metrics.present.figures"),
@@ -95,8 +95,8 @@ rule report:
     benchmark:
         f"{RESULTS}/benchmarks/report.tsv"
     resources:
-        mem_mb=1500,
-        runtime=30,
+        mem_mb=grows(1500),
+        runtime=grows(30),
     params:
         statistics=config["statistics"],
         code=code_hash("metrics.present.report"),

@@ -16,8 +16,8 @@ rule verification:
     benchmark:
         f"{RESULTS}/benchmarks/verification.tsv"
     resources:
-        mem_mb=1000,
-        runtime=30,
+        mem_mb=grows(1000),
+        runtime=grows(30),
     params:
         code=code_hash("metrics.present.verify"),
     script:
@@ -30,7 +30,7 @@ rule verify:
     log:
         f"{RESULTS}/logs/verify.log",
     resources:
-        mem_mb=500,
-        runtime=10,
+        mem_mb=grows(500),
+        runtime=grows(10),
     script:
         "../scripts/verify.py"
