@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from metrics.present import data, names
-from metrics.statistics.compare import higher_is_better
+from metrics.statistics.measures import higher_is_better
 
 CAPTION = (
     "Mean over the scenes of the chosen split ± half of the 95% interval for new trainings and new "

@@ -9,7 +9,7 @@ import pandas as pd
 
 from metrics.present import data, names
 from metrics.present.table import Table
-from metrics.statistics.compare import higher_is_better
+from metrics.statistics.measures import higher_is_better
 
 TITLES = {
     "article": "The article's comparisons",

@@ -12,6 +12,9 @@ from metrics.present import names, style
 
 NOT_LOSSES = {"step", "stage", "seed", "seconds", "learning_rate", "lr", "grad_norm", "epoch"}
 
+# A loss that falls by less than this factor is read more easily on plain numbers.
+FALL = 8
+
 Runs = list[tuple[str, pd.DataFrame]]
 
 
@@ -40,7 +43,7 @@ def learning_curves(models_dir: Path, parts: bool = False) -> Any:
 
 
 def _panel(axis: Any, term: str, runs: Runs, colours: dict[str, Any]) -> None:
-    positive = True
+    low, high = float("inf"), 0.0
     for method, run in runs:
         if term not in run:
             continue
@@ -49,14 +52,14 @@ def _panel(axis: Any, term: str, runs: Runs, colours: dict[str, Any]) -> None:
         values = values[values != 0]
         if values.empty:
             continue
-        positive &= bool((values > 0).all())
         smooth = values.rolling(max(1, len(values) // 40), min_periods=1).median()
+        low, high = min(low, smooth.min()), max(high, smooth.max())
         axis.plot(run.loc[values.index, "step"], smooth, color=colours[method], linewidth=0.8)
     stages = [run for _, run in runs if "stage" in run and run["stage"].nunique() > 1]
     if stages:
         start = stages[0].loc[stages[0]["stage"] == stages[0]["stage"].max(), "step"].min()
         axis.axvline(start, color=style.UNSURE, linewidth=0.6, linestyle=":")
-    if positive:
+    if low > 0 and high > FALL * low:
         axis.set_yscale("log")
         style.plain_log(axis.yaxis)
     axis.set_title(term)

@@ -13,6 +13,11 @@ from metrics.files import atomic_path
 from metrics.present import curves, data, intervals, profiles, scatter, style
 from metrics.statistics.simulate import COVERAGE
 
+# What a simulated interval must reach: lowest, highest, and what it is a share of.
+TARGETS = {
+    "coverage": (0.93, 0.99, "share of studies whose 95% interval holds the truth"),
+    "false_positives": (0.0, 0.06, "share that find a difference where there is none"),
+}
 GENERALISATION_SPLITS = ("test_asset", "test_scene")
 
 
@@ -51,21 +56,25 @@ def write_figures(
 
 
 def coverage(file: Path) -> Any:
-    """Return the coverage of each interval in the settings of `metrics.statistics.simulate`."""
+    """Return coverage and false positives of each interval over the simulated settings.
+
+    `file` is what `metrics.statistics.simulate` wrote; None where there is none.
+    """
     if not file.exists():
         return None
     rows = pd.read_csv(file)
     order = list(rows["interval"].unique())
-    fig, axes, _ = style.panels(1, 1, 0.6 + 0.3 * len(order))
-    axis = axes[0]
-    axis.axvspan(0.93, 0.99, color=style.BAND, zorder=0)
+    shown = [name for name in TARGETS if name in rows]
+    fig, axes, _ = style.panels(len(shown), len(shown), 0.7 + 0.22 * len(order))
     generator = np.random.default_rng(0)
-    for y, name in enumerate(order):
-        values = rows.loc[rows["interval"] == name, "coverage"].to_numpy()
-        jitter = y + generator.uniform(-0.2, 0.2, len(values))
-        colour = style.WORSE if name.startswith("naive") else style.BETTER
-        axis.plot(values, jitter, ".", markersize=4, color=colour, alpha=0.7)
-    style.method_rows(axis, order, True)
-    axis.locator_params(axis="x", nbins=10)
-    axis.set_xlabel("share of studies whose 95% interval holds the truth")
+    for place, (axis, column) in enumerate(zip(axes, shown, strict=True)):
+        low, high, label = TARGETS[column]
+        axis.axvspan(low, high, color=style.BAND, zorder=0)
+        for y, name in enumerate(order):
+            values = rows.loc[rows["interval"] == name, column].to_numpy()
+            jitter = y + generator.uniform(-0.2, 0.2, len(values))
+            colour = style.WORSE if name.startswith("naive") else style.BETTER
+            axis.plot(values, jitter, ".", markersize=3, color=colour, alpha=0.6)
+        style.method_rows(axis, order, place == 0)
+        axis.set_xlabel(label)
     return fig

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from metrics.present import data, names, style
-from metrics.statistics.compare import higher_is_better
+from metrics.statistics.measures import higher_is_better
 from metrics.statistics.moments import TRAININGS_AND_SCENES
 
 

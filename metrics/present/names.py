@@ -90,7 +90,7 @@ def title(name: str) -> str:
 
 def arrow(metric: str) -> str:
     """Return the direction in which the metric is better."""
-    from metrics.statistics.compare import higher_is_better
+    from metrics.statistics.measures import higher_is_better
 
     return "↑" if higher_is_better(metric) else "↓"
 
