@@ -30,12 +30,12 @@ FIGURES = {
         "(right), with 95% intervals. On the diagonal nothing is lost.",
     ),
     "generalisation": (
-        "Does the gap change on held-out furniture?",
+        "How the gap changes on held-out furniture",
         "The reference’s lead on held-out furniture minus its lead on known furniture, with 95% "
         "intervals; right of zero the lead grows.",
     ),
     "data_efficiency": (
-        "Does the gap change with less data?",
+        "How the gap changes with less data",
         "The reference’s lead with a tenth of the training scenes minus its lead with all of them, "
         "with 95% intervals; right of zero the lead grows.",
     ),
@@ -53,7 +53,7 @@ FIGURES = {
         "What the spatial, text and reconstruction losses are sums of, one line a seed.",
     ),
     "coverage": (
-        "Do the intervals hold what they promise?",
+        "What the intervals hold",
         "95% intervals in simulated studies with known truth, one dot a setting. The bands are the "
         "targets, coverage of .93 to .99 and at most .06 false positives; orange are the naive "
         "analyses.",

@@ -15,7 +15,7 @@ TITLES = {
     "article": "The article's comparisons",
     "contrasts": "Baselines against each other",
     "causes": "What causes the gain",
-    "generalisation": "Generalisation: does the gap change on held-out furniture?",
+    "generalisation": "Generalisation: how the gap changes on held-out furniture",
 }
 
 
