@@ -101,7 +101,7 @@ def compare_tables(
     names = set(results["estimates"]["method"])
     if reference and reference not in names:
         raise InputError(
-            f"{', '.join(scores)}: no method {reference!r}; choose from {sorted(names)}"
+            f"{', '.join(map(str, scores))}: no method {reference!r}; choose from {sorted(names)}"
         )
     if out:
         write(results, out)
