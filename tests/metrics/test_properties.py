@@ -57,9 +57,10 @@ def test_the_truth_is_perfect_and_every_value_has_its_metric(clouds):
     true = clouds.true
     found = surface_values(Surface.ordered(true.surface, None, true.surface_colour), clouds)
     assert set(found) == set(point_metrics(true, False))
-    for name in ("accuracy_m", "completeness_m", "chamfer_l2sq_m2", "colour_mae"):
-        # Single precision of coordinates of some metres.
-        assert found[name] == pytest.approx(0, abs=1e-5)
+    assert found["accuracy_m"] == found["colour_mae"] == 0
+    # In a cell with both seen and unseen samples another one may stand for the seen ones alone.
+    assert found["completeness_m"] == pytest.approx(0, abs=1e-4)
+    assert found["chamfer_l2sq_m2"] == pytest.approx(0, abs=1e-6)
     for threshold in ("2.5cm", "5cm", "10cm"):
         assert found[f"fscore@{threshold}"] == 1
     assert found["voxel_iou@5cm"] == found["voxel_iou@10cm"] == 1
