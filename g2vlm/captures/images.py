@@ -125,19 +125,17 @@ def _projected(
     return np.where(inside[..., None], colour[place[..., 1], place[..., 0]], 0).astype(np.uint8)
 
 
-def coloured(rgb: np.ndarray) -> np.ndarray:
-    """Return bool [H, W]: false on a blank margin, where registration found no colour.
+def coloured_part(rgb: np.ndarray) -> tuple[slice, slice]:
+    """Return the rows and columns of frames u8[N, H, W, 3] without their blank margins.
 
-    A margin is rows or columns from a side inwards, at most a twentieth of it, that are mostly
-    pure white or pure black.
+    Registration leaves margins where it found no colour: rows or columns from a side inwards, at
+    most a twentieth of it, that are mostly pure white or pure black in some frame.
     """
     blank = (rgb == 255).all(-1) | (rgb == 0).all(-1)
-    kept = np.ones(blank.shape, bool)
-    for axis in (0, 1):
-        share = blank.mean(1 - axis)
-        most = blank.shape[axis] // 20
-        lines = np.moveaxis(kept, axis, 0)
-        for side, order in ((lines, share), (lines[::-1], share[::-1])):
-            margin = order[:most] > _BLANK_SHARE
-            side[: most if margin.all() else int(np.argmin(margin))] = False
-    return kept
+    kept = []
+    for axis in (1, 2):
+        margin = (blank.mean(3 - axis) > _BLANK_SHARE).any(0)
+        size, most = len(margin), len(margin) // 20
+        first, last = (int(np.argmin(np.append(m[:most], False))) for m in (margin, margin[::-1]))
+        kept.append(slice(first, size - last))
+    return kept[0], kept[1]

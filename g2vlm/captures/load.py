@@ -13,7 +13,7 @@ import numpy as np
 from g2vlm.captures import cameras
 from g2vlm.captures.capture import Capture
 from g2vlm.captures.images import (
-    coloured,
+    coloured_part,
     depth_units,
     read_colour,
     read_depth,
@@ -129,8 +129,7 @@ def _load(
         registered, note = register_colour(colour, depth, matrix, listing, str(frame.colour))
         if note and note not in notes:
             notes.append(note)
-        measured = np.where(coloured(registered), depth, 0)
-        loaded.append(_Frame(frame.name, registered, measured, matrix, frame.pose))
+        loaded.append(_Frame(frame.name, registered, depth, matrix, frame.pose))
     if not loaded:
         raise InputError(f"{folder}: no frame has depth; export the capture again")
     return loaded, tuple(notes)
@@ -159,6 +158,8 @@ def _levelled(
     """Turn the frames upright, level them and keep those of one size."""
     if len({frame.depth.shape for frame in frames}) > 1:
         raise InputError(f"{folder}: its frames have several sizes; export them at one size")
+    frames, cut = _without_margins(frames)
+    notes += cut
     depth = np.stack([frame.depth for frame in frames])
     matrices = np.stack([frame.intrinsics for frame in frames])
     poses = np.stack([frame.pose for frame in frames])
@@ -184,3 +185,23 @@ def _levelled(
         frame_from_capture=into,
         notes=(*notes, *level.notes),
     )
+
+
+def _without_margins(frames: list[_Frame]) -> tuple[list[_Frame], tuple[str, ...]]:
+    """Cut off the margins that registration left blank, of all frames alike."""
+    size = frames[0].depth.shape
+    rows, columns = coloured_part(np.stack([frame.rgb for frame in frames]))
+    if (rows, columns) == (slice(0, size[0]), slice(0, size[1])):
+        return frames, ()
+    shift = np.array([[1, 0, -columns.start], [0, 1, -rows.start], [0, 0, 1.0]])
+    cut = [
+        replace(
+            frame,
+            rgb=frame.rgb[rows, columns],
+            depth=frame.depth[rows, columns],
+            intrinsics=shift @ frame.intrinsics,
+        )
+        for frame in frames
+    ]
+    height, width = cut[0].depth.shape
+    return cut, (f"Blank margins were cut off: {width}x{height} pixels of colour are left.",)

@@ -132,6 +132,17 @@ def test_cut_off_floor_falls_back_on_how_the_camera_was_held(made: Scan, tmp_pat
     assert any("No floor is in sight" in note for note in capture.notes)
 
 
+def test_blank_margins_are_cut_off(made: Scan, tmp_path: Path) -> None:
+    rgb = made.rgb.copy()
+    rgb[:, :4], rgb[:, :, -6:] = 255, 0
+    capture = load_capture(write_declared(tmp_path, made._replace(rgb=rgb)))
+    assert capture.size == (154, 116)
+    np.testing.assert_allclose(capture.intrinsics[0, :2, 2], [NUMBERS[2] + 0.5, NUMBERS[3] - 3.5])
+    assert np.array_equal(capture.rgb, made.rgb[:, 4:, :-6])
+    assert np.abs(capture.pose - made.pose).max() < 0.02
+    assert any("154x116" in note for note in capture.notes)
+
+
 def test_reading_twice_gives_the_same_bytes(made: Scan, tmp_path: Path) -> None:
     folder = write_tum(tmp_path, in_world(made))
     first, second = (load_capture(folder, intrinsics=NUMBERS) for _ in range(2))
