@@ -39,7 +39,7 @@ def against_eval3r(count: int = 1_000_000) -> list[Bar]:
     for key, value in theirs[0]["values"].items():
         np.testing.assert_allclose(mine[0]["values"][key], value, rtol=1e-5)
     (fast, other), (core, their_core), (mem, their_mem) = (
-        (min(run[key] for run in runs) for runs in (mine, theirs))
+        [min(run[key] for run in runs) for runs in (mine, theirs)]
         for key in ("seconds", "core", "peak_mb")
     )
     return [

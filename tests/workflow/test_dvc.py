@@ -75,6 +75,6 @@ def test_an_experiment_sets_a_key_and_its_metrics_differ(repository):
     config = yaml.safe_load((repository / "config" / "cpu.yaml").read_text())
     assert config["train"]["stage2_steps"] == 8
     differ = json.loads(call(repository, "dvc", "metrics", "diff", "--json"))
-    changed = differ["diff"]["results/cpu/metrics.json"]
+    changed = differ["results/cpu/metrics.json"]
     assert any(name.startswith("test_scene.full") for name in changed)
     assert not any(name.startswith("test_scene.oracle") for name in changed)
