@@ -245,6 +245,37 @@ def fscore(precision: float, recall: float) -> float:
     return 2 * precision * recall / total if total > 0 else 0.0
 
 
+def distance_values(
+    forward: np.ndarray, backward: np.ndarray, clip: float = np.inf
+) -> dict[str, float]:
+    """Return accuracy, completeness and both chamfers of distances [N] and [M], by metric name."""
+    return {
+        "accuracy_m": mean_distance(forward, clip),
+        "completeness_m": mean_distance(backward, clip),
+        "chamfer_l1_m": chamfer_l1(forward, backward, clip),
+        "chamfer_l2sq_m2": chamfer_l2sq(forward, backward, clip),
+    }
+
+
+def fscore_values(threshold: float, precision: float, recall: float) -> dict[str, float]:
+    """Return precision, recall and their F-score at a threshold in metres, by metric name."""
+    tau = threshold_name(threshold)
+    return {
+        f"precision@{tau}": precision,
+        f"recall@{tau}": recall,
+        f"fscore@{tau}": fscore(precision, recall),
+    }
+
+
+def threshold_name(threshold: float) -> str:
+    """Return how names of metrics say a threshold in metres.
+
+    >>> threshold_name(0.025)
+    '2.5cm'
+    """
+    return f"{threshold * 100:g}cm"
+
+
 def normal_agreement(normals: np.ndarray, others: np.ndarray) -> float:
     """Mean absolute dot product of unit normals [N, 3] with those of their neighbours [N, 3].
 

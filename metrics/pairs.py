@@ -111,11 +111,11 @@ def exact_values(mine: Surface, true: Surface, thresholds: Sequence[float]) -> d
         geo.estimate_normals(cloud) if surface.normals is None else surface.normals
         for surface, cloud in ((mine, left), (true, right))
     ]
-    values = _distance_values(forward, backward, normals[0], normals[1])
+    values = _neighbour_values(forward, backward, normals[0], normals[1])
     for threshold in thresholds:
         precision = geo.share_within(forward.distance, threshold)
         recall = geo.share_within(backward.distance, threshold)
-        values |= _share_values(threshold, precision, recall)
+        values |= geo.fscore_values(threshold, precision, recall)
     return values
 
 
@@ -132,7 +132,7 @@ def cell_values(mine: Surface, true: Surface, thresholds: Sequence[float]) -> di
         else geo.cell_normals(side.points, side.normals, geo.CELL, places)
         for side, places, cloud in zip((mine, true), chosen, clouds, strict=True)
     ]
-    values = _distance_values(forward, backward, normals[0], normals[1])
+    values = _neighbour_values(forward, backward, normals[0], normals[1])
     for threshold in thresholds:
         a, b = (
             side.points[geo.cell_representatives(side.points, threshold / 2)]
@@ -142,36 +142,22 @@ def cell_values(mine: Surface, true: Surface, thresholds: Sequence[float]) -> di
         bound = threshold * 1.001
         precision = geo.share_within(geo.Cloud(b).nearest(a, bound).distance, threshold)
         recall = geo.share_within(geo.Cloud(a).nearest(b, bound).distance, threshold)
-        values |= _share_values(threshold, precision, recall)
+        values |= geo.fscore_values(threshold, precision, recall)
     return values
 
 
-def _distance_values(
+def _neighbour_values(
     forward: geo.Neighbours,
     backward: geo.Neighbours,
     my_normals: np.ndarray,
     true_normals: np.ndarray,
 ) -> dict[str, float]:
-    near, far = forward.distance, backward.distance
-    return {
-        "accuracy_m": geo.mean_distance(near),
-        "completeness_m": geo.mean_distance(far),
-        "chamfer_l1_m": geo.chamfer_l1(near, far),
-        "chamfer_l2sq_m2": geo.chamfer_l2sq(near, far),
-        "normal_consistency": geo.normal_consistency(
-            geo.normal_agreement(my_normals, true_normals[forward.index]),
-            geo.normal_agreement(true_normals, my_normals[backward.index]),
-        ),
-    }
-
-
-def _share_values(threshold: float, precision: float, recall: float) -> dict[str, float]:
-    tau = f"{threshold * 100:g}cm"
-    return {
-        f"precision@{tau}": precision,
-        f"recall@{tau}": recall,
-        f"fscore@{tau}": geo.fscore(precision, recall),
-    }
+    values = geo.distance_values(forward.distance, backward.distance)
+    values["normal_consistency"] = geo.normal_consistency(
+        geo.normal_agreement(my_normals, true_normals[forward.index]),
+        geo.normal_agreement(true_normals, my_normals[backward.index]),
+    )
+    return values
 
 
 def _drawn(file: SurfaceFile, samples: int, purpose: str) -> Surface:

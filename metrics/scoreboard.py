@@ -132,8 +132,9 @@ def _joined(scores: list[str], deterministic: list[str]) -> tuple[pd.DataFrame, 
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: no score table ({error}); score the submission") from error
         beside = path.with_suffix(".json")
-        if beside.is_file() and not read_json(beside).get("stochastic", True):
-            fixed.add(read_json(beside)["method"])
+        said = read_json(beside) if beside.is_file() else {}
+        if not said.get("stochastic", True):
+            fixed.add(said["method"])
         frames.append(frame)
     return pd.concat(frames, ignore_index=True), sorted(fixed)
 

@@ -56,7 +56,7 @@ def point_metrics(true: SceneTruth, pixels: bool) -> list[str]:
 
     `pixels` says whether the submission's points carry pixels, which sim3 alignment needs.
     """
-    taus = [_tag(threshold) for threshold in geo.THRESHOLDS]
+    taus = [geo.threshold_name(threshold) for threshold in geo.THRESHOLDS]
     names = ["accuracy_m", "completeness_m", "chamfer_l1_m", "chamfer_l2sq_m2"]
     names += [f"{name}@{tau}" for tau in taus for name in ("fscore", "precision", "recall")]
     if true.subset("completion").any():
@@ -66,10 +66,6 @@ def point_metrics(true: SceneTruth, pixels: bool) -> list[str]:
     if (true.held_depth > 0).any():
         names += ["novel_depth_absrel", "novel_depth_delta1.25"]
     return names + (list(SIM3) if pixels else [])
-
-
-def _tag(threshold: float) -> str:
-    return f"{threshold * 100:g}cm"
 
 
 class _TrueSamples(Samples):
@@ -109,7 +105,7 @@ def surface_values(
     """
     mine = Samples(surface.points)
     forward, backward = link(mine, clouds.all), link(clouds.observed, mine)
-    values = _distance_values(forward, backward, clouds.true.clip)
+    values = geo.distance_values(forward.distance, backward.distance, clouds.true.clip)
     values["normal_consistency"] = _normal_consistency(surface, mine, forward, backward, clouds)
     for threshold in geo.THRESHOLDS:
         values |= _fscore_values(mine, clouds, threshold, forward, backward)
@@ -139,19 +135,9 @@ def sim3_values(surface: Surface, clouds: TruthClouds) -> dict[str, float]:
         return {}
     mine = Samples(Surface.ordered(similarity.apply(surface.points)).points)
     forward, backward = link(mine, clouds.all), link(clouds.observed, mine)
-    distances = _distance_values(forward, backward, true.clip)
+    distances = geo.distance_values(forward.distance, backward.distance, true.clip)
     scores = _fscore_values(mine, clouds, 0.05, forward, backward)
     return {SIM3[0]: distances["chamfer_l1_m"], SIM3[1]: scores["fscore@5cm"]}
-
-
-def _distance_values(forward: Link, backward: Link, clip: float) -> dict[str, float]:
-    near, far = forward.distance, backward.distance
-    return {
-        "accuracy_m": geo.mean_distance(near, clip),
-        "completeness_m": geo.mean_distance(far, clip),
-        "chamfer_l1_m": geo.chamfer_l1(near, far, clip),
-        "chamfer_l2sq_m2": geo.chamfer_l2sq(near, far, clip),
-    }
 
 
 def _normal_consistency(
@@ -172,14 +158,10 @@ def _normal_consistency(
 def _fscore_values(
     mine: Samples, clouds: TruthClouds, threshold: float, forward: Link, backward: Link
 ) -> dict[str, float]:
-    cell, tau = threshold / 2, _tag(threshold)
+    cell = threshold / 2
     precision = within(mine, clouds.all, cell, threshold, forward)
     recall = within(clouds.observed, mine, cell, threshold, backward)
-    return {
-        f"precision@{tau}": precision,
-        f"recall@{tau}": recall,
-        f"fscore@{tau}": geo.fscore(precision, recall),
-    }
+    return geo.fscore_values(threshold, precision, recall)
 
 
 def _completion_values(mine: Samples, clouds: TruthClouds) -> dict[str, float]:
@@ -187,7 +169,7 @@ def _completion_values(mine: Samples, clouds: TruthClouds) -> dict[str, float]:
     values = {"completeness_completion_m": geo.mean_distance(found.distance, clouds.true.clip)}
     for threshold in geo.THRESHOLDS:
         share = within(clouds.completion, mine, threshold / 2, threshold, found)
-        values[f"recall_completion@{_tag(threshold)}"] = share
+        values[f"recall_completion@{geo.threshold_name(threshold)}"] = share
     return values
 
 

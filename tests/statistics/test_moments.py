@@ -1,13 +1,11 @@
 """Two-way moments against hand calculation, scipy and statsmodels."""
 
-import warnings
-
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
 from metrics.statistics import moments
+from tests.statistics import reml
 
 GENERATOR = np.random.default_rng(3)
 
@@ -73,20 +71,9 @@ def test_equals_welch_when_scenes_do_not_matter():
 
 
 def test_variance_agrees_with_crossed_mixed_model():
-    from statsmodels.regression.mixed_linear_model import MixedLM
-
     cells = crossed(6, 12, 0.2, 0.3, 0.1)
-    frame = pd.DataFrame(
-        [(s, n, cells[s, n], 1) for s in range(6) for n in range(12)],
-        columns=["seed", "scene", "y", "one"],
-    )
-    parts = {"seed": "0 + C(seed)", "scene": "0 + C(scene)"}
-    model = MixedLM.from_formula("y ~ 1", groups="one", vc_formula=parts, data=frame)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # one group: statsmodels warns, the estimate is REML's
-        fitted = model.fit(reml=True, method="powell", maxiter=400)
-    components = dict(zip(model.exog_vc.names, fitted.vcomp, strict=True))
-    expected = components["seed"] / 6 + components["scene"] / 12 + fitted.scale / 72
+    components, residual = reml.fitted(cells)
+    expected = components["seed"] / 6 + components["scene"] / 12 + residual / 72
     found = moments.one(moments.summarise(cells), fallback=False)
     assert float(found.variance) == pytest.approx(expected, rel=2e-3)
 

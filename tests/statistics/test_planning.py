@@ -1,16 +1,13 @@
 """Variance components and power against statsmodels, simulation and hand calculation."""
 
-import warnings
-
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
 from metrics.files import InputError
 from metrics.statistics import moments, planning
-from tests.statistics import synthetic
+from tests.statistics import reml, synthetic
 
 GENERATOR = np.random.default_rng(4)
 
@@ -24,25 +21,14 @@ def crossed(seeds, scenes, seed_sd, scene, noise):
 
 
 def test_components_are_reml_s_of_a_balanced_table():
-    from statsmodels.regression.mixed_linear_model import MixedLM
-
     a = crossed(6, 14, 0.2, GENERATOR.normal(0, 0.3, 14), 0.1)
     # a deterministic method that scores zero everywhere: the difference is a itself
     zero = moments.summarise(np.zeros((1, 14)), stochastic=False)
     found = planning.components(moments.summarise(a), zero)
-    frame = pd.DataFrame(
-        [(s, n, a[s, n], 1) for s in range(6) for n in range(14)],
-        columns=["seed", "scene", "y", "one"],
-    )
-    parts = {"seed": "0 + C(seed)", "scene": "0 + C(scene)"}
-    model = MixedLM.from_formula("y ~ 1", groups="one", vc_formula=parts, data=frame)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # one group: statsmodels warns, the estimate is REML's
-        fitted = model.fit(reml=True, method="powell", maxiter=400)
-    expected = dict(zip(model.exog_vc.names, fitted.vcomp, strict=True))
+    expected, residual = reml.fitted(a)
     assert found.seed == pytest.approx(expected["seed"], rel=5e-3)
     assert found.scene == pytest.approx(expected["scene"], rel=5e-3)
-    assert found.cell == pytest.approx(fitted.scale, rel=5e-3)
+    assert found.cell == pytest.approx(residual, rel=5e-3)
 
 
 def test_power_of_scenes_alone_is_the_paired_t_test_s():

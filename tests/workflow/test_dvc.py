@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from g2vlm.run.config import merge
 from tests.workflow.tiny import ROOT, TINY, clone
 
 pytestmark = [
@@ -26,14 +27,6 @@ def call(root, *command):
     return done.stdout
 
 
-def merged(base, over):
-    """Return `base` with the nested keys of `over` in place of its own."""
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(base.get(key), dict)
-        base[key] = merged(base[key], value) if both and key != "splits" else value
-    return base
-
-
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     """A committed clone whose default experiment is tiny, reproduced by DVC once."""
@@ -41,7 +34,7 @@ def repository(tmp_path_factory):
     (root / "tiny.yaml").unlink()
     default = yaml.safe_load((root / "config" / "cpu.yaml").read_text())
     (root / "config" / "cpu.yaml").write_text(
-        yaml.safe_dump(merged(default, TINY) | {"experiment": "cpu"}, sort_keys=False)
+        yaml.safe_dump(merge(default, TINY) | {"experiment": "cpu"}, sort_keys=False)
     )
     for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
         (root / name).write_bytes((ROOT / name).read_bytes())
