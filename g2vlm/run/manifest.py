@@ -25,13 +25,16 @@ def describe(
 ) -> dict[str, Any]:
     """Return the record of the experiment under `results`.
 
-    `folders` are the parts of `results` whose files are listed by sha256. Times are in seconds,
-    memory in MB, sizes in bytes.
+    `stamp` is what its tables and figures carry; `folders` are the parts of `results` whose files
+    are listed by sha256. Times are in seconds, memory in MB, sizes in bytes.
     """
+    from metrics.present.data import stamp_of
+
     jobs = read_benchmarks(results / "benchmarks")
     return origin(config) | {
         "format": "g2vlm-experiment",
         "version": 1,
+        "stamp": stamp_of(results / "statistics"),
         "packages": packages(),
         "config": dict(config),
         "methods": dict(methods),

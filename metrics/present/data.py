@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from metrics.files import InputError, read_json
+from metrics.files import InputError, read_json, sha256_file
 from metrics.present.names import HEADLINE, method_order
 from metrics.statistics.moments import TRAININGS_AND_SCENES
 
@@ -29,6 +30,11 @@ class Statistics:
     def cells(self) -> pd.DataFrame:
         """The cell means (method, split, subset, metric, seed, scene, value)."""
         return _parquet(self.folder / "cells.parquet")
+
+    @cached_property
+    def stamp(self) -> str:
+        """What every table and figure of this study carries and manifest.json names: `stamp_of`."""
+        return stamp_of(self.folder)
 
     def frame(self, name: str) -> pd.DataFrame | None:
         """Return "ranks", "profiles" or "retention"; None where the comparison wrote none."""
@@ -99,6 +105,17 @@ def load(stats_dir: str | Path) -> Statistics:
         _parquet(folder / "differences.parquet"),
         read_json(methods) if methods.exists() else {},
     )
+
+
+def stamp_of(folder: Path) -> str:
+    """Return 16 hex digits of the sha256 over the names and sha256 of a study's numbers.
+
+    A lone table or picture leads by it to the manifest of its run, and so to code, data and
+    environment. Costs (methods.json) stay outside: two equal runs have one stamp.
+    """
+    files = sorted(folder.glob("*.parquet"))
+    said = "".join(f"{file.name} {sha256_file(file)}\n" for file in files)
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def _parquet(file: Path) -> pd.DataFrame:

@@ -51,7 +51,7 @@ def write_figures(
         for name, make in makers.items():
             fig = make()
             if fig is not None:
-                style.save(fig, folder, name)
+                style.save(fig, folder, name, stats.stamp)
     return sorted(Path(out_dir).iterdir())
 
 

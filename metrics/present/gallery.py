@@ -36,18 +36,19 @@ def write_gallery(
     def scene(name: str) -> Scene:
         return Scene(name, truth, submission, views.inputs(name) if views else None)
 
-    chosen = choose_scenes(data.load(stats_dir), method, submission.split)
+    stats = data.load(stats_dir)
+    chosen = choose_scenes(stats, method, submission.split)
     turned = []
     with atomic_path(out_dir, folder=True) as folder:
         for place, name in chosen.items():
             one = scene(name)
             title = f"{place}: {name}"
-            style.save(reconstruction_figure(one, title), folder, place)
+            style.save(reconstruction_figure(one, title), folder, place, stats.stamp)
             if {"objects", "graph"} <= submission.produces:
-                style.save(graph_figure(one, title), folder, f"{place}_graph")
+                style.save(graph_figure(one, title), folder, f"{place}_graph", stats.stamp)
             grounded = grounding_figure(one, title)
             if grounded is not None:
-                style.save(grounded, folder, f"{place}_grounding")
+                style.save(grounded, folder, f"{place}_grounding", stats.stamp)
             turned.append(viewer_scene(one, f"{name} ({place})"))
         write_json(folder / "viewer.json", turned)
         write_json(folder / "misses.json", misses.gather(map(scene, truth.scenes)))

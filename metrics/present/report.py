@@ -62,7 +62,7 @@ def write_report(
         misses=_json(sources.gallery, "misses.json"),
         verification=_verification(sources.verification),
         datasheet=_markdown(sources.datasheet),
-        provenance=list(flatten(manifest or {}).items()),
+        provenance=[*flatten(manifest or {}).items(), ("stamp", stats.stamp)],
         downloads=[_download(table) for table in tables],
     )
     with atomic_path(out_html) as temporary:

@@ -101,15 +101,20 @@ def plain_log(axis: Any) -> None:
     axis.set_minor_formatter(ticker.NullFormatter())
 
 
-def save(fig: Any, folder: Path, name: str) -> list[Path]:
-    """Write name.pdf and name.png without dates or program names, so bytes can be reproduced."""
+def save(fig: Any, folder: Path, name: str, stamp: str) -> list[Path]:
+    """Write name.pdf and name.png, with the study's stamp as subject and description.
+
+    They hold no date and no program's name, so that their bytes can be reproduced.
+    """
+    said = f"g2vlm stamp {stamp}"
     # Lay out once for both files: it takes longer than drawing.
     fig.draw_without_rendering()
     fig.set_layout_engine("none")
     fig.savefig(
         folder / f"{name}.pdf",
-        metadata={"CreationDate": None, "Producer": None, "Creator": None},
+        metadata={"CreationDate": None, "Producer": None, "Creator": None, "Subject": said},
     )
-    fig.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
+    about = {"Software": None, "Description": said}
+    fig.savefig(folder / f"{name}.png", dpi=200, metadata=about)
     plt.close(fig)
     return [folder / f"{name}.pdf", folder / f"{name}.png"]

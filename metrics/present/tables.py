@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,16 +193,20 @@ def write_tables(
     """Write every table as csv (unrounded), md and tex (standalone), and the tests not shown.
 
     exploratory.csv holds the undeclared comparisons, other_questions.csv the answers to narrower
-    questions than that of new trainings and new scenes.
+    questions than that of new trainings and new scenes. Each carries the study's stamp, csv as
+    a column.
     """
     stats = data.load(stats_dir)
     reference = (config or {}).get("reference", "full")
     with atomic_path(out_dir, folder=True) as folder:
+        numbers = {"exploratory": stats.tests("exploratory")}
+        asked = stats.differences["question"]
+        numbers["other_questions"] = stats.differences[asked != TRAININGS_AND_SCENES]
         for table in all_tables(stats, reference):
-            table.numbers.to_csv(folder / f"{table.name}.csv", index=False)
+            numbers[table.name] = table.numbers
+            table = replace(table, notes=(*table.notes, f"Stamp {stats.stamp} (manifest.json)."))
             (folder / f"{table.name}.md").write_text(to_markdown(table), encoding="utf-8")
             (folder / f"{table.name}.tex").write_text(to_tex(table), encoding="utf-8")
-        stats.tests("exploratory").to_csv(folder / "exploratory.csv", index=False)
-        rest = stats.differences[stats.differences["question"] != TRAININGS_AND_SCENES]
-        rest.to_csv(folder / "other_questions.csv", index=False)
+        for name, rows in numbers.items():
+            rows.assign(stamp=stats.stamp).to_csv(folder / f"{name}.csv", index=False)
     return sorted(Path(out_dir).iterdir())

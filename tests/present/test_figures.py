@@ -48,7 +48,8 @@ def test_figures_are_written_and_their_bytes_repeat(ranked, tmp_path):
         ("cost_quality", scatter.cost_quality),
         ("critical_difference", profiles.critical_difference),
     ):
-        for file in style.save(make(data.load(ranked.folder)), tmp_path, name):
+        for file in style.save(make(data.load(ranked.folder)), tmp_path, name, ranked.stamp):
+            assert ranked.stamp.encode() in file.read_bytes(), file.name
             assert file.read_bytes() == (tmp_path / "figures" / file.name).read_bytes(), file.name
 
 

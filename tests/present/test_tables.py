@@ -120,6 +120,25 @@ def test_every_table_is_written_three_ways(stats_dir, tmp_path):
     assert {"p", "p_adjusted", "question", "mde", "tie_group"} <= set(numbers.columns)
 
 
+def test_every_table_carries_the_stamp_of_its_numbers(stats_dir, tmp_path):
+    tables.write_tables(stats_dir, tmp_path / "tables")
+    stamp = data.load(stats_dir).stamp
+    assert stamp == data.stamp_of(stats_dir) and re.fullmatch("[0-9a-f]{16}", stamp)
+    for file in (tmp_path / "tables").iterdir():
+        text = file.read_text(encoding="utf-8")
+        if file.suffix == ".csv":
+            assert set(pd.read_csv(file, dtype=str)["stamp"]) <= {stamp}, file.name
+        else:
+            assert f"Stamp {stamp}" in text, file.name
+    changed = tmp_path / "changed"
+    changed.mkdir()
+    for file in stats_dir.glob("*.parquet"):
+        (changed / file.name).write_bytes(file.read_bytes())
+    assert data.stamp_of(changed) == stamp
+    pd.read_parquet(changed / "estimates.parquet")[1:].to_parquet(changed / "estimates.parquet")
+    assert data.stamp_of(changed) != stamp
+
+
 def assert_tex_would_compile(tex):
     """Check what stops LaTeX here: environments, braces, columns, characters, stray specials."""
     assert tex.isascii()
