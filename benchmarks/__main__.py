@@ -1,7 +1,8 @@
 """Time the yardstick: its inner loops against other libraries, and the bars it must reach.
 
-``python -m benchmarks [--experiment results/cpu] [--only bars|peers]``. ``EVAL3R_PYTHON`` names
-the interpreter of an environment with eval3r in it for the comparison with that tool.
+``python -m benchmarks [--experiment results/cpu] [--only bars|peers|statistics] [--large]``.
+``EVAL3R_PYTHON`` names the interpreter of an environment with eval3r in it for the comparison with
+that tool.
 """
 
 from __future__ import annotations
@@ -10,25 +11,31 @@ import argparse
 import platform
 from pathlib import Path
 
-from benchmarks import bars, peers
+from benchmarks import bars, peers, statistics
 from benchmarks.timing import Bar, Row
 from metrics.files import run_main
+
+PARTS = ("bars", "peers", "statistics")
 
 
 def main() -> int:
     """Print Markdown tables; 1 when a bar was measured and missed."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--experiment", type=Path, default=Path("results/cpu"))
-    parser.add_argument("--only", choices=("bars", "peers"))
+    parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--large", action="store_true", help="the largest table of scores too")
     arguments = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, best of several runs.\n")
-    if arguments.only != "bars":
+    parts = [arguments.only] if arguments.only else PARTS
+    if "peers" in parts:
         _show_rows(peers.nearest_neighbours() + peers.inside_mesh())
-    if arguments.only == "peers":
-        return 0
-    return _show_bars(
-        bars.against_eval3r() + bars.solids() + bars.growth() + bars.scoring(arguments.experiment)
-    )
+    found = []
+    if "bars" in parts:
+        found += bars.against_eval3r() + bars.solids() + bars.growth()
+        found += bars.scoring(arguments.experiment)
+    if "statistics" in parts:
+        found += statistics.measured(arguments.large)
+    return _show_bars(found) if found else 0
 
 
 def _show_rows(rows: list[Row]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from metrics import submission_items as items
 from metrics.answers import parse_number
-from metrics.files import sha256_file
+from metrics.files import InputError, sha256_file
 from metrics.schemas import shown
 from metrics.submission import GEOMETRY, TABLES, Contents, read_manifest, repeated
 from metrics.submission_checks import KEYS, LIMITS, Fault, Invalid, from_error, label, regular_file
@@ -86,6 +86,19 @@ def validate(
     report.faults = _shortened(report.faults)
     report.warnings = _shortened(report.warnings)
     return report
+
+
+def require_sound(folder: str | os.PathLike[str], mend: str) -> None:
+    """Raise `InputError` for a submission with any fault: the first of them, how many, and `mend`.
+
+    What is declared and missing for a scene is no fault here: it is scored as a failure.
+    """
+    faults = validate(folder).faults
+    if faults:
+        raise InputError(
+            f"{folder}/{faults[0]} (fault 1 of {len(faults)}; python -m metrics validate {folder} "
+            f"lists all); {mend}"
+        )
 
 
 def _listed(value: Any) -> bool:

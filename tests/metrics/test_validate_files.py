@@ -12,7 +12,7 @@ import pytest
 from metrics import submission_checks
 from metrics.files import InputError
 from metrics.submission import Submission
-from metrics.validate import validate
+from metrics.validate import require_sound, validate
 from tests.metrics.spoiled import SCENE, faults, manifest, only_fault, sealed
 
 
@@ -29,6 +29,22 @@ def test_files_and_their_sha256(folder):
         "answers.jsonl: differs from the manifest's sha256; write it again",
         "captions.jsonl: not in the manifest's files; add it with its sha256",
     ]
+
+
+@pytest.mark.parametrize("spoil", ["missing", "nan"])
+def test_a_run_stops_at_a_missing_file_and_at_a_number_that_is_none(folder, spoil):
+    require_sound(folder, "predict again")
+    if spoil == "missing":
+        (folder / "relations.jsonl").unlink()
+        said = r"relations.jsonl: in the manifest's files and missing; write it \(fault 1 of 1;"
+    else:
+        rows = [json.loads(line) for line in (folder / "objects.jsonl").open()]
+        rows[0]["objects"][0]["score"] = float("nan")
+        (folder / "objects.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        sealed(folder)
+        said = "objects.jsonl.*NaN"
+    with pytest.raises(InputError, match=rf"{folder}/{said}.*; predict again"):
+        require_sound(folder, "predict again")
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/../b", "manifest.json"])

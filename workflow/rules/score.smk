@@ -43,7 +43,7 @@ rule score:
         mem_mb=grows(800, 7, count_scenes(*SCORED)),
         runtime=grows(20, 0.06, count_scenes(*SCORED)),
     params:
-        code=code_hash("metrics.score"),
+        code=code_hash("metrics.score", "metrics.validate"),
     script:
         "../scripts/score.py"
 

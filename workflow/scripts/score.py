@@ -7,6 +7,7 @@ from g2vlm.run.job import job
 with job(snakemake) as task:
     from g2vlm.run.progress import Progress
     from metrics.score import score_submission
+    from metrics.validate import require_sound
 
     results = Path("results", task.config["experiment"])
     splits = Progress("splits", every_seconds=0)
@@ -14,6 +15,7 @@ with job(snakemake) as task:
     for done, (manifest, table) in enumerate(
         zip(task.input.submission, task.output.scores, strict=True), 1
     ):
-        truth = results / "truth" / Path(table).stem
-        score_submission(Path(manifest).parent, truth, table, truth)
+        truth, submission = results / "truth" / Path(table).stem, Path(manifest).parent
+        require_sound(submission, f"remove {submission} and run again to have it predicted anew")
+        score_submission(submission, truth, table, truth)
         splits(done, len(task.output.scores))

@@ -8,7 +8,7 @@ from g2vlm.run.job import job
 with job(snakemake) as task:
     from metrics.files import InputError, atomic_path
     from metrics.submission import Submission
-    from metrics.validate import validate
+    from metrics.validate import require_sound
 
     for given, taken in zip(task.input, task.output, strict=True):
         source, target = Path(given).parent, Path(taken).parent
@@ -17,11 +17,6 @@ with job(snakemake) as task:
         for key, wanted in {"method": task.wildcards.outside, "split": target.name}.items():
             if told[key] != wanted:
                 raise InputError(f"{given}: {key} is {told[key]!r}, must be {wanted!r}; mend it")
-        faults = validate(source).faults
-        if faults:
-            raise InputError(
-                f"{source}/{faults[0]} ({len(faults)} faults; list them all with "
-                f"python -m metrics validate {source})"
-            )
+        require_sound(source, "mend them and run again")
         with atomic_path(target, folder=True) as folder:
             shutil.copytree(source, folder, dirs_exist_ok=True)
