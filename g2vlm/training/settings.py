@@ -27,7 +27,8 @@ WEIGHTS = {
 class TrainSettings:
     """How to train. `queries_per_scene` sentences (two references to each question) and
     `occupancy_queries` 3D points are drawn for each scene of each step; `warmup` is a share of all
-    steps; `accumulation` batches make one optimizer step; `clip` bounds the gradient's norm."""
+    steps; `accumulation` batches make one optimizer step, shared by `processes`; `clip` bounds the
+    gradient's norm."""
 
     stage1_steps: int = 120
     stage2_steps: int = 400
@@ -42,6 +43,7 @@ class TrainSettings:
     dropout: float = 0.1
     optimizer: str = "adamw"
     accumulation: int = 1
+    processes: int = 1
     clip: float = 1.0
     checkpoint_seconds: float = 20.0
     loss_weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))

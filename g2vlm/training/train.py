@@ -21,6 +21,7 @@ from g2vlm.training.data import TrainSet
 from g2vlm.training.objective import Objective
 from g2vlm.training.resume import Checkpoint, training_key
 from g2vlm.training.settings import TrainSettings, learning_rate, make_optimizer
+from g2vlm.training.team import Team
 from metrics.files import atomic_path, rng, write_json
 
 PROGRESS_SECONDS = 5.0
@@ -55,7 +56,7 @@ def train(
     model_config = configure(config, method, settings, data)
     parts = {
         "model": model_config.to_json(),
-        "train": settings.to_json() | {"checkpoint_seconds": None},
+        "train": settings.to_json() | {"checkpoint_seconds": None, "processes": None},
         "seed": seed,
         "torch": torch.__version__,
     }
@@ -64,18 +65,34 @@ def train(
     checkpoint = Checkpoint(Path(checkpoint_dir), training_key(parts, inputs))
     torch.manual_seed(_torch_seed(seed, "weights"))
     model = G2VLM(model_config).train()
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
-    log, seconds = run_steps(Objective(model, data, settings, seed), checkpoint, begun)
-    write_losses(Path(out_dir) / "losses.parquet", log)
+    team = Team()
+    model.to(team.device)
+    log, seconds = run_steps(Objective(model, data, settings, seed), checkpoint, begun, team)
+    if team.first:
+        meta = {"method": model_config.method, "seed": seed, "train": settings.to_json()}
+        meta |= {"key": checkpoint.key, "scenes": len(data.scenes)}
+        write_result(Path(out_dir), model, meta, log, seconds)
+        checkpoint.clear()
+    team.wait()
+    team.leave()
+
+
+def write_result(
+    out_dir: Path,
+    model: G2VLM,
+    meta: Mapping[str, Any],
+    log: Sequence[Mapping[str, float]],
+    seconds: float,
+) -> None:
+    """Write the losses, what the training cost and, last, the model."""
+    write_losses(out_dir / "losses.parquet", log)
     cost = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "train_seconds": round(seconds, 2),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     }
-    write_json(Path(out_dir) / "cost.json", cost)
-    meta = {"method": model_config.method, "seed": seed, "train": settings.to_json()}
-    save_model(model, out_dir, meta | {"key": checkpoint.key, "scenes": len(data.scenes)})
-    checkpoint.clear()
+    write_json(out_dir / "cost.json", cost)
+    save_model(model, out_dir, meta)
 
 
 def keep_memory() -> None:
@@ -132,7 +149,7 @@ def configure(
 
 
 def run_steps(
-    objective: Objective, checkpoint: Checkpoint, begun: float
+    objective: Objective, checkpoint: Checkpoint, begun: float, team: Team
 ) -> tuple[list[dict[str, float]], float]:
     """Run what is left of the training; returns the losses of every step and seconds spent."""
     settings, model = objective.settings, objective.model
@@ -141,7 +158,9 @@ def run_steps(
     saved = shown = time.monotonic()
     started = time.monotonic()
     for step in range(first, settings.steps):
-        log.append(one_step(objective, optimizer, step))
+        log.append(one_step(objective, optimizer, step, team))
+        if not team.first:
+            continue
         now = time.monotonic()
         if now - shown >= PROGRESS_SECONDS or step + 1 == settings.steps:
             _show(settings, step + 1, log[-1], (now - started) / (step + 1 - first))
@@ -152,25 +171,29 @@ def run_steps(
     return log, before + time.monotonic() - begun
 
 
-def one_step(objective: Objective, optimizer: torch.optim.Optimizer, step: int) -> dict[str, float]:
+def one_step(
+    objective: Objective, optimizer: torch.optim.Optimizer, step: int, team: Team
+) -> dict[str, float]:
     """One optimizer step over `accumulation` batches; returns its losses for the log."""
     settings, model = objective.settings, objective.model
-    # Dropout reads torch's generator; seeding it by step makes a resumed run the same run.
-    torch.manual_seed(_torch_seed(objective.seed, f"step.{step}"))
     rate = learning_rate(settings, step)
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
     shown: dict[str, float] = {}
-    for part in range(settings.accumulation):
+    for part in team.parts(settings.accumulation):
+        # Dropout reads torch's generator: seeded by batch, a resumed run is the same run, and so
+        # is one that several processes share.
+        torch.manual_seed(_torch_seed(objective.seed, f"step.{step}" + f".{part}" * (part > 0)))
         total, losses = objective.losses(step, part)
         (total / settings.accumulation).backward()
         for name, value in losses.items():
             shown[name] = shown.get(name, 0.0) + value / settings.accumulation
+    team.sum_gradients(model.parameters())
     torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
     optimizer.step()
     stage = 1 if step < settings.stage1_steps else 2
-    return {"step": step, "stage": stage, "learning_rate": rate} | shown
+    return {"step": step, "stage": stage, "learning_rate": rate} | team.sum_losses(shown)
 
 
 def _torch_seed(seed: int, name: str) -> int:

@@ -28,5 +28,5 @@ def test_the_profile_gives_what_rules_leave_out():
     assert profile["executor"] == "slurm"
     assert set(profile["default-resources"]) == {"mem_mb", "runtime"}
     asks = "".join(path.read_text() for path in Path("workflow/rules").glob("*.smk"))
-    asking = re.findall(r"rule (\w+):(?:(?!\brule ).)*?gpu=one_gpu", asks, re.S)
+    asking = re.findall(r"rule (\w+):(?:(?!\brule ).)*?gpu=(?:one_gpu|training_gpus)", asks, re.S)
     assert profile["set-resources"] == {rule: {"gpu": 1} for rule in asking}

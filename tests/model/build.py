@@ -18,6 +18,8 @@ from g2vlm.models.model import G2VLM
 from g2vlm.training.data import TrainSet
 
 METHODS = sorted(Path(__file__).parents[2].glob("config/methods/*.yaml"))
+# Widths of a model that trains in seconds.
+SMALL = {"hidden": 32, "point_hidden": 16, "heads": 2, "embedding": 16}
 CONFIG = {"render": {"height": HEIGHT, "width": WIDTH}}
 
 

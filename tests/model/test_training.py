@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from build import CONFIG, read_method, small_model, train_set
+from build import CONFIG, SMALL, read_method, small_model, train_set
 from rooms import LOW, Rooms
 from safetensors.torch import load_file, save_file
 
@@ -19,9 +19,9 @@ from g2vlm.training.data import geometry_batch
 from g2vlm.training.objective import Objective, relation_weights
 from g2vlm.training.settings import TrainSettings, learning_rate, make_optimizer
 from g2vlm.training.targets import POOL, SOLID_CELL, relation_targets
+from g2vlm.training.team import Team
 from metrics.files import InputError
 
-SMALL = {"hidden": 32, "point_hidden": 16, "heads": 2, "embedding": 16}
 SETTINGS = {
     "stage1_steps": 3,
     "stage2_steps": 4,
@@ -66,10 +66,10 @@ def stop_at(monkeypatch, step: int) -> None:
     """Make the loop die before a step."""
     real = loop.one_step
 
-    def dying(objective, optimizer, number):
+    def dying(objective, optimizer, number, team):
         if number == step:
             raise KeyboardInterrupt
-        return real(objective, optimizer, number)
+        return real(objective, optimizer, number, team)
 
     monkeypatch.setattr(loop, "one_step", dying)
 
@@ -141,7 +141,7 @@ def test_every_loss_falls(tmp_path):
     model = loop.G2VLM(loop.configure(CONFIG, read_method("full"), settings, data)).train()
     objective = Objective(model, data, settings, 0)
     optimizer = make_optimizer(model.named_parameters(), settings)
-    log = [loop.one_step(objective, optimizer, step) for step in range(settings.steps)]
+    log = [loop.one_step(objective, optimizer, step, Team()) for step in range(settings.steps)]
     for name in ("depth", "reconstruction", "spatial", "align", "text", "spatial/vote"):
         early = np.mean([row[name] for row in log[:5]])
         late = np.mean([row[name] for row in log[-5:]])

@@ -49,6 +49,8 @@ BASELINES = {
 # Predictions made elsewhere, by name: a folder in the submission format for each scored split.
 OUTSIDE = {entry["name"]: entry["path"] for entry in config.get("submissions", [])}
 SEEDS = range(config["seeds"])
+# That train one model together.
+PROCESSES = config["train"].get("processes", 1)
 # What `make reference` kept of a finished run, and what compares a fresh one with it, if any.
 REFERENCE = f"results/reference/{EXPERIMENT}"
 VERIFICATION = (

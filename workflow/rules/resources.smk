@@ -33,6 +33,11 @@ def one_gpu(wildcards):
     return min(1, len(devices.available()))
 
 
+def training_gpus(wildcards):
+    """Return one for each process of a training where this machine has GPUs."""
+    return PROCESSES * one_gpu(wildcards)
+
+
 if workflow.is_main_process and workflow.local_exec and devices.available():
     # As many jobs with a GPU at a time as there are GPUs: more would wait for a lock.
     workflow.global_resources.setdefault("gpu", len(devices.available()))

@@ -1,4 +1,4 @@
-"""G2VLM, its ablations and the learned baselines: one job a (method, seed), one thread each."""
+"""G2VLM, its ablations and the learned baselines: one job a (method, seed), a thread a process."""
 
 
 rule train:
@@ -15,11 +15,11 @@ rule train:
         f"{RESULTS}/logs/train/{{trained}}-{{seed}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/train/{{trained}}-{{seed}}.tsv"
-    threads: 1
+    threads: PROCESSES
     resources:
         mem_mb=grows(1500, 3 * IMAGE, SPLITS["train"]),
         runtime=grows(480),
-        gpu=one_gpu,
+        gpu=training_gpus,
     params:
         train=config["train"],
         seed=config["seed"],
@@ -28,6 +28,6 @@ rule train:
         checkpoints=lambda wildcards: (
             f"{RESULTS}/checkpoints/{checkpoint_key(wildcards.trained)}/{wildcards.seed}"
         ),
-        code=code_hash("g2vlm.training.train"),
+        code=code_hash("g2vlm.training.launch", "g2vlm.training.__main__"),
     script:
         "../scripts/train.py"

@@ -5,16 +5,18 @@ from pathlib import Path
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
-    from g2vlm.training.train import train
+    from g2vlm.training.launch import launch
 
     results = Path("results", task.config["experiment"])
-    train(
-        task.config,
-        {"name": task.wildcards.trained} | task.params.method,
-        results / "scenes",
-        results / "features",
-        Path(task.output.model).parent,
-        Path(task.params.checkpoints),
-        int(task.wildcards.seed),
-        task.threads,
-    )
+    processes = task.config["train"].get("processes", 1)
+    arguments = {
+        "config": task.config,
+        "method": {"name": task.wildcards.trained} | task.params.method,
+        "scenes_dir": str(results / "scenes"),
+        "features_dir": str(results / "features"),
+        "out_dir": str(Path(task.output.model).parent),
+        "checkpoint_dir": task.params.checkpoints,
+        "seed": int(task.wildcards.seed),
+        "threads": max(1, task.threads // processes),
+    }
+    launch(arguments, processes)

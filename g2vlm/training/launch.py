@@ -1,0 +1,59 @@
+"""Start a training: in this process, or in several through `accelerate launch`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from metrics.files import InputError
+
+
+def launch(arguments: dict[str, Any], processes: int = 1) -> None:
+    """Train with the arguments of `g2vlm.training.train.train`, by so many processes.
+
+    With more than one the arguments must be JSON values. Raises `InputError` when a process
+    failed; its own message stands before.
+    """
+    if processes == 1:
+        from g2vlm.training.train import train
+
+        train(**arguments)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        job = Path(folder) / "job.json"
+        job.write_text(json.dumps(arguments), encoding="utf-8")
+        done = _run(command(processes, "-m", "g2vlm.training", str(job)))
+    if done:
+        raise InputError(
+            f"accelerate launch: a process of this training ended with status {done}; "
+            "mend what it said above and run again"
+        )
+
+
+def command(processes: int, *target: str) -> list[str]:
+    """Return the `accelerate launch` of so many processes of a script or of `-m module`."""
+    # --multi_gpu is Accelerate's word for several local processes; without a GPU they use gloo.
+    call = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--multi_gpu"]
+    call += ["--num_processes", str(processes), "--num_machines", "1", "--mixed_precision", "no"]
+    # Port 0 lets the system choose, so that two trainings on one machine do not meet.
+    return [*call, "--dynamo_backend", "no", "--main_process_port", "0", *target]
+
+
+def _run(call: list[str]) -> int:
+    """Run a command with its output on this process's streams; return its exit status."""
+    from g2vlm.run.job import die_with_parent
+
+    with subprocess.Popen(
+        call,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=die_with_parent,
+    ) as process:
+        for row in process.stdout or ():
+            print(row, end="", flush=True)
+    return process.returncode
