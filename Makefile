@@ -8,8 +8,8 @@ RUN := $(BIN)/snakemake --cores $(CORES)
 # Keep the machine's own packages out of the clone's environment.
 unexport PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help env data pin reproduce smoke verify reference test test-all test-slurm lint format bench \
-  lock clean
+.PHONY: help env data pin reproduce smoke verify reference test test-all test-slurm lint format docs \
+  bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -56,6 +56,10 @@ format: $(STAMP) ## format code and rules
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 	@$(BIN)/snakefmt Snakefile workflow baselines
+
+docs: $(STAMP) ## build the documentation into site/, warnings are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict 2>&1 | grep -v '^INFO'; exit $${PIPESTATUS[0]}
+	@echo "docs: open site/index.html"
 
 bench: $(STAMP) ## time the metrics against peers
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m benchmarks

@@ -303,7 +303,8 @@ def colour_error(distance: np.ndarray, mine: np.ndarray, other: np.ndarray) -> f
 
     Args:
         distance: [N] metres to the neighbour.
-        mine, other: uint8 [N, 3] colours of the points and of their neighbours.
+        mine: uint8 [N, 3] colours of the points.
+        other: uint8 [N, 3] colours of their neighbours.
 
     Lower is better, worst 1; the floor is measured on each split. This project's own.
 

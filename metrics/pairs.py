@@ -51,7 +51,8 @@ def compare_files(
     """Return what a predicted surface scores against a true one.
 
     Args:
-        predicted, truth: files `read_surface` reads; a cloud is taken as it is.
+        predicted: a file `read_surface` reads; a cloud is taken as it is.
+        truth: another one.
         align: "none"; "icp_se3" or "icp_sim3" (Besl and McKay 1992, from where the prediction
             stands); "sim3" (Umeyama 1991 over pixels that both files carry).
         samples: points drawn from a mesh, uniform by area.

@@ -114,7 +114,9 @@ class SubmissionWriter:
 
     Args:
         folder: where the submission shall stand; an earlier one is replaced.
-        method, seed, split: its name in every table.
+        method: its name in every table.
+        seed: of the training, 0 where nothing is random.
+        split: which split it answers.
         stochastic: False for a method whose reruns are identical.
         produces: tasks (of `TASKS`) it declares for the whole split.
         reasons: for a task not produced, why not.

@@ -1,0 +1,85 @@
+"""Parts of the site that are written from the project itself, where a page says `{{ name }}`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "results" / "reference" / "cpu"
+TABLES = ("main", "article", "contrasts", "generalisation", "failures", "controls", "cost")
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the reference's pictures to the site as `reference/*.png`."""
+    from mkdocs.structure.files import File
+
+    for picture in sorted(REFERENCE.glob("*/*.png")):
+        place = f"reference/{picture.name}"
+        files.append(File.generated(config, place, abs_src_path=str(picture)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """Fill a page's `{{ name }}` with what that part of the project says."""
+    parts = {"metrics": metrics, "results": results, "data": data_card}
+    for name, write in parts.items():
+        mark = "{{ " + name + " }}"
+        if mark in markdown:
+            markdown = markdown.replace(mark, write())
+    return markdown
+
+
+def metrics() -> str:
+    """Every metric of the registry, a table a family."""
+    from metrics.registry import METRICS
+
+    rows = [
+        {
+            "metric": f"`{name}`",
+            "what it is": f"{one.description} (*{one.source}*)",
+            "unit": one.unit + (" ↑" if one.higher_is_better else " ↓"),
+            "worst": one.worst_said,
+            "family": one.family,
+        }
+        for name, one in METRICS.items()
+    ]
+    table = pd.DataFrame(rows)
+    return "\n".join(
+        f"## {family.capitalize()}\n\n{_table(part.drop(columns='family'))}\n"
+        for family, part in table.groupby("family", sort=False)
+    )
+
+
+def results() -> str:
+    """The reference's tables and pictures, as `make reference` kept them."""
+    if not (REFERENCE / "tables").is_dir():
+        return "No reference run of the default experiment is kept in this checkout."
+    parts = []
+    for name in TABLES:
+        file = REFERENCE / "tables" / f"{name}.md"
+        if file.exists():
+            parts.append(file.read_text(encoding="utf-8"))
+    for picture in sorted(REFERENCE.glob("*/*.png")):
+        title = picture.stem.replace("_", " ")
+        parts.append(f"## {title.capitalize()}\n\n![{title}](reference/{picture.name})\n")
+    return "\n\n".join(parts)
+
+
+def data_card() -> str:
+    """The data sheet that `make data` wrote, one level of headings deeper."""
+    sheet = ROOT / "data" / "DATASHEET.md"
+    if not sheet.exists():
+        return "`make data` writes `data/DATASHEET.md`; this site was built without it."
+    lines = sheet.read_text(encoding="utf-8").splitlines()
+    return "\n".join(f"#{line}" if line.startswith("#") else line for line in lines[1:])
+
+
+def _table(frame: pd.DataFrame) -> str:
+    def row(cells: Any) -> str:
+        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+    lines = [row(frame.columns), row(["---"] * len(frame.columns))]
+    return "\n".join([*lines, *(row(cells) for cells in frame.to_numpy())])
