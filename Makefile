@@ -35,7 +35,9 @@ verify: data ## compare a fresh run with results/reference/ (CONFIG=... for anot
 	@$(RUN) verify $(if $(CONFIG),--configfile $(CONFIG))
 
 reference: $(STAMP) ## keep a finished run as the committed reference (EXPERIMENT=cpu)
-	@$(BIN)/python -m metrics.present.reference results/$(or $(EXPERIMENT),cpu)
+	@$(BIN)/python -m metrics.present.reference results/$(or $(EXPERIMENT),cpu) --readme README.md
+	@$(BIN)/python -m g2vlm publish results/$(or $(EXPERIMENT),cpu) \
+	  --out results/reference/$(or $(EXPERIMENT),cpu)/checkpoint
 
 test: $(STAMP) ## run the tests
 	@$(BIN)/python -m pytest -m "not slow and not slurm" -n 2

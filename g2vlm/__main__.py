@@ -1,4 +1,4 @@
-"""Command line: ``python -m g2vlm {run,familiarity}``."""
+"""Command line: ``python -m g2vlm {run,publish}``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from metrics.files import InputError, run_main
+from metrics.files import run_main
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,12 +39,14 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--up", type=_numbers, metavar="X,Y,Z", help="rough up in the capture's world")
     run.add_argument("--frames", type=int, default=8, help="keep at most so many (default 8)")
     run.add_argument("--frame", default="levelled", help="geometry files in: levelled, capture")
-    known = commands.add_parser(
-        "familiarity", help="calibrate how unfamiliar a capture is, on a finished experiment"
+    share = commands.add_parser(
+        "publish", help="a trained model as a folder of its own: fp16, thresholds, calibration"
     )
-    known.set_defaults(command=_familiarity)
-    known.add_argument("results", help="the experiment's folder, e.g. results/cpu")
-    known.add_argument("--model", required=True, help="model folder that gets the calibration")
+    share.set_defaults(command=_publish)
+    share.add_argument("results", help="a finished experiment's folder, e.g. results/cpu")
+    share.add_argument("--method", default="full")
+    share.add_argument("--seed", type=int, default=0)
+    share.add_argument("--out", required=True, help="the new model folder")
     return parser
 
 
@@ -95,15 +97,14 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _familiarity(arguments: argparse.Namespace) -> int:
+def _publish(arguments: argparse.Namespace) -> int:
     from g2vlm.run.progress import Progress
-    from g2vlm.use.familiar import FILE, calibrate_experiment
+    from g2vlm.use.publish import publish
 
-    folder = Path(arguments.model)
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: no trained model here; give the folder of one")
-    calibrate_experiment(arguments.results, folder / FILE, Progress("familiarity"))
-    print(folder / FILE)
+    shown = Progress("familiarity")
+    out = publish(arguments.results, arguments.out, arguments.method, arguments.seed, shown)
+    size = sum(file.stat().st_size for file in out.iterdir())
+    print(f"{out}: {size / 1e6:.1f} MB; use it by --model {out}")
     return 0
 
 

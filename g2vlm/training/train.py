@@ -71,6 +71,7 @@ def train(
     if team.first:
         meta = {"method": model_config.method, "seed": seed, "train": settings.to_json()}
         meta |= {"key": checkpoint.key, "scenes": len(data.scenes)}
+        meta |= {"encoders": dict(config.get("encode", {}))}
         write_result(Path(out_dir), model, meta, log, seconds)
         checkpoint.clear()
     team.wait()

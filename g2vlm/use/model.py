@@ -88,7 +88,7 @@ class G2VLMModel:
         if judge is None:
             notes += (
                 "This checkpoint has no calibration: nobody knows how unfamiliar the capture is "
-                "(python -m g2vlm familiarity writes it).",
+                "(python -m g2vlm publish writes it).",
             )
         return cls(network, processor, thresholds, judge, notes)
 

@@ -92,12 +92,17 @@ class G2VLMProcessor:
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str], **encoders: str) -> G2VLMProcessor:
-        """Make the processor of a model folder; raises `InputError` for one that is none."""
+        """Make the processor of a model folder, with the encoders that it was trained with.
+
+        Raises `InputError` for a folder that is none.
+        """
         path = Path(folder) / "config.json"
         document = read_json(path)
         if not isinstance(document, dict) or not isinstance(document.get("model"), dict):
             raise InputError(f"{path}: not a model's configuration; give a model folder")
-        return cls(ModelConfig.from_json(document["model"], str(path)), **encoders)
+        trained_with = {f"{k}_encoder": v for k, v in document.get("encoders", {}).items()}
+        config = ModelConfig.from_json(document["model"], str(path))
+        return cls(config, **(trained_with | encoders))
 
     def __call__(self, capture: Capture) -> Prepared:
         """Choose the views that the model reads and run the frozen image encoder on them."""

@@ -19,6 +19,8 @@ PICTURES = (
     "gallery/median_grounding.png",
 )
 LARGEST = 6_000_000
+# What stands between these lines of the README is written here.
+MARKS = ("<!-- results:begin -->\n", "<!-- results:end -->\n")
 
 
 def write_reference(results: str | Path, out_dir: str | Path) -> list[Path]:
@@ -54,15 +56,40 @@ def write_reference(results: str | Path, out_dir: str | Path) -> list[Path]:
     return sorted(file for file in Path(out_dir).rglob("*") if file.is_file())
 
 
+def results_block(folder: Path, shown: str) -> str:
+    """Return the README's words on a reference: a picture and the headline, as it was printed."""
+    headline = (folder / "headline.txt").read_text(encoding="utf-8").strip("\n")
+    return (
+        f"![A room's views, its sensed depth, what was predicted, the truth, and the error]"
+        f"({shown}/gallery/median.png)\n\n"
+        f"```\n{headline}\n```\n\n"
+        f"Every table stands in `{shown}/tables/`, where the run came from in "
+        f"`{shown}/manifest.json`; `make verify` compares a fresh run with it.\n"
+    )
+
+
+def update_readme(readme: Path, block: str) -> None:
+    """Replace what stands between `MARKS`; raises InputError for a file without them."""
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    begin, end = (text.find(mark) for mark in MARKS)
+    if not 0 <= begin < end:
+        raise InputError(f"{readme}: no lines {MARKS[0].strip()} and {MARKS[1].strip()}; add them")
+    with atomic_path(readme) as path:
+        path.write_text(text[: begin + len(MARKS[0])] + block + text[end:], encoding="utf-8")
+
+
 def main() -> int:
     """Write the reference of one run and say what it holds."""
     parser = argparse.ArgumentParser(prog="metrics.present.reference", description=__doc__)
     parser.add_argument("results", help="folder of a finished run, such as results/cpu")
     parser.add_argument("--out", help="default: reference/<name of the run> beside it")
+    parser.add_argument("--readme", help="file that shows the headline between its marks")
     arguments = parser.parse_args()
     results = Path(arguments.results)
     out = Path(arguments.out) if arguments.out else results.parent / "reference" / results.name
     files = write_reference(results, out)
+    if arguments.readme:
+        update_readme(Path(arguments.readme), results_block(out, out.as_posix()))
     size = sum(file.stat().st_size for file in files)
     print(f"{out}: {len(files)} files, {size / 1e6:.1f} MB; commit them")
     return 0

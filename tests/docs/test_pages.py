@@ -58,6 +58,14 @@ def test_the_readme_links_to_what_there_is():
     assert links and [link for link in links if not (ROOT / link).exists()] == []
 
 
+def test_the_readme_shows_what_the_reference_says():
+    headline = ROOT / "results" / "reference" / "cpu" / "headline.txt"
+    if not headline.is_file():
+        pytest.skip("no reference run of the default experiment is kept yet")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert headline.read_text(encoding="utf-8").strip("\n") in text
+
+
 def test_the_site_is_built_without_a_warning(tmp_path):
     call = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True)

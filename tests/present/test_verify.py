@@ -128,6 +128,21 @@ def test_reference_of_an_unfinished_run_names_what_is_missing(results, tmp_path)
         verify.load_reference(tmp_path)
 
 
+def test_the_readme_shows_the_headline_of_the_reference(results, tmp_path):
+    reference.write_reference(results, tmp_path / "kept")
+    readme = tmp_path / "README.md"
+    readme.write_text("# top\n" + reference.MARKS[0] + "old\n" + reference.MARKS[1] + "# rest\n")
+    for _ in range(2):
+        block = reference.results_block(tmp_path / "kept", "results/reference/cpu")
+        reference.update_readme(readme, block)
+        text = readme.read_text()
+        assert text.startswith("# top\n") and text.endswith("# rest\n") and "old" not in text
+        assert text.count((results / "headline.txt").read_text().strip("\n")) == 1
+    readme.write_text("# none\n")
+    with pytest.raises(InputError, match=r"README.md: no lines .* add them"):
+        reference.update_readme(readme, block)
+
+
 def test_too_large_a_reference_is_refused(results, tmp_path, monkeypatch):
     monkeypatch.setattr(reference, "LARGEST", 1000)
     with pytest.raises(InputError, match="over 1,000"):

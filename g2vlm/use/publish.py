@@ -1,0 +1,87 @@
+"""A trained model of a finished experiment as a folder of its own, to be used elsewhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from metrics.files import InputError, atomic_path, write_json
+
+CARD = Path(__file__).resolve().parents[2] / "docs" / "model-card.md"
+SPLIT, SCENES = "test_scene", 4
+# What a loaded copy can be checked by on single scenes: no metric that ranks a whole split.
+CHECKED = (
+    "chamfer_l1_m",
+    "fscore@5cm",
+    "normal_consistency",
+    "mesh_iou",
+    "occupancy_iou",
+    "ref_acc@0.25",
+    "ref_pick",
+    "answer_score",
+)
+
+
+def publish(
+    results: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    method: str = "full",
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write the model folder `out`, whole or not at all; an earlier one is replaced.
+
+    It holds model.safetensors (fp16), config.json, cost.json, the thresholds that the experiment
+    `results` chose on val, the calibration of what is unfamiliar, scores.json (what the model
+    scored on a few scenes of test_scene, for who loads it to compare) and a card. Raises
+    `InputError` naming what an unfinished experiment lacks.
+    """
+    from g2vlm.use.familiar import FILE, calibrate_experiment
+
+    results = Path(results)
+    model = results / "models" / method / str(seed)
+    thresholds = results / "predictions" / method / str(seed) / "thresholds.json"
+    table = results / "scores" / method / str(seed) / f"{SPLIT}.parquet"
+    for path in (model / "config.json", model / "model.safetensors", thresholds, table):
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; finish the run with `make reproduce`")
+    with atomic_path(out, folder=True) as folder:
+        _halve(model / "model.safetensors", folder / "model.safetensors")
+        for path in (model / "config.json", model / "cost.json", thresholds):
+            shutil.copyfile(path, folder / path.name)
+        write_json(folder / "scores.json", scene_scores(table))
+        (folder / "README.md").write_text(_card(), encoding="utf-8")
+        calibrate_experiment(results, folder / FILE, progress)
+    return Path(out)
+
+
+def scene_scores(table: Path) -> dict[str, Any]:
+    """Return {"split", "scenes": {scene: {metric: mean over its queries}}} of the first scenes."""
+    import pandas as pd
+
+    rows = pd.read_parquet(table)
+    rows = rows[(rows["subset"] == "all") & (rows["kind"] == "item")]
+    rows = rows[rows["metric"].isin(CHECKED)]
+    names = sorted(rows["scene"].unique())[:SCENES]
+    means = rows.groupby(["scene", "metric"])["value"].mean().round(6)
+    return {"split": SPLIT, "scenes": {name: means[name].to_dict() for name in names}}
+
+
+def _halve(source: Path, target: Path) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    with safe_open(source, "pt") as weights:
+        halves = {name: weights.get_tensor(name).half() for name in weights.keys()}  # noqa: SIM118
+        save_file(halves, target, weights.metadata())
+
+
+def _card() -> str:
+    """Return the model card of the documentation, with the front matter that hubs read."""
+    if not CARD.is_file():
+        raise InputError(f"{CARD}: no such file; publish from a checkout of the project")
+    front = "---\nlicense: apache-2.0\nlibrary_name: g2vlm\ntags: [3d, rgb-d, grounding]\n---\n\n"
+    return front + CARD.read_text(encoding="utf-8")
