@@ -44,7 +44,7 @@ def study(tmp_path, monkeypatch):
     real = loop.configure
     monkeypatch.setattr(loop, "configure", lambda *given: replace(real(*given), **SMALL))
 
-    def run(out: str = "model", method: str = "full", seed: int = 0, **settings):
+    def run(out: str = "model", method: str = "full", seed: int = 0, threads: int = 1, **settings):
         folder = tmp_path / out
         config = CONFIG | {"train": SETTINGS | settings}
         loop.train(
@@ -55,6 +55,7 @@ def study(tmp_path, monkeypatch):
             folder,
             tmp_path / "checkpoint",
             seed,
+            threads,
         )
         return folder
 
@@ -87,6 +88,14 @@ def test_a_killed_training_ends_with_the_same_bits(study, monkeypatch):
     assert (whole / "model.safetensors").read_bytes() == (cut / "model.safetensors").read_bytes()
     assert pq.read_table(whole / "losses.parquet").equals(pq.read_table(cut / "losses.parquet"))
     assert not (study.root / "checkpoint").exists()
+
+
+def test_more_threads_change_a_model_by_rounding_alone(study):
+    one, two = study("one"), study("two", threads=2)
+    torch.set_num_threads(1)
+    weights = [load_file(folder / "model.safetensors") for folder in (one, two)]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][name], rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_the_seed_changes_the_model(study):
