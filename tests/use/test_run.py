@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,6 +64,21 @@ def test_the_pages_lines_give_what_it_names(page: tuple[Result, Path]) -> None:
     assert len(result.views) == 4
     assert result.familiarity is None
     assert any("no calibration" in note for note in result.notes)
+
+
+def test_the_notebook_runs(page: tuple[Result, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    estimates = PAGE.parents[1] / "results" / "reference" / "cpu" / "estimates.csv"
+    if not estimates.is_file():
+        pytest.skip("no reference run of the default experiment is kept yet")
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.chdir(page[1].parent)
+    shutil.copyfile(estimates, "results/reference/cpu/estimates.csv")
+    names: dict = {}
+    for cell in json.loads(PAGE.with_name("first-steps.ipynb").read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), "first-steps.ipynb", "exec"), names)
+    assert names["result"].answers[0].question == QUESTION
+    assert len(names["below"]) == len(names["result"].cloud.points)
 
 
 def test_the_command_of_the_page_is_a_command() -> None:
