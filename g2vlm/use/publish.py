@@ -76,7 +76,9 @@ def _halve(source: Path, target: Path) -> None:
 
     with safe_open(source, "pt") as weights:
         halves = {name: weights.get_tensor(name).half() for name in weights.keys()}  # noqa: SIM118
-        save_file(halves, target, weights.metadata())
+        # atomic_path gives the file the usual rights; save_file alone keeps it to its owner.
+        with atomic_path(target) as path:
+            save_file(halves, path, weights.metadata())
 
 
 def _card() -> str:
