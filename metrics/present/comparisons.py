@@ -83,7 +83,7 @@ def _family_row(stats: data.Statistics, row: Any, one_first: bool) -> dict[str, 
         "p Holm": names.p_value(row.p_adjusted),
         "Result": verdict(row) if not str(row.note).startswith("not tested") else row.note,
         "d_z": names.number(row.dz, 2),
-        "MDE": names.number(row.mde),
+        "MDE": names.number(row.mde, names.digits_for(row.mde)),
         "Seeds": seeds,
         "Scenes": "" if np.isnan(row.n_scenes) else f"{row.n_scenes:.0f}",
     }

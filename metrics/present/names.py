@@ -107,12 +107,28 @@ def number(value: float, digits: int = 3) -> str:
     return text[1:] if float(text) == 0 and text.startswith("-") else text
 
 
+def digits_for(width: float, digits: int = 3) -> int:
+    """Return how many decimals show a width, `digits` at least and six at most.
+
+    >>> digits_for(0.2), digits_for(0.00008), digits_for(float("nan"))
+    (3, 5, 3)
+    """
+    return min(6, max(digits, math.ceil(-math.log10(width)))) if width > 0 else digits
+
+
 def interval(value: float, low: float, high: float, digits: int = 3) -> str:
-    """Return "mean [low, high]", or the mean alone where there is no interval."""
+    """Return "mean [low, high]", or the mean alone where there is no interval.
+
+    A narrow interval gets as many digits as its width needs to be seen.
+
+    >>> interval(0.5, 0.4, 0.6), interval(0.00012, 0.00008, 0.00016)
+    ('0.500 [0.400, 0.600]', '0.00012 [0.00008, 0.00016]')
+    """
     if value is None or math.isnan(value):
         return ""
     if low is None or math.isnan(low):
         return number(value, digits)
+    digits = digits_for(high - low, digits)
     return f"{number(value, digits)} [{number(low, digits)}, {number(high, digits)}]"
 
 
