@@ -1,22 +1,18 @@
 """The report page, in a browser where there is one."""
 
 import html
-import json
-import os
 import re
-import shutil
-import subprocess
 
 import pandas as pd
 import pytest
 
 from metrics.present import gallery, report, verify
 from metrics.statistics import compare
+from tests.browser import CHROMIUM, REASON, browse, play
 from tests.present import rooms
 from tests.statistics import synthetic
 
 HOSTILE = rooms.HOSTILE
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SHEET = f"# Data\n\n| a | b |\n|---|---|\n| 1 | {HOSTILE} |\n\n![x](http://x/y.png)\n"
 
 
@@ -84,8 +80,7 @@ def test_same_sources_give_the_same_page(study, tmp_path):
     assert pages[0] == pages[1]
 
 
-SCRIPT = """<script>
-const said = {};
+SCRIPT = """
 const change = (node, name) => node.dispatchEvent(new Event(name));
 const body = document.querySelector("#board tbody");
 const rows = () => [...body.rows].filter((r) => !r.hidden);
@@ -127,34 +122,14 @@ said.wide = document.documentElement.scrollWidth - document.documentElement.clie
 dispatchEvent(new Event("beforeprint"));
 said.folded = document.querySelectorAll("details:not([open])").length;
 said.title = document.title;
-document.body.textContent = "SAID" + JSON.stringify(said) + "DIAS";
-</script></body>"""
+"""
 
 
-def browse(page, folder, *arguments):
-    """Run headless Chromium over a page; returns the finished process."""
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"
-    flags += " --disable-background-networking --disable-component-update --disable-sync"
-    return subprocess.run(
-        [CHROMIUM, *flags.split(), f"--user-data-dir={folder / 'profile'}", *arguments]
-        + ["--window-size=400,900", "--enable-logging=stderr", page.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env=os.environ | {"HOME": str(folder)},
-    )
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
+@pytest.mark.skipif(CHROMIUM is None, reason=REASON)
 def test_page_in_a_browser(study, tmp_path):
     """Sort, filter, turn, hover and browse at 400 px; what came of it is read from the page."""
-    page = (study / "report.html").read_text(encoding="utf-8").replace("</body>", SCRIPT)
-    (tmp_path / "page.html").write_text(page, encoding="utf-8")
-    done = browse(tmp_path / "page.html", tmp_path, "--dump-dom")
-    assert "CONSOLE" not in done.stderr, done.stderr
-    found = re.search(r"SAID(.*)DIAS", done.stdout, re.S)
-    assert found, done.stdout[-500:] + done.stderr[-500:]
-    said = json.loads(html.unescape(found.group(1)))
+    said, console = play(study / "report.html", SCRIPT, tmp_path)
+    assert not console
     assert len(said["all"]) == len(synthetic.METHODS) and HOSTILE in said["all"]
     assert said["sorted"] == sorted(said["sorted"], reverse=True) and len(said["sorted"]) > 3
     assert said["other"]
@@ -166,7 +141,7 @@ def test_page_in_a_browser(study, tmp_path):
     assert said["folded"] == 0 and said["title"] == "G2VLM: example"
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
+@pytest.mark.skipif(CHROMIUM is None, reason=REASON)
 def test_page_prints(study, tmp_path):
     pdf = tmp_path / "page.pdf"
     done = browse(study / "report.html", tmp_path, f"--print-to-pdf={pdf}")
