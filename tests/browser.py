@@ -31,12 +31,14 @@ def play(page, script, folder):
     ending = f"""<script>
       const said = {{}};
       {script}
-      document.body.textContent = "SAID" + JSON.stringify(said) + "DIAS";
+      const told = document.createElement("pre");
+      told.textContent = "SAID" + JSON.stringify(said) + "DIAS";
+      document.body.append(told);
     </script></body>"""
     file = folder / "page.html"
     file.write_text(page.read_text(encoding="utf-8").replace("</body>", ending), encoding="utf-8")
     done = browse(file, folder, "--dump-dom")
-    found = re.search(r"SAID(.*)DIAS", done.stdout, re.S)
+    found = re.search(r"<pre>SAID(.*)DIAS</pre>", done.stdout, re.S)
     assert found, done.stdout[-500:] + done.stderr[-500:]
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     return json.loads(html.unescape(found.group(1))), console
