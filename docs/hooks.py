@@ -57,7 +57,10 @@ def results() -> str:
     """The reference's tables and pictures, as `make reference` kept them."""
     if not (REFERENCE / "tables").is_dir():
         return "No reference run of the default experiment is kept in this checkout."
-    parts = []
+    headline = (REFERENCE / "headline.txt").read_text(encoding="utf-8").strip()
+    claims = headline.rsplit("\n\n", 1)[1].splitlines()
+    parts = ["## The article's claims\n", *(f"- {claim}" for claim in claims), "", "## Tables\n"]
+    parts = ["\n".join(parts)]
     for name in TABLES:
         file = REFERENCE / "tables" / f"{name}.md"
         if file.exists():
