@@ -32,10 +32,12 @@ def wait_for(root, process, pattern):
 
 
 def children(pid):
-    """Return the processes that descend from `pid`, children first."""
+    """Return the processes that descend from `pid`, each before its own children."""
     found = []
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        found += [int(child), *children(int(child))]
+    # A child stands under the thread that started it, and Snakemake starts jobs from threads.
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in listed.read_text().split():
+            found += [int(child), *children(int(child))]
     return found
 
 
