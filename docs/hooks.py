@@ -59,8 +59,8 @@ def results() -> str:
         return "No reference run of the default experiment is kept in this checkout."
     headline = (REFERENCE / "headline.txt").read_text(encoding="utf-8").strip()
     claims = headline.rsplit("\n\n", 1)[1].splitlines()
-    parts = ["## The article's claims\n", *(f"- {claim}" for claim in claims), "", "## Tables\n"]
-    parts = ["\n".join(parts)]
+    listed = "\n".join(f"- {claim}" for claim in claims)
+    parts = [f"## The article's claims\n\n{listed}", "## Tables"]
     for name in TABLES:
         file = REFERENCE / "tables" / f"{name}.md"
         if file.exists():

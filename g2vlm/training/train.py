@@ -69,9 +69,14 @@ def train(
     model.to(team.device)
     log, seconds = run_steps(Objective(model, data, settings, seed), checkpoint, begun, team)
     if team.first:
-        meta = {"method": model_config.method, "seed": seed, "train": settings.to_json()}
-        meta |= {"key": checkpoint.key, "scenes": len(data.scenes)}
-        meta |= {"encoders": dict(config.get("encode", {}))}
+        meta = {
+            "method": model_config.method,
+            "seed": seed,
+            "train": settings.to_json(),
+            "key": checkpoint.key,
+            "scenes": len(data.scenes),
+            "encoders": dict(config.get("encode", {})),
+        }
         write_result(Path(out_dir), model, meta, log, seconds)
         checkpoint.clear()
     team.wait()

@@ -71,14 +71,14 @@ def scene_scores(table: Path) -> dict[str, Any]:
 
 
 def _halve(source: Path, target: Path) -> None:
-    from safetensors import safe_open
     from safetensors.torch import save_file
 
-    with safe_open(source, "pt") as weights:
-        halves = {name: weights.get_tensor(name).half() for name in weights.keys()}  # noqa: SIM118
-        # atomic_path gives the file the usual rights; save_file alone keeps it to its owner.
-        with atomic_path(target) as path:
-            save_file(halves, path, weights.metadata())
+    from g2vlm.models.checkpoint import FORMAT, read_tensors
+
+    weights = read_tensors(source, "train the model again")
+    # atomic_path gives the file the usual rights; save_file alone keeps it to its owner.
+    with atomic_path(target) as path:
+        save_file({k: v.half() for k, v in weights.items()}, path, metadata={"format": FORMAT})
 
 
 def _card() -> str:

@@ -33,33 +33,28 @@ SETTINGS = {
 
 
 @pytest.fixture
-def study(tmp_path, monkeypatch):
-    """Folders of a toy study, and a function that trains in it."""
-    (tmp_path / "scenes" / "train").mkdir(parents=True)
-    (tmp_path / "features" / "images").mkdir(parents=True)
-    for name in ("scenes/train/000.jsonl", "features/images/train.safetensors"):
-        (tmp_path / name).write_text("toy")
-    (tmp_path / "features" / "text.safetensors").write_text("toy")
+def study(toy_study, monkeypatch):
+    """A function that trains in the toy study."""
     monkeypatch.setattr(loop, "load_train_set", lambda scenes, features: train_set())
     real = loop.configure
     monkeypatch.setattr(loop, "configure", lambda *given: replace(real(*given), **SMALL))
 
     def run(out: str = "model", method: str = "full", seed: int = 0, threads: int = 1, **settings):
-        folder = tmp_path / out
+        folder = toy_study / out
         config = CONFIG | {"train": SETTINGS | settings}
         loop.train(
             config,
             read_method(method),
-            tmp_path / "scenes",
-            tmp_path / "features",
+            toy_study / "scenes",
+            toy_study / "features",
             folder,
-            tmp_path / "checkpoint",
+            toy_study / "checkpoint",
             seed,
             threads,
         )
         return folder
 
-    run.root = tmp_path
+    run.root = toy_study
     return run
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,12 +13,11 @@ import yaml
 
 pytest.importorskip("torch")
 
+from tests.workflow.tiny import clone
+
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / "results" / "reference" / "cpu" / "checkpoint"
-pytestmark = [
-    pytest.mark.skipif(not (CHECKPOINT / "scores.json").is_file(), reason="no reference is kept"),
-    pytest.mark.skipif(not (ROOT / "data").is_dir(), reason="needs data/: make data"),
-]
+pytestmark = pytest.mark.skipif(not (ROOT / "data").is_dir(), reason="needs data/: make data")
 # Distances within 2 mm, scores within a hundredth; an answer or a pick that tips over moves a
 # mean over some fifty sentences by a fiftieth.
 LARGEST = {"chamfer_l1_m": 0.002, "ref_pick": 0.05, "ref_acc@0.25": 0.05, "answer_score": 0.05}
@@ -29,13 +26,7 @@ LARGEST = {"chamfer_l1_m": 0.002, "ref_pick": 0.05, "ref_acc@0.25": 0.05, "answe
 @pytest.fixture(scope="module")
 def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Render the scenes of scores.json with their truth and features, as the study did."""
-    root = tmp_path_factory.mktemp("reference") / "clone"
-    root.mkdir()
-    for part in ("g2vlm", "metrics", "baselines", "config", "workflow", "profiles"):
-        shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("Snakefile", "data.manifest.json", "data.dvc", "requirements.lock"):
-        shutil.copy2(ROOT / name, root / name)
-    shutil.copytree(ROOT / "data", root / "data", copy_function=os.link)
+    root = clone(tmp_path_factory.mktemp("reference") / "clone")
     count = len(json.loads((CHECKPOINT / "scores.json").read_text())["scenes"])
     sizes = {"train": 2, "val": 2, "test_scene": count, "test_asset": 2}
     changed = {"experiment": "few", "data": {"splits": sizes}}

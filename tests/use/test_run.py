@@ -68,8 +68,6 @@ def test_the_pages_lines_give_what_it_names(page: tuple[Result, Path]) -> None:
 
 def test_the_notebook_runs(page: tuple[Result, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     estimates = PAGE.parents[1] / "results" / "reference" / "cpu" / "estimates.csv"
-    if not estimates.is_file():
-        pytest.skip("no reference run of the default experiment is kept yet")
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.chdir(page[1].parent)
     shutil.copyfile(estimates, "results/reference/cpu/estimates.csv")

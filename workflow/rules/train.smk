@@ -22,6 +22,7 @@ rule train:
         gpu=training_gpus,
     params:
         train=config["train"],
+        processes=PROCESSES,
         seed=config["seed"],
         method=lambda wildcards: METHODS[wildcards.trained],
         # Beside the outputs, which are deleted before a rerun: a killed training goes on.

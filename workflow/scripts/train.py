@@ -8,7 +8,6 @@ with job(snakemake) as task:
     from g2vlm.training.launch import launch
 
     results = Path("results", task.config["experiment"])
-    processes = task.config["train"].get("processes", 1)
     arguments = {
         "config": task.config,
         "method": {"name": task.wildcards.trained} | task.params.method,
@@ -17,6 +16,6 @@ with job(snakemake) as task:
         "out_dir": str(Path(task.output.model).parent),
         "checkpoint_dir": task.params.checkpoints,
         "seed": int(task.wildcards.seed),
-        "threads": max(1, task.threads // processes),
+        "threads": max(1, task.threads // task.params.processes),
     }
-    launch(arguments, processes)
+    launch(arguments, task.params.processes)
