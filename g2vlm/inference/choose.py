@@ -116,8 +116,7 @@ def _spatial(
     evidence: Evidence,
     graphs: list[GraphSample],
 ) -> None:
-    votes = scene.votes()
-    found = scene_objects(scene, votes)
+    found = scene_objects(scene)
     objects = object_rows(found.objects, scene.network.config.classes)
     graphs.append(judge(annotation, objects, found.triplets))
     boxes = {item["index"]: item["box"] for item in annotation["objects"]}
@@ -125,5 +124,5 @@ def _spatial(
         item["id"]: np.array([boxes[index] for index in item["targets"]]).reshape(-1, 6)
         for item in annotation["references"]
     }
-    for query, ranked, zero, _ in scene_queries(scene, votes, found.objects):
+    for query, ranked, zero, _ in scene_queries(scene, found.objects):
         evidence.queries.append((ranked, zero, targets[query]))

@@ -32,14 +32,6 @@ def given_pairs(given: list[int], probabilities: dict[str, np.ndarray]) -> list[
     ]
 
 
-def member_masks(found: list[Detection], count: int) -> np.ndarray:
-    """Return the masks float32 [N, P] of detected objects over `count` points."""
-    masks = np.zeros((len(found), count), np.float32)
-    for row, item in enumerate(found):
-        masks[row, item.members] = 1.0
-    return masks
-
-
 def triplets(
     found: list[Detection], probabilities: dict[str, np.ndarray], least: float
 ) -> list[tuple[int, str, int, float]]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from g2vlm.inference.objects import Detection, weighted_median
-from g2vlm.inference.votes import Votes
+from g2vlm.inference.objects import Boxes, Detection
 
 MOST_BOXES = 8
+LIKELIEST = 30
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,17 @@ def pick(point_logits: np.ndarray, masks: np.ndarray, given: list[int]) -> int |
     return given[int(np.argmax(np.where(weight > 0, mean, -np.inf)))]
 
 
-def rank(point_logits: np.ndarray, votes: Votes, found: list[Detection]) -> Ranked:
-    """Rank detected objects by the mean logit [P] of the points that voted for them.
+def rank(point_logits: np.ndarray, boxes: Boxes, found: list[Detection]) -> Ranked:
+    """Rank detected objects by the mean logit [P] of their points.
 
-    With nothing detected the one candidate is the median voted box of the likeliest points.
+    With nothing detected the one candidate is the box of the likeliest points; `boxes` as in
+    `detect`.
     """
     if not found:
-        weight = 1.0 / (1.0 + np.exp(-np.clip(point_logits, -30, 30)))
-        top = np.argsort(-point_logits)[:30]
-        box = weighted_median(votes.boxes[top], weight[top] + 1e-6)
-        return Ranked(box[None], point_logits[top].mean()[None])
+        top = np.argsort(-point_logits)[:LIKELIEST]
+        mask = np.zeros((1, len(point_logits)), np.float32)
+        mask[:, top] = 1.0
+        return Ranked(boxes(mask), point_logits[top].mean()[None])
     sizes = [len(item.members) for item in found]
     starts = np.cumsum([0, *sizes[:-1]])
     members = np.concatenate([item.members for item in found])

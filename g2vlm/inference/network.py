@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from g2vlm.inference.kinds import PointKinds
 from g2vlm.inference.points import CellMap
-from g2vlm.inference.votes import Votes
 from g2vlm.models.batch import CELL, build_batch, build_text, object_masks
 from g2vlm.models.checkpoint import load_model
 from g2vlm.models.config import ModelConfig
@@ -115,15 +115,16 @@ class EncodedScene:
             _numpy(self.state.confidence[0]).reshape(grid),
         )
 
-    def votes(self) -> Votes:
-        """Return what each point says about its object."""
-        share = _numpy(self.state.class_logits[0].softmax(-1))
-        return Votes(
-            _numpy(self.state.points[0]),
-            _numpy(self.state.boxes[0]),
-            share[:, :-1].argmax(1),
-            1.0 - share[:, -1],
-        )
+    def kinds(self) -> PointKinds:
+        """Return what each point says about its object.
+
+        Without known cameras a point's range is taken from the first one.
+        """
+        config, state = self.network.config, self.state
+        camera = state.batch.camera if config.lifts else state.batch.camera[:, :1]
+        ranges = (state.points - camera).norm(dim=-1)
+        grid = (config.views, config.height // CELL, config.width // CELL)
+        return PointKinds(_numpy(state.points[0]), _numpy(state.kinds[0]), _numpy(ranges[0]), grid)
 
     @torch.inference_mode()
     def occupancy(self, xyz: np.ndarray) -> np.ndarray:
@@ -143,6 +144,12 @@ class EncodedScene:
         text = build_text(self.network.texts, [queries]).to(self.network.device)
         found = self.network.model.ground(self.state, text)
         return Grounding(_numpy(found.point_logits[0]), _numpy(found.zero_logit[0]))
+
+    @torch.inference_mode()
+    def boxes(self, masks: np.ndarray) -> np.ndarray:
+        """Return the amodal boxes [N, 6] of the objects under masks [N, P] (0..1)."""
+        inside = torch.from_numpy(masks).float().to(self.network.device)[None]
+        return _numpy(self.network.model.object_boxes(self.state, inside)[0])
 
     @torch.inference_mode()
     def relations(
@@ -216,4 +223,6 @@ class EncodedScene:
     def object_embeddings(self) -> np.ndarray:
         """Return the unit embeddings [N, E] of the given objects."""
         masks = torch.from_numpy(self.masks).to(self.network.device)[None]
-        return _numpy(self.network.model.embed_objects(self.state, masks)[0])
+        model = self.network.model
+        boxes = model.object_boxes(self.state, masks)
+        return _numpy(model.embed_objects(self.state, masks, boxes)[0])

@@ -1,30 +1,38 @@
-"""Objects from the votes of points: clusters of boxes, or of points where no box is learned."""
+"""Objects from the classes of points: neighbours of one class are one object."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import ndimage
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
-from g2vlm.inference.votes import Votes
+from g2vlm.inference.kinds import PointKinds
 from metrics.boxes import box_iou
 
-LEAST_PROBABILITY = 0.35
-LEAST_SUPPORT = 2.0
-CELL_M = 0.12
-LINK_IOU = 0.35
-LINK_M = 0.25
+# Points this close are neighbours, whichever views they come from.
+LINK_M = 0.15
+# Neighbouring cells of one view lie about range / columns apart on a surface that faces the camera;
+# up to this many times as much they are neighbours.
+REACH = 2.5
+# Each round a point keeps half of its own opinion and takes half of its neighbours'.
+ROUNDS = 3
+LEAST_PROBABILITY = 0.5
+LEAST_POINTS = 3
 SUPPRESS_IOU = 0.45
 MOST_OBJECTS = 30
-_MOST_CLUSTERS = 100
+
+Boxes = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Detection:
     """One detected object: box [6] in the frame, class index, score in 0..1, its points.
 
-    members: int [K], indices of the points that voted for it.
+    members: int [K], indices of the points that make it up.
     """
 
     box: np.ndarray
@@ -33,112 +41,79 @@ class Detection:
     members: np.ndarray
 
 
-def detect(votes: Votes, boxes_learned: bool = True) -> list[Detection]:
-    """Return the objects that points vote for, best first, at most 30.
+def detect(kinds: PointKinds, boxes: Boxes) -> list[Detection]:
+    """Return the objects that the points make up, best first, at most 30.
 
-    With `boxes_learned` clusters are made of voted boxes and the box is their weighted median.
-    Without (a model that never saw a true box) clusters are linked points of one class and the
-    box spans their 3rd to 97th percentile.
+    Class probabilities are smoothed over neighbours in space; connected points of one class are
+    one object. `boxes` gives the box [N, 6] of each of N masks float32 [N, P].
     """
-    found = _box_clusters(votes) if boxes_learned else _point_clusters(votes)
-    found.sort(key=lambda item: -item.score)
-    return _suppress(found)[:MOST_OBJECTS]
+    found = clusters(kinds)[: 2 * MOST_OBJECTS]
+    if not found:
+        return []
+    drawn = boxes(member_masks(found, len(kinds.points)))
+    placed = [replace(item, box=box) for item, box in zip(found, drawn, strict=True)]
+    return suppress(placed)[:MOST_OBJECTS]
 
 
-def _box_clusters(votes: Votes) -> list[Detection]:
-    active = votes.probability > LEAST_PROBABILITY
-    density = _density(votes, active)
-    found = []
-    for _ in range(_MOST_CLUSTERS):
-        seed = int(np.argmax(density))
-        if density[seed] < 0.75 * LEAST_SUPPORT:
-            break
-        same = np.flatnonzero((density > 0) & (votes.label == votes.label[seed]))
-        members = np.union1d(_agreeing(votes, same, votes.boxes[seed]), seed)
-        box = weighted_median(votes.boxes[members], votes.probability[members])
-        members = np.union1d(_agreeing(votes, same, box), seed)
-        density[members] = 0.0
-        if votes.probability[members].sum() >= LEAST_SUPPORT:
-            found.append(_detection(votes, members))
+def member_masks(found: list[Detection], count: int) -> np.ndarray:
+    """Return the masks float32 [N, P] of detected objects over `count` points."""
+    masks = np.zeros((len(found), count), np.float32)
+    for row, item in enumerate(found):
+        masks[row, item.members] = 1.0
+    return masks
+
+
+def neighbours(kinds: PointKinds) -> np.ndarray:
+    """Return the pairs int [2, E] of neighbouring points: close in space, or in a view's grid."""
+    points, ranges = kinds.points, kinds.ranges
+    index = np.arange(len(points)).reshape(kinds.grid)
+    sides = ((index[:, :, :-1], index[:, :, 1:]), (index[:, :-1], index[:, 1:]))
+    pairs = [cKDTree(points).query_pairs(LINK_M, output_type="ndarray").T]
+    for first, second in sides:
+        one, other = first.ravel(), second.ravel()
+        gap = np.linalg.norm(points[one] - points[other], axis=1)
+        spacing = np.minimum(ranges[one], ranges[other]) / kinds.grid[2]
+        near = gap < LINK_M / 2 + REACH * spacing
+        pairs.append(np.stack([one[near], other[near]]))
+    return np.concatenate(pairs, axis=1)
+
+
+def smooth(shares: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Average class probabilities [P, C] over neighbours, `ROUNDS` times, half at a time."""
+    count = len(shares)
+    both = np.concatenate([pairs, pairs[::-1], np.arange(count)[None].repeat(2, 0)], axis=1)
+    links = csr_array(coo_array((np.ones(both.shape[1], np.float32), both), (count, count)))
+    links.data[:] = 1.0
+    share = 1.0 / np.asarray(links.sum(1)).ravel()
+    found = shares
+    for _ in range(ROUNDS):
+        found = 0.5 * shares + 0.5 * share[:, None] * (links @ found)
     return found
 
 
-def _agreeing(votes: Votes, candidates: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Return which candidates (indices) vote a box that overlaps `box`, or nearly its centre."""
-    apart = np.abs(votes.boxes[candidates, :3] - box[:3])
-    # Boxes whose centres lie further apart than this on an axis cannot overlap enough.
-    candidates = candidates[(apart < np.maximum(LINK_M, 0.95 * box[3:])).all(1)]
-    boxes = votes.boxes[candidates]
-    apart = np.linalg.norm(boxes[:, :3] - box[:3], axis=1)
-    close = apart < min(LINK_M, 0.3 * float(box[3:].max()))
-    return candidates[close | (box_iou(boxes, box)[:, 0] > LINK_IOU)]
-
-
-def _detection(votes: Votes, members: np.ndarray) -> Detection:
-    weights = votes.probability[members]
-    box = weighted_median(votes.boxes[members], weights)
-    agreement = float(np.average(box_iou(votes.boxes[members], box)[:, 0], weights=weights))
-    support = 1.0 - float(np.exp(-weights.sum() / 6.0))
-    score = float(weights.mean()) * support * agreement**0.5
-    return Detection(box, int(votes.label[members[0]]), score, members)
-
-
-def _density(votes: Votes, active: np.ndarray) -> np.ndarray:
-    """Return for each vote the weight of its class around its centre (27 cells of 12 cm)."""
-    density = np.zeros(len(votes.label))
-    index = np.flatnonzero(active)
-    if not len(index):
-        return density
-    cells = np.floor(votes.boxes[index, :3] / CELL_M).astype(np.int64)
-    cells = np.clip(cells - cells.min(0), 0, 400)
-    for label in np.unique(votes.label[index]):
-        chosen = votes.label[index] == label
-        inside = cells[chosen] - cells[chosen].min(0) + 1
-        grid = np.zeros(inside.max(0) + 2)
-        np.add.at(grid, tuple(inside.T), votes.probability[index[chosen]])
-        for axis in range(3):
-            grid = ndimage.uniform_filter1d(grid, 3, axis=axis, mode="constant") * 3
-        density[index[chosen]] = grid[tuple(inside.T)]
-    return density
-
-
-def _point_clusters(votes: Votes) -> list[Detection]:
+def clusters(kinds: PointKinds) -> list[Detection]:
+    """Return connected points of one class, best first, their boxes still zero."""
+    pairs = neighbours(kinds)
+    shares = smooth(kinds.shares.astype(np.float32), pairs)
+    label = shares[:, :-1].argmax(1)
+    solid = shares[:, -1] < 1 - LEAST_PROBABILITY
+    one, other = pairs
+    kept = solid[one] & solid[other] & (label[one] == label[other])
+    links = coo_array((np.ones(kept.sum(), bool), pairs[:, kept]), (len(label), len(label)))
+    part = connected_components(links, directed=False)[1]
+    order = np.argsort(part, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(part[order])) + 1)
     found = []
-    active = votes.probability > LEAST_PROBABILITY
-    for label in np.unique(votes.label[active]):
-        index = np.flatnonzero(active & (votes.label == label))
-        cells = np.floor(votes.points[index] / (LINK_M / 2)).astype(np.int64)
-        cells = np.clip(cells - cells.min(0), 0, 200)
-        grid = np.zeros(cells.max(0) + 1, bool)
-        grid[tuple(cells.T)] = True
-        parts = ndimage.label(grid, np.ones((3, 3, 3)))[0][tuple(cells.T)]
-        for part in np.unique(parts):
-            members = index[parts == part]
-            weight = votes.probability[members]
-            if weight.sum() < LEAST_SUPPORT:
-                continue
-            box = extent_box(votes.points[members])
-            score = float(weight.mean()) * (1.0 - float(np.exp(-weight.sum() / 6.0)))
-            found.append(Detection(box, int(label), score, members))
-    return found
+    for members in groups:
+        if len(members) < LEAST_POINTS or not solid[members[0]]:
+            continue
+        mean = shares[members].mean(0)[:-1]
+        score = float(mean.max() * (1.0 - np.exp(-len(members) / 6.0)))
+        found.append(Detection(np.zeros(6, np.float32), int(mean.argmax()), score, members))
+    return sorted(found, key=lambda item: -item.score)
 
 
-def extent_box(points: np.ndarray, quantile: float = 0.03) -> np.ndarray:
-    """Return the box [6] between the `quantile` and 1 - `quantile` of points [M, 3]."""
-    low, high = np.quantile(points, [quantile, 1 - quantile], axis=0)
-    return np.concatenate([(low + high) / 2, np.maximum(high - low, 0.02)]).astype(np.float32)
-
-
-def weighted_median(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the weighted median of each column of values [M, D], weights [M]; M ≥ 1."""
-    order = np.argsort(values, axis=0)
-    total = np.cumsum(weights[order], axis=0)
-    row = np.argmax(total >= total[-1] / 2, axis=0)
-    column = np.arange(values.shape[1])
-    return values[order[row, column], column]
-
-
-def _suppress(found: list[Detection]) -> list[Detection]:
+def suppress(found: list[Detection]) -> list[Detection]:
     """Keep the better of two detections that overlap, whatever their classes."""
     kept: list[Detection] = []
     for item in found:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from g2vlm.inference.graph import given_pairs, member_masks, triplets
+from g2vlm.inference.graph import given_pairs, triplets
 from g2vlm.inference.grounding import Ranked, chosen_boxes, pick, rank
 from g2vlm.inference.network import EncodedScene
-from g2vlm.inference.objects import Detection, detect
+from g2vlm.inference.objects import Detection, detect, member_masks
 from g2vlm.inference.points import DensePoints, dense_points
 from g2vlm.inference.surface import (
     FreeSpace,
@@ -22,7 +22,6 @@ from g2vlm.inference.surface import (
     region_of,
 )
 from g2vlm.inference.thresholds import Thresholds
-from g2vlm.inference.votes import Votes
 from metrics.submission_writer import SubmissionWriter
 
 Triplet = tuple[int, str, int, float]
@@ -75,8 +74,8 @@ def scene_solids(
 ) -> tuple[OccupancyGrid, Mesh]:
     """Return the occupancy grid and the mesh of the solids."""
     inputs, depth = scene.inputs, scene.cells().depth
-    votes = scene.votes()
-    object_like = votes.probability > 0.3 if scene.network.config.language else slice(None)
+    kinds = scene.kinds()
+    object_like = kinds.shares[:, -1] < 0.7 if scene.network.config.language else slice(None)
     grid = occupancy_grid(
         scene.occupancy,
         region_of(dense.points),
@@ -84,18 +83,18 @@ def scene_solids(
         voxel=voxel,
         levels=max(0, int(np.log2(COARSEST_M / voxel))),
         free=None if depth is None else FreeSpace(depth, inputs.intrinsics, inputs.pose),
-        surface=votes.points[object_like],
+        surface=kinds.points[object_like],
     )
     return grid, mesh_of(grid, dense.points, dense.colours)
 
 
-def scene_objects(scene: EncodedScene, votes: Votes, least: float = 0.0) -> FoundObjects:
+def scene_objects(scene: EncodedScene, least: float = 0.0) -> FoundObjects:
     """Return detected objects and the triplets among them that score at least `least`."""
-    found = detect(votes, boxes_learned=scene.network.config.votes)
+    found = detect(scene.kinds(), scene.boxes)
     if len(found) < 2:
         return FoundObjects(found, [])
     boxes = np.stack([item.box for item in found])
-    probabilities = scene.relations(member_masks(found, len(votes.label)), boxes)
+    probabilities = scene.relations(member_masks(found, scene.masks.shape[1]), boxes)
     return FoundObjects(found, triplets(found, probabilities, least))
 
 
@@ -105,7 +104,7 @@ def object_rows(found: Sequence[Detection], classes: Sequence[str]) -> list[dict
 
 
 def scene_queries(
-    scene: EncodedScene, votes: Votes, found: list[Detection]
+    scene: EncodedScene, found: list[Detection]
 ) -> list[tuple[str, Ranked, float, int | None]]:
     """Return for each reference its id, ranked boxes, zero logit and the picked given object."""
     references = scene.inputs.references
@@ -113,7 +112,7 @@ def scene_queries(
     return [
         (
             name,
-            rank(result.point_logits[row], votes, found),
+            rank(result.point_logits[row], scene.boxes, found),
             float(result.zero_logit[row]),
             pick(result.point_logits[row], scene.masks, scene.inputs.given_indices),
         )
@@ -143,8 +142,8 @@ class SceneWriter:
             self._spatial(scene)
 
     def _spatial(self, scene: EncodedScene) -> None:
-        name, votes = scene.inputs.scene, scene.votes()
-        found = scene_objects(scene, votes, self.thresholds.triplet_score)
+        name = scene.inputs.scene
+        found = scene_objects(scene, self.thresholds.triplet_score)
         kept = found.over(self.thresholds.object_score, self.thresholds.triplet_score)
         classes = scene.network.config.classes
         self.writer.objects(
@@ -155,7 +154,7 @@ class SceneWriter:
         given = scene.inputs.given_indices
         pairs = given_pairs(given, scene.relations(scene.masks)) if given else []
         self.writer.relations(name, pairs)
-        for query, ranked, zero, chosen in scene_queries(scene, votes, found.objects):
+        for query, ranked, zero, chosen in scene_queries(scene, found.objects):
             limits = self.thresholds.zero_logit, self.thresholds.multi_logit
             self.writer.grounding(name, query, chosen_boxes(ranked, zero, *limits), chosen)
         questions = scene.inputs.questions

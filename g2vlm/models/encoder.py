@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from g2vlm.models.batch import SceneBatch
+from g2vlm.models.batch import CELL, SceneArrays, SceneBatch
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.grid import view_grid
-from g2vlm.models.layers import Block, GraphLayer, GroupedInput, fourier, mlp, standard
+from g2vlm.models.layers import Block, GraphLayer, GroupedInput, Standardise, fourier, mlp
 
 FOURIER = 33
+# Cells away, in rows and columns, at which a point looks at the depth around it.
+WINDOW = (-6, -3, -1, 0, 1, 3, 6)
+DEEPEST_STEP_M = 1.0
 
 
 class Encoder(nn.Module):
@@ -38,10 +45,13 @@ class Encoder(nn.Module):
                 "ray": 6,
                 "position": 6,
                 "partial": 3,
+                "shape": len(WINDOW) ** 2 - 1,
             }
         )
+        self.standard_tokens = Standardise(config.token_features)
+        self.standard_points = Standardise(config.point_features)
         self.positions = GroupedInput({"fourier": FOURIER})
-        self.image = nn.Linear(config.token_features, width)
+        self.image = mlp(config.token_features, 2 * width, width)
         self.place = nn.Parameter(0.02 * torch.randn(config.views, self.patches, width))
         self.coarse = mlp(width, small, 4)
         self.local = nn.Linear(self.groups.total, small)
@@ -58,6 +68,18 @@ class Encoder(nn.Module):
         self.down = nn.Linear(width, small)
         self.mix = nn.ModuleList([nn.Linear(small, small), nn.Linear(small, small)])
         self.point_norm = nn.LayerNorm(small)
+
+    def fit(self, scenes: Sequence[SceneArrays]) -> None:
+        """Learn what the frozen features' means and deviations are, from a tenth of their rows."""
+        parts = ((self.standard_tokens, "tokens"), (self.standard_points, "features"))
+        for standard, name in parts:
+            rows = np.concatenate([getattr(one, name)[::10] for one in scenes])
+            standard.fit(torch.from_numpy(rows))
+
+    def standardise(self, batch: SceneBatch) -> SceneBatch:
+        """Return the batch with its frozen image features at mean 0 and deviation 1."""
+        tokens, features = self.standard_tokens(batch.tokens), self.standard_points(batch.features)
+        return replace(batch, tokens=tokens, features=features)
 
     def by_view(self, values: Tensor) -> Tensor:
         """[B,V*n,...] to [B,V,n,...]."""
@@ -94,6 +116,7 @@ class Encoder(nn.Module):
         depth = batch.depth[..., None]
         if config.depth:
             values["depth"] = torch.cat([depth / 3, valid / depth.clamp(min=0.3), valid], dim=-1)
+            values["shape"] = self.depth_steps(batch.depth)
         if config.normals:
             has = (batch.normal.abs().sum(-1, keepdim=True) > 0).float()
             values["normal"] = torch.cat([batch.normal, has], dim=-1)
@@ -112,9 +135,29 @@ class Encoder(nn.Module):
             values["partial"] = torch.cat([partial / 3, has, shown], dim=-1)
         return self.groups(values)
 
+    def depth_steps(self, depth: Tensor) -> Tensor:
+        """How much deeper [B,P,48] the cells around each point lie, in metres, at most 1.
+
+        A wide, sparse window of the depth image: the local shape that tells where an object ends.
+        0 where either has no depth or the window leaves the view.
+        """
+        rows, columns = self.config.height // CELL, self.config.width // CELL
+        image = depth.unflatten(1, (-1, rows, columns))
+        reach = WINDOW[-1]
+        wide = F.pad(image, (reach,) * 4)
+        steps = []
+        for down in WINDOW:
+            for right in WINDOW:
+                if down or right:
+                    top, left = reach + down, reach + right
+                    other = wide[..., top : top + rows, left : left + columns]
+                    known = (other > 0) & (image > 0)
+                    steps.append(((other - image) * known).clamp(-DEEPEST_STEP_M, DEEPEST_STEP_M))
+        return torch.stack(steps, dim=-1).flatten(1, 3)
+
     def forward(self, batch: SceneBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Encode: tokens [B,T,D], point features [B,P,F], first guesses [B,T,4]."""
-        images = self.image(standard(batch.tokens)) + self.place.flatten(0, 1)
+        """Encode a standardised batch: tokens [B,T,D], point features [B,P,F], guesses [B,T,4]."""
+        images = self.image(batch.tokens) + self.place.flatten(0, 1)
         coarse = self.coarse(F.gelu(images))
         xyz = self.first_positions(batch, coarse).detach()
         inputs = self.point_inputs(batch, xyz)

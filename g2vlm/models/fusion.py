@@ -66,7 +66,7 @@ class Fusion(nn.Module):
         self.spatial = nn.Linear(2 * SPATIAL, small)
         self.spatial_gate = nn.Linear(width, small)
         self.token = mlp(small, small, 1)
-        self.point = nn.Linear(small, small)
+        self.point = nn.Linear(small + len(config.classes) + 1, small)
         self.target = nn.Linear(width, small + 1)
         self.findings = nn.ModuleList(
             [nn.Linear(small + 2 * SPATIAL + 1, width), nn.Linear(2 * width + 6, width)]
@@ -121,7 +121,8 @@ class Fusion(nn.Module):
         states = self.read(tokens, text, sentence, spatial)
         token_logits = self.token(states)[..., 0]
         target = self.target(sentence)
-        by_point = target[..., :-1] @ self.point(state.point_features).transpose(1, 2)
+        seen = torch.cat([state.point_features, (state.kinds.detach() + 1e-6).sqrt()], dim=-1)
+        by_point = target[..., :-1] @ self.point(seen).transpose(1, 2)
         by_token = self.up(token_logits, state)
         point_logits = by_point / 8 + by_token + target[..., -1:] - 2
         found = self.read_out(state, token_logits, states, mean, spatial)

@@ -8,8 +8,10 @@ from scipy.spatial import cKDTree
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from g2vlm.models.batch import CELL
+from g2vlm.models.batch import CELL, SceneBatch
+from g2vlm.models.boxes import mask_mean
 from g2vlm.models.config import ModelConfig
+from g2vlm.models.encoder import Encoder
 from g2vlm.models.layers import GroupedInput, mlp
 from g2vlm.models.state import RelationLogits, SceneState
 
@@ -24,19 +26,32 @@ class PointHeads(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.sizes = (1, 1, 3, 1, 3, len(config.classes) + 1, 6)
+        classes = len(config.classes) + 1
+        self.sizes = (1, 1, 3, 1, 3, classes)
         self.out = nn.Linear(config.point_hidden, sum(self.sizes))
+        self.patch_kinds = mlp(config.token_features, 2 * config.hidden, classes)
+        self.vote = mlp(config.point_hidden + classes, config.point_hidden, 6)
+        self.point_kinds = nn.Linear(config.point_features, classes)
         with torch.no_grad():
             self.out.weight.mul_(0.3)
             self.out.bias.zero_()
 
-    def forward(self, features: Tensor, spread: Tensor, rays: Tensor, camera: Tensor, sensor):
-        """Read features [B,P,F] with the patches' first guesses [B,P,4] spread to points.
+    def forward(
+        self, features: Tensor, guesses: Tensor, batch: SceneBatch, grid: Encoder
+    ) -> dict[str, Tensor]:
+        """Read features [B,P,F] and the patches' first guesses [B,T,4] that `grid` spreads.
 
-        Returns a dict of tensors named as in `SceneState`. `sensor` [B,P] is the measured depth.
+        Returns tensors named as in `SceneState`. Classes are read from the frozen features as
+        well: a short way that learns within few steps what the encoder then refines.
         """
         parts = self.out(features).split(self.sizes, dim=-1)
-        log_depth, delta, offset, log_error, colour, classes, box = parts
+        log_depth, delta, offset, log_error, colour, classes = parts
+        rays, camera, sensor = batch.rays, batch.camera, batch.depth
+        early = torch.cat([guesses, self.patch_kinds(batch.tokens)], dim=-1)
+        spread, kinds = grid.spread_tokens(early).split([4, classes.shape[-1]], dim=-1)
+        classes = classes + kinds + self.point_kinds(batch.features)
+        shares = classes.softmax(-1)
+        box = self.vote(torch.cat([features, shares.detach()], dim=-1))
         guess = depth = None
         if self.config.lifts:
             guess = 3 * (spread[..., 0] + log_depth[..., 0]).clamp(-3, 2).exp()
@@ -59,7 +74,7 @@ class PointHeads(nn.Module):
             "confidence": (-error.detach().exp() / 0.1).exp(),
             "colours": colour,
             "class_logits": classes,
-            "kinds": classes.softmax(-1),
+            "kinds": shares,
             "centres": centre,
             "boxes": torch.cat([centre, size], dim=-1),
         }
@@ -136,12 +151,6 @@ class OccupancyHead(nn.Module):
         boxes = self.box_features(state, index, xyz[:, :, None]) * seen
         each = F.gelu(self.seen(torch.cat([value[which, index], place, boxes], dim=-1))) * seen
         return torch.cat([each.amax(2), each.sum(2) / seen.sum(2).clamp(min=1)], dim=-1)
-
-
-def mask_mean(masks: Tensor, values: Tensor) -> Tensor:
-    """Weighted mean [B,N,K] of point values [B,P,K] under masks [B,N,P]; 0 for an empty mask."""
-    weight = masks / masks.sum(-1, keepdim=True).clamp(min=1e-6)
-    return weight @ values
 
 
 class RelationHead(nn.Module):

@@ -28,6 +28,28 @@ def standard(values: Tensor) -> Tensor:
     return F.layer_norm(values, values.shape[-1:])
 
 
+class Standardise(nn.Module):
+    """Shift and scale frozen features, feature by feature, as `fit` found them on training data.
+
+    Kept with the weights; before `fit` the features pass unchanged.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
+
+    def fit(self, values: Tensor) -> None:
+        """Take mean and deviation of `values` [N, size]; a constant feature keeps its scale."""
+        spread, mean = torch.std_mean(values.double(), dim=0)
+        self.mean.copy_(mean)
+        self.scale.copy_(torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[..., size] to [..., size]."""
+        return ((values - self.mean) / self.scale).clamp(-8, 8)
+
+
 def fourier(xyz: Tensor, octaves: int = 5, longest: float = 16.0) -> Tensor:
     """Encode metres [...,3] as [..., 3 + 6*octaves]: the values / 4 and sines of halving waves."""
     scale = 2 * math.pi / longest * 2.0 ** torch.arange(octaves, device=xyz.device)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from g2vlm.models.batch import SceneBatch, TextBatch
+from g2vlm.models.boxes import BoxHead, mask_mean
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import CAPTION, END, START, Decoder, Vocabulary
 from g2vlm.models.encoder import Encoder
@@ -16,7 +17,6 @@ from g2vlm.models.heads import (
     OccupancyHead,
     PointHeads,
     RelationHead,
-    mask_mean,
 )
 from g2vlm.models.layers import relative_features, standard
 from g2vlm.models.state import GroundState, RelationLogits, SceneState
@@ -35,6 +35,8 @@ class G2VLM(nn.Module):
         self.vocabulary = Vocabulary(config.words)
         self.encoder = Encoder(config)
         self.points = PointHeads(config)
+        self.kind = nn.Linear(len(config.classes) + 1, config.hidden)
+        self.boxes = BoxHead(config)
         self.solids = OccupancyHead(config)
         self.relation = RelationHead(config)
         self.descriptors = Descriptors(config)
@@ -43,9 +45,11 @@ class G2VLM(nn.Module):
 
     def encode(self, batch: SceneBatch) -> SceneState:
         """Encode scenes and read every dense output; see `SceneState`."""
-        tokens, features, coarse = self.encoder(batch)
-        spread = self.encoder.spread_tokens(coarse)
-        read = self.points(features, spread, batch.rays, batch.camera, batch.depth)
+        batch = self.encoder.standardise(batch)
+        tokens, features, guesses = self.encoder(batch)
+        read = self.points(features, guesses, batch, self.encoder)
+        shares = self.encoder.pool_points(read["kinds"].detach())
+        tokens = tokens + self.kind((shares + 1e-6).sqrt())
         read["colours"] = (batch.rgb + 0.1 * torch.tanh(read["colours"])).clamp(0, 1)
         xyz = self.encoder.pool_points(read["points"].detach())
         object_share = 1 - read["kinds"].detach()[..., -1:]
@@ -77,23 +81,10 @@ class G2VLM(nn.Module):
     def object_boxes(self, state: SceneState, masks: Tensor) -> Tensor:
         """Boxes [B,N,6] of the objects under masks [B,N,P] (0..1).
 
-        The mean of the boxes that the masked points vote, or, where votes were never supervised,
-        the extents of the masked points (2nd to 98th percentile).
+        The extents of the masked points, completed by what was learned, or, where 3D boxes were
+        never supervised, the extents alone (2nd to 98th percentile).
         """
-        if self.config.votes:
-            return mask_mean(masks, state.boxes)
-        return torch.stack([self._extents(p, m) for p, m in zip(state.points, masks, strict=True)])
-
-    @staticmethod
-    def _extents(points: Tensor, masks: Tensor) -> Tensor:
-        out = []
-        for mask in masks:
-            kept = points[mask >= 0.5] if bool((mask >= 0.5).any()) else points[mask > 0]
-            if not len(kept):
-                kept = points.new_zeros(1, 3)
-            low, high = torch.quantile(kept, kept.new_tensor([0.02, 0.98]), dim=0)
-            out.append(torch.cat([(low + high) / 2, (high - low).clamp(min=0.02)]))
-        return torch.stack(out) if out else points.new_zeros(0, 6)
+        return self.boxes(state, masks, self.config.votes)
 
     def relations(self, state: SceneState, masks: Tensor, boxes: Tensor) -> RelationLogits:
         """Relations of all ordered pairs of objects under masks [B,N,P] with boxes [B,N,6]."""
@@ -103,9 +94,9 @@ class G2VLM(nn.Module):
         """Unit-norm descriptors [B,E] of scenes."""
         return self.descriptors.embed_scene(state)
 
-    def embed_objects(self, state: SceneState, masks: Tensor) -> Tensor:
-        """Unit-norm descriptors [B,N,E] of the objects under masks [B,N,P]."""
-        return self.descriptors.embed_objects(state, masks, self.object_boxes(state, masks))
+    def embed_objects(self, state: SceneState, masks: Tensor, boxes: Tensor) -> Tensor:
+        """Unit-norm descriptors [B,N,E] of the objects under masks [B,N,P], boxes [B,N,6]."""
+        return self.descriptors.embed_objects(state, masks, boxes)
 
     def embed_text(self, text: TextBatch) -> Tensor:
         """Unit-norm descriptors [B,Q,E] of sentences about scenes."""

@@ -48,14 +48,16 @@ class GeometryTargets:
 class LanguageTargets:
     """Objects and sentences of B scenes. N objects, R references, S sentences (R first).
 
-    masks [B,N,P] shares; present bool[B,N]; yaw [B,N]; relations {family: i64[B,N,N]}, -1 = void;
-    sentences (references, then questions); targets, anchors, rivals [B,R,N]: the objects meant,
-    named as anchors, and of the targets' class; answers i64[B,S-R,A] words; caption i64[B,1,A];
-    captions and phrases to align, with the scenes [B,C,B] and objects [B,H,B*N] they hold for.
+    masks [B,N,P] shares; present bool[B,N]; boxes [B,N,6]; yaw [B,N]; relations
+    {family: i64[B,N,N]}, -1 = void; sentences (references, then questions); targets, anchors,
+    rivals [B,R,N]: the objects meant, named as anchors, and of the targets' class; answers
+    i64[B,S-R,A] words; caption i64[B,1,A]; captions and phrases to align, with the scenes [B,C,B]
+    and objects [B,H,B*N] they hold for.
     """
 
     masks: Tensor
     present: Tensor
+    boxes: Tensor
     yaw: Tensor
     relations: dict[str, Tensor]
     sentences: TextBatch
@@ -187,10 +189,11 @@ def language_batch(
     size = max(1, max(len(scene.rows) for scene in scenes))
     sentences = _sentences(data, drawn, counts["references"])
     roles = _roles(scenes, drawn, (len(scenes), counts["references"], size))
-    masks, yaw, present = _objects(scenes, size)
+    masks, boxes, yaw, present = _objects(scenes, size)
     return LanguageTargets(
         masks=masks,
         present=present,
+        boxes=boxes,
         yaw=yaw,
         relations={family: _relations(scenes, family, size) for family in FAMILIES},
         sentences=sentences,
@@ -245,16 +248,19 @@ def _roles(scenes: Sequence[TrainScene], drawn: Sequence[Mapping], shape: tuple)
     return torch.from_numpy(out)
 
 
-def _objects(scenes: Sequence[TrainScene], size: int) -> tuple[Tensor, Tensor, Tensor]:
+def _objects(scenes: Sequence[TrainScene], size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Masks, boxes, yaw and presence of the scenes' objects, padded to `size`."""
     masks = np.zeros((len(scenes), size, len(scenes[0].depth)), np.float32)
+    boxes = np.zeros((len(scenes), size, 6), np.float32)
     yaw = np.zeros((len(scenes), size), np.float32)
     present = np.zeros((len(scenes), size), bool)
     for b, scene in enumerate(scenes):
         count = len(scene.rows)
         masks[b, :count] = covered(scene.masks)
+        boxes[b, :count] = scene.boxes
         yaw[b, :count] = scene.yaw
         present[b, :count] = True
-    return torch.from_numpy(masks), torch.from_numpy(yaw), torch.from_numpy(present)
+    return tuple(torch.from_numpy(value) for value in (masks, boxes, yaw, present))
 
 
 def _relations(scenes: Sequence[TrainScene], family: str, size: int) -> Tensor:

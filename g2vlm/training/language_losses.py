@@ -30,11 +30,21 @@ def volume(size: Tensor) -> Tensor:
 
 
 def vote_loss(state: SceneState, targets: GeometryTargets) -> Tensor:
-    """Points' voted boxes against their objects': corner distances and 1 - IoU."""
+    """Points' voted boxes against their objects'."""
     chosen = targets.votes
-    if not bool(chosen.any()):
-        return state.boxes.sum() * 0
-    found, true = state.boxes[chosen], targets.boxes[chosen]
+    return box_loss(state.boxes[chosen], targets.boxes[chosen])
+
+
+def object_loss(boxes: Tensor, supervised: Tensor, targets: LanguageTargets) -> Tensor:
+    """Boxes [B,N,6] of the true masks against the objects', in scenes [B] with 3D labels."""
+    chosen = targets.present & (supervised > 0)[:, None]
+    return box_loss(boxes[chosen], targets.boxes[chosen])
+
+
+def box_loss(found: Tensor, true: Tensor) -> Tensor:
+    """Corner distances and 1 - IoU of boxes [M,6], mean; 0 of no boxes."""
+    if not len(found):
+        return found.sum() * 0
     low, high = found[:, :3] - found[:, 3:] / 2, found[:, :3] + found[:, 3:] / 2
     true_low, true_high = true[:, :3] - true[:, 3:] / 2, true[:, :3] + true[:, 3:] / 2
     corners = F.smooth_l1_loss(low, true_low, beta=0.1) + F.smooth_l1_loss(
@@ -124,8 +134,8 @@ def contrast(scores: Tensor, positive: Tensor) -> Tensor:
     return (across + down) / 2
 
 
-def align_loss(model: G2VLM, state: SceneState, targets: LanguageTargets) -> Tensor:
-    """L_align: captions against the batch's scenes, phrases against the batch's objects."""
+def align_loss(model: G2VLM, state: SceneState, boxes: Tensor, targets: LanguageTargets) -> Tensor:
+    """L_align: captions against the batch's scenes, phrases against its objects, of `boxes`."""
     scale = model.descriptors.scale.exp().clamp(max=50)
     texts = model.embed_text(targets.captions).flatten(0, 1)
     scenes = model.embed_scene(state)
@@ -134,7 +144,7 @@ def align_loss(model: G2VLM, state: SceneState, targets: LanguageTargets) -> Ten
         scale * texts[kept] @ scenes.T, targets.caption_scenes.flatten(0, 1)[kept]
     )
     phrases = model.embed_phrase(targets.phrases).flatten(0, 1)
-    objects = model.embed_objects(state, targets.masks).flatten(0, 1)
+    objects = model.embed_objects(state, targets.masks, boxes).flatten(0, 1)
     here, named = targets.present.flatten(), targets.phrases.present.flatten()
     wanted = targets.phrase_objects.flatten(0, 1)[named][:, here]
     return scene_part + contrast(scale * phrases[named] @ objects[here].T, wanted)

@@ -107,11 +107,12 @@ class Objective:
         """L_spatial, L_text and, unless it is switched off, L_align, and their parts."""
         model = self.model
         ground = model.ground(state, targets.sentences)
-        boxes = model.object_boxes(state, targets.masks).detach()
-        relations = model.relations(state, targets.masks, boxes)
+        boxes = model.object_boxes(state, targets.masks)
+        relations = model.relations(state, targets.masks, boxes.detach())
         spatial: Mapping[str, Tensor] = {
             "class": language.class_loss(state, truth),
             "vote": language.vote_loss(state, truth),
+            "box": language.object_loss(boxes, truth.supervised, targets),
             "relation": language.relation_loss(relations, targets, self.weights),
             "front": 0.1 * language.front_loss(relations, targets),
             **language.grounding_loss(model, ground, targets),
@@ -119,6 +120,6 @@ class Objective:
         text = language.text_loss(model, state, ground, targets)
         named = {"spatial": sum(spatial.values()), "text": sum(text.values())}
         if model.config.align_loss:
-            named["align"] = language.align_loss(model, state, targets)
+            named["align"] = language.align_loss(model, state, boxes.detach(), targets)
         parts = {f"spatial/{k}": v for k, v in spatial.items()}
         return named, parts | {f"text/{k}": v for k, v in text.items()}

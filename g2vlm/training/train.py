@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from g2vlm.models.checkpoint import save_model
@@ -19,6 +20,7 @@ from g2vlm.models.decoder import build_words
 from g2vlm.models.model import G2VLM
 from g2vlm.training.data import TrainSet
 from g2vlm.training.objective import Objective
+from g2vlm.training.refit import refit_boxes
 from g2vlm.training.resume import Checkpoint, training_key
 from g2vlm.training.settings import TrainSettings, learning_rate, make_optimizer
 from g2vlm.training.team import Team
@@ -65,10 +67,13 @@ def train(
     checkpoint = Checkpoint(Path(checkpoint_dir), training_key(parts, inputs))
     torch.manual_seed(_torch_seed(seed, "weights"))
     model = G2VLM(model_config).train()
+    model.encoder.fit([scene.inputs for scene in data.scenes])
     team = Team()
     model.to(team.device)
-    log, seconds = run_steps(Objective(model, data, settings, seed), checkpoint, begun, team)
+    objective = Objective(model, data, settings, seed)
+    log, seconds = run_steps(objective, checkpoint, begun, team)
     if team.first:
+        seconds += refit(objective)
         meta = {
             "method": model_config.method,
             "seed": seed,
@@ -81,6 +86,17 @@ def train(
         checkpoint.clear()
     team.wait()
     team.leave()
+
+
+def refit(objective: Objective) -> float:
+    """Fit the box head anew where boxes were supervised; returns the seconds it took."""
+    config, started = objective.model.config, time.monotonic()
+    if config.votes and config.language:
+        rows = np.flatnonzero(objective.supervised)
+        scenes = [objective.data.scenes[row] for row in rows]
+        loss = refit_boxes(objective.model, scenes, objective.seed)
+        print(f"train: box head fitted anew, loss {loss:.3f}", flush=True)
+    return time.monotonic() - started
 
 
 def write_result(

@@ -12,10 +12,9 @@ import numpy as np
 import torch
 
 from g2vlm.captures.capture import Capture
-from g2vlm.inference.graph import member_masks
 from g2vlm.inference.grounding import chosen_boxes, rank
 from g2vlm.inference.network import EncodedScene, Network
-from g2vlm.inference.objects import Detection
+from g2vlm.inference.objects import Detection, member_masks
 from g2vlm.inference.scene import (
     FoundObjects,
     scene_objects,
@@ -25,7 +24,6 @@ from g2vlm.inference.scene import (
 from g2vlm.inference.surface import Mesh
 from g2vlm.inference.thresholds import FILE as THRESHOLDS
 from g2vlm.inference.thresholds import Thresholds, read_thresholds
-from g2vlm.inference.votes import Votes
 from g2vlm.use import familiar
 from g2vlm.use.processor import G2VLMProcessor
 from g2vlm.use.results import Answer, FoundBox, FoundObject, Grounded, Relation, Result
@@ -123,15 +121,14 @@ class G2VLMModel:
         prepared = self.processor(capture)
         scene = self.network.encode(prepared.inputs, prepared.features)
         say("finding objects and relations")
-        votes = scene.votes()
-        every = scene_objects(scene, votes)
+        every = scene_objects(scene)
         limits = self.thresholds
         kept = every.over(limits.object_score, limits.triplet_score)
         names = _names(kept.objects, scene.network.config.classes)
         if asked or sought:
             say(f"reading {len(asked) + len(sought)} sentences")
         answers = scene.answers(asked, [()] * len(asked))
-        grounded = self._ground(scene, votes, kept, names, sought)
+        grounded = self._ground(scene, kept, names, sought)
         say("points, surfaces and solids")
         refined = refine(capture, scene, prepared.windows, limits)
         read = sorted({window.frame for window in prepared.windows})
@@ -161,7 +158,6 @@ class G2VLMModel:
     def _ground(
         self,
         scene: EncodedScene,
-        votes: Votes,
         kept: FoundObjects,
         names: list[str],
         phrases: list[str],
@@ -171,7 +167,7 @@ class G2VLMModel:
         owner = {item.box.tobytes(): name for item, name in zip(kept.objects, names, strict=True)}
         out = []
         for row, phrase in enumerate(phrases):
-            ranked = rank(read.point_logits[row], votes, kept.objects)
+            ranked = rank(read.point_logits[row], scene.boxes, kept.objects)
             zero = float(read.zero_logit[row])
             nothing = zero > self.thresholds.zero_logit
             boxes = chosen_boxes(ranked, zero, np.inf, self.thresholds.multi_logit)
@@ -237,7 +233,10 @@ def _objects(
         return ()
     network = scene.network
     masks = torch.from_numpy(member_masks(found, scene.masks.shape[1]))[None]
-    embedded = network.model.embed_objects(scene.state, masks.to(network.device))[0]
+    boxes = torch.from_numpy(np.stack([item.box for item in found]))[None]
+    embedded = network.model.embed_objects(
+        scene.state, masks.to(network.device), boxes.to(network.device)
+    )[0]
     cosine = (embedded @ embedded.T).cpu().numpy()
     np.fill_diagonal(cosine, -np.inf)
     order = np.argsort(-cosine, axis=1, kind="stable")[:, : min(NEIGHBOURS, len(found) - 1)]

@@ -1,70 +1,87 @@
-"""Votes become objects, objects a graph, queries boxes."""
+"""Classes of points become objects, objects a graph, queries boxes."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from g2vlm.inference.graph import given_pairs, member_masks, triplets
+from g2vlm.inference.graph import given_pairs, triplets
 from g2vlm.inference.grounding import chosen_boxes, pick, rank
-from g2vlm.inference.objects import Detection, detect, extent_box, weighted_median
+from g2vlm.inference.kinds import PointKinds
+from g2vlm.inference.objects import Detection, detect, member_masks, smooth
 from g2vlm.inference.points import lift
 from g2vlm.inference.scene import FoundObjects
-from g2vlm.inference.votes import Votes
-from metrics.boxes import box_iou
 from metrics.relations import FAMILIES
 from tests.inference.synthetic import BOXES, views
 
 
-def room_votes(noise: float = 0.03) -> Votes:
-    """Votes of the synthetic room's cells with noisy boxes."""
+def room_kinds(wrong: float = 0.1) -> PointKinds:
+    """Class probabilities of the synthetic room's cells, a share of them of a wrong class."""
     true, intrinsics, pose = views()
-    points = lift(true.depth, intrinsics, pose)[:, 2::4, 2::4].reshape(-1, 3)
+    points = lift(true.depth, intrinsics, pose)[:, 2::4, 2::4]
+    grid = points.shape[:3]
+    points = points.reshape(-1, 3)
     owner = true.instance[:, 2::4, 2::4].reshape(-1).astype(int) - 10
+    label = np.where(owner >= 0, owner, 3)
     random = np.random.default_rng(0)
-    boxes = BOXES[np.maximum(owner, 0)] + random.normal(0, noise, (len(owner), 6))
-    boxes[:, 3:] = np.maximum(boxes[:, 3:], 0.05)
-    probability = np.where(owner >= 0, 0.9, 0.05)
-    return Votes(points, boxes.astype("f4"), np.maximum(owner, 0), probability.astype("f4"))
+    label = np.where(random.random(len(label)) < wrong, random.integers(4, size=len(label)), label)
+    shares = np.full((len(label), 4), 0.05, np.float32)
+    shares[np.arange(len(label)), label] = 0.85
+    camera = np.repeat(pose[:, :3, 3], grid[1] * grid[2], axis=0)
+    ranges = np.linalg.norm(points - camera, axis=1)
+    return PointKinds(points.astype("f4"), shares, ranges.astype("f4"), grid)
 
 
-def test_noisy_votes_give_the_three_boxes() -> None:
-    found = detect(room_votes())
-    assert len(found) == 3
-    for index, box in enumerate(BOXES):
-        item = next(o for o in found if o.label == index)
-        assert box_iou(item.box, box)[0, 0] > 0.75
-        assert 0 < item.score <= 1
+def extents(kinds: PointKinds):
+    """The boxes that masks span."""
+
+    def boxes(masks: np.ndarray) -> np.ndarray:
+        ends = [np.quantile(kinds.points[mask > 0], [0.02, 0.98], axis=0) for mask in masks]
+        return np.array([[*(low + high) / 2, *(high - low)] for low, high in ends], np.float32)
+
+    return boxes
 
 
-def test_neighbours_of_one_class_stay_apart() -> None:
-    random = np.random.default_rng(0)
-    rows = [np.array([x, 0, 0.4, 0.5, 0.5, 0.8]) for x in (0.0, 0.6, 1.2)]
-    boxes = np.repeat(rows, 20, axis=0) + random.normal(0, 0.03, (60, 6))
-    votes = Votes(boxes[:, :3], boxes, np.zeros(60, int), np.full(60, 0.8))
-    found = detect(votes)
-    assert sorted(round(float(o.box[0]), 1) for o in found) == [0.0, 0.6, 1.2]
+def test_classes_with_noise_give_the_three_objects() -> None:
+    kinds = room_kinds()
+    found = detect(kinds, extents(kinds))
+    owner = room_kinds(wrong=0).shares.argmax(1)
+    for label in range(3):
+        true = np.flatnonzero(owner == label)
+        item = max(found, key=lambda o: len(np.intersect1d(o.members, true)))
+        assert item.label == label
+        assert len(np.intersect1d(item.members, true)) > 0.5 * len(true)
+        assert len(np.intersect1d(item.members, true)) > 0.8 * len(item.members)
+    assert all(0 < item.score <= 1 for item in found)
+    assert [item.score for item in found] == sorted((o.score for o in found), reverse=True)
 
 
-def test_point_clusters_span_the_points_when_no_box_was_learned() -> None:
-    votes = room_votes(noise=3.0)
-    found = detect(votes, boxes_learned=False)
-    assert {item.label for item in found} == {0, 1, 2}
-    chair = next(item for item in found if item.label == 0)
-    assert box_iou(chair.box, BOXES[0])[0, 0] > 0.4
+def test_objects_of_one_class_that_stand_apart_stay_apart() -> None:
+    row = np.linspace(0, 0.4, 5)
+    lumps = [np.stack(np.meshgrid(row + x, row, [0.4]), -1).reshape(-1, 3) for x in (0, 1, 2)]
+    points = np.concatenate(lumps).astype("f4")
+    shares = np.tile(np.array([[0.8, 0.2]], np.float32), (len(points), 1))
+    kinds = PointKinds(points, shares, np.ones(len(points), "f4"), (3, 5, 5))
+    found = detect(kinds, extents(kinds))
+    assert sorted(round(float(o.box[0]), 1) for o in found) == [0.2, 1.2, 2.2]
+    assert sorted(len(o.members) for o in found) == [25, 25, 25]
 
 
 def test_nothing_is_detected_where_all_is_structure() -> None:
-    votes = room_votes()
-    silent = Votes(votes.points, votes.boxes, votes.label, votes.probability * 0)
-    assert detect(silent) == [] and detect(silent, boxes_learned=False) == []
+    kinds = room_kinds()
+    shares = np.zeros_like(kinds.shares)
+    shares[:, -1] = 1
+    assert detect(PointKinds(kinds.points, shares, kinds.ranges, kinds.grid), extents(kinds)) == []
 
 
-def test_weighted_median_ignores_light_outliers() -> None:
-    values = np.array([[1.0], [2.0], [100.0]])
-    assert weighted_median(values, np.array([1.0, 2.0, 0.5]))[0] == 2.0
-    box = extent_box(np.array([[0, 0, 0], [1, 1, 1.0]]), 0.0)
-    np.testing.assert_allclose(box, [0.5, 0.5, 0.5, 1, 1, 1])
+def test_smoothing_outvotes_a_lone_point_and_keeps_probabilities() -> None:
+    shares = np.tile(np.array([[0.9, 0.1]], np.float32), (6, 1))
+    shares[3] = [0.3, 0.7]
+    pairs = np.array([[3, 3, 3, 3, 3], [0, 1, 2, 4, 5]])
+    found = smooth(shares, np.concatenate([pairs, pairs], axis=1))
+    assert found[3, 0] > 0.5
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-6)
+    np.testing.assert_array_equal(smooth(shares, np.zeros((2, 0), int)), shares)
 
 
 def probabilities(count: int) -> dict[str, np.ndarray]:
@@ -101,17 +118,20 @@ def test_cutting_keeps_the_ends_of_kept_triplets() -> None:
 
 
 def test_grounding_ranks_by_mean_logit_and_cuts_by_thresholds() -> None:
-    votes = room_votes()
-    found = detect(votes)
-    logits = np.where((votes.label == 1) & (votes.probability > 0.5), 2.0, -3.0)
-    ranked = rank(logits, votes, found)
-    assert box_iou(ranked.boxes[0], BOXES[1])[0, 0] > 0.8
+    kinds = room_kinds(wrong=0)
+    boxes, label = extents(kinds), kinds.shares.argmax(1)
+    found = detect(kinds, boxes)
+    logits = np.where(label == 1, 2.0, -3.0)
+    ranked = rank(logits, boxes, found)
+    table = next(item for item in found if item.label == 1)
+    np.testing.assert_array_equal(ranked.boxes[0], table.box)
+    assert ranked.logits[0] > 1 > 0 > ranked.logits[-1]
     assert len(chosen_boxes(ranked, 0.0, zero_above=1.0, multi_above=5.0)) == 1
-    assert len(chosen_boxes(ranked, 0.0, zero_above=1.0, multi_above=-9.0)) == 3
+    assert len(chosen_boxes(ranked, 0.0, zero_above=1.0, multi_above=-9.0)) == len(found)
     assert len(chosen_boxes(ranked, 1.5, zero_above=1.0, multi_above=5.0)) == 0
-    masks = np.stack([(votes.label == k) & (votes.probability > 0.5) for k in range(3)])
+    masks = np.stack([label == k for k in range(3)])
     assert pick(logits, masks.astype("f4"), [3, 5, 8]) == 5
     assert pick(logits, np.zeros((0, len(logits)), "f4"), []) is None
-    alone = rank(logits, votes, [])
-    assert box_iou(alone.boxes[0], BOXES[1])[0, 0] > 0.6
-    assert member_masks(found, 9999).shape == (3, 9999)
+    alone = rank(logits, boxes, [])
+    assert alone.boxes.shape == (1, 6) and alone.logits[0] == 2
+    assert member_masks(found, 9999).shape == (len(found), 9999)

@@ -17,10 +17,12 @@ from g2vlm.models.batch import (
     partial_depth,
     pixel_rays,
 )
+from g2vlm.models.boxes import QUANTILES, mask_quantiles
 from g2vlm.models.decoder import Vocabulary, build_words, join_words, split_words
+from g2vlm.models.encoder import WINDOW
 from g2vlm.models.grid import view_grid
 from g2vlm.models.heads import RelationHead, nearest_points
-from g2vlm.models.layers import relative_features
+from g2vlm.models.layers import Standardise, relative_features
 from metrics.files import InputError
 
 P = VIEWS * (HEIGHT // 4) * (WIDTH // 4)
@@ -35,8 +37,9 @@ def test_outputs_have_the_documented_shapes():
         text = sentences(["the chair", "how many boxes"], ["a lamp"])
         ground = model.ground(state, text)
         masks = torch.rand(2, 3, P)
-        relations = model.relations(state, masks, model.object_boxes(state, masks))
-        embedded = model.embed_objects(state, masks)
+        boxes = model.object_boxes(state, masks)
+        relations = model.relations(state, masks, boxes)
+        embedded = model.embed_objects(state, masks, boxes)
     assert state.tokens.shape == (2, T, 128)
     assert state.points.shape == state.centres.shape == (2, P, 3)
     assert state.boxes.shape == (2, P, 6)
@@ -184,3 +187,40 @@ def test_words_split_and_join():
     numbers = words.encode("12 zebras", "<answer>", 9)
     assert words.decode(numbers) == "12"
     assert len(words.encode("1 1 1 1 1 1", "<answer>", 3)) == 3
+
+
+def test_mask_quantiles_are_those_of_the_masked_points():
+    draw = torch.Generator().manual_seed(0)
+    points = torch.rand(2, 500, 3, generator=draw)
+    masks = torch.zeros(2, 3, 500)
+    masks[:, 0, 100:301] = 1
+    masks[:, 1, 7] = 0.25
+    found = mask_quantiles(points, masks)
+    exact = torch.quantile(points[:, 100:301], torch.tensor(QUANTILES), dim=1).permute(1, 2, 0)
+    assert torch.allclose(found[:, 0], exact, atol=0.03)
+    assert torch.equal(found[:, 0, :, 0], points[:, 100:301].amin(1))
+    assert torch.equal(found[:, 0, :, -1], points[:, 100:301].amax(1))
+    assert torch.equal(found[:, 1], points[:, 7, :, None].expand(-1, -1, len(QUANTILES)))
+    assert not found[:, 2].any(), "an empty mask"
+
+
+def test_frozen_features_are_standardised_as_found():
+    standard = Standardise(2)
+    values = torch.tensor([[0.0, 5.0], [2.0, 5.0], [4.0, 5.0]])
+    standard.fit(values)
+    assert torch.allclose(standard(values)[:, 0], torch.tensor([-1.0, 0.0, 1.0]))
+    assert not standard(values)[:, 1].any(), "a constant feature stays finite"
+    assert set(standard.state_dict()) == {"mean", "scale"}
+
+
+def test_depth_steps_look_around_and_stop_at_the_border():
+    model = small_model()
+    rows, columns = HEIGHT // 4, WIDTH // 4
+    depth = torch.zeros(1, VIEWS, rows, columns)
+    depth[:, :, :, : columns // 2], depth[:, :, :, columns // 2 :] = 2.0, 2.5
+    steps = model.encoder.depth_steps(depth.flatten(1)).view(1, VIEWS, rows, columns, -1)
+    sides = [(y, x) for y in WINDOW for x in WINDOW if y or x]
+    right, left = sides.index((0, 1)), sides.index((0, -1))
+    edge = columns // 2 - 1
+    assert steps[0, 0, 0, edge, right] == 0.5 and steps[0, 0, 0, edge + 1, left] == -0.5
+    assert steps[0, 0, 0, -1, right] == 0 and steps[0, 0, 0, 0, left] == 0
