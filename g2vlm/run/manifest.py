@@ -25,16 +25,18 @@ def describe(
 ) -> dict[str, Any]:
     """Return the record of the experiment under `results`.
 
-    `stamp` is what its tables and figures carry; `folders` are the parts of `results` whose files
+    `stamp` is what its tables and figures carry, `stamps` what those of other folders do that not
+    every method's scores change; `folders` are the parts of `results` whose files
     are listed by sha256. Times are in seconds, memory in MB, sizes in bytes.
     """
-    from metrics.present.data import stamp_of
+    from metrics.present.data import read_stamps, stamp_of_study
 
     jobs = read_benchmarks(results / "benchmarks")
     return origin(config) | {
         "format": "g2vlm-experiment",
         "version": 1,
-        "stamp": stamp_of(results / "statistics"),
+        "stamp": stamp_of_study(results / "statistics"),
+        "stamps": read_stamps(results),
         "packages": packages(),
         "config": dict(config),
         "methods": dict(methods),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,12 @@ FALL = 8
 Runs = list[tuple[str, pd.DataFrame]]
 
 
-def learning_curves(models_dir: Path, parts: bool = False) -> Any:
+def learning_curves(runs: Runs, parts: bool = False) -> Any:
     """Return a panel per loss term with a line per method and seed, or None without losses.
 
     The terms are the total and what it weighs, or with `parts` what those are sums of (names with
-    a slash). A file holds a row per logged step: `step`, optionally `stage`, and a numeric column
-    per term; or rows of `step`, `term`, `value`.
+    a slash).
     """
-    runs = _read(models_dir)
     terms = list(dict.fromkeys(c for _, run in runs for c in run if c not in NOT_LOSSES))
     terms = [term for term in terms if ("/" in term) == parts]
     if not terms:
@@ -66,9 +65,14 @@ def _panel(axis: Any, term: str, runs: Runs, colours: dict[str, Any]) -> None:
     axis.grid(True)
 
 
-def _read(models_dir: Path) -> Runs:
+def read_losses(files: Iterable[Path]) -> Runs:
+    """Return (method, losses) of each models/<method>/<seed>/losses.parquet.
+
+    A file holds a row per logged step: `step`, optionally `stage`, and a numeric column per term;
+    or rows of `step`, `term`, `value`.
+    """
     runs = []
-    for file in sorted(models_dir.glob("*/*/losses.parquet")):
+    for file in files:
         rows = pd.read_parquet(file)
         if {"term", "value"} <= set(rows.columns):
             index = [c for c in ("step", "stage") if c in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from metrics.present.names import HEADLINE, method_order
 from metrics.statistics.moments import TRAININGS_AND_SCENES
 
 MAIN_SPLIT = "test_scene"
+STAMP = "stamp.txt"
 
 
 @dataclass(frozen=True)
@@ -29,17 +31,17 @@ class Statistics:
     @cached_property
     def cells(self) -> pd.DataFrame:
         """The cell means (method, split, subset, metric, seed, scene, value)."""
-        return _parquet(self.folder / "cells.parquet")
+        return read_parquet(self.folder / "cells.parquet")
 
     @cached_property
     def stamp(self) -> str:
-        """What every table and figure of this study carries and manifest.json names: `stamp_of`."""
-        return stamp_of(self.folder)
+        """What this study's tables and figures carry and manifest.json names: `stamp_of_study`."""
+        return stamp_of_study(self.folder)
 
     def frame(self, name: str) -> pd.DataFrame | None:
         """Return "ranks", "profiles" or "retention"; None where the comparison wrote none."""
         file = self.folder / f"{name}.parquet"
-        return _parquet(file) if file.exists() else None
+        return read_parquet(file) if file.exists() else None
 
     @cached_property
     def _found(self) -> dict[tuple[str, str, str, str], Any]:
@@ -101,25 +103,46 @@ def load(stats_dir: str | Path) -> Statistics:
     methods = folder / "methods.json"
     return Statistics(
         folder,
-        _parquet(folder / "estimates.parquet").dropna(subset=["mean"]),
-        _parquet(folder / "differences.parquet"),
+        read_parquet(folder / "estimates.parquet").dropna(subset=["mean"]),
+        read_parquet(folder / "differences.parquet"),
         read_json(methods) if methods.exists() else {},
     )
 
 
-def stamp_of(folder: Path) -> str:
-    """Return 16 hex digits of the sha256 over the names and sha256 of a study's numbers.
+def stamp_of_study(folder: Path) -> str:
+    """Return the stamp of a study's numbers.
+
+    Costs (methods.json) stay outside: two equal runs have one stamp.
+    """
+    return stamp_of(sorted(folder.glob("*.parquet")))
+
+
+def stamp_of(files: Iterable[Path]) -> str:
+    """Return 16 hex digits of the sha256 over the names and sha256 of files, in their order.
 
     A lone table or picture leads by it to the manifest of its run, and so to code, data and
-    environment. Costs (methods.json) stay outside: two equal runs have one stamp.
+    environment.
     """
-    files = sorted(folder.glob("*.parquet"))
     said = "".join(f"{file.name} {sha256_file(file)}\n" for file in files)
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
-def _parquet(file: Path) -> pd.DataFrame:
+def write_stamp(folder: Path, stamp: str) -> None:
+    """Leave in a folder of pictures the stamp that they carry, where it is not the study's."""
+    (folder / STAMP).write_text(f"{stamp}\n", encoding="utf-8")
+
+
+def read_stamps(results: Path) -> dict[str, str]:
+    """Return {folder: stamp} of the folders under `results` whose pictures carry their own."""
+    files = sorted(results.glob(f"*/{STAMP}"))
+    return {file.parent.name: file.read_text(encoding="utf-8").strip() for file in files}
+
+
+def read_parquet(
+    file: str | Path, columns: list[str] | None = None, stage: str = "compare"
+) -> pd.DataFrame:
+    """Read a table that `stage` wrote; raises InputError where it is missing or damaged."""
     try:
-        return pd.read_parquet(file)
+        return pd.read_parquet(file, columns=columns)
     except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read ({error}); run the compare stage") from error
+        raise InputError(f"{file}: cannot be read ({error}); run the {stage} stage") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from metrics.files import atomic_path, write_json
@@ -14,15 +15,16 @@ from metrics.present.viewer import viewer_scene
 
 
 def write_gallery(
-    stats_dir: str | Path,
+    scores: Iterable[str | Path],
     truth_dir: str | Path,
     submission_dir: str | Path,
     scenes_dir: str | Path | None,
     out_dir: str | Path,
-    method: str = "full",
 ) -> list[Path]:
     """Write figures of three scenes as pdf and png, `viewer.json` and `misses.json`.
 
+    `scores` are the method's tables on the submission's split, one a seed: they choose the scenes
+    and give the pictures their stamp, so that other methods change nothing here.
     `truth_dir` and `scenes_dir` are those of the submission's split; without `scenes_dir` what
     needs the input views is left out. Returns the files. Raises InputError where the views of a
     scene are missing.
@@ -36,20 +38,21 @@ def write_gallery(
     def scene(name: str) -> Scene:
         return Scene(name, truth, submission, views.inputs(name) if views else None)
 
-    stats = data.load(stats_dir)
-    chosen = choose_scenes(stats, method, submission.split)
+    files = [Path(file) for file in scores]
+    chosen, stamp = choose_scenes(files), data.stamp_of(files)
     turned = []
     with atomic_path(out_dir, folder=True) as folder:
         for place, name in chosen.items():
             one = scene(name)
             title = f"{place}: {name}"
-            style.save(reconstruction_figure(one, title), folder, place, stats.stamp)
+            style.save(reconstruction_figure(one, title), folder, place, stamp)
             if {"objects", "graph"} <= submission.produces:
-                style.save(graph_figure(one, title), folder, f"{place}_graph", stats.stamp)
+                style.save(graph_figure(one, title), folder, f"{place}_graph", stamp)
             grounded = grounding_figure(one, title)
             if grounded is not None:
-                style.save(grounded, folder, f"{place}_grounding", stats.stamp)
+                style.save(grounded, folder, f"{place}_grounding", stamp)
             turned.append(viewer_scene(one, f"{name} ({place})"))
         write_json(folder / "viewer.json", turned)
+        data.write_stamp(folder, stamp)
         write_json(folder / "misses.json", misses.gather(map(scene, truth.scenes)))
     return sorted(Path(out_dir).iterdir())

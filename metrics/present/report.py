@@ -25,12 +25,13 @@ OPEN = ("main", "article")
 class Sources:
     """The folders that a page is made of; only `statistics` must be there.
 
-    `figures` and `gallery` as their writers left them, `verification` the folder that holds
-    verification.csv and .txt, `datasheet` a markdown file about the data.
+    `figures`, `background` and `gallery` as their writers left them, `verification` the folder
+    that holds verification.csv and .txt, `datasheet` a markdown file about the data.
     """
 
     statistics: str | Path
     figures: str | Path | None = None
+    background: str | Path | None = None
     gallery: str | Path | None = None
     verification: str | Path | None = None
     datasheet: str | Path | None = None
@@ -56,7 +57,7 @@ def write_report(
         claims=[_toned(claim) for claim in claims(stats)],
         board=board(stats),
         tables=[_shown(table) for table in tables],
-        figures=_figures(sources.figures),
+        figures=_figures(sources.figures, sources.background),
         gallery=_gallery(sources.gallery),
         viewer=_json(sources.gallery, "viewer.json"),
         misses=_json(sources.gallery, "misses.json"),
@@ -136,11 +137,15 @@ def _picture(file: Path, title: str, caption: str) -> list[dict[str, str]]:
     return [{"png": _encoded(file), "title": title, "caption": caption}]
 
 
-def _figures(folder: str | Path | None) -> list[dict[str, str]]:
-    if folder is None:
-        return []
-    said = captions.FIGURES.items()
-    return [row for name, words in said for row in _picture(Path(folder, f"{name}.png"), *words)]
+def _figures(*folders: str | Path | None) -> list[dict[str, str]]:
+    """Return the figures of all folders in the order of their captions."""
+    return [
+        row
+        for name, words in captions.FIGURES.items()
+        for folder in folders
+        if folder is not None
+        for row in _picture(Path(folder, f"{name}.png"), *words)
+    ]
 
 
 def _gallery(folder: str | Path | None) -> list[dict[str, str]]:

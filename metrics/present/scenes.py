@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from metrics.files import InputError
 from metrics.present import data
@@ -93,11 +95,15 @@ def _coloured(colours: np.ndarray | None, count: int) -> np.ndarray:
     return np.full((count, 3), 120, np.uint8) if colours is None else colours
 
 
-def choose_scenes(stats: data.Statistics, method: str, split: str) -> dict[str, str]:
-    """Return {"best", "median", "worst": scene} by the method's mean fscore@5cm over seeds."""
-    cells = stats.cells
-    keep = (cells["method"] == method) & (cells["split"] == split) & (cells["subset"] == "all")
-    scores = cells[keep & (cells["metric"] == "fscore@5cm")].groupby("scene")["value"].mean()
+def choose_scenes(scores: Iterable[Path]) -> dict[str, str]:
+    """Return {"best", "median", "worst": scene} by the mean fscore@5cm over seeds.
+
+    `scores` are one method's tables on one split, one a seed. Raises InputError for a damaged one.
+    """
+    columns = ["scene", "subset", "metric", "value"]
+    rows = pd.concat([data.read_parquet(file, columns, "score") for file in scores])
+    keep = (rows["subset"] == "all") & (rows["metric"] == "fscore@5cm")
+    scores = rows[keep].groupby("scene")["value"].mean()
     if scores.empty:
         return {}
     order = scores.sort_values(kind="stable").index

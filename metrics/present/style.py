@@ -13,6 +13,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 import seaborn as sns  # noqa: E402
 from matplotlib import ticker  # noqa: E402
+from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
+from matplotlib.backends.backend_pdf import FigureCanvasPdf  # noqa: E402
 
 WIDTH = 7.0
 COLUMNS = 3
@@ -102,7 +104,7 @@ def plain_log(axis: Any) -> None:
 
 
 def save(fig: Any, folder: Path, name: str, stamp: str) -> list[Path]:
-    """Write name.pdf and name.png, with the study's stamp as subject and description.
+    """Write name.pdf and name.png, with its stamp as subject and description.
 
     They hold no date and no program's name, so that their bytes can be reproduced.
     """
@@ -110,11 +112,11 @@ def save(fig: Any, folder: Path, name: str, stamp: str) -> list[Path]:
     # Lay out once for both files: it takes longer than drawing.
     fig.draw_without_rendering()
     fig.set_layout_engine("none")
-    fig.savefig(
-        folder / f"{name}.pdf",
-        metadata={"CreationDate": None, "Producer": None, "Creator": None, "Subject": said},
-    )
-    about = {"Software": None, "Description": said}
-    fig.savefig(folder / f"{name}.png", dpi=200, metadata=about)
+    files = [folder / f"{name}.pdf", folder / f"{name}.png"]
+    # `savefig` would draw once more before each file, to lay out.
+    about = {"CreationDate": None, "Producer": None, "Creator": None, "Subject": said}
+    FigureCanvasPdf(fig).print_pdf(files[0], metadata=about)
+    fig.set_dpi(200)
+    FigureCanvasAgg(fig).print_png(files[1], metadata={"Software": None, "Description": said})
     plt.close(fig)
-    return [folder / f"{name}.pdf", folder / f"{name}.png"]
+    return files

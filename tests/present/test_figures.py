@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from metrics.present import captions, data, figures, intervals, profiles, scatter, style
+from metrics.present import background, captions, data, figures, intervals, profiles, scatter, style
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,12 @@ def test_figures_are_written_and_their_bytes_repeat(ranked, tmp_path):
     falling = np.linspace(3, 1, 50)
     losses = {"step": range(50), "total": falling, "text/answer": falling / 2}
     pd.DataFrame(losses).to_parquet(run / "losses.parquet")
-    written = figures.write_figures(ranked.folder, tmp_path / "models", tmp_path / "figures")
+    written = figures.write_figures(ranked.folder, tmp_path / "figures")
+    losses = background.write_background([run / "losses.parquet"], tmp_path / "background")
+    stamp = data.read_stamps(tmp_path)["background"]
+    for file in losses:
+        assert stamp.encode() in file.read_bytes(), file.name
+    written += [file for file in losses if file.name != data.STAMP]
     stems = {f.stem for f in written}
     assert stems == set(captions.FIGURES) - {"data_efficiency"}
     assert {f.suffix for f in written} == {".pdf", ".png"} and len(written) == 2 * len(stems)

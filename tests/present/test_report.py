@@ -27,7 +27,11 @@ def study(tmp_path_factory):
     submission = folder / "predictions" / "full" / "0" / "test_scene"
     rooms.write(folder / "truth", folder / "scenes", submission, rooms.SCENES[:6])
     gallery.write_gallery(
-        folder / "statistics", folder / "truth", submission, folder / "scenes", folder / "gallery"
+        synthetic.write(table, "full", folder),
+        folder / "truth",
+        submission,
+        folder / "scenes",
+        folder / "gallery",
     )
     fresh = verify.load_fresh(folder / "statistics")
     was = tuple(rows[rows["method"] != "oracle"].copy() for rows in fresh)

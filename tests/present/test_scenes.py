@@ -4,12 +4,13 @@ import base64
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from metrics.files import InputError
-from metrics.present import gallery, graphs, groundings, misses, project, splat, viewer
+from metrics.present import data, gallery, graphs, groundings, misses, project, splat, viewer
 from metrics.present.project import Camera
-from metrics.present.scenes import Scene, Views
+from metrics.present.scenes import Scene, Views, choose_scenes
 from metrics.submission import Submission
 from metrics.truth import Truth
 from tests.present import rooms
@@ -67,6 +68,21 @@ def test_missing_views_name_the_folder(study):
         Views(study / "scenes").inputs("nowhere")
 
 
+def test_the_scenes_shown_are_those_of_the_highest_middle_and_lowest_mean(tmp_path):
+    scores = {"a": (0.1, 0.9), "b": (0.4, 0.4), "c": (0.9, 0.9), "d": (0.0, 0.2), "e": (0.7, 0.8)}
+    for seed in (0, 1):
+        rows = [("all", "fscore@5cm", name, value[seed]) for name, value in scores.items()]
+        # Neither a subset nor another metric has a say.
+        rows += [("observed", "fscore@5cm", "d", 1.0), ("all", "chamfer_l1_m", "d", 9.0)]
+        table = pd.DataFrame(rows, columns=["subset", "metric", "scene", "value"])
+        table.to_parquet(tmp_path / f"{seed}.parquet")
+    files = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
+    assert choose_scenes(files) == {"best": "c", "median": "a", "worst": "d"}
+    files[1].write_bytes(b"not parquet")
+    with pytest.raises(InputError, match=r"1\.parquet: .*run the score stage"):
+        choose_scenes(files)
+
+
 def test_walls_face_outwards():
     corners = np.array([[x, y, z] for x in (0, 4) for y in (0, 3) for z in (0, 2.5)], np.float32)
     for x, y, offset in viewer.walls(corners):
@@ -121,13 +137,15 @@ def test_references_are_drawn_best_and_worst(scene):
     assert groundings.grounding_figure(scene, "t") is not None
 
 
-def test_the_gallery_repeats_its_bytes(stats_dir, study, tmp_path):
+def test_the_gallery_repeats_its_bytes(score_files, study, tmp_path):
     for out in ("first", "second"):
         gallery.write_gallery(
-            stats_dir, study / "truth", study / "predictions", study / "scenes", tmp_path / out
+            score_files, study / "truth", study / "predictions", study / "scenes", tmp_path / out
         )
     files = sorted(f.name for f in (tmp_path / "first").iterdir())
     assert {"best.png", "median.pdf", "worst_graph.png", "best_grounding.pdf"} <= set(files)
+    stamp = data.read_stamps(tmp_path)["first"]
+    assert stamp.encode() in (tmp_path / "first" / "best.png").read_bytes()
     for name in files:
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 

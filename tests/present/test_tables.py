@@ -123,7 +123,7 @@ def test_every_table_is_written_three_ways(stats_dir, tmp_path):
 def test_every_table_carries_the_stamp_of_its_numbers(stats_dir, tmp_path):
     tables.write_tables(stats_dir, tmp_path / "tables")
     stamp = data.load(stats_dir).stamp
-    assert stamp == data.stamp_of(stats_dir) and re.fullmatch("[0-9a-f]{16}", stamp)
+    assert stamp == data.stamp_of_study(stats_dir) and re.fullmatch("[0-9a-f]{16}", stamp)
     for file in (tmp_path / "tables").iterdir():
         text = file.read_text(encoding="utf-8")
         if file.suffix == ".csv":
@@ -134,9 +134,9 @@ def test_every_table_carries_the_stamp_of_its_numbers(stats_dir, tmp_path):
     changed.mkdir()
     for file in stats_dir.glob("*.parquet"):
         (changed / file.name).write_bytes(file.read_bytes())
-    assert data.stamp_of(changed) == stamp
+    assert data.stamp_of_study(changed) == stamp
     pd.read_parquet(changed / "estimates.parquet")[1:].to_parquet(changed / "estimates.parquet")
-    assert data.stamp_of(changed) != stamp
+    assert data.stamp_of_study(changed) != stamp
 
 
 def assert_tex_would_compile(tex):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -46,6 +48,16 @@ def scores(
             for seed in range(1 if method in DETERMINISTIC else seeds):
                 parts += _method(method, gaps, seed, split, shared, scenes, queries, generator)
     return pd.concat(parts, ignore_index=True)
+
+
+def write(table: pd.DataFrame, method: str, folder: Path) -> list[Path]:
+    """Write one method's rows of test_scene as the score stage does, a file a seed."""
+    rows = table[(table["method"] == method) & (table["split"] == "test_scene")]
+    files = []
+    for seed, part in rows.groupby("seed"):
+        files.append(folder / f"{seed}.parquet")
+        part.to_parquet(files[-1])
+    return files
 
 
 def _method(method, gaps, seed, split, shared, scenes, queries, generator):

@@ -14,7 +14,14 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path("data").is_dir(), reason="needs data/: make data"),
 ]
-FIGURES = ("scores/**/*.parquet", "tables/*.csv", "tables/*.md", "figures/*.p*", "gallery/*.p*")
+FIGURES = (
+    "scores/**/*.parquet",
+    "tables/*.csv",
+    "tables/*.md",
+    "figures/*.p*",
+    "background/*.p*",
+    "gallery/*.p*",
+)
 
 
 @pytest.fixture(scope="module")

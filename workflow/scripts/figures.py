@@ -1,4 +1,4 @@
-"""Draw every figure of the experiment."""
+"""Draw every figure of the experiment's scores."""
 
 from pathlib import Path
 
@@ -7,6 +7,5 @@ from g2vlm.run.job import job
 with job(snakemake) as task:
     from metrics.present.figures import write_figures
 
-    results = Path("results", task.config["experiment"])
-    folder = Path(task.output[0]).parent
-    write_figures(results / "statistics", results / "models", folder, task.params.statistics)
+    statistics, folder = Path(task.input[0]).parent, Path(task.output[0]).parent
+    write_figures(statistics, folder, task.params.statistics)

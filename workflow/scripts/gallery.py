@@ -7,12 +7,10 @@ from g2vlm.run.job import job
 with job(snakemake) as task:
     from metrics.present.gallery import write_gallery
 
-    results, method = Path("results", task.config["experiment"]), task.params.method
     write_gallery(
-        results / "statistics",
+        task.input.scores,
         Path(task.input.truth[0]).parent,
         Path(task.input.submission[0]).parent,
         Path(task.input.scenes[0]).parent,
         Path(task.output[0]).parent,
-        method,
     )

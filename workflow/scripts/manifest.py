@@ -9,5 +9,5 @@ with job(snakemake) as task:
     from metrics.files import write_json
 
     path = Path(task.output[0])
-    folders = ("statistics", "scores", "tables", "figures", "gallery")
+    folders = ("statistics", "scores", "tables", "figures", "background", "gallery")
     write_json(path, describe(path.parent, task.config, task.params.methods, folders))

@@ -12,6 +12,7 @@ with job(snakemake) as task:
     sources = Sources(
         statistics=results / "statistics",
         figures=results / "figures",
+        background=results / "background",
         gallery=results / "gallery",
         verification=results if task.input.verification else None,
         datasheet=next(map(Path, task.input.datasheet), None),
