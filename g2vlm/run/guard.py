@@ -13,7 +13,6 @@ from g2vlm.run import config as settings
 from g2vlm.run import data, lock
 from metrics.files import InputError
 
-LOCK = Path(".snakemake/one-run.lock")
 LOOKS = {"--dry-run", "--dryrun", "--dag", "--rulegraph", "--filegraph", "--summary", "--lint"}
 
 
@@ -42,7 +41,7 @@ def enter(root: str | Path, arguments: Sequence[str]) -> IO[str] | None:
         data.verify()
         if not data.PIN.exists():
             raise InputError(f"{data.PIN}: missing; run `make pin` to pin the folder")
-        return None if only_looks(arguments) else lock.hold(LOCK)
+        return None if only_looks(arguments) else lock.hold(lock.LOCK)
     except InputError as fault:
         sys.exit(f"error: {fault}")
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from g2vlm.run import devices
+from g2vlm.run import clock, devices
 from metrics.files import InputError
 
 THREAD_VARIABLES = (
@@ -71,9 +71,11 @@ def job(snakemake: Any) -> Iterator[Any]:
     """Run a script's body: one-line errors, output in the log and on the terminal.
 
     The body sees as many GPUs as its rule's `gpu` resource says, and no other job sees them.
+    What the start and the imports took is recorded beside the benchmark of a job that ends well.
     Yields the `snakemake` object. An `InputError` ends the process with status 2 and its one
     line; any other error prints its last line and leaves the traceback to the log.
     """
+    started, imports = clock.process_age(), clock.ImportClock()
     die_with_parent()
     for name in THREAD_VARIABLES:
         os.environ[name] = str(snakemake.threads)
@@ -87,12 +89,14 @@ def job(snakemake: Any) -> Iterator[Any]:
         try:
             devices.assign(int(snakemake.resources.get("gpu") or 0))
             yield snakemake
+            clock.write_record(path, started, imports.seconds)
         except InputError as error:
             _leave(f"error: {error}", 2)
         except Exception as error:
             log.write(traceback.format_exc())
             _leave(f"error: {type(error).__name__}: {error}; the traceback is in {path}", 1)
         finally:
+            imports.stop()
             for tee in tees:
                 tee.close_row()
                 tee.flush()

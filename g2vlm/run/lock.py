@@ -9,6 +9,8 @@ from typing import IO
 
 from metrics.files import InputError
 
+LOCK = Path(".snakemake/one-run.lock")
+
 
 def hold(path: str | Path) -> IO[str]:
     """Lock `path` for the life of this process and return the open file, which must be kept.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from g2vlm.run import data as pins
-from metrics.files import sha256_file
+from metrics.files import read_json, sha256_file
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT_KINDS = (".parquet", ".csv", ".md", ".tex", ".html", ".pdf", ".png", ".json", ".txt")
@@ -85,7 +85,11 @@ def machine() -> dict[str, Any]:
 
 
 def read_benchmarks(folder: Path) -> dict[str, dict[str, float | None]]:
-    """Return wall and CPU seconds and peak memory (MB) of every job's benchmark file."""
+    """Return wall and CPU seconds and peak memory (MB) of every job's benchmark file.
+
+    Beside them, where the job recorded it (`g2vlm.run.clock`): seconds of its start and imports,
+    and when it and its run ended and began (seconds since 1970).
+    """
     jobs = {}
     for path in sorted(folder.rglob("*.tsv")):
         with open(path, encoding="utf-8", newline="") as handle:
@@ -94,6 +98,7 @@ def read_benchmarks(folder: Path) -> dict[str, dict[str, float | None]]:
                     "wall_seconds": _number(row.get("s")),
                     "cpu_seconds": _number(row.get("cpu_time")),
                     "peak_memory_mb": _number(row.get("max_rss")),
+                    **_recorded(path.with_suffix(".json")),
                 }
     return jobs
 
@@ -126,6 +131,10 @@ def _hash(path: Path) -> str | None:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _recorded(path: Path) -> dict[str, float | None]:
+    return read_json(path) if path.exists() else {}
 
 
 def _number(text: str | None) -> float | None:

@@ -17,7 +17,8 @@ rule train:
         f"{RESULTS}/benchmarks/train/{{trained}}-{{seed}}.tsv"
     threads: PROCESSES
     resources:
-        mem_mb=grows(1500, 3 * IMAGE, SPLITS["train"]),
+        # Every process holds all scenes.
+        mem_mb=grows(1500 * PROCESSES, 3 * IMAGE * PROCESSES, SPLITS["train"]),
         runtime=grows(480),
         gpu=training_gpus,
     params:

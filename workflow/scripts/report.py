@@ -6,6 +6,7 @@ from g2vlm.run.job import job
 
 with job(snakemake) as task:
     from g2vlm.run.manifest import origin
+    from g2vlm.run.overhead import of_folder
     from metrics.present.report import Sources, write_report
 
     results = Path("results", task.config["experiment"])
@@ -18,4 +19,6 @@ with job(snakemake) as task:
         datasheet=next(map(Path, task.input.datasheet), None),
     )
     config = task.params.statistics | {"experiment": task.config["experiment"]}
-    write_report(sources, task.output[0], origin(task.config), config)
+    spent = of_folder(results)
+    said = None if spent is None else spent.sentence()
+    write_report(sources, task.output[0], origin(task.config), config, said)
