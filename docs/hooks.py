@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "results" / "reference" / "cpu"
 TABLES = ("main", "article", "contrasts", "generalisation", "failures", "controls", "cost")
@@ -34,22 +32,18 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 def metrics() -> str:
     """Every metric of the registry, a table a family."""
+    from metrics.present.formats import markdown_grid
     from metrics.registry import METRICS
 
-    rows = [
-        {
-            "metric": f"`{name}`",
-            "what it is": f"{one.description} (*{one.source}*)",
-            "unit": one.unit + (" ↑" if one.higher_is_better else " ↓"),
-            "worst": one.worst_said,
-            "family": one.family,
-        }
-        for name, one in METRICS.items()
-    ]
-    table = pd.DataFrame(rows)
+    families: dict[str, list[list[str]]] = {}
+    for name, one in METRICS.items():
+        row = [f"`{name}`", f"{one.description} (*{one.source}*)"]
+        row += [one.unit + (" ↑" if one.higher_is_better else " ↓"), one.worst_said]
+        families.setdefault(one.family, []).append(row)
+    heads = ["metric", "what it is", "unit", "worst"]
     return "\n".join(
-        f"## {family.capitalize()}\n\n{_table(part.drop(columns='family'))}\n"
-        for family, part in table.groupby("family", sort=False)
+        f"## {family.capitalize()}\n\n{markdown_grid(heads, rows)}\n"
+        for family, rows in families.items()
     )
 
 
@@ -78,11 +72,3 @@ def data_card() -> str:
         return "`make data` writes `data/DATASHEET.md`; this site was built without it."
     lines = sheet.read_text(encoding="utf-8").splitlines()
     return "\n".join(f"#{line}" if line.startswith("#") else line for line in lines[1:])
-
-
-def _table(frame: pd.DataFrame) -> str:
-    def row(cells: Any) -> str:
-        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
-
-    lines = [row(frame.columns), row(["---"] * len(frame.columns))]
-    return "\n".join([*lines, *(row(cells) for cells in frame.to_numpy())])

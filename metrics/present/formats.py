@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,15 +51,28 @@ def to_markdown(table: Table) -> str:
     """Return the caption, the table and its footnotes in GitHub's markdown."""
 
     def cell(value: object) -> str:
-        text = str(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+        text = str(value).replace("\\", "\\\\").replace("\n", " ")
         return text.replace("<", "&lt;").replace("_", "\\_")
 
-    heads = [cell(c) for c in table.text.columns]
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    lines += ["| " + " | ".join(cell(v) for v in row) + " |" for row in _blocks(table)]
+    grid = markdown_grid(map(cell, table.text.columns), (map(cell, row) for row in _blocks(table)))
     notes = "".join(f"\n{cell(note)}  " for note in table.notes)
     tail = f"\n{notes.rstrip()}\n" if notes else ""
-    return f"**{cell(table.title)}.** {table.caption}\n\n" + "\n".join(lines) + "\n" + tail
+    return f"**{cell(table.title)}.** {table.caption}\n\n{grid}\n{tail}"
+
+
+def markdown_grid(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    r"""Return a table in GitHub's markdown of cells that are markdown already.
+
+    >>> print(markdown_grid(["a", "*b*"], [["1|2", "3"]]))
+    | a | *b* |
+    | --- | --- |
+    | 1\|2 | 3 |
+    """
+    heads = list(heads)
+    first, *rest = (
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (heads, *rows)
+    )
+    return "\n".join([first, "|" + " --- |" * len(heads), *rest])
 
 
 def to_tex(table: Table) -> str:
