@@ -13,7 +13,7 @@ import numpy as np
 
 from metrics import submission_items as items
 from metrics.answers import parse_number
-from metrics.files import InputError, sha256_file
+from metrics.files import InputError, read_json, sha256_file, write_json
 from metrics.schemas import shown
 from metrics.submission import GEOMETRY, TABLES, Contents, read_manifest, repeated
 from metrics.submission_checks import KEYS, LIMITS, Fault, Invalid, from_error, label, regular_file
@@ -88,17 +88,43 @@ def validate(
     return report
 
 
-def require_sound(folder: str | os.PathLike[str], mend: str) -> None:
+def require_sound(folder: str | os.PathLike[str], mend: str) -> dict[str, str]:
     """Raise `InputError` for a submission with any fault: the first of them, how many, and `mend`.
 
-    What is declared and missing for a scene is no fault here: it is scored as a failure.
+    What is declared and missing for a scene is no fault here: it is scored as a failure. Files
+    that `vouch` recorded and that are the same bytes still are not looked through again. Returns
+    the sha256 of each file, taken before it was looked at.
     """
+    found, record = _hashes(folder), record_of(folder)
+    if record.is_file() and read_json(record) == found:
+        return found
     faults = validate(folder).faults
     if faults:
         raise InputError(
             f"{folder}/{faults[0]} (fault 1 of {len(faults)}; python -m metrics validate {folder} "
             f"lists all); {mend}"
         )
+    return found
+
+
+def vouch(folder: str | os.PathLike[str], checked: dict[str, str]) -> None:
+    """Record beside a submission which bytes `require_sound` found sound, here or at its source."""
+    write_json(record_of(folder), checked)
+
+
+def record_of(folder: str | os.PathLike[str]) -> Path:
+    """Return the file beside a submission's folder that `vouch` writes."""
+    return Path(folder).with_name(f"{Path(folder).name}.sound.json")
+
+
+def _hashes(folder: str | os.PathLike[str]) -> dict[str, str]:
+    """Return each path's sha256, empty for what is no file of its own: links are not read."""
+    return {
+        path.relative_to(folder).as_posix(): ""
+        if path.is_symlink() or not path.is_file()
+        else sha256_file(path)
+        for path in sorted(Path(folder).rglob("*"))
+    }
 
 
 def _listed(value: Any) -> bool:

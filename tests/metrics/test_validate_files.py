@@ -10,9 +10,10 @@ import struct
 import pytest
 
 from metrics import submission_checks
+from metrics import validate as checking
 from metrics.files import InputError
 from metrics.submission import Submission
-from metrics.validate import require_sound, validate
+from metrics.validate import require_sound, validate, vouch
 from tests.metrics.spoiled import SCENE, faults, manifest, only_fault, sealed
 
 
@@ -44,6 +45,24 @@ def test_a_run_stops_at_a_missing_file_and_at_a_number_that_is_none(folder, spoi
         sealed(folder)
         said = "objects.jsonl.*NaN"
     with pytest.raises(InputError, match=rf"{folder}/{said}.*; predict again"):
+        require_sound(folder, "predict again")
+
+
+def test_bytes_once_found_sound_are_not_looked_through_again(folder, monkeypatch):
+    vouch(folder, require_sound(folder, "predict again"))
+    looked = []
+    monkeypatch.setattr(checking, "validate", lambda where: looked.append(where) or validate(where))
+    require_sound(folder, "predict again")
+    assert looked == []
+    answers = (folder / "answers.jsonl").read_text()
+    (folder / "answers.jsonl").write_text("")
+    with pytest.raises(InputError, match=r"answers\.jsonl: differs from the manifest's sha256"):
+        require_sound(folder, "predict again")
+    assert looked == [folder]
+    # A record for other bytes vouches for nothing, a file more than it knows neither.
+    (folder / "answers.jsonl").write_text(answers)
+    (folder / "notes.txt").symlink_to("answers.jsonl")
+    with pytest.raises(InputError, match=r"notes\.txt: "):
         require_sound(folder, "predict again")
 
 

@@ -33,8 +33,12 @@ rule outside_submission:
             f"{OUTSIDE[wildcards.outside]}/{split}/manifest.json" for split in SCORED
         ],
     output:
-        [
+        submissions=[
             f"{RESULTS}/predictions/{{outside}}/0/{split}/manifest.json"
+            for split in SCORED
+        ],
+        records=[
+            f"{RESULTS}/predictions/{{outside}}/0/{split}.sound.json"
             for split in SCORED
         ],
     log:

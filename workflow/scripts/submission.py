@@ -8,15 +8,17 @@ from g2vlm.run.job import job
 with job(snakemake) as task:
     from metrics.files import InputError, atomic_path
     from metrics.submission import Submission
-    from metrics.validate import require_sound
+    from metrics.validate import require_sound, vouch
 
-    for given, taken in zip(task.input, task.output, strict=True):
+    for given, taken in zip(task.input, task.output.submissions, strict=True):
         source, target = Path(given).parent, Path(taken).parent
         submission = Submission(source)
         told = {"method": submission.method, "split": submission.split}
         for key, wanted in {"method": task.wildcards.outside, "split": target.name}.items():
             if told[key] != wanted:
                 raise InputError(f"{given}: {key} is {told[key]!r}, must be {wanted!r}; mend it")
-        require_sound(source, "mend them and run again")
+        checked = require_sound(source, "mend them and run again")
         with atomic_path(target, folder=True) as folder:
             shutil.copytree(source, folder, dirs_exist_ok=True)
+        # Scoring need not look through the same bytes again.
+        vouch(target, checked)
