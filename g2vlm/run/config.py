@@ -49,6 +49,14 @@ def load_config(path: str | Path = BASE) -> dict[str, Any]:
     return config
 
 
+def leave_out_empty(config: dict[str, Any]) -> None:
+    """Take splits of no scenes out of a config: `data/` may lack the captured rooms."""
+    counts = {split: n for split, n in config["data"]["splits"].items() if n}
+    config["data"]["splits"] = counts
+    for stage in ("predict", "score"):
+        config[stage]["splits"] = [s for s in config[stage]["splits"] if s in counts]
+
+
 def load_method(name: str, folder: str | Path = METHODS) -> dict[str, Any]:
     """Return config/methods/<name>.yaml; an unknown name lists those there are."""
     path = Path(folder) / f"{name}.yaml"

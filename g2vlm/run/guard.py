@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,10 +16,14 @@ from metrics.files import InputError
 LOOKS = {"--dry-run", "--dryrun", "--dag", "--rulegraph", "--filegraph", "--summary", "--lint"}
 
 
-def read_methods(config: Mapping[str, Any], files: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Check the merged config and return its learned methods; ends the process on a fault."""
+def read_methods(config: dict[str, Any], files: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Check the merged config and return its learned methods; ends the process on a fault.
+
+    Splits of no scenes are taken out of `config`.
+    """
     try:
         settings.check_config(config, files)
+        settings.leave_out_empty(config)
         return {name: settings.load_method(name) for name in config["methods"]}
     except InputError as fault:
         sys.exit(f"error: {fault}")

@@ -9,14 +9,16 @@ from pathlib import Path
 
 from metrics.files import atomic_path, read_json, write_lines
 
+ROOMS = "real_rooms"
+
 
 def held(data: str | Path, splits: Mapping[str, int]) -> bool:
-    """Whether `data` holds enough scenes of every split (or is not built yet)."""
+    """Whether `data` holds enough scenes of every drawn split (or is not built yet)."""
     path = Path(data, "splits.json")
     if not path.exists():
         return True
     scenes = read_json(path)["scenes"]
-    return all(len(scenes.get(split, [])) >= count for split, count in splits.items())
+    return all(len(scenes.get(split, [])) >= count for split, count in drawn(splits).items())
 
 
 def write_recipes(data: str | Path, out: str | Path, splits: Mapping[str, int]) -> None:
@@ -24,13 +26,14 @@ def write_recipes(data: str | Path, out: str | Path, splits: Mapping[str, int]) 
 
     The sources are linked, not copied. Raises `InputError` for a damaged class table.
     """
-    from g2vlm.scenes.build import draw_all, progress
+    from g2vlm.scenes.build import draw_all, progress, write_rooms
     from g2vlm.scenes.catalog import read_models
     from g2vlm.scenes.language import describe
 
     models = read_models(Path(data, "models.csv"))
     scenes, language = [], []
-    for recipe, pixels in progress(draw_all(models, dict(splits)), sum(splits.values())):
+    counts = drawn(splits)
+    for recipe, pixels in progress(draw_all(models, counts), sum(counts.values())):
         scenes.append(recipe)
         language.append(describe(recipe, models, pixels))
     with atomic_path(out, folder=True) as folder:
@@ -38,3 +41,10 @@ def write_recipes(data: str | Path, out: str | Path, splits: Mapping[str, int]) 
         shutil.copyfile(Path(data, "models.csv"), folder / "models.csv")
         write_lines(folder / "scenes.jsonl", scenes)
         write_lines(folder / "language.jsonl", language)
+        if splits.get(ROOMS):
+            write_rooms(folder, splits[ROOMS])
+
+
+def drawn(splits: Mapping[str, int]) -> dict[str, int]:
+    """Return the splits whose scenes are drawn: all but the captured rooms."""
+    return {split: count for split, count in splits.items() if split != ROOMS}

@@ -14,7 +14,7 @@ def main() -> int:
     if args.command == "build":
         from g2vlm.scenes.build import build
 
-        build(Path(args.out), args.furniture, _counts(args.counts))
+        build(Path(args.out), args.furniture, _counts(args.counts), args.rooms)
         print(f"{args.out}: built")
         return 0
     from g2vlm.run.data import verify, write_manifest
@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     build = commands.add_parser("build", help="build the data folder from its sources")
     build.add_argument("--out", default="data")
     build.add_argument("--furniture", help="folder or archive with the catalogs and the jar")
+    build.add_argument("--rooms", help="folder or .tgz with the captured rooms; none: leave out")
     build.add_argument("--counts", help="scenes by split, as train=24,val=8 (default: cpu's)")
     for name, text in (("verify", "check every file's sha256"), ("pin", "write the manifest")):
         command = commands.add_parser(name, help=text)

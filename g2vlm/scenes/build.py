@@ -14,19 +14,32 @@ import numpy as np
 from g2vlm.scenes import sources
 from g2vlm.scenes.catalog import ModelRow, open_catalog, read_models
 from g2vlm.scenes.language import describe
-from g2vlm.scenes.recipes import draw_recipe, pool_of
-from g2vlm.scenes.sheets import attribution, datasheet
+from g2vlm.scenes.real.layout import draw_rooms
+from g2vlm.scenes.real.source import CAPTURES, FOLDER, WITHOUT, bring_rooms
+from g2vlm.scenes.recipes import REAL_ROOMS, draw_recipe, pool_of
+from g2vlm.scenes.sheets import attribution, datasheet, rooms_sheet
 from g2vlm.scenes.splits import COUNTS, SEED, swap_recipe
 from metrics.files import InputError, atomic_path, write_json, write_lines
 
 REVIEWED = Path(__file__).with_name("reviewed") / "models.csv"
 
 
-def build(out: Path, furniture: str | None = None, counts: dict[str, int] | None = None) -> None:
-    """Build a data folder whole or not at all; raises `InputError` naming what is at fault."""
+def build(
+    out: Path,
+    furniture: str | None = None,
+    counts: dict[str, int] | None = None,
+    rooms: str | None = None,
+) -> None:
+    """Build a data folder whole or not at all; raises `InputError` naming what is at fault.
+
+    furniture, rooms: where the sources are, None to fetch them; rooms "none" leaves the captured
+    rooms out. What is theirs stands in files of its own, so all others are the same without them.
+    """
     counts = counts or COUNTS
     with atomic_path(out, folder=True) as folder:
         sources.bring(folder / "sources", furniture)
+        if rooms != WITHOUT:
+            bring_rooms(folder / FOLDER, rooms)
         for name in sources.CATALOGS:
             open_catalog(folder / "sources" / "furniture" / f"{name}.sh3f").close()
         shutil.copyfile(REVIEWED, folder / "models.csv")
@@ -42,6 +55,22 @@ def build(out: Path, furniture: str | None = None, counts: dict[str, int] | None
         (folder / "ATTRIBUTION.md").write_text(attribution(models), encoding="utf-8")
         sheet = datasheet(scenes, language, models)
         (folder / "DATASHEET.md").write_text(sheet, encoding="utf-8")
+        if rooms != WITHOUT:
+            write_rooms(folder, len(CAPTURES))
+
+
+def write_rooms(folder: Path, count: int) -> None:
+    """Write recipes, language and sheet of the first captured rooms into `folder`/real_rooms."""
+    scenes, language = [], []
+    for recipe, pixels in draw_rooms(folder, count, SEED):
+        scenes.append(recipe)
+        language.append(describe(recipe, {}, pixels))
+    (folder / REAL_ROOMS).mkdir()
+    write_lines(folder / REAL_ROOMS / "scenes.jsonl", scenes)
+    write_lines(folder / REAL_ROOMS / "language.jsonl", language)
+    (folder / REAL_ROOMS / "DATASHEET.md").write_text(
+        rooms_sheet(scenes, language), encoding="utf-8"
+    )
 
 
 def draw_all(

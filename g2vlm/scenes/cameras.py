@@ -165,13 +165,16 @@ def pixel_estimate(cameras: Cameras, items: list[Item]) -> np.ndarray:
     return (extents[0] * extents[1] * FILL).astype(np.int64) * (count >= 3)
 
 
-def choose(cameras: Cameras, pixels: np.ndarray) -> list[int] | None:
+def choose(
+    cameras: Cameras, pixels: np.ndarray, least: int = 3, apart: int = APART_MM
+) -> list[int] | None:
     """Pick 4 input cameras that together see most, then 4 held-out ones; None if too few will do.
 
-    pixels: int64[K, N]. A camera is fit when it sees at least three objects.
+    pixels: int64[K, N]. A camera is fit when it sees at least `least` objects; input cameras keep
+    `apart` mm from each other, held-out ones half of that from any.
     """
     seen = pixels >= SEEN_PIXELS
-    fit = [k for k in range(len(pixels)) if np.count_nonzero(seen[k]) >= 3]
+    fit = [k for k in range(len(pixels)) if np.count_nonzero(seen[k]) >= least]
     chosen: list[int] = []
     for role in range(2 * ROLES):
         union = np.zeros(pixels.shape[1], bool)
@@ -179,7 +182,7 @@ def choose(cameras: Cameras, pixels: np.ndarray) -> list[int] | None:
             union |= seen[k]
         best, score = -1, (-1, -1)
         for k in fit:
-            if k in chosen or not _apart(cameras, chosen, k, role):
+            if k in chosen or not _apart(cameras, chosen, k, apart if role < ROLES else apart // 2):
                 continue
             worth = (np.count_nonzero(seen[k] & ~union), np.count_nonzero(seen[k]))
             if worth > score:
@@ -190,8 +193,7 @@ def choose(cameras: Cameras, pixels: np.ndarray) -> list[int] | None:
     return chosen
 
 
-def _apart(cameras: Cameras, chosen: list[int], k: int, role: int) -> bool:
-    limit = APART_MM if role < ROLES else APART_MM // 2
+def _apart(cameras: Cameras, chosen: list[int], k: int, limit: int) -> bool:
     for other in chosen:
         dx, dy = (int(d) for d in cameras.position[k, :2] - cameras.position[other, :2])
         if dx * dx + dy * dy < limit * limit:

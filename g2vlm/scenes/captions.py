@@ -62,7 +62,7 @@ def _existing(speaker: Speaker) -> list[tuple[str, dict[str, Any]]]:
         if len(seen) > 1 and speaker.seen_class(cls) and len(seen) < len(NUMBERS):
             fact["count"] = len(seen)
             rows.append((f"{NUMBERS[len(seen)]} {plural(noun)}", fact))
-        elif speaker.chance(70):
+        elif speaker.colour(seen[0]) and speaker.chance(70):
             fact["colour"] = speaker.colour(seen[0])
             rows.append((article(f"{fact['colour']} {noun}"), fact))
         else:
@@ -114,6 +114,6 @@ def phrases(speaker: Speaker) -> list[dict[str, Any]]:
         text, _ = speaker.phrase(PHRASES, {"n": article(thing), "w": thing})
         if text not in said:
             said.add(text)
-            row = {"text": text, "class": speaker.cls(k), "colour": colour, "size": size}
+            row = {"text": text, "class": speaker.cls(k), "colour": colour or None, "size": size}
             rows.append({"id": f"p{len(rows):02d}", **row})
     return rows

@@ -18,7 +18,7 @@ _ENTRY = re.compile(r"^([A-Za-z]+)#(\d+)\s*=\s*(.*)$")
 @dataclass(frozen=True)
 class ModelRow:
     """One usable model; sizes in mm at yaw 0 (front at -y), `carries_mm` -1 if nothing can stand on
-    it, else the height of its top."""
+    it, else the height of its top; `front` says whether it has one, None if that is not known."""
 
     model: str
     catalog: str
@@ -31,7 +31,7 @@ class ModelRow:
     side: str
     stands: str
     carries_mm: int
-    front: bool
+    front: bool | None
     faces: int
     licence: str
     creator: str

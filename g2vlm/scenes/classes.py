@@ -41,6 +41,9 @@ CLASSES: tuple[str, ...] = (
     "washing machine",
 )
 
+# What the labels of a captured room can say; all else in it has no name.
+CAPTURED_CLASSES = ("bed", "cabinet", "lamp", "plant", "sofa", "table", "television")
+
 # Synonyms, most of them from the catalog's tags.
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "sofa": ("couch",),
@@ -67,6 +70,9 @@ KIND_NAMES: dict[str, str] = {
     "office": "office",
     "kitchen": "kitchen",
     "dining": "dining room",
+    # Captured rooms alone; no drawn one is of these kinds.
+    "music": "music room",
+    "meeting": "meeting room",
 }
 
 SEATS = frozenset({"chair", "armchair", "sofa", "bench", "stool"})

@@ -20,10 +20,10 @@ class SceneViews:
 
     rgb u8[V, H, W, 3]; depth f32[V, H, W] true z-depth m, 0 = none; sensor f32[V, H, W] measured
     m, 0 = lost; normal f32[V, H, W, 3] frame axes, facing the camera; instance u8[V, H, W] (0
-    nothing, 1 floor, 2 wall, 3 ceiling, 4 opening, 10 + object index); intrinsics f32[V, 3, 3];
-    pose f32[V, 4, 4] camera to frame; boxes f32[N, 6]; yaw f32[N]; pixels i32[N, V]; partial
-    f32[P, 6]; solids bool[X, Y, Z] at 4 cm in the room frame; frame_from_room f32[4, 4]; room
-    f32[3] m; exposure: linear light to display.
+    nothing, or a surface of a captured room that has no name, 1 floor, 2 wall, 3 ceiling, 4
+    opening, 10 + object index); intrinsics f32[V, 3, 3]; pose f32[V, 4, 4] camera to frame; boxes
+    f32[N, 6]; yaw f32[N]; pixels i32[N, V]; partial f32[P, 6]; solids bool[X, Y, Z] at 4 cm in the
+    room frame; frame_from_room f32[4, 4]; room f32[3] m; exposure: linear light to display.
     """
 
     rgb: np.ndarray

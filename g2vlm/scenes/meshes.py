@@ -140,6 +140,7 @@ class ModelLibrary:
 
     def __init__(self, catalog: Any, capacity: int = 600) -> None:
         self._catalog = catalog
+        self.data_dir = Path(catalog.data_dir)
         self._capacity = capacity
         self._models: OrderedDict[str, Model] = OrderedDict()
         self._rotations: dict[str, dict[str, np.ndarray]] = {}
@@ -160,7 +161,7 @@ class ModelLibrary:
     def floor(self, name: str) -> Texture:
         """Return the floor texture called `name`; raises `InputError` when it is missing."""
         if name not in self._floors:
-            path = Path(self._catalog.data_dir) / "sources" / "textures" / f"{name}.jpg"
+            path = self.data_dir / "sources" / "textures" / f"{name}.jpg"
             try:
                 self._floors[name] = read_texture(path.read_bytes(), str(path))
             except FileNotFoundError as error:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from itertools import permutations
 from typing import Any
 
-from g2vlm.scenes.classes import CLASSES
 from g2vlm.scenes.geometry import divide
 from g2vlm.scenes.phrasings import QUESTIONS
 from g2vlm.scenes.relations import dominant
@@ -132,12 +131,21 @@ def _object_size(speaker: Speaker) -> list[Iterator[Draft]]:
     return [drafts(), drafts()]
 
 
+def floor_area(room: dict[str, Any]) -> int:
+    """Return the floor's area in mm²: of the outline, where a room is no rectangle."""
+    if "outline_mm" not in room:
+        return room["size_mm"][0] * room["size_mm"][1]
+    ring = room["outline_mm"]
+    pairs = zip(ring, ring[1:] + ring[:1], strict=True)
+    return abs(sum(ax * by - ay * bx for (ax, ay), (bx, by) in pairs)) // 2
+
+
 def _room_size(speaker: Speaker) -> list[Iterator[Draft]]:
-    sx, sy, _ = speaker.recipe["room"]["size_mm"]
+    area = floor_area(speaker.recipe["room"])
 
     def drafts() -> Iterator[Draft]:
         for _ in range(8):
-            yield "room_size", {}, tenths(sx * sy, 100_000), "number", [], []
+            yield "room_size", {}, tenths(area, 100_000), "number", [], []
 
     return [drafts(), drafts()]
 
@@ -238,7 +246,7 @@ def _existence(speaker: Speaker) -> list[Iterator[Draft]]:
 
     def no() -> Iterator[Draft]:
         colours = sorted({item.row.colour for item in speaker.items})
-        for cls in speaker.shuffled(list(CLASSES)):
+        for cls in speaker.shuffled(list(speaker.known)):
             rows = speaker.by_class.get(cls, [])
             other = [c for c in colours if all(speaker.colour(k) != c for k in rows)]
             if not rows and speaker.chance(60):
@@ -283,6 +291,8 @@ def _spatial_relation(speaker: Speaker) -> list[Iterator[Draft]]:
 def _sensible(speaker: Speaker, form: str, i: int, j: int) -> bool:
     """Leave out questions whose answer needs no look: whether a wardrobe is on a bottle."""
     a, b = speaker.items[i], speaker.items[j]
+    if form == "on" and speaker.captured:  # A box may leave out the foot that it stands on.
+        return a.support == j
     if form == "on":
         return a.row.stands == "top" and b.carries >= 0
     if form == "facing":

@@ -18,6 +18,9 @@ from metrics.files import InputError, read_lines, rng
 OBJECTS = (8, 22)
 ATTEMPTS = 12
 COVERED_PERCENT = 85
+REAL_ROOMS = "real_rooms"
+# Classes whose captured boxes carry things on their top.
+CARRIERS = frozenset({"table", "cabinet"})
 WALL_COLOURS = (
     (242, 238, 228),
     (230, 224, 210),
@@ -123,17 +126,22 @@ def _recipe(name: str, split: str, kind: str, room: Room, cameras: Cameras) -> d
         "light": _light(room),
         "objects": [object_fields(k, item) for k, item in enumerate(room.items)],
         "openings": room.openings,
-        "cameras": [
-            {
-                "position_mm": [int(v) for v in cameras.position[k]],
-                "yaw_deg": int(cameras.yaw[k]),
-                "pitch_deg": int(cameras.pitch[k]),
-                "hfov_deg": cameras.hfov,
-                "role": "input" if k < ROLES else "held_out",
-            }
-            for k in range(2 * ROLES)
-        ],
+        "cameras": camera_fields(cameras),
     }
+
+
+def camera_fields(cameras: Cameras) -> list[dict[str, Any]]:
+    """Return eight cameras as a recipe's, the inputs first."""
+    return [
+        {
+            "position_mm": [int(v) for v in cameras.position[k]],
+            "yaw_deg": int(cameras.yaw[k]),
+            "pitch_deg": int(cameras.pitch[k]),
+            "hfov_deg": cameras.hfov,
+            "role": "input" if k < ROLES else "held_out",
+        }
+        for k in range(2 * ROLES)
+    ]
 
 
 def object_fields(index: int, item: Item) -> dict[str, Any]:
@@ -165,10 +173,11 @@ def _light(room: Room) -> dict[str, Any]:
 
 
 def items_of(recipe: dict, models: dict[str, ModelRow]) -> list[Item]:
-    """Return a recipe's objects as placed items."""
+    """Return a recipe's objects as placed items; those of a captured room have no model."""
+    captured = "capture" in recipe
     return [
         Item(
-            models[o["model"]],
+            _captured_row(o) if captured else models[o["model"]],
             (o["centre_mm"][0], o["centre_mm"][1]),
             o["base_mm"],
             o["yaw_deg"],
@@ -177,6 +186,29 @@ def items_of(recipe: dict, models: dict[str, ModelRow]) -> list[Item]:
         )
         for o in recipe["objects"]
     ]
+
+
+def _captured_row(item: dict) -> ModelRow:
+    """Return what is known of a captured object as a model: no colour, no side it faces."""
+    size = tuple(item["size_mm"])
+    stands = "top" if item["support"] >= 0 else "floor" if item["base_mm"] == 0 else "wall"
+    return ModelRow(
+        model=item["model"],
+        catalog="",
+        path_in_zip="",
+        cls=item["class"],
+        name=item["class"],
+        colour="",
+        size_mm=size,
+        group=item["model"],
+        side="held",
+        stands=stands,
+        carries_mm=size[2] if item["class"] in CARRIERS else -1,
+        front=None,
+        faces=0,
+        licence="MIT",
+        creator="Meta Platforms",
+    )
 
 
 def cameras_of(recipe: dict) -> Cameras:
@@ -192,7 +224,9 @@ def cameras_of(recipe: dict) -> Cameras:
 
 def load_recipes(data_dir: str | Path, split: str, limit: int | None = None) -> list[dict]:
     """Return the first `limit` recipes of a split in order; raises `InputError` if it is absent."""
-    path = Path(data_dir) / "scenes.jsonl"
+    path = _folder(data_dir, split) / "scenes.jsonl"
+    if not path.exists() and split == REAL_ROOMS:
+        raise InputError(f"{path}: built without the captured rooms; run with ROOMS=none, or build")
     rows = [row for row in read_lines(path) if row["split"] == split]
     if not rows:
         raise InputError(f"{path}: no scenes of split {split}; check the split or run `make data`")
@@ -203,6 +237,12 @@ def load_recipes(data_dir: str | Path, split: str, limit: int | None = None) -> 
     return rows[:limit]
 
 
-def load_language(data_dir: str | Path) -> dict[str, dict]:
-    """Return {scene: its line of language.jsonl}."""
-    return {row["scene"]: row for row in read_lines(Path(data_dir) / "language.jsonl")}
+def load_language(data_dir: str | Path, split: str) -> dict[str, dict]:
+    """Return {scene: its line} of the language.jsonl that holds a split."""
+    path = _folder(data_dir, split) / "language.jsonl"
+    return {row["scene"]: row for row in read_lines(path)}
+
+
+def _folder(data_dir: str | Path, split: str) -> Path:
+    """Captured rooms stand apart: a build without them has every other file unchanged."""
+    return Path(data_dir, REAL_ROOMS) if split == REAL_ROOMS else Path(data_dir)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from g2vlm.scenes.classes import CLASSES
 from g2vlm.scenes.geometry import point_to_footprint
 from g2vlm.scenes.layout import Room
 from g2vlm.scenes.phrasings import ORDINALS, REFERENCES, SIDES
@@ -86,7 +85,7 @@ def _unique(speaker: Speaker) -> Iterator[Sentence]:
 def _attribute(speaker: Speaker) -> Iterator[Sentence]:
     for k in speaker.visible:
         colour, others = speaker.colour(k), speaker.same(k)
-        if all(speaker.colour(m) != colour for m in others):
+        if colour and all(speaker.colour(m) != colour for m in others):
             yield Sentence("attribute", {**speaker.words(speaker.cls(k)), "c": colour}, [k])
 
 
@@ -205,8 +204,7 @@ def _opening(speaker: Speaker) -> Iterator[Sentence]:
         cut = [o for o in speaker.recipe["openings"] if o["kind"] == kind]
         if len(cut) != 1:
             continue
-        middle = cut[0]["offset_mm"] + cut[0]["width_mm"] // 2
-        point = room.wall_point(cut[0]["wall"], middle, 0)
+        point = _middle(cut[0], room)
         for cls, rows in speaker.by_class.items():
             far = [(point_to_footprint(point, speaker.items[k].ring), k) for k in rows]
             far.sort()
@@ -215,6 +213,15 @@ def _opening(speaker: Speaker) -> Iterator[Sentence]:
             if far[1][0] - far[0][0] >= MARGIN_MM:
                 words = {**speaker.words(cls), "a": f"the {kind}"}
                 yield Sentence("closest", words, [far[0][1]], tags=GEOMETRY, label="opening")
+
+
+def _middle(opening: dict[str, Any], room: Room) -> tuple[int, int]:
+    """Return the floor point (mm) under the middle of an opening."""
+    if "ends_mm" in opening:
+        (ax, ay), (bx, by) = opening["ends_mm"]
+        return (ax + bx) // 2, (ay + by) // 2
+    middle = opening["offset_mm"] + opening["width_mm"] // 2
+    return room.wall_point(opening["wall"], middle, 0)
 
 
 def _multi(speaker: Speaker) -> Iterator[Sentence]:
@@ -242,7 +249,7 @@ def _multi(speaker: Speaker) -> Iterator[Sentence]:
 
 def _zero(speaker: Speaker) -> Iterator[Sentence]:
     """Expressions of nothing here: an absent class, an absent colour, a thing that is not on it."""
-    absent = [cls for cls in CLASSES if cls not in speaker.by_class]
+    absent = [cls for cls in speaker.known if cls not in speaker.by_class]
     for cls in speaker.shuffled(absent)[:3]:
         yield Sentence("unique", speaker.words(cls), [], [], "zero")
     colours = sorted({item.row.colour for item in speaker.items})
@@ -252,6 +259,8 @@ def _zero(speaker: Speaker) -> Iterator[Sentence]:
             colour = other[speaker.draw(len(other))]
             fields = {**speaker.words(cls), "c": colour}
             yield Sentence("attribute", fields, [], [], "zero")
+    if speaker.captured:  # A box may leave out the foot that something stands on.
+        return
     tops = [k for k in speaker.visible if speaker.items[k].support >= 0]
     for k in tops:
         bare = [m for m in speaker.named() if speaker.items[m].carries >= 0]

@@ -64,8 +64,10 @@ class SceneGeometry:
     def facing(self, i: int, j: int) -> bool | None:
         """Say whether i, a seat or screen, looks at j; None when void."""
         a, b = self.items[i], self.items[j]
-        if not (a.row.front and a.row.cls in SEATS | SCREENS):
+        if a.row.cls not in SEATS | SCREENS:
             return False
+        if not a.row.front:
+            return a.row.front
         dx, dy = b.centre[0] - a.centre[0], b.centre[1] - a.centre[1]
         if dx * dx + dy * dy < OFFSET_MM * OFFSET_MM:
             return None

@@ -15,10 +15,10 @@ from safetensors.numpy import save_file
 
 from g2vlm.scenes.annotate import annotate
 from g2vlm.scenes.labels import FIRST_OBJECT, INPUT_VIEWS
-from g2vlm.scenes.meshes import ModelLibrary, SceneMesh, build_scene
+from g2vlm.scenes.meshes import ModelLibrary, SceneMesh
 from g2vlm.scenes.raycast import Camera, RayScene, frame_from_room, recipe_camera
+from g2vlm.scenes.scene import scene_mesh, scene_solids
 from g2vlm.scenes.sensor import SensorModel, back_project, measure, partial_cloud
-from g2vlm.scenes.solids import room_solids
 from g2vlm.scenes.views import Layers, render_views
 from metrics.files import InputError, atomic_path, rng, write_lines
 
@@ -68,7 +68,7 @@ def render_scene(
 ) -> dict[str, np.ndarray]:
     """Return the tensors of one scene by field name."""
     _check(recipe)
-    mesh = build_scene(recipe, library)
+    mesh = scene_mesh(recipe, library)
     cameras = [recipe_camera(c, config["width"], config["height"]) for c in recipe["cameras"]]
     layers, rgb, exposure = render_views(RayScene(mesh), cameras, recipe["light"])
     to_frame = frame_from_room(recipe["cameras"][0])
@@ -84,9 +84,7 @@ def render_scene(
         "sensor": _sensor(recipe, cameras, layers, config, seed),
     }
     fields["partial"] = _partial(recipe, fields, config, seed)
-    grid = room_solids(
-        [mesh.object_triangles(k) for k in range(len(recipe["objects"]))], fields["room"]
-    )
+    grid = scene_solids(recipe, mesh)
     fields["solids"] = np.packbits(grid)
     fields["solids_shape"] = np.array(grid.shape, np.int32)
     return fields

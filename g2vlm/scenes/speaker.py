@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from g2vlm.scenes.catalog import ModelRow
-from g2vlm.scenes.classes import KIND_NAMES, SYNONYMS, article, plural
+from g2vlm.scenes.classes import CAPTURED_CLASSES, CLASSES, KIND_NAMES, SYNONYMS, article, plural
 from g2vlm.scenes.phrasings import TEST_ONLY
 from g2vlm.scenes.relations import SceneGeometry, volume
 from metrics.files import rng
@@ -46,6 +46,9 @@ class Speaker:
         self.rng = rng(seed, "language", recipe["id"])
         self.room = KIND_NAMES[recipe["kind"]]
         self.test = recipe["split"].startswith("test")
+        # What a captured room lacks is known only of the classes that its labels can say.
+        self.captured = "capture" in recipe
+        self.known = CAPTURED_CLASSES if self.captured else CLASSES
         total = pixels[:4].sum(0)
         self.visible = [k for k in range(len(self.items)) if total[k] >= VISIBLE_PIXELS]
         self.by_class: dict[str, list[int]] = {}
@@ -86,7 +89,7 @@ class Speaker:
         cls, colour, others = self.cls(k), self.colour(k), self.same(k)
         if not others:
             names = [(f"the {cls}", (), ())]
-            return [*names, (f"the {colour} {cls}", (), ())] if self.draw(2) else names
+            return [*names, (f"the {colour} {cls}", (), ())] if colour and self.draw(2) else names
         if all(self.colour(m) != colour for m in others):
             return [(f"the {colour} {cls}", (), ())]
         names = []

@@ -19,9 +19,10 @@ from g2vlm.scenes.catalog import Catalog
 from g2vlm.scenes.dataset import SceneStore, SceneViews
 from g2vlm.scenes.labels import FIRST_OBJECT, INPUT_VIEWS
 from g2vlm.scenes.language import facts_hold, phrase_holds
-from g2vlm.scenes.meshes import ModelLibrary, SceneMesh, build_scene
+from g2vlm.scenes.meshes import ModelLibrary, SceneMesh
 from g2vlm.scenes.raycast import Camera, RayScene, recipe_camera
 from g2vlm.scenes.recipes import load_recipes
+from g2vlm.scenes.scene import scene_mesh, unknown_points
 from g2vlm.scenes.shading import albedo, expose, irradiance, to_bytes, towards
 from g2vlm.scenes.solids import VOXEL_M, surface_points
 from metrics.files import InputError, atomic_path, rng, write_lines
@@ -91,7 +92,7 @@ def scene_truth(
     recipe: dict, views: SceneViews, library: ModelLibrary, counts: tuple[int, int], seed: int
 ) -> dict[str, np.ndarray]:
     """Return the true geometry of one scene by tensor name; counts: surface samples, points."""
-    mesh = build_scene(recipe, library)
+    mesh = scene_mesh(recipe, library)
     generator = rng(seed, "truth", recipe["id"])
     size = views.rgb.shape[2], views.rgb.shape[1]
     cameras = [recipe_camera(camera, *size) for camera in recipe["cameras"]]
@@ -101,7 +102,7 @@ def scene_truth(
     corners = np.array(list(itertools.product(*((0.0, side) for side in room))))
     return tensors | {
         "occupancy_points": _to_frame(points, views),
-        "occupancy": _occupancy(points, mesh, views),
+        "occupancy": _occupancy(points, recipe, mesh, views),
         "room_corners": _to_frame(corners, views),
         "diagonal": np.array([np.linalg.norm(room)], np.float32),
         "held_depth": views.depth[INPUT_VIEWS:],
@@ -193,8 +194,9 @@ def _in_image(camera: Camera, points: np.ndarray) -> np.ndarray:
     return (local[:, 2] > 1e-3) & inside.all(axis=1)
 
 
-def _occupancy(points: np.ndarray, mesh: SceneMesh, views: SceneViews) -> np.ndarray:
-    """Label room points: uint8[N], free, solid, or void within 2 cm of a furniture surface."""
+def _occupancy(points: np.ndarray, recipe: dict, mesh: SceneMesh, views: SceneViews) -> np.ndarray:
+    """Label room points: uint8[N], free, solid, or void: within 2 cm of a furniture surface, or
+    where a captured room does not tell."""
     cells = np.minimum((points / VOXEL_M).astype(np.int64), np.array(views.solids.shape) - 1)
     labels = np.where(views.solids[tuple(cells.T)], SOLID, FREE).astype(np.uint8)
     furniture = mesh.triangles[mesh.instance >= FIRST_OBJECT]
@@ -202,6 +204,7 @@ def _occupancy(points: np.ndarray, mesh: SceneMesh, views: SceneViews) -> np.nda
         tree = KDTree(surface_points(furniture, _SPACING_M))
         near, _ = tree.query(points.astype(np.float32), k=1, distance_upper_bound=_VOID_M)
         labels[np.isfinite(near)] = VOID
+    labels[unknown_points(recipe, mesh, points, views.solids)] = VOID
     return labels
 
 

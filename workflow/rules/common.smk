@@ -16,6 +16,7 @@ RESULTS = f"results/{EXPERIMENT}"
 SPLITS = config["data"]["splits"]
 ANSWERED = config["predict"]["splits"]
 SCORED = config["score"]["splits"]
+REAL_ROOMS = "real_rooms"
 PINS = ["data.manifest.json", "data.dvc"]
 DATA_HASH = pins.folder_hash()
 # data/ holds the recipes of the default experiment; a larger one draws its own.
@@ -76,9 +77,14 @@ wildcard_constraints:
     seed=r"\d+",
 
 
-def recipes(*names):
-    """Return inputs among the recipes; under data/, their change is seen by the pins alone."""
-    files = [f"{RECIPES}/{name}" for name in names]
+def recipes(split):
+    """Return a split's recipes; under data/, their change is seen by the pins alone.
+
+    Captured rooms have their recipes and sentences in a folder of their own.
+    """
+    folder = f"{RECIPES}/{REAL_ROOMS}" if split == REAL_ROOMS else RECIPES
+    files = [f"{RECIPES}/models.csv"]
+    files += [f"{folder}/{name}" for name in ("scenes.jsonl", "language.jsonl")]
     return (ancient(files) if RECIPES == "data" else files) + PINS
 
 

@@ -7,10 +7,7 @@ if RECIPES != "data":
             ancient(["data/models.csv", "data/splits.json"]),
             PINS,
         output:
-            [
-                f"{RECIPES}/{name}"
-                for name in ("scenes.jsonl", "language.jsonl", "models.csv")
-            ],
+            sorted({name for split in SPLITS for name in recipes(split)} - set(PINS)),
         log:
             f"{RESULTS}/logs/recipes.log",
         benchmark:
@@ -20,6 +17,7 @@ if RECIPES != "data":
             runtime=grows(240),
         params:
             splits=SPLITS,
+            folder=RECIPES,
             code=code_hash("g2vlm.scenes.build"),
         script:
             "../scripts/recipes.py"
@@ -27,7 +25,7 @@ if RECIPES != "data":
 
 rule render:
     input:
-        recipes=recipes("scenes.jsonl", "language.jsonl", "models.csv"),
+        recipes=lambda wildcards: recipes(wildcards.split),
     output:
         # Kept after a run (profiles/default says so), freed by `--delete-temp-output`.
         tensors=temp(f"{RESULTS}/scenes/{{split}}/{{shard}}.safetensors"),
@@ -51,7 +49,7 @@ rule render:
 rule truth:
     input:
         scenes=lambda wildcards: scenes(wildcards.split),
-        recipes=recipes("scenes.jsonl", "language.jsonl", "models.csv"),
+        recipes=lambda wildcards: recipes(wildcards.split),
     output:
         geometry=f"{RESULTS}/truth/{{split}}/geometry.safetensors",
         annotations=f"{RESULTS}/truth/{{split}}/annotations.jsonl",

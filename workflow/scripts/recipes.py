@@ -7,4 +7,4 @@ from g2vlm.run.job import job
 with job(snakemake) as task:
     from g2vlm.run.recipes import write_recipes
 
-    write_recipes("data", Path(task.output[0]).parent, task.params.splits)
+    write_recipes("data", Path(task.params.folder), task.params.splits)

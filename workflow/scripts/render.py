@@ -14,7 +14,7 @@ with job(snakemake) as task:
     recipes = load_recipes(data, task.wildcards.split, end)[first:]
     render_shard(
         recipes,
-        load_language(data),
+        load_language(data, task.wildcards.split),
         Catalog(data),
         task.params.render,
         Path(task.output.tensors).with_suffix(""),

@@ -1,0 +1,1 @@
+"""Real rooms: five captures of a headset, read, placed and rendered as the drawn rooms are."""

@@ -1,0 +1,305 @@
+"""Read a captured room: its mesh, outline, openings and labelled boxes, in whole millimetres.
+
+A capture is the JSON that the Synthetic Environment Module of Meta's WebXR emulator loads:
+`spatialEntities`, each with a label, a pose (metres, y up, quaternion) and a plane
+(`bounded2D_META`, in the pose's x and z), a box (`bounded3D_META`) or a triangle mesh
+(`triangleMesh_META`, base64 of little-endian float32 vertices and uint32 indices).
+
+Room frame: z up, 0 on the floor; turned so that the longest wall runs along an axis; the outline's
+box starts at the origin. Every sum and product is of single IEEE doubles or of integers, in a
+written order, so every machine reads the same millimetres.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from g2vlm.scenes.cameras import heading
+from g2vlm.scenes.geometry import UNIT, Point, cosine, sine
+from metrics.files import InputError, read_json
+
+# Labels of furniture and the class each becomes; any other label is left out, and what the mesh
+# shows there stays a surface without a name.
+CLASS_OF = {
+    "TABLE": "table",
+    "COUCH": "sofa",
+    "BED": "bed",
+    "LAMP": "lamp",
+    "PLANT": "plant",
+    "SCREEN": "television",
+    "STORAGE": "cabinet",
+}
+OPENING_OF = {"DOOR_FRAME": "door", "WINDOW_FRAME": "window"}
+# Walls whose ends are further apart than this do not join.
+_JOINT_MM = 100
+_UNIT_QUATERNION = 0.01
+# A capture whose floor and ceiling are not this far apart is not in metres.
+_HEIGHT_MM = (1800, 6000)
+# A box that ends this near to the floor stands on it: planes and boxes were fitted one by one.
+_ON_FLOOR_MM = 100
+# How far from a box the middle of a face that belongs to it may lie.
+NEAR_BOX_MM = 40
+_LEAST_FACES = 12
+
+
+@dataclass(frozen=True)
+class Box:
+    """A labelled box: class, size (w, d, h), footprint centre, base, all mm; yaw in degrees."""
+
+    cls: str
+    size: tuple[int, int, int]
+    centre: Point
+    base: int
+    yaw: int
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A door or window: kind, footprint ends on its wall, base and height (mm)."""
+
+    kind: str
+    ends: tuple[Point, Point]
+    base: int
+    height: int
+
+
+@dataclass(frozen=True)
+class CapturedRoom:
+    """A captured room in its frame: size of the outline's box and the height (mm), outline ring,
+    boxes, openings, vertices int64[V, 3] mm, faces int32[F, 3]."""
+
+    size: tuple[int, int, int]
+    outline: list[Point]
+    boxes: list[Box]
+    openings: list[Opening]
+    vertices: np.ndarray
+    faces: np.ndarray
+
+
+class _Entity:
+    """One entity of a capture, its pose checked."""
+
+    def __init__(self, path: Path, number: int, fields: Any) -> None:
+        self.where = f"{path}: entity {number}"
+        self.fields = fields
+        label = fields.get("semanticLabel_META") if isinstance(fields, dict) else None
+        if not isinstance(label, str) or not label:
+            raise InputError(f"{self.where}: no semanticLabel_META; fetch the capture again")
+        self.label = label
+        x, y, z, w = self.numbers("locatable_META", "orientation", "xyzw")
+        if abs(x * x + y * y + z * z + w * w - 1.0) > _UNIT_QUATERNION:
+            raise InputError(f"{self.where} ({label}): its orientation is no unit quaternion")
+        self._turn = (
+            (1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
+            (2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
+            (2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
+        )
+        self._move = self.numbers("locatable_META", "position", "xyz")
+
+    def numbers(self, part: str, name: str, keys: Any) -> list[float]:
+        """Return the finite numbers `keys` of a field; raises `InputError` naming what lacks."""
+        try:
+            values = [float(self.fields[part][name][key]) for key in keys]
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{self.where}: {part}.{name} is missing or malformed") from error
+        if not all(math.isfinite(value) for value in values):
+            raise InputError(f"{self.where}: {part}.{name} is not finite")
+        return values
+
+    def millimetres(self, points: np.ndarray) -> np.ndarray:
+        """Take local points float64[N, 3] m to int64[N, 3] mm of the capture, z up."""
+        x, y, z = points.T
+        rows = zip(self._turn, self._move, strict=True)
+        world = [r[0] * x + r[1] * y + r[2] * z + t for r, t in rows]
+        return np.rint(np.stack([world[0], -world[2], world[1]], 1) * 1000.0).astype(np.int64)
+
+    def plane(self) -> np.ndarray:
+        """Return int64[4, 3] mm, the corners of a plane: along its x first, then along its z."""
+        x, z = self.numbers("bounded2D_META", "offset", "xy")
+        w, h = self.numbers("bounded2D_META", "extent", ("width", "height"))
+        return self.millimetres(
+            np.array([[x, 0, z], [x + w, 0, z], [x, 0, z + h], [x + w, 0, z + h]])
+        )
+
+
+def read_room(path: str | Path) -> CapturedRoom:
+    """Read a capture; raises `InputError` naming the file and what is wrong with it."""
+    path = Path(path)
+    data = read_json(path)
+    rows = data.get("spatialEntities") if isinstance(data, dict) else None
+    if not isinstance(rows, list):
+        raise InputError(f"{path}: no spatialEntities; fetch the capture again")
+    entities = [_Entity(path, number, fields) for number, fields in enumerate(rows)]
+    meshes = [e for e in entities if "triangleMesh_META" in e.fields]
+    if len(meshes) != 1:
+        raise InputError(f"{path}: {len(meshes)} room meshes, 1 expected; fetch the capture again")
+    vertices, faces = _mesh(meshes[0])
+    floor, ceiling = (_level(path, entities, label) for label in ("FLOOR", "CEILING"))
+    if not _HEIGHT_MM[0] <= ceiling - floor <= _HEIGHT_MM[1]:
+        raise InputError(f"{path}: {ceiling - floor} mm from floor to ceiling; is it in metres?")
+    walls = [e.plane()[:2] for e in entities if e.label == "WALL_FACE"]
+    ring = outline_of(path, [w[:, :2] for w in walls])
+    back = _straighten(ring)
+    outline = turn(np.array(ring), back)
+    low, high = outline.min(0), outline.max(0)
+
+    def room(points: np.ndarray) -> np.ndarray:
+        flat = turn(points[:, :2], back) - low
+        return np.column_stack([flat, points[:, 2] - floor])
+
+    boxes = distinct([_box(e, room) for e in entities if _is_furniture(e)])
+    return CapturedRoom(
+        (int(high[0] - low[0]), int(high[1] - low[1]), ceiling - floor),
+        [(int(x), int(y)) for x, y in outline - low],
+        shown(boxes, room(vertices), faces),
+        [_opening(e, room) for e in entities if e.label in OPENING_OF],
+        room(vertices),
+        faces,
+    )
+
+
+def turn(points: np.ndarray, degrees: int) -> np.ndarray:
+    """Turn int64[N, 2] mm counter-clockwise about the origin, rounded to whole millimetres."""
+    c, s = cosine(degrees), sine(degrees)
+    x, y = points[:, 0], points[:, 1]
+    exact = np.stack([x * c - y * s, x * s + y * c], axis=1)
+    return (2 * exact + UNIT) // (2 * UNIT)
+
+
+def _straighten(ring: list[Point]) -> int:
+    """Return the least turn (degrees) that lays the longest wall along an axis."""
+    pairs = zip(ring, ring[1:] + ring[:1], strict=True)
+    edges = [(bx - ax, by - ay) for (ax, ay), (bx, by) in pairs]
+    degrees = heading(*max(edges, key=lambda e: e[0] * e[0] + e[1] * e[1])) % 90
+    return -degrees if degrees < 45 else 90 - degrees
+
+
+def outline_of(path: Path, walls: list[np.ndarray]) -> list[Point]:
+    """Join walls (int64[2, 2] mm, their ends) into one ring, counter-clockwise.
+
+    Raises `InputError` if they do not close.
+    """
+    if len(walls) < 3:
+        raise InputError(f"{path}: {len(walls)} walls; a room has at least 3")
+    left = [tuple((int(x), int(y)) for x, y in wall) for wall in walls]
+    first = left.pop(0)
+    ring, end = [first[0]], first[1]
+    while left:
+        ends = [(_apart(p, end), k, n) for k, wall in enumerate(left) for n, p in enumerate(wall)]
+        gap, k, n = min(ends)
+        if gap > _JOINT_MM:
+            raise InputError(f"{path}: its walls leave a gap of {gap} mm; fetch the capture again")
+        wall = left.pop(k)
+        ring.append(wall[n])
+        end = wall[1 - n]
+    if _apart(end, ring[0]) > _JOINT_MM:
+        raise InputError(f"{path}: its walls do not close; fetch the capture again")
+    return ring if twice_area(ring) > 0 else ring[::-1]
+
+
+def _apart(a: Point, b: Point) -> int:
+    return max(abs(a[0] - b[0]), abs(a[1] - b[1]))
+
+
+def twice_area(ring: list[Point]) -> int:
+    """Return twice the signed area (mm²) of a ring: positive if counter-clockwise."""
+    pairs = zip(ring, ring[1:] + ring[:1], strict=True)
+    return sum(ax * by - ay * bx for (ax, ay), (bx, by) in pairs)
+
+
+def _level(path: Path, entities: list[_Entity], label: str) -> int:
+    planes = [e.plane() for e in entities if e.label == label]
+    if not planes:
+        raise InputError(f"{path}: no {label} plane; fetch the capture again")
+    heights = planes[0][:, 2]
+    return int(heights.sum()) // len(heights)
+
+
+def _mesh(entity: _Entity) -> tuple[np.ndarray, np.ndarray]:
+    arrays = []
+    for name, kind in (("vertices", "<f4"), ("indices", "<u4")):
+        try:
+            raw = base64.b64decode(entity.fields["triangleMesh_META"][name], validate=True)
+            arrays.append(np.frombuffer(raw, kind).reshape(-1, 3))
+        except (KeyError, TypeError, ValueError, binascii.Error) as error:
+            raise InputError(
+                f"{entity.where}: its mesh's {name} are cut short ({error})"
+            ) from error
+    vertices, faces = arrays
+    if not len(faces) or int(faces.max()) >= len(vertices):
+        raise InputError(
+            f"{entity.where}: the mesh has {len(vertices)} vertices and {len(faces)} faces with "
+            "indices beyond them; fetch the capture again"
+        )
+    if not np.isfinite(vertices).all():
+        raise InputError(f"{entity.where}: the mesh has vertices that are not finite")
+    return entity.millimetres(vertices.astype(np.float64)), faces.astype(np.int32)
+
+
+def _is_furniture(entity: _Entity) -> bool:
+    # Furniture is given twice: the plane of its top or seat repeats its box.
+    return entity.label in CLASS_OF and "bounded3D_META" in entity.fields
+
+
+def _box(entity: _Entity, room: Any) -> Box:
+    offset = entity.numbers("bounded3D_META", "offset", "xyz")
+    extent = entity.numbers("bounded3D_META", "extent", ("width", "height", "depth"))
+    if min(extent) <= 0.0:
+        raise InputError(f"{entity.where} ({entity.label}): its box has no volume")
+    unit = np.array(list(np.ndindex(2, 2, 2)), float)
+    points = room(entity.millimetres(np.array(offset) + unit * np.array(extent)))
+    low, high = points.min(0), points.max(0)
+    along, across = points[4] - points[0], points[1] - points[0]
+    if abs(int(along[2])) > 50 or int(across[2]) < 0 or _apart(across[:2], (0, 0)) > 50:
+        raise InputError(f"{entity.where} ({entity.label}): its box does not stand upright")
+    base = 0 if abs(int(low[2])) <= _ON_FLOOR_MM else int(low[2])
+    return Box(
+        CLASS_OF[entity.label],
+        (round(1000 * extent[0]), round(1000 * extent[1]), int(high[2]) - base),
+        (int(low[0] + high[0]) // 2, int(low[1] + high[1]) // 2),
+        base,
+        heading(int(along[0]), int(along[1])),
+    )
+
+
+def distinct(boxes: list[Box]) -> list[Box]:
+    """Leave out a box that repeats a larger one of its class: its centre lies inside that."""
+    order = sorted(boxes, key=lambda b: -b.size[0] * b.size[1] * b.size[2])
+    kept: list[Box] = []
+    for box in order:
+        middle = np.array([[*box.centre, box.base + box.size[2] // 2]])
+        if not any(b.cls == box.cls and inside(b, middle, 0)[0] for b in kept):
+            kept.append(box)
+    return [box for box in boxes if any(box is b for b in kept)]
+
+
+def shown(boxes: list[Box], vertices: np.ndarray, faces: np.ndarray) -> list[Box]:
+    """Leave out a box that holds next to nothing of the mesh: what no view can show."""
+    middle = vertices[faces].sum(axis=1) // 3
+    middle = middle[middle[:, 2] > _ON_FLOOR_MM]
+    return [b for b in boxes if np.count_nonzero(inside(b, middle, 0)) >= _LEAST_FACES]
+
+
+def inside(box: Box, points: np.ndarray, margin: int) -> np.ndarray:
+    """Return bool[N]: which points int64[N, 3] mm lie in a box grown by `margin` mm."""
+    c, s = cosine(box.yaw), sine(box.yaw)
+    dx, dy = points[:, 0] - box.centre[0], points[:, 1] - box.centre[1]
+    u, v = np.abs(dx * c + dy * s), np.abs(dy * c - dx * s)
+    w, d, h = box.size
+    low = points[:, 2] >= box.base - margin
+    flat = (2 * u <= (w + 2 * margin) * UNIT) & (2 * v <= (d + 2 * margin) * UNIT)
+    return flat & low & (points[:, 2] <= box.base + h + margin)
+
+
+def _opening(entity: _Entity, room: Any) -> Opening:
+    corners = room(entity.plane())
+    a, b = ((int(p[0]), int(p[1])) for p in corners[:2])
+    low, high = int(corners[:, 2].min()), int(corners[:, 2].max())
+    return Opening(OPENING_OF[entity.label], (a, b), max(low, 0), high - max(low, 0))

@@ -1,0 +1,276 @@
+"""The recipe of a captured room: its boxes as objects, what stands on what, and its cameras."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from g2vlm.scenes.cameras import (
+    APART_MM,
+    ROLES,
+    SEEN_PIXELS,
+    Cameras,
+    choose,
+    heading,
+    pixel_estimate,
+)
+from g2vlm.scenes.geometry import Point, corners, point_to_footprint
+from g2vlm.scenes.layout import Item, connected
+from g2vlm.scenes.real.capture import Box, CapturedRoom, read_room
+from g2vlm.scenes.real.source import CAPTURES, FOLDER
+from g2vlm.scenes.recipes import CARRIERS, REAL_ROOMS, camera_fields, items_of
+from metrics.files import InputError, rng
+
+KINDS = {
+    "office_large": "office",
+    "living_room": "living",
+    "music_room": "music",
+    "office_small": "office",
+    "meeting_room": "meeting",
+}
+# An object this far above or into a top stands on it: a screen's box leaves its foot out.
+_REST_MM = (-60, 200)
+_OVERHANG_MM = 50
+_CELL_MM = 100
+# A camera keeps this far from every surface up to this height: from the knees, so that a person
+# could stand there, or from the chest where a room is too full for that.
+_CLEAR_MM = 300
+_BODY_MM = 1900
+_FROM_MM = (250, 900)
+# Spacing of the points that stand for the mesh, in the search for free floor.
+_SPACING_MM = 50
+_CANDIDATES = 96
+_DRAWS = 3
+_NEAREST_MM = 800
+# At most this far from its wall an opening is one of this room.
+_OPENING_MM = 250
+_DAYLIGHT = {"sun_azimuth_deg": 60, "sun_elevation_deg": 50}
+
+
+def draw_rooms(
+    data_dir: Path, count: int, seed: int
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Yield (recipe, int64[8, N] estimated pixels) of the first `count` captured rooms.
+
+    data_dir: holds sources/rooms. Raises `InputError` for a damaged capture, or too large a count.
+    """
+    if count > len(CAPTURES):
+        raise InputError(
+            f"data.splits.{REAL_ROOMS}: {count} asked for; there are {len(CAPTURES)} rooms"
+        )
+    for number, name in enumerate(list(CAPTURES)[:count]):
+        path = data_dir / FOLDER / f"{name}.json"
+        yield draw_room(path, f"{REAL_ROOMS}-{number:04d}", KINDS[name], seed)
+
+
+def draw_room(path: Path, name: str, kind: str, seed: int) -> tuple[dict[str, Any], np.ndarray]:
+    """Return the recipe of one capture and int64[8, N] estimated pixels."""
+    room = read_room(path)
+    if not room.boxes:
+        raise InputError(f"{path}: no labelled furniture; leave the capture out")
+    generator = rng(seed, "scene", name)
+    recipe: dict[str, Any] = {
+        "id": name,
+        "split": REAL_ROOMS,
+        "pair": None,
+        "kind": kind,
+        "capture": path.stem,
+        "room": {"size_mm": list(room.size), "outline_mm": [list(p) for p in room.outline]},
+        "light": _light(room),
+        "objects": objects_of(path.stem, room.boxes),
+        "openings": openings_of(room),
+    }
+    items = items_of(recipe, {})
+    for low in _FROM_MM:
+        found = _cameras(room, free_cells(room, low), items, generator)
+        if found:
+            return {**recipe, "cameras": camera_fields(found[0])}, found[1]
+    raise InputError(f"{path}: no place for 8 cameras; leave the capture out")
+
+
+def objects_of(capture: str, boxes: list[Box]) -> list[dict[str, Any]]:
+    """Return boxes as a recipe's objects: no model, no colour."""
+    return [
+        {
+            "index": k,
+            "model": f"{capture}#{k}",
+            "class": box.cls,
+            "colour": None,
+            "centre_mm": list(box.centre),
+            "base_mm": box.base,
+            "yaw_deg": box.yaw,
+            "size_mm": list(box.size),
+            "support": _support(k, boxes),
+        }
+        for k, box in enumerate(boxes)
+    ]
+
+
+def _support(index: int, boxes: list[Box]) -> int:
+    """Return the box that one stands on, or -1: its centre is over a top of about its base."""
+    box = boxes[index]
+    for k, below in enumerate(boxes):
+        gap = box.base - (below.base + below.size[2])
+        if below.cls in CARRIERS and k != index and _REST_MM[0] <= gap <= _REST_MM[1]:
+            ring = corners(below.centre, below.size, below.yaw)
+            if point_to_footprint(box.centre, ring) <= _OVERHANG_MM:
+                return k
+    return -1
+
+
+def openings_of(room: CapturedRoom) -> list[dict[str, Any]]:
+    """Return the doors and windows in the room's own walls; captures show some beyond them."""
+    rows = []
+    for opening in room.openings:
+        (ax, ay), (bx, by) = opening.ends
+        middle = ((ax + bx) // 2, (ay + by) // 2)
+        if point_to_outline(middle, room.outline) <= _OPENING_MM:
+            rows.append(
+                {
+                    "kind": opening.kind,
+                    "ends_mm": [[ax, ay], [bx, by]],
+                    "base_mm": opening.base,
+                    "height_mm": opening.height,
+                }
+            )
+    return rows
+
+
+def point_to_outline(point: Point, outline: list[Point]) -> int:
+    """Return the distance (mm) from a point to the nearest wall of an outline, in or out."""
+    # A wall is a footprint without depth, whose distance counts from both sides.
+    walls = zip(outline, outline[1:] + outline[:1], strict=True)
+    return min(point_to_footprint(point, [a, b, a]) for a, b in walls)
+
+
+def within(outline: list[Point], x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return which points (int64 mm) an outline encloses, by the even-odd rule."""
+    found = np.zeros(np.broadcast(x, y).shape, bool)
+    for (ax, ay), (bx, by) in zip(outline, outline[1:] + outline[:1], strict=True):
+        crosses = (ay > y) != (by > y)
+        side = (bx - ax) * (y - ay) - (x - ax) * (by - ay)
+        found ^= crosses & ((side > 0) == (by > ay))
+    return found
+
+
+def mesh_points(room: CapturedRoom, spacing: int = _SPACING_MM) -> np.ndarray:
+    """Cover the mesh with points int64[P, 3] mm, at most `spacing` apart along its edges."""
+    triangles = room.vertices[room.faces]
+    edges = np.abs(triangles - np.roll(triangles, 1, axis=1)).max(axis=(1, 2))
+    steps = np.maximum(-(-edges // spacing), 1)
+    points = []
+    for n in np.unique(steps):
+        a, b, c = triangles[steps == n].transpose(1, 0, 2)
+        for i in range(int(n) + 1):
+            for j in range(int(n) + 1 - i):
+                points.append((i * a + j * b + (n - i - j) * c) // n)
+    return np.concatenate(points)
+
+
+def free_cells(room: CapturedRoom, low: int) -> np.ndarray:
+    """Return bool[X, Y], connected 10 cm cells whose space above `low` mm is free for a camera."""
+    nx, ny = (-(-side // _CELL_MM) for side in room.size[:2])
+    points = mesh_points(room)
+    body = points[(points[:, 2] > low) & (points[:, 2] < _BODY_MM)]
+    cells = body[:, :2] // _CELL_MM
+    cells = cells[((cells >= 0) & (cells < (nx, ny))).all(1)]
+    taken = np.zeros((nx, ny), bool)
+    taken[cells[:, 0], cells[:, 1]] = True
+    reach = _CLEAR_MM // _CELL_MM
+    padded = np.pad(taken, reach, constant_values=True)
+    for dx in range(2 * reach + 1):
+        for dy in range(2 * reach + 1):
+            taken |= padded[dx : dx + nx, dy : dy + ny]
+    x = np.arange(nx)[:, None] * _CELL_MM + _CELL_MM // 2
+    y = np.arange(ny)[None, :] * _CELL_MM + _CELL_MM // 2
+    return connected(within(room.outline, x, y) & ~taken)
+
+
+def _light(room: CapturedRoom) -> dict[str, Any]:
+    """One lamp under the ceiling, over the middle of the free space, and a fixed soft daylight."""
+    cells = np.argwhere(free_cells(room, _FROM_MM[1]))
+    if not len(cells):
+        return {**_DAYLIGHT, "lamps_mm": []}
+    x, y = (int(v) * _CELL_MM + _CELL_MM // 2 for v in cells[len(cells) // 2])
+    lamp = [x, y, room.size[2] - 400]
+    return {**_DAYLIGHT, "lamps_mm": [lamp]}
+
+
+def _cameras(
+    room: CapturedRoom, free: np.ndarray, items: list[Item], generator: np.random.Generator
+) -> tuple[Cameras, np.ndarray] | None:
+    """Choose eight cameras in free cells: well apart and with three objects, where possible.
+
+    Of the draws that allow as much, the one whose inputs see most objects is kept.
+    """
+    spots = np.argwhere(free)
+    for least in range(min(3, len(items)), 0, -1):
+        for apart in (APART_MM, APART_MM * 2 // 3, APART_MM // 3):
+            best = None
+            for _ in range(_DRAWS):
+                cameras = _candidates(spots, items, generator)
+                if cameras is None:
+                    continue
+                pixels = pixel_estimate(cameras, items)
+                pixels[behind_walls(room.outline, cameras, items)] = 0
+                order = choose(cameras, pixels, least, apart)
+                if order is None:
+                    continue
+                seen = int((pixels[order[:ROLES]] >= SEEN_PIXELS).any(0).sum())
+                if best is None or seen > best[0]:
+                    best = (seen, cameras.take(order), pixels[order])
+            if best is not None:
+                return best[1], best[2]
+    return None
+
+
+def behind_walls(outline: list[Point], cameras: Cameras, items: list[Item]) -> np.ndarray:
+    """Return bool[K, N]: a wall stands between a camera and the middle of an object."""
+    eye = cameras.position[:, None, :2]
+    middle = np.array([item.centre for item in items], np.int64)[None]
+    found = np.zeros(np.broadcast_shapes(eye.shape, middle.shape)[:2], bool)
+    for a, b in zip(outline, outline[1:] + outline[:1], strict=True):
+        a, b = np.array(a), np.array(b)
+        parts = _side(eye, middle, a) * _side(eye, middle, b) < 0
+        found |= parts & (_side(a, b, eye) * _side(a, b, middle) < 0)
+    return found
+
+
+def _side(a: np.ndarray, b: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Return -1, 0 or 1: on which side of the line from a to b the points p lie."""
+    cross = (b[..., 0] - a[..., 0]) * (p[..., 1] - a[..., 1])
+    return np.sign(cross - (b[..., 1] - a[..., 1]) * (p[..., 0] - a[..., 0]))
+
+
+def _candidates(
+    spots: np.ndarray, items: list[Item], generator: np.random.Generator
+) -> Cameras | None:
+    """Draw cameras that look between two objects, from free cells not right before them."""
+    if len(spots) < 2 * ROLES:
+        return None
+
+    def draw(low: int, high: int) -> int:
+        return int(generator.integers(low, high + 1))
+
+    hfov = 66 + 2 * draw(0, 4)
+    position, yaw, pitch = [], [], []
+    for _ in range(4 * _CANDIDATES):
+        spot = spots[draw(0, len(spots) - 1)]
+        x, y = (int(v) * _CELL_MM + _CELL_MM // 2 for v in spot)
+        pair = [items[draw(0, len(items) - 1)].centre for _ in range(2)]
+        dx = (pair[0][0] + pair[1][0]) // 2 - x
+        dy = (pair[0][1] + pair[1][1]) // 2 - y
+        if dx * dx + dy * dy < _NEAREST_MM * _NEAREST_MM:
+            continue
+        position.append([x, y, draw(1100, 1800)])
+        yaw.append(heading(dx, dy))
+        pitch.append(-draw(8, 26))
+        if len(position) == _CANDIDATES:
+            break
+    if len(position) < 2 * ROLES:
+        return None
+    arrays = (np.array(v, np.int64) for v in (position, yaw, pitch))
+    return Cameras(*arrays, hfov)
