@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isqrt
 
 UNIT = 1 << 20
@@ -144,6 +145,16 @@ def corners(centre: Point, size: tuple[int, ...], yaw: int) -> list[Point]:
     x0, y0 = -(w // 2), -(d // 2)
     ring = ((x0, y0), (x0 + w, y0), (x0 + w, y0 + d), (x0, y0 + d))
     return [offset(centre, yaw, p) for p in ring]
+
+
+def twice_area(ring: Sequence[Sequence[int]]) -> int:
+    """Return twice the signed area (mm²) of a ring of points: positive if counter-clockwise.
+
+    >>> twice_area([(0, 0), (2, 0), (2, 3), (0, 3)])
+    12
+    """
+    pairs = zip(ring, [*ring[1:], ring[0]], strict=True)
+    return sum(ax * by - ay * bx for (ax, ay), (bx, by) in pairs)
 
 
 def gap(a: list[Point], yaw_a: int, b: list[Point], yaw_b: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import permutations
 from typing import Any
 
-from g2vlm.scenes.geometry import divide
+from g2vlm.scenes.geometry import divide, twice_area
 from g2vlm.scenes.phrasings import QUESTIONS
 from g2vlm.scenes.relations import dominant
 from g2vlm.scenes.speaker import MARGIN_MM, Speaker
@@ -135,9 +135,7 @@ def floor_area(room: dict[str, Any]) -> int:
     """Return the floor's area in mm²: of the outline, where a room is no rectangle."""
     if "outline_mm" not in room:
         return room["size_mm"][0] * room["size_mm"][1]
-    ring = room["outline_mm"]
-    pairs = zip(ring, ring[1:] + ring[:1], strict=True)
-    return abs(sum(ax * by - ay * bx for (ax, ay), (bx, by) in pairs)) // 2
+    return twice_area(room["outline_mm"]) // 2
 
 
 def _room_size(speaker: Speaker) -> list[Iterator[Draft]]:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from metrics.files import InputError, read_json, sha256_file
-from metrics.present.names import HEADLINE, method_order
+from metrics.present.names import HEADLINE, REAL_ROOMS, method_order
 from metrics.statistics.moments import TRAININGS_AND_SCENES
 
 MAIN_SPLIT = "test_scene"
@@ -78,8 +78,12 @@ class Statistics:
         return splits[0] if splits else MAIN_SPLIT
 
     def splits(self) -> list[str]:
-        """Return the scored splits, the main one first."""
-        return sorted(self.estimates["split"].unique(), key=lambda name: (name != MAIN_SPLIT, name))
+        """Return the scored splits, the main one first and the one without tests last."""
+
+        def place(name: str) -> tuple[bool, bool, str]:
+            return name != MAIN_SPLIT, name == REAL_ROOMS, name
+
+        return sorted(self.estimates["split"].unique(), key=place)
 
     def reason(self, method: str, metric: str) -> str:
         """Return why a method has no score on a metric, in its own words where it said so."""

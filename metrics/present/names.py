@@ -17,6 +17,8 @@ class Shown:
 
 RECONSTRUCTION, GRAPH, LANGUAGE, ANSWERS = "Reconstruction", "Scene graph", "Grounding", "Answers"
 
+# The split of captured rooms: too few for a test, and without colour.
+REAL_ROOMS = "real_rooms"
 HEADLINE = {
     "chamfer_l1_m": Shown("Chamfer L1 (m)", "points", RECONSTRUCTION),
     "fscore@5cm": Shown("F-score 5 cm", "points", RECONSTRUCTION),

@@ -1,6 +1,7 @@
 """Tables, claims and the terminal's headline."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -101,6 +102,14 @@ def test_splits_stand_side_by_side_and_are_not_pooled(stats):
     row = table.text.iloc[0]
     found = stats.estimate("full", "test_asset", "all", "chamfer_l1_m")
     assert row["test_asset"] == names.interval(found.mean, found.ci_low, found.ci_high)
+
+
+def test_the_splits_table_says_what_real_rooms_are(stats):
+    assert "real_rooms) are left out" in tables.splits(stats).caption
+    rooms = stats.estimates[stats.estimates["split"] == "test_asset"].assign(split="real_rooms")
+    table = tables.splits(replace(stats, estimates=pd.concat([stats.estimates, rooms])))
+    assert list(table.text.columns)[-1] == "real_rooms"
+    assert "no colour" in table.caption and "described, not tested" in table.caption
 
 
 def test_every_table_is_written_three_ways(stats_dir, tmp_path):

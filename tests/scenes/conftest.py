@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,9 @@ from g2vlm.scenes import sources
 from g2vlm.scenes.build import REVIEWED, draw_all
 from g2vlm.scenes.catalog import ModelRow, read_models
 from g2vlm.scenes.language import describe
+from g2vlm.scenes.real import source
+
+from . import captures
 
 COUNTS = {"train": 10, "val": 2, "test_scene": 4, "test_asset": 4}
 
@@ -50,8 +55,6 @@ def archive(entries: dict[str, bytes]) -> bytes:
 @pytest.fixture
 def furniture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with stand-in catalogs and jar, and their sha256 in place of the pinned ones."""
-    import hashlib
-
     folder = tmp_path / "furniture"
     folder.mkdir()
     pins = {}
@@ -65,4 +68,16 @@ def furniture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sources, "CATALOGS", pins)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in floors.items()}
     monkeypatch.setattr(sources, "TEXTURES", hashes)
+    return folder
+
+
+@pytest.fixture
+def captured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a plain room under each capture's name, and its sha256 in place of theirs."""
+    folder = tmp_path / "package"
+    folder.mkdir()
+    data = json.dumps(captures.capture()).encode()
+    for name in source.CAPTURES:
+        (folder / f"{name}.json").write_bytes(data)
+        monkeypatch.setitem(source.CAPTURES, name, hashlib.sha256(data).hexdigest())
     return folder

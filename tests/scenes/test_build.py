@@ -11,7 +11,9 @@ import pytest
 
 from g2vlm.run.data import verify, write_manifest
 from g2vlm.scenes.build import build
-from metrics.files import InputError, read_json
+from g2vlm.scenes.real import source
+from g2vlm.scenes.recipes import load_recipes
+from metrics.files import InputError, read_json, read_lines
 
 COUNTS = {"train": 2, "val": 1, "test_scene": 1, "test_asset": 1}
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +25,7 @@ def contents(folder):
 
 def test_two_builds_give_the_same_bytes(furniture, tmp_path):
     for name in ("a", "b"):
-        build(tmp_path / name, str(furniture), COUNTS)
+        build(tmp_path / name, str(furniture), COUNTS, "none")
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     assert {p.name for p in (tmp_path / "a").iterdir()} >= {
         "ATTRIBUTION.md",
@@ -65,13 +67,31 @@ def test_vector_units_do_not_change_the_bytes():
 
 def test_verify_names_the_first_file_that_differs(furniture, tmp_path):
     data, manifest = tmp_path / "data", tmp_path / "manifest.json"
-    build(data, str(furniture), {"train": 1})
+    build(data, str(furniture), {"train": 1}, "none")
     write_manifest(data, manifest)
     assert verify(data, manifest, None) == len(read_json(manifest)["files"])
     with open(data / "scenes.jsonl", "a") as handle:
         handle.write("{}\n")
     with pytest.raises(InputError, match=r"scenes\.jsonl: differs"):
         verify(data, manifest, None)
+
+
+def test_a_build_without_the_rooms_is_verified_by_the_rest(furniture, captured, tmp_path):
+    """Every other file is the same with and without them, and half of them is a fault."""
+    whole, rest, manifest = (tmp_path / name for name in ("whole", "rest", "manifest.json"))
+    build(whole, str(furniture), {"train": 1}, str(captured))
+    build(rest, str(furniture), {"train": 1}, "none")
+    write_manifest(whole, manifest)
+    assert verify(whole, manifest, None) == len(read_json(manifest)["files"])
+    assert verify(rest, manifest, None) == len(contents(rest)) < len(contents(whole))
+    assert {n: b for n, b in contents(whole).items() if n in contents(rest)} == contents(rest)
+    lines = read_lines(whole / "real_rooms" / "scenes.jsonl")
+    assert [line["capture"] for line in lines] == list(source.CAPTURES)
+    with pytest.raises(InputError, match="built without the captured rooms"):
+        load_recipes(rest, "real_rooms")
+    (whole / "real_rooms" / "language.jsonl").unlink()
+    with pytest.raises(InputError, match=r"real_rooms/language\.jsonl: missing"):
+        verify(whole, manifest, None)
 
 
 def test_the_command_ends_in_one_line(tmp_path):

@@ -126,5 +126,5 @@ def test_loading_more_than_there_are_is_an_error(drawn, tmp_path):
     assert load_recipes(tmp_path, "val", 1) == drawn.split("val")[:1]
     with pytest.raises(InputError, match="2 scenes of split val, 3 asked for"):
         load_recipes(tmp_path, "val", 3)
-    with pytest.raises(InputError, match="no scenes of split real_rooms"):
-        load_recipes(tmp_path, "real_rooms")
+    with pytest.raises(InputError, match="no scenes of split test_b"):
+        load_recipes(tmp_path, "test_b")

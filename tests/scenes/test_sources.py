@@ -46,7 +46,7 @@ def test_a_corrupt_catalog_is_named_and_earlier_data_kept(furniture, tmp_path):
     broken = furniture / "Scopia.sh3f"
     broken.write_bytes(broken.read_bytes()[:-10])
     with pytest.raises(InputError, match=r"Scopia\.sh3f: corrupt or another version.*fetch it"):
-        build(data, str(furniture), {"train": 1})
+        build(data, str(furniture), {"train": 1}, "none")
     assert (data / "kept").read_text() == "earlier"
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 

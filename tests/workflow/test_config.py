@@ -15,13 +15,15 @@ CONFIGS = sorted(Path("config").glob("*.yaml"))
 def test_every_experiment_is_valid_and_named_as_its_file(path):
     config = settings.load_config(path)
     assert config["experiment"] == path.stem
-    assert {"train", "val", "test_scene", "test_asset"} == set(config["data"]["splits"])
+    assert {"train", "val", "test_scene", "test_asset", "real_rooms"} == set(
+        config["data"]["splits"]
+    )
 
 
 def test_sizes_are_those_of_the_design():
     smoke, gpu = (settings.load_config(f"config/{name}.yaml") for name in ("smoke", "gpu"))
-    assert list(smoke["data"]["splits"].values()) == [24, 8, 8, 8]
-    assert list(gpu["data"]["splits"].values()) == [4000, 200, 300, 300]
+    assert list(smoke["data"]["splits"].values()) == [24, 8, 8, 8, 2]
+    assert list(gpu["data"]["splits"].values()) == [4000, 200, 300, 300, 5]
     assert (smoke["seeds"], gpu["seeds"]) == (2, 5)
 
 

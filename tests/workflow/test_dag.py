@@ -15,14 +15,15 @@ PARTS = ("g2vlm", "metrics", "baselines", "config", "workflow", "profiles", "Sna
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A copy of the code with three small stand-ins for data/, pinned."""
+    """A copy of the code with small stand-ins for data/, pinned."""
     root = tmp_path_factory.mktemp("clone")
     skip = shutil.ignore_patterns("__pycache__")
     for part in PARTS:
         copy = shutil.copy2 if (ROOT / part).is_file() else shutil.copytree
         copy(ROOT / part, root / part, **({} if copy is shutil.copy2 else {"ignore": skip}))
-    (root / "data").mkdir()
-    for name in ("scenes.jsonl", "language.jsonl", "models.csv"):
+    (root / "data" / "real_rooms").mkdir(parents=True)
+    lines = ("scenes.jsonl", "language.jsonl")
+    for name in (*lines, "models.csv", *(f"real_rooms/{name}" for name in lines)):
         (root / "data" / name).write_text("{}\n")
     pin = "from g2vlm.run.data import write_manifest; write_manifest()"
     subprocess.run([sys.executable, "-c", pin], cwd=root, check=True)
@@ -45,10 +46,16 @@ def job_counts(done):
 def test_a_dry_run_lists_the_jobs_of_smoke(clone):
     jobs = job_counts(snakemake(clone, "-n", "--configfile", "config/smoke.yaml"))
     assert jobs["train"] == jobs["predict"] == 12
-    assert jobs["render"] == 4 and jobs["encode_texts"] == 1 and jobs["oracle"] == 1
+    assert jobs["render"] == 5 and jobs["encode_texts"] == 1 and jobs["oracle"] == 1
     assert jobs["score"] == jobs["predict"] + sum(
         count for name, count in jobs.items() if (clone / "baselines" / name).is_dir()
     )
+
+
+def test_rooms_of_none_are_left_out_of_every_job(clone):
+    """data/ may be built without the captured rooms."""
+    jobs = job_counts(snakemake(clone, "-n", "--config", "data={splits: {real_rooms: 0}}"))
+    assert jobs["truth"] == 2 and jobs["encode_images"] == 4
 
 
 def test_a_new_baseline_is_found_by_its_folder(clone):

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from g2vlm.scenes.cameras import heading
-from g2vlm.scenes.geometry import UNIT, Point, cosine, sine
+from g2vlm.scenes.geometry import UNIT, Point, cosine, sine, twice_area
 from metrics.files import InputError, read_json
 
 # Labels of furniture and the class each becomes; any other label is left out, and what the mesh
@@ -208,12 +208,6 @@ def _apart(a: Point, b: Point) -> int:
     return max(abs(a[0] - b[0]), abs(a[1] - b[1]))
 
 
-def twice_area(ring: list[Point]) -> int:
-    """Return twice the signed area (mm²) of a ring: positive if counter-clockwise."""
-    pairs = zip(ring, ring[1:] + ring[:1], strict=True)
-    return sum(ax * by - ay * bx for (ax, ay), (bx, by) in pairs)
-
-
 def _level(path: Path, entities: list[_Entity], label: str) -> int:
     planes = [e.plane() for e in entities if e.label == label]
     if not planes:
@@ -230,7 +224,7 @@ def _mesh(entity: _Entity) -> tuple[np.ndarray, np.ndarray]:
             arrays.append(np.frombuffer(raw, kind).reshape(-1, 3))
         except (KeyError, TypeError, ValueError, binascii.Error) as error:
             raise InputError(
-                f"{entity.where}: its mesh's {name} are cut short ({error})"
+                f"{entity.where}: its mesh's {name} are missing or cut short; fetch it again"
             ) from error
     vertices, faces = arrays
     if not len(faces) or int(faces.max()) >= len(vertices):
