@@ -1,4 +1,4 @@
-"""Build, check and pin the data folder: `python -m g2vlm.scenes build | verify | pin`."""
+"""Build the data folder: `python -m g2vlm.scenes build`; `g2vlm.run.data` checks and pins it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,12 @@ from metrics.files import InputError, run_main
 
 
 def main() -> int:
-    """Run one command; `InputError` ends it with one line and status 2."""
+    """Build; `InputError` ends it with one line and status 2."""
+    from g2vlm.scenes.build import build
+
     args = _parser().parse_args()
-    if args.command == "build":
-        from g2vlm.scenes.build import build
-
-        build(Path(args.out), args.furniture, _counts(args.counts), args.rooms)
-        print(f"{args.out}: built")
-        return 0
-    from g2vlm.run.data import verify, write_manifest
-
-    data, manifest = Path(args.data), Path(args.manifest)
-    if args.command == "pin":
-        write_manifest(data, manifest)
-        print(f"{manifest}: pins {data}/")
-    else:
-        print(f"{data}/: {verify(data, manifest, None)} files match {manifest}")
+    build(Path(args.out), args.furniture, _counts(args.counts), args.rooms)
+    print(f"{args.out}: built")
     return 0
 
 
@@ -36,10 +26,6 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--furniture", help="folder or archive with the catalogs and the jar")
     build.add_argument("--rooms", help="folder or .tgz with the captured rooms; none: leave out")
     build.add_argument("--counts", help="scenes by split, as train=24,val=8 (default: cpu's)")
-    for name, text in (("verify", "check every file's sha256"), ("pin", "write the manifest")):
-        command = commands.add_parser(name, help=text)
-        command.add_argument("--data", default="data")
-        command.add_argument("--manifest", default="data.manifest.json")
     return parser
 
 

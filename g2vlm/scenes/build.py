@@ -22,6 +22,7 @@ from g2vlm.scenes.splits import COUNTS, SEED, swap_recipe
 from metrics.files import InputError, atomic_path, write_json, write_lines
 
 REVIEWED = Path(__file__).with_name("reviewed") / "models.csv"
+EXCLUDED = REVIEWED.with_name("excluded.csv")
 
 
 def build(
@@ -42,7 +43,8 @@ def build(
             bring_rooms(folder / FOLDER, rooms)
         for name in sources.CATALOGS:
             open_catalog(folder / "sources" / "furniture" / f"{name}.sh3f").close()
-        shutil.copyfile(REVIEWED, folder / "models.csv")
+        for table in (REVIEWED, EXCLUDED):
+            shutil.copyfile(table, folder / table.name)
         models = read_models(folder / "models.csv")
         check_sides(models)
         scenes, language = [], []

@@ -6,7 +6,7 @@ import csv
 import re
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from g2vlm.scenes.classes import CLASSES
 from metrics.files import InputError
@@ -18,7 +18,8 @@ _ENTRY = re.compile(r"^([A-Za-z]+)#(\d+)\s*=\s*(.*)$")
 @dataclass(frozen=True)
 class ModelRow:
     """One usable model; sizes in mm at yaw 0 (front at -y), `carries_mm` -1 if nothing can stand on
-    it, else the height of its top; `front` says whether it has one, None if that is not known."""
+    it, else the height of its top; `front` says whether it has one, None if that is not known;
+    `material` is empty where the picture does not tell it."""
 
     model: str
     catalog: str
@@ -26,6 +27,7 @@ class ModelRow:
     cls: str
     name: str
     colour: str
+    material: str
     size_mm: tuple[int, int, int]
     group: str
     side: str
@@ -60,6 +62,18 @@ def read_models(path: Path) -> dict[str, ModelRow]:
     return rows
 
 
+def read_excluded(path: Path) -> dict[str, str]:
+    """Read excluded.csv as {model: reason}; raises `InputError` naming the row."""
+    reasons: dict[str, str] = {}
+    with open(path, encoding="utf-8", newline="") as handle:
+        for number, fields in enumerate(csv.DictReader(handle), 2):
+            model, reason = fields.get("model"), fields.get("reason")
+            if not model or not reason or model in reasons:
+                raise InputError(f"{path}: row {number} lacks a field or repeats; restore the file")
+            reasons[model] = reason
+    return reasons
+
+
 def _row(path: Path, number: int, fields: dict[str, str]) -> ModelRow:
     try:
         row = ModelRow(
@@ -69,6 +83,7 @@ def _row(path: Path, number: int, fields: dict[str, str]) -> ModelRow:
             cls=fields["class"],
             name=fields["name"],
             colour=fields["colour"],
+            material=fields["material"],
             size_mm=tuple(int(fields[f"size_mm_{axis}"]) for axis in "wdh"),
             group=fields["group"],
             side=fields["split_side"],
@@ -120,11 +135,22 @@ def open_catalog(path: Path) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(path)
         archive.getinfo(PROPERTIES)
+        check_inside(archive)
     except FileNotFoundError as error:
         raise InputError(f"{path}: missing; run `make data`") from error
     except (zipfile.BadZipFile, KeyError) as error:
         raise InputError(f"{path}: corrupt catalog ({error}); fetch it again") from error
     return archive
+
+
+def check_inside(archive: zipfile.ZipFile) -> None:
+    """Raise `InputError` if an entry of the archive would lie outside the folder it unpacks to."""
+    for name in archive.namelist():
+        path = PurePosixPath(name.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or ":" in name:
+            raise InputError(
+                f"{archive.filename}: its entry {name} lies outside its folder; fetch it again"
+            )
 
 
 def read_properties(archive: zipfile.ZipFile) -> tuple[dict[str, str], dict[int, dict[str, str]]]:

@@ -5,40 +5,75 @@ from __future__ import annotations
 CLASSES: tuple[str, ...] = (
     "armchair",
     "bag",
+    "basket",
+    "bathtub",
     "bed",
     "bedside table",
     "bench",
+    "bicycle",
     "bookcase",
     "bottle",
     "bowl",
     "box",
     "cabinet",
+    "candle",
     "ceiling light",
     "chair",
+    "cleaning tool",
+    "clothes rack",
     "coffee table",
     "computer",
+    "cooktop",
+    "cup",
+    "curtain",
     "desk",
+    "electronic device",
+    "exercise machine",
+    "fan",
     "fireplace",
+    "food item",
+    "game table",
+    "garment",
+    "glass",
+    "hat",
     "kitchen appliance",
+    "kitchen utensil",
     "lamp",
+    "lounger",
+    "office supply",
     "oven",
+    "pair of shoes",
+    "pet",
     "piano",
     "plant",
+    "plate",
     "radiator",
+    "range hood",
     "refrigerator",
     "rug",
+    "shower",
     "sink",
     "sofa",
     "speaker",
+    "sports item",
+    "step ladder",
     "stool",
     "table",
     "television",
+    "toilet",
+    "toilet roll holder",
+    "toiletry",
+    "towel",
+    "towel rail",
     "toy",
     "trash can",
+    "tray",
     "vase",
     "wall light",
     "wardrobe",
+    "washbasin",
     "washing machine",
+    "water heater",
 )
 
 # What the labels of a captured room can say; all else in it has no name.
@@ -61,27 +96,38 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "wall light": ("wall lamp",),
     "speaker": ("loudspeaker",),
     "cabinet": ("cupboard",),
+    "bathtub": ("bath",),
+    "bicycle": ("bike",),
+    "candle": ("candle holder",),
+    "cooktop": ("hob",),
+    "garment": ("piece of clothing",),
+    "lounger": ("reclining chair",),
+    "range hood": ("cooker hood",),
+    "step ladder": ("stepladder",),
+    "washbasin": ("basin",),
 }
 
-KINDS: tuple[str, ...] = ("living", "bedroom", "office", "kitchen", "dining")
+KINDS: tuple[str, ...] = ("living", "bedroom", "office", "kitchen", "dining", "bathroom")
 KIND_NAMES: dict[str, str] = {
     "living": "living room",
     "bedroom": "bedroom",
     "office": "office",
     "kitchen": "kitchen",
     "dining": "dining room",
+    "bathroom": "bathroom",
     # Captured rooms alone; no drawn one is of these kinds.
     "music": "music room",
     "meeting": "meeting room",
 }
 
-SEATS = frozenset({"chair", "armchair", "sofa", "bench", "stool"})
+SEATS = frozenset({"chair", "armchair", "sofa", "bench", "stool", "lounger"})
 SCREENS = frozenset({"television", "computer"})
 
 # What blocks a view: solid bodies, as opposed to things on thin legs.
 OPAQUE = frozenset(
     {
         "armchair",
+        "bathtub",
         "bed",
         "bedside table",
         "bookcase",
@@ -92,8 +138,10 @@ OPAQUE = frozenset(
         "piano",
         "refrigerator",
         "sofa",
+        "toilet",
         "wardrobe",
         "washing machine",
+        "water heater",
     }
 )
 
@@ -103,11 +151,18 @@ def plural(word: str) -> str:
 
     >>> plural("bench"), plural("box"), plural("bookshelf"), plural("toy")
     ('benches', 'boxes', 'bookshelves', 'toys')
+    >>> plural("pair of shoes"), plural("office supply")
+    ('pairs of shoes', 'office supplies')
     """
+    head, of, rest = word.partition(" of ")
+    if of:
+        return plural(head) + of + rest
     if word.endswith(("ch", "x", "s")):
         return word + "es"
     if word.endswith("shelf"):
         return word[:-1] + "ves"
+    if word.endswith("y") and word[-2] not in "aeiou":
+        return word[:-1] + "ies"
     return word + "s"
 
 

@@ -7,111 +7,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from g2vlm.scenes.catalog import ModelRow
+from g2vlm.scenes.furnishings import EXTRAS, HANGS, SIZES
 from g2vlm.scenes.layout import Item, Room
 
 Pool = dict[tuple[str, str], list[ModelRow]]
-
-# Room sides in mm: smallest and largest of each.
-SIZES = {
-    "living": ((4200, 6400), (3800, 5400)),
-    "bedroom": ((3400, 5000), (3300, 4600)),
-    "office": ((3600, 6000), (3300, 5000)),
-    "kitchen": ((3400, 5200), (3000, 4400)),
-    "dining": ((3800, 5600), (3500, 4800)),
-}
-
-# What fills a room up, by kind: (class, where it stands, weight).
-EXTRAS = {
-    "living": (
-        ("bookcase", "floor", 3),
-        ("plant", "floor", 3),
-        ("armchair", "floor", 3),
-        ("lamp", "top", 3),
-        ("vase", "top", 3),
-        ("plant", "top", 2),
-        ("speaker", "top", 2),
-        ("wall light", "wall", 2),
-        ("cabinet", "floor", 2),
-        ("radiator", "floor", 1),
-        ("fireplace", "floor", 1),
-        ("piano", "floor", 1),
-        ("toy", "floor", 1),
-        ("bag", "floor", 1),
-        ("box", "floor", 1),
-        ("bowl", "top", 2),
-        ("bottle", "top", 1),
-        ("ceiling light", "ceiling", 1),
-        ("stool", "floor", 1),
-    ),
-    "bedroom": (
-        ("wardrobe", "floor", 3),
-        ("cabinet", "floor", 3),
-        ("chair", "floor", 2),
-        ("armchair", "floor", 1),
-        ("lamp", "top", 3),
-        ("plant", "floor", 2),
-        ("vase", "top", 2),
-        ("toy", "floor", 2),
-        ("toy", "top", 2),
-        ("bag", "floor", 2),
-        ("box", "floor", 2),
-        ("bookcase", "floor", 1),
-        ("wall light", "wall", 2),
-        ("radiator", "floor", 1),
-        ("ceiling light", "ceiling", 1),
-        ("bench", "floor", 1),
-        ("speaker", "top", 1),
-    ),
-    "office": (
-        ("bookcase", "floor", 3),
-        ("cabinet", "floor", 3),
-        ("chair", "floor", 3),
-        ("trash can", "floor", 2),
-        ("plant", "floor", 2),
-        ("plant", "top", 2),
-        ("lamp", "top", 3),
-        ("computer", "top", 2),
-        ("box", "floor", 3),
-        ("bag", "floor", 2),
-        ("speaker", "top", 1),
-        ("bottle", "top", 1),
-        ("vase", "top", 1),
-        ("radiator", "floor", 1),
-        ("ceiling light", "ceiling", 2),
-        ("armchair", "floor", 1),
-    ),
-    "kitchen": (
-        ("kitchen appliance", "top", 5),
-        ("bowl", "top", 3),
-        ("bottle", "top", 3),
-        ("stool", "floor", 3),
-        ("chair", "floor", 2),
-        ("trash can", "floor", 2),
-        ("plant", "top", 2),
-        ("plant", "floor", 1),
-        ("vase", "top", 1),
-        ("ceiling light", "ceiling", 2),
-        ("radiator", "floor", 1),
-        ("bench", "floor", 1),
-    ),
-    "dining": (
-        ("cabinet", "floor", 3),
-        ("plant", "floor", 3),
-        ("vase", "top", 3),
-        ("bowl", "top", 3),
-        ("bottle", "top", 2),
-        ("lamp", "top", 2),
-        ("plant", "top", 1),
-        ("chair", "floor", 2),
-        ("wall light", "wall", 2),
-        ("bookcase", "floor", 1),
-        ("fireplace", "floor", 1),
-        ("piano", "floor", 1),
-        ("radiator", "floor", 1),
-        ("ceiling light", "ceiling", 1),
-        ("bench", "floor", 2),
-    ),
-}
 
 
 class Decorator:
@@ -186,7 +85,7 @@ class Decorator:
         room = self.room
         table = room.items[index]
         if room.chance(60):
-            self.put_on(index, ("vase", "bowl", "plant")[room.draw(0, 2)])
+            self.put_on(index, ("vase", "bowl", "plant", "tray")[room.draw(0, 3)])
         if room.chance(50):
             self.rug_under(table)
         row = self.pick("armchair")
@@ -214,7 +113,7 @@ class Decorator:
         if index >= 0:
             self.put_on(index, "television", centred=True)
             if room.chance(40):
-                self.put_on(index, "speaker")
+                self.put_on(index, ("speaker", "electronic device")[room.draw(0, 1)])
         return index
 
     def dining(self, seats: tuple[int, int]) -> int:
@@ -230,7 +129,7 @@ class Decorator:
         table = room.items[index]
         self._chairs(table, chair, room.draw(*seats))
         for _ in range(room.draw(1, 2)):
-            self.put_on(index, ("vase", "bowl", "bottle")[room.draw(0, 2)])
+            self.put_on(index, ("vase", "bowl", "bottle", "plate")[room.draw(0, 3)])
         if room.chance(50):
             self.ceiling_light(table.centre)
         if room.chance(25):
@@ -273,7 +172,10 @@ class Decorator:
         return index
 
     def kitchen_run(self, wall: int) -> None:
-        """Appliances and cabinets side by side along a wall, upper ones above, things on top."""
+        """Appliances and cabinets side by side along a wall, upper ones above, things on top.
+
+        A range hood hangs over the oven, or over a cooktop let into a cabinet.
+        """
         room = self.room
         along = room.draw(30, 300)
         order = ["refrigerator", "cabinet", "sink", "oven", "cabinet", "washing machine", "cabinet"]
@@ -288,12 +190,49 @@ class Decorator:
             item = room.at_wall(row, wall, along + row.size_mm[0] // 2 + 1)
             index = room.add(item)
             along += row.size_mm[0] + room.draw(6, 40) if index >= 0 else 400
-            if index >= 0 and room.chance(60):
+            if index < 0:
+                continue
+            cooks = cls == "oven" or (cls == "cabinet" and room.chance(25))
+            if cooks and (cls == "oven" or self.put_on(index, "cooktop", centred=True) >= 0):
+                self.hood_over(index, wall)
+            elif room.chance(60):
                 self.put_on(index, ("kitchen appliance", "bowl", "bottle")[room.draw(0, 5) // 3])
         for _ in range(room.draw(0, 3)):
             row = self.pick("cabinet", "wall")
             if row:
                 room.add_at_wall(row, 6, room.draw(1420, 1500), wall)
+
+    def hood_over(self, index: int, wall: int) -> int:
+        """Hang a range hood over what cooks, against the same wall."""
+        room, row = self.room, self.pick("range hood", "wall")
+        if not row or not room.chance(60):
+            return -1
+        place = room.items[index].centre
+        along = place[wall % 2] if wall < 2 else room.wall_length(wall) - place[wall % 2]
+        return room.add(room.at_wall(row, wall, along, self._hang(row)))
+
+    def _hang(self, row: ModelRow) -> int:
+        """Return a height above the floor at which a wall thing of its class hangs."""
+        room = self.room
+        base = room.draw(*HANGS.get(row.cls, HANGS["default"]))
+        return min(base, room.size[2] - row.size_mm[2])
+
+    def bathroom(self) -> None:
+        """A bathtub along a wall, washbasins hung or on a foot, a toilet with its roll, towels."""
+        room = self.room
+        self.wall("bathtub", tries=25)
+        for _ in range(room.draw(1, 2)):
+            if room.chance(40):
+                self.extra("washbasin", "wall")
+            else:
+                self.wall("washbasin", tries=20)
+        self.wall("toilet", tries=20)
+        self.wall("cabinet", lambda r: r.carries_mm > 0 and r.size_mm[0] <= 1200)
+        for cls in ("towel rail", "toilet roll holder", "towel"):
+            if room.chance(60):
+                self.extra(cls, "wall")
+        if room.chance(50):
+            self.extra("rug", "floor")
 
     def ceiling_light(self, at: tuple[int, int] | None = None) -> int:
         room = self.room
@@ -322,8 +261,7 @@ class Decorator:
             tops = [k for k, item in enumerate(room.items) if item.carries >= 0]
             return room.add_on(tops[room.draw(0, len(tops) - 1)], row) if tops else -1
         if stands == "wall":
-            base = room.draw(1400, 1700)
-            return room.add_at_wall(row, 6, min(base, room.size[2] - row.size_mm[2]))
+            return room.add_at_wall(row, 6, self._hang(row))
         if row.front and cls not in ("chair", "armchair", "stool"):
             return room.add_at_wall(row)
         return room.add_at_wall(row) if room.chance(35) else room.add_free(row)
@@ -374,6 +312,8 @@ def furnish(kind: str, pool: Pool, rng: np.random.Generator) -> Room:
         decorator.kitchen_run(first)
         if room.chance(70):
             decorator.dining((2, 4))
+    elif kind == "bathroom":
+        decorator.bathroom()
     else:
         decorator.dining((3, 6))
         decorator.wall("cabinet", lambda r: r.carries_mm > 0)

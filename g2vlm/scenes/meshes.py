@@ -196,6 +196,8 @@ def load_model(archive: zipfile.ZipFile, entry: str, rotation: np.ndarray) -> Mo
         raise InputError(f"{archive.filename}:{entry}: nothing visible; leave the model out")
     vertices = mesh.vertices[used] @ (_TO_Z_UP @ rotation).T
     low, high = vertices.min(0), vertices.max(0)
+    if not _has_area(vertices[faces.reshape(-1, 3)]):
+        raise InputError(f"{archive.filename}:{entry}: its surface has no area; leave it out")
     vertices = (vertices - (low + high) / 2) / np.maximum(high - low, 1e-6)
     vertices[:, 2] += 0.5
     names = sorted({m.texture for m in mesh.materials if m.texture})
@@ -212,6 +214,13 @@ def load_model(archive: zipfile.ZipFile, entry: str, rotation: np.ndarray) -> Mo
         materials,
         textures,
     )
+
+
+def _has_area(corners: np.ndarray) -> bool:
+    """Say whether triangles float[F, 3, 3] cover anything, against the rounding of their sides."""
+    sides = corners[:, 1:] - corners[:, :1]
+    doubled = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1)
+    return bool(doubled.max() > 1e-12 * (sides * sides).sum(axis=(1, 2)).max())
 
 
 def place(model: Model, item: dict) -> np.ndarray:

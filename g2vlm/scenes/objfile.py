@@ -39,7 +39,11 @@ class ObjMesh:
 
 
 def read_obj(archive: zipfile.ZipFile, name: str) -> ObjMesh:
-    """Read an OBJ entry with its material libraries; raises `InputError` naming the entry."""
+    """Read an OBJ entry with its material libraries; raises `InputError` naming the entry.
+
+    A material that its library does not hold is drawn in the default grey, as viewers do; a
+    library that is missing, or that holds none of the materials used, is an error.
+    """
     lines = _read_entry(archive, name).replace(b"\\\n", b" ").splitlines()
     label = f"{archive.filename}:{name}"
     vertices = _numbers([line[2:] for line in lines if line[:2] in (b"v ", b"v\t")], 3, label)
@@ -52,9 +56,9 @@ def read_obj(archive: zipfile.ZipFile, name: str) -> ObjMesh:
         raise InputError(f"{label}: a face names a missing vertex; fetch the catalog again")
     uv_table = np.vstack([uv_values, np.zeros((1, 2))]).astype(np.float32)
     uv_index[(uv_index < 0) | (uv_index >= len(uv_values))] = len(uv_values)
-    known: dict[str, MaterialText] = {}
-    for library in libraries:
-        known.update(_read_mtl(archive, _sibling(archive, name, library)))
+    known = _materials(archive, name, libraries)
+    if libraries and not any(key in known for key in used):
+        raise InputError(f"{label}: none of its materials is in {libraries[0]}; mend the model")
     return ObjMesh(
         vertices,
         corners.astype(np.int32),
@@ -158,9 +162,23 @@ def _sibling(archive: zipfile.ZipFile, name: str, reference: str) -> str | None:
     return next((entry for entry in entries if entry.lower() == beside), None)
 
 
-def _read_mtl(archive: zipfile.ZipFile, name: str | None) -> dict[str, MaterialText]:
-    if name is None:
-        return {}
+def _materials(
+    archive: zipfile.ZipFile, name: str, libraries: list[str]
+) -> dict[str, MaterialText]:
+    """Return the materials of all libraries of the OBJ entry `name`."""
+    known: dict[str, MaterialText] = {}
+    for library in libraries:
+        entry = _sibling(archive, name, library)
+        if entry is None:
+            raise InputError(
+                f"{archive.filename}:{name}: its material library {library} is missing; "
+                "fetch the catalog again"
+            )
+        known.update(_read_mtl(archive, entry))
+    return known
+
+
+def _read_mtl(archive: zipfile.ZipFile, name: str) -> dict[str, MaterialText]:
     materials: dict[str, dict] = {}
     fields: dict = {}
     for line in _read_entry(archive, name).decode("latin-1").splitlines():

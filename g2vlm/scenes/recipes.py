@@ -39,6 +39,7 @@ FLOORS = {
     "office": ("woodenFloor", "greyTile", "oldWoodenFloor"),
     "kitchen": ("greyTile", "beigeTile", "redTiles", "stoneTiles"),
     "dining": ("woodenFloor", "redTiles", "oldWoodenFloor", "stoneTiles"),
+    "bathroom": ("greyTile", "beigeTile", "stoneTiles"),
 }
 
 

@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from g2vlm.scenes.catalog import check_inside
 from metrics.files import InputError, sha256_file
 
 PACKAGES = ("sweethome3d-furniture", "sweethome3d")
@@ -94,6 +95,7 @@ def unpack(origin: Path, scratch: Path) -> Path:
         scratch.mkdir(parents=True)
         try:
             with zipfile.ZipFile(origin) as archive:
+                check_inside(archive)
                 archive.extractall(scratch)
         except zipfile.BadZipFile as error:
             raise InputError(f"{origin}: not a zip archive ({error}); fetch it again") from error
