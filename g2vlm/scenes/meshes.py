@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from g2vlm.scenes.labels import FIRST_OBJECT
-from g2vlm.scenes.objfile import read_obj
+from g2vlm.scenes.objfile import read_entry, read_obj
 from g2vlm.scenes.room import room_shell
 from g2vlm.scenes.textures import Atlas, Texture, read_texture
 from metrics.files import InputError
@@ -201,7 +201,7 @@ def load_model(archive: zipfile.ZipFile, entry: str, rotation: np.ndarray) -> Mo
     vertices = (vertices - (low + high) / 2) / np.maximum(high - low, 1e-6)
     vertices[:, 2] += 0.5
     names = sorted({m.texture for m in mesh.materials if m.texture})
-    textures = tuple(read_texture(archive.read(n), f"{archive.filename}:{n}") for n in names)
+    textures = tuple(read_texture(read_entry(archive, n), f"{archive.filename}:{n}") for n in names)
     materials = tuple(
         Material(m.colour, m.opacity, names.index(m.texture) if m.texture else -1)
         for m in mesh.materials

@@ -44,7 +44,7 @@ def read_obj(archive: zipfile.ZipFile, name: str) -> ObjMesh:
     A material that its library does not hold is drawn in the default grey, as viewers do; a
     library that is missing, or that holds none of the materials used, is an error.
     """
-    lines = _read_entry(archive, name).replace(b"\\\n", b" ").splitlines()
+    lines = read_entry(archive, name).replace(b"\\\n", b" ").splitlines()
     label = f"{archive.filename}:{name}"
     vertices = _numbers([line[2:] for line in lines if line[:2] in (b"v ", b"v\t")], 3, label)
     uv_values = _numbers([line[3:] for line in lines if line[:3] == b"vt "], 2, label)
@@ -68,10 +68,11 @@ def read_obj(archive: zipfile.ZipFile, name: str) -> ObjMesh:
     )
 
 
-def _read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
+def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Return an entry's bytes; raises `InputError` when it is missing, cut short or corrupt."""
     try:
         return archive.read(name)
-    except (KeyError, zipfile.BadZipFile, zipfile.zlib.error) as error:
+    except (KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
         raise InputError(
             f"{archive.filename}:{name}: unreadable; fetch the catalog again"
         ) from error
@@ -181,7 +182,7 @@ def _materials(
 def _read_mtl(archive: zipfile.ZipFile, name: str) -> dict[str, MaterialText]:
     materials: dict[str, dict] = {}
     fields: dict = {}
-    for line in _read_entry(archive, name).decode("latin-1").splitlines():
+    for line in read_entry(archive, name).decode("latin-1").splitlines():
         key, _, value = line.strip().partition(" ")
         value = value.strip()
         if key == "newmtl":

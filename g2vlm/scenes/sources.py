@@ -55,8 +55,8 @@ def bring(destination: Path, furniture: str | None = None) -> None:
         folder = unpack(origin, Path(scratch) / "unpacked")
         for name, pinned in CATALOGS.items():
             target = destination / "furniture" / f"{name}.sh3f"
-            _copy_checked(_find(folder, f"{name}.sh3f"), target, pinned)
-        _textures(_find(folder, JAR), destination / "textures")
+            _copy_checked(_find(folder, f"{name}.sh3f", origin), target, pinned)
+        _textures(_find(folder, JAR, origin), destination / "textures")
 
 
 def download(folder: Path) -> Path:
@@ -103,10 +103,10 @@ def unpack(origin: Path, scratch: Path) -> Path:
     return origin
 
 
-def _find(folder: Path, name: str) -> Path:
+def _find(folder: Path, name: str, origin: Path) -> Path:
     found = sorted(_walk(folder, name))
     if not found:
-        raise InputError(f"{folder}/**/{name}: missing. {WAYS}")
+        raise InputError(f"{origin}: holds no {name}, or is cut short. {WAYS}")
     return found[0]
 
 

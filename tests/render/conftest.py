@@ -169,7 +169,9 @@ def write_data(folder: Path) -> Path:
     textures = folder / "sources" / "textures"
     textures.mkdir(parents=True)
     Image.new("RGB", (16, 16), (150, 110, 70)).save(textures / "woodenFloor.jpg")
-    head = "model,catalog,path_in_zip,class,name,colour,material,size_mm_w,size_mm_d,size_mm_h,group,"
+    head = (
+        "model,catalog,path_in_zip,class,name,colour,material,size_mm_w,size_mm_d,size_mm_h,group,"
+    )
     head += "split_side,stands,carries_mm,front,faces,licence,creator"
     rows = [
         f"{model},Tiny,{path},{cls},x,{colour},,{w},{d},{h},g,train,floor,-1,1,12,CC0,me"

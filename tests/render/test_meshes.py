@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from g2vlm.scenes.labels import OPENING, WALL
-from g2vlm.scenes.meshes import ModelLibrary, build_scene, place
+from g2vlm.scenes.meshes import ModelLibrary, build_scene, load_model, place
 from g2vlm.scenes.objfile import read_obj
 from g2vlm.scenes.room import room_shell, wall_frame
 from metrics.files import InputError
@@ -38,6 +38,45 @@ def test_obj_quads_become_two_triangles(tmp_path, face):
 def test_broken_obj_names_the_entry(tmp_path, text):
     with pytest.raises(InputError, match=r"models\.zip:a\.obj"):
         read_obj(_archive(tmp_path, a_obj=text), "a.obj")
+
+
+PLAIN = VERTICES + "f 1 2 3 4\n"
+
+
+def test_a_missing_material_library_is_named(tmp_path):
+    archive = _archive(tmp_path, a_obj="mtllib gone.mtl\nusemtl oak\n" + PLAIN)
+    with pytest.raises(InputError, match=r"models\.zip:a\.obj: its material library gone\.mtl"):
+        read_obj(archive, "a.obj")
+
+
+def test_a_library_without_any_material_used_is_named(tmp_path):
+    text = "mtllib b.mtl\nusemtl oak\n" + PLAIN
+    archive = _archive(tmp_path, a_obj=text, b_mtl="newmtl pine\nKd 1 0 0\n")
+    with pytest.raises(InputError, match=r"a\.obj: none of its materials is in b\.mtl"):
+        read_obj(archive, "a.obj")
+
+
+def test_one_unknown_material_among_known_ones_is_grey(tmp_path):
+    text = "mtllib b.mtl\nusemtl pine\n" + PLAIN + "usemtl oak\nf 1 2 3\n"
+    archive = _archive(tmp_path, a_obj=text, b_mtl="newmtl pine\nKd 1 0 0\n")
+    mesh = read_obj(archive, "a.obj")
+    colours = [mesh.materials[k].colour for k in mesh.material]
+    assert colours == [(1, 0, 0), (1, 0, 0), (0.6, 0.6, 0.6)]
+
+
+@pytest.mark.parametrize("points", ["v 1 1 1\n" * 3, "v 0 0 0\nv 1 2 3\nv 2 4 6\n"])
+def test_a_mesh_without_area_is_named(tmp_path, points):
+    archive = _archive(tmp_path, a_obj=points + "f 1 2 3\n")
+    with pytest.raises(InputError, match=r"a\.obj: its surface has no area; leave it out"):
+        load_model(archive, "a.obj", np.eye(3))
+
+
+def test_a_corrupt_entry_is_named(tmp_path):
+    _archive(tmp_path, a_obj=PLAIN).close()
+    path = tmp_path / "models.zip"
+    path.write_bytes(path.read_bytes().replace(b"f 1 2 3 4", b"f 1 2 3 3"))
+    with pytest.raises(InputError, match=r"models\.zip:a\.obj: unreadable"):
+        read_obj(zipfile.ZipFile(path), "a.obj")
 
 
 def test_texture_is_found_by_file_name_only(catalog):
