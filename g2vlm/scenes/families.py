@@ -24,7 +24,7 @@ from metrics.files import InputError, rng, run_main
 # Share of the diagonal under which two surfaces count as one.
 SAME = 0.01
 _DIAGONAL = np.sqrt(3.0)
-_DENSE, _PROBES, _CELLS = 50_000, 1_000, 32
+_DENSE, _PROBES, _CELLS = 30_000, 1_000, 32
 # Mean distance by grid cells, in cube sides, above which a pair is not measured: cells blur a
 # distance by less than half of their side.
 _SIEVE = SAME * _DIAGONAL + 0.5 / _CELLS

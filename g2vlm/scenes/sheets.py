@@ -17,16 +17,18 @@ CATALOG_NAMES = {
 }
 
 ABOUT = (
-    "Rooms of five kinds are furnished by functional groups (bed with bedside tables, sofa "
-    "with coffee table and television, desk with chair and computer, table with chairs, "
-    "kitchen run), then filled up; half of the extras repeat a class, so that references need "
-    "more than a class. Positions are whole millimetres, yaw multiples of 15 degrees. What a "
-    "camera sees is estimated on boxes here; rendering decides, and drops what is not seen.",
+    "Rooms of six kinds are furnished by functional groups (bed with bedside tables, sofa with "
+    "coffee table and television, desk with chair and computer, table with chairs, kitchen run "
+    "with cooktop and hood, bathtub with washbasin and toilet), then filled up; half of the "
+    "extras repeat a class, so that references need more than a class. Positions are whole "
+    "millimetres, yaw multiples of 15 degrees. What a camera sees is estimated on boxes here; "
+    "rendering decides, and drops what is not seen.",
     "",
-    "Known limits: colour names are one word a model, from the catalog's picture and a review "
-    "by eye; glass is named by its frame; classes with two or three models (sink, piano, "
-    "fireplace, bedside table, television, oven) have one held out; in test_asset a model may "
-    "be stretched, as the last table of Scenes says.",
+    "Known limits: colour and material names are one word a model, from the catalog's picture "
+    "and a review by eye; the material is left open where the picture does not tell it; glass is "
+    "named by its frame; classes with two or three models have one held out; in test_asset a "
+    "model may be stretched, as the last table of Scenes says. What was left out, and why, "
+    "stands in `excluded.csv`.",
     "",
 )
 
