@@ -48,6 +48,10 @@ def test_every_row_is_filled_in(models):
         assert row.carries_mm <= row.size_mm[2]
 
 
+def test_rugs_are_thin_enough_for_furniture_to_stand_on(models):
+    assert max(row.size_mm[2] for row in models.values() if row.cls == "rug") <= 10
+
+
 def test_layouts_draw_only_what_there_is(models):
     kinds = {(row.cls, row.stands) for row in models.values()}
     assert {(cls, stands) for rows in EXTRAS.values() for cls, stands, _ in rows} <= kinds
