@@ -200,6 +200,7 @@ def _captured_row(item: dict) -> ModelRow:
         cls=item["class"],
         name=item["class"],
         colour="",
+        material="",
         size_mm=size,
         group=item["model"],
         side="held",
