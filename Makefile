@@ -4,6 +4,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 STAMP := .venv/.complete
 CORES ?= all
+# `ROOMS=none` builds and runs without the captured rooms.
+WITHOUT := $(if $(filter none,$(ROOMS)),config/without/real_rooms.yaml)
 RUN := $(BIN)/snakemake --cores $(CORES)
 # Keep the machine's own packages out of the clone's environment.
 unexport PYTHONPATH VIRTUAL_ENV
@@ -19,20 +21,20 @@ env: $(STAMP) ## create .venv from requirements.lock
 $(STAMP): requirements.lock workflow/make_env.sh
 	@bash workflow/make_env.sh
 
-data: $(STAMP) ## build data/ from its sources and check it against data.manifest.json
+data: $(STAMP) ## build data/ from its sources and check it (ROOMS=none: without the captured rooms)
 	@bash workflow/make_data.sh
 
 pin: $(STAMP) ## pin a meant change of data/ in data.manifest.json and data.dvc
 	@$(BIN)/python -m g2vlm.run.data pin
 
 reproduce: data ## run the whole study (config/cpu.yaml; CONFIG=config/gpu.yaml for another)
-	@$(RUN) reproduce $(if $(CONFIG),--configfile $(CONFIG))
+	@$(RUN) reproduce $(if $(CONFIG)$(WITHOUT),--configfile $(CONFIG) $(WITHOUT))
 
 smoke: data ## the same study in minutes (config/smoke.yaml)
-	@$(RUN) reproduce --configfile config/smoke.yaml
+	@$(RUN) reproduce --configfile config/smoke.yaml $(WITHOUT)
 
 verify: data ## compare a fresh run with results/reference/ (CONFIG=... for another)
-	@$(RUN) verify $(if $(CONFIG),--configfile $(CONFIG))
+	@$(RUN) verify $(if $(CONFIG)$(WITHOUT),--configfile $(CONFIG) $(WITHOUT))
 
 reference: $(STAMP) ## keep a finished run as the committed reference (EXPERIMENT=cpu)
 	@$(BIN)/python -m metrics.present.reference results/$(or $(EXPERIMENT),cpu) --readme README.md

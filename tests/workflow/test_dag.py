@@ -54,8 +54,9 @@ def test_a_dry_run_lists_the_jobs_of_smoke(clone):
 
 def test_rooms_of_none_are_left_out_of_every_job(clone):
     """data/ may be built without the captured rooms."""
-    jobs = job_counts(snakemake(clone, "-n", "--config", "data={splits: {real_rooms: 0}}"))
-    assert jobs["truth"] == 2 and jobs["encode_images"] == 4
+    files = ("config/smoke.yaml", "config/without/real_rooms.yaml")
+    jobs = job_counts(snakemake(clone, "-n", "--configfile", *files))
+    assert jobs["truth"] == 3 and jobs["encode_images"] == 4
 
 
 def test_a_new_baseline_is_found_by_its_folder(clone):
