@@ -65,13 +65,17 @@ def record_of(log: Path) -> Path | None:
 
 
 def write_record(log: Path, started: float | None, imports: float) -> None:
-    """Record a job that ends now: seconds of its start and imports, and when (s since 1970)."""
+    """Record a job that ends now: seconds of its start and imports.
+
+    `began` and `ended` are its process's times, `run_began` the run's (seconds since 1970).
+    """
     path = record_of(log)
     if path is None or started is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {"start_seconds": round(started, 3), "import_seconds": round(imports, 3)}
     record["ended"] = round(time.time(), 3)
+    record["began"] = round(record["ended"] - process_age(), 3)
     # The lock is written when a run begins.
     record["run_began"] = round(LOCK.stat().st_mtime, 3) if LOCK.exists() else None
     write_json(path, record)

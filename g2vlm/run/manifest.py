@@ -88,7 +88,7 @@ def read_benchmarks(folder: Path) -> dict[str, dict[str, float | None]]:
     """Return wall and CPU seconds and peak memory (MB) of every job's benchmark file.
 
     Beside them, where the job recorded it (`g2vlm.run.clock`): seconds of its start and imports,
-    and when it and its run ended and began (seconds since 1970).
+    when it began and ended, and when its run began (seconds since 1970).
     """
     jobs = {}
     for path in sorted(folder.rglob("*.tsv")):

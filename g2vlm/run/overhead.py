@@ -73,9 +73,8 @@ def _idle(jobs: Iterable[Job]) -> tuple[int, float]:
     """Return the most jobs at once, and the seconds in which runs were alive without a job."""
     runs: dict[float, list[tuple[float, int]]] = {}
     for job in jobs:
-        begun = job["ended"] - job["wall_seconds"]
-        events = runs.setdefault(job["run_began"] or begun, [])
-        events += [(begun, 1), (job["ended"], -1)]
+        events = runs.setdefault(job["run_began"] or job["began"], [])
+        events += [(job["began"], 1), (job["ended"], -1)]
     most, idle = 0, 0.0
     for before, events in runs.items():
         at_once = 0

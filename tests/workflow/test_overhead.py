@@ -14,7 +14,7 @@ from metrics.files import read_json
 
 def job(begun, ended, start=1.0, imports=2.0, run=100.0):
     wall = {"wall_seconds": ended - begun, "start_seconds": start, "import_seconds": imports}
-    return wall | {"ended": ended, "run_began": run}
+    return wall | {"began": begun, "ended": ended, "run_began": run}
 
 
 def test_starts_imports_hashing_and_waiting_are_told_from_work():
@@ -66,6 +66,7 @@ def test_a_job_records_its_start_beside_its_benchmark(tmp_path):
     record = read_json(tmp_path / "benchmarks" / "score" / "full-0.json")
     assert record["start_seconds"] >= 0.5 and record["import_seconds"] < 0.5
     assert record["ended"] == pytest.approx(time.time(), abs=20)
+    assert record["began"] + record["start_seconds"] + 0.4 <= record["ended"]
     table = tmp_path / "benchmarks" / "score" / "full-0.tsv"
     table.write_text("s\tcpu_time\tmax_rss\n3.5\t1.0\t20\n")
     assert read_benchmarks(tmp_path / "benchmarks")["score/full-0"] == record | {
