@@ -23,17 +23,16 @@ from g2vlm.training.language_losses import box_loss
 from g2vlm.training.targets import TrainScene, covered
 from metrics.files import rng
 
-MOST_SCENES = 300
+MOST_SCENES = 200
 SCENES_A_BATCH = 4
 # A cluster stands for the object that it shares this much of both their points with.
 LEAST_MASK_IOU = 0.3
-STEPS = 1500
 OBJECTS_A_STEP = 256
 LEARNING_RATE = 2e-3
 
 
-def refit_boxes(model: G2VLM, scenes: Sequence[TrainScene], seed: int) -> float:
-    """Fit `model.boxes` on the objects of `scenes`, whose 3D labels may be seen.
+def refit_boxes(model: G2VLM, scenes: Sequence[TrainScene], seed: int, steps: int) -> float:
+    """Fit `model.boxes` for `steps` on the objects of `scenes`, whose 3D labels may be seen.
 
     Returns the mean loss of the last tenth of the steps; 0 without an object. The model is left in
     training mode as it came; the same scenes, weights and seed give the same bits.
@@ -50,9 +49,9 @@ def refit_boxes(model: G2VLM, scenes: Sequence[TrainScene], seed: int) -> float:
     if not len(true):
         return 0.0
     optimizer = torch.optim.AdamW(model.boxes.parameters(), lr=LEARNING_RATE, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     losses = []
-    for _ in range(STEPS):
+    for _ in range(steps):
         rows = torch.from_numpy(draw.integers(len(true), size=OBJECTS_A_STEP)).to(true.device)
         loss = box_loss(model.boxes.complete(values[rows], low[rows], high[rows]), true[rows])
         optimizer.zero_grad(set_to_none=True)
@@ -60,7 +59,7 @@ def refit_boxes(model: G2VLM, scenes: Sequence[TrainScene], seed: int) -> float:
         optimizer.step()
         schedule.step()
         losses.append(float(loss.detach()))
-    return float(np.mean(losses[-STEPS // 10 :]))
+    return float(np.mean(losses[-max(1, steps // 10) :]))
 
 
 @torch.no_grad()

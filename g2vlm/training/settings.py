@@ -28,21 +28,22 @@ class TrainSettings:
     """How to train. `queries_per_scene` sentences (two references to each question) and
     `occupancy_queries` 3D points are drawn for each scene of each step; `warmup` is a share of all
     steps; `accumulation` batches make one optimizer step, shared by `processes`; `clip` bounds the
-    gradient's norm."""
+    gradient's norm; `refit_steps` fit the box head on the trained model's objects."""
 
-    stage1_steps: int = 120
-    stage2_steps: int = 400
-    batch_scenes: int = 8
+    stage1_steps: int = 50
+    stage2_steps: int = 300
+    batch_scenes: int = 4
     queries_per_scene: int = 9
     occupancy_queries: int = 256
     captions_per_scene: int = 2
     phrases_per_scene: int = 4
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.05
     warmup: float = 0.05
     dropout: float = 0.1
     optimizer: str = "adamw"
     accumulation: int = 1
+    refit_steps: int = 1200
     processes: int = 1
     clip: float = 1.0
     checkpoint_seconds: float = 20.0

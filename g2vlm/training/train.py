@@ -94,7 +94,7 @@ def refit(objective: Objective) -> float:
     if config.votes and config.language:
         rows = np.flatnonzero(objective.supervised)
         scenes = [objective.data.scenes[row] for row in rows]
-        loss = refit_boxes(objective.model, scenes, objective.seed)
+        loss = refit_boxes(objective.model, scenes, objective.seed, objective.settings.refit_steps)
         print(f"train: box head fitted anew, loss {loss:.3f}", flush=True)
     return time.monotonic() - started
 
