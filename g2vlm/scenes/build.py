@@ -14,6 +14,7 @@ import numpy as np
 from g2vlm.scenes import sources
 from g2vlm.scenes.catalog import ModelRow, open_catalog, read_models
 from g2vlm.scenes.language import describe
+from g2vlm.scenes.ledger import Ledger
 from g2vlm.scenes.real.layout import draw_rooms
 from g2vlm.scenes.real.source import CAPTURES, FOLDER, WITHOUT, bring_rooms
 from g2vlm.scenes.recipes import REAL_ROOMS, draw_recipe, pool_of
@@ -48,9 +49,11 @@ def build(
         models = read_models(folder / "models.csv")
         check_sides(models)
         scenes, language = [], []
+        ledgers: dict[str, Ledger] = {}
         for recipe, pixels in progress(draw_all(models, counts), sum(counts.values())):
             scenes.append(recipe)
-            language.append(describe(recipe, models, pixels))
+            ledger = ledgers.setdefault(recipe["split"], Ledger())
+            language.append(describe(recipe, models, pixels, ledger=ledger))
         write_lines(folder / "scenes.jsonl", scenes)
         write_lines(folder / "language.jsonl", language)
         write_json(folder / "splits.json", split_lists(scenes, models))

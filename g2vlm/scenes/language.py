@@ -9,6 +9,7 @@ import numpy as np
 
 from g2vlm.scenes.captions import captions, phrases
 from g2vlm.scenes.catalog import ModelRow
+from g2vlm.scenes.ledger import Ledger
 from g2vlm.scenes.questions import questions
 from g2vlm.scenes.references import references
 from g2vlm.scenes.relations import relate
@@ -18,9 +19,16 @@ from g2vlm.scenes.splits import SEED
 
 
 def describe(
-    recipe: dict[str, Any], models: dict[str, ModelRow], pixels: np.ndarray, seed: int = SEED
+    recipe: dict[str, Any],
+    models: dict[str, ModelRow],
+    pixels: np.ndarray,
+    seed: int = SEED,
+    ledger: Ledger | None = None,
 ) -> dict[str, Any]:
-    """Return a scene's line of language.jsonl; pixels: int64[8, N] estimated at 128 x 96."""
+    """Return a scene's line of language.jsonl; pixels: int64[8, N] estimated at 128 x 96.
+
+    `ledger` holds what was asked of the split's scenes before this one (default: nothing).
+    """
     speaker = Speaker(recipe, models, pixels, seed)
     relations, void = relate(speaker.geometry)
     return {
@@ -28,7 +36,7 @@ def describe(
         "relations": relations,
         "void": void,
         "references": references(speaker),
-        "questions": questions(speaker),
+        "questions": questions(speaker, Ledger() if ledger is None else ledger),
         "captions": captions(speaker),
         "phrases": phrases(speaker),
     }

@@ -309,14 +309,14 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         "Does {a} have {b} right before it?",
     ),
     "what_on": (
-        "What is on {a}?",
-        "What stands on {a}?",
-        "Which object is on top of {a}?",
-        "What does {a} carry?",
-        "What is placed on {a}?",
-        "What rests on {a}?",
-        "What would you have to lift off {a} to clear it?",
-        "What does {a} hold up?",
+        "Which of the two is on {a}: {b} or {c}?",
+        "What stands on {a}: {b} or {c}?",
+        "Is it {b} or {c} that is on {a}?",
+        "Of {b} and {c}, which is on top of {a}?",
+        "What does {a} carry, {b} or {c}?",
+        "Which one rests on {a}, {b} or {c}?",
+        "To clear {a}, would you lift off {b} or {c}?",
+        "Does {a} hold up {b} or {c}?",
     ),
 }
 

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from g2vlm.scenes.catalog import ModelRow
-from g2vlm.scenes.questions import floor_area, tenths
+from g2vlm.scenes.drafts import floor_area, tenths
 from g2vlm.scenes.sources import TEXTURES
 
 CATALOG_NAMES = {

@@ -34,6 +34,15 @@ class Sentence:
     label: str = ""
 
 
+def clearly_less(a: int, b: int) -> bool:
+    """Say whether length `a` (mm) is less than `b` by 0.3 m and by a tenth of `b`.
+
+    >>> clearly_less(1000, 1300), clearly_less(1000, 1200), clearly_less(4000, 4350)
+    (True, False, False)
+    """
+    return b - a >= MARGIN_MM and 10 * (b - a) >= b
+
+
 class Speaker:
     """A scene's geometry with names; `visible` are the objects that the inputs likely see."""
 

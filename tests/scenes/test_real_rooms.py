@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from g2vlm.scenes.annotate import annotate
+from g2vlm.scenes.drafts import floor_area
 from g2vlm.scenes.labels import CEILING, FIRST_OBJECT, FLOOR, OPENING, WALL
 from g2vlm.scenes.language import describe
-from g2vlm.scenes.questions import floor_area
 from g2vlm.scenes.real import source
 from g2vlm.scenes.real.capture import distinct, read_room
 from g2vlm.scenes.real.layout import behind_walls, draw_room, within
