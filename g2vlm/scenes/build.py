@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 import sys
 import time
@@ -24,6 +25,7 @@ from metrics.files import InputError, atomic_path, write_json, write_lines
 
 REVIEWED = Path(__file__).with_name("reviewed") / "models.csv"
 EXCLUDED = REVIEWED.with_name("excluded.csv")
+GUESSES = REVIEWED.with_name("guesses.csv")
 
 
 def build(
@@ -58,10 +60,16 @@ def build(
         write_lines(folder / "language.jsonl", language)
         write_json(folder / "splits.json", split_lists(scenes, models))
         (folder / "ATTRIBUTION.md").write_text(attribution(models), encoding="utf-8")
-        sheet = datasheet(scenes, language, models)
+        sheet = datasheet(scenes, language, models, read_guesses())
         (folder / "DATASHEET.md").write_text(sheet, encoding="utf-8")
         if rooms != WITHOUT:
             write_rooms(folder, len(CAPTURES))
+
+
+def read_guesses() -> list[dict[str, str]]:
+    """Return the reviewed rows of guesses.csv: split, guess, type, score."""
+    with open(GUESSES, encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
 
 
 def write_rooms(folder: Path, count: int) -> None:

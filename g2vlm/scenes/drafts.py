@@ -141,6 +141,8 @@ def _relative_distance(speaker: Speaker) -> list[list[Draft]]:
     def drafts() -> Iterator[Draft]:
         distance = speaker.geometry.distance
         for a, b, c in _groups(speaker, _named(speaker), 3):
+            if {b[0], c[0]} & set(a[2]) or a[0] in (*b[2], *c[2]):
+                continue  # "the lamp on the cabinet" is closest to the cabinet.
             to_b, to_c = distance[a[0]][b[0]], distance[a[0]][c[0]]
             if clearly_less(to_b, to_c) or clearly_less(to_c, to_b):
                 fields = {"a": a[1], "b": b[1], "c": c[1]}

@@ -69,6 +69,30 @@ REFERENCES: dict[str, tuple[str, ...]] = {
         "with the first camera as your eyes, the {t} {s} {a}",
         "the {t} that a photographer at the first camera has {s} {a}",
     ),
+    "between": (
+        "the {t} between {a} and {b}",
+        "the {t} that stands between {a} and {b}",
+        "between {a} and {b}, the {t}",
+        "the {t} with {a} on one side and {b} on the other",
+        "of the {ts}, the one between {a} and {b}",
+        "the {t} in the gap between {a} and {b}",
+        "the {t} on the way from {a} to {b}",
+        "the {t} you pass going from {a} to {b}",
+        "the {t} halfway or so from {a} to {b}",
+        "whichever {t} sits in the middle of {a} and {b}",
+    ),
+    "counted": (
+        "the {t} with {m} near it",
+        "the {t} that has {m} close by",
+        "of the {ts}, the one with {m} next to it",
+        "the {t} with {m} within half a metre",
+        "the {t} that has {m} right by it",
+        "the {t} with {m} beside it",
+        "the only {t} with {m} at its side",
+        "the {t} accompanied by {m}",
+        "the {t} that keeps company with {m}",
+        "whichever {t} has {m} at arm's length",
+    ),
     "ordinal": (
         "the {o} {t} from the {e}, seen from the first camera",
         "seen from the first camera, the {o} {t} from the {e}",
@@ -185,6 +209,7 @@ SIDES = {
     "front": "in front of",
     "behind": "behind",
 }
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 ORDINALS = ("first", "second", "third")
 
 QUESTIONS: dict[str, tuple[str, ...]] = {

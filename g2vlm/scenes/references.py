@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from typing import Any
 
 from g2vlm.scenes.geometry import point_to_footprint
 from g2vlm.scenes.layout import Room
-from g2vlm.scenes.phrasings import ORDINALS, REFERENCES, SIDES
+from g2vlm.scenes.phrasings import NUMBERS, ORDINALS, REFERENCES, SIDES
 from g2vlm.scenes.relations import volume
-from g2vlm.scenes.speaker import MARGIN_MM, Sentence, Speaker
+from g2vlm.scenes.speaker import Sentence, Speaker, clearly_less
 
 COUNT = 24
 # How many of each form to draw before the rest fills up, in this order.
@@ -27,8 +28,12 @@ QUOTAS = {
     "opening": 2,
     "ordinal": 1,
     "under": 1,
+    "between": 1,
+    "counted": 1,
 }
 GEOMETRY = ("needs_geometry",)
+# Anchors of which pairs are tried: 28 pairs a scene are more than enough.
+ANCHORS = 8
 
 
 def references(speaker: Speaker) -> list[dict[str, Any]]:
@@ -90,7 +95,7 @@ def _attribute(speaker: Speaker) -> Iterator[Sentence]:
 
 
 def _extreme(speaker: Speaker, form: str) -> Iterator[Sentence]:
-    """The object of a class closest to, or farthest from, an anchor, by 0.3 m."""
+    """The object of a class closest to, or farthest from, an anchor, by 0.3 m and a tenth."""
     sign = 1 if form == "closest" else -1
     distance = speaker.geometry.distance
     for cls, rows in speaker.by_class.items():
@@ -100,8 +105,8 @@ def _extreme(speaker: Speaker, form: str) -> Iterator[Sentence]:
             if speaker.cls(anchor) in (cls, "ceiling light"):
                 continue
             order = sorted(rows, key=lambda k, a=anchor: sign * distance[k][a])
-            best, second = (distance[k][anchor] for k in order[:2])
-            if sign * (second - best) >= MARGIN_MM and order[0] in speaker.names:
+            ends = sorted(distance[k][anchor] for k in order[:2])
+            if clearly_less(*ends) and order[0] in speaker.names:
                 yield _anchored(speaker, form, order[0], anchor, GEOMETRY)
 
 
@@ -157,7 +162,7 @@ def _size(speaker: Speaker) -> Iterator[Sentence]:
             picks.append(("largest", order[-1]))
         if 2 * sizes[1] > 3 * sizes[0]:
             picks.append(("smallest", order[0]))
-        if heights[0] - heights[1] >= 150:
+        if heights[0] - heights[1] >= 150 and 10 * (heights[0] - heights[1]) >= heights[0]:
             picks.append(("tallest", tall[0]))
         for form, target in picks:
             if target in speaker.names:
@@ -198,7 +203,7 @@ def _facing(speaker: Speaker) -> Iterator[Sentence]:
 
 
 def _opening(speaker: Speaker) -> Iterator[Sentence]:
-    """The object of a class closest to the room's only door or window, by 0.3 m."""
+    """The object of a class closest to the room's only door or window, clearly."""
     room = Room(tuple(speaker.recipe["room"]["size_mm"]), speaker.rng)
     for kind in ("door", "window"):
         cut = [o for o in speaker.recipe["openings"] if o["kind"] == kind]
@@ -210,9 +215,71 @@ def _opening(speaker: Speaker) -> Iterator[Sentence]:
             far.sort()
             if len(far) < 2 or far[0][1] not in speaker.names:
                 continue
-            if far[1][0] - far[0][0] >= MARGIN_MM:
+            if clearly_less(far[0][0], far[1][0]):
                 words = {**speaker.words(cls), "a": f"the {kind}"}
                 yield Sentence("closest", words, [far[0][1]], tags=GEOMETRY, label="opening")
+
+
+def _between(speaker: Speaker) -> Iterator[Sentence]:
+    """The only object of its class that stands between two anchors of other classes."""
+    anchors = speaker.shuffled(speaker.named())[:ANCHORS]
+    for a, b in combinations(anchors, 2):
+        classes = {speaker.cls(a), speaker.cls(b)}
+        for cls, rows in speaker.by_class.items():
+            if cls in classes or len(classes) < 2 or len(rows) < 2:
+                continue
+            ends = speaker.items[a].centre, speaker.items[b].centre
+            found = [lies_between(speaker.items[k].centre, *ends) for k in rows]
+            if found.count(True) != 1 or None in found:
+                continue
+            target = rows[found.index(True)]
+            if target in speaker.names:
+                text, tags, others = speaker.name(b)
+                sentence = _anchored(speaker, "between", target, a, (*GEOMETRY, *tags), b=text)
+                sentence.anchors += [b, *others]
+                yield sentence
+
+
+def lies_between(point: tuple[int, int], a: tuple[int, int], b: tuple[int, int]) -> bool | None:
+    """Say whether a point (mm) lies between a and b; None where people could disagree.
+
+    Between: over the middle half of a segment of at least 1 m, off its line by a fifth of its
+    length or less. Not: beyond a tenth of its ends, or off by two fifths or more.
+
+    >>> lies_between((500, 100), (0, 0), (1000, 0)), lies_between((500, 300), (0, 0), (1000, 0))
+    (True, None)
+    >>> lies_between((950, 0), (0, 0), (1000, 0)), lies_between((500, 0), (0, 0), (900, 0))
+    (False, None)
+    """
+    dx, dy = b[0] - a[0], b[1] - a[1]
+    px, py = point[0] - a[0], point[1] - a[1]
+    square, along, off = dx * dx + dy * dy, px * dx + py * dy, abs(px * dy - py * dx)
+    if square < 1000 * 1000:
+        return None
+    if square <= 4 * along <= 3 * square and 5 * off <= square:
+        return True
+    outside = 10 * along < square or 10 * along > 9 * square or 5 * off >= 2 * square
+    return False if outside else None
+
+
+def _counted(speaker: Speaker) -> Iterator[Sentence]:
+    """The object of a class that has so many of another class near it; its rivals have not."""
+    near = speaker.geometry.near
+    for cls, rows in speaker.by_class.items():
+        for other, those in speaker.by_class.items():
+            if other == cls or len(rows) < 2 or not speaker.seen_class(other):
+                continue
+            table = [[near(m, k) for m in those] for k in rows]
+            if any(None in line for line in table):
+                continue
+            counts = [sum(line) for line in table]
+            for k, count in zip(rows, counts, strict=True):
+                if 1 <= count < len(NUMBERS) and counts.count(count) == 1 and k in speaker.names:
+                    words = speaker.words(other)
+                    noun = words["n"] if count == 1 else f"{NUMBERS[count]} {words['ts']}"
+                    fields = {**speaker.words(cls), "m": noun}
+                    held = [m for m in those if near(m, k)]
+                    yield Sentence("counted", fields, [k], held, tags=GEOMETRY)
 
 
 def _middle(opening: dict[str, Any], room: Room) -> tuple[int, int]:
@@ -284,6 +351,8 @@ FORMS: dict[str, Callable[[Speaker], Iterator[Sentence]]] = {
     "under": _under,
     "facing": _facing,
     "opening": _opening,
+    "between": _between,
+    "counted": _counted,
     "multi": _multi,
     "zero": _zero,
 }

@@ -62,9 +62,12 @@ def attribution(models: dict[str, ModelRow]) -> str:
 
 
 def datasheet(
-    scenes: list[dict[str, Any]], language: list[dict[str, Any]], models: dict[str, ModelRow]
+    scenes: list[dict[str, Any]],
+    language: list[dict[str, Any]],
+    models: dict[str, ModelRow],
+    guesses: list[dict[str, str]],
 ) -> str:
-    """Return DATASHEET.md with the counts of this build."""
+    """Return DATASHEET.md with the counts of this build; `guesses` are rows of guesses.csv."""
     return "\n".join(
         [
             "# Data sheet",
@@ -77,6 +80,7 @@ def datasheet(
             *_stretch_table(scenes, models),
             *_class_table(scenes, models),
             *_language_tables(scenes, language),
+            *_guess_table(guesses),
         ]
     )
 
@@ -111,6 +115,27 @@ def rooms_sheet(scenes: list[dict[str, Any]], language: list[dict[str, Any]]) ->
         area = tenths(floor_area(scene["room"]), 100_000)
         lines.append(f"| {scene['id']} | {scene['capture']} | {area} | {named} |")
     return "\n".join([*lines, "", *_language_tables(scenes, language)])
+
+
+def _guess_table(guesses: list[dict[str, str]]) -> list[str]:
+    splits = list(dict.fromkeys(row["split"] for row in guesses))
+    score = {(r["guess"], r["type"], r["split"]): r["score"] for r in guesses}
+    lines = [
+        "",
+        "## What guessing reaches",
+        "",
+        "Fitted on train, over all sentences of the cpu splits as they are written (rendering "
+        "drops some): `text_only` reads the question's words alone, `majority` gives the "
+        "commonest answer or the median; the last row picks an object of the right class at random. Measured by "
+        "`python -m baselines.guesses`; a type's score is its questions' mean.",
+        "",
+        f"| guess | of | {' | '.join(splits)} |",
+        "|---|---|" + "---|" * len(splits),
+    ]
+    for guess, name in dict.fromkeys(key[:2] for key in score):
+        found = " | ".join(score[guess, name, split] for split in splits)
+        lines.append(f"| {guess} | {name} | {found} |")
+    return [*lines, ""]
 
 
 def _scene_table(scenes: list[dict[str, Any]]) -> list[str]:
