@@ -126,8 +126,8 @@ def _guess_table(guesses: list[dict[str, str]]) -> list[str]:
         "",
         "Fitted on train, over all sentences of the cpu splits as they are written (rendering "
         "drops some): `text_only` reads the question's words alone, `majority` gives the "
-        "commonest answer or the median; the last row picks an object of the right class at random. Measured by "
-        "`python -m baselines.guesses`; a type's score is its questions' mean.",
+        "commonest answer or the median; the last row picks an object of the right class at "
+        "random. Measured by `python -m baselines.guesses`; a type's score is its questions' mean.",
         "",
         f"| guess | of | {' | '.join(splits)} |",
         "|---|---|" + "---|" * len(splits),
