@@ -1,4 +1,4 @@
-"""Figures that no method's scores change: how trainings went, what the intervals hold.
+"""Figures that no method's scores change: the data, how trainings went, what intervals hold.
 
 They stand in a folder of their own, with a stamp of their own, so that a study which gains a
 baseline does not draw them again.
@@ -6,7 +6,7 @@ baseline does not draw them again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from metrics.files import atomic_path
-from metrics.present import curves, data, style
+from metrics.present import curves, data, datacard, style
 from metrics.statistics.simulate import COVERAGE
 
 # What a simulated interval must reach: lowest, highest, and what it is a share of.
@@ -24,16 +24,22 @@ TARGETS = {
 }
 
 
-def write_background(losses: Iterable[str | Path], out_dir: str | Path) -> list[Path]:
-    """Write learning curves and the simulated coverage as pdf and png; returns the files.
+def write_background(
+    losses: Iterable[str | Path], out_dir: str | Path, splits: Sequence[str | Path] = ()
+) -> list[Path]:
+    """Write the data's sheets, learning curves and the simulated coverage; returns the files.
 
     `losses` are models/<method>/<seed>/losses.parquet of every training; without one there are
-    no learning curves.
+    no learning curves. `splits` are folders of rendered scenes to show, captured rooms after the
+    first; without one there are no sheets.
     """
-    files = sorted(map(Path, losses))
-    stamp = data.stamp_of([*files, COVERAGE])
+    files, folders = sorted(map(Path, losses)), [Path(folder) for folder in splits]
+    annotations = [file for folder in folders for file in sorted(folder.glob("*.jsonl"))]
+    stamp = data.stamp_of([*files, COVERAGE, *annotations])
     runs = curves.read_losses(files)
     drawn = {
+        "rooms": datacard.rooms_sheet(folders),
+        "sentences": datacard.sentences_figure(folders[0]) if folders else None,
         "learning_curves": curves.learning_curves(runs),
         "learning_parts": curves.learning_curves(runs, parts=True),
         "coverage": coverage(COVERAGE),

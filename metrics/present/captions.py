@@ -60,6 +60,20 @@ FIGURES = {
     ),
 }
 
+# The data's sheets.
+DATA = {
+    "rooms": (
+        "Rooms",
+        "The first input view of four test scenes of each kind of room, and of captured rooms, "
+        "which are shaded in grey because captures have no colour.",
+    ),
+    "sentences": (
+        "References",
+        "One reference of each of eight forms, with what it means outlined, in the input view that "
+        "sees most of it.",
+    ),
+}
+
 # The gallery's figures, by what follows the scene's name (best, median, worst) in theirs.
 GALLERY = {
     "": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ class Sources:
     """The folders that a page is made of; only `statistics` must be there.
 
     `figures`, `background` and `gallery` as their writers left them, `verification` the folder
-    that holds verification.csv and .txt, `datasheet` a markdown file about the data.
+    that holds verification.csv and .txt, `datasheets` markdown files about the data.
     """
 
     statistics: str | Path
@@ -34,7 +35,7 @@ class Sources:
     background: str | Path | None = None
     gallery: str | Path | None = None
     verification: str | Path | None = None
-    datasheet: str | Path | None = None
+    datasheets: Sequence[str | Path] = ()
 
 
 def write_report(
@@ -64,12 +65,13 @@ def write_report(
         claims=[_toned(claim) for claim in claims(stats)],
         board=board(stats),
         tables=[_shown(table) for table in tables],
-        figures=_figures(sources.figures, sources.background),
+        figures=_figures(captions.FIGURES, sources.figures, sources.background),
+        sheets=_figures(captions.DATA, sources.background),
         gallery=_gallery(sources.gallery),
         viewer=_json(sources.gallery, "viewer.json"),
         misses=_json(sources.gallery, "misses.json"),
         verification=_verification(sources.verification),
-        datasheet=_markdown(sources.datasheet),
+        datasheets=[_markdown(file) for file in sources.datasheets],
         provenance=[*flatten(manifest or {}).items(), ("stamp", stats.stamp)],
         downloads=[_download(table) for table in tables],
     )
@@ -144,11 +146,13 @@ def _picture(file: Path, title: str, caption: str) -> list[dict[str, str]]:
     return [{"png": _encoded(file), "title": title, "caption": caption}]
 
 
-def _figures(*folders: str | Path | None) -> list[dict[str, str]]:
-    """Return the figures of all folders in the order of their captions."""
+def _figures(
+    captioned: dict[str, tuple[str, str]], *folders: str | Path | None
+) -> list[dict[str, str]]:
+    """Return the captioned figures of all folders in the order of their captions."""
     return [
         row
-        for name, words in captions.FIGURES.items()
+        for name, words in captioned.items()
         for folder in folders
         if folder is not None
         for row in _picture(Path(folder, f"{name}.png"), *words)
@@ -187,10 +191,8 @@ def _verification(folder: str | Path | None) -> dict[str, Any] | None:
     }
 
 
-def _markdown(file: str | Path | None) -> Any:
+def _markdown(file: str | Path) -> Any:
     """Return a markdown file as HTML; what is HTML in it stays text."""
-    if file is None:
-        return None
     from markdown_it import MarkdownIt
     from markupsafe import Markup
 

@@ -129,3 +129,7 @@ class Views:
             raise InputError(f"{self.folder}: no shard holds scene {scene}; run the render stage")
         sensor = shard.get_slice(f"{scene}/sensor")[:4]
         return Inputs(shard.get_slice(f"{scene}/rgb")[:4], sensor.astype(np.float32) / 1000)
+
+    def instances(self, scene: str) -> np.ndarray:
+        """Return the instance numbers u8 [4, H, W] of a scene's input views."""
+        return self._shard_of[f"{scene}/rgb"].get_slice(f"{scene}/instance")[:4]

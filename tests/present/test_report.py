@@ -44,7 +44,7 @@ def study(tmp_path_factory):
         statistics=folder / "statistics",
         gallery=folder / "gallery",
         verification=folder,
-        datasheet=folder / "sheet.md",
+        datasheets=[folder / "sheet.md"],
     )
     manifest = {"git": {"commit": "abc123"}, "note": HOSTILE}
     report.write_report(sources, folder / "report.html", manifest, {"experiment": "example"})

@@ -13,6 +13,10 @@ PRESENTED = [
 ]
 
 
+# The splits whose rooms the report shows.
+SHOWN = [name for name in ("test_scene", "real_rooms") if name in SPLITS]
+
+
 rule tables:
     input:
         rules.compare.output,
@@ -55,11 +59,12 @@ rule figures:
 # No baseline changes what these two draw.
 rule background:
     input:
-        [
+        losses=[
             f"{RESULTS}/models/{method}/{seed}/losses.parquet"
             for method in METHODS
             for seed in SEEDS
         ],
+        scenes=scenes(*SHOWN),
     output:
         PRESENTED[5],
     log:
@@ -70,6 +75,7 @@ rule background:
         mem_mb=grows(1500),
         runtime=grows(30),
     params:
+        splits=[f"{RESULTS}/scenes/{name}" for name in SHOWN],
         code=code_hash("metrics.present.background"),
     script:
         "../scripts/background.py"
@@ -109,7 +115,7 @@ rule report:
         rules.background.output,
         rules.gallery.output,
         verification=VERIFICATION,
-        datasheet=[ancient(sheet) for sheet in Path("data").glob("DATASHEET.md")],
+        datasheets=[ancient(sheet) for sheet in sorted(Path("data").glob("**/DATASHEET.md"))],
     output:
         PRESENTED[0],
     log:

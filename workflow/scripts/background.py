@@ -7,4 +7,4 @@ from g2vlm.run.job import job
 with job(snakemake) as task:
     from metrics.present.background import write_background
 
-    write_background(task.input, Path(task.output[0]).parent)
+    write_background(task.input.losses, Path(task.output[0]).parent, task.params.splits)

@@ -16,7 +16,7 @@ with job(snakemake) as task:
         background=results / "background",
         gallery=results / "gallery",
         verification=results if task.input.verification else None,
-        datasheet=next(map(Path, task.input.datasheet), None),
+        datasheets=task.input.datasheets,
     )
     config = task.params.statistics | {"experiment": task.config["experiment"]}
     spent = of_folder(results)
