@@ -115,7 +115,9 @@ rule report:
         rules.background.output,
         rules.gallery.output,
         verification=VERIFICATION,
-        datasheets=[ancient(sheet) for sheet in sorted(Path("data").glob("**/DATASHEET.md"))],
+        datasheets=[
+            ancient(sheet) for sheet in sorted(Path("data").glob("**/DATASHEET.md"))
+        ],
     output:
         PRESENTED[0],
     log:
