@@ -86,7 +86,10 @@ def test_a_killed_training_ends_with_the_same_bits(study, monkeypatch):
 
 
 def test_more_threads_change_a_model_by_rounding_alone(study):
-    one, two = study("one"), study("two", threads=2)
+    # Where a gradient is zero but for rounding (the bias of a softmax's keys), a step of Adam is as
+    # large as its rate: a small rate keeps that apart from real differences.
+    slow = {"learning_rate": 1e-4}
+    one, two = study("one", **slow), study("two", threads=2, **slow)
     torch.set_num_threads(1)
     weights = [load_file(folder / "model.safetensors") for folder in (one, two)]
     for name, value in weights[0].items():
