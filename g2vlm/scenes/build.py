@@ -13,6 +13,7 @@ import numpy as np
 
 from g2vlm.scenes import sources
 from g2vlm.scenes.catalog import ModelRow, open_catalog, read_models
+from g2vlm.scenes.guesses import questions_by_split, read_text_only
 from g2vlm.scenes.language import describe
 from g2vlm.scenes.ledger import Ledger
 from g2vlm.scenes.real.layout import draw_rooms
@@ -48,34 +49,53 @@ def build(
             shutil.copyfile(table, folder / table.name)
         models = read_models(folder / "models.csv")
         check_sides(models)
-        scenes, language = [], []
-        ledgers: dict[str, Ledger] = {}
-        for recipe, pixels in progress(draw_all(models, counts), sum(counts.values())):
-            scenes.append(recipe)
-            ledger = ledgers.setdefault(recipe["split"], Ledger())
-            language.append(describe(recipe, models, pixels, ledger=ledger))
+        scenes, language = draw_and_describe(models, counts)
         write_lines(folder / "scenes.jsonl", scenes)
         write_lines(folder / "language.jsonl", language)
         write_json(folder / "splits.json", split_lists(scenes, models))
         (folder / "ATTRIBUTION.md").write_text(attribution(models), encoding="utf-8")
-        sheet = datasheet(scenes, language, models)
+        # What was measured on the scenes of cpu says nothing about others.
+        measured = read_text_only() if counts == COUNTS else {}
+        sheet = datasheet(scenes, language, models, measured)
         (folder / "DATASHEET.md").write_text(sheet, encoding="utf-8")
         if rooms != WITHOUT:
-            write_rooms(folder, len(CAPTURES))
+            train = questions_by_split(scenes, language).get("train", [])
+            write_rooms(folder, len(CAPTURES), train, measured)
 
 
-def write_rooms(folder: Path, count: int) -> None:
-    """Write recipes, language and sheet of the first captured rooms into `folder`/real_rooms."""
+def draw_and_describe(
+    models: dict[str, ModelRow], counts: dict[str, int]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the recipes and lines of language of all scenes; says on stderr how far it is."""
     scenes, language = [], []
+    ledgers: dict[str, Ledger] = {}
+    for recipe, pixels in progress(draw_all(models, counts), sum(counts.values())):
+        ledger = ledgers.setdefault(recipe["split"], Ledger())
+        scenes.append(recipe)
+        language.append(describe(recipe, models, pixels, ledger=ledger))
+    return scenes, language
+
+
+def write_rooms(
+    folder: Path,
+    count: int,
+    train: list[dict[str, Any]],
+    measured: dict[tuple[str, str], str],
+) -> None:
+    """Write recipes, language and sheet of the first captured rooms into `folder`/real_rooms.
+
+    train: the training questions, from which the sheet's constant answers are; measured: scores of
+    text_only, as for `datasheet`.
+    """
+    scenes, language, ledger = [], [], Ledger()
     for recipe, pixels in draw_rooms(folder, count, SEED):
         scenes.append(recipe)
-        language.append(describe(recipe, {}, pixels))
+        language.append(describe(recipe, {}, pixels, ledger=ledger))
     (folder / REAL_ROOMS).mkdir()
     write_lines(folder / REAL_ROOMS / "scenes.jsonl", scenes)
     write_lines(folder / REAL_ROOMS / "language.jsonl", language)
-    (folder / REAL_ROOMS / "DATASHEET.md").write_text(
-        rooms_sheet(scenes, language), encoding="utf-8"
-    )
+    sheet = rooms_sheet(scenes, language, train, measured)
+    (folder / REAL_ROOMS / "DATASHEET.md").write_text(sheet, encoding="utf-8")
 
 
 def draw_all(

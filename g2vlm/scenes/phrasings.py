@@ -390,7 +390,7 @@ RELATION_CLAUSES: dict[str, tuple[str, ...]] = {
 PHRASES: tuple[str, ...] = (
     "{n}",
     "one {w}",
-    "some {w}",
+    "some kind of {w}",
     "a picture of {n}",
     "an object: {n}",
     "{n}, somewhere in a room",

@@ -7,6 +7,7 @@ from typing import Any
 
 from g2vlm.scenes.catalog import ModelRow
 from g2vlm.scenes.drafts import floor_area, tenths
+from g2vlm.scenes.guesses import ALL, majority, percent, picker, questions_by_split
 from g2vlm.scenes.sources import TEXTURES
 
 CATALOG_NAMES = {
@@ -62,9 +63,16 @@ def attribution(models: dict[str, ModelRow]) -> str:
 
 
 def datasheet(
-    scenes: list[dict[str, Any]], language: list[dict[str, Any]], models: dict[str, ModelRow]
+    scenes: list[dict[str, Any]],
+    language: list[dict[str, Any]],
+    models: dict[str, ModelRow],
+    measured: dict[tuple[str, str], str],
 ) -> str:
-    """Return DATASHEET.md with the counts of this build."""
+    """Return DATASHEET.md with the counts of this build.
+
+    measured: scores of text_only by (split, type), where they are of these scenes.
+    """
+    train = questions_by_split(scenes, language).get("train", [])
     return "\n".join(
         [
             "# Data sheet",
@@ -76,7 +84,7 @@ def datasheet(
             *_scene_table(scenes),
             *_stretch_table(scenes, models),
             *_class_table(scenes, models),
-            *_language_tables(scenes, language),
+            *_language_tables(scenes, language, train, measured),
         ]
     )
 
@@ -101,8 +109,16 @@ ROOMS_ABOUT = (
 )
 
 
-def rooms_sheet(scenes: list[dict[str, Any]], language: list[dict[str, Any]]) -> str:
-    """Return the captured rooms' DATASHEET.md with the counts of this build."""
+def rooms_sheet(
+    scenes: list[dict[str, Any]],
+    language: list[dict[str, Any]],
+    train: list[dict[str, Any]],
+    measured: dict[tuple[str, str], str],
+) -> str:
+    """Return the captured rooms' DATASHEET.md with the counts of this build.
+
+    train: the training questions; measured: as for `datasheet`.
+    """
     lines = ["# Data sheet of the captured rooms", "", *ROOMS_ABOUT]
     lines += ["| scene | capture | floor, m² | objects |", "|---|---|---|---|"]
     for scene in scenes:
@@ -110,7 +126,7 @@ def rooms_sheet(scenes: list[dict[str, Any]], language: list[dict[str, Any]]) ->
         named = ", ".join(f"{classes[name]} {name}" for name in sorted(classes))
         area = tenths(floor_area(scene["room"]), 100_000)
         lines.append(f"| {scene['id']} | {scene['capture']} | {area} | {named} |")
-    return "\n".join([*lines, "", *_language_tables(scenes, language)])
+    return "\n".join([*lines, "", *_language_tables(scenes, language, train, measured)])
 
 
 def _scene_table(scenes: list[dict[str, Any]]) -> list[str]:
@@ -156,7 +172,12 @@ def _class_table(scenes: list[dict[str, Any]], models: dict[str, ModelRow]) -> l
     return [*lines, ""]
 
 
-def _language_tables(scenes: list[dict[str, Any]], language: list[dict[str, Any]]) -> list[str]:
+def _language_tables(
+    scenes: list[dict[str, Any]],
+    language: list[dict[str, Any]],
+    train: list[dict[str, Any]],
+    measured: dict[tuple[str, str], str],
+) -> list[str]:
     relations = Counter(r[2] for line in language for r in line["relations"])
     forms = Counter(r["form"] for line in language for r in line["references"])
     kinds = Counter(r["kind"] for line in language for r in line["references"])
@@ -165,24 +186,52 @@ def _language_tables(scenes: list[dict[str, Any]], language: list[dict[str, Any]
     lines += ["", "## References", "", "| kind or form | count |", "|---|---|"]
     lines += [f"| kind: {name} | {kinds[name]} |" for name in sorted(kinds)]
     lines += [f"| form: {name} | {forms[name]} |" for name in sorted(forms)]
-    lines += ["", *_question_table(language)]
-    return lines
+    lines += ["", *_picker_table(scenes, language)]
+    return lines + _question_table(scenes, language, train, measured)
 
 
-def _question_table(language: list[dict[str, Any]]) -> list[str]:
-    """What a constant guess reaches, by type: the share of the commonest answer."""
-    answers: dict[str, Counter] = {}
-    for line in language:
-        for question in line["questions"]:
-            answers.setdefault(question["type"], Counter())[question["answer"]] += 1
+def _question_table(
+    scenes: list[dict[str, Any]],
+    language: list[dict[str, Any]],
+    train: list[dict[str, Any]],
+    measured: dict[tuple[str, str], str],
+) -> list[str]:
+    """What is scored without a look, by split and type; `measured`: text_only's, where known."""
+    questions = questions_by_split(scenes, language)
+    constant = majority(questions, train)
     lines = [
         "## Questions",
         "",
-        "| type | count | commonest answer | its share |",
+        "Mean answer score, in percent, of two who see no scene. majority: the commonest training "
+        "answer of the type, for numbers the training median, counted from this build. text_only: "
+        "linear models on the question's sentence embedding, measured by `python -m g2vlm.scenes "
+        "guess` on the scenes of cpu. A method that looks must score above both.",
+        "",
+        "| split | type | questions | majority | text_only |",
+        "|---|---|---|---|---|",
+    ]
+    for split, rows in questions.items():
+        counts = Counter(row["type"] for row in rows)
+        for name in (*sorted(counts), ALL):
+            text = measured.get((split, name), "")
+            count = counts[name] or len(rows)
+            score = percent(constant[split, name])
+            lines.append(f"| {split} | {name} | {count} | {score} | {text} |")
+    return [*lines, ""]
+
+
+def _picker_table(scenes: list[dict[str, Any]], language: list[dict[str, Any]]) -> list[str]:
+    """What is hit by picking any object of the target's class, by split."""
+    chances = picker(scenes, language)
+    lines = [
+        "References of one target: expected hits, in percent, of one who picks any object of the "
+        "target's class.",
+        "",
+        "| split | all | unique | multiple |",
         "|---|---|---|---|",
     ]
-    for name in sorted(answers):
-        total = sum(answers[name].values())
-        answer, times = sorted(answers[name].items(), key=lambda kv: (-kv[1], kv[0]))[0]
-        lines.append(f"| {name} | {total} | {answer} | {100 * times // total} % |")
+    for split in dict.fromkeys(scene["split"] for scene in scenes):
+        found = [chances.get((split, name)) for name in (ALL, "unique", "multiple")]
+        cells = " | ".join("" if share is None else percent(share) for share in found)
+        lines.append(f"| {split} | {cells} |")
     return [*lines, ""]
