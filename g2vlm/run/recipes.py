@@ -28,7 +28,6 @@ def write_recipes(data: str | Path, out: str | Path, splits: Mapping[str, int]) 
     """
     from g2vlm.scenes.build import draw_and_describe, write_rooms
     from g2vlm.scenes.catalog import read_models
-    from g2vlm.scenes.guesses import questions_by_split
 
     scenes, language = draw_and_describe(read_models(Path(data, "models.csv")), drawn(splits))
     with atomic_path(out, folder=True) as folder:
@@ -37,8 +36,7 @@ def write_recipes(data: str | Path, out: str | Path, splits: Mapping[str, int]) 
         write_lines(folder / "scenes.jsonl", scenes)
         write_lines(folder / "language.jsonl", language)
         if splits.get(ROOMS):
-            train = questions_by_split(scenes, language).get("train", [])
-            write_rooms(folder, splits[ROOMS], train, {})
+            write_rooms(folder, splits[ROOMS])
 
 
 def drawn(splits: Mapping[str, int]) -> dict[str, int]:

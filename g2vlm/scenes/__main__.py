@@ -9,16 +9,10 @@ from metrics.files import InputError, run_main
 
 
 def main() -> int:
-    """Build or measure; `InputError` ends it with one line and status 2."""
-    args = _parser().parse_args()
-    if args.command == "guess":
-        from g2vlm.scenes.guesses import TEXT_ONLY, measure
-
-        measure(Path(args.data))
-        print(f"{TEXT_ONLY}: written; build the data again, for its sheet")
-        return 0
+    """Build; `InputError` ends it with one line and status 2."""
     from g2vlm.scenes.build import build
 
+    args = _parser().parse_args()
     build(Path(args.out), args.furniture, _counts(args.counts), args.rooms)
     print(f"{args.out}: built")
     return 0
@@ -32,8 +26,6 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--furniture", help="folder or archive with the catalogs and the jar")
     build.add_argument("--rooms", help="folder or .tgz with the captured rooms; none: leave out")
     build.add_argument("--counts", help="scenes by split, as train=24,val=8 (default: cpu's)")
-    guess = commands.add_parser("guess", help="measure again what questions' wording gives away")
-    guess.add_argument("--data", default="data", help="folder built with cpu's counts")
     return parser
 
 

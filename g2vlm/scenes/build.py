@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 import sys
 import time
@@ -13,7 +14,6 @@ import numpy as np
 
 from g2vlm.scenes import sources
 from g2vlm.scenes.catalog import ModelRow, open_catalog, read_models
-from g2vlm.scenes.guesses import questions_by_split, read_text_only
 from g2vlm.scenes.language import describe
 from g2vlm.scenes.ledger import Ledger
 from g2vlm.scenes.real.layout import draw_rooms
@@ -25,6 +25,7 @@ from metrics.files import InputError, atomic_path, write_json, write_lines
 
 REVIEWED = Path(__file__).with_name("reviewed") / "models.csv"
 EXCLUDED = REVIEWED.with_name("excluded.csv")
+GUESSES = REVIEWED.with_name("guesses.csv")
 
 
 def build(
@@ -54,13 +55,10 @@ def build(
         write_lines(folder / "language.jsonl", language)
         write_json(folder / "splits.json", split_lists(scenes, models))
         (folder / "ATTRIBUTION.md").write_text(attribution(models), encoding="utf-8")
-        # What was measured on the scenes of cpu says nothing about others.
-        measured = read_text_only() if counts == COUNTS else {}
-        sheet = datasheet(scenes, language, models, measured)
+        sheet = datasheet(scenes, language, models, read_guesses())
         (folder / "DATASHEET.md").write_text(sheet, encoding="utf-8")
         if rooms != WITHOUT:
-            train = questions_by_split(scenes, language).get("train", [])
-            write_rooms(folder, len(CAPTURES), train, measured)
+            write_rooms(folder, len(CAPTURES))
 
 
 def draw_and_describe(
@@ -76,17 +74,14 @@ def draw_and_describe(
     return scenes, language
 
 
-def write_rooms(
-    folder: Path,
-    count: int,
-    train: list[dict[str, Any]],
-    measured: dict[tuple[str, str], str],
-) -> None:
-    """Write recipes, language and sheet of the first captured rooms into `folder`/real_rooms.
+def read_guesses() -> list[dict[str, str]]:
+    """Return the reviewed rows of guesses.csv: split, guess, type, score."""
+    with open(GUESSES, encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
 
-    train: the training questions, from which the sheet's constant answers are; measured: scores of
-    text_only, as for `datasheet`.
-    """
+
+def write_rooms(folder: Path, count: int) -> None:
+    """Write recipes, language and sheet of the first captured rooms into `folder`/real_rooms."""
     scenes, language, ledger = [], [], Ledger()
     for recipe, pixels in draw_rooms(folder, count, SEED):
         scenes.append(recipe)
@@ -94,8 +89,9 @@ def write_rooms(
     (folder / REAL_ROOMS).mkdir()
     write_lines(folder / REAL_ROOMS / "scenes.jsonl", scenes)
     write_lines(folder / REAL_ROOMS / "language.jsonl", language)
-    sheet = rooms_sheet(scenes, language, train, measured)
-    (folder / REAL_ROOMS / "DATASHEET.md").write_text(sheet, encoding="utf-8")
+    (folder / REAL_ROOMS / "DATASHEET.md").write_text(
+        rooms_sheet(scenes, language), encoding="utf-8"
+    )
 
 
 def draw_all(

@@ -7,7 +7,6 @@ from typing import Any
 
 from g2vlm.scenes.catalog import ModelRow
 from g2vlm.scenes.drafts import floor_area, tenths
-from g2vlm.scenes.guesses import ALL, majority, percent, picker, questions_by_split
 from g2vlm.scenes.sources import TEXTURES
 
 CATALOG_NAMES = {
@@ -66,13 +65,9 @@ def datasheet(
     scenes: list[dict[str, Any]],
     language: list[dict[str, Any]],
     models: dict[str, ModelRow],
-    measured: dict[tuple[str, str], str],
+    guesses: list[dict[str, str]],
 ) -> str:
-    """Return DATASHEET.md with the counts of this build.
-
-    measured: scores of text_only by (split, type), where they are of these scenes.
-    """
-    train = questions_by_split(scenes, language).get("train", [])
+    """Return DATASHEET.md with the counts of this build; `guesses` are rows of guesses.csv."""
     return "\n".join(
         [
             "# Data sheet",
@@ -84,7 +79,8 @@ def datasheet(
             *_scene_table(scenes),
             *_stretch_table(scenes, models),
             *_class_table(scenes, models),
-            *_language_tables(scenes, language, train, measured),
+            *_language_tables(scenes, language),
+            *_guess_table(guesses),
         ]
     )
 
@@ -109,16 +105,8 @@ ROOMS_ABOUT = (
 )
 
 
-def rooms_sheet(
-    scenes: list[dict[str, Any]],
-    language: list[dict[str, Any]],
-    train: list[dict[str, Any]],
-    measured: dict[tuple[str, str], str],
-) -> str:
-    """Return the captured rooms' DATASHEET.md with the counts of this build.
-
-    train: the training questions; measured: as for `datasheet`.
-    """
+def rooms_sheet(scenes: list[dict[str, Any]], language: list[dict[str, Any]]) -> str:
+    """Return the captured rooms' DATASHEET.md with the counts of this build."""
     lines = ["# Data sheet of the captured rooms", "", *ROOMS_ABOUT]
     lines += ["| scene | capture | floor, m² | objects |", "|---|---|---|---|"]
     for scene in scenes:
@@ -126,7 +114,28 @@ def rooms_sheet(
         named = ", ".join(f"{classes[name]} {name}" for name in sorted(classes))
         area = tenths(floor_area(scene["room"]), 100_000)
         lines.append(f"| {scene['id']} | {scene['capture']} | {area} | {named} |")
-    return "\n".join([*lines, "", *_language_tables(scenes, language, train, measured)])
+    return "\n".join([*lines, "", *_language_tables(scenes, language)])
+
+
+def _guess_table(guesses: list[dict[str, str]]) -> list[str]:
+    splits = list(dict.fromkeys(row["split"] for row in guesses))
+    score = {(r["guess"], r["type"], r["split"]): r["score"] for r in guesses}
+    lines = [
+        "",
+        "## What guessing reaches",
+        "",
+        "Fitted on train, over all sentences of the cpu splits as they are written (rendering "
+        "drops some): `text_only` reads the question's words alone, `majority` gives the "
+        "commonest answer or the median; the last row picks an object of the right class at "
+        "random. Measured by `python -m baselines.guesses`; a type's score is its questions' mean.",
+        "",
+        f"| guess | of | {' | '.join(splits)} |",
+        "|---|---|" + "---|" * len(splits),
+    ]
+    for guess, name in dict.fromkeys(key[:2] for key in score):
+        found = " | ".join(score[guess, name, split] for split in splits)
+        lines.append(f"| {guess} | {name} | {found} |")
+    return [*lines, ""]
 
 
 def _scene_table(scenes: list[dict[str, Any]]) -> list[str]:
@@ -172,12 +181,7 @@ def _class_table(scenes: list[dict[str, Any]], models: dict[str, ModelRow]) -> l
     return [*lines, ""]
 
 
-def _language_tables(
-    scenes: list[dict[str, Any]],
-    language: list[dict[str, Any]],
-    train: list[dict[str, Any]],
-    measured: dict[tuple[str, str], str],
-) -> list[str]:
+def _language_tables(scenes: list[dict[str, Any]], language: list[dict[str, Any]]) -> list[str]:
     relations = Counter(r[2] for line in language for r in line["relations"])
     forms = Counter(r["form"] for line in language for r in line["references"])
     kinds = Counter(r["kind"] for line in language for r in line["references"])
@@ -186,52 +190,24 @@ def _language_tables(
     lines += ["", "## References", "", "| kind or form | count |", "|---|---|"]
     lines += [f"| kind: {name} | {kinds[name]} |" for name in sorted(kinds)]
     lines += [f"| form: {name} | {forms[name]} |" for name in sorted(forms)]
-    lines += ["", *_picker_table(scenes, language)]
-    return lines + _question_table(scenes, language, train, measured)
+    lines += ["", *_question_table(language)]
+    return lines
 
 
-def _question_table(
-    scenes: list[dict[str, Any]],
-    language: list[dict[str, Any]],
-    train: list[dict[str, Any]],
-    measured: dict[tuple[str, str], str],
-) -> list[str]:
-    """What is scored without a look, by split and type; `measured`: text_only's, where known."""
-    questions = questions_by_split(scenes, language)
-    constant = majority(questions, train)
+def _question_table(language: list[dict[str, Any]]) -> list[str]:
+    """What a constant guess reaches, by type: the share of the commonest answer."""
+    answers: dict[str, Counter] = {}
+    for line in language:
+        for question in line["questions"]:
+            answers.setdefault(question["type"], Counter())[question["answer"]] += 1
     lines = [
         "## Questions",
         "",
-        "Mean answer score, in percent, of two who see no scene. majority: the commonest training "
-        "answer of the type, for numbers the training median, counted from this build. text_only: "
-        "linear models on the question's sentence embedding, measured by `python -m g2vlm.scenes "
-        "guess` on the scenes of cpu. A method that looks must score above both.",
-        "",
-        "| split | type | questions | majority | text_only |",
-        "|---|---|---|---|---|",
-    ]
-    for split, rows in questions.items():
-        counts = Counter(row["type"] for row in rows)
-        for name in (*sorted(counts), ALL):
-            text = measured.get((split, name), "")
-            count = counts[name] or len(rows)
-            score = percent(constant[split, name])
-            lines.append(f"| {split} | {name} | {count} | {score} | {text} |")
-    return [*lines, ""]
-
-
-def _picker_table(scenes: list[dict[str, Any]], language: list[dict[str, Any]]) -> list[str]:
-    """What is hit by picking any object of the target's class, by split."""
-    chances = picker(scenes, language)
-    lines = [
-        "References of one target: expected hits, in percent, of one who picks any object of the "
-        "target's class.",
-        "",
-        "| split | all | unique | multiple |",
+        "| type | count | commonest answer | its share |",
         "|---|---|---|---|",
     ]
-    for split in dict.fromkeys(scene["split"] for scene in scenes):
-        found = [chances.get((split, name)) for name in (ALL, "unique", "multiple")]
-        cells = " | ".join("" if share is None else percent(share) for share in found)
-        lines.append(f"| {split} | {cells} |")
+    for name in sorted(answers):
+        total = sum(answers[name].values())
+        answer, times = sorted(answers[name].items(), key=lambda kv: (-kv[1], kv[0]))[0]
+        lines.append(f"| {name} | {total} | {answer} | {100 * times // total} % |")
     return [*lines, ""]

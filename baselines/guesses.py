@@ -1,0 +1,131 @@
+"""What guessing reaches on each split: `python -m baselines.guesses --data data --out FILE.csv`.
+
+Measured on every sentence of `data/`, before rendering drops what is not seen. The figures stand
+in the data sheet, so that a score can be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from baselines.majority.method import Majority
+from baselines.text_only.method import NumberModel, WordModel
+from metrics.answers import score_answer
+from metrics.files import InputError, atomic_path, read_lines, run_main
+
+COLUMNS = ("split", "guess", "type", "score")
+OVERALL = "overall"
+Questions = dict[str, list[dict[str, Any]]]
+
+
+def main() -> int:
+    """Measure and write; `InputError` ends it with one line and status 2."""
+    parser = argparse.ArgumentParser(prog="python -m baselines.guesses", description=__doc__)
+    parser.add_argument("--data", default="data", type=Path)
+    parser.add_argument("--out", required=True, type=Path)
+    args = parser.parse_args()
+    write_guesses(args.out, measure(args.data))
+    print(f"{args.out}: what guessing reaches on {args.data}/")
+    return 0
+
+
+def measure(data: Path) -> list[tuple[str, str, str, float]]:
+    """Return (split, guess, question type or `overall`, score 0..1) rows.
+
+    text_only and majority are fitted on train; a type's score is the mean over its questions, the
+    overall one the mean over types. `same class at random` picks among a scene's objects of the
+    target's class: its mean over references with one target.
+    """
+    scenes = {scene["id"]: scene for scene in read_lines(data / "scenes.jsonl")}
+    lines = read_lines(data / "language.jsonl")
+    by_split: dict[str, Questions] = defaultdict(lambda: defaultdict(list))
+    picks: dict[str, list[float]] = defaultdict(list)
+    for line in lines:
+        scene = scenes[line["scene"]]
+        for question in line["questions"]:
+            by_split[scene["split"]][question["type"]].append(question)
+        picks[scene["split"]] += _picks(scene, line)
+    if "train" not in by_split:
+        raise InputError(f"{data}/scenes.jsonl: no split train to fit on; build the data again")
+    states = _embed([q["text"] for types in by_split.values() for q in sum(types.values(), [])])
+    rows = []
+    for guess, answer in (
+        ("text_only", _text_only(by_split["train"], states)),
+        ("majority", _majority(by_split["train"])),
+    ):
+        for split, types in by_split.items():
+            means = {name: _score(answer(name, part), part) for name, part in types.items()}
+            rows += [(split, guess, name, value) for name, value in means.items()]
+            rows.append((split, guess, OVERALL, float(np.mean(list(means.values())))))
+    rows += [(s, "same class at random", "ref_pick", float(np.mean(v))) for s, v in picks.items()]
+    return rows
+
+
+def _picks(scene: dict[str, Any], line: dict[str, Any]) -> list[float]:
+    classes = [item["class"] for item in scene["objects"]]
+    count = Counter(classes)
+    targets = [r["targets"] for r in line["references"] if len(r["targets"]) == 1]
+    return [1 / count[classes[target]] for (target,) in targets]
+
+
+def _score(answers: list[str], questions: list[dict[str, Any]]) -> float:
+    pairs = zip(answers, questions, strict=True)
+    return float(np.mean([score_answer(a, q["answer"], q["answer_kind"])[0] for a, q in pairs]))
+
+
+def _majority(train: Questions):
+    model = Majority(train)
+    return lambda name, rows: [model.answer(name, q["answer_kind"], q["choices"]) for q in rows]
+
+
+def _text_only(train: Questions, states: dict[str, np.ndarray]):
+    models = {}
+    for name, rows in train.items():
+        for kind in sorted({row["answer_kind"] for row in rows}):
+            used = [row for row in rows if row["answer_kind"] == kind]
+            family = NumberModel if kind == "number" else WordModel
+            features = np.stack([states[row["text"]] for row in used])
+            models[name, kind] = family(features, [row["answer"] for row in used])
+
+    def answer(name: str, rows: list[dict[str, Any]]) -> list[str]:
+        out = []
+        for row in rows:
+            model = models[name, row["answer_kind"]]
+            out += model.answer(states[row["text"]][None], [row["choices"]])
+        return out
+
+    return answer
+
+
+def _embed(texts: list[str], batch: int = 256) -> dict[str, np.ndarray]:
+    """Return the unit mean of each sentence's token states, by the default text encoder."""
+    from g2vlm.features.text_encoders import TextEncoder
+
+    encoder, found = TextEncoder(), {}
+    texts = sorted(set(texts))
+    numbers = encoder.tokens(texts)
+    order = sorted(range(len(texts)), key=lambda row: len(numbers[row]))
+    for start in range(0, len(order), batch):
+        rows = order[start : start + batch]
+        for row, state in zip(rows, encoder.states([numbers[r] for r in rows]), strict=True):
+            mean = state.float().mean(0)
+            found[texts[row]] = (mean / mean.norm()).numpy()
+    return found
+
+
+def write_guesses(path: Path, rows: list[tuple[str, str, str, float]]) -> None:
+    """Write the rows of `measure` as CSV, scores to two digits."""
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows([*row[:3], f"{row[3]:.2f}"] for row in rows)
+
+
+if __name__ == "__main__":
+    run_main(main)
