@@ -6,7 +6,7 @@ from typing import Any
 
 from g2vlm.scenes.forms import FORMS
 from g2vlm.scenes.phrasings import REFERENCES
-from g2vlm.scenes.speaker import Sentence, Speaker
+from g2vlm.scenes.speaker import Sentence, Speaker, stammers
 
 COUNT = 24
 # How many of each form to draw before the rest fills up, in this order.
@@ -56,7 +56,7 @@ def _say(speaker: Speaker, bucket: list[Sentence], rows: list[dict], said: set[s
     if set(sentence.targets) & set(sentence.anchors):
         return  # An anchor's name that leans on the target would say what it asks.
     text, kept = speaker.phrase(REFERENCES[sentence.form], sentence.fields)
-    if text in said:
+    if text in said or stammers(text):
         return
     said.add(text)
     tags = (*sentence.tags, "test_phrasing") if kept else sentence.tags

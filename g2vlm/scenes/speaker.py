@@ -49,6 +49,15 @@ def clearly_less(a: int, b: int) -> bool:
     return b - a >= MARGIN_MM and 10 * (b - a) >= b
 
 
+def stammers(text: str) -> bool:
+    """Say whether a sentence has a preposition twice, so that it can be read in two ways.
+
+    >>> stammers("Is the lamp near the plant near the bookcase?"), stammers("the lamp near a bed")
+    (True, False)
+    """
+    return any(text.count(word) > 1 for word in (" near ", " closest to ", " close to "))
+
+
 class Speaker:
     """A scene's geometry with names; `visible` are the objects that the inputs likely see."""
 
