@@ -159,6 +159,52 @@ def test_side_references_have_one_answer(drawn):
     assert checked > 20
 
 
+def test_between_references_have_one_answer(drawn):
+    checked = 0
+    for recipe, _, ref in references_of(drawn):
+        if ref["form"] != "between":
+            continue
+        (target,) = ref["targets"]
+        spots = [np.array(o["centre_mm"], float) for o in recipe["objects"]]
+        kind = recipe["objects"][target]["class"]
+        rivals = [k for k, o in enumerate(recipe["objects"]) if o["class"] == kind]
+        inside = []
+        # The first two anchors of other classes that fit: names may lean on further objects.
+        for a, b in permutations(ref["anchors"], 2):
+            way = spots[b] - spots[a]
+            length = np.hypot(*way)
+            if length < 999 or kind in (recipe["objects"][k]["class"] for k in (a, b)):
+                continue
+            along = [(spots[k] - spots[a]) @ way / length**2 for k in rivals]
+            across = np.array([-way[1], way[0]])
+            off = [abs((spots[k] - spots[a]) @ across) / length**2 for k in rivals]
+            pairs = zip(rivals, along, off, strict=True)
+            inside.append([k for k, t, d in pairs if 0.101 < t < 0.899 and d < 0.399])
+        assert [target] in inside
+        checked += 1
+    assert checked > 5
+
+
+def test_counted_references_count_what_is_near(drawn):
+    checked = 0
+    for recipe, line, ref in references_of(drawn):
+        if ref["form"] != "counted":
+            continue
+        (target,) = ref["targets"]
+        near = {(i, j) for i, j, name in line["relations"] if name == "near"}
+        near |= {(j, i) for i, j in near}
+        classes = [o["class"] for o in recipe["objects"]]
+        other = {classes[k] for k in ref["anchors"]}
+        assert len(other) == 1 and all((k, target) in near for k in ref["anchors"])
+        rivals = [k for k, name in enumerate(classes) if name == classes[target]]
+        those = [k for k, name in enumerate(classes) if name in other]
+        counts = {k: sum((k, m) in near for m in those) for k in rivals}
+        assert counts[target] == len(ref["anchors"])
+        assert list(counts.values()).count(counts[target]) == 1
+        checked += 1
+    assert checked > 5
+
+
 def test_kinds_of_reference_are_what_they_say(drawn):
     kinds = Counter()
     for recipe, _, ref in references_of(drawn):
@@ -174,12 +220,17 @@ def test_kinds_of_reference_are_what_they_say(drawn):
 
 
 def test_every_scene_has_its_sentences(drawn):
+    full = 0
     for line in drawn.language:
-        assert len(line["references"]) == 24 and len({r["text"] for r in line["references"]}) == 24
+        texts = [r["text"] for r in line["references"]]
+        assert len(set(texts)) == len(texts) <= 24
+        full += len(texts) == 24
         assert len(line["captions"]) == 4 and len(line["phrases"]) == 12
-        assert 12 <= len(line["questions"]) <= 16
-    mean = np.mean([len(line["questions"]) for line in drawn.language])
-    assert mean > 15
+        # Four of the eight types ask about named pairs, which few scenes lack.
+        assert 8 <= len(line["questions"]) <= 16
+    # A room of look-alikes has too little that can be told apart.
+    assert full >= 0.98 * len(drawn.language)
+    assert np.mean([len(line["questions"]) for line in drawn.language]) > 14
 
 
 def test_kept_phrasings_are_in_test_splits_alone(drawn):
@@ -212,7 +263,8 @@ def test_answers_are_true_and_choices_hold_them(drawn):
                 assert float(question["answer"]) == pytest.approx(longest, abs=0.51)
             elif question["type"] == "count":
                 assert 1 <= int(question["answer"]) <= len(question["objects"])
-    assert seen["existence", "yes"] == seen["existence", "no"]
+    yes, no = seen["existence", "yes"], seen["existence", "no"]
+    assert abs(yes - no) <= max(1, (yes + no) // 100)
 
 
 def annotated(recipe, line):

@@ -1,0 +1,74 @@
+"""What guessing reaches: measured as said, and the data sheet's figures measured again."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from baselines import guesses
+from g2vlm.scenes.build import GUESSES
+
+DATA = Path(__file__).resolve().parents[2] / "data"
+
+
+def question(number: int, text: str, answer: str, kind: str = "choice") -> dict:
+    choices = ["yes", "no"] if kind == "choice" else []
+    return {
+        "id": f"q{number:02d}",
+        "type": "existence" if kind == "choice" else "count",
+        "text": text,
+        "answer": answer,
+        "answer_kind": kind,
+        "choices": choices,
+    }
+
+
+def write_data(folder: Path) -> None:
+    """Scenes in which bees are always there and wasps never, and every count is 4."""
+    scenes, language = [], []
+    for split, count in (("train", 6), ("val", 2)):
+        for k in range(count):
+            name = f"{split}-{k:04d}"
+            classes = ["bee", "bee", "bee", "lamp"]
+            scenes.append({"id": name, "split": split, "objects": [{"class": c} for c in classes]})
+            asked = [
+                question(0, f"Is there a bee in room {k}?", "yes"),
+                question(1, f"Is there a wasp in room {k}?", "no"),
+                question(2, f"How many legs has lamp {k}?", "4", "number"),
+            ]
+            referred = [{"targets": [0]}, {"targets": [3]}, {"targets": [0, 1]}, {"targets": []}]
+            language.append({"scene": name, "questions": asked, "references": referred})
+    for name, rows in (("scenes", scenes), ("language", language)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_words_that_tell_are_found_out_and_constants_are_not_fooled(tmp_path):
+    write_data(tmp_path)
+    rows = {row[:3]: row[3] for row in guesses.measure(tmp_path)}
+    assert rows["val", "text_only", "existence"] == 1.0
+    assert rows["val", "majority", "existence"] == 0.5
+    assert rows["val", "majority", "count"] == 1.0
+    assert rows["val", "majority", "overall"] == 0.75
+    assert rows["val", "same class at random", "ref_pick"] == pytest.approx((1 / 3 + 1) / 2)
+    out = tmp_path / "guesses.csv"
+    guesses.write_guesses(out, [(*key, value) for key, value in rows.items()])
+    with open(out, newline="") as handle:
+        assert next(csv.reader(handle)) == list(guesses.COLUMNS)
+
+
+@pytest.mark.slow
+def test_the_data_sheet_says_what_is_measured():
+    with open(GUESSES, newline="") as handle:
+        kept = {
+            (r["split"], r["guess"], r["type"]): float(r["score"]) for r in csv.DictReader(handle)
+        }
+    found = {row[:3]: row[3] for row in guesses.measure(DATA)}
+    assert set(kept) == set(found)
+    for key, value in found.items():
+        assert value == pytest.approx(kept[key], abs=0.02), key
+    for split in ("val", "test_scene", "test_asset"):
+        text, constant = (found[split, guess, "overall"] for guess in ("text_only", "majority"))
+        assert text <= constant + 0.055
