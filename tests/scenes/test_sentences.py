@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from itertools import combinations
 
 import numpy as np
 import pytest
 
-from g2vlm.scenes.build import COUNTS as CPU
-from g2vlm.scenes.build import REVIEWED, draw_and_describe
+from g2vlm.scenes.build import REVIEWED
 from g2vlm.scenes.catalog import read_models
 from g2vlm.scenes.classes import CLASSES, SYNONYMS, plural
 from g2vlm.scenes.phrasings import NUMBERS, ORDINALS, QUESTIONS, REFERENCES, SIDES
 
 from .test_language import centre, distance, volume
-from .test_recipes import overlap, ring, turned
+from .test_recipes import turned
 
 NOUNS = {word: cls for cls in CLASSES for word in (cls, *SYNONYMS.get(cls, ()))}
 NOUNS |= {plural(word): cls for word, cls in list(NOUNS.items())}
@@ -328,40 +326,15 @@ ANSWERS = {
 }
 
 
-def check_scene(recipe, line, models):
-    """Check solids, supports and every sentence of a scene; returns how many it read, by kind."""
-    for a, b in combinations(recipe["objects"], 2):
-        tops = (a["base_mm"] + a["size_mm"][2], b["base_mm"] + b["size_mm"][2])
-        shared = min(tops) - max(a["base_mm"], b["base_mm"])
-        if shared > 10 and np.hypot(*np.subtract(a["centre_mm"], b["centre_mm"])) < sum(
-            np.hypot(*o["size_mm"][:2]) / 2 for o in (a, b)
-        ):
-            assert overlap(a, b) <= 10, (recipe["id"], a["model"], b["model"])
-    for obj in recipe["objects"]:
-        assert ring(obj).min() > -10
-        stands = models[obj["model"]].stands
-        if obj["support"] >= 0:
-            below = recipe["objects"][obj["support"]]
-            assert (
-                0 <= below["base_mm"] + below["size_mm"][2] - obj["base_mm"] <= below["size_mm"][2]
-            )
-            assert overlap(obj, below) > 0
-        else:
-            assert (obj["base_mm"] == 0) == (stands == "floor"), (recipe["id"], obj["model"])
-    read = Counter()
-    for ref in line["references"]:
-        check_reference(recipe, ref, models)
-        read[ref["form"]] += 1
-    for question in line["questions"]:
-        check_question(recipe, question, models)
-        read[question["type"]] += 1
-    return read
-
-
-def test_every_sentence_of_some_scenes_reads_back_as_true(drawn):
+def test_every_sentence_reads_back_as_true(drawn):
     read = Counter()
     for recipe, line in zip(drawn.recipes, drawn.language, strict=True):
-        read += check_scene(recipe, line, drawn.models)
+        for ref in line["references"]:
+            check_reference(recipe, ref, drawn.models)
+            read[ref["form"]] += 1
+        for question in line["questions"]:
+            check_question(recipe, question, drawn.models)
+            read[question["type"]] += 1
     assert len(read) > 24 and sum(read.values()) > 700
 
 
@@ -375,10 +348,3 @@ def test_a_false_sentence_is_found(drawn):
     wrong = "no" if question["answer"] == "yes" else "yes"
     with pytest.raises(AssertionError):
         check_question(recipe, {**question, "answer": wrong}, drawn.models)
-
-
-@pytest.mark.slow
-def test_every_sentence_of_all_scenes_reads_back_as_true():
-    models = read_models(REVIEWED)
-    for recipe, line in zip(*draw_and_describe(models, CPU), strict=True):
-        check_scene(recipe, line, models)
