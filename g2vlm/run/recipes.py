@@ -26,16 +26,10 @@ def write_recipes(data: str | Path, out: str | Path, splits: Mapping[str, int]) 
 
     The sources are linked, not copied. Raises `InputError` for a damaged class table.
     """
-    from g2vlm.scenes.build import draw_all, progress, write_rooms
+    from g2vlm.scenes.build import draw_and_describe, write_rooms
     from g2vlm.scenes.catalog import read_models
-    from g2vlm.scenes.language import describe
 
-    models = read_models(Path(data, "models.csv"))
-    scenes, language = [], []
-    counts = drawn(splits)
-    for recipe, pixels in progress(draw_all(models, counts), sum(counts.values())):
-        scenes.append(recipe)
-        language.append(describe(recipe, models, pixels))
+    scenes, language = draw_and_describe(read_models(Path(data, "models.csv")), drawn(splits))
     with atomic_path(out, folder=True) as folder:
         os.symlink(Path(data, "sources").resolve(), folder / "sources")
         shutil.copyfile(Path(data, "models.csv"), folder / "models.csv")

@@ -50,12 +50,7 @@ def build(
             shutil.copyfile(table, folder / table.name)
         models = read_models(folder / "models.csv")
         check_sides(models)
-        scenes, language = [], []
-        ledgers: dict[str, Ledger] = {}
-        for recipe, pixels in progress(draw_all(models, counts), sum(counts.values())):
-            scenes.append(recipe)
-            ledger = ledgers.setdefault(recipe["split"], Ledger())
-            language.append(describe(recipe, models, pixels, ledger=ledger))
+        scenes, language = draw_and_describe(models, counts)
         write_lines(folder / "scenes.jsonl", scenes)
         write_lines(folder / "language.jsonl", language)
         write_json(folder / "splits.json", split_lists(scenes, models))
@@ -66,6 +61,19 @@ def build(
             write_rooms(folder, len(CAPTURES))
 
 
+def draw_and_describe(
+    models: dict[str, ModelRow], counts: dict[str, int]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the recipes and lines of language of all scenes; says on stderr how far it is."""
+    scenes, language = [], []
+    ledgers: dict[str, Ledger] = {}
+    for recipe, pixels in progress(draw_all(models, counts), sum(counts.values())):
+        ledger = ledgers.setdefault(recipe["split"], Ledger())
+        scenes.append(recipe)
+        language.append(describe(recipe, models, pixels, ledger=ledger))
+    return scenes, language
+
+
 def read_guesses() -> list[dict[str, str]]:
     """Return the reviewed rows of guesses.csv: split, guess, type, score."""
     with open(GUESSES, encoding="utf-8", newline="") as handle:
@@ -74,10 +82,10 @@ def read_guesses() -> list[dict[str, str]]:
 
 def write_rooms(folder: Path, count: int) -> None:
     """Write recipes, language and sheet of the first captured rooms into `folder`/real_rooms."""
-    scenes, language = [], []
+    scenes, language, ledger = [], [], Ledger()
     for recipe, pixels in draw_rooms(folder, count, SEED):
         scenes.append(recipe)
-        language.append(describe(recipe, {}, pixels))
+        language.append(describe(recipe, {}, pixels, ledger=ledger))
     (folder / REAL_ROOMS).mkdir()
     write_lines(folder / REAL_ROOMS / "scenes.jsonl", scenes)
     write_lines(folder / REAL_ROOMS / "language.jsonl", language)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from g2vlm.scenes.classes import article, plural
-from g2vlm.scenes.phrasings import CAPTIONS, PHRASES, RELATION_CLAUSES
+from g2vlm.scenes.phrasings import CAPTIONS, NUMBERS, PHRASES, RELATION_CLAUSES
 from g2vlm.scenes.sizes import size_words
 from g2vlm.scenes.speaker import Speaker
 
 CAPTION_COUNT, PHRASE_COUNT = 4, 12
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 
 
 def captions(speaker: Speaker) -> list[dict[str, Any]]:
@@ -97,6 +96,14 @@ def _relation(speaker: Speaker) -> tuple[str, dict[str, Any]] | None:
     return clause.format(**nouns), fact
 
 
+def firm_size_words(cls: str, size: tuple[int, int, int]) -> list[str]:
+    """Return the size words that an object would still earn with its sides a tenth off."""
+    words = size_words(cls, size)
+    for tenths in (9, 11):
+        words = words & size_words(cls, [side * tenths // 10 for side in size])
+    return sorted(words)
+
+
 def phrases(speaker: Speaker) -> list[dict[str, Any]]:
     """Return 12 context-free phrases of class, colour and size about the visible objects."""
 
@@ -106,7 +113,7 @@ def phrases(speaker: Speaker) -> list[dict[str, Any]]:
         if len(rows) == PHRASE_COUNT or not speaker.visible:
             break
         k = speaker.visible[speaker.draw(len(speaker.visible))]
-        sizes = sorted(size_words(speaker.cls(k), speaker.items[k].size))
+        sizes = firm_size_words(speaker.cls(k), speaker.items[k].size)
         size = sizes[speaker.draw(len(sizes))] if sizes and turn % 2 else None
         colour = speaker.colour(k) if speaker.chance(75) else None
         words = [w for w in (size, colour, speaker.noun(speaker.cls(k))) if w]

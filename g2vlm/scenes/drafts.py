@@ -10,7 +10,7 @@ from g2vlm.scenes.classes import article
 from g2vlm.scenes.geometry import divide, twice_area
 from g2vlm.scenes.ledger import Clue, Draft
 from g2vlm.scenes.relations import dominant, volume
-from g2vlm.scenes.speaker import Speaker, clearly_less
+from g2vlm.scenes.speaker import MARGIN_MM, Speaker, clearly_less
 
 YES_NO = ["yes", "no"]
 SIDES = ["left", "right", "front", "behind"]
@@ -50,14 +50,18 @@ def _named(speaker: Speaker) -> list[Named]:
 
 def _groups(speaker: Speaker, rows: list[Named], size: int) -> Iterator[list[Named]]:
     """Yield drawn pairs or triples of named objects of different classes, each at most once."""
-    met: set[tuple[int, ...]] = set()
-    for _ in range(8 * ENOUGH if len(rows) >= size else 0):
-        picked = tuple(speaker.draw(len(rows)) for _ in range(size))
-        if picked not in met:
-            met.add(picked)
-            group = [rows[n] for n in picked]
-            if len({speaker.cls(row[0]) for row in group}) == size:
-                yield group
+    if len(rows) < size:
+        return
+    picks = speaker.rng.integers(0, len(rows), (8 * ENOUGH, size)).tolist()
+    classes = [speaker.cls(row[0]) for row in rows]
+    for picked in dict.fromkeys(map(tuple, picks)):
+        if len({classes[n] for n in picked}) == size and _apart(group := [rows[n] for n in picked]):
+            yield group
+
+
+def _apart(rows: list[Named]) -> bool:
+    """Say whether no name leans on another of the objects, which would say what is asked."""
+    return not {row[0] for row in rows} & {k for row in rows for k in row[2]}
 
 
 def _of(*rows: Named) -> list[int]:
@@ -86,7 +90,7 @@ def _distance(speaker: Speaker) -> list[list[Draft]]:
     def drafts() -> Iterator[Draft]:
         for a, b in _groups(speaker, _named(speaker), 2):
             d = speaker.geometry.distance[a[0]][b[0]]
-            if d >= 300:
+            if d >= MARGIN_MM:
                 pair = sorted((speaker.cls(a[0]), speaker.cls(b[0])))
                 keys = (("far",), *(("far", cls) for cls in pair), ("far", *pair))
                 step = _step(d // 100, DISTANCE_STEPS_DM)
@@ -114,7 +118,7 @@ def _object_size(speaker: Speaker) -> list[list[Draft]]:
     drafts = []
     for row in _named(speaker):
         cls, longest = speaker.cls(row[0]), divide(max(speaker.items[row[0]].size), 10)
-        keys = (("size",), ("size", cls), ("size", cls, speaker.colour(row[0])))
+        keys = (("size", cls), ("size", cls, speaker.colour(row[0])))
         clues = _clues(_step(longest, SIZE_STEPS_CM), len(SIZE_STEPS_CM) + 1, *keys)
         drafts.append(
             Draft("object_size", {"a": row[1]}, str(longest), "number", [], _of(row), clues)
@@ -141,8 +145,6 @@ def _relative_distance(speaker: Speaker) -> list[list[Draft]]:
     def drafts() -> Iterator[Draft]:
         distance = speaker.geometry.distance
         for a, b, c in _groups(speaker, _named(speaker), 3):
-            if {b[0], c[0]} & set(a[2]) or a[0] in (*b[2], *c[2]):
-                continue  # "the lamp on the cabinet" is closest to the cabinet.
             to_b, to_c = distance[a[0]][b[0]], distance[a[0]][c[0]]
             if clearly_less(to_b, to_c) or clearly_less(to_c, to_b):
                 fields = {"a": a[1], "b": b[1], "c": c[1]}
@@ -260,6 +262,8 @@ def _judged(speaker: Speaker) -> list[Draft]:
     pairs += islice(_groups(speaker, list(named.values()), 2), ENOUGH)
     for a, b in pairs:
         one, two = speaker.cls(a[0]), speaker.cls(b[0])
+        if not _apart([a, b]):
+            continue
         for form, test in tests.items():
             held = test(a[0], b[0])
             if held is None or not _sensible(speaker, form, a[0], b[0]):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from g2vlm.scenes.catalog import ModelRow
-from g2vlm.scenes.furnishings import EXTRAS, HANGS, SIZES
+from g2vlm.scenes.classes import SEATS
+from g2vlm.scenes.furnishings import EXTRAS, HANGS, MOST, SIZES
 from g2vlm.scenes.layout import Item, Room
 
 Pool = dict[tuple[str, str], list[ModelRow]]
@@ -264,7 +266,8 @@ class Decorator:
             return room.add_at_wall(row, 6, self._hang(row))
         if row.front and cls not in ("chair", "armchair", "stool"):
             return room.add_at_wall(row)
-        return room.add_at_wall(row) if room.chance(35) else room.add_free(row)
+        at_wall = room.chance(35 if cls in SEATS else 75)
+        return room.add_at_wall(row) if at_wall else room.add_free(row)
 
     def fill(self, kind: str, target: int) -> None:
         """Add extras until there are `target` things; half of them repeat a class already there."""
@@ -272,10 +275,11 @@ class Decorator:
         for _ in range(5 * target):
             if len(room.items) >= target:
                 return
-            present = {item.row.cls for item in room.items}
-            rows: Iterable[tuple[str, str, int]] = table
+            present = Counter(item.row.cls for item in room.items)
+            few = [r for r in table if present[r[0]] < MOST.get(r[0], MOST["default"])]
+            rows: Iterable[tuple[str, str, int]] = few
             if room.chance(50):
-                rows = [r for r in table if r[0] in present] or table
+                rows = [r for r in few if r[0] in present] or few
             ladder = [r for r in rows for _ in range(r[2])]
             cls, stands, _ = ladder[room.draw(0, len(ladder) - 1)]
             self.extra(cls, stands)

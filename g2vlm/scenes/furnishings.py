@@ -10,6 +10,19 @@ SIZES = {
     "bathroom": ((3000, 4400), (2700, 3800)),
 }
 
+# How many of a class a room is filled up to; its functional groups may bring more.
+MOST = {
+    "default": 4,
+    "bathtub": 1,
+    "chair": 8,
+    "fireplace": 1,
+    "piano": 1,
+    "radiator": 2,
+    "stool": 5,
+    "wardrobe": 2,
+    "washbasin": 2,
+}
+
 # Height above the floor in mm at which things of a class hang, lowest and highest.
 HANGS = {
     "default": (1400, 1700),

@@ -7,7 +7,7 @@ Walls are numbered counter-clockwise, each starting where the last one ends: 0 a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import isqrt
 
@@ -71,6 +71,17 @@ class Zone:
     high: int
 
 
+def wall_point(size: Sequence[int], wall: int, along: int, inward: int) -> Point:
+    """Return the point `along` a wall of a room of `size` from its start and `inward` from it."""
+    sx, sy = size[0], size[1]
+    return (
+        (along, inward),
+        (sx - inward, along),
+        (sx - along, sy - inward),
+        (inward, sy - along),
+    )[wall]
+
+
 def heights_meet(a_low: int, a_high: int, b_low: int, b_high: int) -> bool:
     """Say whether two height intervals share more than the tolerance."""
     return min(a_high, b_high) - max(a_low, b_low) > TOLERANCE_MM
@@ -100,13 +111,7 @@ class Room:
 
     def wall_point(self, wall: int, along: int, inward: int) -> Point:
         """Return the point `along` a wall from its start and `inward` from it."""
-        sx, sy, _ = self.size
-        return (
-            (along, inward),
-            (sx - inward, along),
-            (sx - along, sy - inward),
-            (inward, sy - along),
-        )[wall]
+        return wall_point(self.size, wall, along, inward)
 
     def add_opening(
         self, kind: str, wall: int, start: int, width: int, base: int, top: int

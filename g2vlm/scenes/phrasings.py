@@ -1,6 +1,7 @@
 """How things are said: phrasings by form. The last two of each are kept for the test splits.
 
-Fields: t, ts target noun and its plural; a an anchor with its article; n an anchor with "a"; c a
+Fields: t, ts target noun and its plural; a, b anchors with their articles; k a number and ns what
+it counts; n an anchor with "a"; c a
 colour; s a side; room the room's name.
 """
 
@@ -45,6 +46,54 @@ REFERENCES: dict[str, tuple[str, ...]] = {
         "the {t} with the least space between it and {a}",
         "whichever {t} is the fewest steps from {a}",
     ),
+    "near": (
+        "the {t} near {a}",
+        "the {t} next to {a}",
+        "the {t} close to {a}",
+        "the {t} within half a metre of {a}",
+        "the {t} by {a}",
+        "the {t} that stands close to {a}",
+        "of all the {ts}, the one near {a}",
+        "the only {t} near {a}",
+        "the {t} that keeps {a} company",
+        "the {t} in the immediate surroundings of {a}",
+    ),
+    "between": (
+        "the {t} between {a} and {b}",
+        "the {t} that is between {a} and {b}",
+        "between {a} and {b}, the {t}",
+        "the {t} in between {a} and {b}",
+        "of all the {ts}, the one between {a} and {b}",
+        "the {t} standing between {a} and {b}",
+        "the {t} with {a} on one side and {b} on the other",
+        "the {t} located between {a} and {b}",
+        "the {t} you pass on the straight way from {a} to {b}",
+        "the {t} that keeps {a} and {b} apart",
+    ),
+    "counted_on": (
+        "the {t} with {k} {ns} on it",
+        "the {t} that carries {k} {ns}",
+        "the {t} under {k} {ns}",
+        "the {t} on which {k} {ns} stand",
+        "the {t} supporting {k} {ns}",
+        "the {t} with {k} {ns} on top",
+        "the {t} that has {k} {ns} on it",
+        "of all the {ts}, the one with {k} {ns} on it",
+        "the {t} serving as a stand for {k} {ns}",
+        "the {t} you would clear of {k} {ns}",
+    ),
+    "counted_near": (
+        "the {t} with {k} {ns} near it",
+        "the {t} near {k} {ns}",
+        "the {t} that has {k} {ns} close to it",
+        "the {t} with {k} {ns} next to it",
+        "the {t} close to {k} {ns}",
+        "of all the {ts}, the one with {k} {ns} near it",
+        "the {t} that {k} {ns} stand near",
+        "the {t} with {k} {ns} by it",
+        "the {t} in the company of {k} {ns}",
+        "the {t} with {k} {ns} in its immediate surroundings",
+    ),
     "farthest": (
         "the {t} farthest from {a}",
         "the {t} furthest away from {a}",
@@ -68,30 +117,6 @@ REFERENCES: dict[str, tuple[str, ...]] = {
         "the {t} that lies {s} {a} for a viewer at the first camera",
         "with the first camera as your eyes, the {t} {s} {a}",
         "the {t} that a photographer at the first camera has {s} {a}",
-    ),
-    "between": (
-        "the {t} between {a} and {b}",
-        "the {t} that stands between {a} and {b}",
-        "between {a} and {b}, the {t}",
-        "the {t} with {a} on one side and {b} on the other",
-        "of the {ts}, the one between {a} and {b}",
-        "the {t} in the gap between {a} and {b}",
-        "the {t} on the way from {a} to {b}",
-        "the {t} you pass going from {a} to {b}",
-        "the {t} halfway or so from {a} to {b}",
-        "whichever {t} sits in the middle of {a} and {b}",
-    ),
-    "counted": (
-        "the {t} with {m} near it",
-        "the {t} that has {m} close by",
-        "of the {ts}, the one with {m} next to it",
-        "the {t} with {m} within half a metre",
-        "the {t} that has {m} right by it",
-        "the {t} with {m} beside it",
-        "the only {t} with {m} at its side",
-        "the {t} accompanied by {m}",
-        "the {t} that keeps company with {m}",
-        "whichever {t} has {m} at arm's length",
     ),
     "ordinal": (
         "the {o} {t} from the {e}, seen from the first camera",
@@ -209,8 +234,8 @@ SIDES = {
     "front": "in front of",
     "behind": "behind",
 }
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 ORDINALS = ("first", "second", "third")
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "count": (
@@ -365,7 +390,7 @@ RELATION_CLAUSES: dict[str, tuple[str, ...]] = {
 PHRASES: tuple[str, ...] = (
     "{n}",
     "one {w}",
-    "some {w}",
+    "some kind of {w}",
     "a picture of {n}",
     "an object: {n}",
     "{n}, somewhere in a room",

@@ -10,7 +10,7 @@ from typing import Any
 from g2vlm.scenes.drafts import MAKERS
 from g2vlm.scenes.ledger import Draft, Ledger
 from g2vlm.scenes.phrasings import QUESTIONS
-from g2vlm.scenes.speaker import Speaker
+from g2vlm.scenes.speaker import Speaker, stammers
 
 TYPES = tuple(MAKERS)
 
@@ -25,7 +25,7 @@ def questions(speaker: Speaker, ledger: Ledger) -> list[dict[str, Any]]:
                 text, _ = speaker.phrase(
                     QUESTIONS[draft.form], {"room": speaker.room, **draft.fields}
                 )
-                if text not in said:
+                if text not in said and not stammers(text):
                     said.add(text)
                     ledger.enter(draft)
                     rows.append(_row(name, text, draft))

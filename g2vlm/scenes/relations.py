@@ -15,11 +15,12 @@ from typing import Any
 from g2vlm.scenes.catalog import ModelRow
 from g2vlm.scenes.classes import SCREENS, SEATS
 from g2vlm.scenes.geometry import UNIT, cosine, divide, sine
-from g2vlm.scenes.layout import Item, box_distance
+from g2vlm.scenes.layout import Item, box_distance, wall_point
 from g2vlm.scenes.recipes import items_of
 
 NEAR_MM, NEAR_VOID_MM = 500, 750
 OFFSET_MM = 200
+BETWEEN_MM = 1200
 
 
 class SceneGeometry:
@@ -36,6 +37,7 @@ class SceneGeometry:
             for j in range(i):
                 d = box_distance(self.items[i], self.items[j])
                 self.distance[i][j] = self.distance[j][i] = d
+        self.openings = only_openings(recipe)
         self.place = [self.in_frame(item.centre) for item in self.items]
 
     def in_frame(self, point: tuple[int, int]) -> tuple[int, int]:
@@ -61,6 +63,20 @@ class SceneGeometry:
             return True
         return None if d < NEAR_VOID_MM else False
 
+    def between(self, k: int, i: int, j: int) -> bool | None:
+        """Say whether k's centre lies between those of i and j, seen from above; None when void.
+
+        Between: in the middle half of the way, off it by under a fifth of its length, which is
+        1.2 m at least. Not between: within a tenth of an end or beyond, or off by over two fifths.
+        """
+        (ax, ay), (bx, by), (x, y) = (self.items[n].centre for n in (i, j, k))
+        ux, uy, vx, vy = bx - ax, by - ay, x - ax, y - ay
+        square, along, across = ux * ux + uy * uy, ux * vx + uy * vy, abs(ux * vy - uy * vx)
+        if 10 * along < square or 10 * along > 9 * square or 5 * across > 2 * square:
+            return False
+        middle = square <= 4 * along <= 3 * square and 5 * across < square
+        return True if middle and square >= BETWEEN_MM * BETWEEN_MM else None
+
     def facing(self, i: int, j: int) -> bool | None:
         """Say whether i, a seat or screen, looks at j; None when void."""
         a, b = self.items[i], self.items[j]
@@ -76,6 +92,24 @@ class SceneGeometry:
         if ahead > 0 and across * cosine(20) <= ahead * sine(20):
             return True
         return None if ahead > 0 and across * cosine(30) <= ahead * sine(30) else False
+
+
+def only_openings(recipe: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    """Return by kind the floor point (mm) under the middle of the room's only door or window."""
+    found = {}
+    for kind in ("door", "window"):
+        cut = [o for o in recipe["openings"] if o["kind"] == kind]
+        if len(cut) == 1:
+            found[kind] = _middle(recipe, cut[0])
+    return found
+
+
+def _middle(recipe: dict[str, Any], opening: dict[str, Any]) -> tuple[int, int]:
+    if "ends_mm" in opening:
+        (ax, ay), (bx, by) = opening["ends_mm"]
+        return (ax + bx) // 2, (ay + by) // 2
+    along = opening["offset_mm"] + opening["width_mm"] // 2
+    return wall_point(recipe["room"]["size_mm"], opening["wall"], along, 0)
 
 
 def dominant(dx: int, dy: int) -> str | None:

@@ -9,7 +9,8 @@ import numpy as np
 
 from g2vlm.scenes.catalog import ModelRow
 from g2vlm.scenes.classes import CAPTURED_CLASSES, CLASSES, KIND_NAMES, SYNONYMS, article, plural
-from g2vlm.scenes.phrasings import TEST_ONLY
+from g2vlm.scenes.geometry import point_to_footprint
+from g2vlm.scenes.phrasings import NUMBERS, TEST_ONLY
 from g2vlm.scenes.relations import SceneGeometry, volume
 from metrics.files import rng
 
@@ -18,6 +19,11 @@ VISIBLE_PIXELS = 120
 MARGIN_MM = 300
 TEST_PHRASING_PERCENT = 25
 SYNONYM_PERCENT = 25
+# What hangs over a room or lies under its furniture is no landmark.
+NO_LANDMARK = ("ceiling light", "rug")
+
+# A unique name of an object: its text, its tags and the other objects that it leans on.
+Name = tuple[str, tuple[str, ...], tuple[int, ...]]
 
 
 @dataclass
@@ -41,6 +47,15 @@ def clearly_less(a: int, b: int) -> bool:
     (True, False, False)
     """
     return b - a >= MARGIN_MM and 10 * (b - a) >= b
+
+
+def stammers(text: str) -> bool:
+    """Say whether a sentence has a preposition twice, so that it can be read in two ways.
+
+    >>> stammers("Is the lamp near the plant near the bookcase?"), stammers("the lamp near a bed")
+    (True, False)
+    """
+    return any(text.count(word) > 1 for word in (" near ", " closest to ", " close to "))
 
 
 class Speaker:
@@ -93,37 +108,71 @@ class Speaker:
         """Say whether every object of a class is likely visible."""
         return all(k in self.names for k in self.by_class.get(cls, []))
 
-    def _names(self, k: int) -> list[tuple[str, tuple[str, ...], tuple[int, ...]]]:
+    def _names(self, k: int) -> list[Name]:
         """Return unique names of an object: text, tags, and other objects they lean on."""
         cls, colour, others = self.cls(k), self.colour(k), self.same(k)
+        plain = self._plain_name(k)
+        if plain and not others and colour and self.draw(2):
+            return [(plain, (), ()), (f"the {colour} {cls}", (), ())]
+        if plain:
+            return [(plain, (), ())]
+        names = self._of_all(k, others) if len(others) < len(NUMBERS) - 1 else []
+        return names + self._by_place(k, others)
+
+    def _plain_name(self, k: int) -> str:
+        """Return a name of class, or colour and class, that no other object shares; else ""."""
+        cls, colour, others = self.cls(k), self.colour(k), self.same(k)
         if not others:
-            names = [(f"the {cls}", (), ())]
-            return [*names, (f"the {colour} {cls}", (), ())] if colour and self.draw(2) else names
-        if all(self.colour(m) != colour for m in others):
-            return [(f"the {colour} {cls}", (), ())]
-        names = []
-        if len(others) == 1:
-            names += self._of_two(k, others[0])
-        support = self.items[k].support
+            return f"the {cls}"
+        alone = all(self.colour(m) != colour for m in others)
+        return f"the {colour} {cls}" if alone else ""
+
+    def _by_place(self, k: int, others: list[int]) -> list[Name]:
+        """Return names by what an object stands on, by what it alone of its class is near, or by
+        the room's only door or window, the first of these that there is.
+
+        What it stands on or near has a plain name, so that a name leans on one object at most.
+        """
+        near, support = self.geometry.near, self.items[k].support
         if support >= 0 and all(self.items[m].support != support for m in others):
-            below = self.cls(support)
-            if len(self.by_class[below]) == 1:
-                names.append((f"the {cls} on the {below}", (), (support,)))
+            below = self._plain_name(support)
+            if below:
+                return [(f"the {self.cls(k)} on {below}", (), (support,))]
+        for m in self.visible:
+            if self.cls(m) == self.cls(k) or self.cls(m) in NO_LANDMARK or not near(k, m):
+                continue
+            if all(near(other, m) is False for other in others) and self._plain_name(m):
+                return [(f"the {self.cls(k)} near {self._plain_name(m)}", (), (m,))]
+        for kind in self.geometry.openings:
+            if self.closest_to_opening([k, *others], kind) == k:
+                return [(f"the {self.cls(k)} closest to the {kind}", (), tuple(others))]
+        return []
+
+    def closest_to_opening(self, rows: list[int], kind: str) -> int:
+        """Return which of some objects is clearly closest to the only door or window, or -1."""
+        point = self.geometry.openings[kind]
+        far = sorted((point_to_footprint(point, self.items[k].ring), k) for k in rows)
+        alone = len(far) == 1 or clearly_less(far[0][0], far[1][0])
+        return far[0][1] if alone else -1
+
+    def _of_all(self, k: int, others: list[int]) -> list[Name]:
+        """Return names that set an object apart from the others of its class by size or place."""
+        names, own = [], volume(self.items[k])
+        rest = [volume(self.items[m]) for m in others]
+        two, leans = len(others) == 1, tuple(others)
+        all_of = f"of the {NUMBERS[len(others) + 1]} {plural(self.cls(k))}"
+        if 2 * own > 3 * max(rest):
+            names.append((f"the {'larger' if two else 'largest'} {all_of}", (), leans))
+        if 3 * own < 2 * min(rest):
+            names.append((f"the {'smaller' if two else 'smallest'} {all_of}", (), leans))
+        order = self.left_to_right([k, *others])
+        if order and k in (order[0], order[-1]):
+            side = "left" if k == order[0] else "right"
+            word = side if two else f"{side}most"
+            names.append((f"the {word} one {all_of}", ("view_dependent",), leans))
         return names
 
-    def _of_two(self, k: int, m: int) -> list[tuple[str, tuple[str, ...], tuple[int, ...]]]:
-        many, names = plural(self.cls(k)), []
-        a, b = volume(self.items[k]), volume(self.items[m])
-        if 2 * max(a, b) > 3 * min(a, b):
-            word = "larger" if a > b else "smaller"
-            names.append((f"the {word} of the two {many}", (), (m,)))
-        order = self.left_to_right([k, m])
-        if order:
-            word = "left" if order[0] == k else "right"
-            names.append((f"the {word} one of the two {many}", ("view_dependent",), (m,)))
-        return names
-
-    def name(self, k: int) -> tuple[str, tuple[str, ...], tuple[int, ...]] | None:
+    def name(self, k: int) -> Name | None:
         """Draw one of an object's unique names, or None when it has none."""
         names = self.names.get(k)
         return names[self.draw(len(names))] if names else None
@@ -135,13 +184,17 @@ class Speaker:
     def left_to_right(self, rows: list[int]) -> list[int] | None:
         """Order objects from the left as the first camera sees them; None when too close to call.
 
-        Both the sideways offset (by 0.3 m) and the bearing must agree, and all lie ahead.
+        Both the sideways offset (by 0.3 m) and the bearing (by 5 degrees) agree, and all lie ahead.
         """
         place = self.geometry.place
         order = sorted(rows, key=lambda k: -place[k][1])
         for a, b in zip(order, order[1:], strict=False):
             (ax, ay), (bx, by) = place[a], place[b]
-            if ax < MARGIN_MM or bx < MARGIN_MM or ay - by < MARGIN_MM or ay * bx <= by * ax:
+            if ax < MARGIN_MM or bx < MARGIN_MM or ay - by < MARGIN_MM:
+                return None
+            # Two bearings are apart when the sine of their angle is 0.087 (5 degrees) or more.
+            turn, reach = ay * bx - by * ax, (ax * ax + ay * ay) * (bx * bx + by * by)
+            if turn <= 0 or 1_000_000 * turn * turn < 87 * 87 * reach:
                 return None
         return order
 

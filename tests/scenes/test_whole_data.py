@@ -9,7 +9,7 @@ import pytest
 from g2vlm.scenes.catalog import read_models
 from metrics.files import read_lines
 
-from . import test_language, test_recipes
+from . import test_language, test_recipes, test_sentences
 from .conftest import Drawn
 
 DATA = Path(__file__).resolve().parents[2] / "data"
@@ -24,11 +24,12 @@ CHECKS = (
     test_language.test_extreme_references_hold_with_their_margin,
     test_language.test_side_references_have_one_answer,
     test_language.test_between_references_have_one_answer,
-    test_language.test_counted_references_count_what_is_near,
+    test_language.test_counted_references_beat_every_rival_by_what_they_have_on_or_near_them,
     test_language.test_kinds_of_reference_are_what_they_say,
     test_language.test_every_scene_has_its_sentences,
     test_language.test_answers_are_true_and_choices_hold_them,
     test_language.test_phrases_hold_of_something_in_their_scene,
+    test_sentences.test_every_sentence_reads_back_as_true,
 )
 
 
