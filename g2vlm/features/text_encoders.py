@@ -14,7 +14,7 @@ from g2vlm.features.packages import folder_sha256, package_file
 from metrics.files import InputError, read_json, sha256_file
 
 MINILM = "minilm"
-MAX_TOKENS = 24
+MAX_TOKENS = 40
 _FOLDER = "sentence-transformers__all-MiniLM-L6-v2"
 
 
@@ -44,7 +44,7 @@ def _minilm_model(folder: Path) -> nn.Module:
 class TextEncoder:
     """A frozen text Transformer: token states and their mean, scaled to unit length.
 
-    `name` is "minilm" or a local folder (or cached name) of any text model. Texts longer than 24
+    `name` is "minilm" or a local folder (or cached name) of any text model. Texts longer than 40
     tokens are cut there. Raises `InputError` when the weights are not on this machine.
     """
 
@@ -83,7 +83,7 @@ class TextEncoder:
         return getattr(model, "text_model", model)
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of each text, at most 24 with the special ones."""
+        """Return the token ids of each text, at most 40 with the special ones."""
         return [encoding.ids for encoding in self.tokenizer.encode_batch(list(texts))]
 
     @torch.inference_mode()

@@ -134,6 +134,6 @@ class G2VLMProcessor:
             if len(text) > MOST_LETTERS:
                 raise InputError(
                     f"--{what} {text[:40]!r}...: {len(text)} letters; write at most "
-                    f"{MOST_LETTERS} (24 word pieces are read)"
+                    f"{MOST_LETTERS} (40 word pieces are read)"
                 )
         return out
