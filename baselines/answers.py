@@ -18,6 +18,7 @@ UNSEEN_TASKS = (
     "grounding",
     "picks",
     "retrieval",
+    "probed_retrieval",
     "grounding_retrieval",
     "captions",
 )

@@ -278,6 +278,7 @@ def _language() -> list[Metric]:
     for name, task in (
         ("text_to_scene", "retrieval"),
         ("scene_to_text", "retrieval"),
+        ("probed_text_to_scene", "probed_retrieval"),
         ("grounding_retrieval", "grounding_retrieval"),
     ):
         text = "1 / rank of the first relevant item, ties behind"

@@ -9,7 +9,7 @@ import numpy as np
 from metrics import grounding, retrieval
 from metrics.answers import score_answer
 from metrics.rows import Row, failed, usable
-from metrics.submission import ScoreTable, Submission
+from metrics.submission import TABLES, ScoreTable, Submission
 from metrics.truth import Truth
 
 
@@ -46,19 +46,22 @@ def score_grounding(submission: Submission, truth: Truth) -> list[Row]:
 def score_retrieval(submission: Submission, truth: Truth) -> list[Row]:
     """Return rows of captions against scenes (both ways) and of phrases against objects."""
     rows: list[Row] = []
-    if "retrieval" in submission.produces:
+    asked = [task for task in ("retrieval", "probed_retrieval") if task in submission.produces]
+    if asked:
         texts = [
             (line["scene"], caption["id"], line["relevance"][caption["id"]])
             for line in truth.annotations
             for caption in line["captions"]
         ]
         names = [f"{scene}/{caption}" for scene, caption, _ in texts]
-        table = _full_table(usable(submission.retrieval), names, truth.scenes)
         relevant = _relevance([right for _, _, right in texts], truth.scenes)
         keys = [(scene, caption) for scene, caption, _ in texts]
-        rows += _query_rows("text_to_scene", keys, table, relevant, False)
-        keys = [(scene, "") for scene in truth.scenes]
-        rows += _query_rows("scene_to_text", keys, table.T, relevant.T, False)
+    for task in asked:
+        table = _full_table(usable(lambda t=task: submission.table(t)), names, truth.scenes)
+        rows += _query_rows(TABLES[task][0], keys, table, relevant, False)
+        if task == "retrieval":
+            own = [(scene, "") for scene in truth.scenes]
+            rows += _query_rows("scene_to_text", own, table.T, relevant.T, False)
     if "grounding_retrieval" in submission.produces:
         rows += _score_phrases(submission, truth)
     return rows

@@ -46,6 +46,7 @@ GEOMETRY = "geometry.safetensors"
 # Retrieval tables: tensor, names of its rows, names of its columns.
 TABLES = {
     "retrieval": ("text_to_scene", "texts", "scenes"),
+    "probed_retrieval": ("probed_text_to_scene", "texts", "scenes"),
     "grounding_retrieval": ("phrase_to_object", "phrases", "objects"),
 }
 
@@ -188,6 +189,10 @@ class Contents:
     def retrieval(self) -> ScoreTable | None:
         """Return the scores of captions against scenes."""
         return self.table("retrieval")
+
+    def probed_retrieval(self) -> ScoreTable | None:
+        """Return the scores of captions against scenes through a linear probe."""
+        return self.table("probed_retrieval")
 
     def grounding_retrieval(self) -> ScoreTable | None:
         """Return the scores of phrases against objects."""

@@ -40,6 +40,7 @@ TASKS = (
     "grounding",
     "picks",
     "retrieval",
+    "probed_retrieval",
     "grounding_retrieval",
     "answers",
     "captions",
@@ -282,6 +283,14 @@ class SubmissionWriter:
         """Write scores [Q, S] of every caption ("scene/c00") against every scene."""
         self._table("text_to_scene", "texts", texts, "scenes", scenes, text_to_scene)
 
+    def probed_retrieval(self, texts: list[str], scenes: list[str], scores: np.ndarray) -> None:
+        """Write scores [Q, S] like those of `retrieval`, read by a linear probe of the scenes.
+
+        The probe is fitted on train while the method stands still, so that methods that never
+        learned to retrieve can be compared by what they know of a scene (Alain & Bengio 2016).
+        """
+        self._table("probed_text_to_scene", "texts", texts, "scenes", scenes, scores)
+
     def grounding_retrieval(
         self, phrases: list[str], objects: list[str], phrase_to_object: np.ndarray
     ) -> None:
@@ -300,6 +309,11 @@ class SubmissionWriter:
                 f"{name}: scores are {scores.shape} for {len(rows)} {row} and "
                 f"{len(columns)} {column}; give one row a query"
             )
+        for axis, names in ((row, rows), (column, columns)):
+            if self._table_names.get(axis, list(names)) != list(names):
+                raise InputError(
+                    f"{name}: {axis} are others than an earlier table's; give both tables the same"
+                )
         self._tables.add(name, scores)
         self._table_names |= {row: list(rows), column: list(columns)}
 

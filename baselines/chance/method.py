@@ -22,7 +22,7 @@ PRODUCES = (
     "answers",
 )
 REASONS = dict.fromkeys(
-    ("points", "mesh", "occupancy", "objects", "graph", "captions"),
+    ("points", "mesh", "occupancy", "objects", "graph", "probed_retrieval", "captions"),
     "no random answer of this kind is defined",
 )
 STOCHASTIC = True

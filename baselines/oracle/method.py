@@ -27,7 +27,8 @@ PRODUCES = (
     "captions",
 )
 REASONS = {
-    "occupancy": "derived from its mesh, which is exact; a grid along the frame's axes would not be"
+    "occupancy": "derived from its mesh, which is exact; a grid along the axes would not be",
+    "probed_retrieval": "has no trunk to probe",
 }
 STOCHASTIC = False
 MESH_KIND = "solids"

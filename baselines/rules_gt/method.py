@@ -14,7 +14,7 @@ DESCRIPTION = "Relation rules on true boxes"
 PRODUCES = ("objects", "graph", "given_relations")
 REASONS = dict.fromkeys(
     ("points", "mesh", "occupancy", "grounding", "picks", "retrieval")
-    + ("grounding_retrieval", "answers", "captions"),
+    + ("probed_retrieval", "grounding_retrieval", "answers", "captions"),
     "the rules say how two boxes stand to each other and nothing else",
 )
 STOCHASTIC = False

@@ -32,6 +32,7 @@ REASONS = dict.fromkeys(
         "grounding",
         "picks",
         "retrieval",
+        "probed_retrieval",
         "grounding_retrieval",
         "answers",
         "captions",

@@ -8,6 +8,7 @@ from g2vlm.models.config import ModelConfig
 
 _GEOMETRY = ("points", "mesh", "occupancy")
 _OBJECTS = ("objects", "graph", "given_relations")
+_PROBED = ("probed_retrieval",)
 _LANGUAGE = ("grounding", "picks", "retrieval", "grounding_retrieval", "answers", "captions")
 
 
@@ -29,5 +30,5 @@ def capabilities(config: ModelConfig) -> Capabilities:
     if not config.language:
         why = "a reconstruction model: no language and no objects are trained"
         reasons |= dict.fromkeys((*_OBJECTS, *_LANGUAGE), why)
-    produces = tuple(t for t in (*_GEOMETRY, *_OBJECTS, *_LANGUAGE) if t not in reasons)
+    produces = tuple(t for t in (*_GEOMETRY, *_OBJECTS, *_LANGUAGE, *_PROBED) if t not in reasons)
     return Capabilities(produces, reasons, "solids" if "mesh" in produces else None)

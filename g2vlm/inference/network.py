@@ -16,6 +16,7 @@ from g2vlm.models.batch import CELL, build_batch, build_text, object_masks
 from g2vlm.models.checkpoint import load_model
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import PAD, START
+from g2vlm.models.heads import pool_scene
 from metrics.files import InputError, read_json
 from metrics.relations import FAMILIES
 
@@ -91,6 +92,10 @@ class Network:
             for i in range(0, len(texts), 256)
         ]
         return np.concatenate(rows) if rows else np.zeros((0, self.config.embedding), np.float32)
+
+    def read_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the frozen text encoder's embeddings [Q, W]."""
+        return build_text(self.texts, [texts]).pooled[0].numpy()
 
 
 class EncodedScene:
@@ -218,6 +223,11 @@ class EncodedScene:
     def embedding(self) -> np.ndarray:
         """Return the scene's unit embedding [E]."""
         return _numpy(self.network.model.embed_scene(self.state)[0])
+
+    @torch.inference_mode()
+    def pooled(self) -> np.ndarray:
+        """Return what the trunk says of the whole scene [D]: what the retrieval probe reads."""
+        return _numpy(pool_scene(self.state)[0])
 
     @torch.inference_mode()
     def object_embeddings(self) -> np.ndarray:

@@ -213,6 +213,14 @@ class RelationHead(nn.Module):
         return RelationLogits(*self.pair(pairs).split(self.sizes, dim=-1), front=front)
 
 
+def pool_scene(state: SceneState) -> Tensor:
+    """What the trunk says of whole scenes [B,D]: tokens and classes, their means and maxima."""
+    kinds = state.kinds
+    pooled = [state.tokens.mean(1), state.tokens.amax(1)]
+    pooled += [(kinds.mean(1) + 1e-6).sqrt(), kinds.amax(1)]
+    return torch.cat(pooled, dim=-1)
+
+
 class Descriptors(nn.Module):
     """Unit-norm embeddings of scenes, objects and sentences in one space."""
 
@@ -228,14 +236,7 @@ class Descriptors(nn.Module):
 
     def embed_scene(self, state: SceneState) -> Tensor:
         """[B,E]."""
-        kinds = state.kinds
-        pooled = [
-            state.tokens.mean(1),
-            state.tokens.amax(1),
-            (kinds.mean(1) + 1e-6).sqrt(),
-            kinds.amax(1),
-        ]
-        return F.normalize(self.scene(torch.cat(pooled, dim=-1)), dim=-1)
+        return F.normalize(self.scene(pool_scene(state)), dim=-1)
 
     def embed_objects(self, state: SceneState, masks: Tensor, boxes: Tensor) -> Tensor:
         """[B,N,E] of the objects under masks [B,N,P] with boxes [B,N,6]."""

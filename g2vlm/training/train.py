@@ -20,6 +20,7 @@ from g2vlm.models.decoder import build_words
 from g2vlm.models.model import G2VLM
 from g2vlm.training.data import TrainSet
 from g2vlm.training.objective import Objective
+from g2vlm.training.probe import fit_probe
 from g2vlm.training.refit import refit_boxes
 from g2vlm.training.resume import Checkpoint, training_key
 from g2vlm.training.settings import TrainSettings, learning_rate, make_optimizer
@@ -44,8 +45,8 @@ def train(
 
     `config` is the experiment's configuration, `method` a method file's content with its name;
     reads `scenes_dir`/train and the cached features, writes model.safetensors, config.json,
-    losses.parquet and cost.json into `out_dir`. Goes on from a checkpoint of the same config and
-    data under `checkpoint_dir`; raises `InputError` for one of another.
+    losses.parquet, cost.json and the retrieval probe into `out_dir`. Goes on from a checkpoint of
+    the same config and data under `checkpoint_dir`; raises `InputError` for one of another.
     """
     keep_memory()
     torch.set_num_threads(threads)
@@ -82,6 +83,7 @@ def train(
             "scenes": len(data.scenes),
             "encoders": dict(config.get("encode", {})),
         }
+        fit_probe(model, data).save(out_dir)
         write_result(Path(out_dir), model, meta, log, seconds)
         checkpoint.clear()
     team.wait()

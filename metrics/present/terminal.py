@@ -41,6 +41,7 @@ def _head(metric: str) -> str:
     short = {
         "grounding_retrieval_map": "phrase_map",
         "text_to_scene_mrr": "scene_mrr",
+        "probed_text_to_scene_mrr": "probed_mrr",
         "occupancy_iou": "occ_iou",
         "chamfer_l1_m": "chamfer_m",
     }

@@ -13,7 +13,7 @@ from metrics.files import InputError
 
 RECONSTRUCTION = ["chamfer_l1_m", "fscore@5cm", "mesh_iou", "occupancy_iou"]
 REASONING = ["spq@0.5", "sg_accuracy"]
-LANGUAGE = ["text_to_scene_mrr", "ref_acc@0.25", "grounding_retrieval_map"]
+LANGUAGE = ["probed_text_to_scene_mrr", "ref_acc@0.25", "grounding_retrieval_map"]
 
 ARTICLE_ROWS = {
     "no_geometry": ["chamfer_l1_m", "fscore@5cm", "mesh_iou", *REASONING],
@@ -52,7 +52,7 @@ DEFAULT: dict[str, Any] = {
             {
                 "a": "full",
                 "b": ["no_align_loss", "no_cross_attention"],
-                "metrics": ["text_to_scene_mrr", "ref_acc@0.25"],
+                "metrics": ["probed_text_to_scene_mrr", "ref_acc@0.25"],
             },
         ],
     },

@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from g2vlm.features import ImageFeatures, TextFeatures
+from g2vlm.models.probe import RetrievalProbe
 from metrics.files import write_json
 from tests.inference.synthetic import CLASSES, HEIGHT, TEXTS, WIDTH, Store
 
@@ -59,8 +60,17 @@ def write_model(folder: Path, **switches: object) -> Path:
     words = build_words(["two chairs and 1 table", "34.5"])
     config = ModelConfig(HEIGHT, WIDTH, CLASSES, words, "full")
     folder.mkdir(parents=True, exist_ok=True)
-    save_model(G2VLM(replace(config, **switches)), folder, {"seed": 3})
+    model = G2VLM(replace(config, **switches))
+    save_model(model, folder, {"seed": 3})
+    write_probe(folder, 2 * (config.hidden + len(config.classes) + 1), config.text_features)
     return folder
+
+
+def write_probe(folder: Path, scene: int, text: int) -> None:
+    """Write a probe of random scenes and texts."""
+    random = np.random.default_rng(0)
+    texts = [random.normal(size=(1, text)).astype(np.float32) for _ in range(20)]
+    RetrievalProbe.fit(random.normal(size=(20, scene)).astype(np.float32), texts).save(folder)
 
 
 @pytest.fixture(scope="session")

@@ -79,8 +79,8 @@ def test_text_features_find_each_text_and_mark_its_tokens(tmp_path) -> None:
     cached = TextFeatures(tmp_path)
     assert cached.width == 384 and len(cached) == 4 and "the red chair" in cached
     found = cached.gather(["the lamp on the big table", "the red chair", "word " * 60])
-    # Two special tokens each; long texts are cut at 24.
-    assert found.mask.sum(1).tolist() == [8, 5, 24]
+    # Two special tokens each; long texts are cut at 40.
+    assert found.mask.sum(1).tolist() == [8, 5, 40]
     assert (found.states[1, 5:] == 0).all() and (found.states[1, :5] != 0).any(-1).all()
     np.testing.assert_allclose(np.linalg.norm(found.pooled, axis=1), 1, atol=2e-3)
     mean = found.states[1, :5].mean(0)

@@ -38,6 +38,7 @@ def test_full_model_hands_in_every_task(case: Case, tmp_path) -> None:
     assert submission.grounding("room-0", "r00").pick in (0, 1, 2)
     assert submission.answer("room-0", "q01") in ("yes", "no")
     assert submission.caption("room-1") is not None
+    assert submission.probed_retrieval().scores.shape == submission.retrieval().scores.shape
     assert validate(submission.folder).faults == []
 
 
@@ -55,7 +56,7 @@ def test_variants_declare_what_they_cannot_produce(case: Case, tmp_path) -> None
     plain = write_model(tmp_path / "plain", language=False)
     run(case, plain, tmp_path / "a")
     manifest = read_json(tmp_path / "a" / "manifest.json")
-    assert manifest["produces"] == ["points", "mesh", "occupancy"]
+    assert manifest["produces"] == ["points", "mesh", "occupancy", "probed_retrieval"]
     assert "no language" in manifest["reasons"]["grounding"]
     flat = write_model(tmp_path / "flat", supervision_3d=0.0, two_d=True, depth=False)
     run(case, flat, tmp_path / "b")

@@ -64,11 +64,12 @@ def test_pooled_rows_come_with_a_pseudo_value_a_scene(oracle_scores):
 
 def test_declared_and_missing_is_worst_and_stays_in_the_mean(tmp_path, truth_dir):
     tasks = ("points", "mesh", "occupancy", "objects", "graph", "given_relations", "grounding")
-    tasks += ("picks", "retrieval", "grounding_retrieval", "answers")
+    tasks += ("picks", "retrieval", "probed_retrieval", "grounding_retrieval", "answers")
     frame = scored(tmp_path, truth_dir, *tasks, mesh_kind="solids")
     items = frame[frame.kind != "pooled"]
     diagonal = Truth(truth_dir).geometry(SCENES[0]).clip
     galleries = {"text_to_scene": 3, "scene_to_text": 3, "grounding_retrieval": 12}
+    galleries |= {"probed_text_to_scene": 3}
     for row in items.itertuples():
         size = galleries.get(row.metric.removesuffix("_median_rank"), diagonal)
         assert row.value == pytest.approx(METRICS[row.metric].worst_in(size)), row

@@ -186,6 +186,7 @@ TASKS = (
     "grounding",
     "picks",
     "retrieval",
+    "probed_retrieval",
     "grounding_retrieval",
     "answers",
 )
@@ -201,6 +202,7 @@ def write_oracle(folder: Path, truth_dir: Path) -> Path:
         count = len(truth.scenes)
         texts = [f"{scene}/c00" for scene in truth.scenes]
         writer.retrieval(texts, truth.scenes, np.eye(count))
+        writer.probed_retrieval(texts, truth.scenes, np.eye(count))
         objects = [f"{scene}:{i}" for scene in truth.scenes for i in range(4)]
         scores = np.tile([1.0, 0, 0, 0], (count, count))
         writer.grounding_retrieval([f"{scene}/p00" for scene in truth.scenes], objects, scores)

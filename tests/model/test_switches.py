@@ -63,9 +63,27 @@ def test_full_reads_every_input(field):
     assert {"classes", "tokens", "logits"} <= changed(small_model("full"), field)
 
 
+@pytest.mark.parametrize("method", ["geometry_free_vlm", "no_depth"])
 @pytest.mark.parametrize("field", ["depth", "normal", "partial"])
-def test_two_d_model_reads_no_sensor(field):
-    assert changed(small_model("geometry_free_vlm"), field) == set()
+def test_a_model_without_sensor_reads_none(method, field):
+    assert changed(small_model(method), field) == set()
+
+
+@pytest.mark.parametrize(
+    ("whole", "parts"),
+    [
+        ("no_geometry", ("no_depth", "no_geometry_module")),
+        ("no_alignment", ("no_align_loss", "no_cross_attention")),
+    ],
+)
+def test_an_ablation_lacks_what_its_parts_lack(whole, parts):
+    full = method_switches(read_method("full"))
+    lacks = [
+        {k for k, v in method_switches(read_method(name)).items() if v != full[k]}
+        for name in (whole, *parts)
+    ]
+    assert lacks[0] >= lacks[1] | lacks[2] and not lacks[1] & lacks[2]
+    assert all(lacks)
 
 
 def test_two_d_model_uses_rays_only_to_lift():

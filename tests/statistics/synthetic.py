@@ -15,7 +15,7 @@ METRICS = {
     "occupancy_iou": (0.52, 0.015, 0.07, 0.04),
     "ref_acc@0.25": (0.45, 0.015, 0.06, 0.2),
     "ref_acc@0.5": (0.28, 0.015, 0.06, 0.2),
-    "text_to_scene_mrr": (0.33, 0.015, 0.10, 0.15),
+    "probed_text_to_scene_mrr": (0.33, 0.015, 0.10, 0.15),
     "grounding_retrieval_map": (0.41, 0.015, 0.08, 0.1),
     "answer_score": (0.50, 0.01, 0.05, 0.2),
     "answer_mra": (0.38, 0.01, 0.05, 0.2),

@@ -9,6 +9,7 @@ rule train:
     output:
         model=f"{RESULTS}/models/{{trained}}/{{seed}}/model.safetensors",
         config=f"{RESULTS}/models/{{trained}}/{{seed}}/config.json",
+        probe=f"{RESULTS}/models/{{trained}}/{{seed}}/probe.safetensors",
         losses=f"{RESULTS}/models/{{trained}}/{{seed}}/losses.parquet",
         cost=f"{RESULTS}/models/{{trained}}/{{seed}}/cost.json",
     log:
