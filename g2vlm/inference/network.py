@@ -128,7 +128,7 @@ class EncodedScene:
         config, state = self.network.config, self.state
         camera = state.batch.camera if config.lifts else state.batch.camera[:, :1]
         ranges = (state.points - camera).norm(dim=-1)
-        grid = (config.views, config.height // CELL, config.width // CELL)
+        grid = (state.batch.pose.shape[1], config.height // CELL, config.width // CELL)
         return PointKinds(_numpy(state.points[0]), _numpy(state.kinds[0]), _numpy(ranges[0]), grid)
 
     @torch.inference_mode()

@@ -61,8 +61,7 @@ class BoxHead(nn.Module):
         self.sees_cameras = config.lifts
         edge = torch.zeros(4, rows, columns)
         edge[0, 0], edge[1, -1], edge[2, :, 0], edge[3, :, -1] = 1, 1, 1, 1
-        border = edge.flatten(1).T.repeat(config.views, 1)
-        self.register_buffer("border", border, persistent=False)
+        self.register_buffer("border", edge.flatten(1).T, persistent=False)
         self.shape = 3 * len(QUANTILES) + 3 + 3 + 3 + 1 + 4
         self.look = nn.Linear(config.point_hidden + len(config.classes) + 1, config.point_hidden)
         inner = self.shape + config.point_hidden
@@ -79,7 +78,8 @@ class BoxHead(nn.Module):
         if self.sees_cameras:
             camera = mask_mean(masks, state.batch.camera) - middle
         size = masks.sum(-1, keepdim=True).log1p()
-        cut = (masks @ self.border).log1p()
+        border = self.border.repeat(state.batch.pose.shape[1], 1)
+        cut = (masks @ border).log1p()
         visible = (quantiles - middle[..., None]).flatten(-2)
         span = (high - low).clamp(min=LEAST_SPAN_M)
         look = torch.cat([state.point_features, state.kinds.detach()], dim=-1)

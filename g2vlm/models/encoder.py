@@ -32,7 +32,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         grid = view_grid(config.height, config.width)
-        self.views, self.patches = config.views, len(grid.group[0])
+        self.patches = len(grid.group[0])
         for name in ("parent", "pool", "spread", "group", "ungroup"):
             self.register_buffer(name, getattr(grid, name), persistent=False)
         width, small = config.hidden, config.point_hidden
@@ -52,7 +52,9 @@ class Encoder(nn.Module):
         self.standard_points = Standardise(config.point_features)
         self.positions = GroupedInput({"fourier": FOURIER})
         self.image = mlp(config.token_features, 2 * width, width)
-        self.place = nn.Parameter(0.02 * torch.randn(config.views, self.patches, width))
+        self.place = nn.Parameter(0.02 * torch.randn(self.patches, width))
+        # The first camera sets the frame; the others come in any order and number.
+        self.first = nn.Parameter(0.02 * torch.randn(width))
         self.coarse = mlp(width, small, 4)
         self.local = nn.Linear(self.groups.total, small)
         self.pooled = nn.Linear(small, width)
@@ -81,17 +83,13 @@ class Encoder(nn.Module):
         tokens, features = self.standard_tokens(batch.tokens), self.standard_points(batch.features)
         return replace(batch, tokens=tokens, features=features)
 
-    def by_view(self, values: Tensor) -> Tensor:
-        """[B,V*n,...] to [B,V,n,...]."""
-        return values.unflatten(1, (self.views, -1))
-
     def spread_tokens(self, values: Tensor) -> Tensor:
         """Interpolate patch values [B,T,K] to points [B,P,K]."""
-        return (self.spread @ self.by_view(values)).flatten(1, 2)
+        return in_each_view(self.spread, values)
 
     def pool_points(self, values: Tensor) -> Tensor:
         """Average point values [B,P,K] over patches: [B,T,K]."""
-        return (self.pool @ self.by_view(values)).flatten(1, 2)
+        return in_each_view(self.pool, values)
 
     def first_positions(self, batch: SceneBatch, coarse: Tensor) -> Tensor:
         """Positions [B,T,3] known before encoding: the sensor's, or a first guess from images."""
@@ -124,7 +122,7 @@ class Encoder(nn.Module):
             values["ray"] = torch.cat([batch.rays, batch.camera / 3], dim=-1)
         if config.positions and config.senses:
             position = batch.camera + batch.rays * depth
-            centre = self.by_view(token_xyz)[:, :, self.parent].flatten(1, 2)
+            centre = by_view(token_xyz, self.patches)[:, :, self.parent].flatten(1, 2)
             local = ((position - centre) * 4).clamp(-4, 4)
             values["position"] = torch.cat([position / 3, local], dim=-1) * valid
         if config.partial and config.lifts:
@@ -157,7 +155,8 @@ class Encoder(nn.Module):
 
     def forward(self, batch: SceneBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Encode a standardised batch: tokens [B,T,D], point features [B,P,F], guesses [B,T,4]."""
-        images = self.image(batch.tokens) + self.place.flatten(0, 1)
+        images = by_view(self.image(batch.tokens), self.patches) + self.place
+        images = torch.cat([images[:, :1] + self.first, images[:, 1:]], dim=1).flatten(1, 2)
         coarse = self.coarse(F.gelu(images))
         xyz = self.first_positions(batch, coarse).detach()
         inputs = self.point_inputs(batch, xyz)
@@ -182,12 +181,22 @@ class Encoder(nn.Module):
     def message(self, tokens: Tensor, xyz: Tensor) -> Tensor:
         """Pass messages among patches and among groups of patches, and join both scales."""
         fine = self.fine(tokens, xyz)
-        groups = (self.group @ self.by_view(tokens)).flatten(1, 2)
-        places = (self.group @ self.by_view(xyz)).flatten(1, 2)
-        wide = self.by_view(self.wide(groups, places))[:, :, self.ungroup].flatten(1, 2)
+        groups, places = in_each_view(self.group, tokens), in_each_view(self.group, xyz)
+        wide = by_view(self.wide(groups, places), len(self.group))[:, :, self.ungroup]
+        wide = wide.flatten(1, 2)
         return self.join(torch.cat([fine, wide], dim=-1))
 
     def point_states(self, local: Tensor, tokens: Tensor) -> Tensor:
         """Point features [B,P,F] from the point itself and the patches around it."""
         mixed = F.relu(self.mix[0](local) + self.spread_tokens(self.down(tokens)))
         return self.point_norm(mixed + F.relu(self.mix[1](mixed)))
+
+
+def by_view(values: Tensor, size: int) -> Tensor:
+    """[B,V*size,...] to [B,V,size,...]."""
+    return values.unflatten(1, (-1, size))
+
+
+def in_each_view(matrix: Tensor, values: Tensor) -> Tensor:
+    """Apply a map [m,n] to each of V views: [B,V*n,K] to [B,V*m,K]."""
+    return (matrix @ by_view(values, matrix.shape[1])).flatten(1, 2)

@@ -157,7 +157,7 @@ class Fusion(nn.Module):
 
     def up(self, token_logits: Tensor, state: SceneState) -> Tensor:
         """Interpolate patch logits [B,Q,T] to points [B,Q,P]."""
-        views = token_logits.unflatten(-1, (self.config.views, -1))
+        views = token_logits.unflatten(-1, (-1, state.spread.shape[1]))
         return (views @ state.spread.T).flatten(2)
 
     def read_out(

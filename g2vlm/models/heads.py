@@ -142,7 +142,7 @@ class OccupancyHead(nn.Module):
         limit = cell.new_tensor([columns, rows])
         inside = ((cell >= 0) & (cell < limit)).all(-1) & (local[..., 2] > 0.05)
         cell = cell.clamp(min=0).minimum(limit - 1).long()
-        view = torch.arange(config.views, device=xyz.device)
+        view = torch.arange(len(turn[0]), device=xyz.device)
         index = (view * rows + cell[..., 1]) * columns + cell[..., 0]
         which = torch.arange(len(xyz), device=xyz.device)[:, None, None]
         gap = (state.depth.detach()[which, index] - depth) / TRUNCATION

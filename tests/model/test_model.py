@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from build import scene_batch, sentences, small_model
 from rooms import CLASSES, HEIGHT, VIEWS, WIDTH, Rooms, make_room
 
 from g2vlm.models.batch import (
+    CELL,
     build_batch,
     cell_depth,
     centre_pixels,
@@ -224,3 +227,38 @@ def test_depth_steps_look_around_and_stop_at_the_border():
     edge = columns // 2 - 1
     assert steps[0, 0, 0, edge, right] == 0.5 and steps[0, 0, 0, edge + 1, left] == -0.5
     assert steps[0, 0, 0, -1, right] == 0 and steps[0, 0, 0, 0, left] == 0
+
+
+def viewed(model, order):
+    """A toy room's encoded state as seen by these of its views."""
+    rooms = Rooms(1)
+    inputs, features = rooms.inputs("room-0"), rooms["room-0"]
+    names = ("rgb", "depth", "intrinsics", "pose")
+    some = SimpleNamespace(**vars(inputs) | {name: getattr(inputs, name)[order] for name in names})
+    seen = SimpleNamespace(tokens=features.tokens[order], points=features.points[order])
+    with torch.no_grad():
+        return model.encode(build_batch([some], [seen], model.config))
+
+
+@pytest.mark.parametrize("method", ["full", "no_geometry", "geometry_free_vlm"])
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_any_number_of_views_is_read(method, count):
+    model = small_model(method)
+    state = viewed(model, [view % 4 for view in range(count)])
+    cells = count * (HEIGHT // CELL) * (WIDTH // CELL)
+    assert state.points.shape == (1, cells, 3)
+    masks = torch.zeros(1, 2, cells)
+    masks[:, 0, :20] = 1
+    with torch.no_grad():
+        ground = model.ground(state, sentences(("the chair",)))
+        found = [ground.point_logits, model.object_boxes(state, masks), model.embed_scene(state)]
+        found.append(model.occupancy(state, torch.rand(1, 5, 3)))
+    assert all(bool(torch.isfinite(value).all()) for value in found)
+
+
+def test_views_after_the_first_come_in_any_order():
+    model = small_model("full")
+    embed = [model.embed_scene(viewed(model, order)) for order in ([0, 1, 2, 3], [0, 3, 1, 2])]
+    torch.testing.assert_close(*embed, atol=1e-5, rtol=1e-4)
+    other = model.embed_scene(viewed(model, [1, 0, 2, 3]))
+    assert not torch.allclose(embed[0], other, atol=1e-4)

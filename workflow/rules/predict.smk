@@ -7,6 +7,7 @@ rule predict:
         features=features(*ANSWERED),
         model=f"{RESULTS}/models/{{trained}}/{{seed}}/model.safetensors",
         model_config=f"{RESULTS}/models/{{trained}}/{{seed}}/config.json",
+        probe=f"{RESULTS}/models/{{trained}}/{{seed}}/probe.safetensors",
         cost=f"{RESULTS}/models/{{trained}}/{{seed}}/cost.json",
     output:
         submissions=submission("{trained}"),
