@@ -191,12 +191,14 @@ def load_model(archive: zipfile.ZipFile, entry: str, rotation: np.ndarray) -> Mo
     """Load one OBJ entry, turn it by `rotation` (3x3) and fit it to the unit box, front at -y."""
     mesh = read_obj(archive, entry)
     shown = np.array([m.opacity > INVISIBLE for m in mesh.materials])[mesh.material]
-    used, faces = np.unique(mesh.faces[shown], return_inverse=True)
-    if not len(used):
+    faces = mesh.faces[shown]
+    used = np.bincount(faces.ravel(), minlength=len(mesh.vertices)) > 0
+    if not used.any():
         raise InputError(f"{archive.filename}:{entry}: nothing visible; leave the model out")
+    faces = (np.cumsum(used) - 1)[faces]
     vertices = mesh.vertices[used] @ (_TO_Z_UP @ rotation).T
     low, high = vertices.min(0), vertices.max(0)
-    if not _has_area(vertices[faces.reshape(-1, 3)]):
+    if not _has_area(vertices[faces]):
         raise InputError(f"{archive.filename}:{entry}: its surface has no area; leave it out")
     vertices = (vertices - (low + high) / 2) / np.maximum(high - low, 1e-6)
     vertices[:, 2] += 0.5
@@ -208,7 +210,7 @@ def load_model(archive: zipfile.ZipFile, entry: str, rotation: np.ndarray) -> Mo
     )
     return Model(
         vertices.astype(np.float32),
-        faces.reshape(-1, 3).astype(np.int32),
+        faces.astype(np.int32),
         mesh.uv[shown],
         mesh.material[shown],
         materials,
