@@ -53,6 +53,26 @@ class Model:
     textures: tuple[Texture, ...]
 
 
+def lengths(vectors: np.ndarray) -> np.ndarray:
+    """Return the lengths [N] of vectors [N, 3], the sum written out: `norm` takes four times it."""
+    x, y, z = vectors.T
+    return np.sqrt(x * x + y * y + z * z)
+
+
+def dots(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the inner products [N] of vectors [N, 3] and [N, 3], written out likewise."""
+    (a, b, c), (x, y, z) = first.T, second.T
+    return a * x + b * y + c * z
+
+
+def blend(weights: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Return [N, C], values [N, 3, C] at a face's corners mixed by weights [N, 3]."""
+    mixed = weights[:, :1] * corners[:, 0]
+    mixed += weights[:, 1:2] * corners[:, 1]
+    mixed += weights[:, 2:] * corners[:, 2]
+    return mixed
+
+
 @dataclass(frozen=True)
 class SceneMesh:
     """Every triangle of a scene in the room's frame.
@@ -79,12 +99,12 @@ class SceneMesh:
     @cached_property
     def triangles(self) -> np.ndarray:
         """Return float32[F, 3, 3], the corners of every face."""
-        return self.vertices[self.faces]
+        return self.vertices.take(self.faces, axis=0)
 
     @cached_property
     def areas(self) -> np.ndarray:
         """Return float32[F], the area of every face in m^2."""
-        return np.linalg.norm(self._crosses, axis=1) / 2
+        return lengths(self._crosses) / 2
 
     @cached_property
     def normals(self) -> np.ndarray:
@@ -128,7 +148,7 @@ class SceneMesh:
         """Return bool[N]: points (weights float[N, 3] of a face's corners) lie on clear texels."""
         clear = np.zeros(len(faces), bool)
         index = np.flatnonzero(self.cutout[faces])
-        uv = np.einsum("nk,nkc->nc", weights[index], self.uv[faces[index]])
+        uv = blend(weights[index], self.uv.take(faces[index], axis=0))
         texture = self.texture[self.material[faces[index]]]
         alpha = self.atlas.sample(texture, uv, np.ones(len(index)))[:, 3]
         clear[index] = alpha < _CLEAR_ALPHA
@@ -191,12 +211,14 @@ def load_model(archive: zipfile.ZipFile, entry: str, rotation: np.ndarray) -> Mo
     """Load one OBJ entry, turn it by `rotation` (3x3) and fit it to the unit box, front at -y."""
     mesh = read_obj(archive, entry)
     shown = np.array([m.opacity > INVISIBLE for m in mesh.materials])[mesh.material]
-    used, faces = np.unique(mesh.faces[shown], return_inverse=True)
-    if not len(used):
+    faces = mesh.faces[shown]
+    used = np.bincount(faces.ravel(), minlength=len(mesh.vertices)) > 0
+    if not used.any():
         raise InputError(f"{archive.filename}:{entry}: nothing visible; leave the model out")
+    faces = (np.cumsum(used) - 1)[faces]
     vertices = mesh.vertices[used] @ (_TO_Z_UP @ rotation).T
     low, high = vertices.min(0), vertices.max(0)
-    if not _has_area(vertices[faces.reshape(-1, 3)]):
+    if not _has_area(vertices[faces]):
         raise InputError(f"{archive.filename}:{entry}: its surface has no area; leave it out")
     vertices = (vertices - (low + high) / 2) / np.maximum(high - low, 1e-6)
     vertices[:, 2] += 0.5
@@ -208,7 +230,7 @@ def load_model(archive: zipfile.ZipFile, entry: str, rotation: np.ndarray) -> Mo
     )
     return Model(
         vertices.astype(np.float32),
-        faces.reshape(-1, 3).astype(np.int32),
+        faces.astype(np.int32),
         mesh.uv[shown],
         mesh.material[shown],
         materials,

@@ -13,6 +13,12 @@ import numpy as np
 
 from metrics.files import InputError
 
+_TAB, _NEWLINE, _RETURN, _SPACE, _SLASH = b"\t\n\r /"
+# The longest beginning by which a line is told: `usemtl`.
+_PREFIX = 6
+# A corner is at most vertex/uv/normal.
+_MOST_FIELDS = 3
+
 
 @dataclass(frozen=True)
 class MaterialText:
@@ -44,11 +50,13 @@ def read_obj(archive: zipfile.ZipFile, name: str) -> ObjMesh:
     A material that its library does not hold is drawn in the default grey, as viewers do; a
     library that is missing, or that holds none of the materials used, is an error.
     """
-    lines = read_entry(archive, name).replace(b"\\\n", b" ").splitlines()
+    text = _Text(read_entry(archive, name))
     label = f"{archive.filename}:{name}"
-    vertices = _numbers([line[2:] for line in lines if line[:2] in (b"v ", b"v\t")], 3, label)
-    uv_values = _numbers([line[3:] for line in lines if line[:3] == b"vt "], 2, label)
-    groups, used, libraries = _collect_faces(lines)
+    vertices = _numbers(text.take(text.begins(b"v ") | text.begins(b"v\t"), 1), 3, label)
+    uv_values = _numbers(text.take(text.begins(b"vt "), 2), 2, label)
+    is_face = text.begins(b"f ")
+    face_material, used, libraries = _materials_used(text, np.flatnonzero(is_face))
+    groups = _groups(text.take(is_face, 1), face_material, label)
     corners, uv_index, material = _triangulate(groups, len(vertices), len(uv_values), label)
     if not len(corners):
         raise InputError(f"{label}: no faces; fetch the catalog again")
@@ -78,14 +86,47 @@ def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
         ) from error
 
 
-def _numbers(rows: list[bytes], columns: int, label: str) -> np.ndarray:
-    if not rows:
+class _Text:
+    """An OBJ file's bytes with its lines found at once: a model has up to a million of them."""
+
+    def __init__(self, content: bytes) -> None:
+        joined = content.replace(b"\\\n", b" ").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        # The padding lets the first bytes of the last line be compared like any other's.
+        self._bytes = np.frombuffer(joined + b"\n" + b"\n" * _PREFIX, np.uint8)
+        self._ends = np.flatnonzero(self._bytes[: len(joined) + 1] == _NEWLINE) + 1
+        self._starts = np.concatenate([[0], self._ends[:-1]])
+
+    def begins(self, prefix: bytes) -> np.ndarray:
+        """Return bool[L]: the lines that begin with at most `_PREFIX` bytes."""
+        found = self._bytes[self._starts] == prefix[0]
+        for k, value in enumerate(prefix[1:], 1):
+            found[found] = self._bytes[self._starts[found] + k] == value
+        return found
+
+    def line(self, number: int) -> bytes:
+        """Return one line without its end."""
+        return self._bytes[self._starts[number] : self._ends[number] - 1].tobytes()
+
+    def take(self, chosen: np.ndarray, blanked: int) -> np.ndarray:
+        """Return the bytes (uint8) of the lines chosen by bool[L], their first few made blank."""
+        kept = self._bytes[: self._ends[-1]][np.repeat(chosen, self._ends - self._starts)]
+        lengths = (self._ends - self._starts)[chosen]
+        for k in range(blanked):
+            kept[np.cumsum(lengths) - lengths + k] = _SPACE
+        return kept
+
+
+def _numbers(rows: np.ndarray, columns: int, label: str) -> np.ndarray:
+    """Return the leading numbers float64[N, columns] of lines of numbers, given as bytes."""
+    if not len(rows):
         return np.zeros((0, columns))
-    width = len(rows[0].split())
-    values = _scan(b" ".join(rows), np.float64, label)
-    if width >= columns and values.size == width * len(rows):
-        return values.reshape(len(rows), width)[:, :columns]
-    split = [row.split()[:columns] for row in rows]
+    text = rows.tobytes()
+    count = text.count(b"\n")
+    width = len(text[: text.index(b"\n")].split())
+    values = _scan(text, np.float64, label)
+    if width >= columns and values.size == width * count:
+        return values.reshape(count, width)[:, :columns]
+    split = [row.split()[:columns] for row in text.splitlines()]
     if any(len(row) < columns for row in split):
         raise InputError(f"{label}: a row has too few numbers; fetch the catalog again")
     return np.array(split, np.float64)
@@ -98,45 +139,76 @@ def _scan(text: bytes, dtype: type, label: str) -> np.ndarray:
         raise InputError(f"{label}: malformed number; fetch the catalog again") from error
 
 
-def _collect_faces(lines: list[bytes]) -> tuple[dict, list[str], list[str]]:
-    """Group face lines by corner count and slash pattern, so each group is one array."""
-    groups: dict[tuple[int, int, bool], tuple[list[bytes], list[int]]] = {}
+def _materials_used(text: _Text, faces: np.ndarray) -> tuple[np.ndarray, list[str], list[str]]:
+    """Return the material int32[F] of the lines `faces`, materials by number, library names."""
     order: dict[str, int] = {"": 0}
-    libraries: list[str] = []
-    current = 0
-    for line in lines:
-        if line[:2] == b"f ":
-            tokens = line.split()
-            key = (len(tokens) - 1, tokens[1].count(b"/"), b"//" in tokens[1])
-            rows, materials = groups.setdefault(key, ([], []))
-            rows.append(line[2:])
-            materials.append(current)
-        elif line[:6] == b"usemtl":
-            name = line[6:].strip().decode("latin-1")
-            current = order.setdefault(name, len(order))
-        elif line[:6] == b"mtllib":
-            libraries.append(line[6:].strip().decode("latin-1"))
-    return groups, list(order), libraries
+    starts, numbers = [0], [0]
+    for line in np.flatnonzero(text.begins(b"usemtl")):
+        name = text.line(line)[6:].strip().decode("latin-1")
+        starts.append(line)
+        numbers.append(order.setdefault(name, len(order)))
+    libraries = [
+        text.line(line)[6:].strip().decode("latin-1")
+        for line in np.flatnonzero(text.begins(b"mtllib"))
+    ]
+    current = np.searchsorted(starts, faces, side="right") - 1
+    return np.array(numbers, np.int32)[current], list(order), libraries
 
 
-def _triangulate(groups: dict, n_vertices: int, n_uv: int, label: str) -> tuple[np.ndarray, ...]:
+@dataclass(frozen=True)
+class _Group:
+    """Face lines of one form: `count` corners of `fields` numbers; text; material int32[R]."""
+
+    count: int
+    fields: int
+    text: bytes
+    material: np.ndarray
+
+
+def _groups(rows: np.ndarray, material: np.ndarray, label: str) -> list[_Group]:
+    """Split face lines (bytes, uint8) by corner count and slashes, so each group is one array."""
+    if not len(rows):
+        return []
+    ends = np.flatnonzero(rows == _NEWLINE) + 1
+    starts = np.concatenate([[0], ends[:-1]])
+    blank = (rows == _SPACE) | ((rows >= _TAB) & (rows <= _RETURN))
+    slash = rows == _SLASH
+    count = np.add.reduceat(blank[:-1] & ~blank[1:], starts, dtype=np.int64)
+    slashes = np.add.reduceat(slash, starts, dtype=np.int64)
+    empty = np.add.reduceat(slash[:-1] & slash[1:], starts, dtype=np.int64) > 0
+    fields, uneven = np.divmod(slashes + count, np.maximum(count, 1))
+    if uneven.any() or fields.max() > _MOST_FIELDS:
+        raise InputError(f"{label}: corners of one face differ; fetch the catalog again")
+    _, first, kind = np.unique(
+        (count * (_MOST_FIELDS + 1) + fields) * 2 + empty, return_index=True, return_inverse=True
+    )
+    groups = []
+    for k in np.argsort(first):
+        member = kind == k
+        text = rows[np.repeat(member, ends - starts)].tobytes()
+        text = text.replace(b"//", b"/0/") if empty[first[k]] else text
+        groups.append(_Group(int(count[first[k]]), int(fields[first[k]]), text, material[member]))
+    return groups
+
+
+def _triangulate(
+    groups: list[_Group], n_vertices: int, n_uv: int, label: str
+) -> tuple[np.ndarray, ...]:
     """Fan polygons into triangles; returns vertex indices, uv indices (-1: none), materials."""
     parts = []
-    for (count, slashes, empty_uv), (rows, materials) in groups.items():
-        if count < 3:
+    for group in groups:
+        if group.count < 3:
             continue
-        text = b" ".join(rows)
-        text = text.replace(b"//", b"/0/") if empty_uv else text
-        values = _scan(text.replace(b"/", b" "), np.int64, label)
-        fields = slashes + 1
-        if values.size != len(rows) * count * fields:
+        values = _scan(group.text.replace(b"/", b" "), np.int64, label)
+        shape = len(group.material), group.count, group.fields
+        if values.size != np.prod(shape):
             raise InputError(f"{label}: corners of one face differ; fetch the catalog again")
-        values = values.reshape(len(rows), count, fields)
+        values = values.reshape(shape)
         vertex = _absolute(values[..., 0], n_vertices)
-        uv = _absolute(values[..., 1], n_uv) if fields > 1 else np.full_like(vertex, -1)
-        for k in range(1, count - 1):
+        uv = _absolute(values[..., 1], n_uv) if shape[2] > 1 else np.full_like(vertex, -1)
+        for k in range(1, group.count - 1):
             fan = [0, k, k + 1]
-            parts.append((vertex[:, fan], uv[:, fan], np.array(materials, np.int32)))
+            parts.append((vertex[:, fan], uv[:, fan], group.material))
     if not parts:
         return np.zeros((0, 3), int), np.zeros((0, 3), int), np.zeros(0, np.int32)
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from g2vlm.scenes.meshes import SceneMesh
+from g2vlm.scenes.meshes import SceneMesh, lengths
 
 # Rays go on through the clear texels of leaves and grilles at most this many times.
 _LAYERS = 6
@@ -77,9 +77,13 @@ def pixel_grid(width: int, height: int) -> np.ndarray:
 
 def pixel_rays(camera: Camera, pixels: np.ndarray) -> np.ndarray:
     """Return float32[N, 3] room directions through pixels [N, 2], of unit depth along the axis."""
+    return (optical_rays(camera, pixels) @ camera.pose[:3, :3].T).astype(np.float32)
+
+
+def optical_rays(camera: Camera, pixels: np.ndarray) -> np.ndarray:
+    """Return float64[N, 3], the same directions in the camera's frame, z forward."""
     focal, centre = camera.intrinsics[[0, 1], [0, 1]], camera.intrinsics[:2, 2]
-    local = np.column_stack([(pixels - centre) / focal, np.ones(len(pixels))])
-    return (local @ camera.pose[:3, :3].T).astype(np.float32)
+    return np.column_stack([(pixels - centre) / focal, np.ones(len(pixels))])
 
 
 class RayScene:
@@ -97,8 +101,9 @@ class RayScene:
     def cast(self, origins: np.ndarray, directions: np.ndarray) -> Hits:
         """Follow rays float[N, 3] to the first surface, through clear texels of cut-out ones."""
         hits = self._first(origins, directions)
+        index = np.arange(len(hits.face))
         for _ in range(_LAYERS):
-            index = np.flatnonzero(hits.found)
+            index = index[hits.found[index]]
             index = index[self.mesh.is_clear(hits.face[index], hits.weights[index])]
             if not len(index):
                 break
@@ -112,7 +117,7 @@ class RayScene:
     def blocked(self, origins: np.ndarray, targets: np.ndarray, slack: float) -> np.ndarray:
         """Return bool[N]: something stands between, the last `slack` metres left out."""
         step = targets - origins
-        length = np.linalg.norm(step, axis=1)
+        length = lengths(step)
         reach = np.clip(1.0 - slack / np.maximum(length, 1e-6), 0.0, 1.0)
         result = self._scene.run(
             np.ascontiguousarray(origins, np.float32),
@@ -127,7 +132,7 @@ class RayScene:
         directions = (points - centre).astype(np.float32)
         origins = np.broadcast_to(np.asarray(centre, np.float32), directions.shape)
         hits = self.cast(origins, directions)
-        length = np.linalg.norm(directions, axis=1)
+        length = lengths(directions)
         return (hits.distance >= 1.0 - tolerance / np.maximum(length, 1e-6)) | ~hits.found
 
     def _first(self, origins: np.ndarray, directions: np.ndarray) -> Hits:
@@ -145,12 +150,12 @@ class RayScene:
 
     def _restart(self, hits: Hits, index: np.ndarray, directions: np.ndarray) -> np.ndarray:
         step = directions[index]
-        unit = step / np.linalg.norm(step, axis=1, keepdims=True)
+        unit = step / lengths(step)[:, None]
         return hits.points[index] + unit * _STEP_M
 
     def _advance(self, hits: Hits, index: np.ndarray, directions: np.ndarray) -> None:
         origins = self._restart(hits, index, directions)
-        skipped = hits.distance[index] + _STEP_M / np.linalg.norm(directions[index], axis=1)
+        skipped = hits.distance[index] + _STEP_M / lengths(directions[index])
         onward = self._first(origins, directions[index])
         hits.face[index] = onward.face
         hits.weights[index] = onward.weights

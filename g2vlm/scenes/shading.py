@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from g2vlm.scenes.meshes import SceneMesh
+from g2vlm.scenes.meshes import SceneMesh, blend, dots, lengths
 from g2vlm.scenes.raycast import Hits, RayScene
 
 _AMBIENT = 0.42
@@ -39,8 +39,7 @@ _DECODE = srgb_to_linear(np.arange(256) / 255.0).astype(np.float32)
 
 def towards(normals: np.ndarray, directions: np.ndarray) -> np.ndarray:
     """Flip normals that point along the view directions, so that every one faces the viewer."""
-    along = np.einsum("nc,nc->n", normals, directions) > 0
-    return np.where(along[:, None], -normals, normals)
+    return normals * np.where(dots(normals, directions) > 0, -1, 1).astype(normals.dtype)[:, None]
 
 
 def albedo(mesh: SceneMesh, faces: np.ndarray, weights: np.ndarray, footprint: np.ndarray):
@@ -49,13 +48,13 @@ def albedo(mesh: SceneMesh, faces: np.ndarray, weights: np.ndarray, footprint: n
     footprint: float[N], the width in metres that a pixel covers there (chooses the mip level).
     """
     material = mesh.material[faces]
-    colour = srgb_to_linear(mesh.colour).astype(np.float32)[material]
-    opacity = mesh.opacity[material].copy()
+    colour = srgb_to_linear(mesh.colour).astype(np.float32).take(material, axis=0)
+    opacity = mesh.opacity[material]
     index = np.flatnonzero(mesh.texture[material] >= 0)
     if not len(index):
         return colour, opacity
     texture = mesh.texture[material[index]]
-    point = np.einsum("nk,nkc->nc", weights[index], mesh.uv[faces[index]])
+    point = blend(weights[index], mesh.uv.take(faces[index], axis=0))
     sampled = mesh.atlas.sample(texture, point, mesh.texel_density[faces[index]] * footprint[index])
     colour[index] = _DECODE[sampled[:, :3].round().astype(np.uint8)]
     return colour, opacity
@@ -73,8 +72,8 @@ def irradiance(rays: RayScene, points: np.ndarray, normals: np.ndarray, light: d
     lamps = np.array(light["lamps_mm"], np.float32).reshape(-1, 3) / 1000
     for lamp in lamps:
         step = lamp - points
-        distance = np.linalg.norm(step, axis=1)
-        facing = np.einsum("nc,nc->n", normals, step) / np.maximum(distance, 1e-6)
+        distance = lengths(step)
+        facing = dots(normals, step) / np.maximum(distance, 1e-6)
         lit = np.flatnonzero(facing > 0.0)
         targets = np.broadcast_to(lamp, (len(lit), 3))
         lit = lit[~rays.blocked(origins[lit], targets, _LAMP_RADIUS_M)]
@@ -108,8 +107,9 @@ def radiance(
     faces = hits.face[index]
     base, opacity = albedo(mesh, faces, hits.weights[index], footprint[index])
     normals = towards(mesh.normals[faces], directions[index])
-    lit = base * irradiance(rays, hits.points[index], normals, light)[:, None]
-    colour[index] = np.where(mesh.emissive[mesh.material[faces]][:, None], -base, lit)
+    gain = irradiance(rays, hits.points[index], normals, light)
+    gain[mesh.emissive[mesh.material[faces]]] = -1.0
+    colour[index] = base * gain[:, None]
     glass = opacity < _OPAQUE
     if glass.any():
         behind = index[glass]

@@ -15,8 +15,15 @@ from safetensors.numpy import save_file
 
 from g2vlm.scenes.annotate import annotate
 from g2vlm.scenes.labels import FIRST_OBJECT, INPUT_VIEWS
-from g2vlm.scenes.meshes import ModelLibrary, SceneMesh
-from g2vlm.scenes.raycast import Camera, RayScene, frame_from_room, recipe_camera
+from g2vlm.scenes.meshes import ModelLibrary, SceneMesh, dots, lengths
+from g2vlm.scenes.raycast import (
+    Camera,
+    RayScene,
+    frame_from_room,
+    optical_rays,
+    pixel_grid,
+    recipe_camera,
+)
 from g2vlm.scenes.scene import scene_mesh, scene_solids
 from g2vlm.scenes.sensor import SensorModel, back_project, measure, partial_cloud
 from g2vlm.scenes.views import Layers, render_views
@@ -132,11 +139,12 @@ def _sensor(
     recipe: dict, cameras: list[Camera], layers: Layers, config: dict, seed: int
 ) -> np.ndarray:
     """Measure depth; `layers.normal` and the poses are both in the room's frame."""
-    intrinsics = np.stack([c.intrinsics for c in cameras])
-    pose = np.stack([c.pose for c in cameras])
-    rays = back_project(layers.depth, intrinsics, pose) - pose[:, None, None, :3, 3]
-    length = np.linalg.norm(rays, axis=-1)
-    cosine = np.abs((rays * layers.normal).sum(-1)) / np.maximum(length, 1e-6)
+    pixels = pixel_grid(cameras[0].width, cameras[0].height)
+    cosine = np.empty(layers.depth.shape)
+    for view, camera in enumerate(cameras):
+        rays = optical_rays(camera, pixels)
+        normals = layers.normal[view].reshape(-1, 3) @ camera.pose[:3, :3]
+        cosine[view].flat = np.abs(dots(rays, normals)) / lengths(rays)
     model = SensorModel.from_config(config.get("sensor", {}))
     generator = rng(seed, "sensor", recipe["id"])
     return measure(layers.depth, cosine, layers.opacity, model, generator)

@@ -59,14 +59,21 @@ class Atlas:
         """
         level = np.log2(np.maximum(texels, 1.0)).round().astype(np.int64).clip(0, LEVELS - 1)
         height, width = self.shapes[texture, level].T
-        x = (uv[:, 0] % 1.0) * width - 0.5
-        y = ((-uv[:, 1]) % 1.0) * height - 0.5
-        x0, y0 = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-        fx, fy = (x - x0).astype(np.float32), (y - y0).astype(np.float32)
+        columns, rows = _neighbours(uv[:, 0], width), _neighbours(-uv[:, 1], height)
         offset = self._offset[texture, level]
         colour = np.zeros((len(texture), 4), np.float32)
-        for dy, wy in ((0, 1 - fy), (1, fy)):
-            row = offset + ((y0 + dy) % height) * width
-            for dx, wx in ((0, 1 - fx), (1, fx)):
-                colour += self._texels[row + (x0 + dx) % width] * (wx * wy)[:, None]
+        for y, wy in rows:
+            row = offset + y * width
+            for x, wx in columns:
+                colour += self._texels.take(row + x, axis=0) * (wx * wy)[:, None]
         return colour
+
+
+def _neighbours(place: np.ndarray, size: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Return the texels int64[N] before and behind a place, in repeats, with float32[N] shares."""
+    x = (place - np.floor(place)) * size - 0.5
+    first = np.floor(x).astype(np.int64)
+    behind = (x - first).astype(np.float32)
+    # Within one repeat the first texel is -1 at the least: comparisons stand in for a division.
+    before, after = np.where(first < 0, size - 1, first), np.where(first + 1 >= size, 0, first + 1)
+    return (before, 1 - behind), (after, behind)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from g2vlm.scenes.meshes import dots
 from g2vlm.scenes.raycast import Camera, Hits, RayScene, pixel_grid, pixel_rays
 from g2vlm.scenes.sensor import depth_edges
 from g2vlm.scenes.shading import expose, exposure_for, radiance, to_bytes, towards
@@ -79,7 +80,8 @@ def _edge_pixels(layers: Layers) -> np.ndarray:
         low = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
         high = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
         differs = layers.instance[low] != layers.instance[high]
-        differs |= (layers.normal[low] * layers.normal[high]).sum(-1) < _EDGE_NORMAL
+        pairs = layers.normal[low].reshape(-1, 3), layers.normal[high].reshape(-1, 3)
+        differs |= (dots(*pairs) < _EDGE_NORMAL).reshape(differs.shape)
         edges[low] |= differs
         edges[high] |= differs
     return edges
