@@ -95,7 +95,7 @@ def test_more_threads_change_a_model_by_rounding_alone(study):
     for name, value in weights[0].items():
         # The box head's last fit takes many steps from inputs that differ by rounding.
         close = 0.1 if name.startswith("boxes.") else 1e-4
-        torch.testing.assert_close(value, weights[1][name], rtol=1e-3, atol=close, msg=name)
+        torch.testing.assert_close(value, weights[1][name], rtol=1e-3, atol=close)
 
 
 def test_the_seed_changes_the_model(study):
