@@ -137,7 +137,8 @@ def _opaque(rays, hits: Hits, directions: np.ndarray, footprint: np.ndarray, lig
 
 def exposure_for(colour: np.ndarray) -> float:
     """Choose one exposure a scene: the median at middle grey, but few highlights past white."""
-    seen = colour[(colour > 0).any(axis=-1)]
+    red, green, blue = colour.T
+    seen = colour.compress((red > 0) | (green > 0) | (blue > 0), axis=0)
     if not len(seen):
         return 1.0
     luminance = seen @ np.array([0.2126, 0.7152, 0.0722], np.float32)
