@@ -1,1 +1,1 @@
-"""Speed of this project's metrics against peers: `python -m benchmarks`."""
+"""Speed of this project's metrics and rays against peers: `python -m benchmarks`."""

@@ -11,7 +11,7 @@ import argparse
 import platform
 from pathlib import Path
 
-from benchmarks import bars, peers, statistics
+from benchmarks import bars, peers, rays, statistics
 from benchmarks.timing import Bar, Row
 from metrics.files import run_main
 
@@ -28,7 +28,7 @@ def main() -> int:
     print(f"{platform.processor() or platform.machine()}, best of several runs.\n")
     parts = [arguments.only] if arguments.only else PARTS
     if "peers" in parts:
-        _show_rows(peers.nearest_neighbours() + peers.inside_mesh())
+        _show_rows(peers.nearest_neighbours() + peers.inside_mesh() + rays.views())
     found = []
     if "bars" in parts:
         found += bars.against_eval3r() + bars.solids() + bars.growth()
@@ -39,13 +39,16 @@ def main() -> int:
 
 
 def _show_rows(rows: list[Row]) -> None:
-    print("| task, on one core | this project, ms | peer | peer, ms | ratio |")
-    print("| --- | ---: | --- | ---: | ---: |")
+    print(
+        "| task, on one core | this project, ms | a second | peer | peer, ms | a second | ratio |"
+    )
+    print("| --- | ---: | ---: | --- | ---: | ---: | ---: |")
     for row in rows:
         ratio = row.peer_seconds / row.ours_seconds
         print(
-            f"| {row.task} | {1e3 * row.ours_seconds:.1f} | {row.peer} "
-            f"| {1e3 * row.peer_seconds:.1f} | {ratio:.1f} |"
+            f"| {row.task} | {1e3 * row.ours_seconds:.1f} | {row.count / row.ours_seconds:,.0f} "
+            f"| {row.peer} | {1e3 * row.peer_seconds:.1f} | {row.count / row.peer_seconds:,.0f} "
+            f"| {ratio:.1f} |"
         )
     print()
 

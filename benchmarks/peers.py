@@ -28,7 +28,7 @@ def nearest_neighbours(count: int = 100_000) -> list[Row]:
 
     np.testing.assert_allclose(ours(), scipys(), atol=1e-5)
     task = f"nearest neighbour, {count:,} to {count:,} points"
-    rows = [Row(task, "scipy cKDTree", best(ours), best(scipys))]
+    rows = [Row(task, "scipy cKDTree", best(ours), best(scipys), count)]
     return rows + brute_force(here[:5000], there[:5000])
 
 
@@ -52,7 +52,7 @@ def brute_force(here: np.ndarray, there: np.ndarray) -> list[Row]:
 
     np.testing.assert_allclose(ours(), exhaustive(), atol=1e-4)
     task = f"nearest neighbour, {len(here):,} to {len(there):,} points"
-    return [Row(task, "pytorch3d knn_points", best(ours), best(exhaustive, 3))]
+    return [Row(task, "pytorch3d knn_points", best(ours), best(exhaustive, 3), len(here))]
 
 
 def inside_mesh(count: int = 50_000) -> list[Row]:
@@ -73,4 +73,4 @@ def inside_mesh(count: int = 50_000) -> list[Row]:
     if (ours() != rays()).mean() > 1e-3:
         raise AssertionError("libigl and trimesh disagree on what is inside")
     task = f"inside a mesh, {count:,} points, {len(faces):,} faces"
-    return [Row(task, "trimesh contains", best(ours, 3), best(rays, 3))]
+    return [Row(task, "trimesh contains", best(ours, 3), best(rays, 3), count)]

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison: best seconds of ours and of the peer on the same inputs."""
+    """One comparison: best seconds of ours and of the peer on the same `count` inputs."""
 
     task: str
     peer: str
     ours_seconds: float
     peer_seconds: float
+    count: int
 
 
 @dataclass(frozen=True)

@@ -240,9 +240,9 @@ def load_model(archive: zipfile.ZipFile, entry: str, rotation: np.ndarray) -> Mo
 
 def _has_area(corners: np.ndarray) -> bool:
     """Say whether triangles float[F, 3, 3] cover anything, against the rounding of their sides."""
-    sides = corners[:, 1:] - corners[:, :1]
-    doubled = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1)
-    return bool(doubled.max() > 1e-12 * (sides * sides).sum(axis=(1, 2)).max())
+    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    doubled = lengths(np.cross(first, second))
+    return bool(doubled.max() > 1e-12 * (dots(first, first) + dots(second, second)).max())
 
 
 def place(model: Model, item: dict) -> np.ndarray:

@@ -90,7 +90,9 @@ class _Text:
     """An OBJ file's bytes with its lines found at once: a model has up to a million of them."""
 
     def __init__(self, content: bytes) -> None:
-        joined = content.replace(b"\\\n", b" ").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        joined = content.replace(b"\\\n", b" ")
+        if b"\r" in joined:
+            joined = joined.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         # The padding lets the first bytes of the last line be compared like any other's.
         self._bytes = np.frombuffer(joined + b"\n" + b"\n" * _PREFIX, np.uint8)
         self._ends = np.flatnonzero(self._bytes[: len(joined) + 1] == _NEWLINE) + 1
@@ -179,15 +181,15 @@ def _groups(rows: np.ndarray, material: np.ndarray, label: str) -> list[_Group]:
     fields, uneven = np.divmod(slashes + count, np.maximum(count, 1))
     if uneven.any() or fields.max() > _MOST_FIELDS:
         raise InputError(f"{label}: corners of one face differ; fetch the catalog again")
-    _, first, kind = np.unique(
-        (count * (_MOST_FIELDS + 1) + fields) * 2 + empty, return_index=True, return_inverse=True
-    )
+    form = (count * (_MOST_FIELDS + 1) + fields) * 2 + empty
+    firsts = sorted(int((form == kind).argmax()) for kind in np.flatnonzero(np.bincount(form)))
     groups = []
-    for k in np.argsort(first):
-        member = kind == k
-        text = rows[np.repeat(member, ends - starts)].tobytes()
-        text = text.replace(b"//", b"/0/") if empty[first[k]] else text
-        groups.append(_Group(int(count[first[k]]), int(fields[first[k]]), text, material[member]))
+    for first in firsts:
+        member = form == form[first]
+        text = rows[np.repeat(member, ends - starts)] if len(firsts) > 1 else rows
+        text = text.tobytes()
+        text = text.replace(b"//", b"/0/") if empty[first] else text
+        groups.append(_Group(int(count[first]), int(fields[first]), text, material[member]))
     return groups
 
 

@@ -83,7 +83,9 @@ def pixel_rays(camera: Camera, pixels: np.ndarray) -> np.ndarray:
 def optical_rays(camera: Camera, pixels: np.ndarray) -> np.ndarray:
     """Return float64[N, 3], the same directions in the camera's frame, z forward."""
     focal, centre = camera.intrinsics[[0, 1], [0, 1]], camera.intrinsics[:2, 2]
-    return np.column_stack([(pixels - centre) / focal, np.ones(len(pixels))])
+    rays = np.ones((len(pixels), 3))
+    rays[:, :2] = (pixels - centre) / focal
+    return rays
 
 
 class RayScene:

@@ -105,7 +105,8 @@ def back_project(depth: np.ndarray, intrinsics: np.ndarray, pose: np.ndarray) ->
     local[..., 0] = (columns - centre[:, 0]) / focal[:, 0]
     local[..., 1] = (rows - centre[:, 1]) / focal[:, 1]
     local *= depth[..., None]
-    return np.einsum("vhwc,vdc->vhwd", local, pose[:, :3, :3]) + pose[:, None, None, :3, 3]
+    turned = local.reshape(views, -1, 3) @ pose[:, :3, :3].transpose(0, 2, 1)
+    return (turned + pose[:, None, :3, 3]).reshape(local.shape)
 
 
 def partial_cloud(

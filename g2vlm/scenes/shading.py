@@ -76,7 +76,7 @@ def irradiance(rays: RayScene, points: np.ndarray, normals: np.ndarray, light: d
         facing = dots(normals, step) / np.maximum(distance, 1e-6)
         lit = np.flatnonzero(facing > 0.0)
         targets = np.broadcast_to(lamp, (len(lit), 3))
-        lit = lit[~rays.blocked(origins[lit], targets, _LAMP_RADIUS_M)]
+        lit = lit[~rays.blocked(origins.take(lit, axis=0), targets, _LAMP_RADIUS_M)]
         gain = (
             np.float32(_LAMP / len(lamps) ** 0.5)
             * facing[lit]
@@ -101,14 +101,10 @@ def radiance(
 
     footprint: float[N], metres a pixel covers at the hit. Glass mixes in what stands behind it.
     """
-    mesh = rays.mesh
-    colour = np.zeros((len(hits.face), 3), np.float32)
     index = np.flatnonzero(hits.found)
-    faces = hits.face[index]
-    base, opacity = albedo(mesh, faces, hits.weights[index], footprint[index])
-    normals = towards(mesh.normals[faces], directions[index])
-    gain = irradiance(rays, hits.points[index], normals, light)
-    gain[mesh.emissive[mesh.material[faces]]] = -1.0
+    base, gain, opacity = _surface(rays, hits, index, directions, footprint, light)
+    gain[rays.mesh.emissive[rays.mesh.material[hits.face[index]]]] = -1.0
+    colour = np.zeros((len(hits.face), 3), np.float32)
     colour[index] = base * gain[:, None]
     glass = opacity < _OPAQUE
     if glass.any():
@@ -120,21 +116,29 @@ def radiance(
     return colour
 
 
+def _surface(rays, hits: Hits, index: np.ndarray, directions, footprint, light: dict):
+    """Return albedo [K, 3], irradiance [K] and opacity [K] where the rays at `index` end."""
+    faces = hits.face[index]
+    # Rows are gathered by `take`, which is several times faster here than an index in brackets.
+    weights, points = hits.weights.take(index, axis=0), hits.points.take(index, axis=0)
+    base, opacity = albedo(rays.mesh, faces, weights, footprint[index])
+    normals = towards(rays.mesh.normals.take(faces, axis=0), directions.take(index, axis=0))
+    return base, irradiance(rays, points, normals, light), opacity
+
+
 def _opaque(rays, hits: Hits, directions: np.ndarray, footprint: np.ndarray, light: dict):
     """Return linear colour of hits behind glass, further glass taken as opaque."""
-    mesh = rays.mesh
-    colour = np.zeros((len(hits.face), 3), np.float32)
     index = np.flatnonzero(hits.found)
-    faces = hits.face[index]
-    base, _ = albedo(mesh, faces, hits.weights[index], footprint[index])
-    normals = towards(mesh.normals[faces], directions[index])
-    colour[index] = base * irradiance(rays, hits.points[index], normals, light)[:, None]
+    base, gain, _ = _surface(rays, hits, index, directions, footprint, light)
+    colour = np.zeros((len(hits.face), 3), np.float32)
+    colour[index] = base * gain[:, None]
     return colour
 
 
 def exposure_for(colour: np.ndarray) -> float:
     """Choose one exposure a scene: the median at middle grey, but few highlights past white."""
-    seen = colour[(colour > 0).any(axis=-1)]
+    red, green, blue = colour.T
+    seen = colour.compress((red > 0) | (green > 0) | (blue > 0), axis=0)
     if not len(seen):
         return 1.0
     luminance = seen @ np.array([0.2126, 0.7152, 0.0722], np.float32)

@@ -21,18 +21,20 @@ def surface_points(triangles: np.ndarray, spacing: float) -> np.ndarray:
     """
     corners = np.asarray(triangles, np.float32)
     edges = _edge_lengths(corners)
-    large = np.maximum(np.maximum(edges[:, 0], edges[:, 1]), edges[:, 2]) > spacing
-    return np.concatenate(
-        [corners[~large].reshape(-1, 3), _sweep(corners[large], edges[large], spacing)]
-    )
+    longest = np.maximum(np.maximum(edges[:, 0], edges[:, 1]), edges[:, 2])
+    small, large = np.flatnonzero(longest <= spacing), np.flatnonzero(longest > spacing)
+    swept = _sweep(corners.take(large, axis=0), edges.take(large, axis=0), spacing)
+    return np.concatenate([corners.take(small, axis=0).reshape(-1, 3), swept])
 
 
 def _edge_lengths(corners: np.ndarray) -> np.ndarray:
     """Return float32[F, 3], the length of the edge that starts at each corner of [F, 3, 3]."""
-    step = corners[:, [1, 2, 0]] - corners
-    step *= step
-    # Sums over an axis of three are several times slower than the sum written out.
-    return np.sqrt(step[..., 0] + step[..., 1] + step[..., 2])
+    length = np.empty((len(corners), 3), np.float32)
+    for k in range(3):
+        # Sums over an axis of three are several times slower than the sum written out.
+        x, y, z = corners[:, (k + 1) % 3].T - corners[:, k].T
+        length[:, k] = np.sqrt(x * x + y * y + z * z)
+    return length
 
 
 def _sweep(corners: np.ndarray, edges: np.ndarray, spacing: float) -> np.ndarray:
@@ -83,7 +85,7 @@ def object_solid(
     ]
     high += 1
     block = np.zeros(high - low + 2, bool)
-    block[tuple(cells)] = True
+    block.reshape(-1)[(cells[0] * block.shape[1] + cells[1]) * block.shape[2] + cells[2]] = True
     filled = ndimage.binary_fill_holes(block)[1:-1, 1:-1, 1:-1]
     return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), filled
 

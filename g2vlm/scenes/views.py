@@ -60,7 +60,7 @@ def _layers(rays: RayScene, hits: Hits, directions: np.ndarray, shape: tuple) ->
     mesh, index = rays.mesh, np.flatnonzero(hits.found)
     faces = hits.face[index]
     normal = np.zeros((len(directions), 3), np.float32)
-    normal[index] = towards(mesh.normals[faces], directions[index])
+    normal[index] = towards(mesh.normals.take(faces, axis=0), directions.take(index, axis=0))
     instance = np.zeros(len(directions), np.uint8)
     instance[index] = mesh.instance[faces]
     opacity = np.ones(len(directions), np.float32)

@@ -1,0 +1,114 @@
+"""Rays of this project against trimesh's caster and PyTorch3D's rasterizer, on one core.
+
+All see one drawn room of the data through the same cameras, and must meet the same surfaces
+before they are timed. trimesh's caster without Embree needs `rtree`, which is no dependency here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.timing import Row, best
+from g2vlm.scenes.catalog import Catalog
+from g2vlm.scenes.meshes import ModelLibrary, SceneMesh
+from g2vlm.scenes.raycast import Camera, RayScene, pixel_grid, pixel_rays, recipe_camera
+from g2vlm.scenes.recipes import load_recipes
+from g2vlm.scenes.scene import scene_mesh
+
+SPLIT = "test_scene"
+SIZE = 128, 96
+# Pixels whose depth may differ: silhouettes, and leaves whose clear texels only our rays pass.
+_DEPTH_M = 1e-3
+_MOST_APART = 0.02
+
+
+def views(data: Path = Path("data")) -> list[Row]:
+    """Cast all pixels of the views of the first room of a split; nothing without `data`."""
+    if not (data / "scenes.jsonl").is_file():
+        print(f"rays: {data} is not there; run `make data`\n")
+        return []
+    recipe = load_recipes(data, SPLIT, 1)[0]
+    mesh = scene_mesh(recipe, ModelLibrary(Catalog(data)))
+    cameras = [recipe_camera(item, *SIZE) for item in recipe["cameras"]]
+    return trimesh_embree(mesh, cameras) + pytorch3d_rasterizer(mesh, cameras[0])
+
+
+def _rays(cameras: list[Camera]) -> tuple[np.ndarray, np.ndarray]:
+    """Return origins and directions, float32[N, 3] each, of every pixel of every camera."""
+    pixels = pixel_grid(*SIZE)
+    directions = np.concatenate([pixel_rays(camera, pixels) for camera in cameras])
+    origins = np.repeat([camera.centre for camera in cameras], len(pixels), axis=0)
+    return origins.astype(np.float32), directions
+
+
+def _agree(ours: np.ndarray, theirs: np.ndarray, peer: str) -> None:
+    apart = float((np.abs(ours - theirs) > _DEPTH_M).mean())
+    if apart > _MOST_APART:
+        raise AssertionError(f"{peer} and this project disagree on {apart:.1%} of the rays")
+
+
+def trimesh_embree(mesh: SceneMesh, cameras: list[Camera]) -> list[Row]:
+    """First hits with their places: both trace with Embree, trees built beforehand."""
+    import trimesh
+    from trimesh.ray.ray_pyembree import RayMeshIntersector
+
+    rays, (origins, directions) = RayScene(mesh), _rays(cameras)
+    peer = RayMeshIntersector(trimesh.Trimesh(mesh.vertices, mesh.faces, process=False))
+
+    def ours() -> np.ndarray:
+        return rays.cast(origins, directions).distance
+
+    def theirs() -> np.ndarray:
+        _, index, place = peer.intersects_id(
+            origins, directions, multiple_hits=False, return_locations=True
+        )
+        distance = np.zeros(len(origins))
+        along = np.linalg.norm(directions[index], axis=1)
+        distance[index] = np.linalg.norm(place - origins[index], axis=1) / along
+        return distance
+
+    _agree(ours(), theirs(), "trimesh")
+    task = f"first hits of {len(origins):,} rays, {len(mesh.faces):,} triangles"
+    return [Row(task, "trimesh with Embree", best(ours), best(theirs), len(origins))]
+
+
+def pytorch3d_rasterizer(mesh: SceneMesh, camera: Camera) -> list[Row]:
+    """One view's depth against PyTorch3D's rasterizer (skipped where missing)."""
+    try:
+        import torch
+        from pytorch3d.renderer import MeshRasterizer, PerspectiveCameras, RasterizationSettings
+        from pytorch3d.structures import Meshes
+    except ImportError:
+        return []
+    torch.set_num_threads(1)
+    rays, (origins, directions) = RayScene(mesh), _rays([camera])
+    # PyTorch3D looks along +z with x to the left and y up, and multiplies from the left.
+    turn = camera.pose[:3, :3] * (-1.0, -1.0, 1.0)
+    intrinsics = torch.tensor(camera.intrinsics, dtype=torch.float32)
+    peer = MeshRasterizer(
+        PerspectiveCameras(
+            focal_length=intrinsics[[0, 1], [0, 1]][None],
+            principal_point=intrinsics[:2, 2][None],
+            R=torch.tensor(turn, dtype=torch.float32)[None],
+            T=torch.tensor(-camera.centre @ turn, dtype=torch.float32)[None],
+            in_ndc=False,
+            image_size=[SIZE[::-1]],
+        ),
+        RasterizationSettings(image_size=SIZE[::-1], z_clip_value=0.1),
+    )
+    surface = Meshes([torch.tensor(mesh.vertices)], [torch.tensor(mesh.faces).long()])
+
+    def ours() -> np.ndarray:
+        return rays.cast(origins, directions).distance
+
+    def rasterized() -> np.ndarray:
+        return peer(surface).zbuf.numpy().ravel()
+
+    # A view takes PyTorch3D many seconds here: the run that is timed is the one compared.
+    seen: list[np.ndarray] = []
+    seconds = best(lambda: seen.append(rasterized()), 1)
+    _agree(ours(), seen[0], "PyTorch3D")
+    task = f"depth of {len(origins):,} pixels, {len(mesh.faces):,} triangles"
+    return [Row(task, "pytorch3d rasterizer", best(ours), seconds, len(origins))]
