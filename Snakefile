@@ -25,6 +25,7 @@ include: "workflow/rules/compare.smk"
 include: "workflow/rules/verify.smk"
 include: "workflow/rules/present.smk"
 include: "workflow/rules/record.smk"
+include: "workflow/rules/studies.smk"
 
 
 for path in sorted(Path("baselines").glob("*/rules.smk")):

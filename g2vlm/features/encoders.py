@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from g2vlm.features.readers import SceneFeatures
 from g2vlm.features.writer import TensorSpec, TensorStream
 from metrics.files import InputError, atomic_path, read_lines, write_json
 
@@ -47,14 +48,21 @@ def encode_images(
     with atomic_path(out_path) as temporary, TensorStream(temporary, metadata) as stream:
         # One scene's four views at a time: larger batches fall out of the cache and are slower.
         for done, scene in enumerate(ids, 1):
-            out = model(torch.from_numpy(np.ascontiguousarray(store.inputs(scene).rgb)))
-            tokens, points = out.tokens.half().numpy(), out.points.half().numpy()
+            found = view_features(model, store.inputs(scene).rgb)
             if done == 1:
-                stream.declare(_image_specs(ids, tokens.shape, points.shape))
-            stream.write(tokens)
-            stream.write(points)
+                stream.declare(_image_specs(ids, found.tokens.shape, found.points.shape))
+            stream.write(found.tokens)
+            stream.write(found.points)
             if progress:
                 progress(done, len(ids))
+
+
+def view_features(model: Any, rgb: np.ndarray) -> SceneFeatures:
+    """Return the features of views u8[V, H, W, 3] by an image encoder that stands ready."""
+    import torch
+
+    out = model(torch.from_numpy(np.ascontiguousarray(rgb)))
+    return SceneFeatures(out.tokens.half().numpy(), out.points.half().numpy())
 
 
 def _image_specs(ids: Sequence[str], tokens: Sequence[int], points: Sequence[int]):

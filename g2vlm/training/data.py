@@ -82,7 +82,8 @@ class TrainSet:
     """All training scenes in memory, prepared once (about 0.8 MB a scene at 128 x 96).
 
     `holds` says whether a caption's facts are true of an annotation, `fits` whether a phrase
-    describes an annotation's object.
+    describes an annotation's object. Of `share` below 1 a fixed part of the scenes is kept; a
+    smaller part lies within a larger one.
     """
 
     def __init__(
@@ -93,12 +94,14 @@ class TrainSet:
         classes: Sequence[str],
         holds: Callable[[Any, Mapping], bool],
         fits: Callable[[Mapping, Mapping], bool],
+        share: float = 1.0,
     ) -> None:
         self.scenes: list[TrainScene] = []
         self.texts = texts
         self.holds, self.fits = holds, fits
         self.classes = tuple(classes)
-        for name in store.ids:
+        kept = drawn_share(store.ids, share, "train_scenes")
+        for name in np.array(store.ids)[kept].tolist():
             inputs, features = store.inputs(name), images[name]
             arrays = scene_arrays(inputs, features.tokens, features.points)
             views, annotation = store.views(name), store.annotation(name)
@@ -116,10 +119,7 @@ class TrainSet:
 
     def supervised(self, share: float) -> np.ndarray:
         """Which scenes' 3D labels may be seen: a fixed `share` of them, bool[scenes]."""
-        draws = [rng(0, "supervision_3d", scene.inputs.scene).random() for scene in self.scenes]
-        chosen = np.zeros(len(draws), bool)
-        chosen[np.argsort(draws, kind="stable")[: round(share * len(draws))]] = True
-        return chosen
+        return drawn_share([scene.inputs.scene for scene in self.scenes], share, "supervision_3d")
 
     def order(self, seed: int, step: int, batch: int) -> np.ndarray:
         """The scenes of one step: consecutive runs through shuffled epochs."""
@@ -130,6 +130,14 @@ class TrainSet:
             for epoch in np.unique(place // count)
         }
         return np.array([epochs[int(p // count)][p % count] for p in place])
+
+
+def drawn_share(names: Sequence[str], share: float, purpose: str) -> np.ndarray:
+    """Which of the scenes belong to a fixed share, bool[scenes]; shares are nested."""
+    draws = [rng(0, purpose, name).random() for name in names]
+    chosen = np.zeros(len(draws), bool)
+    chosen[np.argsort(draws, kind="stable")[: round(share * len(draws))]] = True
+    return chosen
 
 
 def geometry_batch(

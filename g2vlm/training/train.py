@@ -43,7 +43,8 @@ def train(
 ) -> None:
     """Train one method with one seed.
 
-    `config` is the experiment's configuration, `method` a method file's content with its name;
+    `config` is the experiment's configuration, `method` a method file's content with its name (a
+    study's variant may add `scenes`, the share of them to train with, and its own `train` section);
     reads `scenes_dir`/train and the cached features, writes model.safetensors, config.json,
     losses.parquet, cost.json and the retrieval probe into `out_dir`. Goes on from a checkpoint of
     the same config and data under `checkpoint_dir`; raises `InputError` for one of another.
@@ -52,15 +53,17 @@ def train(
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False
-    settings = TrainSettings.from_config(config["train"])
+    settings = TrainSettings.from_config(method.get("train", config["train"]))
+    share = float(method.get("scenes", 1.0))
     scenes, features = Path(scenes_dir) / "train", Path(features_dir)
     begun = time.monotonic()
-    data = load_train_set(scenes, features)
+    data = load_train_set(scenes, features, share)
     model_config = configure(config, method, settings, data)
     parts = {
         "model": model_config.to_json(),
         "train": settings.to_json() | {"checkpoint_seconds": None, "processes": None},
         "seed": seed,
+        "scenes": share,
         "torch": torch.__version__,
     }
     inputs = [*sorted(scenes.glob("*.safetensors")), *sorted(scenes.glob("*.jsonl"))]
@@ -136,8 +139,8 @@ def keep_memory() -> None:
     mallopt(M_TOP_PAD, 2**26)
 
 
-def load_train_set(scenes: Path, features: Path) -> TrainSet:
-    """Read the rendered training scenes and their cached features into memory."""
+def load_train_set(scenes: Path, features: Path, share: float = 1.0) -> TrainSet:
+    """Read the rendered training scenes, or a share of them, and their cached features."""
     from g2vlm.features.readers import ImageFeatures, TextFeatures
     from g2vlm.scenes.classes import CLASSES
     from g2vlm.scenes.dataset import SceneStore
@@ -145,7 +148,7 @@ def load_train_set(scenes: Path, features: Path) -> TrainSet:
 
     images = ImageFeatures(features / "images" / "train.safetensors")
     texts, store = TextFeatures(features), SceneStore(scenes)
-    return TrainSet(store, images, texts, CLASSES, facts_hold, phrase_holds)
+    return TrainSet(store, images, texts, CLASSES, facts_hold, phrase_holds, share)
 
 
 def configure(

@@ -106,7 +106,7 @@ class G2VLMProcessor:
 
     def __call__(self, capture: Capture) -> Prepared:
         """Choose the views that the model reads and run the frozen image encoder on them."""
-        import torch
+        from g2vlm.features.encoders import view_features
 
         if self._images is None:
             from g2vlm.features.image_encoders import load_image_encoder
@@ -115,8 +115,7 @@ class G2VLMProcessor:
         size = (self.config.width, self.config.height)
         windows = choose_windows(capture, self.config.views, size[0] / size[1])
         inputs = scene_inputs(capture, windows, size)
-        out = self._images(torch.from_numpy(np.ascontiguousarray(inputs.rgb)))
-        features = SceneFeatures(out.tokens.half().numpy(), out.points.half().numpy())
+        features = view_features(self._images, inputs.rgb)
         if features.tokens.shape[-1] != self.config.token_features:
             raise InputError(
                 f"{self.image_encoder}: {features.tokens.shape[-1]} features for a model of "

@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from g2vlm.run import config as settings
 from g2vlm.run import data as pins
 from g2vlm.run import recipes as drawing
+from g2vlm.run import studies
 from g2vlm.run.codehash import code_hash
 
 EXPERIMENT = config["experiment"]
@@ -50,6 +51,9 @@ BASELINES = {
 # Predictions made elsewhere, by name: a folder in the submission format for each scored split.
 OUTSIDE = {entry["name"]: entry["path"] for entry in config.get("submissions", [])}
 SEEDS = range(config["seeds"])
+# Trained when a study asks for them, by the same rules as the experiment's own methods.
+VARIANTS = studies.variants(config, METHODS)
+TRAINED = METHODS | VARIANTS
 # That train one model together.
 PROCESSES = config["train"].get("processes", 1)
 # What `make reference` kept of a finished run, and what compares a fresh one with it, if any.
@@ -72,7 +76,7 @@ wildcard_constraints:
     split="|".join(SPLITS),
     shard=r"\d+",
     method="[a-z0-9_]+",
-    trained="|".join(METHODS),
+    trained="|".join(TRAINED),
     outside="|".join(OUTSIDE) or "none",
     seed=r"\d+",
 
@@ -86,6 +90,11 @@ def recipes(split):
     files = [f"{RECIPES}/models.csv"]
     files += [f"{folder}/{name}" for name in ("scenes.jsonl", "language.jsonl")]
     return (ancient(files) if RECIPES == "data" else files) + PINS
+
+
+def method_file(trained):
+    """Return the file that says what a trained method or a study's variant of it is."""
+    return f"config/methods/{TRAINED[trained].get('based_on', trained)}.yaml"
 
 
 def shards(split):
@@ -146,7 +155,7 @@ def checkpoint_key(method):
     """Return the name of a method's checkpoints: they fit one config and one state of data."""
     parts = [config[key] for key in ("seed", "data", "render", "encode", "train")]
     return settings.digest(
-        parts, METHODS[method], DATA_HASH, code_hash("g2vlm.training.train")
+        parts, TRAINED[method], DATA_HASH, code_hash("g2vlm.training.train")
     )
 
 

@@ -5,7 +5,7 @@ rule train:
     input:
         scenes=scenes("train"),
         features=features("train"),
-        method="config/methods/{trained}.yaml",
+        method=lambda wildcards: method_file(wildcards.trained),
     output:
         model=f"{RESULTS}/models/{{trained}}/{{seed}}/model.safetensors",
         config=f"{RESULTS}/models/{{trained}}/{{seed}}/config.json",
@@ -26,7 +26,7 @@ rule train:
         train=config["train"],
         processes=PROCESSES,
         seed=config["seed"],
-        method=lambda wildcards: METHODS[wildcards.trained],
+        method=lambda wildcards: TRAINED[wildcards.trained],
         # Beside the outputs, which are deleted before a rerun: a killed training goes on.
         checkpoints=lambda wildcards: (
             f"{RESULTS}/checkpoints/{checkpoint_key(wildcards.trained)}/{wildcards.seed}"

@@ -1,0 +1,158 @@
+"""Studies beside the main comparison, each a target of its own: `snakemake robustness`."""
+
+from g2vlm.inference.spoil import conditions
+
+ASKED = config["studies"]
+REFERENCE_METHOD = config["statistics"]["reference"]
+JUDGED_ON = "test_scene"
+SPOILED = [one for one in ASKED["robustness"]["methods"] if one in METHODS]
+CONDITIONS = [one.name for one in conditions(ASKED["robustness"])]
+COMPARED = [one for one in ASKED["subgroups"]["methods"] if one in METHODS]
+
+
+def judged(methods, seeds=SEEDS):
+    """Return the score tables of trained methods or variants on the judged split."""
+    return [
+        f"{RESULTS}/scores/{method}/{seed}/{JUDGED_ON}.parquet"
+        for method in methods
+        for seed in seeds
+    ]
+
+
+def study_files(name):
+    """Return what a study leaves in its folder."""
+    kinds = ("estimates.csv", "differences.csv", "tables.md", "figure.png")
+    return [f"{RESULTS}/studies/{name}/{kind}" for kind in kinds]
+
+
+rule data_efficiency:
+    input:
+        judged(
+            dict.fromkeys(
+                trained
+                for found in studies.shares(config).values()
+                for method, trained in found.items()
+                if method in METHODS
+            )
+        ),
+    output:
+        study_files("data_efficiency"),
+    log:
+        f"{RESULTS}/logs/data_efficiency.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/data_efficiency.tsv"
+    resources:
+        mem_mb=grows(2000),
+        runtime=grows(30),
+    params:
+        shares=studies.shares(config),
+        reference=REFERENCE_METHOD,
+        code=code_hash("metrics.studies.designs", "metrics.studies.page"),
+    script:
+        "../scripts/study.py"
+
+
+rule loss_balance:
+    input:
+        judged(
+            [name for name in studies.weights(config).values() if name in VARIANTS],
+            range(ASKED["loss_balance"]["seeds"]),
+        ),
+    output:
+        study_files("loss_balance"),
+    log:
+        f"{RESULTS}/logs/loss_balance.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/loss_balance.tsv"
+    resources:
+        mem_mb=grows(2000),
+        runtime=grows(30),
+    params:
+        variants=studies.weights(config),
+        method=ASKED["loss_balance"]["method"],
+        code=code_hash("metrics.studies.designs", "metrics.studies.page"),
+    script:
+        "../scripts/study.py"
+
+
+rule spoil:
+    input:
+        scenes=scenes(JUDGED_ON),
+        features=features(JUDGED_ON),
+        model=f"{RESULTS}/models/{{trained}}/{{seed}}/model.safetensors",
+        probe=f"{RESULTS}/models/{{trained}}/{{seed}}/probe.safetensors",
+        thresholds=f"{RESULTS}/predictions/{{trained}}/{{seed}}/thresholds.json",
+        truth=truth(JUDGED_ON),
+        prepared=f"{RESULTS}/truth/{JUDGED_ON}/prepared.safetensors",
+    output:
+        [
+            f"{RESULTS}/studies/robustness/scores/{condition}/{{trained}}/{{seed}}.parquet"
+            for condition in CONDITIONS
+        ],
+    log:
+        f"{RESULTS}/logs/spoil/{{trained}}-{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/spoil/{{trained}}-{{seed}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=grows(2000, 20, SPLITS[JUDGED_ON]),
+        runtime=grows(60, 1, SPLITS[JUDGED_ON]),
+        gpu=one_gpu,
+    params:
+        asked=ASKED["robustness"],
+        split=JUDGED_ON,
+        sensor=config["render"]["sensor"],
+        predict=config["predict"],
+        encoder=config["encode"]["image"],
+        code=code_hash(
+            "g2vlm.inference.spoil", "g2vlm.inference.predict", "metrics.score"
+        ),
+    script:
+        "../scripts/spoil.py"
+
+
+rule robustness:
+    input:
+        scores=[
+            f"{RESULTS}/studies/robustness/scores/{condition}/{method}/{seed}.parquet"
+            for condition in CONDITIONS
+            for method in SPOILED
+            for seed in SEEDS
+        ],
+        nominal=judged(SPOILED),
+    output:
+        study_files("robustness"),
+    log:
+        f"{RESULTS}/logs/robustness.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/robustness.tsv"
+    resources:
+        mem_mb=grows(2000),
+        runtime=grows(30),
+    params:
+        asked=ASKED["robustness"],
+        code=code_hash("metrics.studies.designs", "metrics.studies.page"),
+    script:
+        "../scripts/study.py"
+
+
+rule subgroups:
+    input:
+        scores=judged(COMPARED),
+        truth=f"{RESULTS}/truth/{JUDGED_ON}/annotations.jsonl",
+        train=scenes("train", kinds=["jsonl"]),
+    output:
+        study_files("subgroups"),
+    log:
+        f"{RESULTS}/logs/subgroups.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/subgroups.tsv"
+    resources:
+        mem_mb=grows(2000),
+        runtime=grows(30),
+    params:
+        reference=REFERENCE_METHOD,
+        methods=COMPARED,
+        code=code_hash("metrics.studies.designs", "metrics.studies.page"),
+    script:
+        "../scripts/study.py"
