@@ -65,6 +65,11 @@ def dots(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return a * x + b * y + c * z
 
 
+def bounds(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the low and the high corner [3] of points [N, 3], column by column, likewise."""
+    return np.array([axis.min() for axis in points.T]), np.array([axis.max() for axis in points.T])
+
+
 def blend(weights: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """Return [N, C], values [N, 3, C] at a face's corners mixed by weights [N, 3]."""
     mixed = weights[:, :1] * corners[:, 0]
@@ -217,7 +222,7 @@ def load_model(archive: zipfile.ZipFile, entry: str, rotation: np.ndarray) -> Mo
         raise InputError(f"{archive.filename}:{entry}: nothing visible; leave the model out")
     faces = (np.cumsum(used) - 1)[faces]
     vertices = mesh.vertices[used] @ (_TO_Z_UP @ rotation).T
-    low, high = vertices.min(0), vertices.max(0)
+    low, high = bounds(vertices)
     if not _has_area(vertices[faces]):
         raise InputError(f"{archive.filename}:{entry}: its surface has no area; leave it out")
     vertices = (vertices - (low + high) / 2) / np.maximum(high - low, 1e-6)

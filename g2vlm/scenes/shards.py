@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from g2vlm.scenes.annotate import annotate
 from g2vlm.scenes.labels import FIRST_OBJECT, INPUT_VIEWS
-from g2vlm.scenes.meshes import ModelLibrary, SceneMesh, dots, lengths
+from g2vlm.scenes.meshes import ModelLibrary, SceneMesh, bounds, dots, lengths
 from g2vlm.scenes.raycast import (
     Camera,
     RayScene,
@@ -124,7 +124,7 @@ def _objects(recipe: dict, mesh: SceneMesh, instance: np.ndarray, to_frame: np.n
     for position, item in enumerate(recipe["objects"]):
         corners = mesh.object_vertices(position)
         moved = corners @ to_frame[:3, :3].T + to_frame[:3, 3]
-        low, high = moved.min(axis=0), moved.max(axis=0)
+        low, high = bounds(moved)
         boxes.append(np.concatenate([(low + high) / 2, high - low]))
         yaws.append(np.deg2rad((item["yaw_deg"] - first_yaw + 180) % 360 - 180))
         pixels.append(counts[FIRST_OBJECT + item["index"]])

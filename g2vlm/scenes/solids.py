@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from g2vlm.scenes.meshes import bounds
+
 VOXEL_M = 0.04
 
 
@@ -73,10 +75,9 @@ def object_solid(
     triangles: float[f, 3, 3] in the room frame, whose origin is the grid's; shape: of the grid.
     """
     last = np.array(shape) - 1
-    corners = triangles.reshape(-1, 3)
     low, high = (
-        np.clip((np.array([bound(axis) for axis in corners.T]) / voxel).astype(np.int64), 0, last)
-        for bound in (np.min, np.max)
+        np.clip((corner / voxel).astype(np.int64), 0, last)
+        for corner in bounds(triangles.reshape(-1, 3))
     )
     points = surface_points(triangles, voxel / 2)
     cells = [

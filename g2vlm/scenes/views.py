@@ -110,4 +110,5 @@ def _refine(
     colour = expose(
         radiance(rays, hits, step, hits.distance * np.concatenate(angles), light), exposure
     )
-    return (colour.reshape(-1, len(offsets), 3).sum(axis=1) + centre) / (len(offsets) + 1)
+    samples = colour.reshape(-1, len(offsets), 3)
+    return (sum(samples[:, k] for k in range(len(offsets))) + centre) / (len(offsets) + 1)

@@ -34,6 +34,26 @@ def test_obj_quads_become_two_triangles(tmp_path, face):
     assert mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3]]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_faces_of_every_form_keep_their_corners_and_materials(tmp_path, end):
+    rows = ["v\t0 0 0", "v 1 0 0", "v 1 1 0 0.5", "  # v 9 9 9", "v 0 1 0", "vt 0 0", "vt 1 .5"]
+    rows += ["usemtl a", "f 1/1 2/2 3/1", "f 1//7 3//7 4//7", "usemtl b", "f 1 2 3 4"]
+    rows += ["usemtl a", "f 2/2\t3/1  4/1"]
+    mesh = read_obj(_archive(tmp_path, a_obj=end.join(rows)), "a.obj")
+    assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]
+    # Faces of one form stand together, in the order in which their forms first appear.
+    order = [[0, 1, 2], [1, 2, 3], [0, 2, 3], [0, 1, 2], [0, 2, 3]]
+    assert mesh.faces.tolist() == order
+    assert mesh.material.tolist() == [1, 1, 1, 2, 2]
+    assert mesh.uv[1].tolist() == [[1, 0.5], [0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("face", ["f 1/1 2 3", "f 1/1/1/1 2/1/1/1 3/1/1/1", "f 1/ 2/ 3/"])
+def test_corners_that_differ_are_named(tmp_path, face):
+    with pytest.raises(InputError, match=r"a\.obj: corners of one face differ"):
+        read_obj(_archive(tmp_path, a_obj=VERTICES + face + "\n"), "a.obj")
+
+
 @pytest.mark.parametrize("text", ["", VERTICES + "f 1 2 9\n", "v 0 zero 0\nf 1 1 1\n"])
 def test_broken_obj_names_the_entry(tmp_path, text):
     with pytest.raises(InputError, match=r"models\.zip:a\.obj"):
