@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from baselines.majority.method import Majority
-from baselines.text_only.method import NumberModel, WordModel
+from baselines.text_only.method import fit
 from metrics.answers import score_answer
 from metrics.files import InputError, atomic_path, read_lines, run_main
 
@@ -85,19 +85,20 @@ def _majority(train: Questions):
 
 
 def _text_only(train: Questions, states: dict[str, np.ndarray]):
-    models = {}
-    for name, rows in train.items():
-        for kind in sorted({row["answer_kind"] for row in rows}):
-            used = [row for row in rows if row["answer_kind"] == kind]
-            family = NumberModel if kind == "number" else WordModel
-            features = np.stack([states[row["text"]] for row in used])
-            models[name, kind] = family(features, [row["answer"] for row in used])
+    def embedding(sentences: list[str]) -> np.ndarray:
+        return np.stack([states[sentence] for sentence in sentences])
+
+    models = fit(train, embedding)
 
     def answer(name: str, rows: list[dict[str, Any]]) -> list[str]:
-        out = []
-        for row in rows:
-            model = models[name, row["answer_kind"]]
-            out += model.answer(states[row["text"]][None], [row["choices"]])
+        out = [""] * len(rows)
+        for kind in {row["answer_kind"] for row in rows}:
+            places = [place for place, row in enumerate(rows) if row["answer_kind"] == kind]
+            features = embedding([rows[place]["text"] for place in places])
+            choices = [rows[place]["choices"] for place in places]
+            found = models[name, kind].answer(features, choices)
+            for place, word in zip(places, found, strict=True):
+                out[place] = word
         return out
 
     return answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -67,28 +68,32 @@ class WordModel:
         return answers
 
 
-def fit(questions: dict[str, list[dict[str, Any]]], text: Any) -> dict[tuple[str, str], Any]:
-    """Fit one model for each (question type, kind of answer) on training questions."""
+def fit(
+    questions: dict[str, list[dict[str, Any]]], embedding: Callable[[list[str]], np.ndarray]
+) -> dict[tuple[str, str], Any]:
+    """Fit one model for each (question type, kind of answer) on training questions.
+
+    `embedding` turns Q sentences into f32[Q, D].
+    """
     models: dict[tuple[str, str], Any] = {}
     for kind, rows in questions.items():
         for answer_kind in sorted({row["answer_kind"] for row in rows}):
             used = [row for row in rows if row["answer_kind"] == answer_kind]
-            features = embed(text, [row["text"] for row in used])
+            features = embedding([row["text"] for row in used])
             family = NumberModel if answer_kind == "number" else WordModel
             models[kind, answer_kind] = family(features, [row["answer"] for row in used])
     return models
 
 
-def embed(text: Any, sentences: list[str]) -> np.ndarray:
-    """Return the pooled sentence embeddings f32[Q, D] of `TextFeatures`."""
-    return text.gather(sentences, length=1).pooled
-
-
 def predict(context: Context) -> None:
     """Fit on train, answer every question of every split."""
     text, train = context.need("text"), context.need("train")
+
+    def embedding(sentences: list[str]) -> np.ndarray:
+        return text.gather(sentences, length=1).pooled
+
     start = time.perf_counter()
-    models = fit(training_questions(train), text)
+    models = fit(training_questions(train), embedding)
     fit_seconds = time.perf_counter() - start
     for split, scenes in context.splits.items():
         with context.writer(split, fit_seconds) as writer:
@@ -98,15 +103,20 @@ def predict(context: Context) -> None:
                 for question in scenes.inputs(scene).questions:
                     groups.setdefault((question[2], question[3]), []).append((scene, question))
             for key, items in groups.items():
-                _answer_group(writer, models.get(key), text, items)
+                _answer_group(writer, models.get(key), embedding, items)
 
 
-def _answer_group(writer: Any, model: Any, text: Any, items: list[tuple[str, Any]]) -> None:
+def _answer_group(
+    writer: Any,
+    model: Any,
+    embedding: Callable[[list[str]], np.ndarray],
+    items: list[tuple[str, Any]],
+) -> None:
     """Answer the questions of one type; a type unseen in training gets its first choice or 1."""
     if model is None:
         answers = [(question[4] or ["1"])[0] for _, question in items]
     else:
-        features = embed(text, [question[1] for _, question in items])
+        features = embedding([question[1] for _, question in items])
         answers = model.answer(features, [question[4] for _, question in items])
     for (scene, question), answer in zip(items, answers, strict=True):
         writer.answer(scene, question[0], answer)

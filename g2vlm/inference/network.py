@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from g2vlm.inference.kinds import PointKinds
+from g2vlm.inference.kinds import PointKinds, numpy_of, point_kinds
 from g2vlm.inference.points import CellMap
 from g2vlm.models.batch import CELL, build_batch, build_text, object_masks
 from g2vlm.models.checkpoint import load_model
@@ -37,10 +37,6 @@ class Grounding:
 
     point_logits: np.ndarray
     zero_logit: np.ndarray
-
-
-def _numpy(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().float().cpu().numpy()
 
 
 class Network:
@@ -88,7 +84,7 @@ class Network:
         """Return unit embeddings [Q, E] of captions, or of context-free phrases."""
         embed = self.model.embed_phrase if phrases else self.model.embed_text
         rows = [
-            _numpy(embed(build_text(self.texts, [texts[i : i + 256]]).to(self.device))[0])
+            numpy_of(embed(build_text(self.texts, [texts[i : i + 256]]).to(self.device))[0])
             for i in range(0, len(texts), 256)
         ]
         return np.concatenate(rows) if rows else np.zeros((0, self.config.embedding), np.float32)
@@ -111,25 +107,18 @@ class EncodedScene:
         """Return the pointmap on cells."""
         config = self.network.config
         grid = (len(self.inputs.rgb), config.height // CELL, config.width // CELL)
-        sensed = _numpy(self.state.batch.depth[0]).reshape(grid) if config.senses else None
+        sensed = numpy_of(self.state.batch.depth[0]).reshape(grid) if config.senses else None
         depth = self.state.depth
         return CellMap(
-            _numpy(self.state.points[0]).reshape(*grid, 3),
-            None if depth is None else _numpy(depth[0]).reshape(grid),
+            numpy_of(self.state.points[0]).reshape(*grid, 3),
+            None if depth is None else numpy_of(depth[0]).reshape(grid),
             sensed,
-            _numpy(self.state.confidence[0]).reshape(grid),
+            numpy_of(self.state.confidence[0]).reshape(grid),
         )
 
     def kinds(self) -> PointKinds:
-        """Return what each point says about its object.
-
-        Without known cameras a point's range is taken from the first one.
-        """
-        config, state = self.network.config, self.state
-        camera = state.batch.camera if config.lifts else state.batch.camera[:, :1]
-        ranges = (state.points - camera).norm(dim=-1)
-        grid = (state.batch.pose.shape[1], config.height // CELL, config.width // CELL)
-        return PointKinds(_numpy(state.points[0]), _numpy(state.kinds[0]), _numpy(ranges[0]), grid)
+        """Return what each point says about its object."""
+        return point_kinds(self.state, self.network.config, 0)
 
     @torch.inference_mode()
     def occupancy(self, xyz: np.ndarray) -> np.ndarray:
@@ -139,7 +128,7 @@ class EncodedScene:
         rows = [
             self.network.model.occupancy(self.state, part[None])[0] for part in places.split(size)
         ]
-        return _numpy(torch.cat(rows)) if rows else np.zeros(0, np.float32)
+        return numpy_of(torch.cat(rows)) if rows else np.zeros(0, np.float32)
 
     @torch.inference_mode()
     def ground(self, queries: Sequence[str]) -> Grounding:
@@ -148,13 +137,13 @@ class EncodedScene:
             return Grounding(np.zeros((0, self.masks.shape[1]), np.float32), np.zeros(0, "f4"))
         text = build_text(self.network.texts, [queries]).to(self.network.device)
         found = self.network.model.ground(self.state, text)
-        return Grounding(_numpy(found.point_logits[0]), _numpy(found.zero_logit[0]))
+        return Grounding(numpy_of(found.point_logits[0]), numpy_of(found.zero_logit[0]))
 
     @torch.inference_mode()
     def boxes(self, masks: np.ndarray) -> np.ndarray:
         """Return the amodal boxes [N, 6] of the objects under masks [N, P] (0..1)."""
         inside = torch.from_numpy(masks).float().to(self.network.device)[None]
-        return _numpy(self.network.model.object_boxes(self.state, inside)[0])
+        return numpy_of(self.network.model.object_boxes(self.state, inside)[0])
 
     @torch.inference_mode()
     def relations(
@@ -172,7 +161,7 @@ class EncodedScene:
         else:
             where = torch.from_numpy(boxes).float().to(device)[None]
         logits = model.relations(self.state, inside, where)
-        return {family: _numpy(getattr(logits, family)[0].softmax(-1)) for family in FAMILIES}
+        return {family: numpy_of(getattr(logits, family)[0].softmax(-1)) for family in FAMILIES}
 
     @torch.inference_mode()
     def answers(self, questions: Sequence[str], choices: Sequence[Sequence[str]]) -> list[str]:
@@ -216,18 +205,18 @@ class EncodedScene:
         shares = model.decoder(words[..., :-1], scene, memory).log_softmax(-1)
         following = words[..., 1:]
         each = shares.gather(-1, following[..., None])[..., 0] * (following != pad)
-        total, owners = _numpy(each.sum(-1)[0]), np.array(owner)
+        total, owners = numpy_of(each.sum(-1)[0]), np.array(owner)
         return [names[int(total[owners == place].argmax())] for place, names in enumerate(choices)]
 
     @torch.inference_mode()
     def embedding(self) -> np.ndarray:
         """Return the scene's unit embedding [E]."""
-        return _numpy(self.network.model.embed_scene(self.state)[0])
+        return numpy_of(self.network.model.embed_scene(self.state)[0])
 
     @torch.inference_mode()
     def pooled(self) -> np.ndarray:
         """Return what the trunk says of the whole scene [D]: what the retrieval probe reads."""
-        return _numpy(pool_scene(self.state)[0])
+        return numpy_of(pool_scene(self.state)[0])
 
     @torch.inference_mode()
     def object_embeddings(self) -> np.ndarray:
@@ -235,4 +224,4 @@ class EncodedScene:
         masks = torch.from_numpy(self.masks).to(self.network.device)[None]
         model = self.network.model
         boxes = model.object_boxes(self.state, masks)
-        return _numpy(model.embed_objects(self.state, masks, boxes)[0])
+        return numpy_of(model.embed_objects(self.state, masks, boxes)[0])

@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from g2vlm.inference.kinds import PointKinds
+from g2vlm.inference.kinds import point_kinds
 from g2vlm.inference.objects import clusters, member_masks
-from g2vlm.models.batch import CELL
 from g2vlm.models.model import G2VLM
 from g2vlm.models.state import SceneState
 from g2vlm.training.data import input_batch
@@ -68,11 +67,12 @@ def _objects(model: G2VLM, scenes: Sequence[TrainScene]) -> tuple[Tensor, ...]:
     device = next(model.parameters()).device
     state = model.encode(input_batch(scenes, model.config).to(device))
     found = [_masks(model, state, place, scene) for place, scene in enumerate(scenes)]
-    count = max(len(masks) for masks, _ in found)
+    lengths = torch.tensor([len(masks) for masks, _ in found])
+    count = int(lengths.max())
     padded = np.zeros((len(scenes), count, len(scenes[0].owner)), np.float32)
     for place, (masks, _) in enumerate(found):
         padded[place, : len(masks)] = masks
-    kept = torch.tensor([[k < len(masks) for k in range(count)] for masks, _ in found])
+    kept = torch.arange(count) < lengths[:, None]
     read = model.boxes.describe(state, torch.from_numpy(padded).to(device))
     true = torch.from_numpy(np.concatenate([boxes for _, boxes in found]))
     return *(part[kept.to(device)] for part in read), true.to(device)
@@ -82,22 +82,16 @@ def _masks(
     model: G2VLM, state: SceneState, place: int, scene: TrainScene
 ) -> tuple[np.ndarray, np.ndarray]:
     """True masks and matched clusters f32[M,P] of one scene, and their objects' boxes f32[M,6]."""
-    config = model.config
-    camera = state.batch.camera if config.lifts else state.batch.camera[:, :1]
-    found = clusters(
-        PointKinds(
-            state.points[place].cpu().numpy(),
-            state.kinds[place].cpu().numpy(),
-            (state.points - camera).norm(dim=-1)[place].cpu().numpy(),
-            (config.views, config.height // CELL, config.width // CELL),
-        )
-    )
+    found = clusters(point_kinds(state, model.config, place))
+    true = covered(scene.masks), scene.boxes
+    if not len(found) or not len(scene.all_boxes):
+        return true
     masks = member_masks(found, len(scene.owner))
     owned = (scene.owner[None] == np.arange(len(scene.all_boxes))[:, None]).astype(np.float32)
     shared = masks @ owned.T
     union = masks.sum(1)[:, None] + owned.sum(1)[None] - shared
     overlap = shared / np.maximum(union, 1)
-    best = overlap.argmax(1) if overlap.size else np.zeros(0, int)
-    kept = overlap[np.arange(len(found)), best] > LEAST_MASK_IOU if overlap.size else best > 0
-    masks = np.concatenate([covered(scene.masks), masks[kept]])
-    return masks, np.concatenate([scene.boxes, scene.all_boxes[best[kept]]]).astype(np.float32)
+    best = overlap.argmax(1)
+    kept = overlap.max(1) > LEAST_MASK_IOU
+    boxes = scene.all_boxes[best[kept]]
+    return np.concatenate([true[0], masks[kept]]), np.concatenate([true[1], boxes])

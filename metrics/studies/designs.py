@@ -21,6 +21,8 @@ HALF = "weights as configured"
 # What subgroups look at: scores of one reference or phrase.
 BY_REFERENCE = ("ref_pick", "ref_acc@0.25", "ref_acc@0.5")
 BY_PHRASE = ("grounding_retrieval_map",)
+# A group that fewer scenes speak of has no interval worth printing.
+LEAST_SCENES = 8
 
 
 def data_efficiency(
@@ -127,13 +129,14 @@ def subgroups(
         of_facet = joined[joined["facet"] == facet]
         for group in FACETS[facet] or sorted(of_facet["group"].unique()):
             rows = of_facet[of_facet["group"] == group]
-            if len(rows):
+            if rows["scene"].nunique() >= LEAST_SCENES:
                 frames[f"{facet}: {group}"] = rows.drop(columns=["facet", "group"])
     blocks, _ = study.gather(frames, metrics)
     said = (
         "References with one target, and phrases, by what they are about. Where the reference's "
         "lead over the model without alignment is smaller in one group than in another, alignment "
-        "helps some things more than others."
+        "helps some things more than others. Groups that fewer than "
+        f"{LEAST_SCENES} scenes speak of are left out."
     )
     rows = study.between_methods(blocks, reference, others)
     table = study.estimates(blocks, metrics)

@@ -75,31 +75,52 @@ def _interval(value: float, row: Any, sign: str = "") -> str:
 
 
 def draw(study: Study, folder: Path, stamp: str) -> None:
-    """Draw a panel a metric: a row a condition, a dot and its interval a method."""
+    """Draw a panel a metric: a row a condition, a dot and its interval a method.
+
+    Metrics that were measured under the same conditions stand side by side.
+    """
     from metrics.present import style
 
-    metrics = list(dict.fromkeys(study.estimates["metric"]))
+    bands = _bands(study)
     methods = list(dict.fromkeys(study.estimates["method"]))
-    colours, shapes = style.palette(methods), style.markers(methods)
-    height = 0.7 + 0.045 * len(study.conditions) * (1 + len(methods))
-    fig, axes, room = style.panels(len(metrics), style.COLUMNS, height)
-    for place, (axis, metric) in enumerate(zip(axes, metrics, strict=True)):
-        rows = study.estimates[study.estimates["metric"] == metric]
-        style.method_rows(axis, study.conditions, labelled=place % style.COLUMNS == 0)
-        for number, method in enumerate(methods):
-            own = rows[rows["method"] == method]
-            shift = 0.7 * ((number + 0.5) / len(methods) - 0.5)
-            y = [study.conditions.index(one) + shift for one in own["condition"]]
-            axis.hlines(y, own["ci_low"], own["ci_high"], colors=[colours[method]], linewidth=0.8)
-            axis.plot(
-                own["estimate"],
-                y,
-                shapes[method],
-                color=colours[method],
-                markersize=3,
-                label=method,
-            )
-        axis.set_title(names.metric_label(metric, "all") + " " + names.arrow(metric))
-    handles = axes[0].get_legend_handles_labels()[0] if axes else []
-    style.legend(fig, room, handles)
+    heights = [0.5 + 0.05 * len(conditions) * (1 + len(methods)) for conditions, _ in bands]
+    fig = style.plt.figure(figsize=(style.WIDTH, sum(heights) + 0.3))
+    grid = fig.add_gridspec(len(bands), style.COLUMNS, height_ratios=heights)
+    for row, (conditions, metrics) in enumerate(bands):
+        for column, metric in enumerate(metrics):
+            axis = fig.add_subplot(grid[row, column])
+            style.method_rows(axis, conditions, labelled=column == 0)
+            rows = study.estimates[study.estimates["metric"] == metric]
+            handles = _dots(axis, rows, conditions, methods)
+            axis.set_title(names.metric_label(metric, "all") + " " + names.arrow(metric))
+    style.legend(fig, None, handles)
     style.save(fig, folder, "figure", stamp)
+
+
+def _bands(study: Study) -> list[tuple[list[str], list[str]]]:
+    """Return (conditions, metrics) of each row of panels."""
+    from metrics.present.style import COLUMNS
+
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for metric in dict.fromkeys(study.estimates["metric"]):
+        here = set(study.estimates.loc[study.estimates["metric"] == metric, "condition"])
+        alike.setdefault(tuple(c for c in study.conditions if c in here), []).append(metric)
+    return [
+        (list(conditions), metrics[start : start + COLUMNS])
+        for conditions, metrics in alike.items()
+        for start in range(0, len(metrics), COLUMNS)
+    ]
+
+
+def _dots(axis: Any, rows: pd.DataFrame, conditions: list[str], methods: list[str]) -> list[Any]:
+    """Draw one metric's estimates; returns a handle a method for the legend."""
+    from metrics.present import style
+
+    colours, shapes, handles = style.palette(methods), style.markers(methods), []
+    for number, method in enumerate(methods):
+        own, colour = rows[rows["method"] == method], colours[method]
+        shift = 0.7 * ((number + 0.5) / len(methods) - 0.5)
+        y = [conditions.index(one) + shift for one in own["condition"]]
+        axis.hlines(y, own["ci_low"], own["ci_high"], colors=[colour], linewidth=0.8)
+        handles += axis.plot(own["estimate"], y, shapes[method], color=colour, ms=3, label=method)
+    return handles
