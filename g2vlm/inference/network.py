@@ -76,8 +76,14 @@ class Network:
     @torch.inference_mode()
     def captions(self, states: Sequence[SceneState]) -> list[str]:
         """Return a sentence about each scene; the captioner reads the states' tokens alone."""
-        joined = replace(states[0], tokens=torch.cat([state.tokens for state in states]))
-        return self.model.caption(joined)
+        found = [""] * len(states)
+        # Scenes of as many views are read together.
+        for size in {state.tokens.shape[1] for state in states}:
+            places = [k for k, state in enumerate(states) if state.tokens.shape[1] == size]
+            joined = replace(states[0], tokens=torch.cat([states[k].tokens for k in places]))
+            for place, text in zip(places, self.model.caption(joined), strict=True):
+                found[place] = text
+        return found
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str], phrases: bool = False) -> np.ndarray:
