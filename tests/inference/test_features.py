@@ -71,13 +71,13 @@ def test_text_features_find_each_text_and_mark_its_tokens(tmp_path) -> None:
         {
             "references": [{"text": "the red chair"}, {"text": "the lamp on the big table"}],
             "questions": [{"text": "how many sofas are there"}],
-            "captions": [{"text": "word " * 60}],
+            "captions": [{"text": "word " * 60}, {"text": "🪑🛋️"}, {"text": ""}],
             "phrases": [{"text": "the red chair"}],
         }
     ]
-    assert encode_texts([annotation_file(tmp_path, rows)], tmp_path) == 4
+    assert encode_texts([annotation_file(tmp_path, rows)], tmp_path) == 6
     cached = TextFeatures(tmp_path)
-    assert cached.width == 384 and len(cached) == 4 and "the red chair" in cached
+    assert cached.width == 384 and len(cached) == 6 and "the red chair" in cached
     found = cached.gather(["the lamp on the big table", "the red chair", "word " * 60])
     # Two special tokens each; long texts are cut at 40.
     assert found.mask.sum(1).tolist() == [8, 5, 40]
@@ -85,6 +85,8 @@ def test_text_features_find_each_text_and_mark_its_tokens(tmp_path) -> None:
     np.testing.assert_allclose(np.linalg.norm(found.pooled, axis=1), 1, atol=2e-3)
     mean = found.states[1, :5].mean(0)
     np.testing.assert_allclose(found.pooled[1], mean / np.linalg.norm(mean), atol=2e-3)
+    odd = cached.gather(["🪑🛋️", ""])
+    assert np.isfinite(odd.states).all() and np.isfinite(odd.pooled).all() and odd.mask.any(1).all()
     near = cached.gather(["the red chair", "the red chair"]).pooled
     other = cached.gather(["how many sofas are there"]).pooled
     assert near[0] @ near[1] > near[0] @ other[0]
