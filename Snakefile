@@ -27,9 +27,9 @@ include: "workflow/rules/present.smk"
 include: "workflow/rules/record.smk"
 
 
-for path in sorted(Path("baselines").glob("*/rules.smk")):
+for name in BASELINES:
 
-    include: path
+    include: f"baselines/{name}/rules.smk"
 
 
 rule reproduce:
