@@ -73,6 +73,7 @@ def open_pretrained(
     import torch
     import transformers
 
+    transformers.logging.disable_progress_bar()
     cuda = torch.cuda.is_available()
     dtype = torch.bfloat16 if cuda and half else torch.float32
     known = getattr(transformers, mapping)

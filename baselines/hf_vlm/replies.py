@@ -10,15 +10,21 @@ from collections.abc import Sequence
 from metrics.answers import normalise, parse_number
 
 _FOOT = 0.3048
-# What a unit is worth in the one that each question type asks for.
-_METRES = {"mm": 0.001, "millimet": 0.001, "cm": 0.01, "centimet": 0.01, "m": 1.0, "met": 1.0}
-_METRES |= {"inch": _FOOT / 12, "ft": _FOOT, "foot": _FOOT, "feet": _FOOT}
-_UNITS = {
-    "absolute_distance": _METRES,
-    "object_size": {unit: 100 * metres for unit, metres in _METRES.items()},
-    "room_size": dict.fromkeys(("sq ft", "sqft", "square feet", "square foot", "ft2"), _FOOT**2),
+# How units are written, and metres or square metres to one.
+_LENGTHS = {
+    r"mm|millimet(?:er|re)s?": 0.001,
+    r"cm|centimet(?:er|re)s?": 0.01,
+    r"m|met(?:er|re)s?": 1.0,
+    r"inch(?:es)?": _FOOT / 12,
+    r"ft|foot|feet": _FOOT,
 }
-_ENDING = r"(?:ers?|res?|s|es)?"
+_AREAS = {r"ft2|sq\.? ?ft|square f(?:ee|oo)t": _FOOT**2}
+# For each type of question the units it may be answered in, worth so many of the asked one.
+_UNITS = {
+    "absolute_distance": _LENGTHS,
+    "object_size": {unit: 100 * metres for unit, metres in _LENGTHS.items()},
+    "room_size": _AREAS,
+}
 _SAID = re.compile(r"\banswer(?: is)?\b\s*:?")
 _DOUBT = re.compile(
     r"\b(?:no (?:idea|clue|way)|unable|unsure|unclear|unknown|impossible|can ?not|"
@@ -67,11 +73,10 @@ def _number(text: str, kind: str) -> str | None:
 
 def _unit(text: str, value: float, kind: str) -> float:
     """Return what the unit that stands behind the number `value` is worth in the asked one."""
-    units = _UNITS.get(kind, {})
-    for unit in sorted(units, key=len, reverse=True):
-        for found in re.finditer(rf"(\d[\d.,]*|\b[a-z]+)[\s-]*{unit}{_ENDING}\b", text):
+    for unit, worth in _UNITS.get(kind, {}).items():
+        for found in re.finditer(rf"(\d[\d.,]*|\b[a-z]+)[\s-]*(?:{unit})\b", text):
             if parse_number(found[1]) == value:
-                return units[unit]
+                return worth
     return 1.0
 
 

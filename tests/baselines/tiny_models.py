@@ -193,7 +193,7 @@ def _saved(folder: Path, model: Any, processor: Any) -> Path:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for value in model.parameters():
-            value.copy_(torch.randn(value.shape, generator=generator) * 0.3)
+            value.copy_(torch.randn(value.shape, generator=generator) * 0.6)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
