@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +32,12 @@ class Pretrained:
         """The device of its weights."""
         return next(self.model.parameters()).device
 
-    @property
+    @cached_property
     def parameters(self) -> int:
         """The number of its weights."""
         return sum(value.numel() for value in self.model.parameters())
 
-    @property
+    @cached_property
     def record(self) -> dict[str, str]:
         """What names the model in a submission: its class and the sha256 of its weights."""
         from g2vlm.features.packages import folder_sha256
