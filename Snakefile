@@ -28,9 +28,9 @@ include: "workflow/rules/record.smk"
 include: "workflow/rules/studies.smk"
 
 
-for path in sorted(Path("baselines").glob("*/rules.smk")):
+for name in BASELINES:
 
-    include: path
+    include: f"baselines/{name}/rules.smk"
 
 
 rule reproduce:

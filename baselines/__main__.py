@@ -56,7 +56,9 @@ def list_baselines() -> int:
     for name in names():
         method = load(name)
         kind = "control" if method.USES_TRUTH else "method"
-        print(f"{name:16} {kind:8} {method.DESCRIPTION}")
+        if getattr(method, "PRETRAINED", False):
+            kind = "pretrained"
+        print(f"{name:16} {kind:10} {method.DESCRIPTION}")
     return 0
 
 

@@ -8,6 +8,8 @@ A baseline is a folder with a `method.py` that defines
     STOCHASTIC: bool             whether the seed matters (then it is run with several)
     MESH_KIND: str | None        "solids" or "free_boundary" where it produces a mesh
     USES_TRUTH: bool             True for controls alone: `context.truth` is empty otherwise
+    PRETRAINED: bool             optional; True where it needs a folder of weights, and is off
+                                 unless the config's `pretrained` gives one
     predict(context) -> None     write one submission for every split in `context.splits`
 
 and a `rules.smk`. Nothing else is edited: it is found by its folder.

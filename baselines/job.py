@@ -12,5 +12,8 @@ with job(snakemake) as task:
         Path("results", task.config["experiment"]),
         list(task.params.splits),
         int(task.wildcards.seed),
-        config={"seed": task.params.seed},
+        config={
+            "seed": task.params.seed,
+            "pretrained": task.config.get("pretrained", {}),
+        },
     )

@@ -66,6 +66,28 @@ def load_method(name: str, folder: str | Path = METHODS) -> dict[str, Any]:
     return read_yaml(path)
 
 
+def pretrained_folder(config: Mapping[str, Any], name: str) -> Path:
+    """Return the `transformers` folder that a config's `pretrained` gives the baseline `name`.
+
+    Raises `InputError` where it gives none, or where what it gives is no such folder.
+    """
+    named = config.get("pretrained", {}).get(name)
+    if not named:
+        raise InputError(
+            f"baseline {name}: no weights; name a model's folder in the config: "
+            f"pretrained: {{{name}: folder}}"
+        )
+    folder = Path(str(named)).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give pretrained.{name} a local model's folder")
+    if not (folder / "config.json").is_file():
+        raise InputError(
+            f"{folder}: holds no config.json; give pretrained.{name} the folder that a model was "
+            f"saved to with save_pretrained"
+        )
+    return folder
+
+
 def check_config(config: Mapping[str, Any], files: Sequence[str], schema: Path = SCHEMA) -> None:
     """Raise `InputError` with the first fault of a merged config: its file, key and mend.
 

@@ -24,6 +24,8 @@ def read_methods(config: dict[str, Any], files: Sequence[str]) -> dict[str, dict
     try:
         settings.check_config(config, files)
         settings.leave_out_empty(config)
+        for name in config.get("pretrained", {}):
+            settings.pretrained_folder(config, name)
         return {name: settings.load_method(name) for name in config["methods"]}
     except InputError as fault:
         sys.exit(f"error: {fault}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from baselines.contract import load
 from tests.baselines.toy import write_split
 
 SPLITS = {"train": 4, "val": 2, "test_scene": 2}
@@ -23,6 +25,24 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_split(folder / "scenes", folder / "truth", split, count, 48, 36)
     write_text_features(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict]:
+    """The config that a baseline is run with: a tiny model's folder where it needs one."""
+    built: dict[str, dict] = {}
+
+    def config(name: str) -> dict:
+        if not getattr(load(name), "PRETRAINED", False):
+            return {}
+        if name not in built:
+            from tests.baselines.tiny_models import BY_BASELINE
+
+            folder = BY_BASELINE[name](tmp_path_factory.mktemp(name))
+            built[name] = {"pretrained": {name: str(folder)}}
+        return built[name]
+
+    return config
 
 
 def write_text_features(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -29,9 +30,9 @@ def test_the_study_s_baselines_are_found() -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_writes_a_valid_submission_for_every_split(
-    name: str, experiment: Path, tmp_path: Path
+    name: str, experiment: Path, weights: Callable[[str], dict], tmp_path: Path
 ) -> None:
-    run_baseline(name, experiment, SPLITS, 0, tmp_path)
+    run_baseline(name, experiment, SPLITS, 0, tmp_path, weights(name))
     for split in SPLITS:
         truth = Truth(experiment / "truth" / split)
         assert validate(tmp_path / split, truth).faults == []
@@ -43,10 +44,10 @@ def test_writes_a_valid_submission_for_every_split(
 
 @pytest.mark.parametrize("name", names())
 def test_same_seed_same_bytes_and_another_seed_only_where_declared(
-    name: str, experiment: Path, tmp_path: Path
+    name: str, experiment: Path, weights: Callable[[str], dict], tmp_path: Path
 ) -> None:
     for run, seed in (("first", 0), ("again", 0), ("other", 1)):
-        run_baseline(name, experiment, ["val"], seed, tmp_path / run)
+        run_baseline(name, experiment, ["val"], seed, tmp_path / run, weights(name))
     first, again, other = (hashes(tmp_path / run / "val") for run in ("first", "again", "other"))
     assert first == again
     assert (first != other) == load(name).STOCHASTIC

@@ -13,7 +13,9 @@ from build import CONFIG, SMALL, read_method, small_model, train_set
 from rooms import LOW, Rooms
 from safetensors.torch import load_file, save_file
 
+from g2vlm.inference.objects import Detection
 from g2vlm.models.checkpoint import load_model, save_model
+from g2vlm.training import refit
 from g2vlm.training import train as loop
 from g2vlm.training.data import geometry_batch
 from g2vlm.training.objective import Objective, relation_weights
@@ -254,3 +256,22 @@ def test_rooms_are_the_same_twice():
     first, second = Rooms(2), Rooms(2)
     name = first.ids[1]
     assert np.array_equal(first.views(name).depth, second.views(name).depth)
+
+
+def test_a_scene_without_objects_leaves_the_box_head_as_it_was(monkeypatch):
+    """What the model takes for an object there is learned from by nobody."""
+    model, scene = small_model(), train_set().scenes[0]
+    points = len(scene.owner)
+    bare = replace(
+        scene,
+        owner=np.full(points, -1, np.int16),
+        all_boxes=np.zeros((0, 6), np.float32),
+        boxes=np.zeros((0, 6), np.float32),
+        masks=np.zeros((0, points), np.uint8),
+    )
+    found = [Detection(np.zeros(6, np.float32), 0, 1.0, np.arange(9))]
+    monkeypatch.setattr(refit, "clusters", lambda kinds: found)
+    before = [value.clone() for value in model.boxes.parameters()]
+    assert refit.refit_boxes(model, [bare], 0, 2) == 0.0
+    assert all(map(torch.equal, before, model.boxes.parameters()))
+    assert refit.refit_boxes(model, [bare, scene], 0, 2) > 0

@@ -71,6 +71,17 @@ def test_a_new_baseline_is_found_by_its_folder(clone):
     assert jobs["mine"] == 1
 
 
+def test_a_pretrained_baseline_runs_where_its_weights_are_given(clone, tmp_path):
+    without = job_counts(snakemake(clone, "-n", "--configfile", "config/smoke.yaml"))
+    assert not {"hf_vlm", "hf_depth", "clip_retrieval"} & set(without)
+    (tmp_path / "config.json").write_text("{}")
+    given = f"pretrained={{hf_depth: {tmp_path}}}"
+    call = ("-n", "--configfile", "config/smoke.yaml", "--config", given)
+    jobs = job_counts(snakemake(clone, *call))
+    assert jobs["hf_depth"] == 1 and jobs["score"] == without["score"] + 1
+    assert not {"hf_vlm", "clip_retrieval"} & set(jobs)
+
+
 def test_tables_alone_ask_for_no_drawing(clone):
     jobs = job_counts(snakemake(clone, "-n", "tables", "--configfile", "config/smoke.yaml"))
     assert jobs["tables"] == jobs["compare"] == 1
@@ -95,6 +106,8 @@ def test_verify_needs_a_reference_and_the_report_shows_it(clone, tmp_path):
     ("spoil", "words"),
     [
         ("echo 'sedes: 3' >> config/smoke.yaml", "config/smoke.yaml: unknown key `sedes`"),
+        ("echo 'pretrained: {hf_vlm: gone}' >> config/smoke.yaml", "gone: no such folder; give"),
+        ("echo 'pretrained: {hf_vml: .}' >> config/smoke.yaml", "did you mean `hf_vlm`?"),
         ("echo x >> data/models.csv", "data/models.csv: differs from data.manifest.json"),
         ("rm -r data", "data/: not built yet; run `make data`"),
         ("rm config/methods/full.yaml", "full.yaml: no such method"),

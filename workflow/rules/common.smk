@@ -44,9 +44,19 @@ def declared(path):
     return values
 
 
+# Folders of the weights that some baselines need; without them such a baseline is off.
+PRETRAINED = {
+    name: settings.pretrained_folder(config, name)
+    for name in config.get("pretrained", {})
+}
 BASELINES = {
     path.parent.name: declared(path)
     for path in sorted(Path("baselines").glob("*/method.py"))
+}
+BASELINES = {
+    name: values
+    for name, values in BASELINES.items()
+    if name in PRETRAINED or not values.get("PRETRAINED", False)
 }
 # Predictions made elsewhere, by name: a folder in the submission format for each scored split.
 OUTSIDE = {entry["name"]: entry["path"] for entry in config.get("submissions", [])}
@@ -138,6 +148,9 @@ def baseline_inputs(name):
     inputs = {"scenes": scenes("train", *ANSWERED), "features": features()}
     if BASELINES[name].get("USES_TRUTH"):
         inputs["truth"] = truth(*ANSWERED)
+    if name in PRETRAINED:
+        files = [path for path in PRETRAINED[name].iterdir() if path.is_file()]
+        inputs["weights"] = sorted(map(str, files))
     return inputs
 
 

@@ -1,0 +1,122 @@
+"""Depth that a pretrained model sees in each image alone, lifted to points by the given cameras."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from typing import Any
+
+import numpy as np
+
+from baselines.contract import Context
+from baselines.hf_depth.calibration import METRIC, Calibration, choose
+from baselines.lifting import camera_points, pixel_index, to_frame
+from baselines.pretrained import Pretrained, open_pretrained, pictures
+from metrics.files import InputError
+
+DESCRIPTION = "Pretrained depth from each RGB image alone, lifted to points by the given cameras"
+PRODUCES = ("points",)
+REASONS = {
+    "mesh": "gives points without a surface between them",
+    "occupancy": "gives points without a volume",
+} | dict.fromkeys(
+    (
+        "objects",
+        "graph",
+        "given_relations",
+        "grounding",
+        "picks",
+        "retrieval",
+        "grounding_retrieval",
+        "answers",
+        "captions",
+    ),
+    "reads no language and finds no objects",
+)
+STOCHASTIC = False
+MESH_KIND = None
+USES_TRUTH = False
+PRETRAINED = True
+
+# Classes that always predict metres; others say so in their config or are calibrated.
+METRIC_TYPES = ("zoedepth", "depth_pro", "glpn")
+TRAIN_SCENES = 40
+PIXELS_A_VIEW = 500
+
+
+def predict(context: Context) -> None:
+    """Write every pixel of the four input views as a point.
+
+    The sensor's depth is never read. A model that predicts metres is taken as it is; another one
+    gets one scale and shift for all images, fitted on training scenes.
+    """
+    pretrained = open_pretrained(
+        context, "MODEL_FOR_DEPTH_ESTIMATION_MAPPING", "AutoImageProcessor", "depth model"
+    )
+    start = time.perf_counter()
+    calibration = calibrate(pretrained, context)
+    fit_seconds = time.perf_counter() - start
+    for split, scenes in context.splits.items():
+        with context.writer(split, fit_seconds) as writer:
+            writer.cost["parameters"] = pretrained.parameters
+            writer.thresholds |= pretrained.record | {"calibration": calibration.record()}
+            for scene in scenes.ids:
+                _write(writer, scenes.inputs(scene), pretrained, calibration)
+
+
+def _write(writer: Any, inputs: Any, pretrained: Pretrained, calibration: Calibration) -> None:
+    """Write one scene; one without a single depth is left out, which is scored as a failure."""
+    depth = calibration.metres(predicted(pretrained, inputs.rgb))
+    seen = depth > 0
+    if seen.any():
+        points = to_frame(camera_points(depth, inputs.intrinsics), inputs.pose)[seen]
+        writer.points(inputs.scene, points, inputs.rgb[seen], pixels=pixel_index(seen))
+
+
+def calibrate(pretrained: Pretrained, context: Context) -> Calibration:
+    """Return how the model's output becomes metres, without a look at the answered splits."""
+    config = pretrained.model.config
+    if (
+        config.model_type in METRIC_TYPES
+        or getattr(config, "depth_estimation_type", None) == METRIC
+    ):
+        return Calibration(METRIC)
+    train = context.need("train")
+    ids = train.ids
+    rows = np.unique(np.linspace(0, len(ids) - 1, TRAIN_SCENES).round().astype(int))
+    outputs, depths = [], []
+    for row in rows:
+        given = train.inputs(ids[row])
+        true = train.views(ids[row]).depth[: len(given.rgb)].reshape(len(given.rgb), -1)
+        output = predicted(pretrained, given.rgb).reshape(true.shape)
+        step = max(true.shape[1] // PIXELS_A_VIEW, 1)
+        true, output = true[:, ::step], output[:, ::step]
+        used = (true > 0) & np.isfinite(output)
+        outputs.append(output[used])
+        depths.append(true[used])
+    if not sum(map(len, outputs)):
+        raise InputError(
+            f"{pretrained.folder}: the model gives no finite depth; take another or save it again"
+        )
+    return choose(outputs, depths)
+
+
+def predicted(pretrained: Pretrained, rgb: np.ndarray) -> np.ndarray:
+    """Return the model's output f32[V, H, W] at the size of the images u8[V, H, W, 3]."""
+    import torch
+
+    sizes = [rgb.shape[1:3]] * len(rgb)
+    with torch.inference_mode():
+        outputs = pretrained.model(**pretrained.inputs(images=pictures(rgb)))
+        finish = getattr(pretrained.processor, "post_process_depth_estimation", None)
+        if finish is None:
+            found = torch.nn.functional.interpolate(
+                outputs.predicted_depth[:, None], rgb.shape[1:3], mode="bicubic"
+            )[:, 0]
+        else:
+            # ZoeDepth pads its images and cuts the margin off again where it knows their size.
+            padded = "source_sizes" in inspect.signature(finish).parameters
+            extra = {"source_sizes": sizes} if padded else {}
+            finished = finish(outputs, target_sizes=sizes, **extra)
+            found = torch.stack([view["predicted_depth"] for view in finished])
+    return found.float().cpu().numpy()

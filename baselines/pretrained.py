@@ -1,0 +1,134 @@
+"""Models of `transformers` from a local folder: found, checked and opened with one clear error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from baselines.contract import Context
+from g2vlm.run.config import pretrained_folder
+from metrics.files import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A frozen model in evaluation mode with the processor that its folder holds."""
+
+    folder: Path
+    model: Any
+    processor: Any
+
+    @property
+    def device(self) -> Any:
+        """The device of its weights."""
+        return next(self.model.parameters()).device
+
+    @cached_property
+    def parameters(self) -> int:
+        """The number of its weights."""
+        return sum(value.numel() for value in self.model.parameters())
+
+    @cached_property
+    def record(self) -> dict[str, str]:
+        """What names the model in a submission: its class and the sha256 of its weights."""
+        from g2vlm.features.packages import folder_sha256
+
+        return {
+            "model": type(self.model).__name__,
+            "weights_sha256": folder_sha256(str(self.folder), {}),
+        }
+
+    def inputs(self, **given: Any) -> Any:
+        """Return what the processor makes of its arguments, on the model's device and dtype."""
+        return self.processor(return_tensors="pt", **given).to(self.device, self.model.dtype)
+
+
+def open_pretrained(
+    context: Context, mapping: str, processor: str, what: str, half: bool = False
+) -> Pretrained:
+    """Open the folder that the config's `pretrained` names for the baseline.
+
+    Args:
+        context: of the baseline's run; its `config` holds `pretrained`.
+        mapping: the `transformers` table of the model classes that serve.
+        processor: the `transformers` class that reads the folder's processor.
+        what: such a model in words, for errors.
+        half: whether a GPU computes in bfloat16.
+
+    Nothing is downloaded, no code of the folder is run and no pickle is read. Raises `InputError`
+    naming the folder and the mend when it is missing, holds another kind of model, lacks weights
+    or cannot be read.
+    """
+    folder = pretrained_folder(context.config, context.name)
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    import torch
+    import transformers
+
+    transformers.logging.disable_progress_bar()
+    cuda = torch.cuda.is_available()
+    dtype = torch.bfloat16 if cuda and half else torch.float32
+    known = getattr(transformers, mapping)
+    # Every model class fails in its own way on a folder that is not as it should be.
+    try:
+        config = transformers.AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:
+        raise _unread(folder, "config.json", error) from error
+    if type(config) not in known:
+        raise InputError(
+            f"{folder}: a model of type {config.model_type!r} is no {what}; give "
+            f"pretrained.{context.name} the folder of one"
+        )
+    try:
+        model, loaded = known[type(config)].from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            dtype=dtype,
+        )
+    except Exception as error:
+        raise _unread(folder, "weights (*.safetensors)", error) from error
+    if loaded["missing_keys"]:
+        first, *rest = sorted(loaded["missing_keys"])
+        raise InputError(
+            f"{folder}: its weights lack {first} and {len(rest)} more; save the whole model again"
+        )
+    try:
+        reader = getattr(transformers, processor).from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:
+        raise _unread(folder, "processor (preprocessor_config.json, tokenizer)", error) from error
+    if processor == "AutoProcessor" and not hasattr(reader, "image_processor"):
+        raise InputError(
+            f"{folder}: holds no processor of images; save the model's processor beside it"
+        )
+    model.eval().requires_grad_(False)
+    return Pretrained(folder, model.to("cuda" if cuda else "cpu"), reader)
+
+
+def _unread(folder: Path, part: str, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:200]
+    return InputError(
+        f"{folder}: transformers cannot read its {part} ({type(error).__name__}: {reason}); "
+        f"save the model and its processor there with save_pretrained"
+    )
+
+
+def pictures(rgb: np.ndarray | Sequence[np.ndarray]) -> list[Image]:
+    """Return images u8[V, H, W, 3] as the pictures that processors take."""
+    from PIL import Image
+
+    return [Image.fromarray(np.ascontiguousarray(view)) for view in rgb]

@@ -1,0 +1,266 @@
+"""Baselines on local model folders: real classes with tiny random weights, and bad folders."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from baselines.__main__ import run_baseline
+from baselines.contract import Context, load, names
+from baselines.hf_depth.calibration import DEPTH, INVERSE, METRIC, Calibration, choose, fit
+from baselines.pretrained import open_pretrained
+from metrics.files import InputError, read_json, read_lines
+from metrics.submission import Submission
+from metrics.truth import Truth
+from metrics.validate import validate
+
+PRETRAINED = [name for name in names() if getattr(load(name), "PRETRAINED", False)]
+
+
+def run(name: str, folder: Path | str, experiment: Path, out: Path) -> Path:
+    """Answer val with the model of a folder; returns the submission, which must be valid."""
+    run_baseline(name, experiment, ["val"], 0, out, {"pretrained": {name: str(folder)}})
+    assert validate(out / "val", Truth(experiment / "truth" / "val")).faults == []
+    return out / "val"
+
+
+def test_the_three_are_found() -> None:
+    assert PRETRAINED == ["clip_retrieval", "hf_depth", "hf_vlm"]
+
+
+@pytest.mark.parametrize(
+    ("name", "build"),
+    [("clip_retrieval", "siglip"), ("hf_depth", "glpn"), ("hf_vlm", "qwen2_vl")],
+)
+def test_another_class_of_each_kind_writes_a_valid_submission(
+    name: str, build: str, experiment: Path, tmp_path: Path
+) -> None:
+    from tests.baselines import tiny_models
+
+    folder = getattr(tiny_models, build)(tmp_path / "model")
+    manifest = read_json(run(name, folder, experiment, tmp_path / "out") / "manifest.json")
+    assert manifest["cost"]["parameters"] > 1000
+    assert len(manifest["thresholds"]["weights_sha256"]) == 64
+    assert manifest["thresholds"]["model"].lower().startswith(build.replace("_", ""))
+
+
+def spoil_missing(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def spoil_no_config(folder: Path) -> None:
+    (folder / "config.json").unlink()
+
+
+def spoil_unknown_type(folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "astrolabe"}')
+
+
+def spoil_no_json(folder: Path) -> None:
+    (folder / "config.json").write_text("{")
+
+
+def spoil_foreign_code(folder: Path) -> None:
+    told = {"model_type": "astrolabe", "auto_map": {"AutoConfig": "evil.Config"}}
+    (folder / "config.json").write_text(json.dumps(told))
+    (folder / "evil.py").write_text("raise SystemExit('ran')")
+
+
+def spoil_wrong_class(folder: Path) -> None:
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+
+
+def spoil_no_weights(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def spoil_cut_weights(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:500])
+
+
+def spoil_lost_tensor(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    tensors.pop(sorted(name for name in tensors if name.endswith("weight"))[0])
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+def spoil_no_processor(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name not in ("config.json", "generation_config.json", "model.safetensors"):
+            path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (spoil_missing, "no such folder; give pretrained"),
+        (spoil_no_config, "holds no config.json; give pretrained"),
+        (spoil_unknown_type, "cannot read its config.json"),
+        (spoil_no_json, "cannot read its config.json"),
+        (spoil_foreign_code, "cannot read its config.json"),
+        (spoil_wrong_class, "a model of type 'bert' is no"),
+        (spoil_no_weights, "cannot read its weights"),
+        (spoil_cut_weights, "cannot read its weights"),
+        (spoil_lost_tensor, "its weights lack"),
+        (spoil_no_processor, "processor"),
+    ],
+)
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_bad_folders_are_one_line(
+    name: str,
+    spoil: Callable[[Path], None],
+    words: str,
+    experiment: Path,
+    weights: Callable[[str], dict],
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(weights(name)["pretrained"][name], folder)
+    spoil(folder)
+    with pytest.raises(InputError) as told:
+        run(name, folder, experiment, tmp_path / "out")
+    line = str(told.value)
+    assert line.startswith(f"{folder}: ") and words in line and "\n" not in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_without_weights_it_says_how_to_give_them(
+    name: str, experiment: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=f"baseline {name}: no weights; .*pretrained: .{name}:"):
+        run_baseline(name, experiment, ["val"], 0, tmp_path)
+
+
+def test_descriptors_of_scenes_objects_and_sentences_are_compared(
+    experiment: Path, weights: Callable[[str], dict], tmp_path: Path
+) -> None:
+    folder = weights("clip_retrieval")["pretrained"]["clip_retrieval"]
+    found = Submission(run("clip_retrieval", folder, experiment, tmp_path))
+    captions, phrases = found.retrieval(), found.grounding_retrieval()
+    assert captions.scores.shape == (2, 2) and phrases.scores.shape == (2, 8)
+    for table in (captions.scores, phrases.scores):
+        assert np.abs(table).max() <= 1 + 1e-5
+        # The rooms' sentences are the same words, and their pictures are not the same.
+        np.testing.assert_allclose(table[0], table[1], atol=1e-6)
+        assert np.ptp(table, axis=1).min() > 1e-4
+
+
+def test_an_object_is_cut_out_of_the_view_that_shows_most_of_it() -> None:
+    from types import SimpleNamespace
+
+    from baselines.clip_retrieval.method import object_crops
+
+    masks = np.zeros((2, 30, 40), np.uint8)
+    masks[0, 0, 0] = masks[1, 10:20, 20:40] = 1
+    masks[0, 5, 6] = 2
+    rgb = np.zeros((2, 30, 40, 3), np.uint8)
+    rgb[1, ..., 0] = np.arange(40)
+    large, small = object_crops(SimpleNamespace(given_masks=masks, given_indices=[4, 7], rgb=rgb))
+    # A tenth of its sides around it, and no further than the picture goes.
+    assert large.shape == (12, 22, 3) and large[0, 0, 0] == 18
+    assert small.shape == (1, 1, 3)
+
+
+@pytest.mark.parametrize("metric", [False, True])
+def test_points_stand_where_their_pixels_look_as_far_as_the_calibrated_model_says(
+    metric: bool, experiment: Path, weights: Callable[[str], dict], tmp_path: Path
+) -> None:
+    from baselines.hf_depth.method import predicted
+    from g2vlm.scenes.dataset import SceneStore
+    from tests.baselines.tiny_models import depth_anything
+
+    config = weights("hf_depth")
+    if metric:
+        folder = depth_anything(tmp_path / "metric", depth_estimation_type="metric", max_depth=5)
+        config = {"pretrained": {"hf_depth": str(folder)}}
+    out = run("hf_depth", config["pretrained"]["hf_depth"], experiment, tmp_path / "out")
+    fitted = Calibration(**read_json(out / "manifest.json")["thresholds"]["calibration"])
+    # A model that says it predicts metres is believed; another one is fitted on train.
+    assert (fitted.form == METRIC) == metric
+    inputs = SceneStore(experiment / "scenes" / "val").inputs("val-0000")
+    context = Context("hf_depth", 0, tmp_path, {}, config=config)
+    opened = open_pretrained(
+        context, "MODEL_FOR_DEPTH_ESTIMATION_MAPPING", "AutoImageProcessor", "depth model"
+    )
+    depth = fitted.metres(predicted(opened, inputs.rgb))
+    assert depth.shape == inputs.depth.shape
+    found = Submission(out).points("val-0000")
+    assert len(found.points) == (depth > 0).sum() > 1000
+    view, row, column = found.pixels.astype(int).T
+    pose = inputs.pose[view]
+    local = np.einsum("nji,nj->ni", pose[:, :3, :3], found.points - pose[:, :3, 3])
+    seen = np.einsum("nij,nj->ni", inputs.intrinsics[view], local / local[:, 2:])
+    np.testing.assert_allclose(local[:, 2], depth[view, row, column], atol=1e-4)
+    # Where a point lies at the camera itself, a rounding of micrometres turns its ray.
+    far = local[:, 2] > 0.1
+    np.testing.assert_allclose(seen[far, :2], (np.stack([column, row], 1) + 0.5)[far], atol=1e-2)
+    np.testing.assert_array_equal(found.colours, inputs.rgb[view, row, column])
+
+
+@pytest.mark.parametrize("form", [DEPTH, INVERSE])
+def test_the_right_form_and_its_constants_are_found(form: str) -> None:
+    draw = np.random.default_rng(0)
+    true = [draw.uniform(1, 6, 400) for _ in range(4)]
+    output = [(depth if form == DEPTH else 1 / depth) * 8 - 3 for depth in true]
+    found = choose(output, true)
+    assert found.form == form and found.error < 1e-6
+    assert (found.scale, found.shift) == pytest.approx((1 / 8, 3 / 8))
+    np.testing.assert_allclose(found.metres(output[0]), true[0], rtol=1e-5)
+
+
+def test_outputs_without_meaning_give_depths_within_those_of_train() -> None:
+    flat = fit(INVERSE, np.full(5, 7.0), np.linspace(1, 5, 5))
+    wild = np.array([np.nan, np.inf, -np.inf, 0, -1e30])
+    assert flat.scale == 0 and np.isfinite(flat.metres(wild)).all()
+    steep = fit(DEPTH, np.arange(5.0), np.linspace(1, 5, 5)).metres(wild)
+    assert steep.min() >= 1 and steep.max() <= 5
+    np.testing.assert_array_equal(Calibration(METRIC).metres(wild), 0)
+
+
+def test_replies_without_an_answer_are_counted(
+    experiment: Path, weights: Callable[[str], dict], tmp_path: Path, capfd
+) -> None:
+    folder = weights("hf_vlm")["pretrained"]["hf_vlm"]
+    out = run("hf_vlm", folder, experiment, tmp_path)
+    rows = list(read_lines(out / "answers.jsonl"))
+    empty = sum(not row["answer"] for row in rows)
+    assert len(rows) == 6
+    assert read_json(out / "manifest.json")["cost"]["unparsed_answers"] == empty
+    printed = [line for line in capfd.readouterr().err.splitlines() if "hold no answer" in line]
+    assert sum(int(line.split(": ")[1].split()[0]) for line in printed) == empty
+    assert [line.split()[1] for line in printed] == ["count:", "existence:", "relative_direction:"]
+
+
+def test_prompts_together_get_the_replies_that_they_get_alone(
+    weights: Callable[[str], dict], tmp_path: Path, monkeypatch
+) -> None:
+    from baselines.hf_vlm import method
+
+    context = Context("hf_vlm", 0, tmp_path, {}, config=weights("hf_vlm"))
+    opened = open_pretrained(
+        context, "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING", "AutoProcessor", "image-text model"
+    )
+    rgb = np.random.default_rng(0).integers(0, 255, (2, 24, 32, 3), np.uint8)
+    prompts = ["is there a lamp ?", "how many red chairs are there ? 1 2 3", "where ?"]
+    alone = method.speak(opened, rgb, prompts, 6)
+    monkeypatch.setitem(method.PROMPTS_A_BATCH, opened.device.type, 3)
+    assert method.speak(opened, rgb, prompts, 6) == alone
+    assert len(set(alone)) > 1 and max(len(reply.split()) for reply in alone) <= 6
+    # Other pictures, another reply: they are looked at.
+    assert method.speak(opened, 255 - rgb, prompts, 6) != alone
+
+
+def test_a_model_without_a_chat_template_is_prompted_by_its_image_token(
+    experiment: Path, tmp_path: Path
+) -> None:
+    from tests.baselines.tiny_models import llava
+
+    run("hf_vlm", llava(tmp_path / "plain", template=None), experiment, tmp_path / "out")

@@ -1,0 +1,138 @@
+"""What an image-text model is asked, and what is read out of its replies."""
+
+from __future__ import annotations
+
+import doctest
+
+import pytest
+
+from baselines.hf_vlm import prompts, replies
+from baselines.hf_vlm.prompts import UNITS, caption_prompt, question_prompt
+from baselines.hf_vlm.replies import read_reply
+from metrics.answers import score_answer
+
+SIDES = ["left", "right", "front", "behind"]
+PAIR = ["brown cabinet", "cabinet"]
+NUMBERS = ("count", *UNITS)
+CHOICES = {
+    "relative_distance": PAIR,
+    "relative_direction": SIDES,
+    "existence": ["yes", "no"],
+    "spatial_relation": ["yes", "no"],
+}
+
+
+@pytest.mark.parametrize("module", [prompts, replies])
+def test_the_examples_hold(module) -> None:
+    done = doctest.testmod(module)
+    assert done.attempted and not done.failed
+
+
+@pytest.mark.parametrize("kind", [*NUMBERS, *CHOICES])
+def test_each_question_type_is_asked_with_its_form(kind: str) -> None:
+    choices = CHOICES.get(kind, [])
+    answer_kind = "choice" if choices else "number"
+    prompt = question_prompt("What now?", kind, answer_kind, choices, 3)
+    assert "3 pictures" in prompt and "What now?" in prompt
+    assert all(choice in prompt for choice in choices)
+    assert UNITS.get(kind, "") in prompt
+    assert ("whole number" in prompt) == (kind == "count")
+    # A model that does as it is told is read as it meant.
+    said = choices[0] if choices else "3"
+    assert read_reply(said, kind, answer_kind, choices) == said
+
+
+def test_a_caption_is_asked_for_without_a_question() -> None:
+    assert "4 pictures" in caption_prompt(4) and "{" not in caption_prompt(4)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "answer"),
+    [
+        ("about three", "count", "3"),
+        ("3 chairs", "count", "3"),
+        ("There are 12.", "count", "12"),
+        ("**3**", "count", "3"),
+        ("３", "count", "3"),
+        ("3\ufe0f\u20e3", "count", "3"),
+        ("I cannot be sure, but 4", "count", "4"),
+        ("In picture 2 I see a sofa. Answer: 5", "count", "5"),
+        ("7 is my answer", "count", "7"),
+        ("<think>1, 2, 3</think>\n4", "count", "4"),
+        ("the cat sits on two chairs", "count", "2"),
+        ("1,250", "object_size", "1250"),
+        ("12,5", "room_size", "12.5"),
+        ("12.5 m²", "room_size", "12.5"),
+        ("about 200 square feet", "room_size", "18.5806"),
+        ("250 cm", "absolute_distance", "2.5"),
+        ("2.5 metres", "absolute_distance", "2.5"),
+        ("five feet", "absolute_distance", "1.524"),
+        ("1.2 m", "object_size", "120"),
+        ("60 inches", "object_size", "152.4"),
+        ("2 in the room", "object_size", "2"),
+        ("80 met with", "object_size", "80"),
+        ("900 millimetres", "object_size", "90"),
+        ("I can't tell", "count", None),
+        ("I can\u2019t tell", "count", None),
+        ("I don't see one", "count", None),
+        ("It is not clear which one", "count", None),
+        ("many", "count", None),
+        ("", "count", None),
+        ("   \n", "count", None),
+        ("🪑🪑🪑", "count", None),
+        ("-3", "count", None),
+        ("1e999", "count", None),
+        ("nan", "count", None),
+        ("<think>so 3, or 4", "count", None),
+    ],
+)
+def test_numbers(reply: str, kind: str, answer: str | None) -> None:
+    assert read_reply(reply, kind, "number", []) == answer
+
+
+@pytest.mark.parametrize(
+    ("reply", "choices", "answer"),
+    [
+        ("Left.", SIDES, "left"),
+        ("It is on the LEFT side", SIDES, "left"),
+        ("in front of it", SIDES, "front"),
+        ("not left, right", SIDES, "right"),
+        ("Yes, there is no lamp on the left", ["yes", "no"], "yes"),
+        ("No", ["yes", "no"], "no"),
+        ("The brown cabinet", PAIR, "brown cabinet"),
+        ("The cabinet", PAIR, "cabinet"),
+        ("The brown cabinet is nearer than the cabinet.", PAIR, "brown cabinet"),
+        ("the larger of 2 beds", ["larger of the two beds", "desk"], "larger of the two beds"),
+        ("left or right", SIDES, None),
+        ("left/right", SIDES, None),
+        ("the cabinet and the brown cabinet", PAIR, None),
+        ("It isn't left", SIDES, None),
+        ("neither", SIDES, None),
+        ("No idea", ["yes", "no"], None),
+        ("nothing", ["yes", "no"], None),
+        ("I can't tell", ["yes", "no"], None),
+        ("12,5", SIDES, None),
+        ("", SIDES, None),
+        ("🙂", SIDES, None),
+        ("<think>left", SIDES, None),
+    ],
+)
+def test_choices(reply: str, choices: list[str], answer: str | None) -> None:
+    assert read_reply(reply, "relative_direction", "choice", choices) == answer
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [("The dining-table.", "dining table"), ("yes", "yes"), ("", None), ("🙂", None),
+     ("I believe that this is a lamp", None)],
+)  # fmt: skip
+def test_words(reply: str, answer: str | None) -> None:
+    assert read_reply(reply, "existence", "word", []) == answer
+
+
+def test_what_is_not_read_is_scored_as_unread() -> None:
+    assert score_answer(read_reply("who knows?", "count", "number", []) or "", "3", "number") == (
+        0.0,
+        False,
+    )
+    assert score_answer("", "left", "choice") == (0.0, False)
