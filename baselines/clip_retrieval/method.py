@@ -22,6 +22,7 @@ REASONS = dict.fromkeys(
         "given_relations",
         "grounding",
         "picks",
+        "probed_retrieval",
         "answers",
         "captions",
     ),

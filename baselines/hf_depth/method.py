@@ -27,6 +27,7 @@ REASONS = {
         "grounding",
         "picks",
         "retrieval",
+        "probed_retrieval",
         "grounding_retrieval",
         "answers",
         "captions",

@@ -27,6 +27,7 @@ REASONS = dict.fromkeys(
         "grounding",
         "picks",
         "retrieval",
+        "probed_retrieval",
         "grounding_retrieval",
     ),
     "speaks in words; models write places in images each in their own way",
