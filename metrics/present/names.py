@@ -29,7 +29,7 @@ HEADLINE = {
     "ref_acc@0.25": Shown("Reference Acc 0.25", "grounding", LANGUAGE),
     "ref_pick": Shown("Reference pick", "picks", LANGUAGE),
     "text_to_scene_mrr": Shown("Text to scene MRR", "retrieval", LANGUAGE),
-    "probed_text_to_scene_mrr": Shown("… by a linear probe", "probed_retrieval", LANGUAGE),
+    "probed_text_to_scene_mrr": Shown("Probed text to scene MRR", "probed_retrieval", LANGUAGE),
     "grounding_retrieval_map": Shown("Phrase to object mAP", "grounding_retrieval", LANGUAGE),
     "answer_score": Shown("Answer score", "answers", ANSWERS),
 }
