@@ -45,7 +45,7 @@ def job_counts(done):
 
 def test_a_dry_run_lists_the_jobs_of_smoke(clone):
     jobs = job_counts(snakemake(clone, "-n", "--configfile", "config/smoke.yaml"))
-    assert jobs["train"] == jobs["predict"] == 12
+    assert jobs["train"] == jobs["predict"] == 20
     assert jobs["render"] == 5 and jobs["encode_texts"] == 1 and jobs["oracle"] == 1
     assert jobs["score"] == jobs["predict"] + sum(
         count for name, count in jobs.items() if (clone / "baselines" / name).is_dir()
