@@ -24,6 +24,7 @@ from g2vlm.inference.scene import (
 from g2vlm.inference.surface import Mesh
 from g2vlm.inference.thresholds import FILE as THRESHOLDS
 from g2vlm.inference.thresholds import Thresholds, read_thresholds
+from g2vlm.models.probe import FILE as PROBE
 from g2vlm.use import familiar
 from g2vlm.use.processor import G2VLMProcessor
 from g2vlm.use.results import Answer, FoundBox, FoundObject, Grounded, Relation, Result
@@ -96,7 +97,7 @@ class G2VLMModel:
 
         source = self.network.folder
         with atomic_path(folder, folder=True) as temporary:
-            for name in ("config.json", "model.safetensors", "cost.json", familiar.FILE):
+            for name in ("config.json", "model.safetensors", "cost.json", PROBE, familiar.FILE):
                 if (source / name).is_file():
                     shutil.copyfile(source / name, temporary / name)
             write_thresholds(temporary / THRESHOLDS, self.thresholds)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from g2vlm.models.probe import FILE as PROBE
 from metrics.files import InputError, atomic_path, write_json
 
 CARD = Path(__file__).resolve().parents[2] / "docs" / "model-card.md"
@@ -34,10 +35,10 @@ def publish(
 ) -> Path:
     """Write the model folder `out`, whole or not at all; an earlier one is replaced.
 
-    It holds model.safetensors (fp16), config.json, cost.json, the thresholds that the experiment
-    `results` chose on val, the calibration of what is unfamiliar, scores.json (what the model
-    scored on a few scenes of test_scene, for who loads it to compare) and a card. Raises
-    `InputError` naming what an unfinished experiment lacks.
+    It holds model.safetensors (fp16), config.json, cost.json, the retrieval probe, the thresholds
+    that the experiment `results` chose on val, the calibration of what is unfamiliar, scores.json
+    (what the model scored on a few scenes of test_scene, for who loads it to compare) and a card.
+    Raises `InputError` naming what an unfinished experiment lacks.
     """
     from g2vlm.use.familiar import FILE, calibrate_experiment
 
@@ -45,12 +46,13 @@ def publish(
     model = results / "models" / method / str(seed)
     thresholds = results / "predictions" / method / str(seed) / "thresholds.json"
     table = results / "scores" / method / str(seed) / f"{SPLIT}.parquet"
-    for path in (model / "config.json", model / "model.safetensors", thresholds, table):
+    probe = model / PROBE
+    for path in (model / "config.json", model / "model.safetensors", probe, thresholds, table):
         if not path.is_file():
             raise InputError(f"{path}: no such file; finish the run with `make reproduce`")
     with atomic_path(out, folder=True) as folder:
         _halve(model / "model.safetensors", folder / "model.safetensors")
-        for path in (model / "config.json", model / "cost.json", thresholds):
+        for path in (model / "config.json", model / "cost.json", probe, thresholds):
             shutil.copyfile(path, folder / path.name)
         write_json(folder / "scores.json", scene_scores(table))
         (folder / "README.md").write_text(_card(), encoding="utf-8")

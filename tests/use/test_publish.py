@@ -51,7 +51,11 @@ def test_what_is_published_is_whole_and_loads(study: Path, tmp_path: Path) -> No
     out = tmp_path / "shared"
     assert main(["publish", str(study), "--out", str(out)]) == 0
     files = {"model.safetensors", "config.json", "cost.json", "thresholds.json", "scores.json"}
-    assert {f.name for f in out.iterdir()} == files | {"familiarity.safetensors", "README.md"}
+    assert {f.name for f in out.iterdir()} == files | {
+        "familiarity.safetensors",
+        "probe.safetensors",
+        "README.md",
+    }
     full = load_file(study / "models" / "full" / "0" / "model.safetensors")
     halves = load_file(out / "model.safetensors")
     assert {v.dtype for v in halves.values()} == {np.dtype("float16")}
