@@ -15,6 +15,7 @@ pytest.importorskip("torch")
 from safetensors.numpy import load_file
 
 from g2vlm.__main__ import main
+from g2vlm.models.probe import RetrievalProbe
 from g2vlm.use import G2VLMModel, familiar
 from metrics.files import InputError
 from tests.use.test_familiar import Rooms
@@ -31,6 +32,9 @@ def study(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     chosen.parent.mkdir(parents=True)
     shutil.move(results / "models" / "full" / "0" / "thresholds.json", chosen)
     (results / "models" / "full" / "0" / "cost.json").write_text("{}")
+    draw = np.random.default_rng(0)
+    probe = RetrievalProbe.fit(draw.normal(size=(9, 6)), list(draw.normal(size=(9, 1, 5))))
+    probe.save(results / "models" / "full" / "0")
     rows = [
         ("full", 0, "test_scene", f"room-{k}", query, subset, "ref_pick", value, "item")
         for k in range(6)
