@@ -18,6 +18,8 @@ SPLITS = config["data"]["splits"]
 ANSWERED = config["predict"]["splits"]
 SCORED = config["score"]["splits"]
 REAL_ROOMS = "real_rooms"
+# The split that the studies judge their trainings on.
+JUDGED_ON = "test_scene"
 PINS = ["data.manifest.json", "data.dvc"]
 DATA_HASH = pins.folder_hash()
 # data/ holds the recipes of the default experiment; a larger one draws its own.
@@ -186,3 +188,18 @@ def verified(wildcards):
             f"{REFERENCE}: no reference of this experiment; `make reference` keeps a finished run"
         )
     return VERIFICATION
+
+
+def judged(methods, seeds=SEEDS):
+    """Return the score tables of trained methods or variants on the judged split."""
+    return [
+        f"{RESULTS}/scores/{method}/{seed}/{JUDGED_ON}.parquet"
+        for method in methods
+        for seed in seeds
+    ]
+
+
+def study_files(name):
+    """Return what a study leaves in its folder."""
+    kinds = ("estimates.csv", "differences.csv", "tables.md", "figure.png")
+    return [f"{RESULTS}/studies/{name}/{kind}" for kind in kinds]

@@ -4,25 +4,9 @@ from g2vlm.inference.spoil import conditions
 
 ASKED = config["studies"]
 REFERENCE_METHOD = config["statistics"]["reference"]
-JUDGED_ON = "test_scene"
 SPOILED = [one for one in ASKED["robustness"]["methods"] if one in METHODS]
 CONDITIONS = [one.name for one in conditions(ASKED["robustness"])]
 COMPARED = [one for one in ASKED["subgroups"]["methods"] if one in METHODS]
-
-
-def judged(methods, seeds=SEEDS):
-    """Return the score tables of trained methods or variants on the judged split."""
-    return [
-        f"{RESULTS}/scores/{method}/{seed}/{JUDGED_ON}.parquet"
-        for method in methods
-        for seed in seeds
-    ]
-
-
-def study_files(name):
-    """Return what a study leaves in its folder."""
-    kinds = ("estimates.csv", "differences.csv", "tables.md", "figure.png")
-    return [f"{RESULTS}/studies/{name}/{kind}" for kind in kinds]
 
 
 rule data_efficiency:
