@@ -22,7 +22,7 @@ def main() -> int:
     """Train the toy; every process of the team runs this."""
     study, out, accumulation = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     configure = loop.configure
-    loop.load_train_set = lambda scenes, features: train_set()
+    loop.load_train_set = lambda *_: train_set()
     loop.configure = lambda *given: replace(configure(*given), **SMALL)
     loop.train(
         CONFIG | {"train": SETTINGS | {"accumulation": accumulation}},

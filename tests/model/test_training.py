@@ -37,7 +37,7 @@ SETTINGS = {
 @pytest.fixture
 def study(toy_study, monkeypatch):
     """A function that trains in the toy study."""
-    monkeypatch.setattr(loop, "load_train_set", lambda scenes, features: train_set())
+    monkeypatch.setattr(loop, "load_train_set", lambda *_: train_set())
     real = loop.configure
     monkeypatch.setattr(loop, "configure", lambda *given: replace(real(*given), **SMALL))
 
