@@ -1,7 +1,7 @@
 """What guessing reaches on each split: `python -m baselines.guesses --data data --out FILE.csv`.
 
-Measured on every sentence of `data/`, before rendering drops what is not seen. The figures stand
-in the data sheet, so that a score can be read.
+Measured on every sentence of `data/`, the captured rooms' included where they were built, before
+rendering drops what is not seen. The figures stand in the data sheet, so that a score can be read.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from baselines.majority.method import Majority
 from baselines.text_only.method import fit
+from g2vlm.scenes.recipes import REAL_ROOMS
 from metrics.answers import score_answer
 from metrics.files import InputError, atomic_path, read_lines, run_main
 
@@ -42,8 +43,7 @@ def measure(data: Path) -> list[tuple[str, str, str, float]]:
     overall one the mean over types. `same class at random` picks among a scene's objects of the
     target's class: its mean over references with one target.
     """
-    scenes = {scene["id"]: scene for scene in read_lines(data / "scenes.jsonl")}
-    lines = read_lines(data / "language.jsonl")
+    scenes, lines = _read(data)
     by_split: dict[str, Questions] = defaultdict(lambda: defaultdict(list))
     picks: dict[str, list[float]] = defaultdict(list)
     for line in lines:
@@ -65,6 +65,14 @@ def measure(data: Path) -> list[tuple[str, str, str, float]]:
             rows.append((split, guess, OVERALL, float(np.mean(list(means.values())))))
     rows += [(s, "same class at random", "ref_pick", float(np.mean(v))) for s, v in picks.items()]
     return rows
+
+
+def _read(data: Path) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
+    """Return {id: recipe} and the lines of language of every split that was built."""
+    folders = [data, data / REAL_ROOMS] if (data / REAL_ROOMS).is_dir() else [data]
+    recipes = [scene for folder in folders for scene in read_lines(folder / "scenes.jsonl")]
+    lines = [line for folder in folders for line in read_lines(folder / "language.jsonl")]
+    return {scene["id"]: scene for scene in recipes}, lines
 
 
 def _picks(scene: dict[str, Any], line: dict[str, Any]) -> list[float]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from g2vlm.scenes.catalog import ModelRow
 from g2vlm.scenes.drafts import floor_area, tenths
+from g2vlm.scenes.real.source import CAPTURES
 from g2vlm.scenes.sources import TEXTURES
 
 CATALOG_NAMES = {
@@ -34,7 +35,10 @@ ABOUT = (
 
 
 def attribution(models: dict[str, ModelRow]) -> str:
-    """Return ATTRIBUTION.md: catalogs, licences, creators and the models of each."""
+    """Return ATTRIBUTION.md: catalogs, licences, creators and the models of each, other sources.
+
+    The captured rooms are credited whether or not they were built: the file is the same in both.
+    """
     lines = [
         "# Attribution",
         "",
@@ -56,6 +60,14 @@ def attribution(models: dict[str, ModelRow]) -> str:
         "",
         "From the default textures of Sweet Home 3D 7.0.2 (Debian package `sweethome3d`), GPL-2+ / "
         "CC-BY-3.0, Copyright Emmanuel Puybaret / eTeks: " + ", ".join(sorted(TEXTURES)) + ".",
+        "",
+        "## Captured rooms",
+        "",
+        "The rooms in `real_rooms/`, where they were built, are captures of the npm package "
+        "`@iwer/sem` 2.4.0 (Synthetic Environment Module for IWER), MIT licence, Copyright (c) "
+        "Meta Platforms, Inc. and affiliates; author of the package: Felix Zhang. From "
+        "https://github.com/meta-quest/immersive-web-emulation-runtime. "
+        f"{len(CAPTURES)} captures used: {', '.join(sorted(CAPTURES))}.",
         "",
     ]
     return "\n".join(lines)
@@ -124,10 +136,12 @@ def _guess_table(guesses: list[dict[str, str]]) -> list[str]:
         "",
         "## What guessing reaches",
         "",
-        "Fitted on train, over all sentences of the cpu splits as they are written (rendering "
-        "drops some): `text_only` reads the question's words alone, `majority` gives the "
-        "commonest answer or the median; the last row picks an object of the right class at "
-        "random. Measured by `python -m baselines.guesses`; a type's score is its questions' mean.",
+        "Fitted on train, over all sentences of the cpu splits and of the captured rooms as they "
+        "are written (rendering drops some): `text_only` reads the question's words alone, "
+        "`majority` gives the commonest answer or the median; the last row picks an object of the "
+        "right class at random. Measured by `python -m baselines.guesses`; a type's score is its "
+        "questions' mean. The captured rooms' means are over at most ten questions a type, and "
+        "move by tenths.",
         "",
         f"| guess | of | {' | '.join(splits)} |",
         "|---|---|" + "---|" * len(splits),

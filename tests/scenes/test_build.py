@@ -87,6 +87,8 @@ def test_a_build_without_the_rooms_is_verified_by_the_rest(furniture, captured, 
     assert {n: b for n, b in contents(whole).items() if n in contents(rest)} == contents(rest)
     lines = read_lines(whole / "real_rooms" / "scenes.jsonl")
     assert [line["capture"] for line in lines] == list(source.CAPTURES)
+    credit = (rest / "ATTRIBUTION.md").read_text().split("## Captured rooms")[1]
+    assert all(word in credit for word in ("`@iwer/sem` 2.4.0", "MIT", "Meta", *source.CAPTURES))
     with pytest.raises(InputError, match="built without the captured rooms"):
         load_recipes(rest, "real_rooms")
     (whole / "real_rooms" / "language.jsonl").unlink()
