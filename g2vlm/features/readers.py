@@ -27,7 +27,7 @@ class SceneFeatures:
     """Frozen image features of one scene's four input views.
 
     tokens: float16 [4, T, C], one per 16-pixel patch, row-major, T = ceil(H/16) * ceil(W/16).
-    points: float16 [4, P, 32], one per 4-pixel cell, row-major, P = ceil(H/4) * ceil(W/4).
+    points: float16 [4, P, 96], one per 4-pixel cell, row-major, P = ceil(H/4) * ceil(W/4).
     """
 
     tokens: np.ndarray

@@ -21,7 +21,7 @@ PATCH = 16
 class SceneArrays:
     """One scene's inputs, one row a point (V views of h x w cells of 4 x 4 pixels, P = V*h*w).
 
-    tokens f16[T,416]; features f16[P,32]; rgb f32[P,3] in 0..1; depth f32[P] metres (0 = none) at
+    tokens f16[T,416]; features f16[P,96]; rgb f32[P,3] in 0..1; depth f32[P] metres (0 = none) at
     the cell's centre pixel; normal f32[P,3] in the frame (0 = none); partial f32[P] metres, depth
     of the nearest partial point that falls into the cell (0 = none); intrinsics f32[V,3,3];
     pose f32[V,4,4] camera-to-frame.
@@ -170,7 +170,7 @@ def partial_depth(
 
 
 def scene_arrays(inputs: Any, tokens: np.ndarray, features: np.ndarray) -> SceneArrays:
-    """Prepare one scene: `inputs` is a SceneInputs, `tokens` [4,T,416], `features` [4,P,32]."""
+    """Prepare one scene: `inputs` is a SceneInputs, `tokens` [4,T,416], `features` [4,P,96]."""
     depth = cell_depth(np.asarray(inputs.depth, np.float32))
     grid = depth.shape[1:]
     if features.shape[1] != grid[0] * grid[1]:

@@ -49,7 +49,7 @@ class ModelConfig:
     embedding: int = 128
     dropout: float = 0.1
     token_features: int = 416
-    point_features: int = 32
+    point_features: int = 96
     text_features: int = 384
     views: int = 4
     depth: bool = True

@@ -32,7 +32,7 @@ def write_features(folder: Path, ids: list[str]) -> None:
     tensors = {}
     for scene in ids:
         tensors[f"{scene}/tokens"] = random.normal(size=(4, patches, 416)).astype(np.float16)
-        tensors[f"{scene}/points"] = random.normal(size=(4, cells, 32)).astype(np.float16)
+        tensors[f"{scene}/points"] = random.normal(size=(4, cells, 96)).astype(np.float16)
     save_file(tensors, folder / "images.safetensors")
     counts = random.integers(3, 9, len(TEXTS))
     save_file(

@@ -12,7 +12,7 @@ rule encode_images:
         f"{RESULTS}/benchmarks/encode/images-{{split}}.tsv"
     resources:
         mem_mb=grows(1200, 2 * IMAGE, in_split),
-        runtime=grows(20, 0.01 * IMAGE, in_split),
+        runtime=grows(20, 0.03 * IMAGE, in_split),
     params:
         encoder=config["encode"]["image"],
         code=code_hash("g2vlm.features.encoders"),
