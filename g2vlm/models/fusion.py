@@ -16,6 +16,8 @@ from g2vlm.models.state import GroundState, SceneState
 EXTRA = 4
 SPATIAL = 2 * RELATIVE + EXTRA
 SLOTS = 6
+# What a point still has of a class that it does not seem to be: one lost point loses no object.
+LEAST_MATCH = 0.02
 
 
 class FusionLayer(nn.Module):
@@ -67,11 +69,12 @@ class Fusion(nn.Module):
         self.spatial_gate = nn.Linear(width, small)
         self.token = mlp(small, small, 1)
         self.point = nn.Linear(small + len(config.classes) + 1, small)
-        self.target = nn.Linear(width, small + 1)
+        self.target = nn.Linear(width, small + 2)
+        self.names = nn.Linear(width, len(config.classes))
         self.findings = nn.ModuleList(
-            [nn.Linear(small + 2 * SPATIAL + 1, width), nn.Linear(2 * width + 6, width)]
+            [nn.Linear(small + 2 * SPATIAL + 4, width), nn.Linear(2 * width + 6, width)]
         )
-        self.zero = mlp(width + 2, small, 1)
+        self.zero = mlp(width + 5, small, 1)
 
     def split_roles(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
         """Read a sentence's words [B,Q,L,384] into its anchor and candidate [2,B,Q,D] and slots
@@ -117,24 +120,35 @@ class Fusion(nn.Module):
         else:
             text = self.whole(standard(batch.pooled))[:, :, None]
             spatial, mean = torch.zeros_like(spatial), torch.zeros_like(mean)
+        name_logits = self.names(roles[1] if self.config.cross_attention else text[:, :, 0])
         sentence = text.mean(2)
         states = self.read(tokens, text, sentence, spatial)
         token_logits = self.token(states)[..., 0]
-        target = self.target(sentence)
-        seen = torch.cat([state.point_features, (state.kinds.detach() + 1e-6).sqrt()], dim=-1)
-        by_point = target[..., :-1] @ self.point(seen).transpose(1, 2)
         by_token = self.up(token_logits, state)
-        point_logits = by_point / 8 + by_token + target[..., -1:] - 2
-        found = self.read_out(state, token_logits, states, mean, spatial)
+        match = name_logits.softmax(-1) @ state.kinds.detach()[..., :-1].transpose(1, 2)
+        point_logits = self.find_points(state, sentence, match) + by_token
+        named = named_share(match)
+        found = self.read_out(state, token_logits, states, torch.cat([mean, named], -1), spatial)
         highest = torch.stack([token_logits.amax(-1), token_logits.logsumexp(-1)], dim=-1)
         return GroundState(
             point_logits=point_logits,
             token_logits=token_logits,
             text_states=torch.cat([text, found], dim=2),
-            zero_logit=self.zero(torch.cat([sentence, highest], dim=-1))[..., 0],
+            zero_logit=self.zero(torch.cat([sentence, highest, named], dim=-1))[..., 0],
             anchor=aims[0],
             candidate=aims[1],
+            name_logits=name_logits,
         )
+
+    def find_points(self, state: SceneState, sentence: Tensor, match: Tensor) -> Tensor:
+        """Logits [B,Q,P] of points: alike to the sentence [B,Q,D], and of the class it names.
+
+        `match` [B,Q,P] is the probability of that class; the sentence says how much it counts.
+        """
+        seen = torch.cat([state.point_features, (state.kinds.detach() + 1e-6).sqrt()], dim=-1)
+        alike, bias, trust = self.target(sentence).split([self.point.out_features, 1, 1], dim=-1)
+        by_point = alike @ self.point(seen).transpose(1, 2) / 8
+        return by_point + bias - 2 + F.softplus(trust) * (match + LEAST_MATCH).log()
 
     def fuse(self, text: Tensor, tokens: Tensor, spatial: Tensor) -> Tensor:
         """Cross-attend text [B,Q,M,D] to tokens, steered by the gated spatial features."""
@@ -163,7 +177,10 @@ class Fusion(nn.Module):
     def read_out(
         self, state: SceneState, token_logits: Tensor, states: Tensor, mean: Tensor, spatial: Tensor
     ) -> Tensor:
-        """Two findings [B,Q,2,D]: what the sentence found, and the whole scene's extent."""
+        """Two findings [B,Q,2,D]: what the sentence found, and the whole scene's extent.
+
+        `mean` [B,Q,SPATIAL+3]: the candidates' mean features and the named class's share.
+        """
         tokens = state.tokens
         found = token_logits.softmax(-1)
         seen = torch.einsum("bqt,bqtk->bqk", found, torch.cat([states, spatial], dim=-1))
@@ -175,6 +192,13 @@ class Fusion(nn.Module):
         pooled = torch.cat([tokens.mean(1), tokens.amax(1), *ends], dim=-1)
         second = self.findings[1](pooled)[:, None].expand_as(first)
         return torch.stack([first, second], dim=2)
+
+
+def named_share(match: Tensor) -> Tensor:
+    """How much of the scene is of the named class [B,Q,3], from its probability [B,Q,P] at points:
+    at the likeliest point, at the tenth likeliest, and in all (log)."""
+    best = match.topk(min(10, match.shape[-1]), dim=-1).values
+    return torch.stack([best[..., 0], best[..., -1], (match.mean(-1) + 1e-4).log() / 4], dim=-1)
 
 
 def token_extras(state: SceneState) -> Tensor:

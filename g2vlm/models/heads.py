@@ -12,7 +12,7 @@ from g2vlm.models.batch import CELL, SceneBatch
 from g2vlm.models.boxes import mask_mean
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.encoder import Encoder
-from g2vlm.models.layers import GroupedInput, mlp
+from g2vlm.models.layers import GroupedInput, Standardise, mlp, standard
 from g2vlm.models.state import RelationLogits, SceneState
 
 NEAREST = 4
@@ -228,15 +228,22 @@ class Descriptors(nn.Module):
         super().__init__()
         width, size = config.hidden, config.embedding
         classes = len(config.classes) + 1
-        self.scene = mlp(2 * width + 2 * classes, 2 * width, size)
+        pooled = 2 * width + 2 * classes
+        self.standard_scene = Standardise(pooled)
+        self.scene = nn.Linear(pooled, size)
         self.object = mlp(config.point_hidden + classes + 6, width, size)
-        self.text = mlp(config.text_features, width, size)
+        self.standard_text = Standardise(config.text_features)
+        self.text = nn.Linear(config.text_features, size)
         self.phrase = mlp(config.text_features, width, size)
         self.scale = nn.Parameter(torch.tensor(2.5))
 
-    def embed_scene(self, state: SceneState) -> Tensor:
-        """[B,E]."""
-        return F.normalize(self.scene(pool_scene(state)), dim=-1)
+    def embed_scene(self, pooled: Tensor) -> Tensor:
+        """[B,E] of scenes of which the trunk says `pooled` [B,K] (`pool_scene`)."""
+        return F.normalize(self.scene(self.standard_scene(pooled)), dim=-1)
+
+    def embed_text(self, pooled: Tensor) -> Tensor:
+        """[...,E] of sentences about scenes, from their frozen embeddings [...,W]."""
+        return F.normalize(self.text(self.standard_text(standard(pooled))), dim=-1)
 
     def embed_objects(self, state: SceneState, masks: Tensor, boxes: Tensor) -> Tensor:
         """[B,N,E] of the objects under masks [B,N,P] with boxes [B,N,6]."""

@@ -17,6 +17,7 @@ from g2vlm.models.heads import (
     OccupancyHead,
     PointHeads,
     RelationHead,
+    pool_scene,
 )
 from g2vlm.models.layers import relative_features, standard
 from g2vlm.models.state import GroundState, RelationLogits, SceneState
@@ -92,7 +93,7 @@ class G2VLM(nn.Module):
 
     def embed_scene(self, state: SceneState) -> Tensor:
         """Unit-norm descriptors [B,E] of scenes."""
-        return self.descriptors.embed_scene(state)
+        return self.descriptors.embed_scene(pool_scene(state))
 
     def embed_objects(self, state: SceneState, masks: Tensor, boxes: Tensor) -> Tensor:
         """Unit-norm descriptors [B,N,E] of the objects under masks [B,N,P], boxes [B,N,6]."""
@@ -100,7 +101,7 @@ class G2VLM(nn.Module):
 
     def embed_text(self, text: TextBatch) -> Tensor:
         """Unit-norm descriptors [B,Q,E] of sentences about scenes."""
-        return F.normalize(self.descriptors.text(standard(text.pooled)), dim=-1)
+        return self.descriptors.embed_text(text.pooled)
 
     def embed_phrase(self, text: TextBatch) -> Tensor:
         """Unit-norm descriptors [B,Q,E] of phrases about objects."""

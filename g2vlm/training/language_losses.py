@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from g2vlm.models.boxes import mask_mean
 from g2vlm.models.decoder import next_word_loss
 from g2vlm.models.model import G2VLM
 from g2vlm.models.state import GroundState, RelationLogits, SceneState
@@ -22,6 +23,18 @@ def class_loss(state: SceneState, targets: GeometryTargets) -> Tensor:
     share = state.kinds.gather(-1, targets.classes.clamp(min=0)[..., None])[..., 0]
     weight = known * (1 - structure * 2 / 3)
     return masked_mean(-share.clamp(min=1e-6).log(), weight)
+
+
+def name_loss(state: SceneState, targets: LanguageTargets) -> Tensor:
+    """Cross-entropy of the objects' classes, read from the mean logits of their points.
+
+    Here a cup weighs as much as a sofa; in `class_loss` it weighs by its points.
+    """
+    found = mask_mean(targets.masks, state.class_logits[..., :-1])
+    chosen = targets.present & (targets.masks.amax(-1) > 0)
+    if not bool(chosen.any()):
+        return found.sum() * 0
+    return F.cross_entropy(found[chosen], targets.classes[chosen])
 
 
 def volume(size: Tensor) -> Tensor:
@@ -90,8 +103,16 @@ def grounding_loss(
         "pick": mass_loss(by_object.log_softmax(-1), roles[0]),
         "patch": mass_loss(ground.token_logits[:, :count].log_softmax(-1), tokens[0]),
         "zero": masked_mean(zero, asked[..., 0]),
+        "said": said_loss(ground.name_logits, targets.named),
         **aim_loss(model, ground, tokens),
     }
+
+
+def said_loss(logits: Tensor, named: Tensor) -> Tensor:
+    """Cross-entropy of the class that sentences ask for, logits [B,S,C] and named i64[B,S]."""
+    if not bool((named >= 0).any()):
+        return logits.sum() * 0
+    return F.cross_entropy(logits.flatten(0, 1), named.flatten(), ignore_index=-1)
 
 
 def aim_loss(model: G2VLM, ground: GroundState, tokens: Tensor) -> dict[str, Tensor]:

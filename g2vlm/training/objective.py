@@ -111,6 +111,7 @@ class Objective:
         relations = model.relations(state, targets.masks, boxes.detach())
         spatial: Mapping[str, Tensor] = {
             "class": language.class_loss(state, truth),
+            "name": language.name_loss(state, targets),
             "vote": language.vote_loss(state, truth),
             "box": language.object_loss(boxes, truth.supervised, targets),
             "relation": language.relation_loss(relations, targets, self.weights),

@@ -33,7 +33,7 @@ class TrainSettings:
     stage1_steps: int = 50
     stage2_steps: int = 300
     batch_scenes: int = 4
-    queries_per_scene: int = 9
+    queries_per_scene: int = 18
     occupancy_queries: int = 256
     captions_per_scene: int = 2
     phrases_per_scene: int = 4
@@ -43,7 +43,7 @@ class TrainSettings:
     dropout: float = 0.1
     optimizer: str = "adamw"
     accumulation: int = 1
-    refit_steps: int = 1200
+    refit_steps: int = 4000
     processes: int = 1
     clip: float = 1.0
     checkpoint_seconds: float = 20.0

@@ -11,19 +11,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from g2vlm.models.checkpoint import save_model
 from g2vlm.models.config import ModelConfig, method_switches
 from g2vlm.models.decoder import build_words
 from g2vlm.models.model import G2VLM
+from g2vlm.models.probe import RetrievalProbe
 from g2vlm.training.data import TrainSet
 from g2vlm.training.objective import Objective
-from g2vlm.training.probe import fit_probe
-from g2vlm.training.refit import refit_boxes
+from g2vlm.training.refit import refit_boxes, refit_retrieval
 from g2vlm.training.resume import Checkpoint, training_key
 from g2vlm.training.settings import TrainSettings, learning_rate, make_optimizer
+from g2vlm.training.survey import caption_embeddings, survey
 from g2vlm.training.team import Team
 from metrics.files import atomic_path, rng, write_json
 
@@ -77,7 +77,8 @@ def train(
     objective = Objective(model, data, settings, seed)
     log, seconds = run_steps(objective, checkpoint, begun, team)
     if team.first:
-        seconds += refit(objective)
+        probe, more = finish(objective)
+        seconds += more
         meta = {
             "method": model_config.method,
             "seed": seed,
@@ -86,22 +87,29 @@ def train(
             "scenes": len(data.scenes),
             "encoders": dict(config.get("encode", {})),
         }
-        fit_probe(model, data).save(out_dir)
+        probe.save(out_dir)
         write_result(Path(out_dir), model, meta, log, seconds)
         checkpoint.clear()
     team.wait()
     team.leave()
 
 
-def refit(objective: Objective) -> float:
-    """Fit the box head anew where boxes were supervised; returns the seconds it took."""
-    config, started = objective.model.config, time.monotonic()
-    if config.votes and config.language:
-        rows = np.flatnonzero(objective.supervised)
-        scenes = [objective.data.scenes[row] for row in rows]
-        loss = refit_boxes(objective.model, scenes, objective.seed, objective.settings.refit_steps)
+def finish(objective: Objective) -> tuple[RetrievalProbe, float]:
+    """Fit what is fitted on the standing model: boxes where they were supervised, retrieval where
+    L_align was; returns the probe, which is no part of the model, and the seconds all took."""
+    model, data, seed = objective.model, objective.data, objective.seed
+    config, started = model.config, time.monotonic()
+    boxed = objective.supervised & (config.votes and config.language)
+    found = survey(model, data.scenes, boxed)
+    if found.objects is not None:
+        loss = refit_boxes(model, found.objects, seed, objective.settings.refit_steps)
         print(f"train: box head fitted anew, loss {loss:.3f}", flush=True)
-    return time.monotonic() - started
+    captions = caption_embeddings(data)
+    if config.language and config.align_loss:
+        loss = refit_retrieval(model.descriptors, found.pooled, captions, seed)
+        print(f"train: retrieval fitted anew, loss {loss:.3f}", flush=True)
+    probe = RetrievalProbe.fit(found.pooled.cpu().numpy(), captions)
+    return probe, time.monotonic() - started
 
 
 def write_result(

@@ -122,7 +122,15 @@ def annotation(room: Room) -> dict[str, Any]:
         "relations": [[i, j, "larger"] for i, j in pairs if volume[i] > 1.5 * volume[j]],
         "void": [[i, j, family] for i, j in pairs for family in ("side", "facing")],
         "references": references,
-        "questions": [{"id": "q00", "text": "how many boxes", "answer": str(len(objects))}],
+        "questions": [
+            {
+                "id": "q00",
+                "type": "count",
+                "text": "how many boxes",
+                "objects": [],
+                "answer": str(len(objects)),
+            }
+        ],
         "captions": [{"id": "c00", "text": f"a room with {len(objects)} boxes", "facts": []}],
         "phrases": [{"id": "p00", "text": "a lamp", "class": "lamp", "colour": None, "size": None}],
     }

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from g2vlm.inference.objects import Detection
 from g2vlm.models.checkpoint import load_model, save_model
-from g2vlm.training import refit
+from g2vlm.training import refit, survey
 from g2vlm.training import train as loop
 from g2vlm.training.data import geometry_batch
 from g2vlm.training.objective import Objective, relation_weights
@@ -90,13 +90,13 @@ def test_a_killed_training_ends_with_the_same_bits(study, monkeypatch):
 def test_more_threads_change_a_model_by_rounding_alone(study):
     # Where a gradient is zero but for rounding (the bias of a softmax's keys), a step of Adam is as
     # large as its rate: a small rate keeps that apart from real differences.
-    slow = {"learning_rate": 1e-4}
+    # The box head's last fit has a rate of its own, so it takes few steps here.
+    slow = {"learning_rate": 1e-4, "refit_steps": 3}
     one, two = study("one", **slow), study("two", threads=2, **slow)
     torch.set_num_threads(1)
     weights = [load_file(folder / "model.safetensors") for folder in (one, two)]
     for name, value in weights[0].items():
-        # The box head's last fit takes many steps from inputs that differ by rounding.
-        close = 0.1 if name.startswith("boxes.") else 1e-4
+        close = 1e-2 if name.startswith("boxes.") else 1e-4
         torch.testing.assert_close(value, weights[1][name], rtol=1e-3, atol=close)
 
 
@@ -258,7 +258,7 @@ def test_rooms_are_the_same_twice():
     assert np.array_equal(first.views(name).depth, second.views(name).depth)
 
 
-def test_a_scene_without_objects_leaves_the_box_head_as_it_was(monkeypatch):
+def test_a_scene_without_objects_teaches_no_box(monkeypatch):
     """What the model takes for an object there is learned from by nobody."""
     model, scene = small_model(), train_set().scenes[0]
     points = len(scene.owner)
@@ -270,8 +270,39 @@ def test_a_scene_without_objects_leaves_the_box_head_as_it_was(monkeypatch):
         masks=np.zeros((0, points), np.uint8),
     )
     found = [Detection(np.zeros(6, np.float32), 0, 1.0, np.arange(9))]
-    monkeypatch.setattr(refit, "clusters", lambda kinds: found)
+    monkeypatch.setattr(survey, "clusters", lambda kinds: found)
+    both = np.array([True, True])
+    assert survey.survey(model, [bare], both[:1]).objects is None
     before = [value.clone() for value in model.boxes.parameters()]
-    assert refit.refit_boxes(model, [bare], 0, 2) == 0.0
-    assert all(map(torch.equal, before, model.boxes.parameters()))
-    assert refit.refit_boxes(model, [bare, scene], 0, 2) > 0
+    seen = survey.survey(model, [bare, scene], both).objects
+    assert refit.refit_boxes(model, seen, 0, 2) > 0
+    assert not all(map(torch.equal, before, model.boxes.parameters()))
+    hidden = survey.survey(model, [bare, scene], np.array([True, False]))
+    assert hidden.objects is None
+    assert len(hidden.pooled) == 2
+
+
+def test_retrieval_fitted_anew_finds_the_scenes_of_unheard_captions():
+    """Embeddings of scenes and captions share a hidden cause, each behind a map of its own."""
+    model = small_model()
+    draw = np.random.default_rng(0)
+    cause = draw.normal(size=(160, 12)).astype(np.float32)
+    wide, narrow = (
+        draw.normal(size=(12, size)).astype(np.float32)
+        for size in (model.descriptors.scene.in_features, model.descriptors.text.in_features)
+    )
+    pooled = torch.from_numpy(cause @ wide)
+    captions = [
+        (row + 0.1 * draw.normal(size=(3, 12)).astype(np.float32)) @ narrow for row in cause
+    ]
+    heard = [found[:2] for found in captions]
+    heard[7] = heard[7][:0]
+    before = refit.refit_retrieval(model.descriptors, pooled[:1], heard[:1], 0)
+    assert before == 0.0
+    refit.refit_retrieval(model.descriptors, pooled[:120], heard[:120], 0)
+    with torch.no_grad():
+        scenes = model.descriptors.embed_scene(pooled[120:])
+        unheard = np.stack([found[2] for found in captions[120:]])
+        texts = model.descriptors.embed_text(torch.from_numpy(unheard))
+    right = (texts @ scenes.T).argmax(1) == torch.arange(40)
+    assert right.float().mean() > 0.8

@@ -19,7 +19,7 @@ rule train:
     threads: PROCESSES
     resources:
         # Every process holds all scenes.
-        mem_mb=grows(1500 * PROCESSES, 3 * IMAGE * PROCESSES, SPLITS["train"]),
+        mem_mb=grows(1500 * PROCESSES, 4 * IMAGE * PROCESSES, SPLITS["train"]),
         runtime=grows(480),
         gpu=training_gpus,
     params:
