@@ -99,12 +99,26 @@ def _parse_line(path: str | os.PathLike[str], number: int, line: str) -> Any:
         ) from error
 
 
-def write_lines(path: str | os.PathLike[str], rows: Iterable[Any]) -> None:
-    """Write one compact JSON value a line with sorted keys, whole or not at all."""
+@contextmanager
+def line_writer(path: str | os.PathLike[str]) -> Iterator[Callable[[Any], None]]:
+    """Give a function that writes one compact JSON value a line with sorted keys.
+
+    The file appears whole when the block ends, or not at all.
+    """
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as handle:
-        for row in rows:
+
+        def write(row: Any) -> None:
             text = json.dumps(row, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
             handle.write(text + "\n")
+
+        yield write
+
+
+def write_lines(path: str | os.PathLike[str], rows: Iterable[Any]) -> None:
+    """Write rows as `line_writer` does."""
+    with line_writer(path) as write:
+        for row in rows:
+            write(row)
 
 
 def rng(seed: int, purpose: str, name: str = "") -> np.random.Generator:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from metrics.files import atomic_path, read_json, write_lines
+from metrics.files import atomic_path, read_json
 
 ROOMS = "real_rooms"
 
@@ -29,12 +29,10 @@ def write_recipes(data: str | Path, out: str | Path, splits: Mapping[str, int]) 
     from g2vlm.scenes.build import draw_and_describe, write_rooms
     from g2vlm.scenes.catalog import read_models
 
-    scenes, language = draw_and_describe(read_models(Path(data, "models.csv")), drawn(splits))
     with atomic_path(out, folder=True) as folder:
         os.symlink(Path(data, "sources").resolve(), folder / "sources")
         shutil.copyfile(Path(data, "models.csv"), folder / "models.csv")
-        write_lines(folder / "scenes.jsonl", scenes)
-        write_lines(folder / "language.jsonl", language)
+        draw_and_describe(read_models(folder / "models.csv"), drawn(splits), folder)
         if splits.get(ROOMS):
             write_rooms(folder, splits[ROOMS])
 

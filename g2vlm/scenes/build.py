@@ -21,7 +21,8 @@ from g2vlm.scenes.real.source import CAPTURES, FOLDER, WITHOUT, bring_rooms
 from g2vlm.scenes.recipes import REAL_ROOMS, draw_recipe, pool_of
 from g2vlm.scenes.sheets import attribution, datasheet, rooms_sheet
 from g2vlm.scenes.splits import COUNTS, SEED, swap_recipe
-from metrics.files import InputError, atomic_path, write_json, write_lines
+from g2vlm.scenes.tally import Tally
+from metrics.files import InputError, atomic_path, line_writer, write_json, write_lines
 
 REVIEWED = Path(__file__).with_name("reviewed") / "models.csv"
 EXCLUDED = REVIEWED.with_name("excluded.csv")
@@ -50,28 +51,31 @@ def build(
             shutil.copyfile(table, folder / table.name)
         models = read_models(folder / "models.csv")
         check_sides(models)
-        scenes, language = draw_and_describe(models, counts)
-        write_lines(folder / "scenes.jsonl", scenes)
-        write_lines(folder / "language.jsonl", language)
-        write_json(folder / "splits.json", split_lists(scenes, models))
+        tally = draw_and_describe(models, counts, folder)
+        write_json(folder / "splits.json", split_lists(tally, models))
         (folder / "ATTRIBUTION.md").write_text(attribution(models), encoding="utf-8")
-        sheet = datasheet(scenes, language, models, read_guesses())
+        sheet = datasheet(tally, models, read_guesses())
         (folder / "DATASHEET.md").write_text(sheet, encoding="utf-8")
         if rooms != WITHOUT:
             write_rooms(folder, len(CAPTURES))
 
 
-def draw_and_describe(
-    models: dict[str, ModelRow], counts: dict[str, int]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the recipes and lines of language of all scenes; says on stderr how far it is."""
-    scenes, language = [], []
-    ledgers: dict[str, Ledger] = {}
-    for recipe, pixels in progress(draw_all(models, counts), sum(counts.values())):
-        ledger = ledgers.setdefault(recipe["split"], Ledger())
-        scenes.append(recipe)
-        language.append(describe(recipe, models, pixels, ledger=ledger))
-    return scenes, language
+def draw_and_describe(models: dict[str, ModelRow], counts: dict[str, int], folder: Path) -> Tally:
+    """Write scenes.jsonl and language.jsonl of all scenes into `folder`; returns their counts.
+
+    Scene by scene, so that memory does not grow with them; says on stderr how far it is.
+    """
+    tally, ledgers = Tally(), {split: Ledger() for split in counts}
+    with (
+        line_writer(folder / "scenes.jsonl") as write_scene,
+        line_writer(folder / "language.jsonl") as write_language,
+    ):
+        for recipe, pixels in progress(draw_all(models, counts), sum(counts.values())):
+            line = describe(recipe, models, pixels, ledger=ledgers[recipe["split"]])
+            write_scene(recipe)
+            write_language(line)
+            tally.add(recipe, line, models)
+    return tally
 
 
 def read_guesses() -> list[dict[str, str]]:
@@ -82,16 +86,16 @@ def read_guesses() -> list[dict[str, str]]:
 
 def write_rooms(folder: Path, count: int) -> None:
     """Write recipes, language and sheet of the first captured rooms into `folder`/real_rooms."""
-    scenes, language, ledger = [], [], Ledger()
+    scenes, language, tally, ledger = [], [], Tally(), Ledger()
     for recipe, pixels in draw_rooms(folder, count, SEED):
         scenes.append(recipe)
         language.append(describe(recipe, {}, pixels, ledger=ledger))
+        tally.add(recipe, language[-1], {})
     (folder / REAL_ROOMS).mkdir()
     write_lines(folder / REAL_ROOMS / "scenes.jsonl", scenes)
     write_lines(folder / REAL_ROOMS / "language.jsonl", language)
-    (folder / REAL_ROOMS / "DATASHEET.md").write_text(
-        rooms_sheet(scenes, language), encoding="utf-8"
-    )
+    sheet = rooms_sheet(scenes, tally)
+    (folder / REAL_ROOMS / "DATASHEET.md").write_text(sheet, encoding="utf-8")
 
 
 def draw_all(
@@ -130,15 +134,12 @@ def check_sides(models: dict[str, ModelRow]) -> None:
             raise InputError(f"models.csv: {kind} is on one side only; move a group to the other")
 
 
-def split_lists(scenes: list[dict], models: dict[str, ModelRow]) -> dict[str, Any]:
+def split_lists(tally: Tally, models: dict[str, ModelRow]) -> dict[str, Any]:
     """Return the scene ids of each split and the models of each side."""
-    splits: dict[str, list[str]] = {}
-    for recipe in scenes:
-        splits.setdefault(recipe["split"], []).append(recipe["id"])
     sides = {
         side: sorted(m for m in models if models[m].side == side) for side in ("train", "held")
     }
-    return {"scenes": splits, "models": sides}
+    return {"scenes": {name: split.ids for name, split in tally.splits.items()}, "models": sides}
 
 
 def progress(rows: Iterator[Any], total: int) -> Iterator[Any]:

@@ -9,6 +9,7 @@ from g2vlm.scenes.catalog import ModelRow
 from g2vlm.scenes.drafts import floor_area, tenths
 from g2vlm.scenes.real.source import CAPTURES
 from g2vlm.scenes.sources import TEXTURES
+from g2vlm.scenes.tally import STRETCHED, Tally
 
 CATALOG_NAMES = {
     "BlendSwap-CC-0": "Blend Swap CC-0",
@@ -73,13 +74,8 @@ def attribution(models: dict[str, ModelRow]) -> str:
     return "\n".join(lines)
 
 
-def datasheet(
-    scenes: list[dict[str, Any]],
-    language: list[dict[str, Any]],
-    models: dict[str, ModelRow],
-    guesses: list[dict[str, str]],
-) -> str:
-    """Return DATASHEET.md with the counts of this build; `guesses` are rows of guesses.csv."""
+def datasheet(tally: Tally, models: dict[str, ModelRow], guesses: list[dict[str, str]]) -> str:
+    """Return DATASHEET.md with the counts of a build; `guesses` are rows of guesses.csv."""
     return "\n".join(
         [
             "# Data sheet",
@@ -88,10 +84,10 @@ def datasheet(
             "Every number below is counted from this build.",
             "",
             *ABOUT,
-            *_scene_table(scenes),
-            *_stretch_table(scenes, models),
-            *_class_table(scenes, models),
-            *_language_tables(scenes, language),
+            *_scene_table(tally),
+            *_stretch_table(tally),
+            *_class_table(tally, models),
+            *_language_tables(tally),
             *_guess_table(guesses),
         ]
     )
@@ -117,7 +113,7 @@ ROOMS_ABOUT = (
 )
 
 
-def rooms_sheet(scenes: list[dict[str, Any]], language: list[dict[str, Any]]) -> str:
+def rooms_sheet(scenes: list[dict[str, Any]], tally: Tally) -> str:
     """Return the captured rooms' DATASHEET.md with the counts of this build."""
     lines = ["# Data sheet of the captured rooms", "", *ROOMS_ABOUT]
     lines += ["| scene | capture | floor, m² | objects |", "|---|---|---|---|"]
@@ -126,7 +122,7 @@ def rooms_sheet(scenes: list[dict[str, Any]], language: list[dict[str, Any]]) ->
         named = ", ".join(f"{classes[name]} {name}" for name in sorted(classes))
         area = tenths(floor_area(scene["room"]), 100_000)
         lines.append(f"| {scene['id']} | {scene['capture']} | {area} | {named} |")
-    return "\n".join([*lines, "", *_language_tables(scenes, language)])
+    return "\n".join([*lines, "", *_language_tables(tally)])
 
 
 def _guess_table(guesses: list[dict[str, str]]) -> list[str]:
@@ -152,34 +148,26 @@ def _guess_table(guesses: list[dict[str, str]]) -> list[str]:
     return [*lines, ""]
 
 
-def _scene_table(scenes: list[dict[str, Any]]) -> list[str]:
+def _scene_table(tally: Tally) -> list[str]:
     lines = ["## Scenes", "", "| split | scenes | objects a scene | models |", "|---|---|---|---|"]
-    for split in dict.fromkeys(s["split"] for s in scenes):
-        rows = [s for s in scenes if s["split"] == split]
-        sizes = sorted(len(s["objects"]) for s in rows)
-        used = {o["model"] for s in rows for o in s["objects"]}
+    for name, split in tally.splits.items():
+        sizes = sorted(split.objects)
         span = f"{sizes[0]} to {sizes[-1]}, median {sizes[len(sizes) // 2]}"
-        lines.append(f"| {split} | {len(rows)} | {span} | {len(used)} |")
+        lines.append(f"| {name} | {len(sizes)} | {span} | {len(split.models)} |")
     return [*lines, ""]
 
 
-def _stretch_table(scenes: list[dict[str, Any]], models: dict[str, ModelRow]) -> list[str]:
+def _stretch_table(tally: Tally) -> list[str]:
     """How far models are stretched: the largest factor along a side, as shares of the objects."""
-    lines = ["| split | stretched by over 1.4 | over 2 |", "|---|---|---|"]
-    for split in dict.fromkeys(s["split"] for s in scenes):
-        objects = [o for s in scenes if s["split"] == split for o in s["objects"]]
-        factors = [_stretch(o["size_mm"], models[o["model"]].size_mm) for o in objects]
-        shares = [100 * sum(f > bound for f in factors) // len(factors) for bound in (140, 200)]
-        lines.append(f"| {split} | {shares[0]} % | {shares[1]} % |")
+    bounds = " | ".join(f"over {bound / 100:g}" for bound in STRETCHED)
+    lines = [f"| split | stretched by {bounds} |", "|---|---|---|"]
+    for name, split in tally.splits.items():
+        shares = (100 * split.stretched[bound] // sum(split.objects) for bound in STRETCHED)
+        lines.append(f"| {name} | {' | '.join(f'{share} %' for share in shares)} |")
     return [*lines, ""]
 
 
-def _stretch(size: list[int], own: tuple[int, ...]) -> int:
-    return max(100 * max(a, b) // min(a, b) for a, b in zip(size, own, strict=True))
-
-
-def _class_table(scenes: list[dict[str, Any]], models: dict[str, ModelRow]) -> list[str]:
-    placed = Counter(o["class"] for s in scenes for o in s["objects"])
+def _class_table(tally: Tally, models: dict[str, ModelRow]) -> list[str]:
     train = Counter(r.cls for r in models.values() if r.side == "train")
     held = Counter(r.cls for r in models.values() if r.side == "held")
     lines = [
@@ -191,29 +179,21 @@ def _class_table(scenes: list[dict[str, Any]], models: dict[str, ModelRow]) -> l
         "| class | models for training | models held out | placed |",
         "|---|---|---|---|",
     ]
-    lines += [f"| {c} | {train[c]} | {held[c]} | {placed[c]} |" for c in sorted(train)]
+    lines += [f"| {c} | {train[c]} | {held[c]} | {tally.placed[c]} |" for c in sorted(train)]
     return [*lines, ""]
 
 
-def _language_tables(scenes: list[dict[str, Any]], language: list[dict[str, Any]]) -> list[str]:
-    relations = Counter(r[2] for line in language for r in line["relations"])
-    forms = Counter(r["form"] for line in language for r in line["references"])
-    kinds = Counter(r["kind"] for line in language for r in line["references"])
+def _language_tables(tally: Tally) -> list[str]:
     lines = ["## Relations", "", "| predicate | true pairs |", "|---|---|"]
-    lines += [f"| {name} | {relations[name]} |" for name in sorted(relations)]
+    lines += [f"| {name} | {count} |" for name, count in sorted(tally.relations.items())]
     lines += ["", "## References", "", "| kind or form | count |", "|---|---|"]
-    lines += [f"| kind: {name} | {kinds[name]} |" for name in sorted(kinds)]
-    lines += [f"| form: {name} | {forms[name]} |" for name in sorted(forms)]
-    lines += ["", *_question_table(language)]
-    return lines
+    lines += [f"| kind: {name} | {count} |" for name, count in sorted(tally.kinds.items())]
+    lines += [f"| form: {name} | {count} |" for name, count in sorted(tally.forms.items())]
+    return [*lines, "", *_question_table(tally.answers)]
 
 
-def _question_table(language: list[dict[str, Any]]) -> list[str]:
+def _question_table(answers: dict[str, Counter[str]]) -> list[str]:
     """What a constant guess reaches, by type: the share of the commonest answer."""
-    answers: dict[str, Counter] = {}
-    for line in language:
-        for question in line["questions"]:
-            answers.setdefault(question["type"], Counter())[question["answer"]] += 1
     lines = [
         "## Questions",
         "",
@@ -222,6 +202,6 @@ def _question_table(language: list[dict[str, Any]]) -> list[str]:
     ]
     for name in sorted(answers):
         total = sum(answers[name].values())
-        answer, times = sorted(answers[name].items(), key=lambda kv: (-kv[1], kv[0]))[0]
+        answer, times = min(answers[name].items(), key=lambda kv: (-kv[1], kv[0]))
         lines.append(f"| {name} | {total} | {answer} | {100 * times // total} % |")
     return [*lines, ""]
