@@ -1,6 +1,7 @@
-"""Time the yardstick: its inner loops against other libraries, and the bars it must reach.
+"""Time the yardstick and a training step: against other libraries, and the bars to be reached.
 
-``python -m benchmarks [--experiment results/cpu] [--only bars|peers|statistics] [--large]``.
+``python -m benchmarks [--experiment results/cpu] [--only bars|peers|statistics|training]
+[--large]``.
 ``EVAL3R_PYTHON`` names the interpreter of an environment with eval3r in it for the comparison with
 that tool.
 """
@@ -11,11 +12,11 @@ import argparse
 import platform
 from pathlib import Path
 
-from benchmarks import bars, peers, rays, statistics
+from benchmarks import bars, peers, rays, statistics, training
 from benchmarks.timing import Bar, Row
 from metrics.files import run_main
 
-PARTS = ("bars", "peers", "statistics")
+PARTS = ("bars", "peers", "statistics", "training")
 
 
 def main() -> int:
@@ -35,6 +36,8 @@ def main() -> int:
         found += bars.scoring(arguments.experiment)
     if "statistics" in parts:
         found += statistics.measured(arguments.large)
+    if "training" in parts:
+        found += training.step(arguments.experiment)
     return _show_bars(found) if found else 0
 
 

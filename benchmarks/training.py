@@ -1,0 +1,92 @@
+"""A training step's share of the rate of matrix products, and the data loader's of the step."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.timing import Bar, best
+from g2vlm.models.model import G2VLM
+from g2vlm.training.data import geometry_batch, input_batch, language_batch
+from g2vlm.training.objective import Objective
+from g2vlm.training.settings import TrainSettings, make_optimizer
+from g2vlm.training.team import Team
+from g2vlm.training.train import configure, keep_memory, load_train_set, one_step
+from metrics.files import read_json, rng
+
+SIDE = 1024
+STEPS = 8
+SHARE_OF_SCENES = 0.1
+LEAST_RATE = 0.5
+MOST_LOADING = 0.05
+
+
+def step(experiment: Path) -> list[Bar]:
+    """Time steps of the second stage of `full` on one core, on a finished experiment's scenes.
+
+    Floating-point operations are those of the step's matrix products and attention, backward pass
+    included, as PyTorch counts them; the rate is that of a product of two 1024 x 1024 matrices.
+    """
+    task = "a training step's rate over a matrix product's"
+    if not (experiment / "features" / "images" / "train.safetensors").is_file():
+        why = f"{experiment}/features is not there; name an experiment that keeps its features"
+        return [Bar(task, why, f">= {LEAST_RATE}", None)]
+    torch.set_num_threads(1)
+    keep_memory()
+    objective = _objective(experiment)
+    settings, model = objective.settings, objective.model
+    optimizer, team = make_optimizer(model.named_parameters(), settings), Team()
+    numbers = iter(range(settings.stage1_steps, settings.stage1_steps + 3 * STEPS))
+    for _ in range(2):
+        one_step(objective, optimizer, next(numbers), team)
+    with FlopCounterMode(display=False) as counter:
+        one_step(objective, optimizer, next(numbers), team)
+    start = time.perf_counter()
+    for _ in range(STEPS):
+        one_step(objective, optimizer, next(numbers), team)
+    seconds = (time.perf_counter() - start) / STEPS
+    rate = counter.get_total_flops() / seconds
+    left, right = torch.randn(2, SIDE, SIDE).unbind()
+    peak = 2 * SIDE**3 / best(lambda: left @ right, 10)
+    loading = _loading(objective) / seconds
+    measured = f"{rate / peak:.2f}: {rate / 1e9:.1f} of {peak / 1e9:.1f} GFLOP/s, {seconds:.3f} s"
+    return [
+        Bar(task, measured, f">= {LEAST_RATE}", rate >= LEAST_RATE * peak),
+        Bar(
+            "the data loader's share of a step",
+            f"{loading:.1%}",
+            f"<= {MOST_LOADING:.0%}",
+            loading <= MOST_LOADING,
+        ),
+    ]
+
+
+def _objective(experiment: Path) -> Objective:
+    """The full method of the experiment's configuration over a tenth of its scenes."""
+    config = read_json(experiment / "manifest.json")["config"]
+    settings = TrainSettings.from_config(config["train"])
+    data = load_train_set(experiment / "scenes" / "train", experiment / "features", SHARE_OF_SCENES)
+    torch.manual_seed(0)
+    model = G2VLM(configure(config, {"name": "full"}, settings, data)).train()
+    model.encoder.fit([scene.inputs for scene in data.scenes])
+    return Objective(model, data, settings, 0)
+
+
+def _loading(objective: Objective) -> float:
+    """Best seconds to draw and stack one step's batch."""
+    data, settings, model = objective.data, objective.settings, objective.model
+    chosen = np.arange(min(settings.batch_scenes, len(data.scenes)))
+    scenes = [data.scenes[row] for row in chosen]
+
+    def load() -> None:
+        draw = rng(0, "loading", "")
+        classes, queries = len(model.config.classes), settings.occupancy_queries
+        geometry_batch(scenes, objective.supervised[chosen], classes, queries, draw)
+        input_batch(scenes, model.config)
+        language_batch(data, scenes, model.vocabulary, objective.counts(), draw)
+
+    return best(load)
