@@ -23,6 +23,18 @@ SWITCHES = (
     "supervision_3d",
 )
 
+# What an experiment may set under `model`, alike for all its methods.
+SIZES = (
+    "hidden",
+    "point_hidden",
+    "heads",
+    "layers",
+    "fusion_layers",
+    "decoder_layers",
+    "neighbours",
+    "embedding",
+)
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -111,3 +123,19 @@ def method_switches(method: Mapping[str, Any], source: str = "method") -> dict[s
         elif not isinstance(value, bool):
             raise InputError(f"{source}: switch {name} is {value!r}; give true or false")
     return switches
+
+
+def model_sizes(config: Mapping[str, Any], source: str = "config") -> dict[str, int]:
+    """Return an experiment's `model` section; raises `InputError` for what is not one of `SIZES`
+    or no whole number from 1, and for a width that the heads cannot share."""
+    sizes = dict(config.get("model", {}))
+    for name, value in sizes.items():
+        if name not in SIZES:
+            known = ", ".join(SIZES)
+            raise InputError(f"{source}: unknown model size {name!r}; use one of {known}")
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"{source}: model.{name} is {value!r}; give a whole number from 1")
+    hidden, heads = (sizes.get(name, getattr(ModelConfig, name)) for name in ("hidden", "heads"))
+    if hidden % heads:
+        raise InputError(f"{source}: model.hidden {hidden} is no multiple of model.heads {heads}")
+    return sizes

@@ -13,7 +13,15 @@ from torch.nn import functional as F
 from g2vlm.models.batch import CELL, SceneArrays, SceneBatch
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.grid import view_grid
-from g2vlm.models.layers import Block, GraphLayer, GroupedInput, Standardise, fourier, mlp
+from g2vlm.models.layers import (
+    Block,
+    GraphLayer,
+    GroupedInput,
+    Standardise,
+    exact,
+    fourier,
+    mlp,
+)
 
 FOURIER = 33
 # Cells away, in rows and columns, at which a point looks at the depth around it.
@@ -157,7 +165,7 @@ class Encoder(nn.Module):
         """Encode a standardised batch: tokens [B,T,D], point features [B,P,F], guesses [B,T,4]."""
         images = by_view(self.image(batch.tokens), self.patches) + self.place
         images = torch.cat([images[:, :1] + self.first, images[:, 1:]], dim=1).flatten(1, 2)
-        coarse = self.coarse(F.gelu(images))
+        coarse = self.coarse(F.gelu(images)).float()
         xyz = self.first_positions(batch, coarse).detach()
         inputs = self.point_inputs(batch, xyz)
         local = F.relu(self.local(inputs))
@@ -199,4 +207,5 @@ def by_view(values: Tensor, size: int) -> Tensor:
 
 def in_each_view(matrix: Tensor, values: Tensor) -> Tensor:
     """Apply a map [m,n] to each of V views: [B,V*n,K] to [B,V*m,K]."""
-    return (matrix @ by_view(values, matrix.shape[1])).flatten(1, 2)
+    with exact(values):
+        return (matrix @ by_view(values.float(), matrix.shape[1])).flatten(1, 2)

@@ -12,7 +12,7 @@ from g2vlm.models.batch import CELL, SceneBatch
 from g2vlm.models.boxes import mask_mean
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.encoder import Encoder
-from g2vlm.models.layers import GroupedInput, Standardise, mlp, standard
+from g2vlm.models.layers import GroupedInput, Standardise, exact, mlp, standard
 from g2vlm.models.state import RelationLogits, SceneState
 
 NEAREST = 4
@@ -44,14 +44,14 @@ class PointHeads(nn.Module):
         Returns tensors named as in `SceneState`. Classes are read from the frozen features as
         well: a short way that learns within few steps what the encoder then refines.
         """
-        parts = self.out(features).split(self.sizes, dim=-1)
+        parts = self.out(features).float().split(self.sizes, dim=-1)
         log_depth, delta, offset, log_error, colour, classes = parts
         rays, camera, sensor = batch.rays, batch.camera, batch.depth
         early = torch.cat([guesses, self.patch_kinds(batch.tokens)], dim=-1)
         spread, kinds = grid.spread_tokens(early).split([4, classes.shape[-1]], dim=-1)
         classes = classes + kinds + self.point_kinds(batch.features)
         shares = classes.softmax(-1)
-        box = self.vote(torch.cat([features, shares.detach()], dim=-1))
+        box = self.vote(torch.cat([features, shares.detach()], dim=-1)).float()
         guess = depth = None
         if self.config.lifts:
             guess = 3 * (spread[..., 0] + log_depth[..., 0]).clamp(-3, 2).exp()
@@ -135,8 +135,9 @@ class OccupancyHead(nn.Module):
         batch, config = state.batch, self.config
         rows, columns = config.height // CELL, config.width // CELL
         turn, origin = batch.pose[:, :, :3, :3], batch.pose[:, :, :3, 3]
-        local = torch.einsum("bvij,bnvi->bnvj", turn, xyz[:, :, None] - origin[:, None])
-        pixel = torch.einsum("bvij,bnvj->bnvi", batch.intrinsics, local)
+        with exact(xyz):
+            local = torch.einsum("bvij,bnvi->bnvj", turn, xyz[:, :, None] - origin[:, None])
+            pixel = torch.einsum("bvij,bnvj->bnvi", batch.intrinsics, local)
         depth = local[..., 2].clamp(min=0.05)
         cell = (pixel[..., :2] / depth[..., None] / CELL).floor()
         limit = cell.new_tensor([columns, rows])

@@ -28,6 +28,11 @@ def standard(values: Tensor) -> Tensor:
     return F.layer_norm(values, values.shape[-1:])
 
 
+def exact(values: Tensor) -> torch.autocast:
+    """Compute in float32 within an autocast region: bfloat16 would cost positions centimetres."""
+    return torch.autocast(values.device.type, enabled=False)
+
+
 class Standardise(nn.Module):
     """Shift and scale frozen features, feature by feature, as `fit` found them on training data.
 

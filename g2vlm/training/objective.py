@@ -64,14 +64,15 @@ class Objective:
             scenes, self.supervised[chosen], classes, settings.occupancy_queries, draw
         )
         truth = truth.to(self.device)
-        state = model.encode(input_batch(scenes, model.config).to(self.device))
-        named, parts = self.first_stage(state, truth)
-        if step >= settings.stage1_steps and model.config.language:
-            targets = language_batch(self.data, scenes, model.vocabulary, self.counts(), draw).to(
-                self.device
-            )
-            more, more_parts = self.second_stage(state, truth, targets)
-            named, parts = named | more, parts | more_parts
+        with torch.autocast(self.device.type, torch.bfloat16, settings.precision == "bf16"):
+            state = model.encode(input_batch(scenes, model.config).to(self.device))
+            named, parts = self.first_stage(state, truth)
+            if step >= settings.stage1_steps and model.config.language:
+                targets = language_batch(
+                    self.data, scenes, model.vocabulary, self.counts(), draw
+                ).to(self.device)
+                more, more_parts = self.second_stage(state, truth, targets)
+                named, parts = named | more, parts | more_parts
         total = sum(settings.loss_weights[name] * value for name, value in named.items())
         shown = {"total": total, **named, **parts}
         return total, {name: float(value.detach()) for name, value in shown.items()}

@@ -28,7 +28,8 @@ class TrainSettings:
     """How to train. `queries_per_scene` sentences (two references to each question) and
     `occupancy_queries` 3D points are drawn for each scene of each step; `warmup` is a share of all
     steps; `accumulation` batches make one optimizer step, shared by `processes`; `clip` bounds the
-    gradient's norm; `refit_steps` fit the box head on the trained model's objects."""
+    gradient's norm; `refit_steps` fit the box head on the trained model's objects; with `precision`
+    bf16 matrix products are in bfloat16 (autocast), weights and losses in float32 as ever."""
 
     stage1_steps: int = 50
     stage2_steps: int = 300
@@ -45,6 +46,7 @@ class TrainSettings:
     accumulation: int = 1
     refit_steps: int = 4000
     processes: int = 1
+    precision: str = "fp32"
     clip: float = 1.0
     checkpoint_seconds: float = 20.0
     loss_weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
@@ -80,6 +82,8 @@ class TrainSettings:
             raise InputError(f"{source}: unknown loss {unknown[0]!r}; use {', '.join(WEIGHTS)}")
         if values.get("optimizer", "adamw") not in ("adamw", "sgd"):
             raise InputError(f"{source}: optimizer {values['optimizer']!r}; use adamw or sgd")
+        if values.get("precision", "fp32") not in ("fp32", "bf16"):
+            raise InputError(f"{source}: precision {values['precision']!r}; use fp32 or bf16")
         return TrainSettings(**(dict(values) | {"loss_weights": weights}))
 
 

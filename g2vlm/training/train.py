@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from g2vlm.models.checkpoint import save_model
-from g2vlm.models.config import ModelConfig, method_switches
+from g2vlm.models.config import ModelConfig, method_switches, model_sizes
 from g2vlm.models.decoder import build_words
 from g2vlm.models.model import G2VLM
 from g2vlm.models.probe import RetrievalProbe
@@ -179,6 +179,7 @@ def configure(
         point_features=first.features.shape[-1],
         text_features=data.texts.width,
         views=len(first.pose),
+        **model_sizes(config),
         **method_switches(method, f"method {name}"),
     )
 

@@ -1,0 +1,64 @@
+"""Training in bfloat16: the losses of float32, positions kept exact, on a CPU and on a GPU."""
+
+import pytest
+import torch
+from build import SMALL, scene_batch, small_model, train_set
+
+from g2vlm.models.config import model_sizes
+from g2vlm.training.objective import Objective
+from g2vlm.training.settings import TrainSettings
+from metrics.files import InputError
+
+SETTINGS = {"stage1_steps": 0, "batch_scenes": 2, "queries_per_scene": 3, "occupancy_queries": 32}
+
+
+def losses(method, precision, device):
+    """One step's losses of a method on a device; its gradients are float32 and finite."""
+    model = small_model(method, **SMALL).train().to(device)
+    settings = TrainSettings.from_config(SETTINGS | {"precision": precision, "dropout": 0.0})
+    total, named = Objective(model, train_set(), settings, 0).losses(1, 0)
+    total.backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert all(g.dtype == torch.float32 and torch.isfinite(g).all() for g in gradients)
+    return named
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("method", ["full", "no_geometry", "no_alignment", "reconstruction_only"])
+def test_bfloat16_has_the_losses_of_float32(method, device):
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    exact, rounded = losses(method, "fp32", device), losses(method, "bf16", device)
+    assert exact.keys() == rounded.keys()
+    assert exact != rounded
+    for name, value in exact.items():
+        assert rounded[name] == pytest.approx(value, rel=0.03, abs=0.02), name
+
+
+def test_positions_keep_their_millimetres_in_bfloat16():
+    model = small_model()
+    batch = scene_batch(model)
+    with torch.no_grad():
+        exact = model.encode(batch)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = model.encode(batch)
+    assert not torch.equal(exact.tokens, rounded.tokens)
+    seen = (batch.depth > 0)[..., None]
+    for one, other in ((exact.points, rounded.points), (exact.centres, rounded.centres)):
+        assert one.dtype == other.dtype == torch.float32
+    torch.testing.assert_close(exact.points * seen, rounded.points * seen, rtol=0, atol=3e-3)
+
+
+def test_sizes_of_a_model():
+    assert model_sizes({}) == {}
+    assert model_sizes({"model": {"hidden": 256, "heads": 8}}) == {"hidden": 256, "heads": 8}
+    for wrong, said in (
+        ({"width": 9}, "unknown model size 'width'"),
+        ({"layers": 0}, r"model\.layers is 0"),
+        ({"hidden": True}, r"model\.hidden is True"),
+        ({"hidden": 130}, r"model\.hidden 130 is no multiple of model\.heads 4"),
+    ):
+        with pytest.raises(InputError, match=said):
+            model_sizes({"model": wrong})
+    with pytest.raises(InputError, match="precision 'fp8'; use fp32 or bf16"):
+        TrainSettings.from_config({"precision": "fp8"})
