@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from g2vlm.models.batch import CELL
 from g2vlm.models.config import ModelConfig
-from g2vlm.models.layers import mlp
+from g2vlm.models.layers import exact, mlp
 from g2vlm.models.state import SceneState
 
 QUANTILES = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 1.0)
@@ -20,7 +20,8 @@ LEAST_SPAN_M = 0.05
 def mask_mean(masks: Tensor, values: Tensor) -> Tensor:
     """Weighted mean [B,N,K] of point values [B,P,K] under masks [B,N,P]; 0 for an empty mask."""
     weight = masks / masks.sum(-1, keepdim=True).clamp(min=1e-6)
-    return weight @ values
+    with exact(values):
+        return weight.float() @ values.float()
 
 
 @torch.no_grad()

@@ -136,6 +136,10 @@ def model_sizes(config: Mapping[str, Any], source: str = "config") -> dict[str, 
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise InputError(f"{source}: model.{name} is {value!r}; give a whole number from 1")
     hidden, heads = (sizes.get(name, getattr(ModelConfig, name)) for name in ("hidden", "heads"))
+    if sizes.get("point_hidden", 2) % 2:
+        raise InputError(
+            f"{source}: model.point_hidden {sizes['point_hidden']} is odd; make it even"
+        )
     if hidden % heads:
         raise InputError(f"{source}: model.hidden {hidden} is no multiple of model.heads {heads}")
     return sizes

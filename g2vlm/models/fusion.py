@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from g2vlm.models.batch import TextBatch
 from g2vlm.models.config import ModelConfig
-from g2vlm.models.layers import RELATIVE, Attention, mlp, standard
+from g2vlm.models.layers import RELATIVE, Attention, exact, mlp, standard
 from g2vlm.models.state import GroundState, SceneState
 
 EXTRA = 4
@@ -102,7 +102,8 @@ class Fusion(nn.Module):
             empty = state.tokens.new_zeros(batch, queries, tokens, 2 * SPATIAL)
             return empty, empty[:, :, 0, :SPATIAL]
         flat = state.relative.flatten(2)
-        both = torch.cat([anchor, candidate], dim=1) @ flat
+        with exact(flat):
+            both = torch.cat([anchor, candidate], dim=1).float() @ flat.float()
         first, second = both.unflatten(-1, (tokens, RELATIVE)).chunk(2, dim=1)
         extra = token_extras(state)[:, None].expand(-1, queries, -1, -1)
         values = torch.cat([first, second, extra], dim=-1)
@@ -175,18 +176,18 @@ class Fusion(nn.Module):
         return (views @ state.spread.T).flatten(2)
 
     def read_out(
-        self, state: SceneState, token_logits: Tensor, states: Tensor, mean: Tensor, spatial: Tensor
+        self, state: SceneState, token_logits: Tensor, states: Tensor, told: Tensor, spatial: Tensor
     ) -> Tensor:
         """Two findings [B,Q,2,D]: what the sentence found, and the whole scene's extent.
 
-        `mean` [B,Q,SPATIAL+3]: the candidates' mean features and the named class's share.
+        `told` [B,Q,SPATIAL+3]: the candidates' mean features and the named class's share.
         """
         tokens = state.tokens
         found = token_logits.softmax(-1)
         seen = torch.einsum("bqt,bqtk->bqk", found, torch.cat([states, spatial], dim=-1))
         seen = seen[..., : states.shape[-1] + SPATIAL]
         count = token_logits.sigmoid().mean(-1, keepdim=True)
-        first = self.findings[0](torch.cat([seen, mean, count], dim=-1))
+        first = self.findings[0](torch.cat([seen, told, count], dim=-1))
         ordered = state.points.detach()[:, ::8].sort(1).values
         ends = [ordered[:, int(share * (ordered.shape[1] - 1))] for share in (0.02, 0.98)]
         pooled = torch.cat([tokens.mean(1), tokens.amax(1), *ends], dim=-1)

@@ -44,7 +44,8 @@ class PointHeads(nn.Module):
         Returns tensors named as in `SceneState`. Classes are read from the frozen features as
         well: a short way that learns within few steps what the encoder then refines.
         """
-        parts = self.out(features).float().split(self.sizes, dim=-1)
+        with exact(features):
+            parts = self.out(features.float()).split(self.sizes, dim=-1)
         log_depth, delta, offset, log_error, colour, classes = parts
         rays, camera, sensor = batch.rays, batch.camera, batch.depth
         early = torch.cat([guesses, self.patch_kinds(batch.tokens)], dim=-1)

@@ -29,7 +29,7 @@ def standard(values: Tensor) -> Tensor:
 
 
 def exact(values: Tensor) -> torch.autocast:
-    """Compute in float32 within an autocast region: bfloat16 would cost positions centimetres."""
+    """Compute in float32 within an autocast region: bfloat16 costs positions centimetres."""
     return torch.autocast(values.device.type, enabled=False)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from g2vlm.models.config import model_sizes
 from metrics.files import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,6 +101,7 @@ def check_config(config: Mapping[str, Any], files: Sequence[str], schema: Path =
     if faults:
         keys, message = _describe(faults[0])
         raise InputError(f"{_source(keys, files)}: {message}")
+    model_sizes(config, _source(["model"], files))
 
 
 def _describe(fault: Any) -> tuple[list[str], str]:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from g2vlm.models.boxes import mask_mean
 from g2vlm.models.decoder import next_word_loss
+from g2vlm.models.layers import exact
 from g2vlm.models.model import G2VLM
 from g2vlm.models.state import GroundState, RelationLogits, SceneState
 from g2vlm.training.data import GeometryTargets, LanguageTargets
@@ -90,7 +91,8 @@ def grounding_loss(
     dice = 1 - (2 * (share * wanted).sum(-1) + 1) / (share.sum(-1) + wanted.sum(-1) + 1)
     has = (wanted.amax(-1) > 0).float() * asked[..., 0]
     weight = targets.masks / targets.masks.sum(-1, keepdim=True).clamp(min=1e-6)
-    by_object = logits @ weight.transpose(1, 2)
+    with exact(logits):
+        by_object = logits.float() @ weight.transpose(1, 2)
     by_object = by_object.masked_fill(~targets.present[:, None], -1e4)
     patches = model.encoder.pool_points(targets.masks.transpose(1, 2)).transpose(1, 2)
     tokens = roles @ patches
@@ -155,20 +157,25 @@ def contrast(scores: Tensor, positive: Tensor) -> Tensor:
     return (across + down) / 2
 
 
+def products(first: Tensor, second: Tensor) -> Tensor:
+    """Inner products [N,M] of vectors [N,E] and [M,E], in float32."""
+    with exact(first):
+        return first.float() @ second.float().T
+
+
 def align_loss(model: G2VLM, state: SceneState, boxes: Tensor, targets: LanguageTargets) -> Tensor:
     """L_align: captions against the batch's scenes, phrases against its objects, of `boxes`."""
     scale = model.descriptors.scale.exp().clamp(max=50)
     texts = model.embed_text(targets.captions).flatten(0, 1)
     scenes = model.embed_scene(state)
     kept = targets.captions.present.flatten()
-    scene_part = contrast(
-        scale * texts[kept] @ scenes.T, targets.caption_scenes.flatten(0, 1)[kept]
-    )
+    alike = products(scale * texts[kept], scenes)
+    scene_part = contrast(alike, targets.caption_scenes.flatten(0, 1)[kept])
     phrases = model.embed_phrase(targets.phrases).flatten(0, 1)
     objects = model.embed_objects(state, targets.masks, boxes).flatten(0, 1)
     here, named = targets.present.flatten(), targets.phrases.present.flatten()
     wanted = targets.phrase_objects.flatten(0, 1)[named][:, here]
-    return scene_part + contrast(scale * phrases[named] @ objects[here].T, wanted)
+    return scene_part + contrast(products(scale * phrases[named], objects[here]), wanted)
 
 
 def text_loss(

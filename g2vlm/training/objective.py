@@ -64,13 +64,15 @@ class Objective:
             scenes, self.supervised[chosen], classes, settings.occupancy_queries, draw
         )
         truth = truth.to(self.device)
+        inputs = input_batch(scenes, model.config).to(self.device)
+        targets = None
+        if step >= settings.stage1_steps and model.config.language:
+            targets = language_batch(self.data, scenes, model.vocabulary, self.counts(), draw)
+            targets = targets.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, settings.precision == "bf16"):
-            state = model.encode(input_batch(scenes, model.config).to(self.device))
+            state = model.encode(inputs)
             named, parts = self.first_stage(state, truth)
-            if step >= settings.stage1_steps and model.config.language:
-                targets = language_batch(
-                    self.data, scenes, model.vocabulary, self.counts(), draw
-                ).to(self.device)
+            if targets is not None:
                 more, more_parts = self.second_stage(state, truth, targets)
                 named, parts = named | more, parts | more_parts
         total = sum(settings.loss_weights[name] * value for name, value in named.items())

@@ -50,16 +50,16 @@ def refit_boxes(model: G2VLM, objects: Objects, seed: int, steps: int) -> float:
 
 def refit_retrieval(
     descriptors: Descriptors, pooled: torch.Tensor, captions: Sequence[np.ndarray], seed: int
-) -> float:
+) -> float | None:
     """Fit the maps of scenes and sentences anew by L_align, over batches of many scenes.
 
     `pooled` [S,D] is what the trunk says of the scenes, `captions` f32[K,W] their own captions'
     frozen embeddings. A caption's one positive is its own scene: it holds for another one in a
-    hundred. Returns the last loss; 0 with fewer than two scenes that have a caption.
+    hundred. Returns the last loss; None with fewer than two scenes that have a caption.
     """
     told = np.array([row for row, found in enumerate(captions) if len(found)], int)
     if len(told) < 2:
-        return 0.0
+        return None
     draw = rng(seed, "refit_retrieval", "")
     torch.manual_seed(int(draw.integers(2**62)))
     texts = [standard(torch.from_numpy(found).to(pooled.device)) for found in captions]

@@ -29,7 +29,7 @@ class TrainSettings:
     `occupancy_queries` 3D points are drawn for each scene of each step; `warmup` is a share of all
     steps; `accumulation` batches make one optimizer step, shared by `processes`; `clip` bounds the
     gradient's norm; `refit_steps` fit the box head on the trained model's objects; with `precision`
-    bf16 matrix products are in bfloat16 (autocast), weights and losses in float32 as ever."""
+    bf16 matrix products are in bfloat16 (autocast), but for positions and similarities."""
 
     stage1_steps: int = 50
     stage2_steps: int = 300

@@ -6,6 +6,7 @@ or a scene is a row of numbers: thousands of them are gathered in seconds, for w
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,9 @@ from g2vlm.training.data import TrainSet, input_batch
 from g2vlm.training.targets import TrainScene, covered
 
 SCENES_A_BATCH = 4
+# Objects are gathered from at most this many scenes: clustering one takes a core a while.
+MOST_BOXED = 1000
+PROGRESS_SECONDS = 5.0
 # A cluster stands for the object that it shares this much of both their points with.
 LEAST_MASK_IOU = 0.3
 
@@ -53,12 +57,18 @@ class Survey:
 def survey(model: G2VLM, scenes: Sequence[TrainScene], boxed: np.ndarray) -> Survey:
     """Read all scenes; `boxed` bool[S] says in which of them boxes may be seen.
 
-    The model is left in training mode as it came.
+    Objects come from the first `MOST_BOXED` of those. The model is left in training mode as it
+    came.
     """
     device = next(model.parameters()).device
+    boxed = boxed & (np.cumsum(boxed) <= MOST_BOXED)
+    shown_at = time.monotonic()
     model.eval()
     pooled, parts = [], []
     for start in range(0, len(scenes), SCENES_A_BATCH):
+        if time.monotonic() - shown_at > PROGRESS_SECONDS:
+            print(f"train: last look, scene {start}/{len(scenes)}", flush=True)
+            shown_at = time.monotonic()
         some = scenes[start : start + SCENES_A_BATCH]
         state = model.encode(input_batch(some, model.config).to(device))
         pooled.append(pool_scene(state))
@@ -67,8 +77,8 @@ def survey(model: G2VLM, scenes: Sequence[TrainScene], boxed: np.ndarray) -> Sur
             parts.append(_objects(model, state, some, shown))
     model.train()
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
-    some = bool(columns) and len(columns[-1]) > 0
-    return Survey(torch.cat(pooled), Objects(*columns) if some else None)
+    found = bool(columns) and len(columns[-1]) > 0
+    return Survey(torch.cat(pooled), Objects(*columns) if found else None)
 
 
 def caption_embeddings(data: TrainSet) -> list[np.ndarray]:

@@ -71,11 +71,6 @@ class Team:
         total = self._accelerator.reduce(mine, "sum").tolist()
         return dict(zip(losses, total, strict=True))
 
-    def wait(self) -> None:
-        """Return when every process has come here."""
-        if self.size > 1:
-            self._accelerator.wait_for_everyone()
-
     def leave(self) -> None:
         """Close the connections between the processes."""
         if self.size > 1:

@@ -76,6 +76,8 @@ def train(
     model.to(team.device)
     objective = Objective(model, data, settings, seed)
     log, seconds = run_steps(objective, checkpoint, begun, team)
+    # The others need not wait while the first one looks at every scene once more.
+    team.leave()
     if team.first:
         probe, more = finish(objective)
         seconds += more
@@ -90,8 +92,6 @@ def train(
         probe.save(out_dir)
         write_result(Path(out_dir), model, meta, log, seconds)
         checkpoint.clear()
-    team.wait()
-    team.leave()
 
 
 def finish(objective: Objective) -> tuple[RetrievalProbe, float]:
@@ -107,7 +107,8 @@ def finish(objective: Objective) -> tuple[RetrievalProbe, float]:
     captions = caption_embeddings(data)
     if config.language and config.align_loss:
         loss = refit_retrieval(model.descriptors, found.pooled, captions, seed)
-        print(f"train: retrieval fitted anew, loss {loss:.3f}", flush=True)
+        if loss is not None:
+            print(f"train: retrieval fitted anew, loss {loss:.3f}", flush=True)
     probe = RetrievalProbe.fit(found.pooled.cpu().numpy(), captions)
     return probe, time.monotonic() - started
 

@@ -116,10 +116,13 @@ class G2VLMProcessor:
         windows = choose_windows(capture, self.config.views, size[0] / size[1])
         inputs = scene_inputs(capture, windows, size)
         features = view_features(self._images, inputs.rgb)
-        if features.tokens.shape[-1] != self.config.token_features:
+        found = features.tokens.shape[-1], features.points.shape[-1]
+        wanted = self.config.token_features, self.config.point_features
+        if found != wanted:
             raise InputError(
-                f"{self.image_encoder}: {features.tokens.shape[-1]} features for a model of "
-                f"{self.config.token_features}; give the image encoder it was trained with"
+                f"{self.image_encoder}: {found[0]} and {found[1]} features (patches, cells) for a "
+                f"model of {wanted[0]} and {wanted[1]}; give the image encoder that it was trained "
+                f"with, or train it again"
             )
         return Prepared(inputs, features, windows)
 

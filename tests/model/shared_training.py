@@ -15,6 +15,7 @@ SETTINGS = {
     "batch_scenes": 2,
     "queries_per_scene": 3,
     "occupancy_queries": 32,
+    "refit_steps": 60,
 }
 
 

@@ -31,6 +31,7 @@ SETTINGS = {
     "queries_per_scene": 3,
     "occupancy_queries": 32,
     "checkpoint_seconds": 1e-6,
+    "refit_steps": 60,
 }
 
 
@@ -297,8 +298,7 @@ def test_retrieval_fitted_anew_finds_the_scenes_of_unheard_captions():
     ]
     heard = [found[:2] for found in captions]
     heard[7] = heard[7][:0]
-    before = refit.refit_retrieval(model.descriptors, pooled[:1], heard[:1], 0)
-    assert before == 0.0
+    assert refit.refit_retrieval(model.descriptors, pooled[:1], heard[:1], 0) is None
     refit.refit_retrieval(model.descriptors, pooled[:120], heard[:120], 0)
     with torch.no_grad():
         scenes = model.descriptors.embed_scene(pooled[120:])

@@ -168,7 +168,8 @@ def scores(kind="parquet", methods=None):
 
 def checkpoint_key(method):
     """Return the name of a method's checkpoints: they fit one config and one state of data."""
-    parts = [config[key] for key in ("seed", "data", "render", "encode", "train")]
+    keys = ("seed", "data", "render", "encode", "model", "train")
+    parts = [config[key] for key in keys]
     return settings.digest(
         parts, TRAINED[method], DATA_HASH, code_hash("g2vlm.training.train")
     )

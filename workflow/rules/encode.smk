@@ -11,7 +11,8 @@ rule encode_images:
     benchmark:
         f"{RESULTS}/benchmarks/encode/images-{{split}}.tsv"
     resources:
-        mem_mb=grows(1200, 2 * IMAGE, in_split),
+        # The encoder sees four views at a time, four times as large.
+        mem_mb=grows(1000 + 250 * IMAGE, 2 * IMAGE, in_split),
         runtime=grows(20, 0.03 * IMAGE, in_split),
     params:
         encoder=config["encode"]["image"],

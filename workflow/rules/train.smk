@@ -24,7 +24,7 @@ rule train:
         gpu=training_gpus,
     params:
         train=config["train"],
-        sizes=config.get("model", {}),
+        sizes=config["model"],
         processes=PROCESSES,
         seed=config["seed"],
         method=lambda wildcards: TRAINED[wildcards.trained],
