@@ -265,7 +265,8 @@ def main() -> int:
 def resized(study: Study, options: argparse.Namespace) -> Study:
     """Return the study with the sizes that the command line gives."""
     splits = {
-        split: getattr(options, split.split("_")[0]) or count
+        # Captured rooms are as many as there are.
+        split: getattr(options, split.split("_")[0], None) or count
         for split, count in study.splits.items()
     }
     chosen = {"splits": splits}

@@ -75,8 +75,11 @@ def test_costs_that_fall_with_size_are_taken_as_constant():
 
 def test_sizes_from_the_command_line_replace_those_of_the_run():
     options = argparse.Namespace(train=100, val=None, test=7, methods=50, seeds=10, steps=None)
-    study = resized(Study.of(config(10)), options)
-    assert study.splits == {"train": 100, "val": 5, "test_scene": 7, "test_asset": 7}
+    run = config(10)
+    run["data"]["splits"]["real_rooms"] = 5
+    study = resized(Study.of(run), options)
+    drawn = {"train": 100, "val": 5, "test_scene": 7, "test_asset": 7}
+    assert study.splits == drawn | {"real_rooms": 5}
     assert len(study.runs) == 500 and study.steps == 10
 
 
