@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +29,6 @@ if TYPE_CHECKING:
 ANSWER_TOKENS = 8
 # On a CPU small chunks stay in its cache: 8 against 25 microseconds a query.
 _QUERIES_A_CHUNK = {"cpu": 2048, "cuda": 65_536}
-
-
-@dataclass(frozen=True)
-class Grounding:
-    """point_logits float32 [Q, P]: the query's target covers the point; zero_logit [Q]."""
-
-    point_logits: np.ndarray
-    zero_logit: np.ndarray
 
 
 class Network:
@@ -137,13 +129,27 @@ class EncodedScene:
         return numpy_of(torch.cat(rows)) if rows else np.zeros(0, np.float32)
 
     @torch.inference_mode()
-    def ground(self, queries: Sequence[str]) -> Grounding:
-        """Return where each of Q queries points."""
-        if not queries:
-            return Grounding(np.zeros((0, self.masks.shape[1]), np.float32), np.zeros(0, "f4"))
+    def ground(self, queries: Sequence[str]) -> np.ndarray:
+        """Return logits [Q, P]: the target of each of Q queries covers the point."""
         text = build_text(self.network.texts, [queries]).to(self.network.device)
-        found = self.network.model.ground(self.state, text)
-        return Grounding(numpy_of(found.point_logits[0]), numpy_of(found.zero_logit[0]))
+        return numpy_of(self.network.model.ground(self.state, text).point_logits[0])
+
+    @torch.inference_mode()
+    def read(
+        self, queries: Sequence[str], masks: np.ndarray, boxes: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits [Q, N] that a query means an object, of masks [N, P] and boxes [N, 6], and
+        logits [Q] that it means none."""
+        if not queries:
+            return np.zeros((0, len(masks)), np.float32), np.zeros(0, np.float32)
+        model, device, count = self.network.model, self.network.device, len(masks)
+        text = build_text(self.network.texts, [queries]).to(device)
+        # One absent object stands where there are none.
+        if not len(masks):
+            masks, boxes = np.zeros((1, self.masks.shape[1])), np.zeros((1, 6))
+        inside, where = (torch.from_numpy(v).float().to(device)[None] for v in (masks, boxes))
+        found = model.reader(text, model.see_objects(self.state, inside, where))
+        return numpy_of(found.logits[0, :, :count]), numpy_of(found.zero_logit[0])
 
     @torch.inference_mode()
     def boxes(self, masks: np.ndarray) -> np.ndarray:

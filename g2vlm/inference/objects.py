@@ -47,12 +47,11 @@ def detect(kinds: PointKinds, boxes: Boxes) -> list[Detection]:
     Class probabilities are smoothed over neighbours in space; connected points of one class are
     one object. `boxes` gives the box [N, 6] of each of N masks float32 [N, P].
     """
-    found = clusters(kinds)[: 2 * MOST_OBJECTS]
+    found = clusters(kinds)
     if not found:
         return []
     drawn = boxes(member_masks(found, len(kinds.points)))
-    placed = [replace(item, box=box) for item, box in zip(found, drawn, strict=True)]
-    return suppress(placed)[:MOST_OBJECTS]
+    return [replace(found[row], box=drawn[row]) for row in kept_rows(drawn)]
 
 
 def member_masks(found: list[Detection], count: int) -> np.ndarray:
@@ -92,7 +91,7 @@ def smooth(shares: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 
 def clusters(kinds: PointKinds) -> list[Detection]:
-    """Return connected points of one class, best first, their boxes still zero."""
+    """Return connected points of one class, best first, at most 60, their boxes still zero."""
     pairs = neighbours(kinds)
     shares = smooth(kinds.shares.astype(np.float32), pairs)
     label = shares[:, :-1].argmax(1)
@@ -110,14 +109,13 @@ def clusters(kinds: PointKinds) -> list[Detection]:
         mean = shares[members].mean(0)[:-1]
         score = float(mean.max() * (1.0 - np.exp(-len(members) / 6.0)))
         found.append(Detection(np.zeros(6, np.float32), int(mean.argmax()), score, members))
-    return sorted(found, key=lambda item: -item.score)
+    return sorted(found, key=lambda item: -item.score)[: 2 * MOST_OBJECTS]
 
 
-def suppress(found: list[Detection]) -> list[Detection]:
-    """Keep the better of two detections that overlap, whatever their classes."""
-    kept: list[Detection] = []
-    for item in found:
-        overlap = box_iou(np.array([k.box for k in kept]), item.box)
-        if not (overlap >= SUPPRESS_IOU).any():
-            kept.append(item)
-    return kept
+def kept_rows(boxes: np.ndarray) -> list[int]:
+    """Return the rows of boxes [N, 6], best first, that overlap no better one, at most 30."""
+    kept: list[int] = []
+    for row, box in enumerate(boxes):
+        if not (box_iou(boxes[kept], box) >= SUPPRESS_IOU).any():
+            kept.append(row)
+    return kept[:MOST_OBJECTS]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from g2vlm.inference.graph import given_pairs, triplets
-from g2vlm.inference.grounding import Ranked, chosen_boxes, pick, rank
+from g2vlm.inference.grounding import Ranked, chosen_boxes, likeliest, pick, rank
 from g2vlm.inference.network import EncodedScene
 from g2vlm.inference.objects import Detection, detect, member_masks
 from g2vlm.inference.points import DensePoints, dense_points
@@ -103,20 +103,31 @@ def object_rows(found: Sequence[Detection], classes: Sequence[str]) -> list[dict
     return [{"box": o.box, "class": classes[o.label], "score": o.score} for o in found]
 
 
+def scene_ranks(
+    scene: EncodedScene, found: list[Detection], queries: Sequence[str]
+) -> list[tuple[Ranked, float]]:
+    """Return for each query its ranked boxes and the logit that it means nothing."""
+    masks = member_masks(found, scene.masks.shape[1])
+    boxes = np.array([item.box for item in found], np.float32).reshape(-1, 6)
+    logits, zero = scene.read(queries, masks, boxes)
+    if found or not queries:
+        ranked = [rank(row, found) for row in logits]
+    else:
+        ranked = [likeliest(row, scene.boxes) for row in scene.ground(queries)]
+    return list(zip(ranked, zero.tolist(), strict=True))
+
+
 def scene_queries(
     scene: EncodedScene, found: list[Detection]
 ) -> list[tuple[str, Ranked, float, int | None]]:
     """Return for each reference its id, ranked boxes, zero logit and the picked given object."""
-    references = scene.inputs.references
-    result = scene.ground([text for _, text in references])
+    queries = [text for _, text in scene.inputs.references]
+    given, _ = scene.read(queries, scene.masks, scene.boxes(scene.masks))
     return [
-        (
-            name,
-            rank(result.point_logits[row], scene.boxes, found),
-            float(result.zero_logit[row]),
-            pick(result.point_logits[row], scene.masks, scene.inputs.given_indices),
+        (name, ranked, zero, pick(row, scene.inputs.given_indices))
+        for (name, _), (ranked, zero), row in zip(
+            scene.inputs.references, scene_ranks(scene, found, queries), given, strict=True
         )
-        for row, (name, _) in enumerate(references)
     ]
 
 

@@ -74,7 +74,6 @@ class Fusion(nn.Module):
         self.findings = nn.ModuleList(
             [nn.Linear(small + 2 * SPATIAL + 4, width), nn.Linear(2 * width + 6, width)]
         )
-        self.zero = mlp(width + 5, small, 1)
 
     def split_roles(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
         """Read a sentence's words [B,Q,L,384] into its anchor and candidate [2,B,Q,D] and slots
@@ -130,12 +129,10 @@ class Fusion(nn.Module):
         point_logits = self.find_points(state, sentence, match) + by_token
         named = named_share(match)
         found = self.read_out(state, token_logits, states, torch.cat([mean, named], -1), spatial)
-        highest = torch.stack([token_logits.amax(-1), token_logits.logsumexp(-1)], dim=-1)
         return GroundState(
             point_logits=point_logits,
             token_logits=token_logits,
             text_states=torch.cat([text, found], dim=2),
-            zero_logit=self.zero(torch.cat([sentence, highest, named], dim=-1))[..., 0],
             anchor=aims[0],
             candidate=aims[1],
             name_logits=name_logits,

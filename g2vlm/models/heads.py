@@ -18,6 +18,9 @@ from g2vlm.models.state import RelationLogits, SceneState
 NEAREST = 4
 TRUNCATION = 0.3
 CORRECTION = 0.3
+# Log of what inner products of descriptors are first multiplied by, and the most they may be.
+FIRST_SCALE = 2.5
+LARGEST_SCALE = 50.0
 
 
 class PointHeads(nn.Module):
@@ -237,7 +240,12 @@ class Descriptors(nn.Module):
         self.standard_text = Standardise(config.text_features)
         self.text = nn.Linear(config.text_features, size)
         self.phrase = mlp(config.text_features, width, size)
-        self.scale = nn.Parameter(torch.tensor(2.5))
+        self.scale = nn.Parameter(torch.tensor(FIRST_SCALE))
+
+    @property
+    def sharpness(self) -> Tensor:
+        """What inner products are multiplied by before the softmax of L_align."""
+        return self.scale.exp().clamp(max=LARGEST_SCALE)
 
     def embed_scene(self, pooled: Tensor) -> Tensor:
         """[B,E] of scenes of which the trunk says `pooled` [B,K] (`pool_scene`)."""

@@ -48,7 +48,7 @@ class Standardise(nn.Module):
         """Take mean and deviation of `values` [N, size]; a constant feature keeps its scale."""
         spread, mean = torch.std_mean(values.double(), dim=0)
         self.mean.copy_(mean)
-        self.scale.copy_(torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
+        self.scale.copy_(torch.where(spread > 1e-4, spread, torch.ones_like(spread)))
 
     def forward(self, values: Tensor) -> Tensor:
         """[..., size] to [..., size]."""

@@ -20,6 +20,7 @@ from g2vlm.models.heads import (
     pool_scene,
 )
 from g2vlm.models.layers import relative_features, standard
+from g2vlm.models.reader import ObjectReader, ObjectSet
 from g2vlm.models.state import GroundState, RelationLogits, SceneState
 
 
@@ -42,6 +43,7 @@ class G2VLM(nn.Module):
         self.relation = RelationHead(config)
         self.descriptors = Descriptors(config)
         self.fusion = Fusion(config)
+        self.reader = ObjectReader(config)
         self.decoder = Decoder(config)
 
     def encode(self, batch: SceneBatch) -> SceneState:
@@ -86,6 +88,13 @@ class G2VLM(nn.Module):
         never supervised, the extents alone (2nd to 98th percentile).
         """
         return self.boxes(state, masks, self.config.votes)
+
+    def see_objects(self, state: SceneState, masks: Tensor, boxes: Tensor) -> ObjectSet:
+        """What `reader` reads of the objects under masks [B,N,P] with boxes [B,N,6]."""
+        points = mask_mean(masks, state.point_features)
+        look = torch.cat([points, mask_mean(masks, state.batch.rgb - 0.5)], dim=-1)
+        kinds = mask_mean(masks, state.kinds)
+        return ObjectSet(look, kinds, boxes, self.relation.front(points), masks.amax(-1) > 0)
 
     def relations(self, state: SceneState, masks: Tensor, boxes: Tensor) -> RelationLogits:
         """Relations of all ordered pairs of objects under masks [B,N,P] with boxes [B,N,6]."""

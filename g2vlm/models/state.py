@@ -52,7 +52,7 @@ class GroundState:
 
     point_logits [B,Q,P]: the sentence's target covers the point; token_logits [B,Q,T];
     text_states [B,Q,M,D]: fused states of the sentence's slots and what it found in the scene, the
-    decoder's memory; zero_logit [B,Q]: no object answers the sentence;
+    decoder's memory;
     anchor [B,Q,T] and candidate [B,Q,T]: log-probabilities over patches of the first attention;
     name_logits [B,Q,C]: the class that the sentence names.
     """
@@ -60,7 +60,6 @@ class GroundState:
     point_logits: Tensor
     token_logits: Tensor
     text_states: Tensor
-    zero_logit: Tensor
     anchor: Tensor
     candidate: Tensor
     name_logits: Tensor

@@ -80,7 +80,7 @@ def mass_loss(log_share: Tensor, wanted: Tensor) -> Tensor:
 def grounding_loss(
     model: G2VLM, ground: GroundState, targets: LanguageTargets
 ) -> dict[str, Tensor]:
-    """Masks (cross-entropy and Dice), picks, zero targets and the first attention's aims."""
+    """Masks (cross-entropy and Dice), picks and the first attention's aims."""
     count = targets.targets.shape[1]
     asked = (targets.targets[..., :1] >= 0).float()
     roles = torch.stack([targets.targets, targets.anchors, targets.rivals]).clamp(min=0)
@@ -96,15 +96,10 @@ def grounding_loss(
     by_object = by_object.masked_fill(~targets.present[:, None], -1e4)
     patches = model.encoder.pool_points(targets.masks.transpose(1, 2)).transpose(1, 2)
     tokens = roles @ patches
-    missing = (roles[0].sum(-1) == 0).float()
-    zero = F.binary_cross_entropy_with_logits(
-        ground.zero_logit[:, :count], missing, reduction="none"
-    )
     return {
         "mask": masked_mean(5 * pixelwise, asked[..., 0]) + masked_mean(dice, has),
         "pick": mass_loss(by_object.log_softmax(-1), roles[0]),
         "patch": mass_loss(ground.token_logits[:, :count].log_softmax(-1), tokens[0]),
-        "zero": masked_mean(zero, asked[..., 0]),
         "said": said_loss(ground.name_logits, targets.named),
         **aim_loss(model, ground, tokens),
     }
@@ -165,7 +160,7 @@ def products(first: Tensor, second: Tensor) -> Tensor:
 
 def align_loss(model: G2VLM, state: SceneState, boxes: Tensor, targets: LanguageTargets) -> Tensor:
     """L_align: captions against the batch's scenes, phrases against its objects, of `boxes`."""
-    scale = model.descriptors.scale.exp().clamp(max=50)
+    scale = model.descriptors.sharpness
     texts = model.embed_text(targets.captions).flatten(0, 1)
     scenes = model.embed_scene(state)
     kept = targets.captions.present.flatten()

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from g2vlm.models.heads import Descriptors
+from g2vlm.models.heads import FIRST_SCALE, Descriptors
 from g2vlm.models.layers import standard
 from g2vlm.models.model import G2VLM
 from g2vlm.training.language_losses import box_loss
-from g2vlm.training.survey import Objects
+from g2vlm.training.survey import SeenScene
 from metrics.files import rng
 
 OBJECTS_A_STEP = 256
@@ -23,23 +23,33 @@ RETRIEVAL_STEPS = 400
 RETRIEVAL_RATE = 3e-3
 RETRIEVAL_DROPOUT = 0.3
 RETRIEVAL_DECAY = 1.0
-LARGEST_SCALE = 50.0
 
 
-def refit_boxes(model: G2VLM, objects: Objects, seed: int, steps: int) -> float:
+def refit_boxes(
+    model: G2VLM, seen: Sequence[SeenScene], supervised: np.ndarray, seed: int, steps: int
+) -> float | None:
     """Fit `model.boxes` for `steps` on true masks and the model's own clusters.
 
-    Returns the mean loss of the last tenth of the steps; the same objects, weights and seed give
-    the same bits.
+    `supervised` bool[S] says of which scenes the boxes may be seen. Returns the mean loss of the
+    last tenth of the steps, None without an object to learn from; the same objects, weights and
+    seed give the same bits.
     """
-    draw, count = rng(seed, "refit_boxes", ""), len(objects.boxes)
+    some = [one for one, shown in zip(seen, supervised, strict=False) if shown]
+    known = [torch.from_numpy(one.index >= 0) for one in some]
+    if not sum(int(rows.sum()) for rows in known):
+        return None
+    values, low, high, true = (
+        torch.cat([getattr(one, name)[rows] for one, rows in zip(some, known, strict=True)])
+        for name in ("values", "low", "high", "true")
+    )
+    draw, count = rng(seed, "refit_boxes", ""), len(true)
     optimizer = torch.optim.AdamW(model.boxes.parameters(), lr=BOX_RATE, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     losses = []
     for _ in range(steps):
-        rows = torch.from_numpy(draw.integers(count, size=OBJECTS_A_STEP)).to(objects.boxes.device)
-        parts = (part[rows] for part in (objects.values, objects.low, objects.high))
-        loss = box_loss(model.boxes.complete(*parts), objects.boxes[rows])
+        rows = torch.from_numpy(draw.integers(count, size=OBJECTS_A_STEP)).to(true.device)
+        drawn = model.boxes.complete(values[rows], low[rows], high[rows])
+        loss = box_loss(drawn, true[rows])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -68,13 +78,14 @@ def refit_retrieval(
     maps = (descriptors.scene, descriptors.text)
     for one in maps:
         one.reset_parameters()
+    torch.nn.init.constant_(descriptors.scale, FIRST_SCALE)
     scenes, texts = (
         descriptors.standard_scene(pooled),
         [descriptors.standard_text(t) for t in texts],
     )
     groups = [
-        {"params": [p for one in maps for p in one.parameters()], "weight_decay": RETRIEVAL_DECAY},
-        {"params": [descriptors.scale], "weight_decay": 0.0},
+        {"params": [one.weight for one in maps], "weight_decay": RETRIEVAL_DECAY},
+        {"params": [*(one.bias for one in maps), descriptors.scale], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=RETRIEVAL_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, RETRIEVAL_STEPS)
@@ -84,8 +95,7 @@ def refit_retrieval(
         said = torch.stack([texts[row][draw.integers(len(texts[row]))] for row in rows])
         seen = descriptors.scene(F.dropout(scenes[rows], RETRIEVAL_DROPOUT))
         heard = descriptors.text(F.dropout(said, RETRIEVAL_DROPOUT))
-        scale = descriptors.scale.exp().clamp(max=LARGEST_SCALE)
-        scores = scale * F.normalize(heard, dim=-1) @ F.normalize(seen, dim=-1).T
+        scores = descriptors.sharpness * F.normalize(heard, dim=-1) @ F.normalize(seen, dim=-1).T
         loss = (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -28,13 +28,14 @@ class TrainSettings:
     """How to train. `queries_per_scene` sentences (two references to each question) and
     `occupancy_queries` 3D points are drawn for each scene of each step; `warmup` is a share of all
     steps; `accumulation` batches make one optimizer step, shared by `processes`; `clip` bounds the
-    gradient's norm; `refit_steps` fit the box head on the trained model's objects; with `precision`
-    bf16 matrix products are in bfloat16 (autocast), but for positions and similarities."""
+    gradient's norm; `refit_steps` fit the box head and `reader_steps` the object reader on the
+    trained model's objects; with `precision` bf16 matrix products are in bfloat16 (autocast), but
+    for positions and similarities."""
 
     stage1_steps: int = 50
     stage2_steps: int = 300
     batch_scenes: int = 4
-    queries_per_scene: int = 18
+    queries_per_scene: int = 9
     occupancy_queries: int = 256
     captions_per_scene: int = 2
     phrases_per_scene: int = 4
@@ -44,7 +45,8 @@ class TrainSettings:
     dropout: float = 0.1
     optimizer: str = "adamw"
     accumulation: int = 1
-    refit_steps: int = 4000
+    refit_steps: int = 3000
+    reader_steps: int = 350
     processes: int = 1
     precision: str = "fp32"
     clip: float = 1.0

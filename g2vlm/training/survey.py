@@ -8,63 +8,88 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from g2vlm.inference.kinds import point_kinds
-from g2vlm.inference.objects import clusters, member_masks
+from g2vlm.inference.objects import clusters, kept_rows, member_masks
 from g2vlm.models.batch import build_text
+from g2vlm.models.boxes import face_box
 from g2vlm.models.heads import pool_scene
 from g2vlm.models.model import G2VLM
+from g2vlm.models.reader import ObjectSet
 from g2vlm.models.state import SceneState
 from g2vlm.training.data import TrainSet, input_batch
 from g2vlm.training.targets import TrainScene, covered
 
 SCENES_A_BATCH = 4
 # Objects are gathered from at most this many scenes: clustering one takes a core a while.
-MOST_BOXED = 1000
+MOST_SEEN = 1000
 PROGRESS_SECONDS = 5.0
 # A cluster stands for the object that it shares this much of both their points with.
 LEAST_MASK_IOU = 0.3
 
 
 @dataclass(frozen=True)
-class Objects:
-    """What the box head reads of M objects (`BoxHead.describe`) and their boxes.
+class SeenScene:
+    """What the model says of one scene's M objects: `given` true masks, then clusters of its own,
+    best first.
 
-    values [M,K]; low, high [M,3] extents of the visible points; boxes [M,6], the true ones.
+    values [M,K]; low, high [M,3]: what the box head reads of them (`BoxHead.describe`); objects:
+    an `ObjectSet` [M,...] with the boxes of the day; index i64[M]: the object's index in the
+    annotation, -1 = the cluster stands for none; true f32[M,6]: that object's box.
     """
 
     values: Tensor
     low: Tensor
     high: Tensor
-    boxes: Tensor
+    objects: ObjectSet
+    index: np.ndarray
+    true: Tensor
+    given: int
+
+    @torch.no_grad()
+    def draw(self, model: G2VLM) -> SeenScene:
+        """The same objects with the boxes that the model's head draws now."""
+        if not model.config.votes:
+            return self
+        boxes = model.boxes.complete(self.values, self.low, self.high)
+        return replace(self, objects=replace(self.objects, boxes=boxes))
+
+    def sets(self) -> list[tuple[ObjectSet, np.ndarray]]:
+        """The true masks, and what of the clusters is detected, where there are any; each with its
+        objects' indices in the annotation."""
+        drawn = self.objects.boxes[self.given :].cpu().numpy()
+        chosen = [np.arange(self.given), self.given + np.array(kept_rows(drawn), int)]
+        parts = vars(self.objects)
+        return [
+            (ObjectSet(**{name: part[rows] for name, part in parts.items()}), self.index[rows])
+            for rows in chosen
+            if len(rows)
+        ]
 
 
 @dataclass(frozen=True)
 class Survey:
-    """pooled [S,D]: what the trunk says of every scene; objects: of those whose boxes may be seen,
-    None where there are none."""
+    """pooled [S,D]: what the trunk says of every scene; seen: the objects of the first of them."""
 
     pooled: Tensor
-    objects: Objects | None
+    seen: list[SeenScene]
 
 
 @torch.no_grad()
-def survey(model: G2VLM, scenes: Sequence[TrainScene], boxed: np.ndarray) -> Survey:
-    """Read all scenes; `boxed` bool[S] says in which of them boxes may be seen.
+def survey(model: G2VLM, scenes: Sequence[TrainScene]) -> Survey:
+    """Read all scenes, and the objects of the first `MOST_SEEN`, unless it knows no objects.
 
-    Objects come from the first `MOST_BOXED` of those. The model is left in training mode as it
-    came.
+    The model is left in training mode as it came.
     """
     device = next(model.parameters()).device
-    boxed = boxed & (np.cumsum(boxed) <= MOST_BOXED)
     shown_at = time.monotonic()
     model.eval()
-    pooled, parts = [], []
+    pooled, seen = [], []
     for start in range(0, len(scenes), SCENES_A_BATCH):
         if time.monotonic() - shown_at > PROGRESS_SECONDS:
             print(f"train: last look, scene {start}/{len(scenes)}", flush=True)
@@ -72,13 +97,10 @@ def survey(model: G2VLM, scenes: Sequence[TrainScene], boxed: np.ndarray) -> Sur
         some = scenes[start : start + SCENES_A_BATCH]
         state = model.encode(input_batch(some, model.config).to(device))
         pooled.append(pool_scene(state))
-        shown = [place for place in range(len(some)) if boxed[start + place]]
-        if shown:
-            parts.append(_objects(model, state, some, shown))
+        if model.config.language and start < MOST_SEEN:
+            seen += _see(model, state, some)
     model.train()
-    columns = [torch.cat(column) for column in zip(*parts, strict=True)]
-    found = bool(columns) and len(columns[-1]) > 0
-    return Survey(torch.cat(pooled), Objects(*columns) if found else None)
+    return Survey(torch.cat(pooled), seen)
 
 
 def caption_embeddings(data: TrainSet) -> list[np.ndarray]:
@@ -88,37 +110,49 @@ def caption_embeddings(data: TrainSet) -> list[np.ndarray]:
     return [build_text(data.texts, [line]).pooled[0].numpy() if line else empty for line in lines]
 
 
-def _objects(
-    model: G2VLM, state: SceneState, scenes: Sequence[TrainScene], shown: Sequence[int]
-) -> tuple[Tensor, ...]:
-    """What the head reads of every true mask and matched cluster of the scenes at `shown`."""
+def _see(model: G2VLM, state: SceneState, scenes: Sequence[TrainScene]) -> list[SeenScene]:
+    """What the model says of every true mask and cluster of a batch's scenes."""
     device = state.points.device
-    found = {place: _masks(model, state, place, scenes[place]) for place in shown}
-    lengths = torch.tensor([len(found[p][0]) if p in found else 0 for p in range(len(scenes))])
-    count = int(lengths.max())
+    found = [_masks(model, state, place, scene) for place, scene in enumerate(scenes)]
+    count = max(1, max(len(masks) for masks, _ in found))
     padded = np.zeros((len(scenes), count, state.points.shape[1]), np.float32)
-    for place, (masks, _) in found.items():
+    for place, (masks, _) in enumerate(found):
         padded[place, : len(masks)] = masks
-    kept = torch.arange(count) < lengths[:, None]
-    read = model.boxes.describe(state, torch.from_numpy(padded).to(device))
-    true = torch.from_numpy(np.concatenate([boxes for _, boxes in found.values()]))
-    return *(part[kept.to(device)] for part in read), true.to(device)
+    inside = torch.from_numpy(padded).to(device)
+    read = model.boxes.describe(state, inside)
+    drawn = face_box(*read[1:])
+    objects = vars(model.see_objects(state, inside, drawn))
+    out = []
+    for place, (scene, (masks, owner)) in enumerate(zip(scenes, found, strict=True)):
+        size = len(masks)
+        index = [entry["index"] for entry in scene.annotation["objects"]]
+        boxes = scene.all_boxes[owner] if len(index) else np.zeros((size, 6), np.float32)
+        out.append(
+            SeenScene(
+                *(part[place, :size] for part in read),
+                ObjectSet(**{name: part[place, :size] for name, part in objects.items()}),
+                np.where(owner >= 0, np.array([*index, -1])[owner], -1),
+                torch.from_numpy(boxes).to(device),
+                len(scene.rows),
+            )
+        )
+    return out
 
 
 def _masks(
     model: G2VLM, state: SceneState, place: int, scene: TrainScene
 ) -> tuple[np.ndarray, np.ndarray]:
-    """True masks and matched clusters f32[M,P] of one scene, and their objects' boxes f32[M,6]."""
+    """True masks, then clusters, f32[M,P] of one scene, and the row i64[M] of `all_boxes` of the
+    object that each stands for, -1 = none."""
+    rows = {entry["index"]: row for row, entry in enumerate(scene.annotation["objects"])}
+    own = np.array([rows[index] for index in scene.rows], int)
     found = clusters(point_kinds(state, model.config, place))
-    true = covered(scene.masks), scene.boxes
-    if not len(found) or not len(scene.all_boxes):
-        return true
+    if not found:
+        return covered(scene.masks), own
     masks = member_masks(found, len(scene.owner))
-    owned = (scene.owner[None] == np.arange(len(scene.all_boxes))[:, None]).astype(np.float32)
+    owned = (scene.owner[None] == np.arange(len(rows))[:, None]).astype(np.float32)
     shared = masks @ owned.T
     union = masks.sum(1)[:, None] + owned.sum(1)[None] - shared
-    overlap = shared / np.maximum(union, 1)
-    best = overlap.argmax(1)
-    kept = overlap.max(1) > LEAST_MASK_IOU
-    boxes = scene.all_boxes[best[kept]]
-    return np.concatenate([true[0], masks[kept]]), np.concatenate([true[1], boxes])
+    overlap = np.concatenate([shared / np.maximum(union, 1), np.zeros((len(masks), 1))], axis=1)
+    best = np.where(overlap.max(1) > LEAST_MASK_IOU, overlap.argmax(1), -1)
+    return np.concatenate([covered(scene.masks), masks]), np.concatenate([own, best])

@@ -20,6 +20,7 @@ from g2vlm.models.model import G2VLM
 from g2vlm.models.probe import RetrievalProbe
 from g2vlm.training.data import TrainSet
 from g2vlm.training.objective import Objective
+from g2vlm.training.reading import refit_reader
 from g2vlm.training.refit import refit_boxes, refit_retrieval
 from g2vlm.training.resume import Checkpoint, training_key
 from g2vlm.training.settings import TrainSettings, learning_rate, make_optimizer
@@ -95,20 +96,24 @@ def train(
 
 
 def finish(objective: Objective) -> tuple[RetrievalProbe, float]:
-    """Fit what is fitted on the standing model: boxes where they were supervised, retrieval where
-    L_align was; returns the probe, which is no part of the model, and the seconds all took."""
+    """Fit what is fitted on the standing model: boxes where they were supervised, the reader where
+    there is language, retrieval where L_align was. Returns the probe, which is no part of the
+    model, and the seconds all took."""
     model, data, seed = objective.model, objective.data, objective.seed
-    config, started = model.config, time.monotonic()
-    boxed = objective.supervised & (config.votes and config.language)
-    found = survey(model, data.scenes, boxed)
-    if found.objects is not None:
-        loss = refit_boxes(model, found.objects, seed, objective.settings.refit_steps)
-        print(f"train: box head fitted anew, loss {loss:.3f}", flush=True)
+    config, settings, started = model.config, objective.settings, time.monotonic()
+    found = survey(model, data.scenes)
+    fitted: dict[str, float | None] = {}
+    if config.votes:
+        shown = objective.supervised
+        fitted["boxes"] = refit_boxes(model, found.seen, shown, seed, settings.refit_steps)
+    seen = [one.draw(model) for one in found.seen]
+    losses = refit_reader(model, seen, data, seed, settings.reader_steps)
+    fitted |= {f"reader/{name}": value for name, value in losses.items()}
     captions = caption_embeddings(data)
     if config.language and config.align_loss:
-        loss = refit_retrieval(model.descriptors, found.pooled, captions, seed)
-        if loss is not None:
-            print(f"train: retrieval fitted anew, loss {loss:.3f}", flush=True)
+        fitted["retrieval"] = refit_retrieval(model.descriptors, found.pooled, captions, seed)
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in fitted.items() if value is not None)
+    print(f"train: fitted anew, losses {shown or 'none'}", flush=True)
     probe = RetrievalProbe.fit(found.pooled.cpu().numpy(), captions)
     return probe, time.monotonic() - started
 

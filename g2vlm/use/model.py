@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from g2vlm.captures.capture import Capture
-from g2vlm.inference.grounding import chosen_boxes, rank
+from g2vlm.inference.grounding import chosen_boxes
 from g2vlm.inference.network import EncodedScene, Network
 from g2vlm.inference.objects import Detection, member_masks
 from g2vlm.inference.scene import (
     FoundObjects,
     scene_objects,
     scene_points,
+    scene_ranks,
     scene_solids,
 )
 from g2vlm.inference.surface import Mesh
@@ -163,13 +164,11 @@ class G2VLMModel:
         names: list[str],
         phrases: list[str],
     ) -> tuple[Grounded, ...]:
-        """Point every phrase at detected objects (or at voted boxes where none was detected)."""
-        read = scene.ground(phrases)
+        """Point every phrase at detected objects, or at its likeliest points if there are none."""
         owner = {item.box.tobytes(): name for item, name in zip(kept.objects, names, strict=True)}
         out = []
-        for row, phrase in enumerate(phrases):
-            ranked = rank(read.point_logits[row], scene.boxes, kept.objects)
-            zero = float(read.zero_logit[row])
+        ranks = scene_ranks(scene, kept.objects, phrases)
+        for phrase, (ranked, zero) in zip(phrases, ranks, strict=True):
             nothing = zero > self.thresholds.zero_logit
             boxes = chosen_boxes(ranked, zero, np.inf, self.thresholds.multi_logit)
             logits = {box.tobytes(): logit for box, logit in zip(*_rows(ranked), strict=True)}

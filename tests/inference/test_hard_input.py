@@ -10,6 +10,7 @@ import pytest
 from g2vlm.features import SceneFeatures
 from g2vlm.inference.network import Network
 from g2vlm.inference.predict import choose_thresholds, predict
+from g2vlm.inference.scene import scene_ranks
 from metrics.submission import Submission
 from metrics.validate import validate
 from tests.inference.conftest import Case, write_model
@@ -89,7 +90,14 @@ def test_a_scene_without_objects_has_no_relations_to_ask_about(case: Case) -> No
     scene = network.encode(inputs, case.images["room-0"])
     assert scene.boxes(scene.masks).shape == (0, 6)
     assert scene.relations(scene.masks)["support"].shape[:2] == (0, 0)
-    assert scene.answers([], []) == [] and len(scene.ground([]).zero_logit) == 0
+    query = case.store.inputs("room-0").references[0][1]
+    assert scene.answers([], []) == []
+    nothing = np.zeros((0, 6), np.float32)
+    assert [part.shape for part in scene.read([], scene.masks, nothing)] == [(0, 0), (0,)]
+    logits, zero = scene.read([query], scene.masks, nothing)
+    assert logits.shape == (1, 0) and np.isfinite(zero).all()
+    (ranked, _), *_ = scene_ranks(scene, [], [query])
+    assert ranked.boxes.shape == (1, 6) and np.isfinite(ranked.boxes).all()
 
 
 def test_a_wide_room_is_seen_where_it_is(case: Case) -> None:

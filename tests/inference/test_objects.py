@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from g2vlm.inference.graph import given_pairs, triplets
-from g2vlm.inference.grounding import chosen_boxes, pick, rank
+from g2vlm.inference.grounding import chosen_boxes, likeliest, pick, rank
 from g2vlm.inference.kinds import PointKinds
 from g2vlm.inference.objects import Detection, detect, member_masks, smooth
 from g2vlm.inference.points import lift
@@ -117,21 +117,20 @@ def test_cutting_keeps_the_ends_of_kept_triplets() -> None:
     assert kept.triplets == [(0, "near", 1, 0.5)]
 
 
-def test_grounding_ranks_by_mean_logit_and_cuts_by_thresholds() -> None:
+def test_grounding_ranks_by_logit_and_cuts_by_thresholds() -> None:
     kinds = room_kinds(wrong=0)
     boxes, label = extents(kinds), kinds.shares.argmax(1)
     found = detect(kinds, boxes)
-    logits = np.where(label == 1, 2.0, -3.0)
-    ranked = rank(logits, boxes, found)
+    ranked = rank(np.array([2.0 if item.label == 1 else -3.0 for item in found]), found)
     table = next(item for item in found if item.label == 1)
     np.testing.assert_array_equal(ranked.boxes[0], table.box)
     assert ranked.logits[0] > 1 > 0 > ranked.logits[-1]
     assert len(chosen_boxes(ranked, 0.0, zero_above=1.0, multi_above=5.0)) == 1
     assert len(chosen_boxes(ranked, 0.0, zero_above=1.0, multi_above=-9.0)) == len(found)
     assert len(chosen_boxes(ranked, 1.5, zero_above=1.0, multi_above=5.0)) == 0
-    masks = np.stack([label == k for k in range(3)])
-    assert pick(logits, masks.astype("f4"), [3, 5, 8]) == 5
-    assert pick(logits, np.zeros((0, len(logits)), "f4"), []) is None
-    alone = rank(logits, boxes, [])
+    assert pick(np.array([-1.0, 2.0, 0.5]), [3, 5, 8]) == 5
+    assert pick(np.zeros(0), []) is None
+    assert rank(np.zeros(0), []).boxes.shape == (0, 6)
+    alone = likeliest(np.where(label == 1, 2.0, -3.0), boxes)
     assert alone.boxes.shape == (1, 6) and alone.logits[0] == 2
     assert member_masks(found, 9999).shape == (len(found), 9999)

@@ -16,6 +16,7 @@ SETTINGS = {
     "queries_per_scene": 3,
     "occupancy_queries": 32,
     "refit_steps": 60,
+    "reader_steps": 4,
 }
 
 

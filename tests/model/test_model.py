@@ -50,7 +50,6 @@ def test_outputs_have_the_documented_shapes():
     assert state.class_logits.shape == (2, P, len(CLASSES) + 1)
     assert 0 <= float(state.confidence.min()) <= float(state.confidence.max()) <= 1
     assert ground.point_logits.shape == (2, 2, P)
-    assert ground.zero_logit.shape == (2, 2)
     assert ground.text_states.shape == (2, 2, 8, 128)
     sizes = [getattr(relations, f).shape[-1] for f in ("support", "distance", "side", "size")]
     assert sizes == [3, 2, 4, 2]
@@ -70,7 +69,6 @@ def test_a_sentence_does_not_depend_on_its_neighbours():
         state, sentences(["the chair", "a much longer lamp over there"], ["a lamp", "the table"])
     )
     assert torch.allclose(alone.point_logits[:, 0], beside.point_logits[:, 0], atol=1e-4)
-    assert torch.allclose(alone.zero_logit[:, 0], beside.zero_logit[:, 0], atol=1e-4)
 
 
 def test_a_scene_does_not_depend_on_its_batch():

@@ -1,0 +1,157 @@
+"""The object reader, fitted last of all on every training scene's objects and references."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from g2vlm.models.batch import build_text
+from g2vlm.models.model import G2VLM
+from g2vlm.models.reader import ROLES, ObjectSet, Reading
+from g2vlm.training.data import TrainSet
+from g2vlm.training.language_losses import mass_loss
+from g2vlm.training.survey import SeenScene
+from g2vlm.training.targets import TrainScene
+from metrics.files import rng
+
+SCENES_A_STEP = 8
+REFERENCES_A_SCENE = 10
+RATE = 3e-3
+DECAY = 0.05
+# What each part of the loss weighs beside the choice of the object.
+WEIGHTS = {"chosen": 1.0, "each": 1.0, "anchors": 0.5, "names": 0.3, "zero": 0.5}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What references should be read as; N objects, R references.
+
+    targets, anchors [B,R,N] (0 or 1); zero [B,R]: 1 where nothing is meant, -1 = no reference;
+    names i64[B,R,ROLES]: the class of each role, -1 = not known.
+    """
+
+    targets: Tensor
+    anchors: Tensor
+    zero: Tensor
+    names: Tensor
+
+
+def refit_reader(
+    model: G2VLM, seen: Sequence[SeenScene], data: TrainSet, seed: int, steps: int
+) -> dict[str, float]:
+    """Fit `model.reader` for `steps` on true masks and detected objects alike.
+
+    `seen` are the objects of the first scenes of `data`. Returns the mean losses of the last tenth
+    of the steps; the same objects, weights and seed give the same bits.
+    """
+    draw = rng(seed, "refit_reader", "")
+    torch.manual_seed(int(draw.integers(2**62)))
+    sets = [one.sets() for one in seen]
+    usable = np.array([k for k, one in enumerate(sets) if one], int)
+    if not len(usable):
+        return {}
+    optimizer = torch.optim.AdamW(
+        model.reader.parameters(), lr=RATE, weight_decay=DECAY, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
+    log = []
+    for _ in range(steps):
+        rows = draw.permutation(usable)[:SCENES_A_STEP].tolist()
+        chosen = [sets[row][draw.integers(len(sets[row]))] for row in rows]
+        losses = reading_losses(*_read(model, data, rows, chosen, draw))
+        total = sum(WEIGHTS[name] * value for name, value in losses.items())
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(model.reader.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        log.append({name: float(value.detach()) for name, value in losses.items()})
+    last = log[-max(1, steps // 10) :]
+    return {name: float(np.mean([losses[name] for losses in last])) for name in last[0]}
+
+
+def _read(
+    model: G2VLM,
+    data: TrainSet,
+    rows: Sequence[int],
+    chosen: Sequence[tuple[ObjectSet, np.ndarray]],
+    draw: np.random.Generator,
+) -> tuple[Reading, Wanted]:
+    """Read references drawn of the scenes `rows` against a set of objects of each."""
+    scenes = [data.scenes[row] for row in rows]
+    drawn = []
+    for scene in scenes:
+        every = scene.annotation["references"]
+        drawn.append([every[k] for k in draw.permutation(len(every))[:REFERENCES_A_SCENE]])
+    device = chosen[0][0].boxes.device
+    columns = zip(*(vars(one).values() for one, _ in chosen), strict=True)
+    objects = ObjectSet(*(pad_sequence(list(column), batch_first=True) for column in columns))
+    text = build_text(data.texts, [[r["text"] for r in some] for some in drawn]).to(device)
+    wanted = wanted_of(scenes, drawn, [index for _, index in chosen], objects.present.shape[1])
+    wanted = Wanted(**{name: value.to(device) for name, value in vars(wanted).items()})
+    return model.reader(text, objects), wanted
+
+
+def wanted_of(
+    scenes: Sequence[TrainScene],
+    drawn: Sequence[Sequence[Mapping[str, Any]]],
+    names: Sequence[np.ndarray],
+    size: int,
+) -> Wanted:
+    """What the drawn references should be read as, over objects of these annotation indices."""
+    count = max(1, max(map(len, drawn)))
+    roles = np.zeros((2, len(scenes), count, size), np.float32)
+    zero = np.full((len(scenes), count), -1, np.float32)
+    kinds = np.full((len(scenes), count, ROLES), -1, np.int64)
+    for b, (scene, some, index) in enumerate(zip(scenes, drawn, names, strict=True)):
+        label = {
+            entry["index"]: int(kind)
+            for entry, kind in zip(scene.annotation["objects"], scene.all_classes, strict=True)
+        }
+        for r, reference in enumerate(some):
+            zero[b, r] = not reference["targets"]
+            for role, part in enumerate(("targets", "anchors")):
+                roles[role, b, r, : len(index)] = np.isin(index, reference[part])
+            kinds[b, r, :1] = _classes(label, reference["targets"])[:1]
+            kinds[b, r, 1:] = _classes(label, reference["anchors"])
+    return Wanted(*(torch.from_numpy(value) for value in (*roles, zero, kinds)))
+
+
+def _classes(label: Mapping[int, int], objects: Sequence[int]) -> list[int]:
+    """The first two classes among these objects; one stands for both, none is -1."""
+    found = sorted({label[index] for index in objects})
+    return ([*found, found[0]] if found else [-1, -1])[:2]
+
+
+def reading_losses(read: Reading, wanted: Wanted) -> dict[str, Tensor]:
+    """Losses by part.
+
+    chosen: -log of the probability on the targets; each: whether each object is one; anchors: each
+    has some role's attention; names: the roles' classes; zero: whether nothing is meant.
+    """
+    asked = wanted.zero >= 0
+    there = (read.logits > -100) & asked[..., None]
+    each = F.binary_cross_entropy_with_logits(
+        read.logits.clamp(min=-20), wanted.targets, reduction="none"
+    )
+    found = read.role_shares[:, :, 1:].amax(2).clamp(min=-8)
+    zero = F.binary_cross_entropy_with_logits(
+        read.zero_logit, wanted.zero.clamp(min=0), reduction="none"
+    )
+    names = F.cross_entropy(
+        read.name_logits.flatten(0, 2), wanted.names.flatten(), ignore_index=-1, reduction="sum"
+    )
+    return {
+        "chosen": mass_loss(read.logits.log_softmax(-1), wanted.targets),
+        "each": (each * there).sum() / there.sum().clamp(min=1),
+        "anchors": -(found * wanted.anchors).sum() / wanted.anchors.sum().clamp(min=1),
+        "names": names / (wanted.names >= 0).sum().clamp(min=1),
+        "zero": (zero * asked).sum() / asked.sum().clamp(min=1),
+    }
