@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,22 +158,20 @@ class EncodedScene:
         inside = torch.from_numpy(masks).float().to(self.network.device)[None]
         return numpy_of(self.network.model.object_boxes(self.state, inside)[0])
 
+    @cached_property
+    def given_boxes(self) -> np.ndarray:
+        """The model's own boxes [N, 6] of the given objects."""
+        return self.boxes(self.masks)
+
     @torch.inference_mode()
-    def relations(
-        self, masks: np.ndarray, boxes: np.ndarray | None = None
-    ) -> dict[str, np.ndarray]:
+    def relations(self, masks: np.ndarray, boxes: np.ndarray) -> dict[str, np.ndarray]:
         """Return each family's probabilities [N, N, K] for objects of masks [N, P], boxes [N, 6].
 
-        The last of K is "none" in every family but side. Without boxes the model's own reading of
-        the masks is taken.
+        The last of K is "none" in every family but side.
         """
-        model, device = self.network.model, self.network.device
-        inside = torch.from_numpy(masks).float().to(device)[None]
-        if boxes is None:
-            where = model.object_boxes(self.state, inside)
-        else:
-            where = torch.from_numpy(boxes).float().to(device)[None]
-        logits = model.relations(self.state, inside, where)
+        device = self.network.device
+        inside, where = (torch.from_numpy(v).float().to(device)[None] for v in (masks, boxes))
+        logits = self.network.model.relations(self.state, inside, where)
         return {family: numpy_of(getattr(logits, family)[0].softmax(-1)) for family in FAMILIES}
 
     @torch.inference_mode()
@@ -233,7 +232,8 @@ class EncodedScene:
     @torch.inference_mode()
     def object_embeddings(self) -> np.ndarray:
         """Return the unit embeddings [N, E] of the given objects."""
-        masks = torch.from_numpy(self.masks).to(self.network.device)[None]
-        model = self.network.model
-        boxes = model.object_boxes(self.state, masks)
-        return numpy_of(model.embed_objects(self.state, masks, boxes)[0])
+        device = self.network.device
+        masks, boxes = (
+            torch.from_numpy(v).to(device)[None] for v in (self.masks, self.given_boxes)
+        )
+        return numpy_of(self.network.model.embed_objects(self.state, masks, boxes)[0])

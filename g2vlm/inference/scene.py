@@ -93,8 +93,7 @@ def scene_objects(scene: EncodedScene, least: float = 0.0) -> FoundObjects:
     found = detect(scene.kinds(), scene.boxes)
     if len(found) < 2:
         return FoundObjects(found, [])
-    boxes = np.stack([item.box for item in found])
-    probabilities = scene.relations(member_masks(found, scene.masks.shape[1]), boxes)
+    probabilities = scene.relations(*found_rows(scene, found))
     return FoundObjects(found, triplets(found, probabilities, least))
 
 
@@ -103,13 +102,17 @@ def object_rows(found: Sequence[Detection], classes: Sequence[str]) -> list[dict
     return [{"box": o.box, "class": classes[o.label], "score": o.score} for o in found]
 
 
+def found_rows(scene: EncodedScene, found: list[Detection]) -> tuple[np.ndarray, np.ndarray]:
+    """Return masks [N, P] and boxes [N, 6] of detected objects."""
+    boxes = np.array([item.box for item in found], np.float32).reshape(-1, 6)
+    return member_masks(found, scene.masks.shape[1]), boxes
+
+
 def scene_ranks(
     scene: EncodedScene, found: list[Detection], queries: Sequence[str]
 ) -> list[tuple[Ranked, float]]:
     """Return for each query its ranked boxes and the logit that it means nothing."""
-    masks = member_masks(found, scene.masks.shape[1])
-    boxes = np.array([item.box for item in found], np.float32).reshape(-1, 6)
-    logits, zero = scene.read(queries, masks, boxes)
+    logits, zero = scene.read(queries, *found_rows(scene, found))
     if found or not queries:
         ranked = [rank(row, found) for row in logits]
     else:
@@ -122,7 +125,7 @@ def scene_queries(
 ) -> list[tuple[str, Ranked, float, int | None]]:
     """Return for each reference its id, ranked boxes, zero logit and the picked given object."""
     queries = [text for _, text in scene.inputs.references]
-    given, _ = scene.read(queries, scene.masks, scene.boxes(scene.masks))
+    given, _ = scene.read(queries, scene.masks, scene.given_boxes)
     return [
         (name, ranked, zero, pick(row, scene.inputs.given_indices))
         for (name, _), (ranked, zero), row in zip(
@@ -163,7 +166,7 @@ class SceneWriter:
             [list(triplet) for triplet in kept.triplets],
         )
         given = scene.inputs.given_indices
-        pairs = given_pairs(given, scene.relations(scene.masks)) if given else []
+        pairs = given_pairs(given, scene.relations(scene.masks, scene.given_boxes)) if given else []
         self.writer.relations(name, pairs)
         for query, ranked, zero, chosen in scene_queries(scene, found.objects):
             limits = self.thresholds.zero_logit, self.thresholds.multi_logit

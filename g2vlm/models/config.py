@@ -88,6 +88,11 @@ class ModelConfig:
         return self.depth and self.lifts
 
     @property
+    def relates(self) -> bool:
+        """Whether 3D positions steer what attends to what."""
+        return self.geometry_module and self.positions
+
+    @property
     def votes(self) -> bool:
         """Whether the voted 3D boxes have been supervised at all."""
         return self.supervision_3d > 0

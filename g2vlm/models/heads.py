@@ -18,6 +18,8 @@ from g2vlm.models.state import RelationLogits, SceneState
 NEAREST = 4
 TRUNCATION = 0.3
 CORRECTION = 0.3
+# Length of what `RelationHead.geometry` says of a pair.
+PAIR = 20
 # Log of what inner products of descriptors are first multiplied by, and the most they may be.
 FIRST_SCALE = 2.5
 LARGEST_SCALE = 50.0
@@ -167,11 +169,11 @@ class RelationHead(nn.Module):
         self.sizes = (3, 2, 4, 2, 2)
         self.object = mlp(small, small, small)
         self.front = mlp(small, small, 2)
-        self.pair = mlp(2 * small + 20, 2 * small, small, sum(self.sizes))
+        self.pair = mlp(2 * small + PAIR, 2 * small, small, sum(self.sizes))
 
     @staticmethod
     def geometry(boxes: Tensor, front: Tensor) -> Tensor:
-        """Pair features [B,N,N,20] of boxes [B,N,6] and front directions [B,N,2]."""
+        """Pair features [B,N,N,PAIR] of boxes [B,N,6] and front directions [B,N,2]."""
         centre, size = boxes[..., :3], boxes[..., 3:].clamp(min=0.02)
         count = boxes.shape[1]
         offset = centre[:, :, None] - centre[:, None]

@@ -62,16 +62,11 @@ class G2VLM(nn.Module):
             tokens=tokens,
             token_xyz=xyz,
             point_features=features,
-            relative=relative_features(xyz) if self.uses_relations else None,
+            relative=relative_features(xyz) if self.config.relates else None,
             token_sizes=sizes / self.encoder.pool_points(object_share).clamp(min=1e-6),
             spread=self.encoder.spread,
             **read,
         )
-
-    @property
-    def uses_relations(self) -> bool:
-        """Whether patches' 3D positions steer the attention."""
-        return self.config.geometry_module and self.config.positions
 
     def occupancy(self, state: SceneState, xyz: Tensor) -> Tensor:
         """Logits [B,N] of solid furniture at `xyz` [B,N,3]."""

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from g2vlm.models.batch import TextBatch
 from g2vlm.models.config import ModelConfig
-from g2vlm.models.heads import RelationHead
+from g2vlm.models.fusion import LEAST_MATCH
+from g2vlm.models.heads import PAIR, RelationHead
 from g2vlm.models.layers import mlp, standard
 
 # What a sentence says of objects: which it means, and up to two that it places them by.
@@ -18,9 +19,6 @@ ROLES = 3
 # Views of an object under a sentence: itself, to either anchor, to its rivals, to all that its
 # anchor could be, and how the first two differ from its rivals'.
 ASPECTS = 7
-PAIR = 20
-# What an object still has of a class that it does not seem to be.
-LEAST_MATCH = 0.02
 ABSENT = -1e4
 
 
@@ -68,7 +66,7 @@ class ObjectReader(nn.Module):
         width, small, classes = config.hidden, config.point_hidden, len(config.classes)
         seen = small + 3 + classes + 1 + 6
         self.words = config.cross_attention
-        self.compares = config.cross_attention and config.geometry_module and config.positions
+        self.compares = config.cross_attention and config.relates
         self.text = nn.Linear(config.text_features, width)
         self.roles = nn.Linear(width, 2 * ROLES)
         self.role = nn.Parameter(0.02 * torch.randn(2 * ROLES, width))

@@ -14,8 +14,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from g2vlm.models.batch import build_text
 from g2vlm.models.model import G2VLM
-from g2vlm.models.reader import ROLES, ObjectSet, Reading
+from g2vlm.models.reader import ABSENT, ROLES, ObjectSet, Reading
 from g2vlm.training.data import TrainSet
+from g2vlm.training.geometry_losses import masked_mean
 from g2vlm.training.language_losses import mass_loss
 from g2vlm.training.survey import SeenScene
 from g2vlm.training.targets import TrainScene
@@ -137,7 +138,7 @@ def reading_losses(read: Reading, wanted: Wanted) -> dict[str, Tensor]:
     has some role's attention; names: the roles' classes; zero: whether nothing is meant.
     """
     asked = wanted.zero >= 0
-    there = (read.logits > -100) & asked[..., None]
+    there = (read.logits > ABSENT) & asked[..., None]
     each = F.binary_cross_entropy_with_logits(
         read.logits.clamp(min=-20), wanted.targets, reduction="none"
     )
@@ -150,8 +151,8 @@ def reading_losses(read: Reading, wanted: Wanted) -> dict[str, Tensor]:
     )
     return {
         "chosen": mass_loss(read.logits.log_softmax(-1), wanted.targets),
-        "each": (each * there).sum() / there.sum().clamp(min=1),
-        "anchors": -(found * wanted.anchors).sum() / wanted.anchors.sum().clamp(min=1),
+        "each": masked_mean(each, there),
+        "anchors": masked_mean(-found, wanted.anchors),
         "names": names / (wanted.names >= 0).sum().clamp(min=1),
-        "zero": (zero * asked).sum() / asked.sum().clamp(min=1),
+        "zero": masked_mean(zero, asked),
     }

@@ -104,8 +104,8 @@ def finish(objective: Objective) -> tuple[RetrievalProbe, float]:
     found = survey(model, data.scenes)
     fitted: dict[str, float | None] = {}
     if config.votes:
-        shown = objective.supervised
-        fitted["boxes"] = refit_boxes(model, found.seen, shown, seed, settings.refit_steps)
+        supervised, steps = objective.supervised, settings.refit_steps
+        fitted["boxes"] = refit_boxes(model, found.seen, supervised, seed, steps)
     seen = [one.draw(model) for one in found.seen]
     losses = refit_reader(model, seen, data, seed, settings.reader_steps)
     fitted |= {f"reader/{name}": value for name, value in losses.items()}

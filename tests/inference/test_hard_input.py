@@ -89,7 +89,7 @@ def test_a_scene_without_objects_has_no_relations_to_ask_about(case: Case) -> No
     inputs = nothing_named(case.store.inputs("room-0"))
     scene = network.encode(inputs, case.images["room-0"])
     assert scene.boxes(scene.masks).shape == (0, 6)
-    assert scene.relations(scene.masks)["support"].shape[:2] == (0, 0)
+    assert scene.relations(scene.masks, scene.given_boxes)["support"].shape[:2] == (0, 0)
     query = case.store.inputs("room-0").references[0][1]
     assert scene.answers([], []) == []
     nothing = np.zeros((0, 6), np.float32)
