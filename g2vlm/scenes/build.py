@@ -74,7 +74,7 @@ def draw_and_describe(models: dict[str, ModelRow], counts: dict[str, int], folde
             line = describe(recipe, models, pixels, ledger=ledgers[recipe["split"]])
             write_scene(recipe)
             write_language(line)
-            tally.add(recipe, line, models)
+            tally.add(recipe, pixels, line, models)
     return tally
 
 
@@ -90,7 +90,7 @@ def write_rooms(folder: Path, count: int) -> None:
     for recipe, pixels in draw_rooms(folder, count, SEED):
         scenes.append(recipe)
         language.append(describe(recipe, {}, pixels, ledger=ledger))
-        tally.add(recipe, language[-1], {})
+        tally.add(recipe, pixels, language[-1], {})
     (folder / REAL_ROOMS).mkdir()
     write_lines(folder / REAL_ROOMS / "scenes.jsonl", scenes)
     write_lines(folder / REAL_ROOMS / "language.jsonl", language)

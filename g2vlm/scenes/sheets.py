@@ -8,6 +8,7 @@ from typing import Any
 from g2vlm.scenes.catalog import ModelRow
 from g2vlm.scenes.drafts import floor_area, tenths
 from g2vlm.scenes.real.source import CAPTURES
+from g2vlm.scenes.recipes import COVERED_PERCENT
 from g2vlm.scenes.sources import TEXTURES
 from g2vlm.scenes.tally import STRETCHED, Tally
 
@@ -149,12 +150,15 @@ def _guess_table(guesses: list[dict[str, str]]) -> list[str]:
 
 
 def _scene_table(tally: Tally) -> list[str]:
-    lines = ["## Scenes", "", "| split | scenes | objects a scene | models |", "|---|---|---|---|"]
+    some = " | ".join(f"seen by {cameras} cameras" for cameras in COVERED_PERCENT)
+    lines = ["## Scenes", "", f"| split | scenes | objects a scene | models | {some} |"]
+    lines.append("|---" * (4 + len(COVERED_PERCENT)) + "|")
     for name, split in tally.splits.items():
         sizes = sorted(split.objects)
         span = f"{sizes[0]} to {sizes[-1]}, median {sizes[len(sizes) // 2]}"
-        lines.append(f"| {name} | {len(sizes)} | {span} | {len(split.models)} |")
-    return [*lines, ""]
+        seen = " | ".join(f"at least {share} %" for share in split.seen.values())
+        lines.append(f"| {name} | {len(sizes)} | {span} | {len(split.models)} | {seen} |")
+    return [*lines, "", "Seen: the objects that a camera is estimated to see 60 pixels of.", ""]
 
 
 def _stretch_table(tally: Tally) -> list[str]:

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from g2vlm.scenes.catalog import ModelRow
+from g2vlm.scenes.recipes import COVERED_PERCENT, seen_percent
 
 # Per cent of a model's own size along a side, over which it counts as stretched.
 STRETCHED = (140, 200)
@@ -16,12 +19,13 @@ STRETCHED = (140, 200)
 @dataclass
 class SplitTally:
     """One split: scene ids, objects of each scene, models used, objects stretched over each bound
-    of `STRETCHED`."""
+    of `STRETCHED`, the least share (%) of a scene's objects that so many cameras see."""
 
     ids: list[str] = field(default_factory=list)
     objects: list[int] = field(default_factory=list)
     models: set[str] = field(default_factory=set)
     stretched: Counter[int] = field(default_factory=Counter)
+    seen: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -37,12 +41,20 @@ class Tally:
     answers: dict[str, Counter[str]] = field(default_factory=dict)
 
     def add(
-        self, recipe: dict[str, Any], line: dict[str, Any], models: Mapping[str, ModelRow]
+        self,
+        recipe: dict[str, Any],
+        pixels: np.ndarray,
+        line: dict[str, Any],
+        models: Mapping[str, ModelRow],
     ) -> None:
-        """Count a scene by its recipe and line of language; one of no model is not stretched."""
+        """Count a scene by its recipe, what its cameras see (estimated pixels int64[8, N]) and its
+        line of language; an object of no model is not stretched."""
         split = self.splits.setdefault(recipe["split"], SplitTally())
         split.ids.append(recipe["id"])
         split.objects.append(len(recipe["objects"]))
+        for cameras in COVERED_PERCENT:
+            share = seen_percent(pixels, cameras)
+            split.seen[cameras] = min(share, split.seen.get(cameras, 100))
         for item in recipe["objects"]:
             split.models.add(item["model"])
             self.placed[item["class"]] += 1
