@@ -93,6 +93,11 @@ class ModelConfig:
         return self.geometry_module and self.positions
 
     @property
+    def compares(self) -> bool:
+        """Whether sentences set objects in relation to each other by where they are."""
+        return self.cross_attention and self.relates
+
+    @property
     def votes(self) -> bool:
         """Whether the voted 3D boxes have been supervised at all."""
         return self.supervision_3d > 0

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from g2vlm.models.batch import build_text
 from g2vlm.models.model import G2VLM
 from g2vlm.models.reader import ABSENT, ROLES, ObjectSet, Reading
-from g2vlm.training.data import TrainSet
+from g2vlm.training.data import ONE_CLASS, TrainSet
 from g2vlm.training.geometry_losses import masked_mean
 from g2vlm.training.language_losses import mass_loss
 from g2vlm.training.survey import SeenScene
@@ -89,7 +89,7 @@ def _read(
     scenes = [data.scenes[row] for row in rows]
     drawn = []
     for scene in scenes:
-        every = scene.annotation["references"]
+        every = told_of(scene)
         drawn.append([every[k] for k in draw.permutation(len(every))[:REFERENCES_A_SCENE]])
     device = chosen[0][0].boxes.device
     columns = zip(*(vars(one).values() for one, _ in chosen), strict=True)
@@ -98,6 +98,13 @@ def _read(
     wanted = wanted_of(scenes, drawn, [index for _, index in chosen], objects.present.shape[1])
     wanted = Wanted(**{name: value.to(device) for name, value in vars(wanted).items()})
     return model.reader(text, objects), wanted
+
+
+def told_of(scene: TrainScene) -> list[Mapping[str, Any]]:
+    """References of a scene, and its questions of how many or whether, which mean objects too."""
+    asked = [q for q in scene.annotation["questions"] if q["type"] in ONE_CLASS]
+    more = [{"text": q["text"], "targets": q["objects"], "anchors": []} for q in asked]
+    return [*scene.annotation["references"], *more]
 
 
 def wanted_of(
@@ -142,12 +149,12 @@ def reading_losses(read: Reading, wanted: Wanted) -> dict[str, Tensor]:
     each = F.binary_cross_entropy_with_logits(
         read.logits.clamp(min=-20), wanted.targets, reduction="none"
     )
-    found = read.role_shares[:, :, 1:].amax(2).clamp(min=-8)
+    found = read.roles.shares[:, :, 1:].amax(2).clamp(min=-8)
     zero = F.binary_cross_entropy_with_logits(
         read.zero_logit, wanted.zero.clamp(min=0), reduction="none"
     )
     names = F.cross_entropy(
-        read.name_logits.flatten(0, 2), wanted.names.flatten(), ignore_index=-1, reduction="sum"
+        read.roles.names.flatten(0, 2), wanted.names.flatten(), ignore_index=-1, reduction="sum"
     )
     return {
         "chosen": mass_loss(read.logits.log_softmax(-1), wanted.targets),

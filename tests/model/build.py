@@ -72,4 +72,7 @@ def train_set(count: int = 4) -> TrainSet:
     def fits(phrase: dict[str, Any], entry: dict[str, Any]) -> bool:
         return phrase["class"] == entry["class"]
 
-    return TrainSet(rooms, rooms, rooms, CLASSES, lambda facts, line: False, fits)
+    def named(text: str, about: list[dict[str, Any]]) -> list[list[int]]:
+        return [[item["index"]] for item in about if item["class"] in text]
+
+    return TrainSet(rooms, rooms, rooms, CLASSES, lambda facts, line: False, fits, named)

@@ -56,8 +56,8 @@ def test_outputs_have_the_documented_shapes():
     assert relations.facing.shape == (2, 3, 3, 2)
     for vectors in (embedded, model.embed_scene(state), model.embed_text(text)):
         assert torch.allclose(vectors.norm(dim=-1), torch.ones(vectors.shape[:-1]), atol=1e-5)
-    answers = model.answer(state, text, max_tokens=4)
-    assert [len(row) for row in answers] == [2, 1]
+        answers, memory = model.answer(state, text, model.see_objects(state, masks, boxes), 4)
+    assert [len(row) for row in answers] == [2, 1] and memory.shape == (2, 2, 12, 128)
     assert len(model.caption(state)) == 2
 
 

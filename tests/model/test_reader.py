@@ -10,7 +10,7 @@ from rooms import CLASSES, TEXT
 from torch.nn import functional as F
 
 from g2vlm.models.batch import TextBatch
-from g2vlm.models.reader import ROLES, ObjectReader, ObjectSet, Reading
+from g2vlm.models.reader import ROLES, ObjectReader, ObjectSet, Reading, Roles
 from g2vlm.training import survey
 from g2vlm.training.reading import Wanted, reading_losses, refit_reader, wanted_of
 
@@ -136,7 +136,8 @@ def test_the_losses_of_a_reading():
     logits = torch.tensor([[[9.0, -9.0, -1e4]] * 2])
     shares = torch.tensor([[[[-9.0, 0.0, -9.0]] * ROLES] * 2])
     names = torch.zeros(1, 2, ROLES, 3)
-    read = Reading(logits, torch.tensor([[-9.0, 5.0]]), shares, names)
+    roles = Roles(torch.zeros(1, 2, 4), names, torch.zeros(1, 2, ROLES, 3), shares)
+    read = Reading(logits, torch.tensor([[-9.0, 5.0]]), roles)
     target, anchor = torch.tensor([[[1.0, 0, 0], [0, 0, 0]]]), torch.tensor([[[0, 1.0, 0]] * 2])
     # The second sentence is padding.
     nothing = torch.full((1, 2, ROLES), -1)
@@ -150,7 +151,7 @@ def test_the_losses_of_a_reading():
 
 def test_fitting_it_moves_the_reader_alone_and_is_the_same_twice():
     model, data = small_model(), train_set()
-    seen = [one.draw(model) for one in survey.survey(model, data.scenes).seen]
+    seen = [one.draw(model) for one in survey.survey(model, data.scenes, data.texts).seen]
     before = {name: value.clone() for name, value in model.state_dict().items()}
 
     def fitted():
