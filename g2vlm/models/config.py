@@ -50,6 +50,7 @@ class ModelConfig:
     width: int
     classes: tuple[str, ...]
     words: tuple[str, ...]
+    colours: tuple[str, ...] = ()
     method: str = "full"
     hidden: int = 128
     point_hidden: int = 64

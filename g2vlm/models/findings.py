@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import permutations
+from itertools import combinations, permutations
 
 import torch
 from torch import Tensor, nn
@@ -12,20 +12,22 @@ from torch.nn import functional as F
 from g2vlm.models.batch import TextBatch
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.heads import PAIR, RelationHead
-from g2vlm.models.layers import mlp
 from g2vlm.models.reader import ROLES, ObjectSet, Reading, RoleReader, Roles, describe
 from g2vlm.models.state import RelationLogits
 from metrics.relations import FAMILIES
 
 # Memory slots of the decoder that findings fill.
-SLOTS = 4
+SLOTS = 6
 OCTAVES = 5
 LONGEST_M = 8.0
 # Ordered pairs of roles, and what is known of each: pairwise geometry and relations.
 PAIRS = tuple(permutations(range(ROLES), 2))
 RELATIONS = 13
-# Distances between roles, and as many sines and cosines; numbers on what the reader finds meant.
-ANGLES = 6
+# Who stands at one role, faces another and looks for the third; what is known of the three.
+TRIPLES = ((0, 1, 2), (1, 0, 2), (2, 0, 1))
+TRIPLE = 3
+NEARER_M = 0.3
+# Numbers on what the reader finds meant.
 MEANT = 4
 
 
@@ -42,9 +44,12 @@ class Findings(nn.Module):
         width = config.hidden
         self.compares = config.compares
         self.roles = RoleReader(config)
-        told = 8 * ROLES + len(PAIRS) * (PAIR + RELATIONS) + 2 * ANGLES + MEANT
-        waved = 2 * ROLES + ANGLES + 1
-        self.out = mlp(told + 2 * OCTAVES * waved + width, 2 * width, SLOTS * width)
+        told = 8 * ROLES + len(PAIRS) * (PAIR + RELATIONS) + MEANT
+        told += ROLES + TRIPLE * len(TRIPLES)
+        waved = 3 * ROLES + 1
+        self.told = nn.Linear(told + 2 * OCTAVES * waved + width, 2 * width)
+        self.gate = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(2 * width, SLOTS * width)
         self.norm = nn.LayerNorm(width)
 
     def forward(
@@ -60,17 +65,18 @@ class Findings(nn.Module):
         most = roles.match.amax(-1)
         own = [places / 3, sizes.clamp(min=0.02).log(), torch.stack([count, most], dim=-1)]
         pairs = self.pairs(shares, objects, relations)
-        distances, turns = self.angles(places)
+        distances = self.apart(shares, objects)
+        triples = self.triples(shares, objects)
         meant = reading.logits.sigmoid() * objects.present[:, None]
         total = meant.sum(-1, keepdim=True)
         told = [total, meant.amax(-1, keepdim=True), (meant > 0.5).float().sum(-1, keepdim=True)]
         told.append(reading.zero_logit[..., None].clamp(-6, 6) / 3)
-        if not self.compares:
-            distances, turns = torch.zeros_like(distances), torch.zeros_like(turns)
         waved = waves(torch.cat([longest, count, distances, total], dim=-1))
-        numbers = [*(part.flatten(2) for part in own), pairs, distances, turns, *told, waved]
-        slots = self.out(torch.cat([*numbers, roles.sentence], dim=-1))
-        return self.norm(slots.unflatten(-1, (SLOTS, -1))), roles
+        numbers = [*(part.flatten(2) for part in own), pairs, distances, triples, *told, waved]
+        told = F.gelu(self.told(torch.cat([*numbers, roles.sentence], dim=-1)))
+        slots = self.out(told * (1 + self.gate(roles.sentence))).unflatten(-1, (SLOTS, -1))
+        slots = torch.cat([slots[:, :, :ROLES] + roles.said, slots[:, :, ROLES:]], dim=2)
+        return self.norm(slots), roles
 
     def pairs(self, shares: Tensor, objects: ObjectSet, relations: RelationLogits) -> Tensor:
         """How each two roles stand to each other [B,Q,K]; zeros where nothing is compared."""
@@ -83,17 +89,38 @@ class Findings(nn.Module):
         both = torch.einsum("bqrjk,bqsj->bqrsk", first, shares)
         return torch.cat([both[:, :, r, s] for r, s in PAIRS], dim=-1)
 
-    @staticmethod
-    def angles(places: Tensor) -> tuple[Tensor, Tensor]:
-        """Distances between roles, and how two of them differ [B,Q,6]; sines and cosines [B,Q,6]
-        of the turn from one role's direction to another's, seen from the third."""
-        distances, turns = [], []
-        for r, s, t in ((0, 1, 2), (1, 0, 2), (2, 0, 1)):
-            one, two = places[:, :, s] - places[:, :, r], places[:, :, t] - places[:, :, r]
-            distances += [one.norm(dim=-1), one.norm(dim=-1) - two.norm(dim=-1)]
-            one, two = (F.normalize(part[..., :2], dim=-1, eps=1e-2) for part in (one, two))
-            turns += [one[..., 0] * two[..., 1] - one[..., 1] * two[..., 0], (one * two).sum(-1)]
-        return torch.stack(distances, dim=-1), torch.stack(turns, dim=-1)
+    def apart(self, shares: Tensor, objects: ObjectSet) -> Tensor:
+        """Expected distances [B,Q,ROLES] between each two roles; zeros as in `pairs`."""
+        centre = objects.boxes[..., :3]
+        far = (centre[:, :, None] - centre[:, None]).norm(dim=-1)
+        ends = combinations(range(ROLES), 2)
+        told = torch.stack([(shares[:, :, r] @ far * shares[:, :, s]).sum(-1) for r, s in ends], -1)
+        return told if self.compares else torch.zeros_like(told)
+
+    def triples(self, shares: Tensor, objects: ObjectSet) -> Tensor:
+        """How three roles stand to each other [B,Q,TRIPLE*K]: what is expected of who stands at
+        one role, faces another and looks for the third. Zeros where nothing is compared."""
+        if not self.compares:
+            return shares.new_zeros(*shares.shape[:2], TRIPLE * len(TRIPLES))
+        known = triple_geometry(objects.boxes[..., :3])
+        told = []
+        for r, s, t in TRIPLES:
+            first = torch.einsum("bqi,bijkf->bqjkf", shares[:, :, r], known)
+            second = torch.einsum("bqj,bqjkf->bqkf", shares[:, :, s], first)
+            told.append(torch.einsum("bqk,bqkf->bqf", shares[:, :, t], second))
+        return torch.cat(told, dim=-1)
+
+
+def triple_geometry(centre: Tensor) -> Tensor:
+    """For one at object i who faces j [B,N,N,N,TRIPLE], of centres [B,N,3]: whether k is nearer
+    than j, and the sine and cosine of the turn to k, positive to the left."""
+    offset = centre[:, None] - centre[:, :, None]
+    apart = offset.norm(dim=-1)
+    nearer = ((apart[..., None] - apart[:, :, None]) / NEARER_M).tanh()
+    x, y = F.normalize(offset[..., :2], dim=-1, eps=1e-2).unbind(-1)
+    sine = x[..., None] * y[:, :, None] - y[..., None] * x[:, :, None]
+    cosine = x[..., None] * x[:, :, None] + y[..., None] * y[:, :, None]
+    return torch.stack([nearer, sine, cosine], dim=-1)
 
 
 def waves(values: Tensor) -> Tensor:

@@ -118,10 +118,14 @@ class G2VLM(nn.Module):
         return state.tokens.mean(1)[:, None, None]
 
     def find(self, text: TextBatch, objects: ObjectSet) -> tuple[Tensor, Roles]:
-        """What objects say to questions: memory [B,Q,M,D] for the decoder; see `Findings`."""
-        points = objects.look[..., : self.config.point_hidden]
-        relations = self.relation(points, objects.boxes)
-        return self.findings(text, objects, relations, self.reader(text, objects))
+        """What objects say to questions: memory [B,Q,M,D] for the decoder; see `Findings`.
+
+        No gradient reaches the reader or the relations: they have references of their own.
+        """
+        with torch.no_grad():
+            relations = self.relation(objects.look[..., : self.config.point_hidden], objects.boxes)
+            reading = self.reader(text, objects)
+        return self.findings(text, objects, relations, reading)
 
     def answer(
         self, state: SceneState, text: TextBatch, objects: ObjectSet, max_tokens: int = 8

@@ -16,6 +16,8 @@ from g2vlm.models.layers import mlp, standard
 
 # What a sentence says of objects: which it means, and up to two that it places them by.
 ROLES = 3
+# Kinds of word that are counted up to each word: the second thing named is a role of its own.
+COUNTED = 4
 # Views of an object under a sentence: itself, to either anchor, to its rivals, to all that its
 # anchor could be, and how the first two differ from its rivals'.
 ASPECTS = 7
@@ -41,13 +43,18 @@ class ObjectSet:
 class Roles:
     """What the ROLES roles of Q sentences are, and where their attention falls on N objects.
 
-    sentence [B,Q,D]: the sentence as a whole; names [B,Q,ROLES,C]: logits of each role's class;
-    match [B,Q,ROLES,N]: probability that the object is of that class; shares [B,Q,ROLES,N]:
-    log-shares of the role's attention.
+    sentence [B,Q,D]: the sentence as a whole; said [B,Q,ROLES,D]: its words for each role; names
+    [B,Q,ROLES,C]: logits of each role's class; painted [B,Q,ROLES,K+1]: of its colour, the last =
+    none is said; paints [B,N,K]: logits of each object's colour; match [B,Q,ROLES,N]: probability
+    that the object is of that class and colour; shares [B,Q,ROLES,N]: log-shares of the role's
+    attention.
     """
 
     sentence: Tensor
+    said: Tensor
     names: Tensor
+    painted: Tensor
+    paints: Tensor
     match: Tensor
     shares: Tensor
 
@@ -79,8 +86,8 @@ def row_size(config: ModelConfig) -> int:
 class RoleReader(nn.Module):
     """Finds the roles of a sentence, and the objects that could play them.
 
-    Each role names a class and a likeness; its attention falls on objects that have them. Without
-    cross-attention a sentence is one word.
+    Each role names a class, perhaps a colour, and a likeness; its attention falls on objects that
+    have them. Without cross-attention a sentence is one word.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -88,10 +95,13 @@ class RoleReader(nn.Module):
         width, small = config.hidden, config.point_hidden
         self.words = config.cross_attention
         self.text = nn.Linear(config.text_features, width)
-        self.roles = nn.Linear(width, 2 * ROLES)
+        self.counted = nn.Linear(width, COUNTED)
+        self.roles = mlp(width + COUNTED, small, 2 * ROLES)
         self.role = nn.Parameter(0.02 * torch.randn(2 * ROLES, width))
         self.sentence = mlp(ROLES * width, width, width)
         self.names = nn.Linear(width, len(config.classes))
+        self.painted = nn.Linear(width, len(config.colours) + 1)
+        self.paints = mlp(small + 3, small, len(config.colours))
         self.alike = nn.Linear(width, small)
         self.aimed = mlp(row_size(config), small, small)
         self.sharp = nn.Linear(width, ROLES)
@@ -102,12 +112,15 @@ class RoleReader(nn.Module):
         roles, sentence = self.split(text)
         names = self.names(roles)
         match = names.softmax(-1) @ objects.kinds[:, None, :, :-1].transpose(2, 3)
-        match = match * objects.present[:, None, None]
+        painted, paints = self.painted(roles), self.paints(objects.look)
+        said = painted.softmax(-1)
+        fits = said[..., :-1] @ paints.softmax(-1)[:, None].transpose(2, 3) + said[..., -1:]
+        match = match * fits * objects.present[:, None, None]
         sharp = 1 + F.softplus(self.sharp(sentence))
         alike = self.alike(roles) @ self.aimed(rows)[:, None].transpose(2, 3) / 8
         aimed = sharp[..., None] * (match + LEAST_MATCH).log() + alike
         aimed = aimed.masked_fill(~objects.present[:, None, None], ABSENT)
-        return Roles(sentence, names, match, aimed.log_softmax(-1))
+        return Roles(sentence, roles, names, painted, paints, match, aimed.log_softmax(-1))
 
     def split(self, text: TextBatch) -> tuple[Tensor, Tensor]:
         """A sentence's roles [B,Q,ROLES,D] and the sentence as a whole [B,Q,D]."""
@@ -115,7 +128,9 @@ class RoleReader(nn.Module):
         if not self.words:
             states, mask = text.pooled[:, :, None], torch.ones_like(text.mask[..., :1])
         words = self.drop(self.text(standard(states)))
-        weight = self.roles(words).masked_fill(~mask[..., None], ABSENT).softmax(2)
+        before = (self.counted(words).sigmoid() * mask[..., None]).cumsum(2)
+        weight = self.roles(torch.cat([words, before], dim=-1))
+        weight = weight.masked_fill(~mask[..., None], ABSENT).softmax(2)
         pooled = (weight.transpose(2, 3) @ words) * (1 + self.role)
         return pooled[:, :, :ROLES], self.sentence(pooled[:, :, ROLES:].flatten(2))
 
@@ -163,7 +178,8 @@ class ObjectReader(nn.Module):
     def compare(self, roles: Roles, own: Tensor, objects: ObjectSet) -> Tensor:
         """What each object is under each sentence, gated by it: [B,Q,N,ASPECTS*F]."""
         match, shares = roles.match, roles.shares
-        rivals = 2 * (match[:, :, 0] + LEAST_MATCH).log()
+        # No gradient: rivals are of the class that is named, not whatever helps to compare.
+        rivals = 2 * (match[:, :, 0].detach() + LEAST_MATCH).log()
         rivals = rivals.masked_fill(~objects.present[:, None], ABSENT).softmax(-1)
         held = own[:, None].expand(-1, match.shape[1], -1, -1)
         apart = held - (rivals @ own)[:, :, None]

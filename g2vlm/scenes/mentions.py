@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -33,17 +34,28 @@ def mentioned_classes(text: str) -> list[tuple[str, set[str]]]:
     return [(m[1] or "", classes[m[2]]) for m in pattern.finditer(text.lower())]
 
 
-def mentioned(text: str, about: Sequence[Mapping[str, Any]]) -> list[list[int]]:
-    """Indices of the objects that each noun of a sentence may mean, of those it is `about`.
+@dataclass(frozen=True)
+class Mention:
+    """What a noun of a sentence means: indices of objects, and the colour that is said of them; ""
+    without one, None where the sentence says one but perhaps not of them."""
+
+    objects: list[int]
+    colour: str | None
+
+
+def mentioned(text: str, about: Sequence[Mapping[str, Any]]) -> list[Mention]:
+    """What each noun of a sentence may mean, of the objects that it is `about`.
 
     An object of another colour than the one said before the noun is left out. A noun that means
     none of them, and one that means the same as an earlier one, is passed over.
     """
-    found: list[list[int]] = []
+    found: list[Mention] = []
+    words = set(re.findall(r"[a-z]+", text.lower()))
     for word, names in mentioned_classes(text):
         fits = [item for item in about if item["class"] in names]
-        coloured = [item["index"] for item in fits if item.get("colour") == word]
-        group = coloured or [item["index"] for item in fits]
-        if group and group not in found:
-            found.append(group)
+        coloured = [item for item in fits if item.get("colour") == word]
+        elsewhere = any(item.get("colour") in words for item in fits)
+        group = [item["index"] for item in coloured or fits]
+        if group and all(group != one.objects for one in found):
+            found.append(Mention(group, word if coloured else None if elsewhere else ""))
     return found

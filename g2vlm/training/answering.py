@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from g2vlm.models.batch import build_text
@@ -17,21 +17,23 @@ from g2vlm.models.model import G2VLM
 from g2vlm.models.reader import ROLES, ObjectSet, Roles
 from g2vlm.training.data import ANSWER_WORDS, CAPTION_WORDS, TrainSet, encode_words
 from g2vlm.training.language_losses import mass_loss
+from g2vlm.training.reading import label_loss, paints_of
 from g2vlm.training.survey import SeenScene
 from g2vlm.training.targets import TrainScene
 from metrics.files import rng
 
-SCENES_A_STEP = 8
-QUESTIONS_A_SCENE = 8
+SCENES_A_STEP = 4
+QUESTIONS_A_SCENE = 16
 RATE = 2e-3
 DECAY = 0.05
-WEIGHTS = {"answer": 1.0, "caption": 0.5, "roles": 0.3, "names": 0.3}
+WEIGHTS = {"answer": 1.0, "caption": 0.5, "roles": 1.0, "names": 1.0, "painted": 0.3, "paints": 0.3}
 
 
 def refit_answers(
     model: G2VLM, seen: Sequence[SeenScene], data: TrainSet, seed: int, steps: int
 ) -> dict[str, float]:
-    """Fit `model.findings` and `model.decoder` for `steps`; the fitted reader stands still.
+    """Fit `model.findings` and `model.decoder` for `steps`; the fitted reader stands still, and its
+    reading of roles is where that of questions starts.
 
     Returns the mean losses of the last tenth of the steps.
     """
@@ -46,6 +48,7 @@ def refit_answers(
     parts = [*model.findings.parameters(), *model.decoder.parameters()]
     optimizer = torch.optim.AdamW(parts, lr=RATE, weight_decay=DECAY, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
+    model.findings.roles.load_state_dict(model.reader.roles.state_dict())
     model.reader.eval()
     log = []
     for _ in range(steps):
@@ -82,6 +85,7 @@ def _losses(
     columns = zip(*(vars(one).values() for one, _ in chosen), strict=True)
     objects = ObjectSet(*(pad_sequence(list(column), batch_first=True) for column in columns))
     text = build_text(data.texts, [[q["text"] for q in some] for some in asked]).to(device)
+    indices = [index for _, index in chosen]
     found, roles = model.find(text, objects)
     said = pad_sequence(
         [one.asked[some] for one, some in zip(seen, places, strict=True)], batch_first=True
@@ -104,10 +108,22 @@ def _losses(
             caption[..., 1:],
             pad,
         ),
-        **role_losses(
-            roles, *mentions_of(data, scenes, asked, [index for _, index in chosen], objects)
-        ),
+        **role_losses(roles, mentions_of(data, scenes, asked, indices, objects)),
     }
+
+
+@dataclass(frozen=True)
+class Mentions:
+    """What questions mention, over the objects at hand.
+
+    where [B,Q,ROLES,N] (0 or 1): the objects; kinds, painted i64[B,Q,ROLES]: class and colour;
+    paints i64[B,N]: colours of objects. -1 = none.
+    """
+
+    where: Tensor
+    kinds: Tensor
+    painted: Tensor
+    paints: Tensor
 
 
 def mentions_of(
@@ -116,30 +132,30 @@ def mentions_of(
     asked: Sequence[Sequence[Mapping[str, Any]]],
     indices: Sequence[np.ndarray],
     objects: ObjectSet,
-) -> tuple[Tensor, Tensor]:
-    """Objects [B,Q,ROLES,N] (0 or 1) and classes i64[B,Q,ROLES] (-1 = none) that questions
-    mention, over objects of these annotation indices."""
+) -> Mentions:
+    """What questions mention, over objects of these annotation indices."""
+    size = objects.present.shape[1]
     shape = (len(scenes), max(map(len, asked)), ROLES)
-    where = np.zeros((*shape, objects.present.shape[1]), np.float32)
-    kinds = np.full(shape, -1, np.int64)
+    where = np.zeros((*shape, size), np.float32)
+    kinds, painted = np.full((2, *shape), -1, np.int64)
     for b, (scene, some, index) in enumerate(zip(scenes, asked, indices, strict=True)):
-        label = dict(
-            zip((e["index"] for e in scene.annotation["objects"]), scene.all_classes, strict=True)
-        )
         for q, question in enumerate(some):
-            for r, group in enumerate(data.mentions(scene, question)[:ROLES]):
-                where[b, q, r, : len(index)] = np.isin(index, group)
-                kinds[b, q, r] = label[group[0]]
-    device = objects.present.device
-    return torch.from_numpy(where).to(device), torch.from_numpy(kinds).to(device)
+            said = data.mentions(scene, question["text"], question["objects"])[:ROLES]
+            for r, mention in enumerate(said):
+                where[b, q, r, : len(index)] = np.isin(index, mention.objects)
+                kinds[b, q, r] = scene.kinds[mention.objects[0]]
+                painted[b, q, r] = data.colour_number(mention.colour)
+    paints = paints_of(data, scenes, indices, size)
+    parts = (where, kinds, painted, paints)
+    return Mentions(*(torch.from_numpy(part).to(objects.present.device) for part in parts))
 
 
-def role_losses(roles: Roles, where: Tensor, kinds: Tensor) -> dict[str, Tensor]:
-    """roles: -log of the attention on what is mentioned; names: the mentioned classes."""
-    names = F.cross_entropy(
-        roles.names.flatten(0, 2), kinds.flatten(), ignore_index=-1, reduction="sum"
-    )
+def role_losses(roles: Roles, wanted: Mentions) -> dict[str, Tensor]:
+    """roles: -log of the attention on what is mentioned; names, painted: classes and colours said;
+    paints: colours of the objects."""
     return {
-        "roles": mass_loss(roles.shares, where),
-        "names": names / (kinds >= 0).sum().clamp(min=1),
+        "roles": mass_loss(roles.shares, wanted.where),
+        "names": label_loss(roles.names, wanted.kinds),
+        "painted": label_loss(roles.painted, wanted.painted),
+        "paints": label_loss(roles.paints, wanted.paints),
     }

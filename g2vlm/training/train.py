@@ -183,6 +183,7 @@ def configure(
         width=int(config["render"]["width"]),
         classes=data.classes,
         words=build_words(texts),
+        colours=data.colours,
         method=name,
         dropout=settings.dropout,
         token_features=first.tokens.shape[-1],

@@ -8,19 +8,21 @@ from build import small_model, train_set
 from torch.nn import functional as F
 
 from g2vlm.models.batch import build_text
-from g2vlm.models.findings import LONGEST_M, OCTAVES, Findings, waves
+from g2vlm.models.findings import LONGEST_M, OCTAVES, triple_geometry, waves
 from g2vlm.models.reader import ObjectSet
 from g2vlm.training import survey
-from g2vlm.training.answering import mentions_of, refit_answers, role_losses
+from g2vlm.training.answering import Mentions, mentions_of, refit_answers, role_losses
 
 
-def test_turns_are_seen_from_the_role_between():
-    # One who stands at the first and looks at the second (along x) has the third at the left (+y).
-    places = torch.tensor([[[[0.0, 0, 0], [2, 0, 0], [0, 3, 1]]]])
-    distances, turns = Findings.angles(places)
-    assert distances[0, 0, 0] == 2
-    assert distances[0, 0, 1] == pytest.approx(2 - 10**0.5)
-    assert turns[0, 0, :2].tolist() == pytest.approx([1, 0], abs=1e-6)
+def test_who_stands_at_one_object_and_faces_another_has_the_third_at_a_side():
+    # At the first, facing the second (along x), the third is to the left (+y), as far and up.
+    centre = torch.tensor([[[0.0, 0, 0], [2, 0, 0], [0, 2, 0.1]]])
+    nearer, sine, cosine = triple_geometry(centre)[0, 0, 1, 2].tolist()
+    assert nearer == pytest.approx(0, abs=0.01)
+    assert (sine, cosine) == pytest.approx((1, 0), abs=1e-6)
+    # Seen from the second towards the first, the third is ahead to the right, and farther.
+    nearer, sine, cosine = triple_geometry(centre)[0, 1, 0, 2].tolist()
+    assert nearer < -0.9 and sine == pytest.approx(-(0.5**0.5)) and cosine > 0
 
 
 def test_waves_tell_near_values_apart():
@@ -52,18 +54,20 @@ def test_mentions_are_looked_for_among_the_objects_at_hand():
     data = train_set()
     scene = data.scenes[0]
     entry = scene.annotation["objects"][0]
-    question = {"text": f"where is the {entry['class']}", "objects": [entry["index"]]}
+    name = entry["class"]
+    question = {"text": f"where is the {name}", "objects": [entry["index"]]}
     model = small_model()
     (objects, index), *_ = survey.survey(model, data.scenes, data.texts).seen[0].sets()
     batch = ObjectSet(*(part[None] for part in vars(objects).values()))
-    where, kinds = mentions_of(data, [scene], [[question]], [index], batch)
-    assert where[0, 0, 0].tolist() == [float(k == entry["index"]) for k in index]
-    assert where[0, 0, 1:].sum() == 0
-    assert kinds[0, 0].tolist() == [int(scene.all_classes[0]), -1, -1]
-    nothing = role_losses(
-        model.find(build_text(data.texts, [["the box"]]), batch)[1], where * 0, kinds * 0 - 1
-    )
-    assert all(float(value.detach()) == 0 for value in nothing.values())
+    wanted = mentions_of(data, [scene], [[question]], [index], batch)
+    assert wanted.where[0, 0, 0].tolist() == [float(k == entry["index"]) for k in index]
+    assert wanted.where[0, 0, 1:].sum() == 0
+    assert wanted.kinds[0, 0].tolist() == [int(scene.all_classes[0]), -1, -1]
+    assert wanted.painted[0, 0].tolist() == [len(data.colours), -1, -1]
+    assert wanted.paints.tolist() == [[0 if k >= 0 else -1 for k in index]]
+    nothing = Mentions(*(part * 0 - int(name != "where") for name, part in vars(wanted).items()))
+    _, roles = model.find(build_text(data.texts, [["the box"]]), batch)
+    assert all(float(value.detach()) == 0 for value in role_losses(roles, nothing).values())
 
 
 def test_fitting_moves_findings_and_decoder_alone_and_is_the_same_twice():
@@ -78,7 +82,7 @@ def test_fitting_moves_findings_and_decoder_alone_and_is_the_same_twice():
         }
 
     losses, after = fitted()
-    assert set(losses) == {"answer", "caption", "roles", "names"}
+    assert set(losses) == {"answer", "caption", "roles", "names", "painted", "paints"}
     changed = {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
     assert changed == {"findings", "decoder"}
     again, same = fitted()

@@ -98,7 +98,7 @@ def test_more_threads_change_a_model_by_rounding_alone(study):
     torch.set_num_threads(1)
     weights = [load_file(folder / "model.safetensors") for folder in (one, two)]
     for name, value in weights[0].items():
-        close = 1e-2 if name.startswith(("boxes.", "reader.")) else 1e-4
+        close = 1e-2 if name.startswith(("boxes.", "reader.", "findings.", "decoder.")) else 1e-4
         torch.testing.assert_close(value, weights[1][name], rtol=1e-3, atol=close)
 
 
