@@ -24,7 +24,8 @@ from metrics.relations import FAMILIES
 if TYPE_CHECKING:
     from g2vlm.features import SceneFeatures, TextFeatures
     from g2vlm.models.model import G2VLM
-    from g2vlm.models.state import GroundState, SceneState
+    from g2vlm.models.reader import ObjectSet
+    from g2vlm.models.state import SceneState
     from g2vlm.scenes.dataset import SceneInputs
 
 ANSWER_TOKENS = 8
@@ -135,6 +136,14 @@ class EncodedScene:
         text = build_text(self.network.texts, [queries]).to(self.network.device)
         return numpy_of(self.network.model.ground(self.state, text).point_logits[0])
 
+    def objects(self, masks: np.ndarray, boxes: np.ndarray) -> ObjectSet:
+        """Return the objects of masks [N, P] and boxes [N, 6]; one absent where there are none."""
+        if not len(masks):
+            masks, boxes = np.zeros((1, self.masks.shape[1])), np.zeros((1, 6))
+        parts = (torch.from_numpy(value).float() for value in (masks, boxes))
+        inside, where = (part.to(self.network.device)[None] for part in parts)
+        return self.network.model.see_objects(self.state, inside, where)
+
     @torch.inference_mode()
     def read(
         self, queries: Sequence[str], masks: np.ndarray, boxes: np.ndarray
@@ -143,14 +152,9 @@ class EncodedScene:
         logits [Q] that it means none."""
         if not queries:
             return np.zeros((0, len(masks)), np.float32), np.zeros(0, np.float32)
-        model, device, count = self.network.model, self.network.device, len(masks)
-        text = build_text(self.network.texts, [queries]).to(device)
-        # One absent object stands where there are none.
-        if not len(masks):
-            masks, boxes = np.zeros((1, self.masks.shape[1])), np.zeros((1, 6))
-        inside, where = (torch.from_numpy(v).float().to(device)[None] for v in (masks, boxes))
-        found = model.reader(text, model.see_objects(self.state, inside, where))
-        return numpy_of(found.logits[0, :, :count]), numpy_of(found.zero_logit[0])
+        text = build_text(self.network.texts, [queries]).to(self.network.device)
+        found = self.network.model.reader(text, self.objects(masks, boxes))
+        return numpy_of(found.logits[0, :, : len(masks)]), numpy_of(found.zero_logit[0])
 
     @torch.inference_mode()
     def boxes(self, masks: np.ndarray) -> np.ndarray:
@@ -175,8 +179,14 @@ class EncodedScene:
         return {family: numpy_of(getattr(logits, family)[0].softmax(-1)) for family in FAMILIES}
 
     @torch.inference_mode()
-    def answers(self, questions: Sequence[str], choices: Sequence[Sequence[str]]) -> list[str]:
-        """Return the greedy answer to each of Q questions.
+    def answers(
+        self,
+        questions: Sequence[str],
+        choices: Sequence[Sequence[str]],
+        masks: np.ndarray,
+        boxes: np.ndarray,
+    ) -> list[str]:
+        """Return the greedy answer to each of Q questions, given objects as in `read`.
 
         Where a question names its choices and the greedy answer is none of them, the likeliest
         choice is taken.
@@ -185,17 +195,17 @@ class EncodedScene:
             return []
         model = self.network.model
         text = build_text(self.network.texts, [questions]).to(self.network.device)
-        ground = model.ground(self.state, text)
-        found = model.answer(self.state, text, ANSWER_TOKENS, ground)[0]
+        objects = self.objects(masks, boxes)
+        (found,), memory = model.answer(self.state, text, objects, ANSWER_TOKENS)
         odd = [r for r, names in enumerate(choices) if names and found[r] not in names]
         if odd:
-            best = self._likeliest(ground, odd, [choices[row] for row in odd])
+            best = self._likeliest(memory, odd, [choices[row] for row in odd])
             for row, name in zip(odd, best, strict=True):
                 found[row] = name
         return found
 
     def _likeliest(
-        self, ground: GroundState, rows: Sequence[int], choices: Sequence[Sequence[str]]
+        self, memory: torch.Tensor, rows: Sequence[int], choices: Sequence[Sequence[str]]
     ) -> list[str]:
         """Return for each of the questions `rows` the choice that the decoder finds likeliest."""
         model = self.network.model
@@ -212,8 +222,7 @@ class EncodedScene:
         words = words.to(self.network.device)
         which = [rows[place] for place in owner]
         scene = model.decoder.read_scene(self.state.tokens)
-        memory = ground.text_states[:, which]
-        shares = model.decoder(words[..., :-1], scene, memory).log_softmax(-1)
+        shares = model.decoder(words[..., :-1], scene, memory[:, which]).log_softmax(-1)
         following = words[..., 1:]
         each = shares.gather(-1, following[..., None])[..., 0] * (following != pad)
         total, owners = numpy_of(each.sum(-1)[0]), np.array(owner)

@@ -101,10 +101,12 @@ def clusters(kinds: PointKinds) -> list[Detection]:
     links = coo_array((np.ones(kept.sum(), bool), pairs[:, kept]), (len(label), len(label)))
     part = connected_components(links, directed=False)[1]
     order = np.argsort(part, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(part[order])) + 1)
+    sizes = np.bincount(part)
+    ends = sizes.cumsum()
     found = []
-    for members in groups:
-        if len(members) < LEAST_POINTS or not solid[members[0]]:
+    for number in np.flatnonzero(sizes >= LEAST_POINTS):
+        members = order[ends[number] - sizes[number] : ends[number]]
+        if not solid[members[0]]:
             continue
         mean = shares[members].mean(0)[:-1]
         score = float(mean.max() * (1.0 - np.exp(-len(members) / 6.0)))

@@ -172,6 +172,7 @@ class SceneWriter:
             limits = self.thresholds.zero_logit, self.thresholds.multi_logit
             self.writer.grounding(name, query, chosen_boxes(ranked, zero, *limits), chosen)
         questions = scene.inputs.questions
-        answers = scene.answers([q[1] for q in questions], [q[4] for q in questions])
+        asked, choices = [q[1] for q in questions], [q[4] for q in questions]
+        answers = scene.answers(asked, choices, *found_rows(scene, found.objects))
         for question, answer in zip(questions, answers, strict=True):
             self.writer.answer(name, question[0], answer)

@@ -50,6 +50,7 @@ class ModelConfig:
     width: int
     classes: tuple[str, ...]
     words: tuple[str, ...]
+    colours: tuple[str, ...] = ()
     method: str = "full"
     hidden: int = 128
     point_hidden: int = 64
@@ -91,6 +92,11 @@ class ModelConfig:
     def relates(self) -> bool:
         """Whether 3D positions steer what attends to what."""
         return self.geometry_module and self.positions
+
+    @property
+    def compares(self) -> bool:
+        """Whether sentences set objects in relation to each other by where they are."""
+        return self.cross_attention and self.relates
 
     @property
     def votes(self) -> bool:

@@ -11,6 +11,7 @@ from g2vlm.models.boxes import BoxHead, mask_mean
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import CAPTION, END, START, Decoder, Vocabulary
 from g2vlm.models.encoder import Encoder
+from g2vlm.models.findings import Findings
 from g2vlm.models.fusion import Fusion
 from g2vlm.models.heads import (
     Descriptors,
@@ -20,7 +21,7 @@ from g2vlm.models.heads import (
     pool_scene,
 )
 from g2vlm.models.layers import relative_features, standard
-from g2vlm.models.reader import ObjectReader, ObjectSet
+from g2vlm.models.reader import ObjectReader, ObjectSet, Roles
 from g2vlm.models.state import GroundState, RelationLogits, SceneState
 
 
@@ -44,6 +45,7 @@ class G2VLM(nn.Module):
         self.descriptors = Descriptors(config)
         self.fusion = Fusion(config)
         self.reader = ObjectReader(config)
+        self.findings = Findings(config)
         self.decoder = Decoder(config)
 
     def encode(self, batch: SceneBatch) -> SceneState:
@@ -115,24 +117,30 @@ class G2VLM(nn.Module):
         """The captioner's memory [B,1,1,D]: the pooled scene; its patches come beside it."""
         return state.tokens.mean(1)[:, None, None]
 
+    def find(self, text: TextBatch, objects: ObjectSet) -> tuple[Tensor, Roles]:
+        """What objects say to questions: memory [B,Q,M,D] for the decoder; see `Findings`.
+
+        No gradient reaches the reader or the relations: they have references of their own.
+        """
+        with torch.no_grad():
+            relations = self.relation(objects.look[..., : self.config.point_hidden], objects.boxes)
+            reading = self.reader(text, objects)
+        return self.findings(text, objects, relations, reading)
+
     def answer(
-        self,
-        state: SceneState,
-        text: TextBatch,
-        max_tokens: int = 8,
-        ground: GroundState | None = None,
-    ) -> list[list[str]]:
-        """Greedy answers by scene and question; `ground` saves reading the questions again."""
-        read = ground or self.ground(state, text)
+        self, state: SceneState, text: TextBatch, objects: ObjectSet, max_tokens: int = 8
+    ) -> tuple[list[list[str]], Tensor]:
+        """Greedy answers by scene and question, and the decoder's memory [B,Q,M,D]."""
+        found, _ = self.find(text, objects)
+        memory = torch.cat([self.ground(state, text).text_states, found], dim=2)
         index = self.vocabulary.index
-        numbers = self.decoder.write(
-            index[START], index[END], state.tokens, read.text_states, max_tokens
-        )
+        numbers = self.decoder.write(index[START], index[END], state.tokens, memory, max_tokens)
         present = text.present.tolist()
-        return [
+        said = [
             [self.vocabulary.decode(line) for line, real in zip(lines, here, strict=True) if real]
             for lines, here in zip(numbers.tolist(), present, strict=True)
         ]
+        return said, memory
 
     def caption(self, state: SceneState, max_tokens: int = 48) -> list[str]:
         """One greedy caption a scene."""

@@ -87,8 +87,9 @@ class TrainSet:
     """All training scenes in memory, prepared once (about 1.2 MB a scene at 128 x 96).
 
     `holds` says whether a caption's facts are true of an annotation, `fits` whether a phrase
-    describes an annotation's object. Of `share` below 1 a fixed part of the scenes is kept; a
-    smaller part lies within a larger one.
+    describes an annotation's object, `mentioned` what a sentence mentions of some objects, in its
+    order: `objects` by index and their `colour`. Of `share` below 1 a fixed part of the scenes is
+    kept; a smaller part lies within a larger one.
     """
 
     def __init__(
@@ -99,11 +100,12 @@ class TrainSet:
         classes: Sequence[str],
         holds: Callable[[Any, Mapping], bool],
         fits: Callable[[Mapping, Mapping], bool],
+        mentioned: Callable[[str, Sequence[Mapping]], list[Any]],
         share: float = 1.0,
     ) -> None:
         self.scenes: list[TrainScene] = []
         self.texts = texts
-        self.holds, self.fits = holds, fits
+        self.holds, self.fits, self.mentioned = holds, fits, mentioned
         self.classes = tuple(classes)
         kept = drawn_share(store.ids, share, "train_scenes")
         for name in np.array(store.ids)[kept].tolist():
@@ -111,6 +113,9 @@ class TrainSet:
             arrays = scene_arrays(inputs, features.tokens, features.points)
             views, annotation = store.views(name), store.annotation(name)
             self.scenes.append(train_scene(arrays, inputs, views, annotation, classes))
+        painted = {name for scene in self.scenes for name in scene.colours.values()}
+        self.colours = tuple(sorted(painted - {""}))
+        self._mentions: dict[tuple[Any, ...], list[Any]] = {}
         self._relevant: dict[tuple[str, str, str], bool] = {}
 
     def relevant(self, scene: TrainScene, caption: Mapping[str, Any], other: TrainScene) -> bool:
@@ -121,6 +126,21 @@ class TrainSet:
         if key not in self._relevant:
             self._relevant[key] = bool(self.holds(caption["facts"], other.annotation))
         return self._relevant[key]
+
+    def mentions(self, scene: TrainScene, text: str, about: Sequence[int]) -> list[Any]:
+        """What a sentence about the objects of these indices mentions, in its order."""
+        key = (scene.inputs.scene, text, *about)
+        if key not in self._mentions:
+            some = [item for item in scene.annotation["objects"] if item["index"] in about]
+            self._mentions[key] = self.mentioned(text, some)
+        return self._mentions[key]
+
+    def colour_number(self, name: str | None) -> int:
+        """A colour's place among `colours`, the one after the last for none (""), -1 = not known:
+        no name, or a colour that no training object has."""
+        if name == "":
+            return len(self.colours)
+        return self.colours.index(name) if name in self.colours else -1
 
     def supervised(self, share: float) -> np.ndarray:
         """Which scenes' 3D labels may be seen: a fixed `share` of them, bool[scenes]."""
@@ -215,13 +235,13 @@ def language_batch(
         anchors=roles[1],
         rivals=roles[2],
         named=_named(scenes, drawn, counts["references"], sentences.present.shape[1]),
-        answers=_words(
+        answers=encode_words(
             [[q["answer"] for q in one["questions"]] for one in drawn],
             vocabulary,
             START,
             ANSWER_WORDS,
         ),
-        caption=_words(
+        caption=encode_words(
             [[c["text"] for c in one["captions"][:1]] for one in drawn],
             vocabulary,
             CAPTION,
@@ -306,9 +326,10 @@ def _relations(scenes: Sequence[TrainScene], family: str, size: int) -> Tensor:
     return torch.from_numpy(out)
 
 
-def _words(
+def encode_words(
     texts: Sequence[Sequence[str]], vocabulary: Vocabulary, start: str, limit: int
 ) -> Tensor:
+    """Words i64[B,K,A] of K texts a scene, padded; `limit` bounds A."""
     rows = [[vocabulary.encode(text, start, limit) for text in line] for line in texts]
     columns = max(1, max(len(line) for line in rows))
     length = max([2, *(len(row) for line in rows for row in line)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,7 +41,8 @@ class SeenScene:
 
     values [M,K]; low, high [M,3]: what the box head reads of them (`BoxHead.describe`); objects:
     an `ObjectSet` [M,...] with the boxes of the day; index i64[M]: the object's index in the
-    annotation, -1 = the cluster stands for none; true f32[M,6]: that object's box.
+    annotation, -1 = the cluster stands for none; true f32[M,6]: that object's box; tokens [T,D] of
+    the scene; asked [Q,S,D]: what fusion says of its questions.
     """
 
     values: Tensor
@@ -50,6 +52,8 @@ class SeenScene:
     index: np.ndarray
     true: Tensor
     given: int
+    tokens: Tensor
+    asked: Tensor
 
     @torch.no_grad()
     def draw(self, model: G2VLM) -> SeenScene:
@@ -81,10 +85,10 @@ class Survey:
 
 
 @torch.no_grad()
-def survey(model: G2VLM, scenes: Sequence[TrainScene]) -> Survey:
+def survey(model: G2VLM, scenes: Sequence[TrainScene], texts: Any) -> Survey:
     """Read all scenes, and the objects of the first `MOST_SEEN`, unless it knows no objects.
 
-    The model is left in training mode as it came.
+    `texts` are the cached texts.     The model is left in training mode as it came.
     """
     device = next(model.parameters()).device
     shown_at = time.monotonic()
@@ -98,7 +102,7 @@ def survey(model: G2VLM, scenes: Sequence[TrainScene]) -> Survey:
         state = model.encode(input_batch(some, model.config).to(device))
         pooled.append(pool_scene(state))
         if model.config.language and start < MOST_SEEN:
-            seen += _see(model, state, some)
+            seen += _see(model, state, some, texts)
     model.train()
     return Survey(torch.cat(pooled), seen)
 
@@ -110,7 +114,9 @@ def caption_embeddings(data: TrainSet) -> list[np.ndarray]:
     return [build_text(data.texts, [line]).pooled[0].numpy() if line else empty for line in lines]
 
 
-def _see(model: G2VLM, state: SceneState, scenes: Sequence[TrainScene]) -> list[SeenScene]:
+def _see(
+    model: G2VLM, state: SceneState, scenes: Sequence[TrainScene], texts: Any
+) -> list[SeenScene]:
     """What the model says of every true mask and cluster of a batch's scenes."""
     device = state.points.device
     found = [_masks(model, state, place, scene) for place, scene in enumerate(scenes)]
@@ -122,6 +128,8 @@ def _see(model: G2VLM, state: SceneState, scenes: Sequence[TrainScene]) -> list[
     read = model.boxes.describe(state, inside)
     drawn = face_box(*read[1:])
     objects = vars(model.see_objects(state, inside, drawn))
+    lines = [[q["text"] for q in scene.annotation["questions"]] for scene in scenes]
+    asked = model.ground(state, build_text(texts, lines).to(device)).text_states
     out = []
     for place, (scene, (masks, owner)) in enumerate(zip(scenes, found, strict=True)):
         size = len(masks)
@@ -134,6 +142,8 @@ def _see(model: G2VLM, state: SceneState, scenes: Sequence[TrainScene]) -> list[
                 np.where(owner >= 0, np.array([*index, -1])[owner], -1),
                 torch.from_numpy(boxes).to(device),
                 len(scene.rows),
+                state.tokens[place],
+                asked[place, : len(lines[place])],
             )
         )
     return out

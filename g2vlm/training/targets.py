@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,17 @@ class TrainScene:
     solid: np.ndarray
     annotation: Mapping[str, Any]
     rows: dict[int, int]
+
+    @cached_property
+    def kinds(self) -> dict[int, int]:
+        """Class of every object by its index in the annotation."""
+        entries = self.annotation["objects"]
+        return {e["index"]: int(k) for e, k in zip(entries, self.all_classes, strict=True)}
+
+    @cached_property
+    def colours(self) -> dict[int, str]:
+        """Colour of every object by its index in the annotation; "" where it is not known."""
+        return {entry["index"]: entry.get("colour", "") for entry in self.annotation["objects"]}
 
 
 def train_scene(
@@ -133,9 +145,11 @@ def occupancy_pool(views: Any, scene: str) -> tuple[np.ndarray, np.ndarray]:
     draw = rng(0, "occupancy_pool", scene)
     room = np.asarray(views.room, np.float32)
     uniform = draw.random((POOL, 3), np.float32) * room
-    cells = np.argwhere(views.solids).astype(np.float32)
+    cells = np.flatnonzero(views.solids)
     if len(cells):
-        centres = (cells[draw.integers(len(cells), size=POOL)] + 0.5) * SOLID_CELL
+        drawn = cells[draw.integers(len(cells), size=POOL)]
+        where = np.stack(np.unravel_index(drawn, views.solids.shape), axis=-1)
+        centres = (where.astype(np.float32) + 0.5) * SOLID_CELL
         near = centres + draw.normal(0, NEAR_SOLIDS, (POOL, 3)).astype(np.float32)
         near = np.clip(near, 0, room - 1e-4)
     else:

@@ -18,6 +18,7 @@ from g2vlm.models.config import ModelConfig, method_switches, model_sizes
 from g2vlm.models.decoder import build_words
 from g2vlm.models.model import G2VLM
 from g2vlm.models.probe import RetrievalProbe
+from g2vlm.training.answering import refit_answers
 from g2vlm.training.data import TrainSet
 from g2vlm.training.objective import Objective
 from g2vlm.training.reading import refit_reader
@@ -101,7 +102,7 @@ def finish(objective: Objective) -> tuple[RetrievalProbe, float]:
     model, and the seconds all took."""
     model, data, seed = objective.model, objective.data, objective.seed
     config, settings, started = model.config, objective.settings, time.monotonic()
-    found = survey(model, data.scenes)
+    found = survey(model, data.scenes, data.texts)
     fitted: dict[str, float | None] = {}
     if config.votes:
         supervised, steps = objective.supervised, settings.refit_steps
@@ -109,6 +110,8 @@ def finish(objective: Objective) -> tuple[RetrievalProbe, float]:
     seen = [one.draw(model) for one in found.seen]
     losses = refit_reader(model, seen, data, seed, settings.reader_steps)
     fitted |= {f"reader/{name}": value for name, value in losses.items()}
+    losses = refit_answers(model, seen, data, seed, settings.reader_steps)
+    fitted |= {f"answers/{name}": value for name, value in losses.items()}
     captions = caption_embeddings(data)
     if config.language and config.align_loss:
         fitted["retrieval"] = refit_retrieval(model.descriptors, found.pooled, captions, seed)
@@ -159,10 +162,11 @@ def load_train_set(scenes: Path, features: Path, share: float = 1.0) -> TrainSet
     from g2vlm.scenes.classes import CLASSES
     from g2vlm.scenes.dataset import SceneStore
     from g2vlm.scenes.language import facts_hold, phrase_holds
+    from g2vlm.scenes.mentions import mentioned
 
     images = ImageFeatures(features / "images" / "train.safetensors")
     texts, store = TextFeatures(features), SceneStore(scenes)
-    return TrainSet(store, images, texts, CLASSES, facts_hold, phrase_holds, share)
+    return TrainSet(store, images, texts, CLASSES, facts_hold, phrase_holds, mentioned, share)
 
 
 def configure(
@@ -179,6 +183,7 @@ def configure(
         width=int(config["render"]["width"]),
         classes=data.classes,
         words=build_words(texts),
+        colours=data.colours,
         method=name,
         dropout=settings.dropout,
         token_features=first.tokens.shape[-1],

@@ -17,6 +17,7 @@ from g2vlm.inference.network import EncodedScene, Network
 from g2vlm.inference.objects import Detection, member_masks
 from g2vlm.inference.scene import (
     FoundObjects,
+    found_rows,
     scene_objects,
     scene_points,
     scene_ranks,
@@ -129,7 +130,7 @@ class G2VLMModel:
         names = _names(kept.objects, scene.network.config.classes)
         if asked or sought:
             say(f"reading {len(asked) + len(sought)} sentences")
-        answers = scene.answers(asked, [()] * len(asked))
+        answers = scene.answers(asked, [()] * len(asked), *found_rows(scene, every.objects))
         grounded = self._ground(scene, kept, names, sought)
         say("points, surfaces and solids")
         refined = refine(capture, scene, prepared.windows, limits)

@@ -91,8 +91,8 @@ def test_a_scene_without_objects_has_no_relations_to_ask_about(case: Case) -> No
     assert scene.boxes(scene.masks).shape == (0, 6)
     assert scene.relations(scene.masks, scene.given_boxes)["support"].shape[:2] == (0, 0)
     query = case.store.inputs("room-0").references[0][1]
-    assert scene.answers([], []) == []
     nothing = np.zeros((0, 6), np.float32)
+    assert scene.answers([], [], scene.masks, nothing) == []
     assert [part.shape for part in scene.read([], scene.masks, nothing)] == [(0, 0), (0,)]
     logits, zero = scene.read([query], scene.masks, nothing)
     assert logits.shape == (1, 0) and np.isfinite(zero).all()

@@ -15,6 +15,7 @@ from g2vlm.models.batch import SceneBatch, build_batch, build_text
 from g2vlm.models.config import ModelConfig, method_switches
 from g2vlm.models.decoder import build_words
 from g2vlm.models.model import G2VLM
+from g2vlm.scenes.mentions import Mention
 from g2vlm.training.data import TrainSet
 
 METHODS = sorted(Path(__file__).parents[2].glob("config/methods/*.yaml"))
@@ -37,6 +38,7 @@ def small_model(name: str = "full", **changes: Any) -> G2VLM:
         width=WIDTH,
         classes=CLASSES,
         words=build_words(["a room with 3 boxes"]),
+        colours=("blue", "red"),
         method=name,
         token_features=TOKENS,
         point_features=POINTS,
@@ -72,4 +74,7 @@ def train_set(count: int = 4) -> TrainSet:
     def fits(phrase: dict[str, Any], entry: dict[str, Any]) -> bool:
         return phrase["class"] == entry["class"]
 
-    return TrainSet(rooms, rooms, rooms, CLASSES, lambda facts, line: False, fits)
+    def named(text: str, about: list[dict[str, Any]]) -> list[Mention]:
+        return [Mention([item["index"]], "") for item in about if item["class"] in text]
+
+    return TrainSet(rooms, rooms, rooms, CLASSES, lambda facts, line: False, fits, named)

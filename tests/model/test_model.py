@@ -23,6 +23,7 @@ from g2vlm.models.batch import (
 from g2vlm.models.boxes import QUANTILES, mask_quantiles
 from g2vlm.models.decoder import Vocabulary, build_words, join_words, split_words
 from g2vlm.models.encoder import WINDOW
+from g2vlm.models.findings import SLOTS
 from g2vlm.models.grid import view_grid
 from g2vlm.models.heads import RelationHead, nearest_points
 from g2vlm.models.layers import Standardise, relative_features
@@ -56,8 +57,8 @@ def test_outputs_have_the_documented_shapes():
     assert relations.facing.shape == (2, 3, 3, 2)
     for vectors in (embedded, model.embed_scene(state), model.embed_text(text)):
         assert torch.allclose(vectors.norm(dim=-1), torch.ones(vectors.shape[:-1]), atol=1e-5)
-    answers = model.answer(state, text, max_tokens=4)
-    assert [len(row) for row in answers] == [2, 1]
+        answers, memory = model.answer(state, text, model.see_objects(state, masks, boxes), 4)
+    assert [len(row) for row in answers] == [2, 1] and memory.shape == (2, 2, 8 + SLOTS, 128)
     assert len(model.caption(state)) == 2
 
 

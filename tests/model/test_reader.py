@@ -10,7 +10,7 @@ from rooms import CLASSES, TEXT
 from torch.nn import functional as F
 
 from g2vlm.models.batch import TextBatch
-from g2vlm.models.reader import ROLES, ObjectReader, ObjectSet, Reading
+from g2vlm.models.reader import ROLES, ObjectReader, ObjectSet, Reading, Roles
 from g2vlm.training import survey
 from g2vlm.training.reading import Wanted, reading_losses, refit_reader, wanted_of
 
@@ -61,6 +61,8 @@ def near_case(draw: np.random.Generator) -> tuple[TextBatch, ObjectSet, Wanted]:
         F.one_hot(torch.from_numpy(where), 4).float(),
         torch.zeros(SCENES, QUERIES),
         torch.from_numpy(np.stack([np.full_like(anchors, CHAIR), anchors, anchors], axis=-1)),
+        torch.full((SCENES, QUERIES, 3), -1),
+        torch.full((SCENES, 4), -1),
     )
     return near_sentences(anchors), objects(kinds, centres), wanted
 
@@ -112,45 +114,57 @@ def test_padding_says_nothing_and_order_does_not_matter():
 
 
 def test_what_references_should_be_read_as():
-    scene = train_set().scenes[0]
-    index = list(scene.rows)
-    label = {
-        entry["index"]: int(kind)
-        for entry, kind in zip(scene.annotation["objects"], scene.all_classes, strict=True)
-    }
-    first, second = index[:2]
+    data = train_set()
+    scene = data.scenes[0]
+    label, (first, second) = scene.kinds, list(scene.rows)[:2]
+    text = f"the {CLASSES[label[first]]} near the {CLASSES[label[second]]}"
     drawn = [
-        {"targets": [first], "anchors": [second]},
-        {"targets": [], "anchors": []},
+        {"text": text, "targets": [first], "anchors": [second]},
+        {"text": "nothing", "targets": [], "anchors": []},
     ]
     # The second object is not detected, and something that is no object is.
-    wanted = wanted_of([scene, scene], [drawn, drawn[:1]], [np.array([-1, first])] * 2, 3)
+    wanted = wanted_of(data, [scene, scene], [drawn, drawn[:1]], [np.array([-1, first])] * 2, 3)
     assert wanted.targets[0].tolist() == [[0, 1, 0], [0, 0, 0]]
     assert wanted.anchors[0].tolist() == [[0, 0, 0], [0, 0, 0]]
     assert wanted.zero.tolist() == [[0, 1], [0, -1]]
     assert wanted.names[0].tolist() == [[label[first], *[label[second]] * 2], [-1] * ROLES]
     assert wanted.names[1, 1].tolist() == [-1] * ROLES
+    # No colour is said of either; both are red.
+    assert wanted.painted[0].tolist() == [[len(data.colours)] * ROLES, [-1] * ROLES]
+    assert wanted.paints[0].tolist() == [-1, data.colours.index("red"), -1]
 
 
 def test_the_losses_of_a_reading():
     logits = torch.tensor([[[9.0, -9.0, -1e4]] * 2])
     shares = torch.tensor([[[[-9.0, 0.0, -9.0]] * ROLES] * 2])
     names = torch.zeros(1, 2, ROLES, 3)
-    read = Reading(logits, torch.tensor([[-9.0, 5.0]]), shares, names)
+    said, match = torch.zeros(1, 2, ROLES, 4), torch.zeros(1, 2, ROLES, 3)
+    roles = Roles(said[:, :, 0], said, names, names, torch.zeros(1, 3, 2), match, shares)
+    read = Reading(logits, torch.tensor([[-9.0, 5.0]]), roles)
     target, anchor = torch.tensor([[[1.0, 0, 0], [0, 0, 0]]]), torch.tensor([[[0, 1.0, 0]] * 2])
     # The second sentence is padding.
     nothing = torch.full((1, 2, ROLES), -1)
-    losses = reading_losses(read, Wanted(target, anchor, torch.tensor([[0.0, -1.0]]), nothing))
+    paints = torch.full((1, 3), -1)
+    zero = torch.tensor([[0.0, -1.0]])
+    losses = reading_losses(read, Wanted(target, anchor, zero, nothing, nothing, paints))
     assert all(float(value) < 1e-3 for value in losses.values())
     wrong = reading_losses(
-        read, Wanted(target.flip(-1), anchor.flip(-1), torch.tensor([[1.0, 0.0]]), nothing + 1)
+        read,
+        Wanted(
+            target.flip(-1),
+            anchor.flip(-1),
+            torch.tensor([[1.0, 0.0]]),
+            nothing + 1,
+            nothing + 1,
+            paints + 1,
+        ),
     )
     assert float(wrong["zero"]) > 4 and float(wrong["names"]) == pytest.approx(np.log(3))
 
 
 def test_fitting_it_moves_the_reader_alone_and_is_the_same_twice():
     model, data = small_model(), train_set()
-    seen = [one.draw(model) for one in survey.survey(model, data.scenes).seen]
+    seen = [one.draw(model) for one in survey.survey(model, data.scenes, data.texts).seen]
     before = {name: value.clone() for name, value in model.state_dict().items()}
 
     def fitted():
@@ -159,7 +173,7 @@ def test_fitting_it_moves_the_reader_alone_and_is_the_same_twice():
         return losses, {name: value.clone() for name, value in model.state_dict().items()}
 
     losses, after = fitted()
-    assert set(losses) == {"chosen", "each", "anchors", "names", "zero"}
+    assert set(losses) == {"chosen", "each", "anchors", "names", "zero", "painted", "paints"}
     changed = {name for name in after if not torch.equal(before[name], after[name])}
     assert changed and all(name.startswith("reader.") for name in changed)
     again, same = fitted()

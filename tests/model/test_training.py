@@ -98,7 +98,7 @@ def test_more_threads_change_a_model_by_rounding_alone(study):
     torch.set_num_threads(1)
     weights = [load_file(folder / "model.safetensors") for folder in (one, two)]
     for name, value in weights[0].items():
-        close = 1e-2 if name.startswith(("boxes.", "reader.")) else 1e-4
+        close = 1e-2 if name.startswith(("boxes.", "reader.", "findings.", "decoder.")) else 1e-4
         torch.testing.assert_close(value, weights[1][name], rtol=1e-3, atol=close)
 
 
@@ -275,7 +275,7 @@ def test_a_scene_without_objects_teaches_no_box(monkeypatch):
     monkeypatch.setattr(survey, "clusters", lambda kinds: found)
     no_annotation = bare.annotation | {"objects": []}
     bare = replace(bare, annotation=no_annotation, rows={})
-    seen = survey.survey(model, [bare, scene]).seen
+    seen = survey.survey(model, [bare, scene], train_set().texts).seen
     assert seen[0].index.tolist() == [-1] and seen[0].given == 0
     assert refit.refit_boxes(model, seen[:1], np.array([True]), 0, 2) is None
     assert refit.refit_boxes(model, seen, np.array([True, False]), 0, 2) is None

@@ -1,0 +1,61 @@
+"""Which classes and objects a sentence mentions, in its order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from g2vlm.scenes.classes import CLASSES, SYNONYMS, plural
+
+
+@lru_cache
+def _nouns() -> tuple[re.Pattern[str], dict[str, set[str]]]:
+    """A pattern of a noun with the word before it, longest nouns first, and each noun's classes."""
+    classes: dict[str, set[str]] = {}
+    for name in CLASSES:
+        for word in (name, *SYNONYMS.get(name, ())):
+            for form in (word.lower(), plural(word.lower())):
+                classes.setdefault(form, set()).add(name)
+    words = "|".join(map(re.escape, sorted(classes, key=len, reverse=True)))
+    return re.compile(rf"(?:\b([a-z]+) )?\b({words})\b"), classes
+
+
+def mentioned_classes(text: str) -> list[tuple[str, set[str]]]:
+    """The word before each noun ("" without one) and the classes that the noun may mean.
+
+    >>> found = mentioned_classes("Is the grey couch near a lamp?")
+    >>> [(word, sorted(names)) for word, names in found]
+    [('grey', ['sofa']), ('a', ['lamp'])]
+    """
+    pattern, classes = _nouns()
+    return [(m[1] or "", classes[m[2]]) for m in pattern.finditer(text.lower())]
+
+
+@dataclass(frozen=True)
+class Mention:
+    """What a noun of a sentence means: indices of objects, and the colour that is said of them; ""
+    without one, None where the sentence says one but perhaps not of them."""
+
+    objects: list[int]
+    colour: str | None
+
+
+def mentioned(text: str, about: Sequence[Mapping[str, Any]]) -> list[Mention]:
+    """What each noun of a sentence may mean, of the objects that it is `about`.
+
+    An object of another colour than the one said before the noun is left out. A noun that means
+    none of them, and one that means the same as an earlier one, is passed over.
+    """
+    found: list[Mention] = []
+    words = set(re.findall(r"[a-z]+", text.lower()))
+    for word, names in mentioned_classes(text):
+        fits = [item for item in about if item["class"] in names]
+        coloured = [item for item in fits if item.get("colour") == word]
+        elsewhere = any(item.get("colour") in words for item in fits)
+        group = [item["index"] for item in coloured or fits]
+        if group and all(group != one.objects for one in found):
+            found.append(Mention(group, word if coloured else None if elsewhere else ""))
+    return found

@@ -1,0 +1,161 @@
+"""Findings and the decoder, fitted last on every training scene's objects and questions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from g2vlm.models.batch import build_text
+from g2vlm.models.decoder import CAPTION, PAD, START, next_word_loss
+from g2vlm.models.model import G2VLM
+from g2vlm.models.reader import ROLES, ObjectSet, Roles
+from g2vlm.training.data import ANSWER_WORDS, CAPTION_WORDS, TrainSet, encode_words
+from g2vlm.training.language_losses import mass_loss
+from g2vlm.training.reading import label_loss, paints_of
+from g2vlm.training.survey import SeenScene
+from g2vlm.training.targets import TrainScene
+from metrics.files import rng
+
+SCENES_A_STEP = 4
+QUESTIONS_A_SCENE = 16
+RATE = 2e-3
+DECAY = 0.05
+WEIGHTS = {"answer": 1.0, "caption": 0.5, "roles": 1.0, "names": 1.0, "painted": 0.3, "paints": 0.3}
+
+
+def refit_answers(
+    model: G2VLM, seen: Sequence[SeenScene], data: TrainSet, seed: int, steps: int
+) -> dict[str, float]:
+    """Fit `model.findings` and `model.decoder` for `steps`; the fitted reader stands still, and its
+    reading of roles is where that of questions starts.
+
+    Returns the mean losses of the last tenth of the steps.
+    """
+    draw = rng(seed, "refit_answers", "")
+    torch.manual_seed(int(draw.integers(2**62)))
+    sets = [one.sets() for one in seen]
+    usable = np.array(
+        [k for k, one in enumerate(sets) if one and data.scenes[k].annotation["questions"]], int
+    )
+    if not len(usable):
+        return {}
+    parts = [*model.findings.parameters(), *model.decoder.parameters()]
+    optimizer = torch.optim.AdamW(parts, lr=RATE, weight_decay=DECAY, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
+    model.findings.roles.load_state_dict(model.reader.roles.state_dict())
+    model.reader.eval()
+    log = []
+    for _ in range(steps):
+        rows = draw.permutation(usable)[:SCENES_A_STEP].tolist()
+        chosen = [sets[row][draw.integers(len(sets[row]))] for row in rows]
+        losses = _losses(model, data, [seen[row] for row in rows], rows, chosen, draw)
+        total = sum(WEIGHTS[name] * value for name, value in losses.items())
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(parts, 1.0)
+        optimizer.step()
+        schedule.step()
+        log.append({name: float(value.detach()) for name, value in losses.items()})
+    model.reader.train()
+    last = log[-max(1, steps // 10) :]
+    return {name: float(np.mean([losses[name] for losses in last])) for name in last[0]}
+
+
+def _losses(
+    model: G2VLM,
+    data: TrainSet,
+    seen: Sequence[SeenScene],
+    rows: Sequence[int],
+    chosen: Sequence[tuple[ObjectSet, np.ndarray]],
+    draw: np.random.Generator,
+) -> dict[str, Tensor]:
+    scenes = [data.scenes[row] for row in rows]
+    places = [draw.permutation(len(one.asked))[:QUESTIONS_A_SCENE] for one in seen]
+    asked = [
+        [scene.annotation["questions"][k] for k in some]
+        for scene, some in zip(scenes, places, strict=True)
+    ]
+    device = seen[0].tokens.device
+    columns = zip(*(vars(one).values() for one, _ in chosen), strict=True)
+    objects = ObjectSet(*(pad_sequence(list(column), batch_first=True) for column in columns))
+    text = build_text(data.texts, [[q["text"] for q in some] for some in asked]).to(device)
+    indices = [index for _, index in chosen]
+    found, roles = model.find(text, objects)
+    said = pad_sequence(
+        [one.asked[some] for one, some in zip(seen, places, strict=True)], batch_first=True
+    )
+    tokens = torch.stack([one.tokens for one in seen])
+    scene = model.decoder.read_scene(tokens)
+    memory = torch.cat([said, found], dim=2)
+    answers = [[q["answer"] for q in some] for some in asked]
+    words = encode_words(answers, model.vocabulary, START, ANSWER_WORDS).to(device)
+    captions = [s.annotation["captions"] for s in scenes]
+    told = [[c[draw.integers(len(c))]["text"]] if c else [] for c in captions]
+    caption = encode_words(told, model.vocabulary, CAPTION, CAPTION_WORDS).to(device)
+    pad = model.vocabulary.index[PAD]
+    return {
+        "answer": next_word_loss(
+            model.decoder(words[..., :-1], scene, memory), words[..., 1:], pad
+        ),
+        "caption": next_word_loss(
+            model.decoder(caption[..., :-1], scene, tokens.mean(1)[:, None, None]),
+            caption[..., 1:],
+            pad,
+        ),
+        **role_losses(roles, mentions_of(data, scenes, asked, indices, objects)),
+    }
+
+
+@dataclass(frozen=True)
+class Mentions:
+    """What questions mention, over the objects at hand.
+
+    where [B,Q,ROLES,N] (0 or 1): the objects; kinds, painted i64[B,Q,ROLES]: class and colour;
+    paints i64[B,N]: colours of objects. -1 = none.
+    """
+
+    where: Tensor
+    kinds: Tensor
+    painted: Tensor
+    paints: Tensor
+
+
+def mentions_of(
+    data: TrainSet,
+    scenes: Sequence[TrainScene],
+    asked: Sequence[Sequence[Mapping[str, Any]]],
+    indices: Sequence[np.ndarray],
+    objects: ObjectSet,
+) -> Mentions:
+    """What questions mention, over objects of these annotation indices."""
+    size = objects.present.shape[1]
+    shape = (len(scenes), max(map(len, asked)), ROLES)
+    where = np.zeros((*shape, size), np.float32)
+    kinds, painted = np.full((2, *shape), -1, np.int64)
+    for b, (scene, some, index) in enumerate(zip(scenes, asked, indices, strict=True)):
+        for q, question in enumerate(some):
+            said = data.mentions(scene, question["text"], question["objects"])[:ROLES]
+            for r, mention in enumerate(said):
+                where[b, q, r, : len(index)] = np.isin(index, mention.objects)
+                kinds[b, q, r] = scene.kinds[mention.objects[0]]
+                painted[b, q, r] = data.colour_number(mention.colour)
+    paints = paints_of(data, scenes, indices, size)
+    parts = (where, kinds, painted, paints)
+    return Mentions(*(torch.from_numpy(part).to(objects.present.device) for part in parts))
+
+
+def role_losses(roles: Roles, wanted: Mentions) -> dict[str, Tensor]:
+    """roles: -log of the attention on what is mentioned; names, painted: classes and colours said;
+    paints: colours of the objects."""
+    return {
+        "roles": mass_loss(roles.shares, wanted.where),
+        "names": label_loss(roles.names, wanted.kinds),
+        "painted": label_loss(roles.painted, wanted.painted),
+        "paints": label_loss(roles.paints, wanted.paints),
+    }
