@@ -131,16 +131,15 @@ class G2VLM(nn.Module):
         self, state: SceneState, text: TextBatch, objects: ObjectSet, max_tokens: int = 8
     ) -> tuple[list[list[str]], Tensor]:
         """Greedy answers by scene and question, and the decoder's memory [B,Q,M,D]."""
-        found, _ = self.find(text, objects)
-        memory = torch.cat([self.ground(state, text).text_states, found], dim=2)
+        memory, _ = self.find(text, objects)
         index = self.vocabulary.index
         numbers = self.decoder.write(index[START], index[END], state.tokens, memory, max_tokens)
         present = text.present.tolist()
-        said = [
+        written = [
             [self.vocabulary.decode(line) for line, real in zip(lines, here, strict=True) if real]
             for lines, here in zip(numbers.tolist(), present, strict=True)
         ]
-        return said, memory
+        return written, memory
 
     def caption(self, state: SceneState, max_tokens: int = 48) -> list[str]:
         """One greedy caption a scene."""

@@ -23,7 +23,9 @@ from g2vlm.training.targets import TrainScene
 from metrics.files import rng
 
 SCENES_A_STEP = 4
-QUESTIONS_A_SCENE = 16
+QUESTIONS = 16
+# So many of a step's scenes are described, so that describing is not forgotten.
+CAPTIONED = 2
 RATE = 2e-3
 DECAY = 0.05
 WEIGHTS = {"answer": 1.0, "caption": 0.5, "roles": 1.0, "names": 1.0, "painted": 0.3, "paints": 0.3}
@@ -76,37 +78,31 @@ def _losses(
     draw: np.random.Generator,
 ) -> dict[str, Tensor]:
     scenes = [data.scenes[row] for row in rows]
-    places = [draw.permutation(len(one.asked))[:QUESTIONS_A_SCENE] for one in seen]
-    asked = [
-        [scene.annotation["questions"][k] for k in some]
-        for scene, some in zip(scenes, places, strict=True)
-    ]
+    asked = [s.annotation["questions"] for s in scenes]
+    asked = [[every[k] for k in draw.permutation(len(every))[:QUESTIONS]] for every in asked]
     device = seen[0].tokens.device
     columns = zip(*(vars(one).values() for one, _ in chosen), strict=True)
     objects = ObjectSet(*(pad_sequence(list(column), batch_first=True) for column in columns))
     text = build_text(data.texts, [[q["text"] for q in some] for some in asked]).to(device)
     indices = [index for _, index in chosen]
-    found, roles = model.find(text, objects)
-    said = pad_sequence(
-        [one.asked[some] for one, some in zip(seen, places, strict=True)], batch_first=True
-    )
+    memory, roles = model.find(text, objects)
     tokens = torch.stack([one.tokens for one in seen])
-    scene = model.decoder.read_scene(tokens)
-    memory = torch.cat([said, found], dim=2)
+    with torch.no_grad():  # Nothing new is learned of patches, and there are many.
+        scene = model.decoder.read_scene(tokens)
     answers = [[q["answer"] for q in some] for some in asked]
     words = encode_words(answers, model.vocabulary, START, ANSWER_WORDS).to(device)
-    captions = [s.annotation["captions"] for s in scenes]
+    captions = [s.annotation["captions"] for s in scenes[:CAPTIONED]]
     told = [[c[draw.integers(len(c))]["text"]] if c else [] for c in captions]
     caption = encode_words(told, model.vocabulary, CAPTION, CAPTION_WORDS).to(device)
+    shown = [(keys[:CAPTIONED], values[:CAPTIONED]) for keys, values in scene]
+    pooled = tokens[:CAPTIONED].mean(1)[:, None, None]
     pad = model.vocabulary.index[PAD]
     return {
         "answer": next_word_loss(
             model.decoder(words[..., :-1], scene, memory), words[..., 1:], pad
         ),
         "caption": next_word_loss(
-            model.decoder(caption[..., :-1], scene, tokens.mean(1)[:, None, None]),
-            caption[..., 1:],
-            pad,
+            model.decoder(caption[..., :-1], shown, pooled), caption[..., 1:], pad
         ),
         **role_losses(roles, mentions_of(data, scenes, asked, indices, objects)),
     }

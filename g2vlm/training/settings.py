@@ -35,7 +35,7 @@ class TrainSettings:
     stage1_steps: int = 50
     stage2_steps: int = 300
     batch_scenes: int = 4
-    queries_per_scene: int = 9
+    queries_per_scene: int = 6
     occupancy_queries: int = 256
     captions_per_scene: int = 2
     phrases_per_scene: int = 4
@@ -46,7 +46,7 @@ class TrainSettings:
     optimizer: str = "adamw"
     accumulation: int = 1
     refit_steps: int = 3000
-    reader_steps: int = 350
+    reader_steps: int = 300
     processes: int = 1
     precision: str = "fp32"
     clip: float = 1.0

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +41,7 @@ class SeenScene:
     values [M,K]; low, high [M,3]: what the box head reads of them (`BoxHead.describe`); objects:
     an `ObjectSet` [M,...] with the boxes of the day; index i64[M]: the object's index in the
     annotation, -1 = the cluster stands for none; true f32[M,6]: that object's box; tokens [T,D] of
-    the scene; asked [Q,S,D]: what fusion says of its questions.
+    the scene.
     """
 
     values: Tensor
@@ -53,7 +52,6 @@ class SeenScene:
     true: Tensor
     given: int
     tokens: Tensor
-    asked: Tensor
 
     @torch.no_grad()
     def draw(self, model: G2VLM) -> SeenScene:
@@ -85,10 +83,10 @@ class Survey:
 
 
 @torch.no_grad()
-def survey(model: G2VLM, scenes: Sequence[TrainScene], texts: Any) -> Survey:
+def survey(model: G2VLM, scenes: Sequence[TrainScene]) -> Survey:
     """Read all scenes, and the objects of the first `MOST_SEEN`, unless it knows no objects.
 
-    `texts` are the cached texts.     The model is left in training mode as it came.
+    The model is left in training mode as it came.
     """
     device = next(model.parameters()).device
     shown_at = time.monotonic()
@@ -102,7 +100,7 @@ def survey(model: G2VLM, scenes: Sequence[TrainScene], texts: Any) -> Survey:
         state = model.encode(input_batch(some, model.config).to(device))
         pooled.append(pool_scene(state))
         if model.config.language and start < MOST_SEEN:
-            seen += _see(model, state, some, texts)
+            seen += _see(model, state, some)
     model.train()
     return Survey(torch.cat(pooled), seen)
 
@@ -114,9 +112,7 @@ def caption_embeddings(data: TrainSet) -> list[np.ndarray]:
     return [build_text(data.texts, [line]).pooled[0].numpy() if line else empty for line in lines]
 
 
-def _see(
-    model: G2VLM, state: SceneState, scenes: Sequence[TrainScene], texts: Any
-) -> list[SeenScene]:
+def _see(model: G2VLM, state: SceneState, scenes: Sequence[TrainScene]) -> list[SeenScene]:
     """What the model says of every true mask and cluster of a batch's scenes."""
     device = state.points.device
     found = [_masks(model, state, place, scene) for place, scene in enumerate(scenes)]
@@ -128,8 +124,6 @@ def _see(
     read = model.boxes.describe(state, inside)
     drawn = face_box(*read[1:])
     objects = vars(model.see_objects(state, inside, drawn))
-    lines = [[q["text"] for q in scene.annotation["questions"]] for scene in scenes]
-    asked = model.ground(state, build_text(texts, lines).to(device)).text_states
     out = []
     for place, (scene, (masks, owner)) in enumerate(zip(scenes, found, strict=True)):
         size = len(masks)
@@ -143,7 +137,6 @@ def _see(
                 torch.from_numpy(boxes).to(device),
                 len(scene.rows),
                 state.tokens[place],
-                asked[place, : len(lines[place])],
             )
         )
     return out

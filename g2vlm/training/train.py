@@ -102,7 +102,7 @@ def finish(objective: Objective) -> tuple[RetrievalProbe, float]:
     model, and the seconds all took."""
     model, data, seed = objective.model, objective.data, objective.seed
     config, settings, started = model.config, objective.settings, time.monotonic()
-    found = survey(model, data.scenes, data.texts)
+    found = survey(model, data.scenes)
     fitted: dict[str, float | None] = {}
     if config.votes:
         supervised, steps = objective.supervised, settings.refit_steps

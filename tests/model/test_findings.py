@@ -35,7 +35,7 @@ def test_waves_tell_near_values_apart():
 @pytest.mark.parametrize("method", ["full", "no_geometry_module", "no_alignment"])
 def test_padding_changes_nothing(method):
     model, data = small_model(method), train_set()
-    (objects, _), *_ = survey.survey(model, data.scenes, data.texts).seen[0].sets()
+    (objects, _), *_ = survey.survey(model, data.scenes).seen[0].sets()
     batch = ObjectSet(*(part[None] for part in vars(objects).values()))
     padded = ObjectSet(
         *(F.pad(part[None], (0, 0, 0, 2)) for part in list(vars(objects).values())[:4]),
@@ -57,7 +57,7 @@ def test_mentions_are_looked_for_among_the_objects_at_hand():
     name = entry["class"]
     question = {"text": f"where is the {name}", "objects": [entry["index"]]}
     model = small_model()
-    (objects, index), *_ = survey.survey(model, data.scenes, data.texts).seen[0].sets()
+    (objects, index), *_ = survey.survey(model, data.scenes).seen[0].sets()
     batch = ObjectSet(*(part[None] for part in vars(objects).values()))
     wanted = mentions_of(data, [scene], [[question]], [index], batch)
     assert wanted.where[0, 0, 0].tolist() == [float(k == entry["index"]) for k in index]
@@ -72,7 +72,7 @@ def test_mentions_are_looked_for_among_the_objects_at_hand():
 
 def test_fitting_moves_findings_and_decoder_alone_and_is_the_same_twice():
     model, data = small_model(), train_set()
-    seen = survey.survey(model, data.scenes, data.texts).seen
+    seen = survey.survey(model, data.scenes).seen
     before = {name: value.clone() for name, value in model.state_dict().items()}
 
     def fitted():

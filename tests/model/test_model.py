@@ -58,7 +58,7 @@ def test_outputs_have_the_documented_shapes():
     for vectors in (embedded, model.embed_scene(state), model.embed_text(text)):
         assert torch.allclose(vectors.norm(dim=-1), torch.ones(vectors.shape[:-1]), atol=1e-5)
         answers, memory = model.answer(state, text, model.see_objects(state, masks, boxes), 4)
-    assert [len(row) for row in answers] == [2, 1] and memory.shape == (2, 2, 8 + SLOTS, 128)
+    assert [len(row) for row in answers] == [2, 1] and memory.shape == (2, 2, SLOTS, 128)
     assert len(model.caption(state)) == 2
 
 

@@ -164,7 +164,7 @@ def test_the_losses_of_a_reading():
 
 def test_fitting_it_moves_the_reader_alone_and_is_the_same_twice():
     model, data = small_model(), train_set()
-    seen = [one.draw(model) for one in survey.survey(model, data.scenes, data.texts).seen]
+    seen = [one.draw(model) for one in survey.survey(model, data.scenes).seen]
     before = {name: value.clone() for name, value in model.state_dict().items()}
 
     def fitted():

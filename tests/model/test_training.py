@@ -275,7 +275,7 @@ def test_a_scene_without_objects_teaches_no_box(monkeypatch):
     monkeypatch.setattr(survey, "clusters", lambda kinds: found)
     no_annotation = bare.annotation | {"objects": []}
     bare = replace(bare, annotation=no_annotation, rows={})
-    seen = survey.survey(model, [bare, scene], train_set().texts).seen
+    seen = survey.survey(model, [bare, scene]).seen
     assert seen[0].index.tolist() == [-1] and seen[0].given == 0
     assert refit.refit_boxes(model, seen[:1], np.array([True]), 0, 2) is None
     assert refit.refit_boxes(model, seen, np.array([True, False]), 0, 2) is None
