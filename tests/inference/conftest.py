@@ -58,7 +58,7 @@ def write_model(folder: Path, **switches: object) -> Path:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     words = build_words(["two chairs and 1 table", "34.5"])
-    config = ModelConfig(HEIGHT, WIDTH, CLASSES, words, method="full")
+    config = ModelConfig(HEIGHT, WIDTH, CLASSES, words, colours=("blue", "red"))
     folder.mkdir(parents=True, exist_ok=True)
     model = G2VLM(replace(config, **switches))
     save_model(model, folder, {"seed": 3})

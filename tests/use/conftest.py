@@ -24,7 +24,11 @@ def write_model(folder: Path) -> Path:
     torch.manual_seed(0)
     words = build_words(["two chairs and 1 table", "34.5"])
     folder.mkdir(parents=True)
-    save_model(G2VLM(ModelConfig(HEIGHT, WIDTH, CLASSES, words, method="full")), folder, {"seed": 3})
+    save_model(
+        G2VLM(ModelConfig(HEIGHT, WIDTH, CLASSES, words, colours=("blue", "red"))),
+        folder,
+        {"seed": 3},
+    )
     write_thresholds(folder / "thresholds.json", Thresholds(occupancy_logit=-1.0))
     return folder
 

@@ -225,7 +225,7 @@ def test_a_method_without_language_is_refused(tmp_path: Path) -> None:
     from g2vlm.models.config import ModelConfig
     from g2vlm.models.model import G2VLM
 
-    config = ModelConfig(48, 64, CLASSES, ("a",), method="reconstruction_only", language=False)
+    config = ModelConfig(48, 64, CLASSES, ("a",), ("red",), "reconstruction_only", language=False)
     tmp_path.joinpath("m").mkdir()
     save_model(G2VLM(config), tmp_path / "m", {})
     with pytest.raises(InputError, match="reconstruction_only"):
