@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import csv
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,10 @@ from metrics.files import InputError, atomic_path, read_lines, run_main
 
 COLUMNS = ("split", "guess", "type", "score")
 OVERALL = "overall"
+# What train's own questions are answered by: fits on the other scenes, each left out once.
+FOLDS = 5
 Questions = dict[str, list[dict[str, Any]]]
+Answer = Callable[[str, list[dict[str, Any]]], list[str]]
 
 
 def main() -> int:
@@ -39,28 +43,32 @@ def main() -> int:
 def measure(data: Path) -> list[tuple[str, str, str, float]]:
     """Return (split, guess, question type or `overall`, score 0..1) rows.
 
-    text_only and majority are fitted on train; a type's score is the mean over its questions, the
+    text_only and majority are fitted on train, and what they reach on train itself is found by
+    leaving out a fifth of its scenes at a time; a type's score is the mean over its questions, the
     overall one the mean over types. `same class at random` picks among a scene's objects of the
     target's class: its mean over references with one target.
     """
     scenes, lines = _read(data)
     by_split: dict[str, Questions] = defaultdict(lambda: defaultdict(list))
     picks: dict[str, list[float]] = defaultdict(list)
-    for line in lines:
+    for number, line in enumerate(lines):
         scene = scenes[line["scene"]]
         for question in line["questions"]:
-            by_split[scene["split"]][question["type"]].append(question)
+            asked = question | {"fold": number % FOLDS}
+            by_split[scene["split"]][question["type"]].append(asked)
         picks[scene["split"]] += _picks(scene, line)
     if "train" not in by_split:
         raise InputError(f"{data}/scenes.jsonl: no split train to fit on; build the data again")
     states = _embed([q["text"] for types in by_split.values() for q in sum(types.values(), [])])
     rows = []
-    for guess, answer in (
-        ("text_only", _text_only(by_split["train"], states)),
-        ("majority", _majority(by_split["train"])),
+    for guess, fitted in (
+        ("text_only", lambda train: _text_only(train, states)),
+        ("majority", _majority),
     ):
+        answer = fitted(by_split["train"])
         for split, types in by_split.items():
-            means = {name: _score(answer(name, part), part) for name, part in types.items()}
+            scores = _held_out(types, fitted) if split == "train" else _scores(answer, types)
+            means = {name: float(np.mean(found)) for name, found in scores.items()}
             rows += [(split, guess, name, value) for name, value in means.items()]
             rows.append((split, guess, OVERALL, float(np.mean(list(means.values())))))
     rows += [(s, "same class at random", "ref_pick", float(np.mean(v))) for s, v in picks.items()]
@@ -82,17 +90,32 @@ def _picks(scene: dict[str, Any], line: dict[str, Any]) -> list[float]:
     return [1 / count[classes[target]] for (target,) in targets]
 
 
-def _score(answers: list[str], questions: list[dict[str, Any]]) -> float:
-    pairs = zip(answers, questions, strict=True)
-    return float(np.mean([score_answer(a, q["answer"], q["answer_kind"])[0] for a, q in pairs]))
+def _scores(answer: Answer, questions: Questions) -> dict[str, list[float]]:
+    """Scores 0..1 of a guesser's answers, by type."""
+    found = {}
+    for name, rows in questions.items():
+        pairs = zip(answer(name, rows), rows, strict=True)
+        found[name] = [score_answer(a, q["answer"], q["answer_kind"])[0] for a, q in pairs]
+    return found
 
 
-def _majority(train: Questions):
+def _held_out(train: Questions, fitted: Callable[[Questions], Answer]) -> dict[str, list[float]]:
+    """Scores by type of training questions, each answered by a fit without its fold of scenes."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for fold in range(FOLDS):
+        rest = {name: [q for q in rows if q["fold"] != fold] for name, rows in train.items()}
+        left_out = {name: [q for q in rows if q["fold"] == fold] for name, rows in train.items()}
+        for name, scores in _scores(fitted(rest), left_out).items():
+            found[name] += scores
+    return found
+
+
+def _majority(train: Questions) -> Answer:
     model = Majority(train)
     return lambda name, rows: [model.answer(name, q["answer_kind"], q["choices"]) for q in rows]
 
 
-def _text_only(train: Questions, states: dict[str, np.ndarray]):
+def _text_only(train: Questions, states: dict[str, np.ndarray]) -> Answer:
     def embedding(sentences: list[str]) -> np.ndarray:
         return np.stack([states[sentence] for sentence in sentences])
 

@@ -61,8 +61,9 @@ def view_features(model: Any, rgb: np.ndarray) -> SceneFeatures:
     """Return the features of views u8[V, H, W, 3] by an image encoder that stands ready."""
     import torch
 
-    out = model(torch.from_numpy(np.ascontiguousarray(rgb)))
-    return SceneFeatures(out.tokens.half().numpy(), out.points.half().numpy())
+    device = next(model.parameters()).device
+    out = model(torch.from_numpy(np.ascontiguousarray(rgb)).to(device))
+    return SceneFeatures(out.tokens.half().cpu().numpy(), out.points.half().cpu().numpy())
 
 
 def _image_specs(ids: Sequence[str], tokens: Sequence[int], points: Sequence[int]):

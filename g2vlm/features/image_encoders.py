@@ -38,7 +38,7 @@ def _normalise(rgb: torch.Tensor) -> torch.Tensor:
     pixel lies in a patch.
     """
     image = rgb.permute(0, 3, 1, 2).float() / 255.0
-    mean, deviation = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, DEVIATION))
+    mean, deviation = (image.new_tensor(v).view(1, 3, 1, 1) for v in (MEAN, DEVIATION))
     rows, columns = (-image.shape[2] % TOKEN_PIXELS, -image.shape[3] % TOKEN_PIXELS)
     return functional.pad((image - mean) / deviation, (0, columns, 0, rows), mode="replicate")
 
@@ -153,5 +153,6 @@ class BackboneEncoder(nn.Module):
 
 
 def load_image_encoder(name: str) -> MobileNetEncoder | BackboneEncoder:
-    """Return the frozen encoder that the config's `encode.image` names."""
-    return MobileNetEncoder() if name == MOBILENET else BackboneEncoder(name)
+    """Return the frozen encoder that the config's `encode.image` names, on a GPU if there is one."""
+    model = MobileNetEncoder() if name == MOBILENET else BackboneEncoder(name)
+    return model.to("cuda" if torch.cuda.is_available() else "cpu")

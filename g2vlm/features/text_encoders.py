@@ -67,7 +67,8 @@ class TextEncoder:
         self.tokenizer = Tokenizer.from_file(str(tokenizer))
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(MAX_TOKENS)
-        self.model.eval().requires_grad_(False)
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model.eval().requires_grad_(False).to(self.device)
 
     @staticmethod
     def _auto_model(name: str) -> nn.Module:
@@ -95,5 +96,6 @@ class TextEncoder:
         for row, tokens in enumerate(ids):
             padded[row, : len(tokens)] = torch.tensor(tokens)
             mask[row, : len(tokens)] = 1
-        hidden = self.model(input_ids=padded, attention_mask=mask).last_hidden_state
+        given = {"input_ids": padded.to(self.device), "attention_mask": mask.to(self.device)}
+        hidden = self.model(**given).last_hidden_state.cpu()
         return [hidden[row, : len(tokens)] for row, tokens in enumerate(ids)]

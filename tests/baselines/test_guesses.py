@@ -60,6 +60,18 @@ def test_words_that_tell_are_found_out_and_constants_are_not_fooled(tmp_path):
         assert next(csv.reader(handle)) == list(guesses.COLUMNS)
 
 
+def test_train_is_answered_by_scenes_that_the_fit_left_out(tmp_path):
+    """Every room has an animal of its own: a fit on all of them would know each answer."""
+    write_data(tmp_path)
+    path = tmp_path / "language.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for number, line in enumerate(lines):
+        line["questions"] = [question(0, f"Is animal{number} here?", ["yes", "no"][number % 2])]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = {row[:3]: row[3] for row in guesses.measure(tmp_path)}
+    assert rows["train", "text_only", "existence"] < 0.9
+
+
 def test_captured_rooms_are_a_split_like_the_others(tmp_path):
     write_data(tmp_path)
     (tmp_path / "real_rooms").mkdir()
@@ -86,6 +98,8 @@ def test_the_data_sheet_says_what_is_measured():
     assert set(kept) == set(found)
     for key, value in found.items():
         assert value == pytest.approx(kept[key], abs=0.02), key
-    for split in ("val", "test_scene", "test_asset"):
+    for split in ("train", "val", "test_scene", "test_asset"):
         text, constant = (found[split, guess, "overall"] for guess in ("text_only", "majority"))
         assert text <= constant + 0.055
+    for name in ("relative_distance", "relative_direction", "existence", "spatial_relation"):
+        assert found["train", "text_only", name] <= found["train", "majority", name] + 0.05

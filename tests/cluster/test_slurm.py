@@ -97,7 +97,7 @@ def test_jobs_on_slurm_get_what_their_rules_ask_and_give_the_same_results(python
         "score": 1,
     }
     for rule, group in jobs.items():
-        wants_gpu = rule in ("train", "predict")
+        wants_gpu = rule in ("encode_images", "encode_texts", "train", "predict")
         assert all(asked_for_a_gpu(job) == wants_gpu for job in group), rule
         assert {job["NumCPUs"] for job in group} == {"1"}, rule
     assert {job["TimeLimit"] for job in jobs["train"]} == {"08:00:00"}

@@ -14,6 +14,7 @@ rule encode_images:
         # The encoder sees four views at a time, four times as large.
         mem_mb=grows(1000 + 250 * IMAGE, 2 * IMAGE, in_split),
         runtime=grows(20, 0.03 * IMAGE, in_split),
+        gpu=one_gpu,
     params:
         encoder=config["encode"]["image"],
         code=code_hash("g2vlm.features.encoders"),
@@ -34,6 +35,7 @@ rule encode_texts:
     resources:
         mem_mb=grows(1500, 1.5, count_scenes(*SPLITS)),
         runtime=grows(20, 0.02, count_scenes(*SPLITS)),
+        gpu=one_gpu,
     params:
         encoder=config["encode"]["text"],
         code=code_hash("g2vlm.features.encoders"),
