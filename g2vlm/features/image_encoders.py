@@ -153,6 +153,6 @@ class BackboneEncoder(nn.Module):
 
 
 def load_image_encoder(name: str) -> MobileNetEncoder | BackboneEncoder:
-    """Return the frozen encoder that the config's `encode.image` names, on a GPU if there is one."""
+    """Return the frozen encoder that `encode.image` names, on a GPU if there is one."""
     model = MobileNetEncoder() if name == MOBILENET else BackboneEncoder(name)
     return model.to("cuda" if torch.cuda.is_available() else "cpu")

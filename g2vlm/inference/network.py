@@ -222,7 +222,7 @@ class EncodedScene:
         words = words.to(self.network.device)
         which = [rows[place] for place in owner]
         scene = model.decoder.read_scene(self.state.tokens)
-        shares = model.decoder(words[..., :-1], scene, memory[:, which]).log_softmax(-1)
+        shares = model.decoder(words[..., :-1], scene, memory[:, which])[0].log_softmax(-1)
         following = words[..., 1:]
         each = shares.gather(-1, following[..., None])[..., 0] * (following != pad)
         total, owners = numpy_of(each.sum(-1)[0]), np.array(owner)

@@ -14,7 +14,11 @@ from g2vlm.models.config import ModelConfig
 from g2vlm.models.layers import Attention, mlp
 
 PAD, START, CAPTION, END, UNKNOWN = "<pad>", "<answer>", "<caption>", "<end>", "<unknown>"
-SPECIAL = (PAD, START, CAPTION, END, UNKNOWN)
+# Words that stand for a number, whose value is read beside them (xVal, Golkar et al. 2023).
+WHOLE, DECIMAL = "<whole>", "<decimal>"
+SPECIAL = (PAD, START, CAPTION, END, UNKNOWN, WHOLE, DECIMAL)
+LEAST_NUMBER = 0.05
+_NUMBER = re.compile(r"\d+\.\d|[1-9]\d+")
 _PIECE = re.compile(r"\d|[^\W\d_]+(?:[-'][^\W\d_]+)*|\S")
 
 
@@ -42,9 +46,32 @@ def join_words(words: Iterable[str]) -> str:
     return out
 
 
+def number_word(text: str) -> str | None:
+    """The word that stands for an answer which is a whole number from ten on or one with a decimal
+    place. Single digits are words of their own: what is counted is told apart, not measured.
+
+    >>> number_word("26.5"), number_word("140"), number_word("3"), number_word("3 m")
+    ('<decimal>', '<whole>', None, None)
+    """
+    if not _NUMBER.fullmatch(text):
+        return None
+    return DECIMAL if "." in text else WHOLE
+
+
+def write_number(word: str, log_value: float) -> str:
+    """An answer from its word and the log of its value.
+
+    >>> write_number(WHOLE, math.log(139.7)), write_number(DECIMAL, math.log(2.34))
+    ('140', '2.3')
+    """
+    value = math.exp(min(max(log_value, math.log(LEAST_NUMBER)), 20.0))
+    return f"{value:.1f}" if word == DECIMAL else str(round(value))
+
+
 def build_words(texts: Iterable[str]) -> tuple[str, ...]:
-    """The special words, then every word of the texts in sorted order."""
-    return (*SPECIAL, *sorted({word for text in texts for word in split_words(text)}))
+    """The special words, then every word of the texts in sorted order; no answer's numbers."""
+    said = (text for text in texts if number_word(text) is None)
+    return (*SPECIAL, *sorted({word for text in said for word in split_words(text)}))
 
 
 class Vocabulary:
@@ -56,18 +83,21 @@ class Vocabulary:
 
     def encode(self, text: str, start: str, length: int) -> list[int]:
         """Numbers of start, words and end, cut to `length`."""
-        unknown = self.index[UNKNOWN]
-        words = [self.index.get(word, unknown) for word in split_words(text)]
+        unknown, number = self.index[UNKNOWN], number_word(text)
+        words = [number] if number else split_words(text)
+        words = [self.index.get(word, unknown) for word in words]
         return [self.index[start], *words, self.index[END]][:length]
 
-    def decode(self, numbers: Sequence[int]) -> str:
-        """Words up to the end sign, joined."""
+    def decode(self, numbers: Sequence[int], log_value: float = 0.0) -> str:
+        """Words up to the end sign, joined; a word for a number is written with its value."""
         kept = []
-        for number in numbers:
-            if self.words[number] == END:
+        for word in (self.words[number] for number in numbers):
+            if word == END:
                 break
-            if self.words[number] not in SPECIAL:
-                kept.append(self.words[number])
+            if word in (WHOLE, DECIMAL):
+                kept.append(write_number(word, log_value))
+            elif word not in SPECIAL:
+                kept.append(word)
         return join_words(kept)
 
 
@@ -128,6 +158,7 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList([DecoderLayer(config) for _ in range(config.decoder_layers)])
         self.norm = nn.LayerNorm(config.hidden)
         self.out = nn.Linear(config.hidden, len(config.words))
+        self.value = mlp(config.hidden, config.hidden, 1)
         nn.init.normal_(self.words.weight, std=0.05)
 
     def read_scene(self, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -139,8 +170,9 @@ class Decoder(nn.Module):
         numbers: Tensor,
         scene: list[tuple[Tensor, Tensor]],
         memory: Tensor,
-    ) -> Tensor:
-        """Logits [B,Q,A,W] of the next word after each of `numbers` i64[B,Q,A].
+    ) -> tuple[Tensor, Tensor]:
+        """Logits [B,Q,A,W] of the next word after each of `numbers` i64[B,Q,A], and the log value
+        [B,Q] of the number that the first of them may stand for.
 
         `scene` comes from `read_scene`; `memory` is [B,Q,M,D].
         """
@@ -149,19 +181,32 @@ class Decoder(nn.Module):
         causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
         for layer, shared in zip(self.layers, scene, strict=True):
             x = layer(x, shared, memory, causal)
-        return self.out(self.norm(x))
+        x = self.norm(x)
+        return self.out(x), self.value(x[:, :, 0])[..., 0]
 
     @torch.no_grad()
-    def write(self, start: int, stop: int, tokens: Tensor, memory: Tensor, limit: int) -> Tensor:
-        """Greedy words i64[B,Q,<=limit] after `start`, until all sentences have said `stop`."""
+    def write(
+        self, start: int, stop: int, tokens: Tensor, memory: Tensor, limit: int
+    ) -> tuple[Tensor, Tensor]:
+        """Greedy words i64[B,Q,<=limit] after `start`, until all sentences have said `stop`, and
+        the log value [B,Q] of a number at their beginning."""
         scene = self.read_scene(tokens)
         numbers = memory.new_full((*memory.shape[:2], 1), start, dtype=torch.long)
         for _ in range(min(limit, len(self.places) - 1)):
-            best = self(numbers, scene, memory)[:, :, -1].argmax(-1, keepdim=True)
-            numbers = torch.cat([numbers, best], dim=-1)
+            logits, values = self(numbers, scene, memory)
+            numbers = torch.cat([numbers, logits[:, :, -1].argmax(-1, keepdim=True)], dim=-1)
             if bool((numbers == stop).any(-1).all()):
                 break
-        return numbers[..., 1:]
+        return numbers[..., 1:], values
+
+
+def number_loss(found: Tensor, true: Tensor) -> Tensor:
+    """Mean absolute difference of log values [B,Q], over the answers that have one (not NaN).
+
+    The value that makes it least is the median, and differences of logs are relative errors.
+    """
+    known = true.isfinite()
+    return (found - true.nan_to_num())[known].abs().sum() / known.sum().clamp(min=1)
 
 
 def next_word_loss(logits: Tensor, numbers: Tensor, pad: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import combinations, permutations
 
 import torch
@@ -16,8 +17,8 @@ from g2vlm.models.reader import ROLES, ObjectSet, Reading, RoleReader, Roles, de
 from g2vlm.models.state import RelationLogits
 from metrics.relations import FAMILIES
 
-# Memory slots of the decoder that findings fill.
-SLOTS = 6
+# Memory slots of the decoder that findings fill: the roles, the one asked for, and two more.
+SLOTS = ROLES + 3
 OCTAVES = 5
 LONGEST_M = 8.0
 # Ordered pairs of roles, and what is known of each: pairwise geometry and relations.
@@ -27,8 +28,25 @@ RELATIONS = 13
 TRIPLES = ((0, 1, 2), (1, 0, 2), (2, 0, 1))
 TRIPLE = 3
 NEARER_M = 0.3
+# What turns an expected -1 to 1 (farther, nearer) into a logit.
+SURE = 4.0
+LEAST_SHARE = 1e-3
 # Numbers on what the reader finds meant.
 MEANT = 4
+# Numbers on the room as a whole, of a box around it at so many turns within a right angle.
+ROOM = 4
+TURNS = 6
+OUTER_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class Found:
+    """What Q questions found: the decoder's memory [B,Q,SLOTS,D], what they were read as, and the
+    log-share [B,Q,ROLES] of each role in what is asked for."""
+
+    memory: Tensor
+    roles: Roles
+    asked: Tensor
 
 
 class Findings(nn.Module):
@@ -36,7 +54,7 @@ class Findings(nn.Module):
 
     The roles are what the question mentions, in its order. Of each: how large it is, where, and how
     many there are; of each two: how they stand to each other; of all three: on which side the third
-    is for one who stands at one and looks at another.
+    is for one who stands at one and looks at another; and how large the room is.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -45,17 +63,24 @@ class Findings(nn.Module):
         self.compares = config.compares
         self.roles = RoleReader(config)
         told = 8 * ROLES + len(PAIRS) * (PAIR + RELATIONS) + MEANT
-        told += ROLES + TRIPLE * len(TRIPLES)
+        told += ROLES + TRIPLE * len(TRIPLES) + ROOM
         waved = 3 * ROLES + 1
         self.told = nn.Linear(told + 2 * OCTAVES * waved + width, 2 * width)
         self.gate = nn.Linear(width, 2 * width)
+        self.anchor = nn.Linear(width, ROLES)
+        self.named = nn.Linear(len(config.classes) + len(config.colours) + 1, width)
         self.out = nn.Linear(2 * width, SLOTS * width)
         self.norm = nn.LayerNorm(width)
 
     def forward(
-        self, text: TextBatch, objects: ObjectSet, relations: RelationLogits, reading: Reading
-    ) -> tuple[Tensor, Roles]:
-        """Memory [B,Q,SLOTS,D] of questions [B,Q], and what they were read as."""
+        self,
+        text: TextBatch,
+        objects: ObjectSet,
+        room: Tensor,
+        relations: RelationLogits,
+        reading: Reading,
+    ) -> Found:
+        """Read questions [B,Q]; `room` [B,ROOM] comes from `measure_room`."""
         roles = self.roles(text, objects, describe(objects))
         shares = roles.shares.exp()
         places = shares @ objects.boxes[:, None, :, :3]
@@ -71,12 +96,28 @@ class Findings(nn.Module):
         total = meant.sum(-1, keepdim=True)
         told = [total, meant.amax(-1, keepdim=True), (meant > 0.5).float().sum(-1, keepdim=True)]
         told.append(reading.zero_logit[..., None].clamp(-6, 6) / 3)
+        told.append(room[:, None].expand(-1, total.shape[1], -1))
         waved = waves(torch.cat([longest, count, distances, total], dim=-1))
         numbers = [*(part.flatten(2) for part in own), pairs, distances, triples, *told, waved]
         told = F.gelu(self.told(torch.cat([*numbers, roles.sentence], dim=-1)))
         slots = self.out(told * (1 + self.gate(roles.sentence))).unflatten(-1, (SLOTS, -1))
-        slots = torch.cat([slots[:, :, :ROLES] + roles.said, slots[:, :, ROLES:]], dim=2)
-        return self.norm(slots), roles
+        asked = self.asked(roles.sentence, triples)
+        labels = torch.cat([roles.names.softmax(-1), roles.painted.softmax(-1)], dim=-1)
+        words = roles.said + self.named(labels)
+        words = torch.cat([words, asked[:, :, None] @ words], dim=2)
+        slots = torch.cat([slots[:, :, : ROLES + 1] + words, slots[:, :, ROLES + 1 :]], dim=2)
+        return Found(self.norm(slots), roles, asked.clamp(min=LEAST_SHARE).log())
+
+    def asked(self, sentence: Tensor, triples: Tensor) -> Tensor:
+        """How likely each role [B,Q,ROLES] is what a question asks for, if it asks which of two is
+        nearer to a third: the sentence [B,Q,D] says which is the third."""
+        by = self.anchor(sentence).softmax(-1)
+        nearer = (SURE * triples[..., ::TRIPLE]).sigmoid()
+        shares = [torch.zeros_like(by[..., 0]) for _ in range(ROLES)]
+        for place, (anchor, second, third) in enumerate(TRIPLES):
+            shares[second] = shares[second] + by[..., anchor] * (1 - nearer[..., place])
+            shares[third] = shares[third] + by[..., anchor] * nearer[..., place]
+        return torch.stack(shares, dim=-1)
 
     def pairs(self, shares: Tensor, objects: ObjectSet, relations: RelationLogits) -> Tensor:
         """How each two roles stand to each other [B,Q,K]; zeros where nothing is compared."""
@@ -91,8 +132,7 @@ class Findings(nn.Module):
 
     def apart(self, shares: Tensor, objects: ObjectSet) -> Tensor:
         """Expected distances [B,Q,ROLES] between each two roles; zeros as in `pairs`."""
-        centre = objects.boxes[..., :3]
-        far = (centre[:, :, None] - centre[:, None]).norm(dim=-1)
+        far = box_gaps(objects.boxes)
         ends = combinations(range(ROLES), 2)
         told = torch.stack([(shares[:, :, r] @ far * shares[:, :, s]).sum(-1) for r, s in ends], -1)
         return told if self.compares else torch.zeros_like(told)
@@ -102,7 +142,7 @@ class Findings(nn.Module):
         one role, faces another and looks for the third. Zeros where nothing is compared."""
         if not self.compares:
             return shares.new_zeros(*shares.shape[:2], TRIPLE * len(TRIPLES))
-        known = triple_geometry(objects.boxes[..., :3])
+        known = triple_geometry(objects.boxes)
         told = []
         for r, s, t in TRIPLES:
             first = torch.einsum("bqi,bijkf->bqjkf", shares[:, :, r], known)
@@ -111,11 +151,36 @@ class Findings(nn.Module):
         return torch.cat(told, dim=-1)
 
 
-def triple_geometry(centre: Tensor) -> Tensor:
-    """For one at object i who faces j [B,N,N,N,TRIPLE], of centres [B,N,3]: whether k is nearer
+@torch.no_grad()
+def measure_room(points: Tensor) -> Tensor:
+    """Logs [B,ROOM] of the floor area, longer and shorter side and height (metres) of the smallest
+    upright box around points [B,P,3], but for the outermost hundredth at each end."""
+    turn = torch.arange(2 * TURNS, device=points.device) * (math.pi / (2 * TURNS))
+    across = torch.stack([turn.cos(), turn.sin()])
+    along = torch.cat([points[..., :2] @ across, points[..., 2:]], dim=-1).sort(1).values
+    last = points.shape[1] - 1
+    low, high = (along[:, round(share * last)] for share in (OUTER_SHARE, 1 - OUTER_SHARE))
+    span = (high - low).clamp(min=0.02)
+    sides = torch.stack([span[:, :TURNS], span[:, TURNS : 2 * TURNS]], dim=-1)
+    best = (sides[..., 0] * sides[..., 1]).argmin(1)
+    sides = (
+        sides[torch.arange(len(best), device=best.device), best].sort(-1, descending=True).values
+    )
+    return torch.cat([sides.prod(-1, keepdim=True), sides, span[:, -1:]], dim=-1).log()
+
+
+def box_gaps(boxes: Tensor) -> Tensor:
+    """Distances [B,N,N] between the closest points of boxes [B,N,6], in metres."""
+    centre, half = boxes[..., :3], boxes[..., 3:] / 2
+    apart = (centre[:, :, None] - centre[:, None]).abs() - half[:, :, None] - half[:, None]
+    return apart.clamp(min=0).norm(dim=-1)
+
+
+def triple_geometry(boxes: Tensor) -> Tensor:
+    """For one at object i who faces j [B,N,N,N,TRIPLE], of boxes [B,N,6]: whether k is nearer
     than j, and the sine and cosine of the turn to k, positive to the left."""
+    centre, apart = boxes[..., :3], box_gaps(boxes)
     offset = centre[:, None] - centre[:, :, None]
-    apart = offset.norm(dim=-1)
     nearer = ((apart[..., None] - apart[:, :, None]) / NEARER_M).tanh()
     x, y = F.normalize(offset[..., :2], dim=-1, eps=1e-2).unbind(-1)
     sine = x[..., None] * y[:, :, None] - y[..., None] * x[:, :, None]

@@ -11,7 +11,7 @@ from g2vlm.models.boxes import BoxHead, mask_mean
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import CAPTION, END, START, Decoder, Vocabulary
 from g2vlm.models.encoder import Encoder
-from g2vlm.models.findings import Findings
+from g2vlm.models.findings import Findings, Found, measure_room
 from g2vlm.models.fusion import Fusion
 from g2vlm.models.heads import (
     Descriptors,
@@ -21,7 +21,7 @@ from g2vlm.models.heads import (
     pool_scene,
 )
 from g2vlm.models.layers import relative_features, standard
-from g2vlm.models.reader import ObjectReader, ObjectSet, Roles
+from g2vlm.models.reader import ObjectReader, ObjectSet
 from g2vlm.models.state import GroundState, RelationLogits, SceneState
 
 
@@ -117,27 +117,27 @@ class G2VLM(nn.Module):
         """The captioner's memory [B,1,1,D]: the pooled scene; its patches come beside it."""
         return state.tokens.mean(1)[:, None, None]
 
-    def find(self, text: TextBatch, objects: ObjectSet) -> tuple[Tensor, Roles]:
-        """What objects say to questions: memory [B,Q,M,D] for the decoder; see `Findings`.
+    def find(self, text: TextBatch, objects: ObjectSet, room: Tensor) -> Found:
+        """What objects and the room's measures (`measure_room`) say to questions; see `Findings`.
 
         No gradient reaches the reader or the relations: they have references of their own.
         """
         with torch.no_grad():
             relations = self.relation(objects.look[..., : self.config.point_hidden], objects.boxes)
             reading = self.reader(text, objects)
-        return self.findings(text, objects, relations, reading)
+        return self.findings(text, objects, room, relations, reading)
 
     def answer(
         self, state: SceneState, text: TextBatch, objects: ObjectSet, max_tokens: int = 8
     ) -> tuple[list[list[str]], Tensor]:
         """Greedy answers by scene and question, and the decoder's memory [B,Q,M,D]."""
-        memory, _ = self.find(text, objects)
+        memory = self.find(text, objects, measure_room(state.points)).memory
         index = self.vocabulary.index
-        numbers = self.decoder.write(index[START], index[END], state.tokens, memory, max_tokens)
-        present = text.present.tolist()
+        said = self.decoder.write(index[START], index[END], state.tokens, memory, max_tokens)
+        rows = zip(*(part.tolist() for part in (*said, text.present)), strict=True)
         written = [
-            [self.vocabulary.decode(line) for line, real in zip(lines, here, strict=True) if real]
-            for lines, here in zip(numbers.tolist(), present, strict=True)
+            [self.vocabulary.decode(*one) for *one, real in zip(*row, strict=True) if real]
+            for row in rows
         ]
         return written, memory
 
@@ -145,5 +145,7 @@ class G2VLM(nn.Module):
         """One greedy caption a scene."""
         index = self.vocabulary.index
         memory = self.caption_memory(state)
-        numbers = self.decoder.write(index[CAPTION], index[END], state.tokens, memory, max_tokens)
+        numbers, _ = self.decoder.write(
+            index[CAPTION], index[END], state.tokens, memory, max_tokens
+        )
         return [self.vocabulary.decode(lines[0]) for lines in numbers.tolist()]

@@ -10,28 +10,35 @@ from typing import Any
 
 from g2vlm.scenes.classes import CLASSES, SYNONYMS, plural
 
+# The least number of things that a sentence is about where one of them tells another by its place.
+COMPARED = 2
+
 
 @lru_cache
 def _nouns() -> tuple[re.Pattern[str], dict[str, set[str]]]:
-    """A pattern of a noun with the word before it, longest nouns first, and each noun's classes."""
+    """A pattern of a noun with the word before it and what it leans on, longest nouns first, and
+    each noun's classes."""
     classes: dict[str, set[str]] = {}
     for name in CLASSES:
         for word in (name, *SYNONYMS.get(name, ())):
             for form in (word.lower(), plural(word.lower())):
                 classes.setdefault(form, set()).add(name)
     words = "|".join(map(re.escape, sorted(classes, key=len, reverse=True)))
-    return re.compile(rf"(?:\b([a-z]+) )?\b({words})\b"), classes
+    return re.compile(rf"(?:\b(near|on) the )?(?:\b([a-z]+) )?\b({words})\b"), classes
 
 
-def mentioned_classes(text: str) -> list[tuple[str, set[str]]]:
-    """The word before each noun ("" without one) and the classes that the noun may mean.
+def mentioned_classes(text: str) -> list[tuple[str, set[str], bool]]:
+    """The word before each noun ("" without one), the classes that the noun may mean, and whether
+    it tells another noun by its place: the desk of "the chair near the desk".
 
     >>> found = mentioned_classes("Is the grey couch near a lamp?")
-    >>> [(word, sorted(names)) for word, names in found]
+    >>> [(word, sorted(names)) for word, names, _ in found]
     [('grey', ['sofa']), ('a', ['lamp'])]
+    >>> [by_place for *_, by_place in mentioned_classes("the lamp near the desk")]
+    [False, True]
     """
     pattern, classes = _nouns()
-    return [(m[1] or "", classes[m[2]]) for m in pattern.finditer(text.lower())]
+    return [(m[2] or "", classes[m[3]], bool(m[1])) for m in pattern.finditer(text.lower())]
 
 
 @dataclass(frozen=True)
@@ -47,11 +54,21 @@ def mentioned(text: str, about: Sequence[Mapping[str, Any]]) -> list[Mention]:
     """What each noun of a sentence may mean, of the objects that it is `about`.
 
     An object of another colour than the one said before the noun is left out. A noun that means
-    none of them, and one that means the same as an earlier one, is passed over.
+    none of them, and one that means the same as an earlier one, is passed over; so is one that only
+    tells another by its place, where at least two things are left to be compared.
     """
+    nouns = mentioned_classes(text)
+    compared = [noun for noun in nouns if not noun[2]]
+    found = _meant(text, compared, about) if len(compared) >= COMPARED else []
+    return found if len(found) >= COMPARED else _meant(text, nouns, about)
+
+
+def _meant(
+    text: str, nouns: Sequence[tuple[str, set[str], bool]], about: Sequence[Mapping[str, Any]]
+) -> list[Mention]:
     found: list[Mention] = []
     words = set(re.findall(r"[a-z]+", text.lower()))
-    for word, names in mentioned_classes(text):
+    for word, names, _ in nouns:
         fits = [item for item in about if item["class"] in names]
         coloured = [item for item in fits if item.get("colour") == word]
         elsewhere = any(item.get("colour") in words for item in fits)

@@ -12,10 +12,17 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from g2vlm.models.batch import build_text
-from g2vlm.models.decoder import CAPTION, PAD, START, next_word_loss
+from g2vlm.models.decoder import CAPTION, PAD, START, next_word_loss, number_loss
+from g2vlm.models.findings import Found
 from g2vlm.models.model import G2VLM
-from g2vlm.models.reader import ROLES, ObjectSet, Roles
-from g2vlm.training.data import ANSWER_WORDS, CAPTION_WORDS, TrainSet, encode_words
+from g2vlm.models.reader import ROLES, ObjectSet
+from g2vlm.training.data import (
+    ANSWER_WORDS,
+    CAPTION_WORDS,
+    TrainSet,
+    encode_words,
+    log_numbers,
+)
 from g2vlm.training.language_losses import mass_loss
 from g2vlm.training.reading import label_loss, paints_of
 from g2vlm.training.survey import SeenScene
@@ -28,7 +35,8 @@ QUESTIONS = 16
 CAPTIONED = 2
 RATE = 2e-3
 DECAY = 0.05
-WEIGHTS = {"answer": 1.0, "caption": 0.5, "roles": 1.0, "names": 1.0, "painted": 0.3, "paints": 0.3}
+WEIGHTS = {"answer": 2.0, "number": 2.0, "caption": 0.5, "roles": 1.0, "names": 1.0}
+WEIGHTS |= {"asked": 1.0, "painted": 0.3, "paints": 0.3}
 
 
 def refit_answers(
@@ -41,7 +49,7 @@ def refit_answers(
     """
     draw = rng(seed, "refit_answers", "")
     torch.manual_seed(int(draw.integers(2**62)))
-    sets = [one.sets() for one in seen]
+    sets = [one.sets for one in seen]
     usable = np.array(
         [k for k, one in enumerate(sets) if one and data.scenes[k].annotation["questions"]], int
     )
@@ -85,7 +93,7 @@ def _losses(
     objects = ObjectSet(*(pad_sequence(list(column), batch_first=True) for column in columns))
     text = build_text(data.texts, [[q["text"] for q in some] for some in asked]).to(device)
     indices = [index for _, index in chosen]
-    memory, roles = model.find(text, objects)
+    found = model.find(text, objects, torch.stack([one.room for one in seen]))
     tokens = torch.stack([one.tokens for one in seen])
     with torch.no_grad():  # Nothing new is learned of patches, and there are many.
         scene = model.decoder.read_scene(tokens)
@@ -97,14 +105,13 @@ def _losses(
     shown = [(keys[:CAPTIONED], values[:CAPTIONED]) for keys, values in scene]
     pooled = tokens[:CAPTIONED].mean(1)[:, None, None]
     pad = model.vocabulary.index[PAD]
+    said, numbers = model.decoder(words[..., :-1], scene, found.memory)
+    described, _ = model.decoder(caption[..., :-1], shown, pooled)
     return {
-        "answer": next_word_loss(
-            model.decoder(words[..., :-1], scene, memory), words[..., 1:], pad
-        ),
-        "caption": next_word_loss(
-            model.decoder(caption[..., :-1], shown, pooled), caption[..., 1:], pad
-        ),
-        **role_losses(roles, mentions_of(data, scenes, asked, indices, objects)),
+        "answer": next_word_loss(said, words[..., 1:], pad),
+        "number": number_loss(numbers, log_numbers(answers).to(device)),
+        "caption": next_word_loss(described, caption[..., 1:], pad),
+        **role_losses(found, mentions_of(data, scenes, asked, indices, objects)),
     }
 
 
@@ -112,11 +119,12 @@ def _losses(
 class Mentions:
     """What questions mention, over the objects at hand.
 
-    where [B,Q,ROLES,N] (0 or 1): the objects; kinds, painted i64[B,Q,ROLES]: class and colour;
-    paints i64[B,N]: colours of objects. -1 = none.
+    where [B,Q,ROLES,N] (0 or 1): the objects; named [B,Q,ROLES] (0 or 1): the answer names them;
+    kinds, painted i64[B,Q,ROLES]: class and colour; paints i64[B,N]: colours of objects. -1 = none.
     """
 
     where: Tensor
+    named: Tensor
     kinds: Tensor
     painted: Tensor
     paints: Tensor
@@ -132,24 +140,28 @@ def mentions_of(
     """What questions mention, over objects of these annotation indices."""
     size = objects.present.shape[1]
     shape = (len(scenes), max(map(len, asked)), ROLES)
-    where = np.zeros((*shape, size), np.float32)
+    where, named = np.zeros((*shape, size), np.float32), np.zeros(shape, np.float32)
     kinds, painted = np.full((2, *shape), -1, np.int64)
     for b, (scene, some, index) in enumerate(zip(scenes, asked, indices, strict=True)):
         for q, question in enumerate(some):
             said = data.mentions(scene, question["text"], question["objects"])[:ROLES]
+            answer = data.mentions(scene, question["answer"], question["objects"])[:1]
             for r, mention in enumerate(said):
+                named[b, q, r] = any(set(one.objects) & set(mention.objects) for one in answer)
                 where[b, q, r, : len(index)] = np.isin(index, mention.objects)
                 kinds[b, q, r] = scene.kinds[mention.objects[0]]
                 painted[b, q, r] = data.colour_number(mention.colour)
     paints = paints_of(data, scenes, indices, size)
-    parts = (where, kinds, painted, paints)
+    parts = (where, named, kinds, painted, paints)
     return Mentions(*(torch.from_numpy(part).to(objects.present.device) for part in parts))
 
 
-def role_losses(roles: Roles, wanted: Mentions) -> dict[str, Tensor]:
-    """roles: -log of the attention on what is mentioned; names, painted: classes and colours said;
-    paints: colours of the objects."""
+def role_losses(found: Found, wanted: Mentions) -> dict[str, Tensor]:
+    """roles: -log of the attention on what is mentioned; asked: of the role that the answer names;
+    names, painted: classes and colours said; paints: colours of the objects."""
+    roles = found.roles
     return {
+        "asked": mass_loss(found.asked, wanted.named),
         "roles": mass_loss(roles.shares, wanted.where),
         "names": label_loss(roles.names, wanted.kinds),
         "painted": label_loss(roles.painted, wanted.painted),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from g2vlm.models.batch import SceneBatch, TextBatch, build_text, scene_arrays, stack_scenes
 from g2vlm.models.config import ModelConfig
-from g2vlm.models.decoder import CAPTION, PAD, START, Vocabulary
+from g2vlm.models.decoder import CAPTION, LEAST_NUMBER, PAD, START, Vocabulary, number_word
 from g2vlm.training.targets import POOL, TrainScene, covered, train_scene
 from metrics.files import rng
 from metrics.relations import FAMILIES
@@ -54,7 +55,8 @@ class LanguageTargets:
     present; relations {family: i64[B,N,N]}, -1 = void; sentences (references, then questions);
     targets, anchors, rivals [B,R,N]: the objects meant, named as anchors, and of the targets'
     class; named i64[B,S]: the class that a sentence asks for, -1 = none or several; answers
-    i64[B,S-R,A] words; caption i64[B,1,A]; captions and phrases to align, with the scenes [B,C,B]
+    i64[B,S-R,A] words; numbers [B,S-R]: logs of answers that are numbers, else NaN; caption
+    i64[B,1,A]; captions and phrases to align, with the scenes [B,C,B]
     and objects [B,H,B*N] they hold for.
     """
 
@@ -70,6 +72,7 @@ class LanguageTargets:
     rivals: Tensor
     named: Tensor
     answers: Tensor
+    numbers: Tensor
     caption: Tensor
     captions: TextBatch
     caption_scenes: Tensor
@@ -223,6 +226,7 @@ def language_batch(
     sentences = _sentences(data, drawn, counts["references"])
     roles = _roles(scenes, drawn, (len(scenes), counts["references"], size))
     masks, boxes, yaw, classes = _objects(scenes, size)
+    answers = [[q["answer"] for q in one["questions"]] for one in drawn]
     return LanguageTargets(
         masks=masks,
         present=classes >= 0,
@@ -235,12 +239,8 @@ def language_batch(
         anchors=roles[1],
         rivals=roles[2],
         named=_named(scenes, drawn, counts["references"], sentences.present.shape[1]),
-        answers=encode_words(
-            [[q["answer"] for q in one["questions"]] for one in drawn],
-            vocabulary,
-            START,
-            ANSWER_WORDS,
-        ),
+        answers=encode_words(answers, vocabulary, START, ANSWER_WORDS),
+        numbers=log_numbers(answers),
         caption=encode_words(
             [[c["text"] for c in one["captions"][:1]] for one in drawn],
             vocabulary,
@@ -337,6 +337,16 @@ def encode_words(
     for b, line in enumerate(rows):
         for q, row in enumerate(line):
             out[b, q, : len(row)] = row
+    return torch.from_numpy(out)
+
+
+def log_numbers(texts: Sequence[Sequence[str]]) -> Tensor:
+    """Logs f32[B,K] of the texts that are numbers (`number_word`), NaN of the others."""
+    out = np.full((len(texts), max(1, max(map(len, texts)))), np.nan, np.float32)
+    for row, line in zip(out, texts, strict=True):
+        for place, text in enumerate(line):
+            if number_word(text):
+                row[place] = math.log(max(float(text), LEAST_NUMBER))
     return torch.from_numpy(out)
 
 

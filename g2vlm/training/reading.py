@@ -58,7 +58,7 @@ def refit_reader(
     """
     draw = rng(seed, "refit_reader", "")
     torch.manual_seed(int(draw.integers(2**62)))
-    sets = [one.sets() for one in seen]
+    sets = [one.sets for one in seen]
     usable = np.array([k for k, one in enumerate(sets) if one], int)
     if not len(usable):
         return {}

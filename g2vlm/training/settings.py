@@ -28,14 +28,14 @@ class TrainSettings:
     """How to train. `queries_per_scene` sentences (two references to each question) and
     `occupancy_queries` 3D points are drawn for each scene of each step; `warmup` is a share of all
     steps; `accumulation` batches make one optimizer step, shared by `processes`; `clip` bounds the
-    gradient's norm; `refit_steps` fit the box head and `reader_steps` the object reader on the
-    trained model's objects; with `precision` bf16 matrix products are in bfloat16 (autocast), but
-    for positions and similarities."""
+    gradient's norm. On the trained model's objects `refit_steps` fit the box head, `reader_steps`
+    the object reader and `answer_steps` what answers are read from. With `precision` bf16 matrix
+    products are in bfloat16 (autocast), but for positions and similarities."""
 
-    stage1_steps: int = 50
-    stage2_steps: int = 300
+    stage1_steps: int = 40
+    stage2_steps: int = 265
     batch_scenes: int = 4
-    queries_per_scene: int = 6
+    queries_per_scene: int = 3
     occupancy_queries: int = 256
     captions_per_scene: int = 2
     phrases_per_scene: int = 4
@@ -45,8 +45,9 @@ class TrainSettings:
     dropout: float = 0.1
     optimizer: str = "adamw"
     accumulation: int = 1
-    refit_steps: int = 3000
-    reader_steps: int = 300
+    refit_steps: int = 2400
+    reader_steps: int = 260
+    answer_steps: int = 400
     processes: int = 1
     precision: str = "fp32"
     clip: float = 1.0

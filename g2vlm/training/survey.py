@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from g2vlm.inference.kinds import point_kinds
 from g2vlm.inference.objects import clusters, kept_rows, member_masks
 from g2vlm.models.batch import build_text
 from g2vlm.models.boxes import face_box
+from g2vlm.models.findings import measure_room
 from g2vlm.models.heads import pool_scene
 from g2vlm.models.model import G2VLM
 from g2vlm.models.reader import ObjectSet
@@ -41,7 +43,7 @@ class SeenScene:
     values [M,K]; low, high [M,3]: what the box head reads of them (`BoxHead.describe`); objects:
     an `ObjectSet` [M,...] with the boxes of the day; index i64[M]: the object's index in the
     annotation, -1 = the cluster stands for none; true f32[M,6]: that object's box; tokens [T,D] of
-    the scene.
+    the scene; room [K]: its measures (`measure_room`).
     """
 
     values: Tensor
@@ -52,6 +54,7 @@ class SeenScene:
     true: Tensor
     given: int
     tokens: Tensor
+    room: Tensor
 
     @torch.no_grad()
     def draw(self, model: G2VLM) -> SeenScene:
@@ -61,6 +64,7 @@ class SeenScene:
         boxes = model.boxes.complete(self.values, self.low, self.high)
         return replace(self, objects=replace(self.objects, boxes=boxes))
 
+    @cached_property
     def sets(self) -> list[tuple[ObjectSet, np.ndarray]]:
         """The true masks, and what of the clusters is detected, where there are any; each with its
         objects' indices in the annotation."""
@@ -124,6 +128,7 @@ def _see(model: G2VLM, state: SceneState, scenes: Sequence[TrainScene]) -> list[
     read = model.boxes.describe(state, inside)
     drawn = face_box(*read[1:])
     objects = vars(model.see_objects(state, inside, drawn))
+    rooms = measure_room(state.points)
     out = []
     for place, (scene, (masks, owner)) in enumerate(zip(scenes, found, strict=True)):
         size = len(masks)
@@ -137,6 +142,7 @@ def _see(model: G2VLM, state: SceneState, scenes: Sequence[TrainScene]) -> list[
                 torch.from_numpy(boxes).to(device),
                 len(scene.rows),
                 state.tokens[place],
+                rooms[place],
             )
         )
     return out

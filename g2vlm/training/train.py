@@ -110,7 +110,7 @@ def finish(objective: Objective) -> tuple[RetrievalProbe, float]:
     seen = [one.draw(model) for one in found.seen]
     losses = refit_reader(model, seen, data, seed, settings.reader_steps)
     fitted |= {f"reader/{name}": value for name, value in losses.items()}
-    losses = refit_answers(model, seen, data, seed, settings.reader_steps)
+    losses = refit_answers(model, seen, data, seed, settings.answer_steps)
     fitted |= {f"answers/{name}": value for name, value in losses.items()}
     captions = caption_embeddings(data)
     if config.language and config.align_loss:

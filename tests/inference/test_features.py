@@ -67,6 +67,27 @@ def test_image_features_have_the_layout_and_equal_plain_mobilenet(tmp_path) -> N
     np.testing.assert_allclose(cached["a"].points, kept, atol=2e-2)
 
 
+@pytest.mark.gpu
+def test_encoders_on_a_gpu_say_what_they_say_on_a_processor() -> None:
+    import torch
+
+    from g2vlm.features.encoders import view_features
+    from g2vlm.features.image_encoders import load_image_encoder
+    from g2vlm.features.text_encoders import TextEncoder
+
+    images, texts, rgb = load_image_encoder("mobilenet_v2"), TextEncoder(), Pictures().inputs("a")
+    numbers = texts.tokens(["the red chair", "how many sofas are there"])
+    found, states = view_features(images, rgb.rgb), texts.states(numbers)
+    assert next(images.parameters()).is_cuda and next(texts.model.parameters()).is_cuda
+    texts.device = "cpu"
+    texts.model.cpu()
+    wanted = view_features(images.cpu(), rgb.rgb)
+    np.testing.assert_allclose(found.tokens, wanted.tokens, atol=0.02)
+    np.testing.assert_allclose(found.points, wanted.points, atol=0.05)
+    for one, other in zip(states, texts.states(numbers), strict=True):
+        torch.testing.assert_close(one, other, atol=5e-3, rtol=0)
+
+
 def test_text_features_find_each_text_and_mark_its_tokens(tmp_path) -> None:
     rows = [
         {

@@ -42,6 +42,24 @@ def test_full_model_hands_in_every_task(case: Case, tmp_path) -> None:
     assert validate(submission.folder).faults == []
 
 
+@pytest.mark.gpu
+def test_a_gpu_sees_what_a_processor_sees(case: Case) -> None:
+    from g2vlm.inference.network import Network
+
+    scene = case.store.ids[0]
+    inputs = case.store.inputs(scene)
+    queries = [text for _, text in inputs.references]
+    xyz = np.random.default_rng(0).uniform(-1, 1, (500, 3)).astype(np.float32)
+    found = {}
+    for device in ("cpu", "cuda"):
+        network = Network(case.model_dir, case.texts, device)
+        one = network.encode(inputs, case.images[scene])
+        reading = one.read(queries, one.masks, one.given_boxes)
+        found[device] = (one.cells().points, one.occupancy(xyz), one.embedding(), *reading)
+    for here, there in zip(*found.values(), strict=True):
+        np.testing.assert_allclose(there, here, atol=5e-3)
+
+
 def test_points_of_an_untrained_model_stay_near_the_sensor(case: Case, tmp_path) -> None:
     from tests.inference.synthetic import BOXES, ROOM_HIGH, ROOM_LOW
 

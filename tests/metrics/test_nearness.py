@@ -60,11 +60,11 @@ def test_a_search_beyond_float32_names_a_point_all_the_same():
     assert (found.distance > 1e15).all() and (found.index < 5).all()
 
 
-@pytest.mark.parametrize("place", ["cpu", "cuda"])
+@pytest.mark.parametrize("place", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_exhaustive_search_equals_the_tree(place):
     pytest.importorskip("pytorch3d.ops")
     if place == "cuda" and gpu.device() is None:
-        pytest.skip("no CUDA device that PyTorch3D can use on this machine")
+        pytest.skip("this build of PyTorch3D has no CUDA")
     points, queries = surface(1, 700), surface(2, 300, 0.02)
     distance, index = gpu.nearest(queries, points, place)
     tree = geo.Cloud(points)._search()

@@ -17,6 +17,7 @@ SETTINGS = {
     "occupancy_queries": 32,
     "refit_steps": 60,
     "reader_steps": 4,
+    "answer_steps": 4,
 }
 
 

@@ -8,7 +8,15 @@ from build import small_model, train_set
 from torch.nn import functional as F
 
 from g2vlm.models.batch import build_text
-from g2vlm.models.findings import LONGEST_M, OCTAVES, triple_geometry, waves
+from g2vlm.models.findings import (
+    LONGEST_M,
+    OCTAVES,
+    ROOM,
+    box_gaps,
+    measure_room,
+    triple_geometry,
+    waves,
+)
 from g2vlm.models.reader import ObjectSet
 from g2vlm.training import survey
 from g2vlm.training.answering import Mentions, mentions_of, refit_answers, role_losses
@@ -16,13 +24,48 @@ from g2vlm.training.answering import Mentions, mentions_of, refit_answers, role_
 
 def test_who_stands_at_one_object_and_faces_another_has_the_third_at_a_side():
     # At the first, facing the second (along x), the third is to the left (+y), as far and up.
-    centre = torch.tensor([[[0.0, 0, 0], [2, 0, 0], [0, 2, 0.1]]])
-    nearer, sine, cosine = triple_geometry(centre)[0, 0, 1, 2].tolist()
+    centre = torch.tensor([[0.0, 0, 0], [2, 0, 0], [0, 2, 0.1]])
+    boxes = torch.cat([centre, torch.full((3, 3), 0.2)], dim=-1)[None]
+    nearer, sine, cosine = triple_geometry(boxes)[0, 0, 1, 2].tolist()
     assert nearer == pytest.approx(0, abs=0.01)
     assert (sine, cosine) == pytest.approx((1, 0), abs=1e-6)
     # Seen from the second towards the first, the third is ahead to the right, and farther.
-    nearer, sine, cosine = triple_geometry(centre)[0, 1, 0, 2].tolist()
+    nearer, sine, cosine = triple_geometry(boxes)[0, 1, 0, 2].tolist()
     assert nearer < -0.9 and sine == pytest.approx(-(0.5**0.5)) and cosine > 0
+
+
+def test_near_is_from_box_to_box_not_from_centre_to_centre():
+    """A long table's centre is farther than a cup's, its edge nearer."""
+    boxes = torch.tensor([[[0.0, 0, 0, 0.2, 0.2, 0.2], [1.5, 0, 0, 2, 1, 1], [0, 1.0, 0, 0, 0, 0]]])
+    gaps = box_gaps(boxes)[0]
+    assert gaps[0].tolist() == pytest.approx([0, 0.4, 0.9])
+    torch.testing.assert_close(gaps, gaps.T)
+    assert float(triple_geometry(boxes)[0, 0, 2, 1, 0]) > 0.9
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.26, 1.2])
+def test_a_room_is_measured_however_it_is_turned(turn):
+    draw = torch.Generator().manual_seed(0)
+    room = torch.rand(1, 20_000, 3, generator=draw) * torch.tensor([5.0, 3, 2.5])
+    room[:, :40] = 30.0  # A few stray points.
+    cos, sin = torch.tensor(turn).cos(), torch.tensor(turn).sin()
+    turned = room @ torch.tensor([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
+    found = measure_room(turned).exp()
+    assert found.shape == (1, ROOM)
+    assert found[0].tolist() == pytest.approx([15, 5, 3, 2.5], rel=0.12)
+
+
+def test_what_is_asked_for_is_the_nearer_one_to_what_the_sentence_says():
+    findings = small_model().findings
+    sentence = torch.zeros(1, 1, findings.anchor.in_features)
+    # As seen from role 0, role 2 is nearer than role 1; from 1, 0 than 2; from 2, both alike.
+    triples = torch.zeros(1, 1, 9)
+    triples[..., 0], triples[..., 3] = 1, -1
+    for anchor, likely in ((0, [0, 0.018, 0.982]), (1, [0.982, 0, 0.018]), (2, [0.5, 0.5, 0])):
+        with torch.no_grad():
+            findings.anchor.bias.copy_(20 * F.one_hot(torch.tensor(anchor), 3).float())
+            found = findings.asked(sentence, triples)
+        assert found[0, 0].tolist() == pytest.approx(likely, abs=1e-3)
 
 
 def test_waves_tell_near_values_apart():
@@ -35,7 +78,7 @@ def test_waves_tell_near_values_apart():
 @pytest.mark.parametrize("method", ["full", "no_geometry_module", "no_alignment"])
 def test_padding_changes_nothing(method):
     model, data = small_model(method), train_set()
-    (objects, _), *_ = survey.survey(model, data.scenes).seen[0].sets()
+    (objects, _), *_ = survey.survey(model, data.scenes).seen[0].sets
     batch = ObjectSet(*(part[None] for part in vars(objects).values()))
     padded = ObjectSet(
         *(F.pad(part[None], (0, 0, 0, 2)) for part in list(vars(objects).values())[:4]),
@@ -45,7 +88,8 @@ def test_padding_changes_nothing(method):
     asked = build_text(data.texts, [[text]])
     model.eval()
     with torch.no_grad():
-        alone, beside = model.find(asked, batch)[0], model.find(asked, padded)[0]
+        room = torch.zeros(1, ROOM)
+        alone, beside = (model.find(asked, b, room).memory for b in (batch, padded))
     assert bool(torch.isfinite(alone).all())
     torch.testing.assert_close(alone, beside, atol=1e-4, rtol=1e-4)
 
@@ -55,19 +99,22 @@ def test_mentions_are_looked_for_among_the_objects_at_hand():
     scene = data.scenes[0]
     entry = scene.annotation["objects"][0]
     name = entry["class"]
-    question = {"text": f"where is the {name}", "objects": [entry["index"]]}
+    question = {"text": f"where is the {name}", "objects": [entry["index"]], "answer": "behind"}
     model = small_model()
-    (objects, index), *_ = survey.survey(model, data.scenes).seen[0].sets()
+    (objects, index), *_ = survey.survey(model, data.scenes).seen[0].sets
     batch = ObjectSet(*(part[None] for part in vars(objects).values()))
     wanted = mentions_of(data, [scene], [[question]], [index], batch)
     assert wanted.where[0, 0, 0].tolist() == [float(k == entry["index"]) for k in index]
-    assert wanted.where[0, 0, 1:].sum() == 0
+    assert wanted.where[0, 0, 1:].sum() == 0 and wanted.named.sum() == 0
+    naming = mentions_of(data, [scene], [[question | {"answer": name}]], [index], batch)
+    assert naming.named[0, 0].tolist() == [1, 0, 0]
     assert wanted.kinds[0, 0].tolist() == [int(scene.all_classes[0]), -1, -1]
     assert wanted.painted[0, 0].tolist() == [len(data.colours), -1, -1]
     assert wanted.paints.tolist() == [[0 if k >= 0 else -1 for k in index]]
-    nothing = Mentions(*(part * 0 - int(name != "where") for name, part in vars(wanted).items()))
-    _, roles = model.find(build_text(data.texts, [["the box"]]), batch)
-    assert all(float(value.detach()) == 0 for value in role_losses(roles, nothing).values())
+    void = {name: 0 if name in ("where", "named") else -1 for name in vars(wanted)}
+    nothing = Mentions(*(part * 0 + void[name] for name, part in vars(wanted).items()))
+    found = model.find(build_text(data.texts, [["the box"]]), batch, torch.zeros(1, ROOM))
+    assert all(float(value.detach()) == 0 for value in role_losses(found, nothing).values())
 
 
 def test_fitting_moves_findings_and_decoder_alone_and_is_the_same_twice():
@@ -82,7 +129,8 @@ def test_fitting_moves_findings_and_decoder_alone_and_is_the_same_twice():
         }
 
     losses, after = fitted()
-    assert set(losses) == {"answer", "caption", "roles", "names", "painted", "paints"}
+    parts = {"answer", "number", "caption", "asked", "roles", "names", "painted", "paints"}
+    assert set(losses) == parts
     changed = {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
     assert changed == {"findings", "decoder"}
     again, same = fitted()

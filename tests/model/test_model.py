@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,7 +22,13 @@ from g2vlm.models.batch import (
     pixel_rays,
 )
 from g2vlm.models.boxes import QUANTILES, mask_quantiles
-from g2vlm.models.decoder import Vocabulary, build_words, join_words, split_words
+from g2vlm.models.decoder import (
+    Vocabulary,
+    build_words,
+    join_words,
+    number_loss,
+    split_words,
+)
 from g2vlm.models.encoder import WINDOW
 from g2vlm.models.findings import SLOTS
 from g2vlm.models.grid import view_grid
@@ -186,9 +193,24 @@ def test_words_split_and_join():
     for text in ("2.35", "a room with 12 chairs", "the left-most one", "yes"):
         assert join_words(split_words(text)) == text
     words = Vocabulary(build_words(["1 chair", "12"]))
-    numbers = words.encode("12 zebras", "<answer>", 9)
-    assert words.decode(numbers) == "12"
+    assert "+2" not in words.words, "an answer's number is no word"
+    numbers = words.encode("1 zebra", "<answer>", 9)
+    assert words.decode(numbers) == "1"
     assert len(words.encode("1 1 1 1 1 1", "<answer>", 3)) == 3
+
+
+def test_a_number_is_a_word_with_a_value():
+    words = Vocabulary(build_words(["3", "about 12 m"]))
+    for text, value in (("12", 12.0), ("140", 140.0), ("26.5", 26.5), ("0.0", 0.05)):
+        numbers = words.encode(text, "<answer>", 9)
+        assert len(numbers) == 3
+        wanted = "0.1" if text == "0.0" else text
+        assert words.decode(numbers, math.log(value)) == wanted
+    assert words.decode(words.encode("3", "<answer>", 9), 5.0) == "3"
+    assert words.decode(words.encode("about 12 m", "<answer>", 9), 5.0) == "about 12 m"
+    found, true = torch.tensor([[0.5, 9.0]]), torch.tensor([[1.0, float("nan")]])
+    assert float(number_loss(found, true)) == 0.5
+    assert float(number_loss(found, true * float("nan"))) == 0
 
 
 def test_mask_quantiles_are_those_of_the_masked_points():

@@ -23,11 +23,9 @@ def losses(method, precision, device):
     return named
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("method", ["full", "no_geometry", "no_alignment", "reconstruction_only"])
 def test_bfloat16_has_the_losses_of_float32(method, device):
-    if device == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
     exact, rounded = losses(method, "fp32", device), losses(method, "bf16", device)
     assert exact.keys() == rounded.keys()
     assert exact != rounded

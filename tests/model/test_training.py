@@ -33,6 +33,7 @@ SETTINGS = {
     "checkpoint_seconds": 1e-6,
     "refit_steps": 60,
     "reader_steps": 4,
+    "answer_steps": 4,
 }
 
 
@@ -93,13 +94,23 @@ def test_more_threads_change_a_model_by_rounding_alone(study):
     # Where a gradient is zero but for rounding (the bias of a softmax's keys), a step of Adam is as
     # large as its rate: a small rate keeps that apart from real differences.
     # What is fitted last has rates of its own, so it takes few steps here.
-    slow = {"learning_rate": 1e-4, "refit_steps": 3, "reader_steps": 2}
+    slow = {"learning_rate": 1e-4, "refit_steps": 3, "reader_steps": 2, "answer_steps": 2}
     one, two = study("one", **slow), study("two", threads=2, **slow)
     torch.set_num_threads(1)
     weights = [load_file(folder / "model.safetensors") for folder in (one, two)]
     for name, value in weights[0].items():
         close = 1e-2 if name.startswith(("boxes.", "reader.", "findings.", "decoder.")) else 1e-4
         torch.testing.assert_close(value, weights[1][name], rtol=1e-3, atol=close)
+
+
+@pytest.mark.gpu
+def test_a_gpu_trains_in_bfloat16_what_a_processor_runs(study):
+    folder = study("gpu", precision="bf16")
+    weights = load_model(folder).state_dict()
+    assert all(value.device.type == "cpu" for value in weights.values())
+    assert all(torch.isfinite(value).all() for value in weights.values())
+    rows = pq.read_table(folder / "losses.parquet").to_pylist()
+    assert len(rows) == 7 and all(np.isfinite(row["total"]) for row in rows)
 
 
 def test_the_seed_changes_the_model(study):

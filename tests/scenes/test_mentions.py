@@ -33,6 +33,14 @@ def test_a_colour_that_is_not_said_before_the_noun_may_be_of_it_or_not():
     assert mentioned("the sofa of grey colour", ROOM) == [Mention([3, 4], None)]
 
 
+def test_what_only_tells_another_by_its_place_is_no_part_of_a_comparison():
+    text = "Is the beige sofa near the television larger than the table on the coffee table?"
+    assert [one.objects for one in mentioned(text, ROOM)] == [[3], [8]]
+    text = "Is the beige sofa near the television?"
+    assert [one.objects for one in mentioned(text, ROOM)] == [[3], [1]]
+    assert [one.objects for one in mentioned("the table near the brown table", ROOM)] == [[8]]
+
+
 def test_what_is_said_twice_or_is_not_there_is_passed_over():
     assert mentioned("Is the sofa, that sofa, near a lamp?", ROOM) == [Mention([3, 4], "")]
     assert mentioned("How large is this room?", ROOM) == []
