@@ -11,12 +11,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import Bar, best
 from g2vlm.models.model import G2VLM
-from g2vlm.training.data import geometry_batch, input_batch, language_batch
 from g2vlm.training.objective import Objective
 from g2vlm.training.settings import TrainSettings, make_optimizer
 from g2vlm.training.team import Team
 from g2vlm.training.train import configure, keep_memory, load_train_set, one_step
-from metrics.files import read_json, rng
+from metrics.files import read_json
 
 SIDE = 1024
 STEPS = 8
@@ -79,15 +78,9 @@ def _objective(experiment: Path) -> Objective:
 
 
 def _loading(objective: Objective) -> float:
-    """Mean seconds to draw and stack a step's batch, each of scenes not seen before."""
-    data, settings, model = objective.data, objective.settings, objective.model
-    classes, queries = len(model.config.classes), settings.occupancy_queries
+    """Mean seconds to draw and stack a step's batch."""
+    first = objective.settings.stage1_steps + 3 * STEPS
     start = time.perf_counter()
-    for number in range(STEPS):
-        draw = rng(0, "loading", str(number))
-        chosen = data.order(1, number, settings.batch_scenes)
-        scenes = [data.scenes[row] for row in chosen]
-        geometry_batch(scenes, objective.supervised[chosen], classes, queries, draw)
-        input_batch(scenes, model.config)
-        language_batch(data, scenes, model.vocabulary, objective.counts(), draw)
+    for step in range(first, first + STEPS):
+        objective.batch(step, 0)
     return (time.perf_counter() - start) / STEPS

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from g2vlm.models.batch import CELL
+from g2vlm.models.batch import CELL, SceneBatch
 from g2vlm.models.model import G2VLM
 from g2vlm.models.state import SceneState
 from g2vlm.training import geometry_losses as geometry
@@ -41,8 +43,21 @@ def relation_weights(scenes: Sequence[TrainScene]) -> dict[str, Tensor]:
     return out
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What one batch is: inputs, dense truth and, in the second stage, objects and sentences."""
+
+    inputs: SceneBatch
+    truth: GeometryTargets
+    targets: LanguageTargets | None
+
+
 class Objective:
-    """Draws a step's batch and computes its losses."""
+    """Draws a step's batch and computes its losses.
+
+    On a GPU a thread draws the next step's batch while this one is computed. A batch depends on its
+    step alone, so that changes no result.
+    """
 
     def __init__(self, model: G2VLM, data: TrainSet, settings: TrainSettings, seed: int) -> None:
         self.model, self.data, self.settings, self.seed = model, data, settings, seed
@@ -50,9 +65,11 @@ class Objective:
         self.device = next(model.parameters()).device
         weights = relation_weights(data.scenes)
         self.weights = {k: v.to(self.device) for k, v in weights.items()}
+        self._thread = None if self.device.type == "cpu" else ThreadPoolExecutor(1)
+        self._ahead: dict[tuple[int, int], Future[Batch]] = {}
 
-    def losses(self, step: int, part: int) -> tuple[Tensor, dict[str, float]]:
-        """Total loss of batch `part` of `step`, and every loss by name for the log."""
+    def batch(self, step: int, part: int) -> Batch:
+        """Batch `part` of `step`, on the model's device."""
         settings, model = self.settings, self.model
         draw = rng(self.seed, "step", f"{step}.{part}")
         chosen = self.data.order(
@@ -63,17 +80,31 @@ class Objective:
         truth = geometry_batch(
             scenes, self.supervised[chosen], classes, settings.occupancy_queries, draw
         )
-        truth = truth.to(self.device)
         inputs = input_batch(scenes, model.config).to(self.device)
         targets = None
         if step >= settings.stage1_steps and model.config.language:
             targets = language_batch(self.data, scenes, model.vocabulary, self.counts(), draw)
             targets = targets.to(self.device)
+        return Batch(inputs, truth.to(self.device), targets)
+
+    def next_batch(self, step: int, part: int) -> Batch:
+        """The same, drawn ahead where there is a thread for it."""
+        if self._thread is None:
+            return self.batch(step, part)
+        ready = self._ahead.pop((step, part), None)
+        found = ready.result() if ready else self.batch(step, part)
+        if step + 1 < self.settings.steps:
+            self._ahead[step + 1, part] = self._thread.submit(self.batch, step + 1, part)
+        return found
+
+    def losses(self, step: int, part: int) -> tuple[Tensor, dict[str, float]]:
+        """Total loss of batch `part` of `step`, and every loss by name for the log."""
+        settings, drawn = self.settings, self.next_batch(step, part)
         with torch.autocast(self.device.type, torch.bfloat16, settings.precision == "bf16"):
-            state = model.encode(inputs)
-            named, parts = self.first_stage(state, truth)
-            if targets is not None:
-                more, more_parts = self.second_stage(state, truth, targets)
+            state = self.model.encode(drawn.inputs)
+            named, parts = self.first_stage(state, drawn.truth)
+            if drawn.targets is not None:
+                more, more_parts = self.second_stage(state, drawn.truth, drawn.targets)
                 named, parts = named | more, parts | more_parts
         total = sum(settings.loss_weights[name] * value for name, value in named.items())
         shown = {"total": total, **named, **parts}

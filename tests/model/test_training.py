@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -101,6 +102,16 @@ def test_more_threads_change_a_model_by_rounding_alone(study):
     for name, value in weights[0].items():
         close = 1e-2 if name.startswith(("boxes.", "reader.", "findings.", "decoder.")) else 1e-4
         torch.testing.assert_close(value, weights[1][name], rtol=1e-3, atol=close)
+
+
+def test_a_batch_drawn_ahead_is_the_same_batch():
+    settings = TrainSettings.from_config(SETTINGS | {"dropout": 0.0, "accumulation": 2})
+    plain, ahead = (Objective(small_model(**SMALL), train_set(), settings, 0) for _ in range(2))
+    with ThreadPoolExecutor(1) as ahead._thread:
+        for step in range(settings.steps):
+            for part in range(2):
+                assert ahead.losses(step, part)[1] == plain.losses(step, part)[1]
+    assert not ahead._ahead
 
 
 @pytest.mark.gpu
