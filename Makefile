@@ -41,7 +41,7 @@ reference: $(STAMP) ## keep a finished run as the committed reference (EXPERIMEN
 	@$(BIN)/python -m g2vlm publish results/$(or $(EXPERIMENT),cpu) \
 	  --out results/reference/$(or $(EXPERIMENT),cpu)/checkpoint
 
-test: $(STAMP) ## run the tests
+test: $(STAMP) ## run the tests (those marked gpu where there is one)
 	@$(BIN)/python -m pytest -m "not slow and not slurm" -n 2
 
 test-all: $(STAMP) ## run the slow tests too

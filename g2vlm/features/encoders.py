@@ -28,12 +28,13 @@ def encode_images(
     encoder: str = "mobilenet_v2",
     threads: int = 1,
     progress: Progress | None = None,
+    device: str | None = None,
 ) -> None:
     """Write the frozen image features of every scene of a split (the four input views).
 
     `encoder` is "mobilenet_v2" or the name or folder of an `AutoBackbone`; `progress` is called
-    with (scenes done, scenes in all). Layout: see `SceneFeatures`; float16. Raises `InputError`
-    when the encoder's weights are not on this machine.
+    with (scenes done, scenes in all); `device` is a torch device, by default the best. Layout: see
+    `SceneFeatures`; float16. Raises `InputError` when the encoder's weights are not on this machine.
     """
     import torch
 
@@ -43,7 +44,7 @@ def encode_images(
     if not ids:
         raise InputError(f"{out_path}: the split has no scene to encode; run render first")
     torch.set_num_threads(threads)
-    model = load_image_encoder(encoder)
+    model = load_image_encoder(encoder, device)
     metadata = {"encoder": encoder, "encoder_sha256": model.sha256}
     with atomic_path(out_path) as temporary, TensorStream(temporary, metadata) as stream:
         # One scene's four views at a time: larger batches fall out of the cache and are slower.

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
+from g2vlm.features.device import device_or_best
 from g2vlm.features.packages import folder_sha256, package_file
 from g2vlm.features.readers import POINT_PIXELS, TOKEN_PIXELS, grid_shape
 from metrics.files import InputError, sha256_file
@@ -152,7 +153,7 @@ class BackboneEncoder(nn.Module):
         )
 
 
-def load_image_encoder(name: str) -> MobileNetEncoder | BackboneEncoder:
-    """Return the frozen encoder that `encode.image` names, on a GPU if there is one."""
+def load_image_encoder(name: str, device: str | None = None) -> MobileNetEncoder | BackboneEncoder:
+    """Return the frozen encoder that the config's `encode.image` names, on `device` or the best."""
     model = MobileNetEncoder() if name == MOBILENET else BackboneEncoder(name)
-    return model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return model.to(device_or_best(device))

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from g2vlm.features.device import device_or_best
 from g2vlm.features.packages import folder_sha256, package_file
 from metrics.files import InputError, read_json, sha256_file
 
@@ -44,11 +45,12 @@ def _minilm_model(folder: Path) -> nn.Module:
 class TextEncoder:
     """A frozen text Transformer: token states and their mean, scaled to unit length.
 
-    `name` is "minilm" or a local folder (or cached name) of any text model. Texts longer than 40
-    tokens are cut there. Raises `InputError` when the weights are not on this machine.
+    `name` is "minilm" or a local folder (or cached name) of any text model, `device` a torch device,
+    by default the best. Texts longer than 40 tokens are cut there. Raises `InputError` when the
+    weights are not on this machine.
     """
 
-    def __init__(self, name: str = MINILM) -> None:
+    def __init__(self, name: str = MINILM, device: str | None = None) -> None:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         from tokenizers import Tokenizer
@@ -67,7 +69,7 @@ class TextEncoder:
         self.tokenizer = Tokenizer.from_file(str(tokenizer))
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(MAX_TOKENS)
-        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = device_or_best(device)
         self.model.eval().requires_grad_(False).to(self.device)
 
     @staticmethod

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from g2vlm.features.device import device_or_best
 from g2vlm.inference.kinds import PointKinds, numpy_of, point_kinds
 from g2vlm.inference.points import CellMap
 from g2vlm.models.batch import CELL, build_batch, build_text, object_masks
@@ -48,7 +49,7 @@ class Network:
     ) -> None:
         torch.set_num_threads(threads)
         self.folder = Path(model_dir)
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device_or_best(device)
         self.model: G2VLM = load_model(self.folder).to(self.device).eval()
         self.config: ModelConfig = self.model.config
         self.texts = texts

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
+from g2vlm.features.device import device_or_best
 from metrics.files import InputError
 
 
@@ -26,7 +27,7 @@ class Team:
 
     def __init__(self) -> None:
         self.size, self.rank = int(os.environ.get("WORLD_SIZE", "1")), 0
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = torch.device(device_or_best())
         if self.size > 1:
             from accelerate import Accelerator
 

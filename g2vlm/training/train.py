@@ -18,6 +18,7 @@ from g2vlm.models.config import ModelConfig, method_switches, model_sizes
 from g2vlm.models.decoder import build_words
 from g2vlm.models.model import G2VLM
 from g2vlm.models.probe import RetrievalProbe
+from g2vlm.models.size import sentence
 from g2vlm.training.answering import refit_answers
 from g2vlm.training.data import TrainSet
 from g2vlm.training.objective import Objective
@@ -137,6 +138,7 @@ def write_result(
     }
     write_json(out_dir / "cost.json", cost)
     save_model(model, out_dir, meta)
+    print(f"train: {sentence(out_dir)}", flush=True)
 
 
 def keep_memory() -> None:

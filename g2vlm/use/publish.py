@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from g2vlm.models.probe import FILE as PROBE
+from g2vlm.models.size import sentence, table
 from metrics.files import InputError, atomic_path, write_json
 
 CARD = Path(__file__).resolve().parents[2] / "docs" / "model-card.md"
@@ -55,7 +56,7 @@ def publish(
         for path in (model / "config.json", model / "cost.json", probe, thresholds):
             shutil.copyfile(path, folder / path.name)
         write_json(folder / "scores.json", scene_scores(table))
-        (folder / "README.md").write_text(_card(), encoding="utf-8")
+        (folder / "README.md").write_text(_card(model), encoding="utf-8")
         calibrate_experiment(results, folder / FILE, progress)
     return Path(out)
 
@@ -83,9 +84,11 @@ def _halve(source: Path, target: Path) -> None:
         save_file({k: v.half() for k, v in weights.items()}, path, metadata={"format": FORMAT})
 
 
-def _card() -> str:
-    """Return the model card of the documentation, with the front matter that hubs read."""
+def _card(model: Path) -> str:
+    """Return the model card of the documentation, with the front matter that hubs read and the
+    size of the model in a folder."""
     if not CARD.is_file():
         raise InputError(f"{CARD}: no such file; publish from a checkout of the project")
     front = "---\nlicense: apache-2.0\nlibrary_name: g2vlm\ntags: [3d, rgb-d, grounding]\n---\n\n"
-    return front + CARD.read_text(encoding="utf-8")
+    size = f"\n**How large it is.** {sentence(model)}\n\n{table(model)}"
+    return front + CARD.read_text(encoding="utf-8") + size

@@ -43,21 +43,20 @@ def write_report(
     out_html: str | Path,
     manifest: dict[str, Any] | None = None,
     config: dict[str, Any] | None = None,
-    overhead: str | None = None,
+    cost_notes: Sequence[str] = (),
 ) -> Path:
     """Write the report page; it asks nothing of the network and escapes every string it shows.
 
     `manifest` is shown as provenance; `config` is the experiment's `statistics` section, with its
-    name as `experiment`; `overhead` is a sentence that stands below the table of costs. Raises
+    name as `experiment`; `cost_notes` are sentences that stand below the table of costs. Raises
     InputError where the statistics or the templates are missing.
     """
     stats, config = data.load(sources.statistics), config or {}
     tables = all_tables(stats, config.get("reference", "full"))
-    if overhead is not None:
-        tables = [
-            replace(table, notes=(*table.notes, overhead)) if table.name == "cost" else table
-            for table in tables
-        ]
+    tables = [
+        replace(table, notes=(*table.notes, *cost_notes)) if table.name == "cost" else table
+        for table in tables
+    ]
     title = config.get("experiment") or (manifest or {}).get("experiment", "results")
     html = _template().render(
         title=f"G2VLM: {title}",

@@ -41,7 +41,8 @@ def test_image_features_have_the_layout_and_equal_plain_mobilenet(tmp_path) -> N
 
     steps = []
     path = tmp_path / "train.safetensors"
-    encode_images(Pictures(), path, progress=lambda done, total: steps.append((done, total)))
+    seen = {"progress": lambda done, total: steps.append((done, total)), "device": "cpu"}
+    encode_images(Pictures(), path, **seen)
     assert steps == [(1, 2), (2, 2)]
     cached = ImageFeatures(path)
     assert cached.ids == ["a", "b"] and cached.width == 416
@@ -75,16 +76,16 @@ def test_encoders_on_a_gpu_say_what_they_say_on_a_processor() -> None:
     from g2vlm.features.image_encoders import load_image_encoder
     from g2vlm.features.text_encoders import TextEncoder
 
-    images, texts, rgb = load_image_encoder("mobilenet_v2"), TextEncoder(), Pictures().inputs("a")
-    numbers = texts.tokens(["the red chair", "how many sofas are there"])
-    found, states = view_features(images, rgb.rgb), texts.states(numbers)
-    assert next(images.parameters()).is_cuda and next(texts.model.parameters()).is_cuda
-    texts.device = "cpu"
-    texts.model.cpu()
-    wanted = view_features(images.cpu(), rgb.rgb)
-    np.testing.assert_allclose(found.tokens, wanted.tokens, atol=0.02)
-    np.testing.assert_allclose(found.points, wanted.points, atol=0.05)
-    for one, other in zip(states, texts.states(numbers), strict=True):
+    rgb, said = Pictures().inputs("a").rgb, ["the red chair", "how many sofas are there"]
+    found, states = [], []
+    for device in (None, "cpu"):
+        images, texts = load_image_encoder("mobilenet_v2", device), TextEncoder(device=device)
+        assert next(images.parameters()).is_cuda == (device is None)
+        found.append(view_features(images, rgb))
+        states.append(texts.states(texts.tokens(said)))
+    np.testing.assert_allclose(found[0].tokens, found[1].tokens, atol=0.02)
+    np.testing.assert_allclose(found[0].points, found[1].points, atol=0.05)
+    for one, other in zip(*states, strict=True):
         torch.testing.assert_close(one, other, atol=5e-3, rtol=0)
 
 

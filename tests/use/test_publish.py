@@ -70,7 +70,8 @@ def test_what_is_published_is_whole_and_loads(study: Path, tmp_path: Path) -> No
     model = G2VLMModel.from_pretrained(out, threads=1)
     assert model.judge is not None and model.notes == ()
     assert model.thresholds.occupancy_logit == -1.0
-    assert "# Model card" in (out / "README.md").read_text()
+    card = (out / "README.md").read_text()
+    assert "# Model card" in card and "| object reader |" in card
 
 
 def test_an_unfinished_experiment_leaves_nothing(study: Path, tmp_path: Path) -> None:

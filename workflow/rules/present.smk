@@ -115,6 +115,11 @@ rule report:
         rules.background.output,
         rules.gallery.output,
         verification=VERIFICATION,
+        model=[
+            f"{RESULTS}/models/{method}/{SEEDS[0]}/model.safetensors"
+            for method in METHODS
+            if method == config["statistics"]["reference"]
+        ],
         datasheets=[
             ancient(sheet) for sheet in sorted(Path("data").glob("**/DATASHEET.md"))
         ],
@@ -129,7 +134,7 @@ rule report:
         runtime=grows(30),
     params:
         statistics=config["statistics"],
-        code=code_hash("metrics.present.report"),
+        code=code_hash("metrics.present.report", "g2vlm.models.size"),
         templates=lambda wildcards: settings.hash_folder("workflow/report"),
     script:
         "../scripts/report.py"

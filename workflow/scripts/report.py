@@ -5,6 +5,7 @@ from pathlib import Path
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
+    from g2vlm.models.size import sentence
     from g2vlm.run.manifest import origin
     from g2vlm.run.overhead import of_folder
     from metrics.present.report import Sources, write_report
@@ -19,6 +20,6 @@ with job(snakemake) as task:
         datasheets=task.input.datasheets,
     )
     config = task.params.statistics | {"experiment": task.config["experiment"]}
-    spent = of_folder(results)
-    said = None if spent is None else spent.sentence()
-    write_report(sources, task.output[0], origin(task.config), config, said)
+    notes = [sentence(Path(path).parent) for path in task.input.model]
+    notes += [spent.sentence() for spent in [of_folder(results)] if spent is not None]
+    write_report(sources, task.output[0], origin(task.config), config, notes)

@@ -1,0 +1,28 @@
+"""The size of a model folder."""
+
+import pytest
+from build import small_model
+
+from g2vlm.models.checkpoint import save_model
+from g2vlm.models.size import PARTS, parameters_by_part, sentence, table
+from metrics.files import InputError
+
+
+@pytest.mark.parametrize("method", ["full", "reconstruction_only"])
+def test_parts_add_up_to_the_model(tmp_path, method):
+    model = small_model(method)
+    save_model(model, tmp_path, {})
+    found = parameters_by_part(tmp_path)
+    for part, name in PARTS.items():
+        assert found[name] == sum(p.numel() for p in getattr(model, part).parameters()), part
+    total = f"{sum(p.numel() for p in model.parameters()):,}"
+    assert f"The network {method} has {total} parameters" in sentence(tmp_path)
+    assert table(tmp_path).splitlines()[-1] == f"| all | {total} |"
+
+
+def test_what_holds_no_model_is_refused_by_name(tmp_path):
+    with pytest.raises(InputError, match=r"model\.safetensors: not the weights of a model"):
+        parameters_by_part(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"model\.safetensors: not the weights of a model"):
+        parameters_by_part(tmp_path)
