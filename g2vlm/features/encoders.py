@@ -34,7 +34,7 @@ def encode_images(
 
     `encoder` is "mobilenet_v2" or the name or folder of an `AutoBackbone`; `progress` is called
     with (scenes done, scenes in all); `device` is a torch device, by default the best. Layout: see
-    `SceneFeatures`; float16. Raises `InputError` when the encoder's weights are not on this machine.
+    `SceneFeatures`; float16. Raises `InputError` when the encoder's weights are not here.
     """
     import torch
 

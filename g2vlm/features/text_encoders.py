@@ -45,8 +45,8 @@ def _minilm_model(folder: Path) -> nn.Module:
 class TextEncoder:
     """A frozen text Transformer: token states and their mean, scaled to unit length.
 
-    `name` is "minilm" or a local folder (or cached name) of any text model, `device` a torch device,
-    by default the best. Texts longer than 40 tokens are cut there. Raises `InputError` when the
+    `name` is "minilm" or a local folder (or cached name) of any text model, `device` a torch
+    device, by default the best. Texts longer than 40 tokens are cut there. Raises `InputError` when the
     weights are not on this machine.
     """
 
