@@ -46,8 +46,8 @@ class TextEncoder:
     """A frozen text Transformer: token states and their mean, scaled to unit length.
 
     `name` is "minilm" or a local folder (or cached name) of any text model, `device` a torch
-    device, by default the best. Texts longer than 40 tokens are cut there. Raises `InputError` when the
-    weights are not on this machine.
+    device, by default the best. Texts longer than 40 tokens are cut there. Raises `InputError` when
+    the weights are not on this machine.
     """
 
     def __init__(self, name: str = MINILM, device: str | None = None) -> None:
