@@ -11,6 +11,7 @@ import re
 import numpy as np
 
 from g2vlm.scenes.classes import CLASSES, SYNONYMS, plural
+from g2vlm.scenes.drafts import SIDES
 from g2vlm.scenes.labels import ELIGIBLE_PIXELS, INPUT_VIEWS
 from g2vlm.scenes.language import facts_hold, phrase_holds
 
@@ -64,6 +65,7 @@ def _objects(recipe: dict, fields: dict[str, np.ndarray]) -> list[dict]:
                 "yaw": round(float(fields["yaw"][position]), 4),
                 "size_mm": item["size_mm"],
                 "pixels": pixels,
+                "first_view_pixels": int(fields["pixels"][position, 0]),
                 "state": state,
             }
         )
@@ -84,12 +86,25 @@ def _all_eligible(indices: list[int], line: dict) -> bool:
     return all(states.get(index) == "eligible" for index in indices)
 
 
+def _in_first_view(indices: list[int], line: dict) -> bool:
+    shown = {item["index"]: item["first_view_pixels"] for item in line["objects"]}
+    return all(shown.get(index, 0) >= ELIGIBLE_PIXELS for index in indices)
+
+
 def _keep_reference(item: dict, line: dict) -> bool:
-    return _all_eligible([*item["targets"], *item["anchors"]], line)
+    meant = [*item["targets"], *item["anchors"]]
+    if item["form"] == "ordinal":  # It ranks all of the class.
+        kinds = {o["class"] for o in line["objects"] if o["index"] in meant}
+        meant += [o["index"] for o in line["objects"] if o["class"] in kinds]
+    if "view_dependent" in item["tags"] and not _in_first_view(meant, line):
+        return False
+    return _all_eligible(meant, line)
 
 
 def _keep_question(item: dict, line: dict) -> bool:
     if not _all_eligible(item["objects"], line):
+        return False
+    if item["choices"] == SIDES and not _in_first_view(item["objects"], line):
         return False
     if item["type"] not in _COUNTED:
         return True

@@ -34,7 +34,9 @@ def _caption(speaker: Speaker) -> tuple[str, list[dict[str, Any]]]:
     else:
         room = "a room"
     relation = _relation(speaker)
-    for text, fact in _existing(speaker)[: 2 if relation else 3]:
+    told = {relation[1]["subject"], relation[1]["object"]} if relation else set()
+    others = [row for row in _existing(speaker) if row[1]["class"] not in told]
+    for text, fact in others[: 2 if relation else 3]:
         things.append(text)
         facts.append(fact)
     if relation:

@@ -10,7 +10,7 @@ from g2vlm.scenes.classes import article
 from g2vlm.scenes.geometry import divide, twice_area
 from g2vlm.scenes.ledger import Clue, Draft
 from g2vlm.scenes.relations import dominant, volume
-from g2vlm.scenes.speaker import MARGIN_MM, Speaker, clearly_less
+from g2vlm.scenes.speaker import MARGIN_MM, NO_LANDMARK, Speaker, clearly_less
 
 YES_NO = ["yes", "no"]
 SIDES = ["left", "right", "front", "behind"]
@@ -178,8 +178,10 @@ def _either(
 
 
 def _relative_direction(speaker: Speaker) -> list[list[Draft]]:
+    rows = [row for row in _named(speaker) if speaker.cls(row[0]) not in NO_LANDMARK]
+
     def seen() -> Iterator[Draft]:
-        for a, b in _groups(speaker, _named(speaker), 2):
+        for a, b in _groups(speaker, [row for row in rows if row[0] in speaker.ahead], 2):
             side = speaker.geometry.side(a[0], b[0])
             if side:
                 one, two = speaker.cls(a[0]), speaker.cls(b[0])
@@ -189,7 +191,6 @@ def _relative_direction(speaker: Speaker) -> list[list[Draft]]:
                 yield Draft("relative_direction", fields, side, "choice", SIDES, _of(a, b), clues)
 
     def standing() -> Iterator[Draft]:
-        rows = _named(speaker)
         for a, b, c in _groups(speaker, rows, 3):
             if speaker.items[b[0]].row.stands != "floor":
                 continue

@@ -56,9 +56,11 @@ def _anchored(
 
 
 def _side(speaker: Speaker) -> Iterator[Sentence]:
-    """The only object of its class on one side of an anchor; none of the others is undecided."""
-    for k in speaker.visible:
-        for anchor in speaker.named():
+    """The only object of its class on one side of an anchor; none of the others is undecided. The
+    first view, which the sides are of, shows both."""
+    anchors = [k for k in speaker.named() if speaker.cls(k) not in NO_LANDMARK]
+    for k in sorted(speaker.ahead):
+        for anchor in sorted(speaker.ahead.intersection(anchors)):
             side = speaker.geometry.side(k, anchor) if anchor != k else None
             if side is None or speaker.cls(anchor) == speaker.cls(k) or not speaker.same(k):
                 continue

@@ -24,7 +24,9 @@ def _nouns() -> tuple[re.Pattern[str], dict[str, set[str]]]:
             for form in (word.lower(), plural(word.lower())):
                 classes.setdefault(form, set()).add(name)
     words = "|".join(map(re.escape, sorted(classes, key=len, reverse=True)))
-    return re.compile(rf"(?:\b(near|on) the )?(?:\b([a-z]+) )?\b({words})\b"), classes
+    # The word before is none of a noun's own: the coffee of "the coffee table".
+    before = rf"(?:\b(?!(?:{words})\b)([a-z]+) )?"
+    return re.compile(rf"(?:\b(near|on) the )?{before}\b({words})\b"), classes
 
 
 def mentioned_classes(text: str) -> list[tuple[str, set[str], bool]]:
@@ -36,9 +38,16 @@ def mentioned_classes(text: str) -> list[tuple[str, set[str], bool]]:
     [('grey', ['sofa']), ('a', ['lamp'])]
     >>> [by_place for *_, by_place in mentioned_classes("the lamp near the desk")]
     [False, True]
+    >>> [by_place for *_, by_place in mentioned_classes("What is on the desk: a lamp or a cup?")]
+    [False, False, False]
     """
     pattern, classes = _nouns()
-    return [(m[2] or "", classes[m[3]], bool(m[1])) for m in pattern.finditer(text.lower())]
+    found, end = [], None
+    for match in pattern.finditer(text.lower()):
+        by_place = bool(match[1]) and end == match.start() - 1
+        found.append((match[2] or "", classes[match[3]], by_place))
+        end = match.end()
+    return found
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,7 @@ def _meant(
     words = set(re.findall(r"[a-z]+", text.lower()))
     for word, names, _ in nouns:
         fits = [item for item in about if item["class"] in names]
-        coloured = [item for item in fits if item.get("colour") == word]
+        coloured = [item for item in fits if word and item.get("colour") == word]
         elsewhere = any(item.get("colour") in words for item in fits)
         group = [item["index"] for item in coloured or fits]
         if group and all(group != one.objects for one in found):

@@ -265,7 +265,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         "How many centimetres does the longest side of {a} measure?",
         "What is the largest dimension of {a} in centimetres?",
         "How many centimetres long is {a} at most, along a side?",
-        "Which length in centimetres must a ruler have to span {a}'s longest side?",
+        "Which length in centimetres must a ruler have to span the longest side of {a}?",
         "What would a tape measure read, in centimetres, on the longest side of {a}?",
     ),
     "room_size": (

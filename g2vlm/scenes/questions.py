@@ -19,14 +19,19 @@ def questions(speaker: Speaker, ledger: Ledger) -> list[dict[str, Any]]:
     """Return up to 16 questions of a scene, two of each type, and enter them in the ledger."""
     rows: list[dict[str, Any]] = []
     said: set[str] = set()
+    asked: set[tuple[Any, ...]] = set()
     for name, maker in MAKERS.items():
         for drafts in maker(speaker):
             for draft in ledger.evenest(speaker.shuffled(drafts)):
                 text, _ = speaker.phrase(
                     QUESTIONS[draft.form], {"room": speaker.room, **draft.fields}
                 )
-                if text not in said and not stammers(text):
+                # A room has one size; all else is asked once, however it is worded.
+                what = (name, draft.form, draft.answer, *sorted(set(draft.objects)))
+                again = what in asked and name != "room_size"
+                if text not in said and not again and not stammers(text):
                     said.add(text)
+                    asked.add(what)
                     ledger.enter(draft)
                     rows.append(_row(name, text, draft))
                     break

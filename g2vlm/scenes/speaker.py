@@ -16,6 +16,8 @@ from metrics.files import rng
 
 # Estimated pixels over the four input views that make an object likely to be eligible (40).
 VISIBLE_PIXELS = 120
+# Estimated pixels in the first view without which nothing is said of what stands where in it.
+FIRST_VIEW_PIXELS = 60
 MARGIN_MM = 300
 TEST_PHRASING_PERCENT = 25
 SYNONYM_PERCENT = 25
@@ -59,7 +61,8 @@ def stammers(text: str) -> bool:
 
 
 class Speaker:
-    """A scene's geometry with names; `visible` are the objects that the inputs likely see."""
+    """A scene's geometry with names; `visible` are the objects that the inputs likely see,
+    `ahead` those that the first of them does."""
 
     def __init__(
         self, recipe: dict[str, Any], models: dict[str, ModelRow], pixels: np.ndarray, seed: int
@@ -75,6 +78,7 @@ class Speaker:
         self.known = CAPTURED_CLASSES if self.captured else CLASSES
         total = pixels[:4].sum(0)
         self.visible = [k for k in range(len(self.items)) if total[k] >= VISIBLE_PIXELS]
+        self.ahead = {k for k in self.visible if pixels[0][k] >= FIRST_VIEW_PIXELS}
         self.by_class: dict[str, list[int]] = {}
         for k, item in enumerate(self.items):
             self.by_class.setdefault(item.row.cls, []).append(k)
@@ -156,7 +160,7 @@ class Speaker:
         return far[0][1] if alone else -1
 
     def _of_all(self, k: int, others: list[int]) -> list[Name]:
-        """Return names that set an object apart from the others of its class by size or place."""
+        """Return names that set an object apart from the others of its class by size."""
         names, own = [], volume(self.items[k])
         rest = [volume(self.items[m]) for m in others]
         two, leans = len(others) == 1, tuple(others)
@@ -165,11 +169,6 @@ class Speaker:
             names.append((f"the {'larger' if two else 'largest'} {all_of}", (), leans))
         if 3 * own < 2 * min(rest):
             names.append((f"the {'smaller' if two else 'smallest'} {all_of}", (), leans))
-        order = self.left_to_right([k, *others])
-        if order and k in (order[0], order[-1]):
-            side = "left" if k == order[0] else "right"
-            word = side if two else f"{side}most"
-            names.append((f"the {word} one {all_of}", ("view_dependent",), leans))
         return names
 
     def name(self, k: int) -> Name | None:
@@ -184,8 +183,11 @@ class Speaker:
     def left_to_right(self, rows: list[int]) -> list[int] | None:
         """Order objects from the left as the first camera sees them; None when too close to call.
 
-        Both the sideways offset (by 0.3 m) and the bearing (by 5 degrees) agree, and all lie ahead.
+        Both the sideways offset (by 0.3 m) and the bearing (by 5 degrees) agree, and all lie ahead
+        and are seen.
         """
+        if not self.ahead.issuperset(rows):
+            return None
         place = self.geometry.place
         order = sorted(rows, key=lambda k: -place[k][1])
         for a, b in zip(order, order[1:], strict=False):

@@ -41,6 +41,17 @@ def test_what_only_tells_another_by_its_place_is_no_part_of_a_comparison():
     assert [one.objects for one in mentioned("the table near the brown table", ROOM)] == [[8]]
 
 
+def test_what_something_stands_on_is_part_of_the_question():
+    text = "Which of the two is on the brown table: a television or a coffee table?"
+    assert [one.objects for one in mentioned(text, ROOM)] == [[8], [1], [6]]
+
+
+def test_a_noun_of_two_words_is_one_noun():
+    text = "Is the beige sofa near the coffee table?"
+    assert [one.objects for one in mentioned(text, ROOM)] == [[3], [6]]
+    assert [one.objects for one in mentioned("coffee table", ROOM)] == [[6]]
+
+
 def test_what_is_said_twice_or_is_not_there_is_passed_over():
     assert mentioned("Is the sofa, that sofa, near a lamp?", ROOM) == [Mention([3, 4], "")]
     assert mentioned("How large is this room?", ROOM) == []
