@@ -51,7 +51,7 @@ def candidates(room: Room, count: int = 36) -> Cameras | None:
     position, yaw, pitch = [], [], []
     for k in order[: 3 * count]:
         place = [int(v) * 100 + 50 for v in spots[int(k)]] + [room.draw(1100, 1800)]
-        if len(position) == count or not _clear(room, place):
+        if len(position) == count or not all(clears(item, place) for item in room.items):
             continue
         tx = room.size[0] // 2 + room.draw(-500, 500)
         ty = room.size[1] // 2 + room.draw(-500, 500)
@@ -73,11 +73,11 @@ def heading(dx: int, dy: int) -> int:
     return int(np.argmax(dx * _COSINES + dy * _SINES))
 
 
-def _clear(room: Room, place: list[int]) -> bool:
-    """Say whether nothing solid is at a camera or right above the place it stands on."""
-    x, y = np.int64(place[0]), np.int64(place[1])
-    blocking = [i for i in room.items if i.top > 900 and i.base < place[2] + 150]
-    return not any(bool(covered(item, x, y, 250)) for item in blocking)
+def clears(item: Item, place: list[int]) -> bool:
+    """Say whether an object is neither at a camera's place (mm) nor right above or below it."""
+    if item.top <= 900 or item.base >= place[2] + 150:
+        return True
+    return not covered(item, np.int64(place[0]), np.int64(place[1]), 250)
 
 
 def sample_points(items: list[Item]) -> np.ndarray:

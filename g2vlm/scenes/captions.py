@@ -60,7 +60,7 @@ def _existing(speaker: Speaker) -> list[tuple[str, dict[str, Any]]]:
         seen = [k for k in speaker.by_class[cls] if k in speaker.names]
         noun = speaker.noun(cls)
         fact: dict[str, Any] = {"type": "exists", "class": cls, "colour": None, "count": None}
-        if len(seen) > 1 and speaker.seen_class(cls) and len(seen) < len(NUMBERS):
+        if len(seen) > 1 and speaker.whole_class(cls) and len(seen) < len(NUMBERS):
             fact["count"] = len(seen)
             rows.append((f"{NUMBERS[len(seen)]} {plural(noun)}", fact))
         elif speaker.colour(seen[0]) and speaker.chance(70):

@@ -76,6 +76,26 @@ CLASSES: tuple[str, ...] = (
     "water heater",
 )
 
+# What a person may also call by a class's name: neither an absence nor a number of the class is
+# stated where one of these stands.
+ALSO_CALLED: dict[str, frozenset[str]] = {
+    "bicycle": frozenset({"exercise machine"}),
+    "cabinet": frozenset({"wardrobe"}),
+    "chair": frozenset({"armchair", "lounger"}),
+    "desk": frozenset({"table"}),
+    "electronic device": frozenset({"computer", "fan", "speaker", "television"}),
+    "kitchen appliance": frozenset(
+        {"cooktop", "oven", "range hood", "refrigerator", "washing machine"}
+    ),
+    "lamp": frozenset({"ceiling light", "wall light"}),
+    "oven": frozenset({"kitchen appliance"}),
+    "radiator": frozenset({"water heater"}),
+    "sink": frozenset({"washbasin"}),
+    "table": frozenset({"bedside table", "coffee table", "desk", "game table"}),
+    "wardrobe": frozenset({"cabinet"}),
+    "washbasin": frozenset({"sink"}),
+}
+
 # What the labels of a captured room can say; all else in it has no name.
 CAPTURED_CLASSES = ("bed", "cabinet", "lamp", "plant", "sofa", "table", "television")
 

@@ -72,7 +72,7 @@ def _count(speaker: Speaker) -> list[list[Draft]]:
     """Counts of a class, or of a class in one colour."""
     drafts = []
     for cls, rows in speaker.by_class.items():
-        if not speaker.seen_class(cls):
+        if not speaker.whole_class(cls):
             continue
         colours = sorted({speaker.colour(k) for k in rows})
         for colour in ("", *(c for c in colours if len(colours) > 1)):
@@ -226,7 +226,7 @@ def _existence(speaker: Speaker) -> list[list[Draft]]:
     drafts = []
     for cls in speaker.known:
         rows = speaker.by_class.get(cls, [])
-        if not speaker.seen_class(cls):
+        if not speaker.whole_class(cls):
             continue
         for colour in ("", *colours):
             some = [k for k in rows if not colour or speaker.colour(k) == colour]

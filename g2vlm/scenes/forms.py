@@ -73,7 +73,7 @@ def _side(speaker: Speaker) -> Iterator[Sentence]:
 def _ordinal(speaker: Speaker) -> Iterator[Sentence]:
     for cls, rows in speaker.by_class.items():
         order = speaker.left_to_right(rows) if 2 <= len(rows) <= 4 else None
-        if not order or not speaker.seen_class(cls):
+        if not order or not speaker.whole_class(cls):
             continue
         for end, row in (("left", order), ("right", order[::-1])):
             for k, target in enumerate(row[: len(ORDINALS)]):
@@ -181,7 +181,7 @@ def _counted(speaker: Speaker) -> Iterator[Sentence]:
         if len(rows) < 2 or cls in NO_LANDMARK:
             continue
         for other, things in speaker.by_class.items():
-            if other == cls or other in NO_LANDMARK or not speaker.seen_class(other):
+            if other == cls or other in NO_LANDMARK or not speaker.whole_class(other):
                 continue
             if not speaker.captured:  # A captured box may leave out what something stands on.
                 on = {k: [m for m in things if items[m].support == k] for k in rows}
@@ -203,7 +203,7 @@ def _most(speaker: Speaker, form: str, having: dict[int, list[int]], cls: str) -
 
 def _multi(speaker: Speaker) -> Iterator[Sentence]:
     for cls, rows in speaker.by_class.items():
-        if len(rows) < 2 or not speaker.seen_class(cls):
+        if len(rows) < 2 or not speaker.whole_class(cls):
             continue
         yield Sentence("all", speaker.words(cls), rows, [], "multi")
         for colour in sorted({speaker.colour(k) for k in rows}):
@@ -226,13 +226,15 @@ def _multi(speaker: Speaker) -> Iterator[Sentence]:
 
 def _zero(speaker: Speaker) -> Iterator[Sentence]:
     """Expressions of nothing here: an absent class, an absent colour, a thing that is not on it."""
-    absent = [cls for cls in speaker.known if cls not in speaker.by_class]
+    absent = [
+        cls for cls in speaker.known if cls not in speaker.by_class and speaker.whole_class(cls)
+    ]
     for cls in speaker.shuffled(absent)[:3]:
         yield Sentence("unique", speaker.words(cls), [], [], "zero")
     colours = sorted({item.row.colour for item in speaker.items})
     for cls, rows in speaker.by_class.items():
         other = [c for c in colours if all(speaker.colour(k) != c for k in rows)]
-        if other and speaker.seen_class(cls):
+        if other and speaker.whole_class(cls):
             colour = other[speaker.draw(len(other))]
             fields = {**speaker.words(cls), "c": colour}
             yield Sentence("attribute", fields, [], [], "zero")

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from g2vlm.scenes.cameras import ROLES, SEEN_PIXELS
+from g2vlm.scenes.captions import CAPTION_COUNT, PHRASE_COUNT
 from g2vlm.scenes.catalog import ModelRow
+from g2vlm.scenes.classes import ALSO_CALLED
 from g2vlm.scenes.drafts import floor_area, tenths
+from g2vlm.scenes.labels import ELIGIBLE_PIXELS
 from g2vlm.scenes.real.source import CAPTURES
 from g2vlm.scenes.recipes import COVERED_PERCENT
 from g2vlm.scenes.sources import TEXTURES
@@ -36,6 +40,69 @@ ABOUT = (
 )
 
 
+WORDS_ABOUT = (
+    "## What the words mean",
+    "",
+    f"A scene has {2 * ROLES} views, 128 x 96 pixels in the cpu experiment, 320 x 240 in the gpu "
+    f"one: {ROLES} inputs, and as many held out that only metrics see. An object counts "
+    f"(`eligible`) when the inputs show at least {ELIGIBLE_PIXELS} of its pixels at 128 x 96; one "
+    "that they show less of is void: no sentence names it, and finding it is neither right nor "
+    "wrong. One that no input shows is dropped.",
+    "",
+    "A class is a row of the table below, and a noun means its class: an armchair is no chair. "
+    "Since a person may say otherwise, neither an absence nor a number nor an order of a class is "
+    f"stated beside something that also goes by its name ({len(ALSO_CALLED)} classes have such).",
+    "",
+    "- `unique`: the only object of its class. `multiple`: one of several of its class, told apart "
+    "by the rest of the sentence. `multi`: two or more are meant, and all of them are the answer. "
+    "`zero`: nothing here fits, and saying so is the answer.",
+    "- Left, right, before and behind are those of the first input view, and sentences say them "
+    "only of what it shows. Void: within 15 degrees of a diagonal, or offsets under 0.2 m.",
+    "- Near: closest points of boxes under 0.5 m, void to 0.75 m. Larger: over 1.5 times the "
+    "volume, void down to 1.1. On and under: what stands on what. Facing: within 20 degrees, void "
+    "to 30.",
+    "- The closest, farthest or tallest is so by 0.3 m and a tenth of the length at least, the "
+    "largest and smallest by half of the volume.",
+    f"- Each scene has up to 24 references, {CAPTION_COUNT} captions, {PHRASE_COUNT} short phrases "
+    "that hold of some scenes and not of others, and up to 16 questions, two of each type.",
+    "- `pair`: the test_scene scene whose layout and cameras a test_asset scene shares.",
+    "",
+)
+LICENCES = {
+    "CC-BY-3.0": "https://creativecommons.org/licenses/by/3.0/",
+    "CC-BY-3.0-US": "https://creativecommons.org/licenses/by/3.0/us/",
+    "Public domain": "https://creativecommons.org/publicdomain/zero/1.0/",
+}
+CHANGES = (
+    "What was changed: models are scaled to the size in `models.csv`, turned, placed in rooms and "
+    "lit; faces of no area are dropped and double ones drawn once; nothing of their textures is "
+    "changed but the size at which they are read. Sweet Home 3D's authors and the creators named "
+    "here endorse neither this data nor its use.",
+    "",
+    "Renders, recipes and sentences made from them may be used under CC-BY-3.0: credit this "
+    "project and pass this file on.",
+    "",
+)
+MIT = (
+    "> Permission is hereby granted, free of charge, to any person obtaining a copy of this "
+    'software and associated documentation files (the "Software"), to deal in the Software '
+    "without restriction, including without limitation the rights to use, copy, modify, merge, "
+    "publish, distribute, sublicense, and/or sell copies of the Software, and to permit persons to "
+    "whom the Software is furnished to do so, subject to the following conditions:",
+    ">",
+    "> The above copyright notice and this permission notice shall be included in all copies or "
+    "substantial portions of the Software.",
+    ">",
+    '> THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, '
+    "INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR "
+    "PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR "
+    "ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, "
+    "ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE "
+    "SOFTWARE.",
+    "",
+)
+
+
 def attribution(models: dict[str, ModelRow]) -> str:
     """Return ATTRIBUTION.md: catalogs, licences, creators and the models of each, other sources.
 
@@ -47,10 +114,12 @@ def attribution(models: dict[str, ModelRow]) -> str:
         "Furniture: the Sweet Home 3D models 1.8 (Debian package `sweethome3d-furniture`), "
         "Copyright Emmanuel Puybaret / eTeks and the creators named below.",
         "",
+        *CHANGES,
     ]
     for catalog, name in CATALOG_NAMES.items():
         rows = sorted((r for r in models.values() if r.catalog == catalog), key=lambda r: r.model)
-        licences = ", ".join(sorted({r.licence for r in rows}))
+        known = sorted({r.licence for r in rows})
+        licences = ", ".join(f"[{name}]({LICENCES[name]})" for name in known)
         lines += [f"## {name}", "", f"Licence: {licences}. {len(rows)} models used.", ""]
         by_creator: dict[str, list[str]] = {}
         for row in rows:
@@ -69,8 +138,10 @@ def attribution(models: dict[str, ModelRow]) -> str:
         "`@iwer/sem` 2.4.0 (Synthetic Environment Module for IWER), MIT licence, Copyright (c) "
         "Meta Platforms, Inc. and affiliates; author of the package: Felix Zhang. From "
         "https://github.com/meta-quest/immersive-web-emulation-runtime. "
-        f"{len(CAPTURES)} captures used: {', '.join(sorted(CAPTURES))}.",
+        f"{len(CAPTURES)} captures used: {', '.join(sorted(CAPTURES))}. What was changed: they are "
+        "read as they are, and what `real_rooms/DATASHEET.md` names is left out of the scenes.",
         "",
+        *MIT,
     ]
     return "\n".join(lines)
 
@@ -85,6 +156,7 @@ def datasheet(tally: Tally, models: dict[str, ModelRow], guesses: list[dict[str,
             "Every number below is counted from this build.",
             "",
             *ABOUT,
+            *WORDS_ABOUT,
             *_scene_table(tally),
             *_stretch_table(tally),
             *_class_table(tally, models),
@@ -160,7 +232,12 @@ def _scene_table(tally: Tally) -> list[str]:
         span = f"{sizes[0]} to {sizes[-1]}, median {sizes[len(sizes) // 2]}"
         seen = " | ".join(f"at least {share} %" for share in split.seen.values())
         lines.append(f"| {name} | {len(sizes)} | {span} | {len(split.models)} | {seen} |")
-    return [*lines, "", "Seen: the objects that a camera is estimated to see 60 pixels of.", ""]
+    return [
+        *lines,
+        "",
+        f"Seen: the objects that a camera is estimated to see {SEEN_PIXELS} pixels of.",
+        "",
+    ]
 
 
 def _stretch_table(tally: Tally) -> list[str]:

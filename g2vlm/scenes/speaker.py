@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from g2vlm.scenes.catalog import ModelRow
-from g2vlm.scenes.classes import CAPTURED_CLASSES, CLASSES, KIND_NAMES, SYNONYMS, article, plural
+from g2vlm.scenes.classes import (
+    ALSO_CALLED,
+    CAPTURED_CLASSES,
+    CLASSES,
+    KIND_NAMES,
+    SYNONYMS,
+    article,
+    plural,
+)
 from g2vlm.scenes.geometry import point_to_footprint
 from g2vlm.scenes.phrasings import NUMBERS, TEST_ONLY
 from g2vlm.scenes.relations import SceneGeometry, volume
@@ -108,9 +116,12 @@ class Speaker:
         """Return the other objects of the same class."""
         return [m for m in self.by_class[self.cls(k)] if m != k]
 
-    def seen_class(self, cls: str) -> bool:
-        """Say whether every object of a class is likely visible."""
-        return all(k in self.names for k in self.by_class.get(cls, []))
+    def whole_class(self, cls: str) -> bool:
+        """Say whether an absence, a number or an order of a class can be stated: all of it is
+        likely visible, and nothing else here goes by its name."""
+        if not all(k in self.names for k in self.by_class.get(cls, [])):
+            return False
+        return ALSO_CALLED.get(cls, frozenset()).isdisjoint(self.by_class)
 
     def _names(self, k: int) -> list[Name]:
         """Return unique names of an object: text, tags, and other objects they lean on."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from g2vlm.scenes.cameras import pixel_estimate
+from g2vlm.scenes.cameras import clears, pixel_estimate
 from g2vlm.scenes.catalog import ModelRow
 from g2vlm.scenes.layout import Item, Room
 from g2vlm.scenes.recipes import cameras_of, items_of, object_fields
@@ -34,10 +34,11 @@ def swap_recipe(recipe: dict, models: dict[str, ModelRow]) -> tuple[dict[str, An
     """
     held = held_rows(models)
     room = Room(tuple(recipe["room"]["size_mm"]), np.random.default_rng(0))
+    eyes = [camera["position_mm"] for camera in recipe["cameras"]]
     before = items_of(recipe, models)
     after = list(before)
     for k, item in enumerate(before):
-        after[k] = _swapped(room, item, held, after, k)
+        after[k] = _swapped(room, item, held, after, k, eyes)
     name = recipe["id"].replace("test_scene", "test_asset")
     twin = {
         **recipe,
@@ -55,11 +56,12 @@ def _swapped(
     held: dict[tuple[str, str, bool], list[ModelRow]],
     placed: list[Item],
     index: int,
+    eyes: list[list[int]],
 ) -> Item:
     """Return `item` as the nearest held-out model, on the top of its swapped support.
 
     It keeps the size of the one it replaces where that stretches it little; else it takes its own
-    size if that fits; else it is clipped to the old box, which always fits.
+    size if that fits and stands in no camera; else it is clipped to the old box, which always fits.
     """
     rows = held.get(item.row.kind)
     if not rows:
@@ -74,7 +76,13 @@ def _swapped(
     for size in (rows[0].size_mm, _clipped(rows[0], item.size)):
         own = Item(rows[0], item.centre, base, item.yaw, size, item.support)
         under = item.support < 0 or room.rests(own, placed[item.support])
-        if under and room.fits(own, others) and all(_bears(room, own, p) for p in carried):
+        clear = all(clears(own, eye) for eye in eyes)
+        if (
+            under
+            and clear
+            and room.fits(own, others)
+            and all(_bears(room, own, p) for p in carried)
+        ):
             return own
     return Item(rows[0], item.centre, base, item.yaw, item.size, item.support)
 

@@ -8,10 +8,13 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from g2vlm.scenes.classes import CLASSES
+from g2vlm.scenes.classes import ALSO_CALLED, CLASSES
+from g2vlm.scenes.drafts import SIDES
 from g2vlm.scenes.language import facts_hold, phrase_holds
+from g2vlm.scenes.mentions import mentioned_classes
 from g2vlm.scenes.phrasings import PHRASES, QUESTIONS, REFERENCES, TEST_ONLY
 from g2vlm.scenes.sizes import size_words
+from g2vlm.scenes.speaker import FIRST_VIEW_PIXELS
 from metrics.relations import FAMILIES, FAMILY_OF
 
 from .test_recipes import ring, turned
@@ -221,6 +224,49 @@ def test_kinds_of_reference_are_what_they_say(drawn):
             assert (classes[of.pop()] > 1) == (ref["kind"] == "multiple")
         assert ref["kind"] != "multi" or count >= 2
     assert all(kinds[k] > 15 for k in ("unique", "multiple", "multi", "zero"))
+
+
+def test_no_absence_number_or_order_is_stated_beside_what_goes_by_the_name(drawn):
+    stated = Counter()
+    for recipe, line in zip(drawn.recipes, drawn.language, strict=True):
+        here = {o["class"] for o in recipe["objects"]}
+        asked = [q["text"] for q in line["questions"] if q["type"] in ("count", "existence")]
+        told = [r for r in line["references"] if r["form"] in ("ordinal", "all")]
+        told += [r for r in line["references"] if r["kind"] == "zero" and r["form"] != "on"]
+        for text in asked + [r["text"] for r in told]:
+            ((_, (cls,), _),) = mentioned_classes(text)
+            stated[cls in ALSO_CALLED] += 1
+            assert here.isdisjoint(ALSO_CALLED.get(cls, ())), text
+    assert stated[True] > 20 and stated[False] > 20
+
+
+def test_sides_are_told_of_what_the_first_view_likely_shows(drawn):
+    told = 0
+    for recipe, line, pixels in zip(drawn.recipes, drawn.language, drawn.pixels, strict=True):
+        shown = pixels[0] >= FIRST_VIEW_PIXELS
+        for ref in line["references"]:
+            meant = [*ref["targets"], *ref["anchors"]]
+            if ref["form"] == "ordinal":
+                cls = recipe["objects"][ref["targets"][0]]["class"]
+                meant = [o["index"] for o in recipe["objects"] if o["class"] == cls]
+            if ref["form"] in (*SIDES, "ordinal"):
+                told += 1
+                assert shown[meant[:2] if ref["form"] in SIDES else meant].all(), ref["text"]
+        for question in line["questions"]:
+            if question["choices"] == SIDES:
+                told += 1
+                assert shown[question["objects"][0]], question["text"]
+    assert told > 10
+
+
+def test_nothing_is_asked_twice_of_a_scene(drawn):
+    for line in drawn.language:
+        asked = [
+            (q["type"], q["answer"], *sorted(set(q["objects"])))
+            for q in line["questions"]
+            if q["type"] in ("count", "object_size", "absolute_distance", "existence")
+        ]
+        assert len(set(asked)) == len(asked)
 
 
 def test_every_scene_has_its_sentences(drawn):

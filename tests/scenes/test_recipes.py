@@ -70,18 +70,22 @@ def test_everything_is_inside_and_stands_on_something(drawn):
                 assert obj["base_mm"] == 0
 
 
-def test_cameras_see_enough_from_free_places(drawn):
-    for recipe, pixels in zip(drawn.recipes, drawn.pixels, strict=True):
+def test_cameras_see_enough(drawn):
+    for pixels in drawn.pixels:
         assert ((pixels >= SEEN_PIXELS).sum(1) >= 3).all()
         assert (pixels[:4] >= SEEN_PIXELS).any(0).mean() >= 0.85
         assert (pixels >= SEEN_PIXELS).any(0).mean() >= 0.9
+
+
+def test_cameras_stand_in_free_places(drawn):
+    for recipe in drawn.recipes:
         for camera in recipe["cameras"]:
             x, y, z = camera["position_mm"]
             assert 1100 <= z <= 1800 and 60 <= camera["hfov_deg"] <= 75
             eye = {"centre_mm": [x, y], "yaw_deg": 0, "size_mm": [2, 2, 2]}
             for obj in recipe["objects"]:
                 if obj["base_mm"] <= z <= obj["base_mm"] + obj["size_mm"][2]:
-                    assert overlap(eye, obj) <= 0
+                    assert overlap(eye, obj) <= 0, recipe["id"]
 
 
 def test_training_models_and_held_models_never_meet(drawn):

@@ -16,6 +16,7 @@ DATA = Path(__file__).resolve().parents[2] / "data"
 CHECKS = (
     test_recipes.test_nothing_interpenetrates_by_more_than_a_centimetre,
     test_recipes.test_everything_is_inside_and_stands_on_something,
+    test_recipes.test_cameras_stand_in_free_places,
     test_recipes.test_training_models_and_held_models_never_meet,
     test_recipes.test_twins_pair_up,
     test_language.test_sides_follow_the_dominant_axis,
