@@ -18,6 +18,7 @@ from g2vlm.models.batch import CELL, build_batch, build_text, object_masks
 from g2vlm.models.checkpoint import load_model
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import PAD, START
+from g2vlm.models.findings import Found
 from g2vlm.models.heads import pool_scene
 from metrics.files import InputError, read_json
 from metrics.relations import FAMILIES
@@ -197,16 +198,16 @@ class EncodedScene:
         model = self.network.model
         text = build_text(self.network.texts, [questions]).to(self.network.device)
         objects = self.objects(masks, boxes)
-        (found,), memory = model.answer(self.state, text, objects, ANSWER_TOKENS)
-        odd = [r for r, names in enumerate(choices) if names and found[r] not in names]
+        (said,), found = model.answer(self.state, text, objects, ANSWER_TOKENS)
+        odd = [r for r, names in enumerate(choices) if names and said[r] not in names]
         if odd:
-            best = self._likeliest(memory, odd, [choices[row] for row in odd])
+            best = self._likeliest(found, odd, [choices[row] for row in odd])
             for row, name in zip(odd, best, strict=True):
-                found[row] = name
-        return found
+                said[row] = name
+        return said
 
     def _likeliest(
-        self, memory: torch.Tensor, rows: Sequence[int], choices: Sequence[Sequence[str]]
+        self, found: Found, rows: Sequence[int], choices: Sequence[Sequence[str]]
     ) -> list[str]:
         """Return for each of the questions `rows` the choice that the decoder finds likeliest."""
         model = self.network.model
@@ -223,7 +224,8 @@ class EncodedScene:
         words = words.to(self.network.device)
         which = [rows[place] for place in owner]
         scene = model.decoder.read_scene(self.state.tokens)
-        shares = model.decoder(words[..., :-1], scene, memory[:, which])[0].log_softmax(-1)
+        memory, hints = found.memory[:, which], found.hints.take(which)
+        shares = model.decoder(words[..., :-1], scene, memory, hints)[0].log_softmax(-1)
         following = words[..., 1:]
         each = shares.gather(-1, following[..., None])[..., 0] * (following != pad)
         total, owners = numpy_of(each.sum(-1)[0]), np.array(owner)

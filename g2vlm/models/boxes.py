@@ -48,6 +48,13 @@ def face_box(low: Tensor, high: Tensor) -> Tensor:
     return torch.cat([(low + high) / 2, (high - low).clamp(min=THINNEST_M)], dim=-1)
 
 
+def axis_gaps(boxes: Tensor) -> Tensor:
+    """Free space [B,N,N,3] between boxes [B,N,6] along each axis, in metres; negative = they
+    overlap along it. The norm of its positive part is the distance of the closest points."""
+    centre, half = boxes[..., :3], boxes[..., 3:] / 2
+    return (centre[:, :, None] - centre[:, None]).abs() - half[:, :, None] - half[:, None]
+
+
 class BoxHead(nn.Module):
     """Amodal boxes of masks: quantiles of the masked points, moved by a learned correction.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,11 @@ PAD, START, CAPTION, END, UNKNOWN = "<pad>", "<answer>", "<caption>", "<end>", "
 WHOLE, DECIMAL = "<whole>", "<decimal>"
 SPECIAL = (PAD, START, CAPTION, END, UNKNOWN, WHOLE, DECIMAL)
 LEAST_NUMBER = 0.05
+# Logits by which a word is lifted where copying begins to be learned.
+COPIED = 4.0
+# Numbers that an answer may copy: the room's floor area (m²), the longest side of what each role
+# means (cm), the distances between each two of them (m).
+MEASURES = 7
 _NUMBER = re.compile(r"\d+\.\d|[1-9]\d+")
 _PIECE = re.compile(r"\d|[^\W\d_]+(?:[-'][^\W\d_]+)*|\S")
 
@@ -72,6 +78,15 @@ def build_words(texts: Iterable[str]) -> tuple[str, ...]:
     """The special words, then every word of the texts in sorted order; no answer's numbers."""
     said = (text for text in texts if number_word(text) is None)
     return (*SPECIAL, *sorted({word for text in said for word in split_words(text)}))
+
+
+def spell(classes: Sequence[str], words: Sequence[str]) -> Tensor:
+    """Which of the W words are in the name of each of C classes: f32[C,W] of 0 and 1."""
+    index = {word: number for number, word in enumerate(words)}
+    out = torch.zeros(len(classes), len(words))
+    for row, name in zip(out, classes, strict=True):
+        row[[index[word] for word in split_words(name) if word in index]] = 1
+    return out
 
 
 class Vocabulary:
@@ -148,8 +163,24 @@ class DecoderLayer(nn.Module):
         return x + self.drop(self.feed(self.norms[2](x)))
 
 
+@dataclass(frozen=True)
+class Hints:
+    """What an answer may copy (pointers: See et al. 2017).
+
+    named [B,Q,C]: how likely each class is what is asked for; measures [B,Q,MEASURES]: logs of
+    measured numbers, in the units of answers.
+    """
+
+    named: Tensor
+    measures: Tensor
+
+    def take(self, rows: Sequence[int]) -> Hints:
+        """Those of some questions."""
+        return Hints(self.named[:, rows], self.measures[:, rows])
+
+
 class Decoder(nn.Module):
-    """Writes words one after the other."""
+    """Writes words one after the other; a class's words and numbers may be copied from hints."""
 
     def __init__(self, config: ModelConfig, length: int = 64) -> None:
         super().__init__()
@@ -158,7 +189,10 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList([DecoderLayer(config) for _ in range(config.decoder_layers)])
         self.norm = nn.LayerNorm(config.hidden)
         self.out = nn.Linear(config.hidden, len(config.words))
-        self.value = mlp(config.hidden, config.hidden, 1)
+        self.copy = nn.Linear(config.hidden, 1)
+        self.measure = nn.Linear(config.hidden, MEASURES)
+        self.correct = mlp(config.hidden, config.hidden, 1)
+        self.register_buffer("spelled", spell(config.classes, config.words), persistent=False)
         nn.init.normal_(self.words.weight, std=0.05)
 
     def read_scene(self, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -170,11 +204,13 @@ class Decoder(nn.Module):
         numbers: Tensor,
         scene: list[tuple[Tensor, Tensor]],
         memory: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+        hints: Hints | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
         """Logits [B,Q,A,W] of the next word after each of `numbers` i64[B,Q,A], and the log value
-        [B,Q] of the number that the first of them may stand for.
+        [B,Q] of the number that the first of them may stand for, None without hints.
 
-        `scene` comes from `read_scene`; `memory` is [B,Q,M,D].
+        `scene` comes from `read_scene`; `memory` is [B,Q,M,D]. The value is a mix of the measures,
+        corrected by what was learned; a class's words are lifted as far as a place would copy.
         """
         length = numbers.shape[-1]
         x = self.words(numbers) + self.places[:length]
@@ -182,31 +218,35 @@ class Decoder(nn.Module):
         for layer, shared in zip(self.layers, scene, strict=True):
             x = layer(x, shared, memory, causal)
         x = self.norm(x)
-        return self.out(x), self.value(x[:, :, 0])[..., 0]
+        logits = self.out(x)
+        if hints is None:
+            return logits, None
+        lift = COPIED * F.softplus(self.copy(x))
+        logits = logits + lift * (hints.named @ self.spelled)[:, :, None]
+        first = x[:, :, 0]
+        value = (self.measure(first).softmax(-1) * hints.measures).sum(-1)
+        return logits, value + self.correct(first)[..., 0]
 
     @torch.no_grad()
     def write(
-        self, start: int, stop: int, tokens: Tensor, memory: Tensor, limit: int
-    ) -> tuple[Tensor, Tensor]:
+        self,
+        start: int,
+        stop: int,
+        tokens: Tensor,
+        memory: Tensor,
+        limit: int,
+        hints: Hints | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
         """Greedy words i64[B,Q,<=limit] after `start`, until all sentences have said `stop`, and
         the log value [B,Q] of a number at their beginning."""
         scene = self.read_scene(tokens)
         numbers = memory.new_full((*memory.shape[:2], 1), start, dtype=torch.long)
         for _ in range(min(limit, len(self.places) - 1)):
-            logits, values = self(numbers, scene, memory)
+            logits, values = self(numbers, scene, memory, hints)
             numbers = torch.cat([numbers, logits[:, :, -1].argmax(-1, keepdim=True)], dim=-1)
             if bool((numbers == stop).any(-1).all()):
                 break
         return numbers[..., 1:], values
-
-
-def number_loss(found: Tensor, true: Tensor) -> Tensor:
-    """Mean absolute difference of log values [B,Q], over the answers that have one (not NaN).
-
-    The value that makes it least is the median, and differences of logs are relative errors.
-    """
-    known = true.isfinite()
-    return (found - true.nan_to_num())[known].abs().sum() / known.sum().clamp(min=1)
 
 
 def next_word_loss(logits: Tensor, numbers: Tensor, pad: int) -> Tensor:

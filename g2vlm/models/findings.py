@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from g2vlm.models.batch import TextBatch
+from g2vlm.models.boxes import axis_gaps
 from g2vlm.models.config import ModelConfig
+from g2vlm.models.decoder import LEAST_NUMBER, Hints
 from g2vlm.models.heads import PAIR, RelationHead
 from g2vlm.models.reader import ROLES, ObjectSet, Reading, RoleReader, Roles, describe
 from g2vlm.models.state import RelationLogits
@@ -30,6 +32,9 @@ TRIPLE = 3
 NEARER_M = 0.3
 # What turns an expected -1 to 1 (farther, nearer) into a logit.
 SURE = 4.0
+# Which of two roles is asked for: the one nearer to the third, or the one on it.
+CUES = 2
+# Added to each role's share in what is asked for, so that every share has a gradient.
 LEAST_SHARE = 1e-3
 # Numbers on what the reader finds meant.
 MEANT = 4
@@ -41,12 +46,13 @@ OUTER_SHARE = 0.01
 
 @dataclass(frozen=True)
 class Found:
-    """What Q questions found: the decoder's memory [B,Q,SLOTS,D], what they were read as, and the
-    log-share [B,Q,ROLES] of each role in what is asked for."""
+    """What Q questions found: the decoder's memory [B,Q,SLOTS,D], what they were read as, the
+    log-share [B,Q,ROLES] of each role in what is asked for, and what the answer may copy."""
 
     memory: Tensor
     roles: Roles
     asked: Tensor
+    hints: Hints
 
 
 class Findings(nn.Module):
@@ -67,7 +73,7 @@ class Findings(nn.Module):
         waved = 3 * ROLES + 1
         self.told = nn.Linear(told + 2 * OCTAVES * waved + width, 2 * width)
         self.gate = nn.Linear(width, 2 * width)
-        self.anchor = nn.Linear(width, ROLES)
+        self.anchor = nn.Linear(width, CUES * ROLES)
         self.named = nn.Linear(len(config.classes) + len(config.colours) + 1, width)
         self.out = nn.Linear(2 * width, SLOTS * width)
         self.norm = nn.LayerNorm(width)
@@ -101,22 +107,31 @@ class Findings(nn.Module):
         numbers = [*(part.flatten(2) for part in own), pairs, distances, triples, *told, waved]
         told = F.gelu(self.told(torch.cat([*numbers, roles.sentence], dim=-1)))
         slots = self.out(told * (1 + self.gate(roles.sentence))).unflatten(-1, (SLOTS, -1))
-        asked = self.asked(roles.sentence, triples)
+        asked = self.asked(roles.sentence, triples, pairs)
         labels = torch.cat([roles.names.softmax(-1), roles.painted.softmax(-1)], dim=-1)
         words = roles.said + self.named(labels)
         words = torch.cat([words, asked[:, :, None] @ words], dim=2)
         slots = torch.cat([slots[:, :, : ROLES + 1] + words, slots[:, :, ROLES + 1 :]], dim=2)
-        return Found(self.norm(slots), roles, asked.clamp(min=LEAST_SHARE).log())
+        share = (asked + LEAST_SHARE) / (1 + ROLES * LEAST_SHARE)
+        named = (asked[:, :, None] @ roles.names.softmax(-1))[:, :, 0]
+        area = room[:, None, :1].expand(-1, total.shape[1], -1)
+        measures = torch.cat([100 * longest, distances], dim=-1).clamp(min=LEAST_NUMBER).log()
+        hints = Hints(named, torch.cat([area, measures], dim=-1))
+        return Found(self.norm(slots), roles, share.log(), hints)
 
-    def asked(self, sentence: Tensor, triples: Tensor) -> Tensor:
+    def asked(self, sentence: Tensor, triples: Tensor, pairs: Tensor) -> Tensor:
         """How likely each role [B,Q,ROLES] is what a question asks for, if it asks which of two is
-        nearer to a third: the sentence [B,Q,D] says which is the third."""
-        by = self.anchor(sentence).softmax(-1)
+        nearer to a third or on it: the sentence [B,Q,D] says which of these, and the third."""
+        by = self.anchor(sentence).softmax(-1).unflatten(-1, (CUES, ROLES))
         nearer = (SURE * triples[..., ::TRIPLE]).sigmoid()
-        shares = [torch.zeros_like(by[..., 0]) for _ in range(ROLES)]
+        on = pairs.unflatten(-1, (len(PAIRS), -1))[..., PAIR]
+        shares = [torch.zeros_like(by[..., 0, 0]) for _ in range(ROLES)]
         for place, (anchor, second, third) in enumerate(TRIPLES):
-            shares[second] = shares[second] + by[..., anchor] * (1 - nearer[..., place])
-            shares[third] = shares[third] + by[..., anchor] * nearer[..., place]
+            stand = on[..., [PAIRS.index((k, anchor)) for k in (second, third)]] + LEAST_SHARE
+            cues = (nearer[..., place], stand[..., 1] / stand.sum(-1))
+            for cue, likely in enumerate(cues):
+                shares[second] = shares[second] + by[..., cue, anchor] * (1 - likely)
+                shares[third] = shares[third] + by[..., cue, anchor] * likely
         return torch.stack(shares, dim=-1)
 
     def pairs(self, shares: Tensor, objects: ObjectSet, relations: RelationLogits) -> Tensor:
@@ -171,9 +186,7 @@ def measure_room(points: Tensor) -> Tensor:
 
 def box_gaps(boxes: Tensor) -> Tensor:
     """Distances [B,N,N] between the closest points of boxes [B,N,6], in metres."""
-    centre, half = boxes[..., :3], boxes[..., 3:] / 2
-    apart = (centre[:, :, None] - centre[:, None]).abs() - half[:, :, None] - half[:, None]
-    return apart.clamp(min=0).norm(dim=-1)
+    return axis_gaps(boxes).clamp(min=0).norm(dim=-1)
 
 
 def triple_geometry(boxes: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from g2vlm.models.batch import CELL, SceneBatch
-from g2vlm.models.boxes import mask_mean
+from g2vlm.models.boxes import THINNEST_M, axis_gaps, mask_mean
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.encoder import Encoder
 from g2vlm.models.layers import GroupedInput, Standardise, exact, mlp, standard
@@ -174,11 +174,10 @@ class RelationHead(nn.Module):
     @staticmethod
     def geometry(boxes: Tensor, front: Tensor) -> Tensor:
         """Pair features [B,N,N,PAIR] of boxes [B,N,6] and front directions [B,N,2]."""
-        centre, size = boxes[..., :3], boxes[..., 3:].clamp(min=0.02)
+        centre, size = boxes[..., :3], boxes[..., 3:].clamp(min=THINNEST_M)
         count = boxes.shape[1]
         offset = centre[:, :, None] - centre[:, None]
-        reach = (size[:, :, None] + size[:, None]) / 2
-        gap = offset.abs() - reach
+        gap = axis_gaps(boxes)
         apart = gap.clamp(min=0).norm(dim=-1, keepdim=True)
         level = offset[..., :2] / offset[..., :2].norm(dim=-1, keepdim=True).clamp(min=1e-3)
         low, high = centre[..., 2] - size[..., 2] / 2, centre[..., 2] + size[..., 2] / 2

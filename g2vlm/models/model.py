@@ -129,17 +129,19 @@ class G2VLM(nn.Module):
 
     def answer(
         self, state: SceneState, text: TextBatch, objects: ObjectSet, max_tokens: int = 8
-    ) -> tuple[list[list[str]], Tensor]:
-        """Greedy answers by scene and question, and the decoder's memory [B,Q,M,D]."""
-        memory = self.find(text, objects, measure_room(state.points)).memory
+    ) -> tuple[list[list[str]], Found]:
+        """Greedy answers by scene and question, and what they were written from."""
+        found = self.find(text, objects, measure_room(state.points))
         index = self.vocabulary.index
-        said = self.decoder.write(index[START], index[END], state.tokens, memory, max_tokens)
+        said = self.decoder.write(
+            index[START], index[END], state.tokens, found.memory, max_tokens, found.hints
+        )
         rows = zip(*(part.tolist() for part in (*said, text.present)), strict=True)
         written = [
             [self.vocabulary.decode(*one) for *one, real in zip(*row, strict=True) if real]
             for row in rows
         ]
-        return written, memory
+        return written, found
 
     def caption(self, state: SceneState, max_tokens: int = 48) -> list[str]:
         """One greedy caption a scene."""

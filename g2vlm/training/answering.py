@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from g2vlm.models.batch import build_text
-from g2vlm.models.decoder import CAPTION, PAD, START, next_word_loss, number_loss
+from g2vlm.models.decoder import CAPTION, PAD, START, next_word_loss
 from g2vlm.models.findings import Found
 from g2vlm.models.model import G2VLM
 from g2vlm.models.reader import ROLES, ObjectSet
@@ -23,7 +22,8 @@ from g2vlm.training.data import (
     encode_words,
     log_numbers,
 )
-from g2vlm.training.language_losses import mass_loss
+from g2vlm.training.fitting import IndexedSet, draw_sets, fit_parts, stack_sets
+from g2vlm.training.language_losses import mass_loss, number_loss
 from g2vlm.training.reading import label_loss, paints_of
 from g2vlm.training.survey import SeenScene
 from g2vlm.training.targets import TrainScene
@@ -55,26 +55,17 @@ def refit_answers(
     )
     if not len(usable):
         return {}
-    parts = [*model.findings.parameters(), *model.decoder.parameters()]
-    optimizer = torch.optim.AdamW(parts, lr=RATE, weight_decay=DECAY, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
+
+    def losses_of() -> dict[str, Tensor]:
+        rows, chosen = draw_sets(draw, sets, usable, SCENES_A_STEP)
+        return _losses(model, data, [seen[row] for row in rows], rows, chosen, draw)
+
     model.findings.roles.load_state_dict(model.reader.roles.state_dict())
     model.reader.eval()
-    log = []
-    for _ in range(steps):
-        rows = draw.permutation(usable)[:SCENES_A_STEP].tolist()
-        chosen = [sets[row][draw.integers(len(sets[row]))] for row in rows]
-        losses = _losses(model, data, [seen[row] for row in rows], rows, chosen, draw)
-        total = sum(WEIGHTS[name] * value for name, value in losses.items())
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(parts, 1.0)
-        optimizer.step()
-        schedule.step()
-        log.append({name: float(value.detach()) for name, value in losses.items()})
+    parts = [*model.findings.parameters(), *model.decoder.parameters()]
+    found = fit_parts(parts, losses_of, WEIGHTS, steps, RATE, DECAY)
     model.reader.train()
-    last = log[-max(1, steps // 10) :]
-    return {name: float(np.mean([losses[name] for losses in last])) for name in last[0]}
+    return found
 
 
 def _losses(
@@ -82,15 +73,14 @@ def _losses(
     data: TrainSet,
     seen: Sequence[SeenScene],
     rows: Sequence[int],
-    chosen: Sequence[tuple[ObjectSet, np.ndarray]],
+    chosen: Sequence[IndexedSet],
     draw: np.random.Generator,
 ) -> dict[str, Tensor]:
     scenes = [data.scenes[row] for row in rows]
     asked = [s.annotation["questions"] for s in scenes]
     asked = [[every[k] for k in draw.permutation(len(every))[:QUESTIONS]] for every in asked]
     device = seen[0].tokens.device
-    columns = zip(*(vars(one).values() for one, _ in chosen), strict=True)
-    objects = ObjectSet(*(pad_sequence(list(column), batch_first=True) for column in columns))
+    objects = stack_sets(chosen)
     text = build_text(data.texts, [[q["text"] for q in some] for some in asked]).to(device)
     indices = [index for _, index in chosen]
     found = model.find(text, objects, torch.stack([one.room for one in seen]))
@@ -105,7 +95,7 @@ def _losses(
     shown = [(keys[:CAPTIONED], values[:CAPTIONED]) for keys, values in scene]
     pooled = tokens[:CAPTIONED].mean(1)[:, None, None]
     pad = model.vocabulary.index[PAD]
-    said, numbers = model.decoder(words[..., :-1], scene, found.memory)
+    said, numbers = model.decoder(words[..., :-1], scene, found.memory, found.hints)
     described, _ = model.decoder(caption[..., :-1], shown, pooled)
     return {
         "answer": next_word_loss(said, words[..., 1:], pad),

@@ -55,8 +55,7 @@ class LanguageTargets:
     present; relations {family: i64[B,N,N]}, -1 = void; sentences (references, then questions);
     targets, anchors, rivals [B,R,N]: the objects meant, named as anchors, and of the targets'
     class; named i64[B,S]: the class that a sentence asks for, -1 = none or several; answers
-    i64[B,S-R,A] words; numbers [B,S-R]: logs of answers that are numbers, else NaN; caption
-    i64[B,1,A]; captions and phrases to align, with the scenes [B,C,B]
+    i64[B,S-R,A] words; caption i64[B,1,A]; captions and phrases to align, with the scenes [B,C,B]
     and objects [B,H,B*N] they hold for.
     """
 
@@ -72,7 +71,6 @@ class LanguageTargets:
     rivals: Tensor
     named: Tensor
     answers: Tensor
-    numbers: Tensor
     caption: Tensor
     captions: TextBatch
     caption_scenes: Tensor
@@ -227,6 +225,7 @@ def language_batch(
     roles = _roles(scenes, drawn, (len(scenes), counts["references"], size))
     masks, boxes, yaw, classes = _objects(scenes, size)
     answers = [[q["answer"] for q in one["questions"]] for one in drawn]
+    told = [[c["text"] for c in one["captions"][:1]] for one in drawn]
     return LanguageTargets(
         masks=masks,
         present=classes >= 0,
@@ -240,13 +239,7 @@ def language_batch(
         rivals=roles[2],
         named=_named(scenes, drawn, counts["references"], sentences.present.shape[1]),
         answers=encode_words(answers, vocabulary, START, ANSWER_WORDS),
-        numbers=log_numbers(answers),
-        caption=encode_words(
-            [[c["text"] for c in one["captions"][:1]] for one in drawn],
-            vocabulary,
-            CAPTION,
-            CAPTION_WORDS,
-        ),
+        caption=encode_words(told, vocabulary, CAPTION, CAPTION_WORDS),
         captions=_texts(data, drawn, "captions"),
         caption_scenes=_caption_scenes(data, scenes, drawn),
         phrases=_texts(data, drawn, "phrases"),

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from g2vlm.models.boxes import mask_mean
-from g2vlm.models.decoder import next_word_loss, number_loss
+from g2vlm.models.decoder import next_word_loss
 from g2vlm.models.layers import exact
 from g2vlm.models.model import G2VLM
 from g2vlm.models.state import GroundState, RelationLogits, SceneState
@@ -176,16 +176,23 @@ def align_loss(model: G2VLM, state: SceneState, boxes: Tensor, targets: Language
 def text_loss(
     model: G2VLM, state: SceneState, ground: GroundState, targets: LanguageTargets
 ) -> dict[str, Tensor]:
-    """L_text by parts: next words of answers, their numbers, and one caption a scene."""
+    """L_text by parts: next words of answers, and of one caption a scene."""
     pad = 0
     count = targets.targets.shape[1]
     asked = targets.answers.shape[1]
     memory = ground.text_states[:, count : count + asked]
     scene = model.decoder.read_scene(state.tokens)
-    words, numbers = model.decoder(targets.answers[..., :-1], scene, memory)
+    words, _ = model.decoder(targets.answers[..., :-1], scene, memory)
     spoken, _ = model.decoder(targets.caption[..., :-1], scene, model.caption_memory(state))
     return {
         "answer": next_word_loss(words, targets.answers[..., 1:], pad),
-        "number": number_loss(numbers, targets.numbers),
         "caption": next_word_loss(spoken, targets.caption[..., 1:], pad),
     }
+
+
+def number_loss(found: Tensor, true: Tensor) -> Tensor:
+    """Mean absolute difference of log values [B,Q], over the answers that have one (not NaN).
+
+    The value that makes it least is the median, and differences of logs are relative errors.
+    """
+    return masked_mean((found - true.nan_to_num()).abs(), true.isfinite().float())

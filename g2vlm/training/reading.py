@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 from g2vlm.models.batch import build_text
 from g2vlm.models.model import G2VLM
-from g2vlm.models.reader import ABSENT, ROLES, ObjectSet, Reading
+from g2vlm.models.reader import ABSENT, ROLES, Reading
 from g2vlm.training.data import ONE_CLASS, TrainSet
+from g2vlm.training.fitting import IndexedSet, draw_sets, fit_parts, stack_sets
 from g2vlm.training.geometry_losses import masked_mean
 from g2vlm.training.language_losses import mass_loss
 from g2vlm.training.survey import SeenScene
@@ -62,31 +62,19 @@ def refit_reader(
     usable = np.array([k for k, one in enumerate(sets) if one], int)
     if not len(usable):
         return {}
-    optimizer = torch.optim.AdamW(
-        model.reader.parameters(), lr=RATE, weight_decay=DECAY, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
-    log = []
-    for _ in range(steps):
-        rows = draw.permutation(usable)[:SCENES_A_STEP].tolist()
-        chosen = [sets[row][draw.integers(len(sets[row]))] for row in rows]
-        losses = reading_losses(*_read(model, data, rows, chosen, draw))
-        total = sum(WEIGHTS[name] * value for name, value in losses.items())
-        optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(model.reader.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        log.append({name: float(value.detach()) for name, value in losses.items()})
-    last = log[-max(1, steps // 10) :]
-    return {name: float(np.mean([losses[name] for losses in last])) for name in last[0]}
+
+    def losses_of() -> dict[str, Tensor]:
+        rows, chosen = draw_sets(draw, sets, usable, SCENES_A_STEP)
+        return reading_losses(*_read(model, data, rows, chosen, draw))
+
+    return fit_parts(model.reader.parameters(), losses_of, WEIGHTS, steps, RATE, DECAY)
 
 
 def _read(
     model: G2VLM,
     data: TrainSet,
     rows: Sequence[int],
-    chosen: Sequence[tuple[ObjectSet, np.ndarray]],
+    chosen: Sequence[IndexedSet],
     draw: np.random.Generator,
 ) -> tuple[Reading, Wanted]:
     """Read references drawn of the scenes `rows` against a set of objects of each."""
@@ -96,8 +84,7 @@ def _read(
         every = told_of(scene)
         drawn.append([every[k] for k in draw.permutation(len(every))[:REFERENCES_A_SCENE]])
     device = chosen[0][0].boxes.device
-    columns = zip(*(vars(one).values() for one, _ in chosen), strict=True)
-    objects = ObjectSet(*(pad_sequence(list(column), batch_first=True) for column in columns))
+    objects = stack_sets(chosen)
     text = build_text(data.texts, [[r["text"] for r in some] for some in drawn]).to(device)
     indices = [index for _, index in chosen]
     wanted = wanted_of(data, scenes, drawn, indices, objects.present.shape[1])

@@ -99,6 +99,11 @@ def colours(room: Room) -> np.ndarray:
     return image
 
 
+def question(name: str, kind: str, text: str, objects: list[int], answer: str) -> dict[str, Any]:
+    """A question as an annotation holds it."""
+    return {"id": name, "type": kind, "text": text, "objects": objects, "answer": answer}
+
+
 def annotation(room: Room) -> dict[str, Any]:
     """The annotation line of a room."""
     objects = [
@@ -116,6 +121,7 @@ def annotation(room: Room) -> dict[str, Any]:
         }
         for row, name in enumerate(CLASSES)
     ]
+    first, longest = objects[0]["class"], round(100 * float(room.boxes[0, 3:].max()))
     return {
         "scene": room.name,
         "objects": objects,
@@ -123,13 +129,10 @@ def annotation(room: Room) -> dict[str, Any]:
         "void": [[i, j, family] for i, j in pairs for family in ("side", "facing")],
         "references": references,
         "questions": [
-            {
-                "id": "q00",
-                "type": "count",
-                "text": "how many boxes",
-                "objects": [],
-                "answer": str(len(objects)),
-            }
+            question("q00", "count", "how many boxes", [], str(len(objects))),
+            question("q01", "room_size", "how large is the room", [], "18.0"),
+            question("q02", "object_size", f"how long is the {first}", [0], str(longest)),
+            question("q03", "relative_distance", f"which is nearer the {first}", [0], first),
         ],
         "captions": [{"id": "c00", "text": f"a room with {len(objects)} boxes", "facts": []}],
         "phrases": [{"id": "p00", "text": "a lamp", "class": "lamp", "colour": None, "size": None}],

@@ -8,16 +8,21 @@ from build import small_model, train_set
 from torch.nn import functional as F
 
 from g2vlm.models.batch import build_text
+from g2vlm.models.decoder import MEASURES
 from g2vlm.models.findings import (
+    CUES,
     LONGEST_M,
     OCTAVES,
+    PAIRS,
+    RELATIONS,
     ROOM,
     box_gaps,
     measure_room,
     triple_geometry,
     waves,
 )
-from g2vlm.models.reader import ObjectSet
+from g2vlm.models.heads import PAIR
+from g2vlm.models.reader import ROLES, ObjectSet
 from g2vlm.training import survey
 from g2vlm.training.answering import Mentions, mentions_of, refit_answers, role_losses
 
@@ -63,9 +68,40 @@ def test_what_is_asked_for_is_the_nearer_one_to_what_the_sentence_says():
     triples[..., 0], triples[..., 3] = 1, -1
     for anchor, likely in ((0, [0, 0.018, 0.982]), (1, [0.982, 0, 0.018]), (2, [0.5, 0.5, 0])):
         with torch.no_grad():
-            findings.anchor.bias.copy_(20 * F.one_hot(torch.tensor(anchor), 3).float())
-            found = findings.asked(sentence, triples)
+            findings.anchor.bias.copy_(20 * F.one_hot(torch.tensor(anchor), CUES * ROLES).float())
+            found = findings.asked(sentence, triples, torch.zeros(1, 1, 6 * (PAIR + RELATIONS)))
         assert found[0, 0].tolist() == pytest.approx(likely, abs=1e-3)
+
+
+def test_what_is_asked_for_is_what_stands_on_what_the_sentence_says():
+    findings = small_model().findings
+    sentence = torch.zeros(1, 1, findings.anchor.in_features)
+    pairs = torch.zeros(1, 1, len(PAIRS), PAIR + RELATIONS)
+    # Role 1 is on role 2, and nothing else on anything.
+    pairs[0, 0, PAIRS.index((1, 2)), PAIR] = 0.9
+    for anchor, likely in ((2, [0, 1, 0]), (0, [0, 0.5, 0.5])):
+        with torch.no_grad():
+            wanted = F.one_hot(torch.tensor(ROLES + anchor), CUES * ROLES)
+            findings.anchor.bias.copy_(20 * wanted.float())
+            found = findings.asked(sentence, torch.zeros(1, 1, 9), pairs.flatten(2))
+        assert found[0, 0].tolist() == pytest.approx(likely, abs=3e-3)
+
+
+def test_an_answer_may_copy_what_is_measured():
+    """Area of the room, longest sides in cm and distances in m, whatever else is learned."""
+    model, data = small_model(), train_set()
+    (objects, _), *_ = survey.survey(model, data.scenes).seen[0].sets
+    batch = ObjectSet(*(part[None] for part in vars(objects).values()))
+    text = build_text(data.texts, [["how long is the lamp"]])
+    room = torch.tensor([[3.0, 1.6, 1.4, 0.9]])
+    with torch.no_grad():
+        found = model.find(text, batch, room)
+        shares = found.roles.shares.exp()[0, 0]
+        assert found.hints.measures.shape == (1, 1, MEASURES)
+        area, *longest = found.hints.measures[0, 0, : 1 + ROLES].tolist()
+        wanted = (100 * (shares @ objects.boxes[:, 3:]).amax(-1)).log().tolist()
+        assert area == 3.0 and longest == pytest.approx(wanted, abs=1e-4)
+        assert found.hints.named.sum() == pytest.approx(1, abs=1e-3)
 
 
 def test_waves_tell_near_values_apart():
@@ -130,8 +166,10 @@ def test_fitting_moves_findings_and_decoder_alone_and_is_the_same_twice():
 
     losses, after = fitted()
     parts = {"answer", "number", "caption", "asked", "roles", "names", "painted", "paints"}
-    assert set(losses) == parts
+    assert set(losses) == parts and all(value > 0 for value in losses.values())
     changed = {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
     assert changed == {"findings", "decoder"}
+    for part in ("decoder.measure", "decoder.correct.0", "decoder.copy", "findings.anchor"):
+        assert not torch.equal(before[f"{part}.weight"], after[f"{part}.weight"]), part
     again, same = fitted()
     assert again == losses and all(torch.equal(after[name], same[name]) for name in after)

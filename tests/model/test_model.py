@@ -10,6 +10,7 @@ import pytest
 import torch
 from build import scene_batch, sentences, small_model
 from rooms import CLASSES, HEIGHT, VIEWS, WIDTH, Rooms, make_room
+from torch.nn import functional as F
 
 from g2vlm.models.batch import (
     CELL,
@@ -23,10 +24,12 @@ from g2vlm.models.batch import (
 )
 from g2vlm.models.boxes import QUANTILES, mask_quantiles
 from g2vlm.models.decoder import (
+    MEASURES,
+    Hints,
     Vocabulary,
     build_words,
     join_words,
-    number_loss,
+    spell,
     split_words,
 )
 from g2vlm.models.encoder import WINDOW
@@ -34,6 +37,7 @@ from g2vlm.models.findings import SLOTS
 from g2vlm.models.grid import view_grid
 from g2vlm.models.heads import RelationHead, nearest_points
 from g2vlm.models.layers import Standardise, relative_features
+from g2vlm.training.language_losses import number_loss
 from metrics.files import InputError
 
 P = VIEWS * (HEIGHT // 4) * (WIDTH // 4)
@@ -64,8 +68,8 @@ def test_outputs_have_the_documented_shapes():
     assert relations.facing.shape == (2, 3, 3, 2)
     for vectors in (embedded, model.embed_scene(state), model.embed_text(text)):
         assert torch.allclose(vectors.norm(dim=-1), torch.ones(vectors.shape[:-1]), atol=1e-5)
-        answers, memory = model.answer(state, text, model.see_objects(state, masks, boxes), 4)
-    assert [len(row) for row in answers] == [2, 1] and memory.shape == (2, 2, SLOTS, 128)
+        answers, found = model.answer(state, text, model.see_objects(state, masks, boxes), 4)
+    assert [len(row) for row in answers] == [2, 1] and found.memory.shape == (2, 2, SLOTS, 128)
     assert len(model.caption(state)) == 2
 
 
@@ -208,6 +212,35 @@ def test_a_number_is_a_word_with_a_value():
         assert words.decode(numbers, math.log(value)) == wanted
     assert words.decode(words.encode("3", "<answer>", 9), 5.0) == "3"
     assert words.decode(words.encode("about 12 m", "<answer>", 9), 5.0) == "about 12 m"
+
+
+def test_the_value_of_a_number_is_what_is_measured_as_far_as_the_place_says():
+    decoder = small_model().decoder
+    scene = decoder.read_scene(torch.zeros(1, 3, decoder.out.in_features))
+    memory = torch.zeros(1, 1, 2, decoder.out.in_features)
+    measures = torch.arange(MEASURES).float()[None, None]
+    for place in (0, MEASURES - 1):
+        with torch.no_grad():
+            decoder.measure.weight.zero_()
+            decoder.measure.bias.copy_(50 * F.one_hot(torch.tensor(place), MEASURES).float())
+            decoder.correct[-1].weight.zero_()
+            decoder.correct[-1].bias.zero_()
+            hints = Hints(torch.zeros(1, 1, len(CLASSES)), measures)
+            _, value = decoder(torch.tensor([[[1]]]), scene, memory, hints)
+        assert value.item() == pytest.approx(place, abs=1e-6)
+
+
+def test_words_of_the_class_that_is_asked_for_are_lifted():
+    words = build_words(["a table lamp", "the chair"])
+    spelled = spell(("lamp", "table lamp", "sofa"), words)
+    assert [{words[k] for k in row.nonzero()[:, 0]} for row in spelled] == [
+        {"lamp"},
+        {"table", "lamp"},
+        set(),
+    ]
+
+
+def test_only_answers_that_are_numbers_have_a_loss_of_their_value():
     found, true = torch.tensor([[0.5, 9.0]]), torch.tensor([[1.0, float("nan")]])
     assert float(number_loss(found, true)) == 0.5
     assert float(number_loss(found, true * float("nan"))) == 0
