@@ -225,7 +225,7 @@ class EncodedScene:
         which = [rows[place] for place in owner]
         scene = model.decoder.read_scene(self.state.tokens)
         memory, hints = found.memory[:, which], found.hints.take(which)
-        shares = model.decoder(words[..., :-1], scene, memory, hints)[0].log_softmax(-1)
+        shares = model.decoder(words[..., :-1], scene, memory, hints).logits.log_softmax(-1)
         following = words[..., 1:]
         each = shares.gather(-1, following[..., None])[..., 0] * (following != pad)
         total, owners = numpy_of(each.sum(-1)[0]), np.array(owner)

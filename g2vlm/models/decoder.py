@@ -168,7 +168,7 @@ class Hints:
     """What an answer may copy (pointers: See et al. 2017).
 
     named [B,Q,C]: how likely each class is what is asked for; measures [B,Q,MEASURES]: logs of
-    measured numbers, in the units of answers.
+    measured numbers, in the units of answers, NaN = not measured.
     """
 
     named: Tensor
@@ -177,6 +177,16 @@ class Hints:
     def take(self, rows: Sequence[int]) -> Hints:
         """Those of some questions."""
         return Hints(self.named[:, rows], self.measures[:, rows])
+
+
+@dataclass(frozen=True)
+class Said:
+    """logits [B,Q,A,W] of the next word at each place; value [B,Q]: log of the number that the
+    first word may stand for; measure [B,Q,MEASURES]: log-shares of the measures in it."""
+
+    logits: Tensor
+    value: Tensor | None = None
+    measure: Tensor | None = None
 
 
 class Decoder(nn.Module):
@@ -191,7 +201,7 @@ class Decoder(nn.Module):
         self.out = nn.Linear(config.hidden, len(config.words))
         self.copy = nn.Linear(config.hidden, 1)
         self.measure = nn.Linear(config.hidden, MEASURES)
-        self.correct = mlp(config.hidden, config.hidden, 1)
+        self.guess = mlp(config.hidden, config.hidden, 1)
         self.register_buffer("spelled", spell(config.classes, config.words), persistent=False)
         nn.init.normal_(self.words.weight, std=0.05)
 
@@ -205,12 +215,11 @@ class Decoder(nn.Module):
         scene: list[tuple[Tensor, Tensor]],
         memory: Tensor,
         hints: Hints | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Logits [B,Q,A,W] of the next word after each of `numbers` i64[B,Q,A], and the log value
-        [B,Q] of the number that the first of them may stand for, None without hints.
+    ) -> Said:
+        """Say what follows each of `numbers` i64[B,Q,A]; without hints no number has a value.
 
-        `scene` comes from `read_scene`; `memory` is [B,Q,M,D]. The value is a mix of the measures,
-        corrected by what was learned; a class's words are lifted as far as a place would copy.
+        `scene` comes from `read_scene`; `memory` is [B,Q,M,D]. A value is a mix of the measures, a
+        guess where there is none; a class's words are lifted as far as a place would copy.
         """
         length = numbers.shape[-1]
         x = self.words(numbers) + self.places[:length]
@@ -220,12 +229,14 @@ class Decoder(nn.Module):
         x = self.norm(x)
         logits = self.out(x)
         if hints is None:
-            return logits, None
+            return Said(logits)
         lift = COPIED * F.softplus(self.copy(x))
         logits = logits + lift * (hints.named @ self.spelled)[:, :, None]
         first = x[:, :, 0]
-        value = (self.measure(first).softmax(-1) * hints.measures).sum(-1)
-        return logits, value + self.correct(first)[..., 0]
+        shares = self.measure(first).log_softmax(-1)
+        measures = torch.where(hints.measures.isnan(), self.guess(first), hints.measures)
+        value = (shares.exp() * measures).sum(-1)
+        return Said(logits, value, shares)
 
     @torch.no_grad()
     def write(
@@ -242,11 +253,12 @@ class Decoder(nn.Module):
         scene = self.read_scene(tokens)
         numbers = memory.new_full((*memory.shape[:2], 1), start, dtype=torch.long)
         for _ in range(min(limit, len(self.places) - 1)):
-            logits, values = self(numbers, scene, memory, hints)
-            numbers = torch.cat([numbers, logits[:, :, -1].argmax(-1, keepdim=True)], dim=-1)
+            said = self(numbers, scene, memory, hints)
+            words = said.logits[:, :, -1].argmax(-1, keepdim=True)
+            numbers = torch.cat([numbers, words], dim=-1)
             if bool((numbers == stop).any(-1).all()):
                 break
-        return numbers[..., 1:], values
+        return numbers[..., 1:], said.value
 
 
 def next_word_loss(logits: Tensor, numbers: Tensor, pad: int) -> Tensor:

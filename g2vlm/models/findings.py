@@ -114,10 +114,20 @@ class Findings(nn.Module):
         slots = torch.cat([slots[:, :, : ROLES + 1] + words, slots[:, :, ROLES + 1 :]], dim=2)
         share = (asked + LEAST_SHARE) / (1 + ROLES * LEAST_SHARE)
         named = (asked[:, :, None] @ roles.names.softmax(-1))[:, :, 0]
-        area = room[:, None, :1].expand(-1, total.shape[1], -1)
-        measures = torch.cat([100 * longest, distances], dim=-1).clamp(min=LEAST_NUMBER).log()
-        hints = Hints(named, torch.cat([area, measures], dim=-1))
+        hints = Hints(named, self.measures(shares, objects, room))
         return Found(self.norm(slots), roles, share.log(), hints)
+
+    def measures(self, shares: Tensor, objects: ObjectSet, room: Tensor) -> Tensor:
+        """Logs [B,Q,MEASURES] of what an answer may copy: the room's area, the longest side of each
+        role, the distances between them, NaN where nothing is compared. Of the objects that a role
+        may be the likelier ones weigh more than in `shares`."""
+        sure = shares.square() / shares.square().sum(-1, keepdim=True)
+        longest = 100 * (sure @ objects.boxes[:, None, :, 3:]).amax(-1)
+        distances = self.apart(sure, objects).clamp(min=LEAST_NUMBER).log()
+        if not self.compares:
+            distances = torch.full_like(distances, torch.nan)
+        area = room[:, None, :1].expand(-1, shares.shape[1], -1)
+        return torch.cat([area, longest.clamp(min=LEAST_NUMBER).log(), distances], dim=-1)
 
     def asked(self, sentence: Tensor, triples: Tensor, pairs: Tensor) -> Tensor:
         """How likely each role [B,Q,ROLES] is what a question asks for, if it asks which of two is

@@ -36,7 +36,10 @@ CAPTIONED = 2
 RATE = 2e-3
 DECAY = 0.05
 WEIGHTS = {"answer": 2.0, "number": 2.0, "caption": 0.5, "roles": 1.0, "names": 1.0}
-WEIGHTS |= {"asked": 1.0, "painted": 0.3, "paints": 0.3}
+WEIGHTS |= {"measure": 0.5, "asked": 1.0, "painted": 0.3, "paints": 0.3}
+# The place among the decoder's measures of what a type of question asks for: the room's area, the
+# longest side of the first role, the distance between the first two.
+MEASURED = {"room_size": 0, "object_size": 1, "absolute_distance": 1 + ROLES}
 
 
 def refit_answers(
@@ -95,14 +98,24 @@ def _losses(
     shown = [(keys[:CAPTIONED], values[:CAPTIONED]) for keys, values in scene]
     pooled = tokens[:CAPTIONED].mean(1)[:, None, None]
     pad = model.vocabulary.index[PAD]
-    said, numbers = model.decoder(words[..., :-1], scene, found.memory, found.hints)
-    described, _ = model.decoder(caption[..., :-1], shown, pooled)
+    said = model.decoder(words[..., :-1], scene, found.memory, found.hints)
+    described = model.decoder(caption[..., :-1], shown, pooled)
+    kinds = measured([[q["type"] for q in some] for some in asked]).to(device)
     return {
-        "answer": next_word_loss(said, words[..., 1:], pad),
-        "number": number_loss(numbers, log_numbers(answers).to(device)),
-        "caption": next_word_loss(described, caption[..., 1:], pad),
+        "answer": next_word_loss(said.logits, words[..., 1:], pad),
+        "number": number_loss(said.value, log_numbers(answers).to(device)),
+        "measure": label_loss(said.measure, kinds),
+        "caption": next_word_loss(described.logits, caption[..., 1:], pad),
         **role_losses(found, mentions_of(data, scenes, asked, indices, objects)),
     }
+
+
+def measured(types: Sequence[Sequence[str]]) -> Tensor:
+    """Which of the decoder's measures each question asks for, by type: i64[B,Q], -1 = none."""
+    out = torch.full((len(types), max(map(len, types))), -1)
+    for row, some in zip(out, types, strict=True):
+        row[: len(some)] = torch.tensor([MEASURED.get(name, -1) for name in some])
+    return out
 
 
 @dataclass(frozen=True)

@@ -182,11 +182,11 @@ def text_loss(
     asked = targets.answers.shape[1]
     memory = ground.text_states[:, count : count + asked]
     scene = model.decoder.read_scene(state.tokens)
-    words, _ = model.decoder(targets.answers[..., :-1], scene, memory)
-    spoken, _ = model.decoder(targets.caption[..., :-1], scene, model.caption_memory(state))
+    said = model.decoder(targets.answers[..., :-1], scene, memory)
+    told = model.decoder(targets.caption[..., :-1], scene, model.caption_memory(state))
     return {
-        "answer": next_word_loss(words, targets.answers[..., 1:], pad),
-        "caption": next_word_loss(spoken, targets.caption[..., 1:], pad),
+        "answer": next_word_loss(said.logits, targets.answers[..., 1:], pad),
+        "caption": next_word_loss(told.logits, targets.caption[..., 1:], pad),
     }
 
 

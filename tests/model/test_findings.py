@@ -96,12 +96,16 @@ def test_an_answer_may_copy_what_is_measured():
     room = torch.tensor([[3.0, 1.6, 1.4, 0.9]])
     with torch.no_grad():
         found = model.find(text, batch, room)
-        shares = found.roles.shares.exp()[0, 0]
+        shares = found.roles.shares.exp()[0, 0].square()
+        shares = shares / shares.sum(-1, keepdim=True)
         assert found.hints.measures.shape == (1, 1, MEASURES)
         area, *longest = found.hints.measures[0, 0, : 1 + ROLES].tolist()
         wanted = (100 * (shares @ objects.boxes[:, 3:]).amax(-1)).log().tolist()
         assert area == 3.0 and longest == pytest.approx(wanted, abs=1e-4)
         assert found.hints.named.sum() == pytest.approx(1, abs=1e-3)
+        blind = small_model("no_geometry_module")
+        lost = blind.find(text, batch, room).hints.measures[0, 0].isnan().tolist()
+        assert lost == [False] * (1 + ROLES) + [True] * 3
 
 
 def test_waves_tell_near_values_apart():
@@ -165,11 +169,21 @@ def test_fitting_moves_findings_and_decoder_alone_and_is_the_same_twice():
         }
 
     losses, after = fitted()
-    parts = {"answer", "number", "caption", "asked", "roles", "names", "painted", "paints"}
+    parts = {
+        "answer",
+        "number",
+        "measure",
+        "caption",
+        "asked",
+        "roles",
+        "names",
+        "painted",
+        "paints",
+    }
     assert set(losses) == parts and all(value > 0 for value in losses.values())
     changed = {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
     assert changed == {"findings", "decoder"}
-    for part in ("decoder.measure", "decoder.correct.0", "decoder.copy", "findings.anchor"):
+    for part in ("decoder.measure", "decoder.copy", "findings.anchor"):
         assert not torch.equal(before[f"{part}.weight"], after[f"{part}.weight"]), part
     again, same = fitted()
     assert again == losses and all(torch.equal(after[name], same[name]) for name in after)
