@@ -33,6 +33,8 @@ else
   echo "env: installing uv"
   "$python" -m pip install --user --quiet uv >/dev/null 2>&1 ||
     "$python" -m pip install --user --quiet --break-system-packages uv >/dev/null 2>&1 ||
+    { [ "$("$python" -c 'import sys; print(sys.prefix != sys.base_prefix)')" = True ] &&
+      "$python" -m pip install --quiet uv >/dev/null 2>&1; } || # An activated environment has no --user.
     fail "uv is missing and could not be installed (is the network up?); see its home page for other ways, then run make env again"
   uv=("$python" -m uv)
 fi
