@@ -14,15 +14,15 @@ def on_files(files: Any, config: Any) -> Any:
     """Add the reference's pictures to the site as `reference/*.png`."""
     from mkdocs.structure.files import File
 
-    for picture in sorted(REFERENCE.glob("*/*.png")):
-        place = f"reference/{picture.name}"
+    for picture in sorted(REFERENCE.rglob("*.png")):
+        place = f"reference/{picture.relative_to(REFERENCE).as_posix()}"
         files.append(File.generated(config, place, abs_src_path=str(picture)))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Fill a page's `{{ name }}` with what that part of the project says."""
-    parts = {"metrics": metrics, "results": results, "data": data_card}
+    parts = {"metrics": metrics, "results": results, "studies": studies, "data": data_card}
     for name, write in parts.items():
         mark = "{{ " + name + " }}"
         if mark in markdown:
@@ -61,8 +61,21 @@ def results() -> str:
             parts.append(file.read_text(encoding="utf-8"))
     for picture in sorted(REFERENCE.glob("*/*.png")):
         title = picture.stem.replace("_", " ")
-        parts.append(f"## {title.capitalize()}\n\n![{title}](reference/{picture.name})\n")
+        place = f"reference/{picture.parent.name}/{picture.name}"
+        parts.append(f"## {title.capitalize()}\n\n![{title}]({place})\n")
     return "\n\n".join(parts)
+
+
+def studies() -> str:
+    """The studies beside the reference run that were run too: what each says, drawn and in full."""
+    parts = []
+    for page in sorted(REFERENCE.glob("studies/*/tables.md")):
+        name = page.parent.name
+        title, said, tables = page.read_text(encoding="utf-8").split("\n\n", 2)
+        figure = f"![{name}](reference/studies/{name}/figure.png)"
+        whole = f'<details markdown="1"><summary>tables</summary>\n\n{tables}\n</details>'
+        parts += [f"##{title}", said, figure, whole]
+    return "\n\n".join(parts) or "None of them was run beside the reference."
 
 
 def data_card() -> str:

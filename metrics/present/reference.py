@@ -18,6 +18,8 @@ PICTURES = (
     "gallery/median_graph.png",
     "gallery/median_grounding.png",
 )
+# What a study of its own leaves, whichever of them were run.
+STUDY = ("estimates.csv", "differences.csv", "tables.md", "figure.png")
 LARGEST = 6_000_000
 # What stands between these lines of the README is written here.
 MARKS = ("<!-- results:begin -->\n", "<!-- results:end -->\n")
@@ -27,8 +29,8 @@ def write_reference(results: str | Path, out_dir: str | Path) -> list[Path]:
     """Copy what a reference keeps of `results` into `out_dir`, which is replaced whole.
 
     Kept are estimates.csv and seeds.csv (what `verify` compares with), tables/, a few pictures,
-    headline.txt and manifest.json. Returns the files. Raises InputError where the run is not
-    finished or where the whole would be over 6 MB.
+    headline.txt, manifest.json and the studies that were run. Returns the files. Raises InputError
+    where the run is not finished or where the whole would be over 6 MB.
     """
     results = Path(results)
     needed = [results / name for name in ("headline.txt", "manifest.json")]
@@ -46,9 +48,11 @@ def write_reference(results: str | Path, out_dir: str | Path) -> list[Path]:
         for file in sorted((results / "tables").iterdir()):
             if file.suffix in TABLE_KINDS:
                 shutil.copyfile(file, folder / "tables" / file.name)
-        for name in PICTURES:
+        studies = sorted((results / "studies").glob("*/tables.md"))
+        kept = [f"studies/{page.parent.name}/{name}" for page in studies for name in STUDY]
+        for name in (*PICTURES, *kept):
             if (results / name).exists():
-                (folder / name).parent.mkdir(exist_ok=True)
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(results / name, folder / name)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         if size > LARGEST:

@@ -143,6 +143,21 @@ def test_the_readme_shows_the_headline_of_the_reference(results, tmp_path):
         reference.update_readme(readme, block)
 
 
+def test_the_studies_that_were_run_are_kept(results, tmp_path):
+    study = results / "studies" / "robustness"
+    study.mkdir(parents=True)
+    for name in (*reference.STUDY, "scores.parquet"):
+        (study / name).write_text("x")
+    (results / "studies" / "unfinished").mkdir()
+    reference.write_reference(results, tmp_path / "kept")
+    kept = {
+        file.relative_to(tmp_path / "kept") for file in (tmp_path / "kept").rglob("studies/*/*")
+    }
+    assert {file.as_posix() for file in kept} == {
+        f"studies/robustness/{name}" for name in reference.STUDY
+    }
+
+
 def test_too_large_a_reference_is_refused(results, tmp_path, monkeypatch):
     monkeypatch.setattr(reference, "LARGEST", 1000)
     with pytest.raises(InputError, match="over 1,000"):
