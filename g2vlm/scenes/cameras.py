@@ -119,8 +119,7 @@ def _table(function, degrees: np.ndarray) -> np.ndarray:
 def visible_points(cameras: Cameras, items: list[Item]) -> tuple[np.ndarray, ...]:
     """Return bool[K, N, P] of sample points in view and unoccluded, and their pixels u, v."""
     points = sample_points(items)
-    u, v, depth = project(cameras, points)
-    seen = (depth > 200) & (u >= 0) & (u < IMAGE[0]) & (v >= 0) & (v < IMAGE[1])
+    seen, u, v = _in_view(cameras, points)
     for n, item in enumerate(items):
         if item.row.cls in OPAQUE:
             hit = _blocked(cameras.position, points, item)
@@ -130,6 +129,21 @@ def visible_points(cameras: Cameras, items: list[Item]) -> tuple[np.ndarray, ...
                     hit[:, m] &= points[None, m, :, 2] < item.top
             seen &= ~hit
     return seen, u, v
+
+
+def _in_view(cameras: Cameras, points: np.ndarray) -> tuple[np.ndarray, ...]:
+    u, v, depth = project(cameras, points)
+    seen = (depth > 200) & (u >= 0) & (u < IMAGE[0]) & (v >= 0) & (v < IMAGE[1])
+    return seen, u, v
+
+
+def seen_shares(cameras: Cameras, points: np.ndarray, items: list[Item]) -> list[int]:
+    """Return the share (%) of points [P, 3] mm that each of K cameras sees past solid boxes."""
+    seen, *_ = _in_view(cameras, points[None])
+    for item in items:
+        if item.row.cls in OPAQUE:
+            seen &= ~_blocked(cameras.position, points[None], item)
+    return [100 * int(n) // len(points) for n in np.count_nonzero(seen[:, 0], axis=1)]
 
 
 def _blocked(eyes: np.ndarray, points: np.ndarray, item: Item) -> np.ndarray:

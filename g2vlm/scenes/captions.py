@@ -7,7 +7,7 @@ from typing import Any
 from g2vlm.scenes.classes import article, plural
 from g2vlm.scenes.phrasings import CAPTIONS, NUMBERS, PHRASES, RELATION_CLAUSES
 from g2vlm.scenes.sizes import size_words
-from g2vlm.scenes.speaker import Speaker
+from g2vlm.scenes.speaker import NO_LANDMARK, Speaker
 
 CAPTION_COUNT, PHRASE_COUNT = 4, 12
 
@@ -80,9 +80,10 @@ def _relation(speaker: Speaker) -> tuple[str, dict[str, Any]] | None:
                 continue
             if speaker.items[i].support == j:
                 found += [(i, j, "on")] * 3
-            elif geometry.near(i, j) and speaker.items[j].support != i:
+            elif geometry.beside(i, j) and not {speaker.cls(i), speaker.cls(j)} & {*NO_LANDMARK}:
                 found.append((i, j, "near"))
-            if geometry.facing(i, j) and geometry.distance[i][j] < 1500:
+            near = geometry.distance[i][j] < 1500
+            if near and speaker.is_landmark(j) and geometry.facing(i, j):
                 found += [(i, j, "facing")] * 2
     if not found:
         return None

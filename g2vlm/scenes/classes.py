@@ -76,14 +76,16 @@ CLASSES: tuple[str, ...] = (
     "water heater",
 )
 
-# What a person may also call by a class's name: neither an absence nor a number of the class is
-# stated where one of these stands.
+# What a person may also call by a class's name: where one of these stands, neither an absence nor a
+# number of the class is stated, and its name alone means nothing.
 ALSO_CALLED: dict[str, frozenset[str]] = {
     "bicycle": frozenset({"exercise machine"}),
-    "cabinet": frozenset({"wardrobe"}),
+    "cabinet": frozenset({"sink", "wardrobe", "washbasin"}),
     "chair": frozenset({"armchair", "lounger"}),
     "desk": frozenset({"table"}),
-    "electronic device": frozenset({"computer", "fan", "speaker", "television"}),
+    "electronic device": frozenset(
+        {"computer", "fan", "kitchen appliance", "oven", "speaker", "television", "washing machine"}
+    ),
     "kitchen appliance": frozenset(
         {"cooktop", "oven", "range hood", "refrigerator", "washing machine"}
     ),

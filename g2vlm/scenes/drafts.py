@@ -182,7 +182,7 @@ def _relative_direction(speaker: Speaker) -> list[list[Draft]]:
 
     def seen() -> Iterator[Draft]:
         for a, b in _groups(speaker, [row for row in rows if row[0] in speaker.ahead], 2):
-            side = speaker.geometry.side(a[0], b[0])
+            side = speaker.geometry.shown_side(a[0], b[0])
             if side:
                 one, two = speaker.cls(a[0]), speaker.cls(b[0])
                 keys = (("seen",), ("seen", one), ("seen", "of", two), ("seen", one, two))
@@ -242,6 +242,10 @@ def _existence(speaker: Speaker) -> list[list[Draft]]:
 def _spatial_relation(speaker: Speaker) -> list[list[Draft]]:
     """A yes-or-no question about a judged pair, and what is on something (or another such)."""
     judged = _judged(speaker)
+    forms = sorted({draft.form for draft in judged})
+    if forms:  # Else those that hold of most pairs would be asked alone.
+        form = forms[speaker.draw(len(forms))]
+        judged = [draft for draft in judged if draft.form == form]
     return [judged, _what_on(speaker) or judged]
 
 
@@ -249,7 +253,7 @@ def _judged(speaker: Speaker) -> list[Draft]:
     geometry, items = speaker.geometry, speaker.items
     tests: dict[str, Callable[[int, int], bool | None]] = {
         "on": lambda i, j: items[i].support == j,
-        "near": geometry.near,
+        "near": geometry.beside,
         "larger": lambda i, j: clearly_larger(volume(items[i]), volume(items[j])),
         "facing": geometry.facing,
     }
@@ -297,6 +301,8 @@ def _what_on(speaker: Speaker) -> list[Draft]:
                 right = speaker.draw(2)
                 pair = (k, m) if right == 0 else (m, k)
                 nouns = [speaker.cls(n) for n in pair]
+                if any(speaker.cls(n) in nouns for n in below[2]):
+                    continue  # The name would say what is asked.
                 fields = {"a": below[1], "b": article(nouns[0]), "c": article(nouns[1])}
                 options = tuple((n, noun, ()) for n, noun in zip(pair, nouns, strict=True))
                 clues = _either(speaker, "what", speaker.cls(below[0]), options, right)

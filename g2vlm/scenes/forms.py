@@ -14,13 +14,13 @@ GEOMETRY = ("needs_geometry",)
 
 def _unique(speaker: Speaker) -> Iterator[Sentence]:
     for k in speaker.visible:
-        if not speaker.same(k):
+        if not speaker.rivals(k):
             yield Sentence("unique", speaker.words(speaker.cls(k)), [k])
 
 
 def _attribute(speaker: Speaker) -> Iterator[Sentence]:
     for k in speaker.visible:
-        colour, others = speaker.colour(k), speaker.same(k)
+        colour, others = speaker.colour(k), speaker.rivals(k)
         if colour and all(speaker.colour(m) != colour for m in others):
             yield Sentence("attribute", {**speaker.words(speaker.cls(k)), "c": colour}, [k])
 
@@ -57,14 +57,18 @@ def _anchored(
 
 def _side(speaker: Speaker) -> Iterator[Sentence]:
     """The only object of its class on one side of an anchor; none of the others is undecided. The
-    first view, which the sides are of, shows both."""
+    first view, which the sides are of, shows both, and none of the others on that side."""
+    geometry = speaker.geometry
     anchors = [k for k in speaker.named() if speaker.cls(k) not in NO_LANDMARK]
     for k in sorted(speaker.ahead):
         for anchor in sorted(speaker.ahead.intersection(anchors)):
-            side = speaker.geometry.side(k, anchor) if anchor != k else None
+            side = geometry.shown_side(k, anchor) if anchor != k else None
             if side is None or speaker.cls(anchor) == speaker.cls(k) or not speaker.same(k):
                 continue
-            rest = {speaker.geometry.side(m, anchor) for m in speaker.same(k)}
+            rest = {geometry.side(m, anchor) for m in speaker.same(k)}
+            turns = {geometry.turn(m, anchor) for m in speaker.same(k)}
+            if {"left": 1, "right": -1}.get(side) in turns:
+                continue
             if side not in rest and None not in rest:
                 tags = ("view_dependent", *GEOMETRY)
                 yield _anchored(speaker, "side", k, anchor, tags, side, s=SIDES[side])
@@ -125,9 +129,11 @@ def _under(speaker: Speaker) -> Iterator[Sentence]:
 
 
 def _facing(speaker: Speaker) -> Iterator[Sentence]:
+    """The only seat or screen of its class that faces something on the floor."""
     facing = speaker.geometry.facing
+    anchors = [k for k in speaker.named() if speaker.is_landmark(k)]
     for k in speaker.visible:
-        for anchor in speaker.named():
+        for anchor in anchors:
             if speaker.cls(anchor) == speaker.cls(k) or not facing(k, anchor):
                 continue
             rest = [facing(m, anchor) for m in speaker.same(k)]
@@ -147,7 +153,7 @@ def _opening(speaker: Speaker) -> Iterator[Sentence]:
 
 def _near(speaker: Speaker) -> Iterator[Sentence]:
     """The only object of its class near an anchor; every other is clearly not near it."""
-    near = speaker.geometry.near
+    near = speaker.geometry.beside
     for k in speaker.visible:
         for anchor in speaker.named() if speaker.same(k) else ():
             if speaker.cls(anchor) in (speaker.cls(k), *NO_LANDMARK) or not near(k, anchor):
@@ -176,7 +182,7 @@ def _between(speaker: Speaker) -> Iterator[Sentence]:
 
 def _counted(speaker: Speaker) -> Iterator[Sentence]:
     """The object that carries, or has near it, more of some class than any other of its class."""
-    near, items = speaker.geometry.near, speaker.items
+    near, items = speaker.geometry.beside, speaker.items
     for cls, rows in speaker.by_class.items():
         if len(rows) < 2 or cls in NO_LANDMARK:
             continue
@@ -211,7 +217,7 @@ def _multi(speaker: Speaker) -> Iterator[Sentence]:
             if 2 <= len(some) < len(rows):
                 yield Sentence("all", speaker.words(cls, colour), some, [], "multi")
         for anchor in speaker.named():
-            near = {k: speaker.geometry.near(k, anchor) for k in rows if k != anchor}
+            near = {k: speaker.geometry.beside(k, anchor) for k in rows if k != anchor}
             some = [k for k, value in near.items() if value]
             if (
                 speaker.cls(anchor) not in (cls, "rug")

@@ -4,7 +4,8 @@ Formulas and void bands on true oriented boxes, in the levelled frame of the fir
 support (on, under): what stands on what; near: closest box points under 0.5 m, void to 0.75 m;
 left, right, front, behind: dominant axis of the centre offset, void within 15 degrees of a diagonal
 and under 0.2 m; larger: volume ratio over 1.5, void down to 1.1; facing (seats and screens): front
-axis within 20 degrees of the other's centre, void to 30 degrees and under 0.2 m.
+axis within 20 degrees of the other's centre, void to 30 degrees, where the axis meets the other's
+footprint, and under 0.2 m.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any
 from g2vlm.scenes.catalog import ModelRow
 from g2vlm.scenes.classes import SCREENS, SEATS
 from g2vlm.scenes.geometry import UNIT, cosine, divide, sine
-from g2vlm.scenes.layout import Item, box_distance, wall_point
+from g2vlm.scenes.layout import Item, box_distance
+from g2vlm.scenes.openings import named_openings
 from g2vlm.scenes.recipes import items_of
 
 NEAR_MM, NEAR_VOID_MM = 500, 750
@@ -37,7 +39,7 @@ class SceneGeometry:
             for j in range(i):
                 d = box_distance(self.items[i], self.items[j])
                 self.distance[i][j] = self.distance[j][i] = d
-        self.openings = only_openings(recipe)
+        self.openings = named_openings(recipe, self.items)
         self.place = [self.in_frame(item.centre) for item in self.items]
 
     def in_frame(self, point: tuple[int, int]) -> tuple[int, int]:
@@ -62,6 +64,39 @@ class SceneGeometry:
         if d < NEAR_MM:
             return True
         return None if d < NEAR_VOID_MM else False
+
+    def beside(self, i: int, j: int) -> bool | None:
+        """Say whether i is near j, as sentences say it; None also where one stands on the other."""
+        if self.items[i].support == j or self.items[j].support == i:
+            return None
+        return self.near(i, j)
+
+    def turn(self, i: int, j: int) -> int:
+        """Return 1 where the first view shows i left of j, -1 right of it, by 5 degrees; 0 else."""
+        turn = self._turn(i, j)
+        return (turn > 0) - (turn < 0) if self._apart(i, j, 87) else 0
+
+    def in_line(self, i: int, j: int) -> bool:
+        """Say whether the first view shows i and j within 15 degrees of each other."""
+        return not self._apart(i, j, 259)
+
+    def _turn(self, i: int, j: int) -> int:
+        (ax, ay), (bx, by) = self.place[i], self.place[j]
+        return ay * bx - by * ax
+
+    def _apart(self, i: int, j: int, sine: int) -> bool:
+        """Say whether two bearings are apart by an angle of this sine (per mille) or more."""
+        (ax, ay), (bx, by) = self.place[i], self.place[j]
+        turn, reach = self._turn(i, j), (ax * ax + ay * ay) * (bx * bx + by * by)
+        return 1_000_000 * turn * turn >= sine * sine * reach
+
+    def shown_side(self, i: int, j: int) -> str | None:
+        """Return the side that i is on of j where the first view shows it so too: left or right of
+        it in the image, or before or behind it in the same direction; None else."""
+        side = self.side(i, j)
+        if side in ("left", "right"):
+            return side if self.turn(i, j) == (1 if side == "left" else -1) else None
+        return side if side and self.in_line(i, j) else None
 
     def between(self, k: int, i: int, j: int) -> bool | None:
         """Say whether k's centre lies between those of i and j, seen from above; None when void.
@@ -91,25 +126,17 @@ class SceneGeometry:
         across = abs(dx * cosine(a.yaw) + dy * sine(a.yaw))
         if ahead > 0 and across * cosine(20) <= ahead * sine(20):
             return True
-        return None if ahead > 0 and across * cosine(30) <= ahead * sine(30) else False
+        undecided = ahead > 0 and across * cosine(30) <= ahead * sine(30)
+        return None if undecided or _meets(a, b) else False
 
 
-def only_openings(recipe: dict[str, Any]) -> dict[str, tuple[int, int]]:
-    """Return by kind the floor point (mm) under the middle of the room's only door or window."""
-    found = {}
-    for kind in ("door", "window"):
-        cut = [o for o in recipe["openings"] if o["kind"] == kind]
-        if len(cut) == 1:
-            found[kind] = _middle(recipe, cut[0])
-    return found
-
-
-def _middle(recipe: dict[str, Any], opening: dict[str, Any]) -> tuple[int, int]:
-    if "ends_mm" in opening:
-        (ax, ay), (bx, by) = opening["ends_mm"]
-        return (ax + bx) // 2, (ay + by) // 2
-    along = opening["offset_mm"] + opening["width_mm"] // 2
-    return wall_point(recipe["room"]["size_mm"], opening["wall"], along, 0)
+def _meets(a: Item, b: Item) -> bool:
+    """Say whether the front axis of `a` runs over the footprint of `b`."""
+    c, s = cosine(a.yaw), sine(a.yaw)
+    offsets = [(x - a.centre[0], y - a.centre[1]) for x, y in b.ring]
+    across = [dx * c + dy * s for dx, dy in offsets]
+    ahead = max(dx * s - dy * c for dx, dy in offsets)
+    return ahead > 0 and min(across) < 0 < max(across)
 
 
 def dominant(dx: int, dy: int) -> str | None:

@@ -50,19 +50,23 @@ WORDS_ABOUT = (
     "wrong. One that no input shows is dropped.",
     "",
     "A class is a row of the table below, and a noun means its class: an armchair is no chair. "
-    "Since a person may say otherwise, neither an absence nor a number nor an order of a class is "
-    f"stated beside something that also goes by its name ({len(ALSO_CALLED)} classes have such).",
+    f"Since a person may say otherwise of {len(ALSO_CALLED)} classes, beside something that also "
+    "goes by the name neither an absence nor a number nor an order of the class is stated, and the "
+    "name alone means nothing.",
     "",
     "- `unique`: the only object of its class. `multiple`: one of several of its class, told apart "
     "by the rest of the sentence. `multi`: two or more are meant, and all of them are the answer. "
     "`zero`: nothing here fits, and saying so is the answer.",
-    "- Left, right, before and behind are those of the first input view, and sentences say them "
-    "only of what it shows. Void: within 15 degrees of a diagonal, or offsets under 0.2 m.",
-    "- Near: closest points of boxes under 0.5 m, void to 0.75 m. Larger: over 1.5 times the "
-    "volume, void down to 1.1. On and under: what stands on what. Facing: within 20 degrees, void "
-    "to 30.",
-    "- The closest, farthest or tallest is so by 0.3 m and a tenth of the length at least, the "
-    "largest and smallest by half of the volume.",
+    "- Left, right, before and behind are those of the first input view. Void: within 15 degrees "
+    "of a diagonal, or offsets under 0.2 m. Sentences say them only of what that view shows, and "
+    "where its image says the same: left and right by 5 degrees, before and behind within 15.",
+    "- Near: closest points of boxes under 0.5 m, void to 0.75 m; sentences do not say it of what "
+    "stands on the other. Larger: over 1.5 times the volume, void down to 1.1. On and under: what "
+    "stands on what. Facing: front axis within 20 degrees of the other's centre, void to 30 and "
+    "where the axis meets the other's footprint.",
+    "- The closest or farthest is so by 0.3 m and a tenth of the length at least, the tallest by "
+    "0.15 m and a tenth, the largest and smallest by half of the volume. A door or window is named "
+    "if it is the room's only one and an input view shows two fifths of it.",
     f"- Each scene has up to 24 references, {CAPTION_COUNT} captions, {PHRASE_COUNT} short phrases "
     "that hold of some scenes and not of others, and up to 16 questions, two of each type.",
     "- `pair`: the test_scene scene whose layout and cameras a test_asset scene shares.",

@@ -17,7 +17,7 @@ from g2vlm.scenes.classes import (
     article,
     plural,
 )
-from g2vlm.scenes.geometry import point_to_footprint
+from g2vlm.scenes.openings import distance_to
 from g2vlm.scenes.phrasings import NUMBERS, TEST_ONLY
 from g2vlm.scenes.relations import SceneGeometry, volume
 from metrics.files import rng
@@ -116,6 +116,11 @@ class Speaker:
         """Return the other objects of the same class."""
         return [m for m in self.by_class[self.cls(k)] if m != k]
 
+    def rivals(self, k: int) -> list[int]:
+        """Return the other objects that a person may mean by the name of k's class."""
+        also = ALSO_CALLED.get(self.cls(k), frozenset())
+        return self.same(k) + [m for m, item in enumerate(self.items) if item.row.cls in also]
+
     def whole_class(self, cls: str) -> bool:
         """Say whether an absence, a number or an order of a class can be stated: all of it is
         likely visible, and nothing else here goes by its name."""
@@ -131,24 +136,25 @@ class Speaker:
             return [(plain, (), ()), (f"the {colour} {cls}", (), ())]
         if plain:
             return [(plain, (), ())]
-        names = self._of_all(k, others) if len(others) < len(NUMBERS) - 1 else []
-        return names + self._by_place(k, others)
+        alone = len(others) == len(self.rivals(k))
+        names = self._of_all(k, others) if alone and 0 < len(others) < len(NUMBERS) - 1 else []
+        return names + self._by_place(k, self.rivals(k))
 
     def _plain_name(self, k: int) -> str:
-        """Return a name of class, or colour and class, that no other object shares; else ""."""
-        cls, colour, others = self.cls(k), self.colour(k), self.same(k)
+        """Return a name of class, or colour and class, that fits no other object; else ""."""
+        cls, colour, others = self.cls(k), self.colour(k), self.rivals(k)
         if not others:
             return f"the {cls}"
         alone = all(self.colour(m) != colour for m in others)
         return f"the {colour} {cls}" if alone else ""
 
     def _by_place(self, k: int, others: list[int]) -> list[Name]:
-        """Return names by what an object stands on, by what it alone of its class is near, or by
+        """Return names by what an object stands on, by what it alone of its rivals is near, or by
         the room's only door or window, the first of these that there is.
 
         What it stands on or near has a plain name, so that a name leans on one object at most.
         """
-        near, support = self.geometry.near, self.items[k].support
+        near, support = self.geometry.beside, self.items[k].support
         if support >= 0 and all(self.items[m].support != support for m in others):
             below = self._plain_name(support)
             if below:
@@ -165,8 +171,8 @@ class Speaker:
 
     def closest_to_opening(self, rows: list[int], kind: str) -> int:
         """Return which of some objects is clearly closest to the only door or window, or -1."""
-        point = self.geometry.openings[kind]
-        far = sorted((point_to_footprint(point, self.items[k].ring), k) for k in rows)
+        points = self.geometry.openings[kind]
+        far = sorted((distance_to(points, self.items[k]), k) for k in rows)
         alone = len(far) == 1 or clearly_less(far[0][0], far[1][0])
         return far[0][1] if alone else -1
 
@@ -181,6 +187,10 @@ class Speaker:
         if 3 * own < 2 * min(rest):
             names.append((f"the {'smaller' if two else 'smallest'} {all_of}", (), leans))
         return names
+
+    def is_landmark(self, k: int) -> bool:
+        """Say whether people point the way by an object: one that stands on the floor, no rug."""
+        return self.cls(k) not in NO_LANDMARK and self.items[k].row.stands == "floor"
 
     def name(self, k: int) -> Name | None:
         """Draw one of an object's unique names, or None when it has none."""
@@ -205,9 +215,7 @@ class Speaker:
             (ax, ay), (bx, by) = place[a], place[b]
             if ax < MARGIN_MM or bx < MARGIN_MM or ay - by < MARGIN_MM:
                 return None
-            # Two bearings are apart when the sine of their angle is 0.087 (5 degrees) or more.
-            turn, reach = ay * bx - by * ax, (ax * ax + ay * ay) * (bx * bx + by * by)
-            if turn <= 0 or 1_000_000 * turn * turn < 87 * 87 * reach:
+            if self.geometry.turn(a, b) <= 0:
                 return None
         return order
 

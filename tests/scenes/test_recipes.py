@@ -26,6 +26,16 @@ def ring(obj):
     return turned(box, obj["yaw_deg"]) + obj["centre_mm"]
 
 
+def opening_foot(recipe, kind):
+    """The floor line under the only door or window, as a flat box."""
+    (cut,) = (o for o in recipe["openings"] if o["kind"] == kind)
+    sx, sy, _ = recipe["room"]["size_mm"]
+    along = cut["offset_mm"] + cut["width_mm"] / 2
+    middle = ((along, 0), (sx, along), (sx - along, sy), (0, sy - along))[cut["wall"]]
+    size = [cut["width_mm"], 0, 1]
+    return {"centre_mm": middle, "size_mm": size, "yaw_deg": 90 * (cut["wall"] % 2)}
+
+
 def overlap(a, b):
     """Depth (mm) to which two footprints interpenetrate, in floating point."""
     ra, rb = ring(a), ring(b)

@@ -15,11 +15,11 @@ import pytest
 
 from g2vlm.scenes.build import REVIEWED
 from g2vlm.scenes.catalog import read_models
-from g2vlm.scenes.classes import CLASSES, SYNONYMS, plural
+from g2vlm.scenes.classes import ALSO_CALLED, CLASSES, SYNONYMS, plural
 from g2vlm.scenes.phrasings import NUMBERS, ORDINALS, QUESTIONS, REFERENCES, SIDES
 
 from .test_language import centre, distance, volume
-from .test_recipes import turned
+from .test_recipes import opening_foot, turned
 
 NOUNS = {word: cls for cls in CLASSES for word in (cls, *SYNONYMS.get(cls, ()))}
 NOUNS |= {plural(word): cls for word, cls in list(NOUNS.items())}
@@ -96,10 +96,16 @@ class Reader:
         return [k for k in same if colour in (None, self.objects[k]["colour"])]
 
     def named(self, words):
-        """The one object that a name means; a name of several or of none fails."""
+        """The one object that a name means; a name of several or of none fails, and one that a
+        person may give to something else."""
         found = self.all_of(words)
         if found is None:
             found = self._described(words)
+        else:
+            colour = re.fullmatch(rf"(?:(?:the|a|an) )?{_THING}", words)["c"]
+            also = ALSO_CALLED.get(self.objects[found[0]]["class"], ()) if found else ()
+            others = [o for o in self.objects if o["class"] in also]
+            assert all(colour not in (None, o["colour"]) for o in others), words
         assert len(found) == 1, (self.recipe["id"], words, found)
         return found[0]
 
@@ -137,13 +143,9 @@ class Reader:
 
     def closest(self, rows, kind):
         """The object closest to the only door or window, by densely drawn outlines."""
-        (cut,) = (o for o in self.recipe["openings"] if o["kind"] == kind)
-        sx, sy, _ = self.recipe["room"]["size_mm"]
-        along = cut["offset_mm"] + cut["width_mm"] / 2
-        points = ((along, 0), (sx, along), (sx - along, sy), (0, sy - along))
-        point = {"centre_mm": points[cut["wall"]], "size_mm": [0, 0, 1], "yaw_deg": 0}
+        foot = {**opening_foot(self.recipe, kind), "base_mm": 0}
         flat = {k: {**self.objects[k], "base_mm": 0} for k in rows}
-        return [min(rows, key=lambda k: distance({**point, "base_mm": 0}, flat[k]))]
+        return [min(rows, key=lambda k: distance(foot, flat[k]))]
 
     def holds(self, form, i, j):
         """Whether i stands to j as a preposition says, by its bare definition."""
