@@ -12,9 +12,10 @@ fail() {
 
 right_python='import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))'
 python=
+# In an active environment the interpreter behind it is taken: that one has pip and --user.
 for name in ${PYTHON:-python3.11 python3.12 python3}; do
   if "$name" -c "$right_python" >/dev/null 2>&1; then
-    python=$("$name" -c 'import sys; print(sys.executable)')
+    python=$("$name" -c 'import sys; print(sys._base_executable)')
     break
   fi
 done
@@ -33,8 +34,6 @@ else
   echo "env: installing uv"
   "$python" -m pip install --user --quiet uv >/dev/null 2>&1 ||
     "$python" -m pip install --user --quiet --break-system-packages uv >/dev/null 2>&1 ||
-    { [ "$("$python" -c 'import sys; print(sys.prefix != sys.base_prefix)')" = True ] &&
-      "$python" -m pip install --quiet uv >/dev/null 2>&1; } || # An activated environment has no --user.
     fail "uv is missing and could not be installed (is the network up?); see its home page for other ways, then run make env again"
   uv=("$python" -m uv)
 fi
