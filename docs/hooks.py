@@ -11,7 +11,7 @@ TABLES = ("main", "article", "contrasts", "generalisation", "failures", "control
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the reference's pictures to the site as `reference/*.png`."""
+    """Add the reference's pictures to the site as `reference/<folder>/*.png`."""
     from mkdocs.structure.files import File
 
     for picture in sorted(REFERENCE.rglob("*.png")):
@@ -72,9 +72,10 @@ def studies() -> str:
     for page in sorted(REFERENCE.glob("studies/*/tables.md")):
         name = page.parent.name
         title, said, tables = page.read_text(encoding="utf-8").split("\n\n", 2)
-        figure = f"![{name}](reference/studies/{name}/figure.png)"
-        whole = f'<details markdown="1"><summary>tables</summary>\n\n{tables}\n</details>'
-        parts += [f"##{title}", said, figure, whole]
+        parts += [f"##{title}", said]
+        if (page.parent / "figure.png").exists():
+            parts.append(f"![{name}](reference/studies/{name}/figure.png)")
+        parts.append(f'<details markdown="1"><summary>tables</summary>\n\n{tables}\n</details>')
     return "\n\n".join(parts) or "None of them was run beside the reference."
 
 

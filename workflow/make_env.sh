@@ -12,10 +12,9 @@ fail() {
 
 right_python='import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))'
 python=
-# In an active environment the interpreter behind it is taken: that one has pip and --user.
 for name in ${PYTHON:-python3.11 python3.12 python3}; do
   if "$name" -c "$right_python" >/dev/null 2>&1; then
-    python=$("$name" -c 'import sys; print(sys._base_executable)')
+    python=$("$name" -c 'import sys; print(sys.executable)')
     break
   fi
 done
@@ -32,8 +31,12 @@ elif "$python" -m uv --version >/dev/null 2>&1; then
   uv=("$python" -m uv)
 else
   echo "env: installing uv"
+  # An active environment has no --user, and perhaps no pip: then the interpreter behind it has.
+  behind=$("$python" -c 'import sys; print(getattr(sys, "_base_executable", sys.executable))')
   "$python" -m pip install --user --quiet uv >/dev/null 2>&1 ||
     "$python" -m pip install --user --quiet --break-system-packages uv >/dev/null 2>&1 ||
+    { "$behind" -m pip install --user --quiet uv >/dev/null 2>&1 && python=$behind; } ||
+    "$python" -m pip install --quiet uv >/dev/null 2>&1 ||
     fail "uv is missing and could not be installed (is the network up?); see its home page for other ways, then run make env again"
   uv=("$python" -m uv)
 fi

@@ -19,7 +19,7 @@ PAD, START, CAPTION, END, UNKNOWN = "<pad>", "<answer>", "<caption>", "<end>", "
 WHOLE, DECIMAL = "<whole>", "<decimal>"
 SPECIAL = (PAD, START, CAPTION, END, UNKNOWN, WHOLE, DECIMAL)
 LEAST_NUMBER = 0.05
-# Logits by which a word is lifted where copying begins to be learned.
+# Logits by which a word is lifted for each unit of what a place learns to copy.
 COPIED = 4.0
 # Numbers that an answer may copy: the room's floor area (m²), the longest side of what each role
 # means (cm), the distances between each two of them (m).

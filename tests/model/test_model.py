@@ -239,6 +239,15 @@ def test_words_of_the_class_that_is_asked_for_are_lifted():
         {"table", "lamp"},
         set(),
     ]
+    decoder = small_model().decoder
+    decoder.spelled.zero_()[1, [2, 3]] = 1
+    width = decoder.out.in_features
+    given = torch.tensor([[[1]]]), decoder.read_scene(torch.zeros(1, 3, width))
+    memory, measures = torch.zeros(1, 1, 2, width), torch.zeros(1, 1, MEASURES)
+    named = F.one_hot(torch.tensor([[1]]), len(CLASSES)).float()
+    plain, lifted = (decoder(*given, memory, h).logits for h in (None, Hints(named, measures)))
+    lift = (lifted - plain)[0, 0, 0]
+    assert lift.nonzero()[:, 0].tolist() == [2, 3] and bool((lift >= 0).all())
 
 
 def test_only_answers_that_are_numbers_have_a_loss_of_their_value():
