@@ -261,21 +261,22 @@ def test_sides_are_told_of_what_the_first_view_likely_shows(drawn):
     assert told > 10
 
 
-def bearing(recipe, k):
-    """Degrees to the left of the first camera's heading."""
-    x, y = centre(recipe, k)
-    return np.degrees(np.arctan2(y, x))
+def turned_from(recipe, anchor, k):
+    """Degrees, -180 to 180, to the left that the first camera turns from an anchor to k."""
+    (ax, ay), (x, y) = centre(recipe, anchor), centre(recipe, k)
+    return (np.degrees(np.arctan2(y, x) - np.arctan2(ay, ax)) + 180) % 360 - 180
 
 
 def shown_so(recipe, form, target, anchor):
     """Whether the first view's image has the target and none of its class on that side."""
-    turn = bearing(recipe, target) - bearing(recipe, anchor)
+    turn = turned_from(recipe, anchor, target)
     if form in ("front", "behind"):
         return abs(turn) < 15.1
     sign, cls = (1 if form == "left" else -1), recipe["objects"][target]["class"]
     others = [o["index"] for o in recipe["objects"] if o["class"] == cls and o["index"] != target]
-    turns = [bearing(recipe, k) - bearing(recipe, anchor) for k in others]
-    return sign * turn > 4.9 and all(sign * turn < 5.1 for turn in turns)
+    # What lies behind the camera is on no side in the image.
+    rest = [turned_from(recipe, anchor, k) for k in others if centre(recipe, k)[0] > 0]
+    return sign * turn > 4.9 and all(sign * away < 5.1 for away in rest)
 
 
 def test_sides_are_what_the_first_view_shows(drawn):

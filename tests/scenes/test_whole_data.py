@@ -31,7 +31,7 @@ CHECKS = (
     test_language.test_sides_are_what_the_first_view_shows,
     test_language.test_a_door_or_window_that_is_named_is_in_sight,
     test_language.test_nothing_is_said_to_be_near_what_it_stands_on,
-    test_language.test_nothing_is_asked_twice,
+    test_language.test_nothing_is_asked_twice_of_a_scene,
     test_language.test_every_scene_has_its_sentences,
     test_language.test_answers_are_true_and_choices_hold_them,
     test_language.test_phrases_hold_of_something_in_their_scene,
