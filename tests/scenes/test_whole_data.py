@@ -9,7 +9,7 @@ import pytest
 from g2vlm.scenes.catalog import read_models
 from metrics.files import read_lines
 
-from . import test_language, test_recipes, test_sentences
+from . import test_first_view, test_language, test_recipes, test_sentences
 from .conftest import Drawn
 
 DATA = Path(__file__).resolve().parents[2] / "data"
@@ -28,8 +28,8 @@ CHECKS = (
     test_language.test_counted_references_beat_every_rival_by_what_they_have_on_or_near_them,
     test_language.test_kinds_of_reference_are_what_they_say,
     test_language.test_no_absence_number_or_order_is_stated_beside_what_goes_by_the_name,
-    test_language.test_sides_are_what_the_first_view_shows,
-    test_language.test_a_door_or_window_that_is_named_is_in_sight,
+    test_first_view.test_sides_are_what_the_first_view_shows,
+    test_first_view.test_a_door_or_window_that_is_named_is_in_sight,
     test_language.test_nothing_is_said_to_be_near_what_it_stands_on,
     test_language.test_nothing_is_asked_twice_of_a_scene,
     test_language.test_every_scene_has_its_sentences,
