@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.layers import Attention, mlp
+from metrics.relations import FAMILIES
 
 PAD, START, CAPTION, END, UNKNOWN = "<pad>", "<answer>", "<caption>", "<end>", "<unknown>"
 # Words that stand for a number, whose value is read beside them (xVal, Golkar et al. 2023).
@@ -24,6 +25,8 @@ COPIED = 4.0
 # Numbers that an answer may copy: the room's floor area (m²), the longest side of what each role
 # means (cm), the distances between each two of them (m).
 MEASURES = 7
+# Words for where something is, which an answer may copy too.
+SIDES = FAMILIES["side"]
 _NUMBER = re.compile(r"\d+\.\d|[1-9]\d+")
 _PIECE = re.compile(r"\d|[^\W\d_]+(?:[-'][^\W\d_]+)*|\S")
 
@@ -80,11 +83,11 @@ def build_words(texts: Iterable[str]) -> tuple[str, ...]:
     return (*SPECIAL, *sorted({word for text in said for word in split_words(text)}))
 
 
-def spell(classes: Sequence[str], words: Sequence[str]) -> Tensor:
-    """Which of the W words are in the name of each of C classes: f32[C,W] of 0 and 1."""
+def spell(names: Sequence[str], words: Sequence[str]) -> Tensor:
+    """Which of the W words are in each of C names: f32[C,W] of 0 and 1."""
     index = {word: number for number, word in enumerate(words)}
-    out = torch.zeros(len(classes), len(words))
-    for row, name in zip(out, classes, strict=True):
+    out = torch.zeros(len(names), len(words))
+    for row, name in zip(out, names, strict=True):
         row[[index[word] for word in split_words(name) if word in index]] = 1
     return out
 
@@ -167,16 +170,18 @@ class DecoderLayer(nn.Module):
 class Hints:
     """What an answer may copy (pointers: See et al. 2017).
 
-    named [B,Q,C]: how likely each class is what is asked for; measures [B,Q,MEASURES]: logs of
-    measured numbers, in the units of answers, NaN = not measured.
+    named [B,Q,C]: how likely each class is what is asked for; sides [B,Q,SIDES]: how likely it is
+    on each side; measures [B,Q,MEASURES]: logs of measured numbers, in the units of answers, NaN =
+    not measured.
     """
 
     named: Tensor
+    sides: Tensor
     measures: Tensor
 
     def take(self, rows: Sequence[int]) -> Hints:
         """Those of some questions."""
-        return Hints(self.named[:, rows], self.measures[:, rows])
+        return Hints(self.named[:, rows], self.sides[:, rows], self.measures[:, rows])
 
 
 @dataclass(frozen=True)
@@ -190,7 +195,7 @@ class Said:
 
 
 class Decoder(nn.Module):
-    """Writes words one after the other; a class's words and numbers may be copied from hints."""
+    """Writes words one after the other; words of a class or a side and numbers may be copied."""
 
     def __init__(self, config: ModelConfig, length: int = 64) -> None:
         super().__init__()
@@ -199,10 +204,11 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList([DecoderLayer(config) for _ in range(config.decoder_layers)])
         self.norm = nn.LayerNorm(config.hidden)
         self.out = nn.Linear(config.hidden, len(config.words))
-        self.copy = nn.Linear(config.hidden, 1)
+        self.copy = nn.Linear(config.hidden, 2)
         self.measure = nn.Linear(config.hidden, MEASURES)
         self.guess = mlp(config.hidden, config.hidden, 1)
-        self.register_buffer("spelled", spell(config.classes, config.words), persistent=False)
+        self.register_buffer("classes", spell(config.classes, config.words), persistent=False)
+        self.register_buffer("sides", spell(SIDES, config.words), persistent=False)
         nn.init.normal_(self.words.weight, std=0.05)
 
     def read_scene(self, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -219,7 +225,7 @@ class Decoder(nn.Module):
         """Say what follows each of `numbers` i64[B,Q,A]; without hints no number has a value.
 
         `scene` comes from `read_scene`; `memory` is [B,Q,M,D]. A value is a mix of the measures, a
-        guess where there is none; a class's words are lifted as far as a place would copy.
+        guess where there is none; words of a class or side are lifted as far as a place would copy.
         """
         length = numbers.shape[-1]
         x = self.words(numbers) + self.places[:length]
@@ -231,7 +237,8 @@ class Decoder(nn.Module):
         if hints is None:
             return Said(logits)
         lift = COPIED * F.softplus(self.copy(x))
-        logits = logits + lift * (hints.named @ self.spelled)[:, :, None]
+        logits = logits + lift[..., :1] * (hints.named @ self.classes)[:, :, None]
+        logits = logits + lift[..., 1:] * (hints.sides @ self.sides)[:, :, None]
         first = x[:, :, 0]
         shares = self.measure(first).log_softmax(-1)
         measures = torch.where(hints.measures.isnan(), self.guess(first), hints.measures)

@@ -55,6 +55,11 @@ class Found:
     hints: Hints
 
 
+def sharpen(shares: Tensor) -> Tensor:
+    """Shares [...,N] in which the likelier objects weigh more than they did."""
+    return shares.square() / shares.square().sum(-1, keepdim=True)
+
+
 class Findings(nn.Module):
     """Turns a question and objects into memory for the decoder.
 
@@ -74,6 +79,7 @@ class Findings(nn.Module):
         self.told = nn.Linear(told + 2 * OCTAVES * waved + width, 2 * width)
         self.gate = nn.Linear(width, 2 * width)
         self.anchor = nn.Linear(width, CUES * ROLES)
+        self.looks = nn.Linear(width, len(PAIRS) + len(TRIPLES))
         self.named = nn.Linear(len(config.classes) + len(config.colours) + 1, width)
         self.out = nn.Linear(2 * width, SLOTS * width)
         self.norm = nn.LayerNorm(width)
@@ -96,8 +102,9 @@ class Findings(nn.Module):
         most = roles.match.amax(-1)
         own = [places / 3, sizes.clamp(min=0.02).log(), torch.stack([count, most], dim=-1)]
         pairs = self.pairs(shares, objects, relations)
-        distances = self.apart(shares, objects)
-        triples = self.triples(shares, objects)
+        far, known = box_gaps(objects.boxes), triple_geometry(objects.boxes)
+        distances = self.apart(shares, far)
+        triples = self.triples(shares, known)
         meant = reading.logits.sigmoid() * objects.present[:, None]
         total = meant.sum(-1, keepdim=True)
         told = [total, meant.amax(-1, keepdim=True), (meant > 0.5).float().sum(-1, keepdim=True)]
@@ -114,20 +121,42 @@ class Findings(nn.Module):
         slots = torch.cat([slots[:, :, : ROLES + 1] + words, slots[:, :, ROLES + 1 :]], dim=2)
         share = (asked + LEAST_SHARE) / (1 + ROLES * LEAST_SHARE)
         named = (asked[:, :, None] @ roles.names.softmax(-1))[:, :, 0]
-        hints = Hints(named, self.measures(shares, objects, room))
+        sure = sharpen(shares)
+        sides = self.sides(roles.sentence, self.levels(sure, objects), self.triples(sure, known))
+        hints = Hints(named, sides, self.measures(sure, objects, far, room))
         return Found(self.norm(slots), roles, share.log(), hints)
 
-    def measures(self, shares: Tensor, objects: ObjectSet, room: Tensor) -> Tensor:
+    def measures(self, shares: Tensor, objects: ObjectSet, far: Tensor, room: Tensor) -> Tensor:
         """Logs [B,Q,MEASURES] of what an answer may copy: the room's area, the longest side of each
-        role, the distances between them, NaN where nothing is compared. Of the objects that a role
-        may be the likelier ones weigh more than in `shares`."""
-        sure = shares.square() / shares.square().sum(-1, keepdim=True)
-        longest = 100 * (sure @ objects.boxes[:, None, :, 3:]).amax(-1)
-        distances = self.apart(sure, objects).clamp(min=LEAST_NUMBER).log()
+        role, the distances between them, NaN where nothing is compared."""
+        longest = 100 * (shares @ objects.boxes[:, None, :, 3:]).amax(-1)
+        distances = self.apart(shares, far).clamp(min=LEAST_NUMBER).log()
         if not self.compares:
             distances = torch.full_like(distances, torch.nan)
         area = room[:, None, :1].expand(-1, shares.shape[1], -1)
         return torch.cat([area, longest.clamp(min=LEAST_NUMBER).log(), distances], dim=-1)
+
+    def levels(self, shares: Tensor, objects: ObjectSet) -> Tensor:
+        """Expected level directions [B,Q,PAIRS,2] from the second role of each pair to the first,
+        ahead and to the left as the first camera sees them; zeros where nothing is compared."""
+        if not self.compares:
+            return shares.new_zeros(*shares.shape[:2], len(PAIRS), 2)
+        centre = objects.boxes[..., :2]
+        level = F.normalize(centre[:, :, None] - centre[:, None], dim=-1, eps=1e-2)
+        first = torch.einsum("bqri,bijk->bqrjk", shares, level)
+        both = torch.einsum("bqrjk,bqsj->bqrsk", first, shares)
+        return torch.stack([both[:, :, r, s] for r, s in PAIRS], dim=-2)
+
+    def sides(self, sentence: Tensor, levels: Tensor, triples: Tensor) -> Tensor:
+        """How likely what is asked for is on each of SIDES [B,Q,SIDES]: the sentence [B,Q,D] says
+        of which role as seen from the first camera, or for one who stands at a role and faces
+        another. What lies ahead of that one is in front, and what the camera sees farther off is
+        behind."""
+        turned = triples.unflatten(-1, (len(TRIPLES), TRIPLE))[..., 1:]
+        ahead = torch.cat([-levels[..., 0], turned[..., 1]], dim=-1)
+        left = torch.cat([levels[..., 1], turned[..., 0]], dim=-1)
+        each = (SURE * torch.stack([left, -left, ahead, -ahead], dim=-1)).softmax(-1)
+        return (self.looks(sentence).softmax(-1)[..., None, :] @ each)[..., 0, :]
 
     def asked(self, sentence: Tensor, triples: Tensor, pairs: Tensor) -> Tensor:
         """How likely each role [B,Q,ROLES] is what a question asks for, if it asks which of two is
@@ -155,19 +184,19 @@ class Findings(nn.Module):
         both = torch.einsum("bqrjk,bqsj->bqrsk", first, shares)
         return torch.cat([both[:, :, r, s] for r, s in PAIRS], dim=-1)
 
-    def apart(self, shares: Tensor, objects: ObjectSet) -> Tensor:
-        """Expected distances [B,Q,ROLES] between each two roles; zeros as in `pairs`."""
-        far = box_gaps(objects.boxes)
+    def apart(self, shares: Tensor, far: Tensor) -> Tensor:
+        """Expected distances [B,Q,ROLES] between each two roles, of those `far` [B,N,N] of objects;
+        zeros as in `pairs`."""
         ends = combinations(range(ROLES), 2)
         told = torch.stack([(shares[:, :, r] @ far * shares[:, :, s]).sum(-1) for r, s in ends], -1)
         return told if self.compares else torch.zeros_like(told)
 
-    def triples(self, shares: Tensor, objects: ObjectSet) -> Tensor:
+    def triples(self, shares: Tensor, known: Tensor) -> Tensor:
         """How three roles stand to each other [B,Q,TRIPLE*K]: what is expected of who stands at
-        one role, faces another and looks for the third. Zeros where nothing is compared."""
+        one role, faces another and looks for the third, of what is `known` [B,N,N,N,TRIPLE] of
+        objects. Zeros where nothing is compared."""
         if not self.compares:
             return shares.new_zeros(*shares.shape[:2], TRIPLE * len(TRIPLES))
-        known = triple_geometry(objects.boxes)
         told = []
         for r, s, t in TRIPLES:
             first = torch.einsum("bqi,bijkf->bqjkf", shares[:, :, r], known)

@@ -35,17 +35,8 @@ def _step(value: int, steps: tuple[int, ...]) -> str:
 
 
 def _named(speaker: Speaker) -> list[Named]:
-    """Return every object with a name, shuffled.
-
-    Names that depend on the view are left to references: a question states its own view.
-    """
-    rows = []
-    for k in speaker.shuffled(speaker.named()):
-        plain = [name for name in speaker.names[k] if not name[1]]
-        if plain:
-            text, _, others = plain[speaker.draw(len(plain))]
-            rows.append((k, text, others))
-    return rows
+    """Return every object with a name, shuffled."""
+    return [(k, *speaker.name(k)) for k in speaker.shuffled(speaker.named())]
 
 
 def _groups(speaker: Speaker, rows: list[Named], size: int) -> Iterator[list[Named]]:
@@ -295,9 +286,9 @@ def _what_on(speaker: Speaker) -> list[Draft]:
     small = [k for k in speaker.visible if speaker.items[k].row.stands == "top"]
     for below in _named(speaker):
         bearing = [k for k, item in enumerate(speaker.items) if item.support == below[0]]
-        held = {speaker.cls(k) for k in bearing}
+        elsewhere = [m for m in small if not {m, *speaker.rivals(m)}.intersection(bearing)]
         for k in (k for k in small if k in bearing):
-            for m in (m for m in small if speaker.cls(m) not in held):
+            for m in elsewhere:
                 right = speaker.draw(2)
                 pair = (k, m) if right == 0 else (m, k)
                 nouns = [speaker.cls(n) for n in pair]
@@ -320,14 +311,9 @@ def _sensible(speaker: Speaker, form: str, i: int, j: int) -> bool:
         return a.support == j
     if form == "on":
         return a.row.stands == "top" and b.carries >= 0
-    if form == "facing":
-        return bool(a.row.front) and a.row.cls in (
-            "chair",
-            "armchair",
-            "sofa",
-            "computer",
-            "television",
-        )
+    if form == "facing":  # A stool or a bench may be sat on from any side.
+        turned = a.row.cls in ("chair", "armchair", "sofa", "computer", "television")
+        return turned and bool(a.row.front) and speaker.is_landmark(j)
     return True
 
 

@@ -32,12 +32,13 @@ def _extreme(speaker: Speaker, form: str) -> Iterator[Sentence]:
     for cls, rows in speaker.by_class.items():
         if len(rows) < 2:
             continue
+        compared = rows + speaker.also_called(cls)
         for anchor in speaker.named():
-            if speaker.cls(anchor) in (cls, "ceiling light"):
+            if speaker.cls(anchor) in (cls, "ceiling light") or anchor in compared:
                 continue
-            order = sorted(rows, key=lambda k, a=anchor: sign * distance[k][a])
+            order = sorted(compared, key=lambda k, a=anchor: sign * distance[k][a])
             low, high = sorted(distance[k][anchor] for k in order[:2])
-            if clearly_less(low, high) and order[0] in speaker.names:
+            if clearly_less(low, high) and order[0] in rows and order[0] in speaker.names:
                 yield _anchored(speaker, form, order[0], anchor, GEOMETRY)
 
 
@@ -50,14 +51,14 @@ def _anchored(
     label: str = "",
     **fields: str,
 ) -> Sentence:
-    text, more, others = speaker.name(anchor)
+    text, others = speaker.name(anchor)
     words = {**speaker.words(speaker.cls(target)), "a": text, **fields}
-    return Sentence(form, words, [target], [anchor, *others], tags=(*tags, *more), label=label)
+    return Sentence(form, words, [target], [anchor, *others], tags=tags, label=label)
 
 
 def _side(speaker: Speaker) -> Iterator[Sentence]:
-    """The only object of its class on one side of an anchor; none of the others is undecided. The
-    first view, which the sides are of, shows both, and none of the others on that side."""
+    """The only object of its name on one side of an anchor; none of its rivals is undecided. The
+    first view, which the sides are of, shows both, and none of its rivals on that side."""
     geometry = speaker.geometry
     anchors = [k for k in speaker.named() if speaker.cls(k) not in NO_LANDMARK]
     for k in sorted(speaker.ahead):
@@ -65,8 +66,9 @@ def _side(speaker: Speaker) -> Iterator[Sentence]:
             side = geometry.shown_side(k, anchor) if anchor != k else None
             if side is None or speaker.cls(anchor) == speaker.cls(k) or not speaker.same(k):
                 continue
-            rest = {geometry.side(m, anchor) for m in speaker.same(k)}
-            turns = {geometry.turn(m, anchor) for m in speaker.same(k)}
+            rivals = [m for m in speaker.rivals(k) if m != anchor]
+            rest = {geometry.side(m, anchor) for m in rivals}
+            turns = {geometry.turn(m, anchor) for m in rivals}
             if {"left": 1, "right": -1}.get(side) in turns:
                 continue
             if side not in rest and None not in rest:
@@ -90,9 +92,10 @@ def _size(speaker: Speaker) -> Iterator[Sentence]:
     for cls, rows in speaker.by_class.items():
         if len(rows) < 2:
             continue
-        order = sorted(rows, key=lambda k: volume(speaker.items[k]))
+        compared = rows + speaker.also_called(cls)
+        order = sorted(compared, key=lambda k: volume(speaker.items[k]))
         sizes = [volume(speaker.items[k]) for k in order]
-        tall = sorted(rows, key=lambda k: -speaker.items[k].size[2])
+        tall = sorted(compared, key=lambda k: -speaker.items[k].size[2])
         heights = [speaker.items[k].size[2] for k in tall]
         picks = []
         if 2 * sizes[-1] > 3 * sizes[-2]:
@@ -102,7 +105,7 @@ def _size(speaker: Speaker) -> Iterator[Sentence]:
         if heights[0] - heights[1] >= max(150, heights[0] // 10):
             picks.append(("tallest", tall[0]))
         for form, target in picks:
-            if target in speaker.names:
+            if target in rows and target in speaker.names:
                 yield Sentence(form, speaker.words(cls), [target], [], tags=GEOMETRY)
 
 
@@ -111,7 +114,7 @@ def _on(speaker: Speaker) -> Iterator[Sentence]:
         support = speaker.items[k].support
         if support < 0 or not speaker.names.get(support):
             continue
-        if all(speaker.items[m].support != support for m in speaker.same(k)):
+        if all(speaker.items[m].support != support for m in speaker.rivals(k)):
             yield _anchored(speaker, "on", k, support, ())
 
 
@@ -120,8 +123,8 @@ def _under(speaker: Speaker) -> Iterator[Sentence]:
         below = speaker.items[k].support
         if below not in speaker.names or not speaker.same(below):
             continue
-        bearing = [speaker.items[m].support for m in speaker.by_class[speaker.cls(k)]]
-        rivals = [m for m in speaker.same(below) if m in bearing]
+        bearing = [speaker.items[m].support for m in (k, *speaker.rivals(k))]
+        rivals = [m for m in speaker.rivals(below) if m in bearing]
         if not rivals and bearing.count(below) == 1:
             words = speaker.words(speaker.cls(below))
             words["n"] = speaker.words(speaker.cls(k))["n"]
@@ -129,14 +132,14 @@ def _under(speaker: Speaker) -> Iterator[Sentence]:
 
 
 def _facing(speaker: Speaker) -> Iterator[Sentence]:
-    """The only seat or screen of its class that faces something on the floor."""
+    """The only seat or screen of its name that faces something on the floor."""
     facing = speaker.geometry.facing
     anchors = [k for k in speaker.named() if speaker.is_landmark(k)]
     for k in speaker.visible:
         for anchor in anchors:
             if speaker.cls(anchor) == speaker.cls(k) or not facing(k, anchor):
                 continue
-            rest = [facing(m, anchor) for m in speaker.same(k)]
+            rest = [facing(m, anchor) for m in speaker.rivals(k) if m != anchor]
             if not any(value is None or value for value in rest):
                 yield _anchored(speaker, "facing", k, anchor, GEOMETRY)
 
@@ -145,25 +148,25 @@ def _opening(speaker: Speaker) -> Iterator[Sentence]:
     """The object of a class closest to the room's only door or window, by the speaker's margin."""
     for kind in speaker.geometry.openings:
         for cls, rows in speaker.by_class.items():
-            target = speaker.closest_to_opening(rows, kind)
-            if target in speaker.names and len(rows) > 1:
+            target = speaker.closest_to_opening(rows + speaker.also_called(cls), kind)
+            if target in rows and target in speaker.names and len(rows) > 1:
                 words = {**speaker.words(cls), "a": f"the {kind}"}
                 yield Sentence("closest", words, [target], tags=GEOMETRY, label="opening")
 
 
 def _near(speaker: Speaker) -> Iterator[Sentence]:
-    """The only object of its class near an anchor; every other is clearly not near it."""
+    """The only object of its name near an anchor; every rival is clearly not near it."""
     near = speaker.geometry.beside
     for k in speaker.visible:
         for anchor in speaker.named() if speaker.same(k) else ():
             if speaker.cls(anchor) in (speaker.cls(k), *NO_LANDMARK) or not near(k, anchor):
                 continue
-            if all(near(m, anchor) is False for m in speaker.same(k)):
+            if all(near(m, anchor) is False for m in speaker.rivals(k) if m != anchor):
                 yield _anchored(speaker, "near", k, anchor, GEOMETRY)
 
 
 def _between(speaker: Speaker) -> Iterator[Sentence]:
-    """The only object of its class between two anchors; every other is clearly not."""
+    """The only object of its name between two anchors; every rival is clearly not."""
     between = speaker.geometry.between
     anchors = [k for k in speaker.named() if speaker.cls(k) not in NO_LANDMARK]
     for k in speaker.visible:
@@ -172,16 +175,15 @@ def _between(speaker: Speaker) -> Iterator[Sentence]:
         for i, j in combinations(anchors, 2):
             if len({speaker.cls(n) for n in (i, j, k)}) < 3 or not between(k, i, j):
                 continue
-            if all(between(m, i, j) is False for m in speaker.same(k)):
-                text, more, others = speaker.name(j)
-                tags = (*GEOMETRY, *more)
-                sentence = _anchored(speaker, "between", k, i, tags, b=text)
+            if all(between(m, i, j) is False for m in speaker.rivals(k) if m not in (i, j)):
+                text, others = speaker.name(j)
+                sentence = _anchored(speaker, "between", k, i, GEOMETRY, b=text)
                 sentence.anchors += [j, *others]
                 yield sentence
 
 
 def _counted(speaker: Speaker) -> Iterator[Sentence]:
-    """The object that carries, or has near it, more of some class than any other of its class."""
+    """The object that carries, or has near it, more of some class than any of its rivals."""
     near, items = speaker.geometry.beside, speaker.items
     for cls, rows in speaker.by_class.items():
         if len(rows) < 2 or cls in NO_LANDMARK:
@@ -189,21 +191,28 @@ def _counted(speaker: Speaker) -> Iterator[Sentence]:
         for other, things in speaker.by_class.items():
             if other == cls or other in NO_LANDMARK or not speaker.whole_class(other):
                 continue
+            rivals = [m for m in speaker.also_called(cls) if m not in things]
+            compared = rows + rivals
             if not speaker.captured:  # A captured box may leave out what something stands on.
-                on = {k: [m for m in things if items[m].support == k] for k in rows}
-                yield from _most(speaker, "counted_on", on, other)
-            if all(near(k, m) is not None for k in rows for m in things):
-                by = {k: [m for m in things if near(k, m)] for k in rows}
-                yield from _most(speaker, "counted_near", by, other)
+                on = {k: [m for m in things if items[m].support == k] for k in compared}
+                yield from _most(speaker, "counted_on", on, (cls, other))
+            if all(near(k, m) is not None for k in compared for m in things):
+                by = {k: [m for m in things if near(k, m)] for k in compared}
+                yield from _most(speaker, "counted_near", by, (cls, other))
 
 
-def _most(speaker: Speaker, form: str, having: dict[int, list[int]], cls: str) -> Iterator:
-    """Yield a sentence of the object that has two or more things where every other has fewer."""
+def _most(
+    speaker: Speaker, form: str, having: dict[int, list[int]], classes: tuple[str, str]
+) -> Iterator[Sentence]:
+    """Yield a sentence of the object that has two or more things where every other has fewer, if
+    it is of the first of two classes; the things are of the second."""
+    cls, things = classes
     order = sorted(having, key=lambda k: -len(having[k]))
     first, second = (len(having[k]) for k in order[:2])
-    if first > second and 2 <= first < len(NUMBERS) and order[0] in speaker.names:
-        words = speaker.words(speaker.cls(order[0]))
-        words |= {"k": NUMBERS[first], "ns": speaker.words(cls)["ts"]}
+    told = speaker.cls(order[0]) == cls and order[0] in speaker.names
+    if told and first > second and 2 <= first < len(NUMBERS):
+        words = speaker.words(cls)
+        words |= {"k": NUMBERS[first], "ns": speaker.words(things)["ts"]}
         yield Sentence(form, words, [order[0]], having[order[0]], tags=GEOMETRY, label="counted")
 
 
@@ -224,10 +233,10 @@ def _multi(speaker: Speaker) -> Iterator[Sentence]:
                 and len(some) >= 2
                 and None not in near.values()
             ):
-                text, tags, others = speaker.name(anchor)
+                text, others = speaker.name(anchor)
                 words = {**speaker.words(cls), "a": text}
-                every = (*GEOMETRY, *tags)
-                yield Sentence("all_near", words, some, [anchor, *others], "multi", tags=every)
+                leans = [anchor, *others]
+                yield Sentence("all_near", words, some, leans, "multi", tags=GEOMETRY)
 
 
 def _zero(speaker: Speaker) -> Iterator[Sentence]:
@@ -249,12 +258,12 @@ def _zero(speaker: Speaker) -> Iterator[Sentence]:
     tops = [k for k in speaker.visible if speaker.items[k].support >= 0]
     for k in tops:
         bare = [m for m in speaker.named() if speaker.items[m].carries >= 0]
-        bearing = {speaker.items[m].support for m in speaker.by_class[speaker.cls(k)]}
+        bearing = {speaker.items[m].support for m in (k, *speaker.rivals(k))}
         for support in bare:
             if support not in bearing:
-                text, tags, others = speaker.name(support)
+                text, others = speaker.name(support)
                 words = {**speaker.words(speaker.cls(k)), "a": text}
-                yield Sentence("on", words, [], [support, *others], "zero", tags=tags)
+                yield Sentence("on", words, [], [support, *others], "zero")
 
 
 FORMS: dict[str, Callable[[Speaker], Iterator[Sentence]]] = {

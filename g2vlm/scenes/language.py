@@ -69,12 +69,16 @@ def _exists(fact: dict[str, Any], annotation: dict[str, Any]) -> bool:
 
 def _relation(fact: dict[str, Any], annotation: dict[str, Any]) -> bool:
     seen = {o["index"]: o["class"] for o in annotation["objects"] if o["state"] == "eligible"}
-    return any(
-        name == fact["predicate"]
+    held = {
+        (i, j)
+        for i, j, name in annotation["relations"]
+        if name == fact["predicate"]
         and seen.get(i) == fact["subject"]
         and seen.get(j) == fact["object"]
-        for i, j, name in annotation["relations"]
-    )
+    }
+    if fact["predicate"] == "near":  # Nobody says so of what stands on the other.
+        held -= {(i, j) for i, j, name in annotation["relations"] if name in ("on", "under")}
+    return bool(held)
 
 
 _CHECKS = {"room": _room, "exists": _exists, "relation": _relation}

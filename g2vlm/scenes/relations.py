@@ -131,12 +131,17 @@ class SceneGeometry:
 
 
 def _meets(a: Item, b: Item) -> bool:
-    """Say whether the front axis of `a` runs over the footprint of `b`."""
+    """Say whether the front axis of `a` crosses an edge of the footprint of `b`."""
     c, s = cosine(a.yaw), sine(a.yaw)
     offsets = [(x - a.centre[0], y - a.centre[1]) for x, y in b.ring]
-    across = [dx * c + dy * s for dx, dy in offsets]
-    ahead = max(dx * s - dy * c for dx, dy in offsets)
-    return ahead > 0 and min(across) < 0 < max(across)
+    corners = [(dx * c + dy * s, dx * s - dy * c) for dx, dy in offsets]
+    for (x, ahead), (end_x, end_ahead) in zip(corners, corners[1:] + corners[:1], strict=True):
+        if min(x, end_x) < 0 <= max(x, end_x):
+            # Where the edge meets the axis, times its (positive) reach across it.
+            along = ahead * end_x - end_ahead * x
+            if along * (1 if end_x > x else -1) > 0:
+                return True
+    return False
 
 
 def dominant(dx: int, dy: int) -> str | None:

@@ -47,12 +47,13 @@ WORDS_ABOUT = (
     f"one: {ROLES} inputs, and as many held out that only metrics see. An object counts "
     f"(`eligible`) when the inputs show at least {ELIGIBLE_PIXELS} of its pixels at 128 x 96; one "
     "that they show less of is void: no sentence names it, and finding it is neither right nor "
-    "wrong. One that no input shows is dropped.",
+    "wrong. One that no input shows is absent, and no sentence needs it.",
     "",
     "A class is a row of the table below, and a noun means its class: an armchair is no chair. "
-    f"Since a person may say otherwise of {len(ALSO_CALLED)} classes, beside something that also "
-    "goes by the name neither an absence nor a number nor an order of the class is stated, and the "
-    "name alone means nothing.",
+    f"Since a person may say otherwise of {len(ALSO_CALLED)} classes, what also goes by the name "
+    "is compared too: the largest lamp is larger than the ceiling light, which some call a lamp. "
+    "Beside such a thing neither an absence nor a number nor an order of the class is stated, and "
+    "the name alone means nothing.",
     "",
     "- `unique`: the only object of its class. `multiple`: one of several of its class, told apart "
     "by the rest of the sentence. `multi`: two or more are meant, and all of them are the answer. "

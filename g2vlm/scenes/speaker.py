@@ -32,8 +32,8 @@ SYNONYM_PERCENT = 25
 # What hangs over a room or lies under its furniture is no landmark.
 NO_LANDMARK = ("ceiling light", "rug")
 
-# A unique name of an object: its text, its tags and the other objects that it leans on.
-Name = tuple[str, tuple[str, ...], tuple[int, ...]]
+# A unique name of an object: its text and the other objects that it leans on.
+Name = tuple[str, tuple[int, ...]]
 
 
 @dataclass
@@ -118,24 +118,27 @@ class Speaker:
 
     def rivals(self, k: int) -> list[int]:
         """Return the other objects that a person may mean by the name of k's class."""
-        also = ALSO_CALLED.get(self.cls(k), frozenset())
-        return self.same(k) + [m for m, item in enumerate(self.items) if item.row.cls in also]
+        return self.same(k) + self.also_called(self.cls(k))
+
+    def also_called(self, cls: str) -> list[int]:
+        """Return the objects of other classes that a person may call by the name of this one."""
+        also = ALSO_CALLED.get(cls, frozenset())
+        return [m for m, item in enumerate(self.items) if item.row.cls in also]
 
     def whole_class(self, cls: str) -> bool:
         """Say whether an absence, a number or an order of a class can be stated: all of it is
         likely visible, and nothing else here goes by its name."""
-        if not all(k in self.names for k in self.by_class.get(cls, [])):
-            return False
-        return ALSO_CALLED.get(cls, frozenset()).isdisjoint(self.by_class)
+        seen = all(k in self.names for k in self.by_class.get(cls, []))
+        return seen and not self.also_called(cls)
 
     def _names(self, k: int) -> list[Name]:
-        """Return unique names of an object: text, tags, and other objects they lean on."""
+        """Return unique names of an object."""
         cls, colour, others = self.cls(k), self.colour(k), self.same(k)
         plain = self._plain_name(k)
         if plain and not others and colour and self.draw(2):
-            return [(plain, (), ()), (f"the {colour} {cls}", (), ())]
+            return [(plain, ()), (f"the {colour} {cls}", ())]
         if plain:
-            return [(plain, (), ())]
+            return [(plain, ())]
         alone = len(others) == len(self.rivals(k))
         names = self._of_all(k, others) if alone and 0 < len(others) < len(NUMBERS) - 1 else []
         return names + self._by_place(k, self.rivals(k))
@@ -158,15 +161,15 @@ class Speaker:
         if support >= 0 and all(self.items[m].support != support for m in others):
             below = self._plain_name(support)
             if below:
-                return [(f"the {self.cls(k)} on {below}", (), (support,))]
+                return [(f"the {self.cls(k)} on {below}", (support,))]
         for m in self.visible:
             if self.cls(m) == self.cls(k) or self.cls(m) in NO_LANDMARK or not near(k, m):
                 continue
             if all(near(other, m) is False for other in others) and self._plain_name(m):
-                return [(f"the {self.cls(k)} near {self._plain_name(m)}", (), (m,))]
+                return [(f"the {self.cls(k)} near {self._plain_name(m)}", (m,))]
         for kind in self.geometry.openings:
             if self.closest_to_opening([k, *others], kind) == k:
-                return [(f"the {self.cls(k)} closest to the {kind}", (), tuple(others))]
+                return [(f"the {self.cls(k)} closest to the {kind}", tuple(others))]
         return []
 
     def closest_to_opening(self, rows: list[int], kind: str) -> int:
@@ -183,9 +186,9 @@ class Speaker:
         two, leans = len(others) == 1, tuple(others)
         all_of = f"of the {NUMBERS[len(others) + 1]} {plural(self.cls(k))}"
         if 2 * own > 3 * max(rest):
-            names.append((f"the {'larger' if two else 'largest'} {all_of}", (), leans))
+            names.append((f"the {'larger' if two else 'largest'} {all_of}", leans))
         if 3 * own < 2 * min(rest):
-            names.append((f"the {'smaller' if two else 'smallest'} {all_of}", (), leans))
+            names.append((f"the {'smaller' if two else 'smallest'} {all_of}", leans))
         return names
 
     def is_landmark(self, k: int) -> bool:

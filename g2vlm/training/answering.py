@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from g2vlm.models.batch import build_text
-from g2vlm.models.decoder import CAPTION, PAD, START, next_word_loss
+from g2vlm.models.decoder import CAPTION, PAD, SIDES, START, next_word_loss
 from g2vlm.models.findings import Found
 from g2vlm.models.model import G2VLM
 from g2vlm.models.reader import ROLES, ObjectSet
@@ -36,10 +36,11 @@ CAPTIONED = 2
 RATE = 2e-3
 DECAY = 0.05
 WEIGHTS = {"answer": 2.0, "number": 2.0, "caption": 0.5, "roles": 1.0, "names": 1.0}
-WEIGHTS |= {"measure": 0.5, "asked": 1.0, "painted": 0.3, "paints": 0.3}
+WEIGHTS |= {"measure": 0.5, "sides": 1.0, "asked": 1.0, "painted": 0.3, "paints": 0.3}
 # The place among the decoder's measures of what a type of question asks for: the room's area, the
 # longest side of the first role, the distance between the first two.
 MEASURED = {"room_size": 0, "object_size": 1, "absolute_distance": 1 + ROLES}
+SIDE = {name: place for place, name in enumerate(SIDES)}
 
 
 def refit_answers(
@@ -100,21 +101,23 @@ def _losses(
     pad = model.vocabulary.index[PAD]
     said = model.decoder(words[..., :-1], scene, found.memory, found.hints)
     described = model.decoder(caption[..., :-1], shown, pooled)
-    kinds = measured([[q["type"] for q in some] for some in asked]).to(device)
+    kinds = numbered([[MEASURED.get(q["type"], -1) for q in some] for some in asked]).to(device)
+    sides = numbered([[SIDE.get(answer, -1) for answer in some] for some in answers]).to(device)
     return {
         "answer": next_word_loss(said.logits, words[..., 1:], pad),
         "number": number_loss(said.value, log_numbers(answers).to(device)),
         "measure": label_loss(said.measure, kinds),
+        "sides": label_loss(found.hints.sides.log(), sides),
         "caption": next_word_loss(described.logits, caption[..., 1:], pad),
         **role_losses(found, mentions_of(data, scenes, asked, indices, objects)),
     }
 
 
-def measured(types: Sequence[Sequence[str]]) -> Tensor:
-    """Which of the decoder's measures each question asks for, by type: i64[B,Q], -1 = none."""
-    out = torch.full((len(types), max(map(len, types))), -1)
-    for row, some in zip(out, types, strict=True):
-        row[: len(some)] = torch.tensor([MEASURED.get(name, -1) for name in some])
+def numbered(labels: Sequence[Sequence[int]]) -> Tensor:
+    """Labels of the questions of each scene as i64[B,Q], padded with -1 = none."""
+    out = torch.full((len(labels), max(map(len, labels))), -1)
+    for row, some in zip(out, labels, strict=True):
+        row[: len(some)] = torch.tensor(some)
     return out
 
 

@@ -133,6 +133,7 @@ def annotation(room: Room) -> dict[str, Any]:
             question("q01", "room_size", "how large is the room", [], "18.0"),
             question("q02", "object_size", f"how long is the {first}", [0], str(longest)),
             question("q03", "relative_distance", f"which is nearer the {first}", [0], first),
+            question("q04", "relative_direction", f"where is the {first}", [0], "left"),
         ],
         "captions": [{"id": "c00", "text": f"a room with {len(objects)} boxes", "facts": []}],
         "phrases": [{"id": "p00", "text": "a lamp", "class": "lamp", "colour": None, "size": None}],

@@ -9,7 +9,7 @@ from rooms import CLASSES
 from torch.nn import functional as F
 
 from g2vlm.models.batch import build_text
-from g2vlm.models.decoder import LEAST_NUMBER, MEASURES, build_words
+from g2vlm.models.decoder import LEAST_NUMBER, MEASURES, SIDES, build_words
 from g2vlm.models.findings import (
     CUES,
     LONGEST_M,
@@ -86,6 +86,31 @@ def test_what_is_asked_for_is_what_stands_on_what_the_sentence_says():
             findings.anchor.bias.copy_(20 * wanted.float())
             found = findings.asked(sentence, torch.zeros(1, 1, 9), pairs.flatten(2))
         assert found[0, 0].tolist() == pytest.approx(likely, abs=3e-3)
+
+
+def test_the_side_that_is_asked_for_is_of_the_way_that_the_sentence_looks():
+    findings = small_model().findings
+    # Role 0 is at the camera's left of role 1 and ahead of role 2, which is the camera's nearest.
+    centre = torch.tensor([[2.0, 1.5, 0], [2, 0, 0], [0.5, 1.5, 0]])
+    boxes = torch.cat([centre, torch.full((3, 3), 0.2)], dim=-1)[None]
+    objects = ObjectSet(*[torch.zeros(1, 3, 1)] * 2, boxes, *[torch.zeros(1, 3, 1)] * 2)
+    alone = torch.eye(3)[None, None]
+    levels = findings.levels(alone, objects)
+    triples = findings.triples(alone, triple_geometry(boxes))
+    sentence = torch.zeros(1, 1, findings.looks.in_features)
+    ways = {PAIRS.index((0, 1)): "left", PAIRS.index((1, 0)): "right"}
+    ways |= {PAIRS.index((0, 2)): "behind", PAIRS.index((2, 0)): "front"}
+    # Who stands at role 0 and faces role 1 has role 2 to the right.
+    ways |= {len(PAIRS): "right"}
+    for way, side in ways.items():
+        with torch.no_grad():
+            wanted = F.one_hot(torch.tensor(way), findings.looks.out_features)
+            findings.looks.bias.copy_(20 * wanted.float())
+            found = findings.sides(sentence, levels, triples)[0, 0]
+        assert found.sum() == pytest.approx(1) and found[SIDES.index(side)] > 0.9
+    blind = small_model("no_geometry_module").findings
+    told = blind.levels(alone, objects), blind.triples(alone, triple_geometry(boxes))
+    assert blind.sides(sentence, *told)[0, 0].tolist() == pytest.approx([0.25] * 4)
 
 
 # Roles whose distances are measured, in this order.
@@ -166,7 +191,7 @@ def test_mentions_are_looked_for_among_the_objects_at_hand():
 
 
 def test_fitting_moves_findings_and_decoder_alone_and_is_the_same_twice():
-    model, data = small_model(words=build_words(["a room", *CLASSES])), train_set()
+    model, data = small_model(words=build_words(["a room", "left", *CLASSES])), train_set()
     seen = survey.survey(model, data.scenes).seen
     before = {name: value.clone() for name, value in model.state_dict().items()}
 
@@ -181,6 +206,7 @@ def test_fitting_moves_findings_and_decoder_alone_and_is_the_same_twice():
         "answer",
         "number",
         "measure",
+        "sides",
         "caption",
         "asked",
         "roles",
@@ -192,12 +218,14 @@ def test_fitting_moves_findings_and_decoder_alone_and_is_the_same_twice():
     changed = {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
     assert changed == {"findings", "decoder"}
     # Weights decay without a gradient too; biases that begin at nothing do not.
+    copying = (model.decoder.measure, model.decoder.copy, model.findings.anchor)
+    copying += (model.findings.looks,)
     model.load_state_dict(before)
     with torch.no_grad():
-        for part in (model.decoder.measure, model.decoder.copy, model.findings.anchor):
+        for part in copying:
             part.bias.zero_()
     refit_answers(model, seen, data, 3, 3)
-    for part in (model.decoder.measure, model.decoder.copy, model.findings.anchor):
+    for part in copying:
         assert float(part.bias.detach().abs().min()) > 0
     model.load_state_dict(before)
     again, same = fitted()

@@ -223,15 +223,15 @@ def test_the_value_of_a_number_is_what_is_measured_as_far_as_the_place_says():
         with torch.no_grad():
             decoder.measure.weight.zero_()
             decoder.measure.bias.copy_(50 * F.one_hot(torch.tensor(place), MEASURES).float())
-            hints = Hints(torch.zeros(1, 1, len(CLASSES)), measures)
+            hints = Hints(torch.zeros(1, 1, len(CLASSES)), torch.zeros(1, 1, 4), measures)
             said = decoder(torch.tensor([[[1]]]), scene, memory, hints)
-            lost = Hints(hints.named, measures * torch.nan)
+            lost = Hints(hints.named, hints.sides, measures * torch.nan)
             guess = decoder(torch.tensor([[[1]]]), scene, memory, lost).value
         assert said.value.item() == pytest.approx(place, abs=1e-6)
         assert bool(guess.isfinite())
 
 
-def test_words_of_the_class_that_is_asked_for_are_lifted():
+def test_words_of_the_class_or_side_that_is_asked_for_are_lifted():
     words = build_words(["a table lamp", "the chair"])
     spelled = spell(("lamp", "table lamp", "sofa"), words)
     assert [{words[k] for k in row.nonzero()[:, 0]} for row in spelled] == [
@@ -240,14 +240,20 @@ def test_words_of_the_class_that_is_asked_for_are_lifted():
         set(),
     ]
     decoder = small_model().decoder
-    decoder.spelled.zero_()[1, [2, 3]] = 1
+    decoder.classes.zero_()[1, [2, 3]] = 1
+    decoder.sides.zero_()[0, 4] = 1
     width = decoder.out.in_features
     given = torch.tensor([[[1]]]), decoder.read_scene(torch.zeros(1, 3, width))
     memory, measures = torch.zeros(1, 1, 2, width), torch.zeros(1, 1, MEASURES)
     named = F.one_hot(torch.tensor([[1]]), len(CLASSES)).float()
-    plain, lifted = (decoder(*given, memory, h).logits for h in (None, Hints(named, measures)))
-    lift = (lifted - plain)[0, 0, 0]
-    assert lift.nonzero()[:, 0].tolist() == [2, 3] and bool((lift >= 0).all())
+    left = F.one_hot(torch.tensor([[0]]), 4).float()
+    plain = decoder(*given, memory).logits
+    for hints, which in (
+        (Hints(named, 0 * left, measures), [2, 3]),
+        (Hints(0 * named, left, measures), [4]),
+    ):
+        lift = (decoder(*given, memory, hints).logits - plain)[0, 0, 0]
+        assert lift.nonzero()[:, 0].tolist() == which and bool((lift >= 0).all())
 
 
 def test_only_answers_that_are_numbers_have_a_loss_of_their_value():

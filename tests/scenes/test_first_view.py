@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 
+from g2vlm.scenes.classes import ALSO_CALLED
 from g2vlm.scenes.drafts import SIDES
 from g2vlm.scenes.speaker import FIRST_VIEW_PIXELS
 
@@ -46,7 +47,8 @@ def shown_so(recipe, form, target, anchor):
     if form in ("front", "behind"):
         return abs(turn) < 15.1
     sign, cls = (1 if form == "left" else -1), recipe["objects"][target]["class"]
-    others = [o["index"] for o in recipe["objects"] if o["class"] == cls and o["index"] != target]
+    called = {cls, *ALSO_CALLED.get(cls, ())}
+    others = {o["index"] for o in recipe["objects"] if o["class"] in called} - {target, anchor}
     # What lies behind the camera is on no side in the image.
     rest = [turned_from(recipe, anchor, k) for k in others if centre(recipe, k)[0] > 0]
     return sign * turn > 4.9 and all(sign * away < 5.1 for away in rest)

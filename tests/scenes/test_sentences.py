@@ -86,26 +86,22 @@ class Reader:
         self.models, self.recipe, self.objects = models, recipe, recipe["objects"]
         self.far = {}
 
-    def all_of(self, words):
-        """Objects that a noun with or without a colour and an article can mean."""
+    def called(self, words):
+        """Objects that a noun with or without a colour and an article can mean, or that a person
+        may call so all the same."""
         match = re.fullmatch(rf"(?:(?:the|a|an) )?{_THING}", words)
         if not match:
             return None
         cls, colour = NOUNS[match["t"]], match["c"]
-        same = [o["index"] for o in self.objects if o["class"] == cls]
-        return [k for k in same if colour in (None, self.objects[k]["colour"])]
+        rows = [o["index"] for o in self.objects if o["class"] in {cls, *ALSO_CALLED.get(cls, ())}]
+        return [k for k in rows if colour in (None, self.objects[k]["colour"])]
 
     def named(self, words):
         """The one object that a name means; a name of several or of none fails, and one that a
         person may give to something else."""
-        found = self.all_of(words)
+        found = self.called(words)
         if found is None:
             found = self._described(words)
-        else:
-            colour = re.fullmatch(rf"(?:(?:the|a|an) )?{_THING}", words)["c"]
-            also = ALSO_CALLED.get(self.objects[found[0]]["class"], ()) if found else ()
-            others = [o for o in self.objects if o["class"] in also]
-            assert all(colour not in (None, o["colour"]) for o in others), words
         assert len(found) == 1, (self.recipe["id"], words, found)
         return found[0]
 
@@ -125,13 +121,14 @@ class Reader:
         noun, place, other = re.fullmatch(
             rf"the ({_NOUN}) (on|near|closest to) (.+)", words
         ).groups()
-        rows = self.all_of(noun)
+        rows = self.called(noun)
         if other in ("the door", "the window"):
             return self.closest(rows, other.removeprefix("the "))
-        return [k for k in rows if self.holds(place, k, self.named(other))]
+        anchor = self.named(other)
+        return [k for k in rows if k != anchor and self.holds(place, k, anchor)]
 
     def counted(self, noun, number):
-        rows = self.all_of(noun)
+        rows = self.called(noun)
         assert len(rows) == NUMBERS.index(number), (self.recipe["id"], noun, number)
         return rows
 
@@ -184,7 +181,7 @@ def fits(reader, form, match):
     noun = words.get("t") or words.get("ts")
     if form in ("attribute",):
         noun = f"{words['c']} {noun}"
-    rows = reader.all_of(noun)
+    rows = reader.called(noun)
     if rows is None:
         return None
     objects, a = reader.objects, words.get("a")
@@ -199,7 +196,7 @@ def fits(reader, form, match):
     if form == "side":
         side = next(name for name, said in SIDES.items() if said == words["s"])
         anchor = reader.named(a)
-        return [k for k in rows if reader.side(k, anchor) == side]
+        return [k for k in rows if k != anchor and reader.side(k, anchor) == side]
     if form == "ordinal":
         order = sorted(rows, key=lambda k: -centre(reader.recipe, k)[1])
         order = order if words["e"] == "left" else order[::-1]
@@ -210,13 +207,13 @@ def fits(reader, form, match):
     if form == "tallest":
         return [max(rows, key=lambda k: objects[k]["size_mm"][2])]
     if form == "under":
-        above = reader.all_of(words["n"])
+        above = reader.called(words["n"])
         return [k for k in rows if any(objects[m]["support"] == k for m in above)]
     if form == "between":
         ends = reader.named(a), reader.named(words["b"])
-        return [k for k in rows if reader.between(k, *ends)]
+        return [k for k in rows if k not in ends and reader.between(k, *ends)]
     if form in ("counted_on", "counted_near"):
-        things, place = reader.all_of(words["ns"]), form.removeprefix("counted_")
+        things, place = reader.called(words["ns"]), form.removeprefix("counted_")
         least = NUMBERS.index(words["k"])
         return [k for k in rows if sum(reader.holds(place, m, k) for m in things) >= least]
     place = "near" if form == "all_near" else form
@@ -289,10 +286,8 @@ def _turn(reader, words, question):
 
 def _what(reader, words, question):
     below = reader.named(words["a"])
-    held = {
-        reader.objects[k]["class"] for k, o in enumerate(reader.objects) if o["support"] == below
-    }
-    first, second = (NOUNS[re.sub("^an? ", "", words[name])] in held for name in "bc")
+    held = {k for k, o in enumerate(reader.objects) if o["support"] == below}
+    first, second = (bool(held.intersection(reader.called(words[name]))) for name in "bc")
     return first != second and _said(question["choices"][0 if first else 1], question)
 
 
@@ -309,7 +304,7 @@ FORMS_OF_TYPE |= {name: (name,) for name in ("room_size", "relative_distance", "
 FORMS_OF_TYPE["relative_direction"] = ("relative_direction", "standing")
 FORMS_OF_TYPE["spatial_relation"] = ("on", "near", "larger", "facing", "what_on")
 ANSWERS = {
-    "count": lambda r, w, q: _number(len(r.all_of(w.get("ts") or w["t"])), q, 0),
+    "count": lambda r, w, q: _number(len(r.called(w.get("ts") or w["t"])), q, 0),
     "absolute_distance": lambda r, w, q: _number(
         r.distance(r.named(w["a"]), r.named(w["b"])) / 1000, q, 0.09
     ),
@@ -322,7 +317,7 @@ ANSWERS = {
     "relative_distance": _closer,
     "relative_direction": lambda r, w, q: _said(r.side(r.named(w["a"]), r.named(w["b"])), q),
     "standing": _turn,
-    "existence": lambda r, w, q: _said("yes" if r.all_of(w["n"]) else "no", q),
+    "existence": lambda r, w, q: _said("yes" if r.called(w["n"]) else "no", q),
     **{form: _judged(form) for form in ("on", "near", "larger", "facing")},
     "what_on": _what,
 }

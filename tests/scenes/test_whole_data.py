@@ -9,7 +9,7 @@ import pytest
 from g2vlm.scenes.catalog import read_models
 from metrics.files import read_lines
 
-from . import test_first_view, test_language, test_recipes, test_sentences
+from . import test_facing, test_first_view, test_language, test_recipes, test_sentences
 from .conftest import Drawn
 
 DATA = Path(__file__).resolve().parents[2] / "data"
@@ -31,6 +31,7 @@ CHECKS = (
     test_first_view.test_sides_are_what_the_first_view_shows,
     test_first_view.test_a_door_or_window_that_is_named_is_in_sight,
     test_language.test_nothing_is_said_to_be_near_what_it_stands_on,
+    test_facing.test_what_is_faced_stands_on_the_floor,
     test_language.test_nothing_is_asked_twice_of_a_scene,
     test_language.test_every_scene_has_its_sentences,
     test_language.test_answers_are_true_and_choices_hold_them,
