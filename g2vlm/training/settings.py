@@ -33,7 +33,7 @@ class TrainSettings:
     products are in bfloat16 (autocast), but for positions and similarities."""
 
     stage1_steps: int = 40
-    stage2_steps: int = 265
+    stage2_steps: int = 300
     batch_scenes: int = 4
     queries_per_scene: int = 3
     occupancy_queries: int = 256
