@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 
@@ -32,6 +33,15 @@ HEADLINE = {
     "probed_text_to_scene_mrr": Shown("Probed text to scene MRR", "probed_retrieval", LANGUAGE),
     "grounding_retrieval_map": Shown("Phrase to object mAP", "grounding_retrieval", LANGUAGE),
     "answer_score": Shown("Answer score", "answers", ANSWERS),
+}
+
+# Parts of the keys of metrics that are written otherwise.
+_WORDS = {
+    **{"fscore": "F-score", "iou": "IoU", "l1": "L1", "l2sq": "squared L2", "sim3": "after sim(3)"},
+    **{"m": "(m)", "m2": "(m²)", "2.5cm": "2.5 cm", "5cm": "5 cm", "10cm": "10 cm"},
+    **{"mae": "MAE", "absrel": "AbsRel", "delta1.25": "δ 1.25", "map": "mAP", "mrr": "MRR"},
+    **{"spq": "SPQ", "pq": "PQ", "f1": "F1", "ref": "reference", "acc": "Acc"},
+    **{"em": "exact match", "mra": "MRA"},
 }
 
 ARTICLE_ITEMS = {
@@ -75,9 +85,22 @@ def metric_label(metric: str, subset: str = "all") -> str:
 
     >>> metric_label("mesh_iou"), metric_label("ref_pick", "needs_geometry")
     ('Mesh IoU', 'Reference pick, needs geometry')
+    >>> metric_label("fscore@2.5cm"), metric_label("recall_completion@10cm")
+    ('F-score 2.5 cm', 'Recall completion 10 cm')
+    >>> metric_label("triplet_recall@50"), metric_label("text_to_scene_r@1")
+    ('Triplet recall@50', 'Text to scene R@1')
     """
-    label = HEADLINE[metric].label if metric in HEADLINE else metric
+    label = HEADLINE[metric].label if metric in HEADLINE else _spelled(metric)
     return label if subset == "all" else f"{label}, {subset.replace('_', ' ')}"
+
+
+def _spelled(metric: str) -> str:
+    """Return a metric's key as words."""
+    key = metric.replace("grounding_retrieval", "phrase_to_object")
+    # A rank stays with its sign, as in recall@5; a threshold stands apart.
+    words = [_WORDS.get(word, word) for word in re.split(r"_|@(?!\d+$)", key)]
+    label = " ".join(words).replace("r@", "R@")
+    return label[0].upper() + label[1:]
 
 
 def metric_head(metric: str, subset: str = "all") -> str:
