@@ -60,6 +60,14 @@ def sharpen(shares: Tensor) -> Tensor:
     return shares.square() / shares.square().sum(-1, keepdim=True)
 
 
+def expect_pairs(shares: Tensor, known: Tensor) -> Tensor:
+    """What is expected [B,Q,PAIRS,K] of each pair of roles, of what is `known` [B,N,N,K] of each
+    two objects."""
+    first = torch.einsum("bqri,bijk->bqrjk", shares, known)
+    both = torch.einsum("bqrjk,bqsj->bqrsk", first, shares)
+    return torch.stack([both[:, :, r, s] for r, s in PAIRS], dim=-2)
+
+
 class Findings(nn.Module):
     """Turns a question and objects into memory for the decoder.
 
@@ -143,9 +151,7 @@ class Findings(nn.Module):
             return shares.new_zeros(*shares.shape[:2], len(PAIRS), 2)
         centre = objects.boxes[..., :2]
         level = F.normalize(centre[:, :, None] - centre[:, None], dim=-1, eps=1e-2)
-        first = torch.einsum("bqri,bijk->bqrjk", shares, level)
-        both = torch.einsum("bqrjk,bqsj->bqrsk", first, shares)
-        return torch.stack([both[:, :, r, s] for r, s in PAIRS], dim=-2)
+        return expect_pairs(shares, level)
 
     def sides(self, sentence: Tensor, levels: Tensor, triples: Tensor) -> Tensor:
         """How likely what is asked for is on each of SIDES [B,Q,SIDES]: the sentence [B,Q,D] says
@@ -180,9 +186,7 @@ class Findings(nn.Module):
         each = torch.cat([geometry, *known], dim=-1)
         if not self.compares:
             each = torch.zeros_like(each)
-        first = torch.einsum("bqri,bijk->bqrjk", shares, each)
-        both = torch.einsum("bqrjk,bqsj->bqrsk", first, shares)
-        return torch.cat([both[:, :, r, s] for r, s in PAIRS], dim=-1)
+        return expect_pairs(shares, each).flatten(-2)
 
     def apart(self, shares: Tensor, far: Tensor) -> Tensor:
         """Expected distances [B,Q,ROLES] between each two roles, of those `far` [B,N,N] of objects;

@@ -218,8 +218,8 @@ def test_fitting_moves_findings_and_decoder_alone_and_is_the_same_twice():
     changed = {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
     assert changed == {"findings", "decoder"}
     # Weights decay without a gradient too; biases that begin at nothing do not.
-    copying = (model.decoder.measure, model.decoder.copy, model.findings.anchor)
-    copying += (model.findings.looks,)
+    decoder, findings = model.decoder, model.findings
+    copying = (decoder.measure, decoder.copy, findings.anchor, findings.looks)
     model.load_state_dict(before)
     with torch.no_grad():
         for part in copying:

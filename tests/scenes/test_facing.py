@@ -26,12 +26,11 @@ def test_what_is_faced_stands_on_the_floor(drawn):
 
 
 def test_facing_is_void_where_the_front_axis_meets_a_footprint():
-    at = {"base": 0, "support": -1}
     chair = SimpleNamespace(cls="chair", front=True)
 
     def facing(centre, ring):
-        seat = SimpleNamespace(row=chair, centre=(0, 0), yaw=0, **at)
-        other = SimpleNamespace(row=chair, centre=centre, ring=ring, yaw=0, **at)
+        seat = SimpleNamespace(row=chair, centre=(0, 0), yaw=0)
+        other = SimpleNamespace(row=chair, centre=centre, ring=ring)
         return SceneGeometry.facing(SimpleNamespace(items=[seat, other]), 0, 1)
 
     def box(x, y, half):
