@@ -45,7 +45,7 @@ class TrainSettings:
     dropout: float = 0.1
     optimizer: str = "adamw"
     accumulation: int = 1
-    refit_steps: int = 1200
+    refit_steps: int = 2400
     reader_steps: int = 260
     answer_steps: int = 400
     processes: int = 1
