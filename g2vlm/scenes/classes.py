@@ -77,7 +77,7 @@ CLASSES: tuple[str, ...] = (
 )
 
 # What a person may also call by a class's name: where one of these stands, neither an absence nor a
-# number of the class is stated, and its name alone means nothing.
+# number of the class is stated, and a sentence about one of the class must hold against these too.
 ALSO_CALLED: dict[str, frozenset[str]] = {
     "bicycle": frozenset({"exercise machine"}),
     "cabinet": frozenset({"sink", "wardrobe", "washbasin"}),

@@ -11,9 +11,10 @@ from g2vlm.scenes.geometry import divide, twice_area
 from g2vlm.scenes.ledger import Clue, Draft
 from g2vlm.scenes.relations import dominant, volume
 from g2vlm.scenes.speaker import MARGIN_MM, NO_LANDMARK, Speaker, clearly_less
+from metrics.relations import FAMILIES
 
 YES_NO = ["yes", "no"]
-SIDES = ["left", "right", "front", "behind"]
+SIDES = [*FAMILIES["side"]]
 TURNS = ["left", "right", "behind"]
 # Enough to choose from, without drafting all that could be said of a full room.
 ENOUGH = 48
