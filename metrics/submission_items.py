@@ -94,7 +94,7 @@ def mesh_problems(arrays: Arrays) -> Iterator[Problem]:
     found = list(_row_problems("faces", faces, None, np.integer))
     yield from found
     if not found and len(faces) == 0:
-        yield "faces are none", "give triangles, or do not declare a mesh"
+        yield "faces are none", "give triangles, or leave this scene's mesh out"
     elif not found and (faces.min() < 0 or faces.max() >= len(vertices)):
         least, most = faces.min(), faces.max()
         yield f"faces name vertices {least} to {most} of {len(vertices)}", "index them from 0"

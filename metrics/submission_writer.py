@@ -218,10 +218,16 @@ class SubmissionWriter:
         faces: np.ndarray,
         colours: np.ndarray | None = None,
     ) -> None:
-        """Write a triangle mesh: vertices [V, 3] metres, faces [F, 3], uint8 colours [V, 3]."""
+        """Write a triangle mesh: vertices [V, 3] metres, faces [F, 3], uint8 colours [V, 3].
+
+        One without triangles (nothing solid was found) is left out, as the format asks.
+        """
         vertices = _shaped(scene, "vertices", vertices, np.float32, 3)
+        faces = _shaped(scene, "faces", faces, np.int32, 3)
+        if not len(faces):
+            return
         self._spool.add(f"{scene}/vertices", vertices)
-        self._spool.add(f"{scene}/faces", _shaped(scene, "faces", faces, np.int32, 3))
+        self._spool.add(f"{scene}/faces", faces)
         if colours is not None:
             values = _shaped(scene, "vertex_colours", colours, np.uint8, 3, len(vertices))
             self._spool.add(f"{scene}/vertex_colours", values)

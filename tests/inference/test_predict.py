@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from g2vlm.inference.predict import choose_thresholds, predict
-from g2vlm.inference.thresholds import read_thresholds
+from g2vlm.inference.thresholds import read_thresholds, write_thresholds
 from metrics.files import InputError, read_json
 from metrics.submission import Submission
 from metrics.validate import validate
@@ -68,6 +70,19 @@ def test_points_of_an_untrained_model_stay_near_the_sensor(case: Case, tmp_path)
     assert inside > 0.95
     top = BOXES[1][2] + BOXES[1][5] / 2
     assert (np.abs(points[:, 2] - top) < 0.03).sum() > 100
+
+
+def test_a_scene_without_solids_leaves_its_mesh_out_and_stays_sound(case: Case, tmp_path) -> None:
+    choose_thresholds(case.model_dir, case.store, case.images, case.texts, CONFIG)
+    chosen = read_thresholds(case.model_dir / "thresholds.json")
+    limits, out = tmp_path / "limits.json", tmp_path / "out"
+    write_thresholds(limits, replace(chosen, occupancy_logit=1e6))
+    predict(case.model_dir, case.store, case.images, case.texts, out, "val", CONFIG, limits)
+    submission = Submission(out)
+    assert "mesh" in submission.produces
+    assert submission.mesh("room-0") is None
+    assert not submission.occupancy("room-0").grid.any()
+    assert validate(out).faults == []
 
 
 def test_variants_declare_what_they_cannot_produce(case: Case, tmp_path) -> None:
