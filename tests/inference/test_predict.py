@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from g2vlm.inference.predict import choose_thresholds, predict
-from g2vlm.inference.thresholds import read_thresholds, write_thresholds
+from g2vlm.inference.thresholds import Thresholds, read_thresholds, write_thresholds
 from metrics.files import InputError, read_json
 from metrics.submission import Submission
 from metrics.validate import validate
@@ -73,10 +71,8 @@ def test_points_of_an_untrained_model_stay_near_the_sensor(case: Case, tmp_path)
 
 
 def test_a_scene_without_solids_leaves_its_mesh_out_and_stays_sound(case: Case, tmp_path) -> None:
-    choose_thresholds(case.model_dir, case.store, case.images, case.texts, CONFIG)
-    chosen = read_thresholds(case.model_dir / "thresholds.json")
     limits, out = tmp_path / "limits.json", tmp_path / "out"
-    write_thresholds(limits, replace(chosen, occupancy_logit=1e6))
+    write_thresholds(limits, Thresholds(occupancy_logit=1e6))
     predict(case.model_dir, case.store, case.images, case.texts, out, "val", CONFIG, limits)
     submission = Submission(out)
     assert "mesh" in submission.produces
