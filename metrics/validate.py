@@ -213,7 +213,10 @@ def _scene_geometry(
     if not arrays or (task == "points" and "points" not in arrays):
         if arrays:
             yield Fault(GEOMETRY, None, _scene(scene), "has no points", "give them")
-        elif must:
+        # A mesh is left out on purpose beside a grid in which nothing is solid.
+        elif must and not (
+            task == "mesh" and items.all_free(contents.arrays(scene, items.GRID_PARTS))
+        ):
             yield _missing(GEOMETRY, _scene(scene), task)
         return
     problems = list(problems_of(arrays))

@@ -74,6 +74,15 @@ def test_missing_points_are_declared_and_missing(folder, truth_dir):
     assert faults(folder) == []
 
 
+def test_a_mesh_is_left_out_where_the_grid_is_all_free(folder, truth_dir):
+    for part in ("vertices", "faces"):
+        spoil_tensor(folder, f"{SCENE}/{part}", None)
+    assert "mesh declared and missing" in only_fault(folder, truth_dir)
+    grid = load_file(folder / "geometry.safetensors")[f"{SCENE}/occupancy"]
+    spoil_tensor(folder, f"{SCENE}/occupancy", np.zeros_like(grid))
+    assert faults(folder, truth_dir) == []
+
+
 @pytest.mark.parametrize(
     ("name", "change", "told"),
     [
