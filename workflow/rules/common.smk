@@ -89,6 +89,7 @@ wildcard_constraints:
     shard=r"\d+",
     method="[a-z0-9_]+",
     trained="|".join(TRAINED),
+    variant="|".join(VARIANTS) or "none",
     outside="|".join(OUTSIDE) or "none",
     seed=r"\d+",
 
@@ -192,9 +193,16 @@ def verified(wildcards):
 
 
 def judged(methods, seeds=SEEDS):
-    """Return the score tables of trained methods or variants on the judged split."""
+    """Return the score tables of trained methods or variants on the judged split.
+
+    A study's variants answer that split alone.
+    """
     return [
-        f"{RESULTS}/scores/{method}/{seed}/{JUDGED_ON}.parquet"
+        (
+            f"{RESULTS}/studies/scores/{method}/{seed}.parquet"
+            if method in VARIANTS
+            else f"{RESULTS}/scores/{method}/{seed}/{JUDGED_ON}.parquet"
+        )
         for method in methods
         for seed in seeds
     ]

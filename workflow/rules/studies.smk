@@ -9,6 +9,36 @@ CONDITIONS = [one.name for one in conditions(ASKED["robustness"])]
 COMPARED = [one for one in ASKED["subgroups"]["methods"] if one in METHODS]
 
 
+rule judge:
+    input:
+        scenes=scenes("val", JUDGED_ON),
+        features=features("val", JUDGED_ON),
+        model=f"{RESULTS}/models/{{variant}}/{{seed}}/model.safetensors",
+        model_config=f"{RESULTS}/models/{{variant}}/{{seed}}/config.json",
+        probe=f"{RESULTS}/models/{{variant}}/{{seed}}/probe.safetensors",
+        cost=f"{RESULTS}/models/{{variant}}/{{seed}}/cost.json",
+        truth=truth(JUDGED_ON),
+        prepared=f"{RESULTS}/truth/{JUDGED_ON}/prepared.safetensors",
+    output:
+        scores=f"{RESULTS}/studies/scores/{{variant}}/{{seed}}.parquet",
+        thresholds=f"{RESULTS}/studies/scores/{{variant}}/{{seed}}.thresholds.json",
+    log:
+        f"{RESULTS}/logs/judge/{{variant}}-{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/judge/{{variant}}-{{seed}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=grows(1200, 20, count_scenes("val", JUDGED_ON)),
+        runtime=grows(30, 0.1, count_scenes("val", JUDGED_ON)),
+        gpu=one_gpu,
+    params:
+        split=JUDGED_ON,
+        predict=config["predict"],
+        code=code_hash("g2vlm.inference.judge"),
+    script:
+        "../scripts/judge.py"
+
+
 rule data_efficiency:
     input:
         judged(
@@ -88,9 +118,7 @@ rule spoil:
         sensor=config["render"]["sensor"],
         predict=config["predict"],
         encoder=config["encode"]["image"],
-        code=code_hash(
-            "g2vlm.inference.spoil", "g2vlm.inference.predict", "metrics.score"
-        ),
+        code=code_hash("g2vlm.inference.spoil", "g2vlm.inference.judge"),
     script:
         "../scripts/spoil.py"
 
