@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def score_submission(
     truth_dir: str | os.PathLike[str],
     out_parquet: str | os.PathLike[str],
     cache_dir: str | os.PathLike[str] | None = None,
+    reconstruction: Collection[str] | None = None,
 ) -> None:
     """Score a submission folder and write its table, and beside it a ``.json`` summary.
 
@@ -32,6 +34,8 @@ def score_submission(
         out_parquet: method, seed, split, scene, query, subset, metric, value, kind ("item",
             "pseudo", "pooled"), succeeded.
         cache_dir: where to keep the truth's shared work, if the truth folder does not hold it.
+        reconstruction: names of the reconstruction metrics to compute, the costly ones; by
+            default all. Every metric of the other tasks is computed.
 
     Items that are missing or unusable get their metric's worst value and succeeded = False;
     tasks that are not declared get no rows. Raises `InputError` for a folder that cannot be
@@ -43,13 +47,18 @@ def score_submission(
             f"{submission_dir}: predicts split {submission.split!r}, the truth is "
             f"{truth.split!r}; name the truth of the same split"
         )
-    rows, notes = score_rows(submission, truth)
+    rows, notes = score_rows(submission, truth, reconstruction)
     write_scores(out_parquet, submission, rows)
     write_json(Path(out_parquet).with_suffix(".json"), _summary(submission, truth, notes))
 
 
-def score_rows(submission: Submission, truth: Truth) -> tuple[list[Row], dict[str, Any]]:
-    """Return every row of a submission and notes on what was used or left out."""
+def score_rows(
+    submission: Submission, truth: Truth, reconstruction: Collection[str] | None = None
+) -> tuple[list[Row], dict[str, Any]]:
+    """Return every row of a submission and notes on what was used or left out.
+
+    `reconstruction` as in `score_submission`.
+    """
     rows: list[Row] = []
     reasons = dict(submission.reasons)
     if geometry_tasks(submission):
@@ -57,7 +66,7 @@ def score_rows(submission: Submission, truth: Truth) -> tuple[list[Row], dict[st
         if not pixels:
             reasons |= dict.fromkeys(SIM3, NO_PIXELS)
         for scene in truth.scenes:
-            rows += score_geometry(submission, truth, scene, pixels)
+            rows += score_geometry(submission, truth, scene, pixels, reconstruction)
     succeeded: dict[str, float] = {}
     graph = score_graph(submission, truth)
     for scored in (graph, score_relations(submission, truth)):

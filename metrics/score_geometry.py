@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -11,7 +11,14 @@ from metrics.files import rng
 from metrics.rows import Row, failed, usable
 from metrics.solids import VOID, grid_occupancy, mesh_contains, occupancy_iou, room_from_corners
 from metrics.submission import Mesh, Submission
-from metrics.surfaces import Surface, TruthClouds, point_metrics, sim3_values, surface_values
+from metrics.surfaces import (
+    SIM3,
+    Surface,
+    TruthClouds,
+    point_metrics,
+    sim3_values,
+    surface_values,
+)
 from metrics.truth import SceneTruth, Truth
 
 MESH_SAMPLES = 200_000
@@ -32,8 +39,14 @@ def has_pixels(submission: Submission, scenes: Iterable[str]) -> bool:
     return any(cloud is not None and cloud.pixels is not None for cloud in clouds)
 
 
-def score_geometry(submission: Submission, truth: Truth, scene: str, pixels: bool) -> list[Row]:
-    """Return every reconstruction row of a scene.
+def score_geometry(
+    submission: Submission,
+    truth: Truth,
+    scene: str,
+    pixels: bool,
+    wanted: Collection[str] | None = None,
+) -> list[Row]:
+    """Return a scene's rows of the `wanted` reconstruction metrics, of all by default.
 
     `pixels` says whether the submission offers pixel correspondences; a scene without them then
     fails the sim3 metrics.
@@ -43,20 +56,24 @@ def score_geometry(submission: Submission, truth: Truth, scene: str, pixels: boo
     tasks = geometry_tasks(submission)
     mesh = usable(lambda: submission.mesh(scene)) if "mesh" in submission.produces else None
     rows: list[Row] = []
-    if "points" in tasks:
+    names = _wanted(point_metrics(true, pixels) if "points" in tasks else [], wanted)
+    if names:
         surface = predicted_surface(submission, scene, mesh)
-        names = point_metrics(true, pixels)
         # A mesh of solids holds no walls: it is rendered only where no points are produced.
         whole = submission.mesh_kind == "free_boundary" or "points" not in submission.produces
         values = {}
         if surface is not None:
             clouds = TruthClouds(true, prepared)
-            values = surface_values(surface, clouds, mesh if whole else None)
-            values |= sim3_values(surface, clouds) if pixels else {}
+            values = surface_values(surface, clouds, mesh if whole else None, names)
+            values |= {} if set(SIM3).isdisjoint(names) else sim3_values(surface, clouds)
         rows += _rows(scene, names, values, true.clip)
-    solid = _solid_values(submission, scene, mesh, true)
-    names = [name for name in ("occupancy", "mesh") if name in tasks]
-    return rows + _rows(scene, [f"{name}_iou" for name in names], solid, true.clip)
+    names = _wanted([f"{name}_iou" for name in ("occupancy", "mesh") if name in tasks], wanted)
+    solid = _solid_values(submission, scene, mesh, true) if names else {}
+    return rows + _rows(scene, names, solid, true.clip)
+
+
+def _wanted(names: Iterable[str], wanted: Collection[str] | None) -> list[str]:
+    return [name for name in names if wanted is None or name in wanted]
 
 
 def predicted_surface(submission: Submission, scene: str, mesh: Mesh | None) -> Surface | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,26 +98,39 @@ class TruthClouds:
 
 
 def surface_values(
-    surface: Surface, clouds: TruthClouds, mesh: Mesh | None = None
+    surface: Surface,
+    clouds: TruthClouds,
+    mesh: Mesh | None = None,
+    names: Collection[str] | None = None,
 ) -> dict[str, float]:
     """Return every value of a surface but the aligned ones; `mesh` is rendered in its place.
 
-    Values that are not defined are left out.
+    Values that are not defined are left out. `names` are the metrics that are asked for, all by
+    default: what no asked one needs may be left out too, and takes no time.
     """
+
+    def asked(*some: str) -> bool:
+        return names is None or any(name.startswith(some) for name in names)
+
     mine = Samples(surface.points)
     forward, backward = link(mine, clouds.all), link(clouds.observed, mine)
     values = geo.distance_values(forward.distance, backward.distance, clouds.true.clip)
-    values["normal_consistency"] = _normal_consistency(surface, mine, forward, backward, clouds)
+    if asked("normal_consistency"):
+        values["normal_consistency"] = _normal_consistency(surface, mine, forward, backward, clouds)
     for threshold in geo.THRESHOLDS:
-        values |= _fscore_values(mine, clouds, threshold, forward, backward)
-    if len(clouds.completion.chosen(geo.CELL)):
+        tau = geo.threshold_name(threshold)
+        if asked(*(f"{name}@{tau}" for name in ("fscore", "precision", "recall"))):
+            values |= _fscore_values(mine, clouds, threshold, forward, backward)
+    completed = asked("completeness_completion", "recall_completion")
+    if completed and len(clouds.completion.chosen(geo.CELL)):
         values |= _completion_values(mine, clouds)
-    return (
-        values
-        | _colour_values(surface, forward, clouds.true)
-        | _voxel_values(surface.points, clouds)
-        | _novel_depth(mine.cloud(geo.CELL), mesh, clouds.true)
-    )
+    if asked("colour_mae"):
+        values |= _colour_values(surface, forward, clouds.true)
+    if asked("voxel_iou"):
+        values |= _voxel_values(surface.points, clouds)
+    if asked("novel_depth"):
+        values |= _novel_depth(mine.cloud(geo.CELL), mesh, clouds.true)
+    return values
 
 
 def sim3_values(surface: Surface, clouds: TruthClouds) -> dict[str, float]:

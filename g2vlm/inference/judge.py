@@ -1,4 +1,4 @@
-"""Let a trained model answer one split and keep its scores alone: what the studies compare."""
+"""Let a trained model answer one split and keep its scores alone, for the studies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from g2vlm.inference.predict import predict
 from metrics.score import score_submission
+from metrics.studies import METRICS
 
 if TYPE_CHECKING:
     from g2vlm.features import TextFeatures
@@ -26,6 +27,8 @@ def judge_model(
     progress: Progress | None = None,
 ) -> None:
     """Write the score table of a trained model on the split whose truth is in `truth_dir`.
+
+    Of reconstruction it holds what studies look at, which halves the scoring.
 
     Args:
         store, image_features: the split's scenes and the features of their views, as they are or
@@ -48,5 +51,5 @@ def judge_model(
         thresholds,
         progress=progress,
     )
-    score_submission(folder, truth_dir, table, truth_dir)
+    score_submission(folder, truth_dir, table, truth_dir, METRICS)
     shutil.rmtree(folder)

@@ -4,3 +4,9 @@ Each answers one doubt about the article's claims. `study` gathers intervals und
 `data_efficiency`, `robustness`, `loss_balance` and `subgroups` say which conditions are compared
 and how, `facets` sorts sentences into groups, `page` writes tables and a figure.
 """
+
+# What a study looks at where its config names nothing else.
+METRICS = (
+    *("fscore@5cm", "mesh_iou", "spq@0.5", "sg_accuracy", "ref_pick", "ref_acc@0.25"),
+    *("probed_text_to_scene_mrr", "grounding_retrieval_map", "answer_score"),
+)

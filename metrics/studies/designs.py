@@ -11,7 +11,7 @@ import pandas as pd
 
 from metrics.files import read_lines
 from metrics.statistics import contrasts
-from metrics.studies import study
+from metrics.studies import METRICS, study
 from metrics.studies.facets import FACETS, groups_of
 from metrics.studies.study import Study
 
@@ -40,7 +40,7 @@ def data_efficiency(
     others = [name for name in names if name != reference]
     rows = study.between_methods(blocks, reference, others)
     fewest, most = list(shares)[0], list(shares)[-1]
-    for metric in study.METRICS:
+    for metric in METRICS:
         here, there = (blocks.get((metric, name), {}) for name in (fewest, most))
         renamed = {f"{name} less": block for name, block in here.items()}
         kept = {("any", "all", metric): there | renamed}

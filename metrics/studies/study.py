@@ -13,6 +13,7 @@ import pandas as pd
 from metrics.files import InputError
 from metrics.statistics import families, moments, pairs, table
 from metrics.statistics.table import Block
+from metrics.studies import METRICS
 
 ESTIMATES = [
     *("condition", "method", "metric", "estimate", "ci_low", "ci_high", "n_seeds", "n_scenes"),
@@ -22,11 +23,6 @@ DIFFERENCES = [
     *("condition", "metric", "method_a", "method_b", "difference", "ci_low", "ci_high", "p"),
     *("p_adjusted", "question", "n_scenes", "note"),
 ]
-# What a study looks at where its config names nothing else.
-METRICS = (
-    *("fscore@5cm", "mesh_iou", "spq@0.5", "sg_accuracy", "ref_pick", "ref_acc@0.25"),
-    *("probed_text_to_scene_mrr", "grounding_retrieval_map", "answer_score"),
-)
 
 Blocks = dict[tuple[str, str], dict[str, Block]]
 

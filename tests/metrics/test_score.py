@@ -33,6 +33,20 @@ def scored(tmp_path: Path, truth_dir: Path, *produces: str, fill=None, **more) -
     return pd.read_parquet(tmp_path / "out.parquet")
 
 
+def test_the_named_reconstruction_metrics_score_as_among_all(
+    oracle_scores, oracle_dir, truth_dir, tmp_path
+):
+    every = pd.read_parquet(oracle_scores)
+    built = {name for name, metric in METRICS.items() if metric.family == "reconstruction"}
+    assert "chamfer_l1_m" in set(every.metric) & built
+    for named in (["fscore@5cm", "mesh_iou"], ["normal_consistency"], ["recall_completion@10cm"]):
+        assert set(named) <= set(every.metric)
+        score_submission(oracle_dir, truth_dir, tmp_path / "few.parquet", None, named)
+        wanted = every[every.metric.isin(named) | ~every.metric.isin(built)]
+        few = pd.read_parquet(tmp_path / "few.parquet")
+        pd.testing.assert_frame_equal(few, wanted.reset_index(drop=True))
+
+
 def test_oracle_reaches_its_ceiling(oracle_scores, truth_dir):
     assert controls.check_oracle(oracle_scores, truth_dir) == []
     frame = pd.read_parquet(oracle_scores)
