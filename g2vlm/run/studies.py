@@ -64,8 +64,9 @@ def _balanced(
     config: Mapping[str, Any], said: Mapping[str, Any], method: Mapping[str, Any]
 ) -> Methods:
     steps = {
-        name: max(1, round(said["steps"] * config["train"][name]))
-        for name in ("stage1_steps", "stage2_steps")
+        name: max(1, round(said["steps"] * count))
+        for name, count in config["train"].items()
+        if name.endswith("_steps")
     }
     shorter = merge(config["train"], steps)
     names = weights(config)
