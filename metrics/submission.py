@@ -115,6 +115,14 @@ class Contents:
         grid = np.unpackbits(packed.reshape(-1), count=count).astype(bool).reshape(sides)
         return Occupancy(grid, origin, float(voxel[0]))
 
+    def nothing_solid(self, scene: str) -> bool:
+        """Tell whether a scene has a sound occupancy grid without a solid voxel."""
+        try:
+            grid = self.occupancy(scene)
+        except Invalid:
+            return False
+        return grid is not None and not grid.grid.any()
+
     def _refuse(self, scene: str, problems: Iterator[items.Problem]) -> None:
         for what, mend in problems:
             item = f"scene {shown(scene)[1:-1]}"

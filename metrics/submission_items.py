@@ -128,11 +128,6 @@ def grid_problems(arrays: Arrays) -> Iterator[Problem]:
         yield f"occupancy_voxel is {_form(voxel)} or no length", "give one side in metres"
 
 
-def all_free(arrays: Arrays) -> bool:
-    """Tell whether a scene's `GRID_PARTS` are a sound grid without a solid voxel."""
-    return not any(grid_problems(arrays)) and not arrays["occupancy"].any()
-
-
 def extent_warnings(name: str, points: np.ndarray, diagonal: float | None) -> Iterator[Problem]:
     """Yield (what, mend) where a cloud's middle nine tenths fit no room in metres.
 

@@ -214,9 +214,7 @@ def _scene_geometry(
         if arrays:
             yield Fault(GEOMETRY, None, _scene(scene), "has no points", "give them")
         # A mesh is left out on purpose beside a grid in which nothing is solid.
-        elif must and not (
-            task == "mesh" and items.all_free(contents.arrays(scene, items.GRID_PARTS))
-        ):
+        elif must and not (task == "mesh" and contents.nothing_solid(scene)):
             yield _missing(GEOMETRY, _scene(scene), task)
         return
     problems = list(problems_of(arrays))
