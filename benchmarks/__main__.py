@@ -1,7 +1,7 @@
-"""Time the yardstick and a training step: against other libraries, and the bars to be reached.
+"""Time the yardstick, the data and a training step: against other libraries, and against bars.
 
-``python -m benchmarks [--experiment results/cpu] [--only bars|peers|statistics|training]
-[--large]``.
+``python -m benchmarks [--experiment results/cpu]
+[--only bars|peers|scenes|statistics|training] [--large]``.
 ``EVAL3R_PYTHON`` names the interpreter of an environment with eval3r in it for the comparison with
 that tool.
 """
@@ -12,11 +12,11 @@ import argparse
 import platform
 from pathlib import Path
 
-from benchmarks import bars, peers, rays, statistics, training
+from benchmarks import bars, peers, rays, scenes, statistics, training
 from benchmarks.timing import Bar, Row
 from metrics.files import run_main
 
-PARTS = ("bars", "peers", "statistics", "training")
+PARTS = ("bars", "peers", "scenes", "statistics", "training")
 
 
 def main() -> int:
@@ -34,6 +34,8 @@ def main() -> int:
     if "bars" in parts:
         found += bars.against_eval3r() + bars.solids() + bars.growth()
         found += bars.scoring(arguments.experiment)
+    if "scenes" in parts:
+        found += scenes.growth()
     if "statistics" in parts:
         found += statistics.measured(arguments.large)
     if "training" in parts:

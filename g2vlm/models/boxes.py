@@ -7,14 +7,31 @@ from torch import Tensor, nn
 
 from g2vlm.models.batch import CELL
 from g2vlm.models.config import ModelConfig
-from g2vlm.models.layers import exact, mlp
+from g2vlm.models.layers import Standardise, exact, mlp
 from g2vlm.models.state import SceneState
+from g2vlm.models.symmetry import COUNT as SYMMETRIES
+from g2vlm.models.symmetry import Symmetries
 
 QUANTILES = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 1.0)
 LOW, MIDDLE, HIGH = 1, 5, 9
-THINNEST_M = 0.02
+# A cooktop; a rug has twice that.
+THINNEST_M = 0.004
 # What a face's correction is measured in: the span between the outer quantiles, at least this.
 LEAST_SPAN_M = 0.05
+# A height is the visible span times e to this times a correction, within bounds.
+STRETCH = 4.0
+LEAST_MOST = (-5.0, 3.0)
+# What the head reads of an object's shape: quantiles along each axis in metres and in spans, their
+# middle, the spans, the cameras seen from there, how many points, how many on each image border.
+SHAPE = (
+    ("along", 3 * len(QUANTILES)),
+    ("along", 3 * len(QUANTILES)),
+    ("along", 3),
+    ("extent", 3),
+    ("along", 3),
+    ("plain", 1),
+    ("border", 4),
+)
 
 
 def mask_mean(masks: Tensor, values: Tensor) -> Tensor:
@@ -43,8 +60,9 @@ def mask_quantiles(points: Tensor, masks: Tensor) -> Tensor:
     return found * (total[..., -1:] > 0)
 
 
-def face_box(low: Tensor, high: Tensor) -> Tensor:
-    """Box [...,6] (centre, size) between low and high [...,3]."""
+def face_box(faces: Tensor) -> Tensor:
+    """Box [...,6] (centre, size) between faces [...,6]: low and high along each axis."""
+    low, high = faces.unflatten(-1, (3, 2)).unbind(-1)
     return torch.cat([(low + high) / 2, (high - low).clamp(min=THINNEST_M)], dim=-1)
 
 
@@ -60,7 +78,9 @@ class BoxHead(nn.Module):
 
     Quantiles along each axis stand for the visible extent; what is occluded, cut off by the image
     or lost by the sensor is learned from them, from where the cameras stand, from how much of the
-    mask touches an image border, and from what the object looks like.
+    mask touches an image border, and from what the object looks like. What stands on the floor
+    begins there to the millimetre, and heights are stretched, not moved: a rug is thinner than the
+    sensor's noise.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -70,16 +90,20 @@ class BoxHead(nn.Module):
         edge = torch.zeros(4, rows, columns)
         edge[0, 0], edge[1, -1], edge[2, :, 0], edge[3, :, -1] = 1, 1, 1, 1
         self.register_buffer("border", edge.flatten(1).T, persistent=False)
-        self.shape = 3 * len(QUANTILES) + 3 + 3 + 3 + 1 + 4
+        self.shape = sum(count for _, count in SHAPE)
+        self.standard_shape = Standardise(self.shape)
         self.look = nn.Linear(config.point_hidden + len(config.classes) + 1, config.point_hidden)
         inner = self.shape + config.point_hidden
-        self.face = mlp(inner, 2 * config.point_hidden, config.hidden, 6)
+        self.face = mlp(inner, 2 * config.point_hidden, config.hidden, 7)
         with torch.no_grad():
             self.face[-1].weight.mul_(0.1)
             self.face[-1].bias.zero_()
+        self.shapes, self.faces, self.boxes = (
+            Symmetries(layout) for layout in (SHAPE, [("along", 6)], [("along", 3), ("extent", 3)])
+        )
 
-    def describe(self, state: SceneState, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the head reads of masks [B,N,P]: [B,N,K], and their extents low, high [B,N,3]."""
+    def describe(self, state: SceneState, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """What the head reads of masks [B,N,P]: [B,N,K], and their visible faces [B,N,6]."""
         quantiles = mask_quantiles(state.points.detach(), masks)
         low, middle, high = (quantiles[..., place] for place in (LOW, MIDDLE, HIGH))
         camera = torch.zeros_like(middle)
@@ -88,21 +112,46 @@ class BoxHead(nn.Module):
         size = masks.sum(-1, keepdim=True).log1p()
         border = self.border.repeat(state.batch.pose.shape[1], 1)
         cut = (masks @ border).log1p()
-        visible = (quantiles - middle[..., None]).flatten(-2)
+        visible = quantiles - middle[..., None]
         span = (high - low).clamp(min=LEAST_SPAN_M)
+        relative = (visible / span[..., None]).clamp(-3, 3)
         look = torch.cat([state.point_features, state.kinds.detach()], dim=-1)
-        shape = [visible, middle / 3, span.log(), camera / 3, size / 4, cut / 2]
-        return torch.cat([*shape, mask_mean(masks, look)], dim=-1), low, high
+        shape = [visible.flatten(-2), relative.flatten(-2), middle / 3, span.log(), camera / 3]
+        shape += [size / 4, cut / 2]
+        values = torch.cat([*shape, mask_mean(masks, look)], dim=-1)
+        return values, torch.stack([low, high], dim=-1).flatten(-2)
 
-    def complete(self, values: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    def complete(self, values: Tensor, faces: Tensor) -> Tensor:
         """Boxes [...,6] from what `describe` read."""
         shape, look = values.split([self.shape, values.shape[-1] - self.shape], dim=-1)
+        low, high = faces.unflatten(-1, (3, 2)).unbind(-1)
         span = (high - low).clamp(min=LEAST_SPAN_M)
-        moved = self.face(torch.cat([shape, self.look(look)], dim=-1))
-        moved = moved * torch.cat([span, span], dim=-1)
-        return face_box(low - moved[..., :3], high + moved[..., 3:])
+        moved = self.face(torch.cat([self.standard_shape(shape), self.look(look)], dim=-1))
+        down, up, stands = moved.split([3, 3, 1], dim=-1)
+        low, high = low - down * span, high + up * span
+        bottom = low[..., 2:] * stands.sigmoid()
+        top = bottom + span[..., 2:] * (STRETCH * up[..., 2:]).clamp(*LEAST_MOST).exp()
+        low = torch.cat([low[..., :2], bottom], dim=-1)
+        high = torch.cat([high[..., :2], top], dim=-1)
+        return face_box(torch.stack([low, high], dim=-1).flatten(-2))
+
+    def image(self, values: Tensor, faces: Tensor, which: int) -> tuple[Tensor, Tensor]:
+        """What `describe` would read of the room under symmetry `which`."""
+        shape, look = values.split([self.shape, values.shape[-1] - self.shape], dim=-1)
+        turned = torch.cat([self.shapes(shape, which), look], dim=-1)
+        return turned, self.faces(faces, which)
+
+    def settle(self, values: Tensor, faces: Tensor) -> Tensor:
+        """The mean of the boxes [...,6] that the eight images of the room give."""
+        found = [
+            self.boxes.undo(self.complete(*self.image(values, faces, which)), which)
+            for which in range(SYMMETRIES)
+        ]
+        return torch.stack(found).mean(0)
 
     def forward(self, state: SceneState, masks: Tensor, learned: bool) -> Tensor:
         """Boxes [B,N,6] of masks [B,N,P]; without `learned` the visible extents alone."""
-        values, low, high = self.describe(state, masks)
-        return self.complete(values, low, high) if learned else face_box(low, high)
+        values, faces = self.describe(state, masks)
+        if not learned:
+            return face_box(faces)
+        return self.complete(values, faces) if self.training else self.settle(values, faces)

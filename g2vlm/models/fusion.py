@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from g2vlm.models.batch import TextBatch
 from g2vlm.models.config import ModelConfig
-from g2vlm.models.layers import RELATIVE, Attention, exact, mlp, standard
+from g2vlm.models.layers import RELATIVE, Attention, exact, mlp, read_words, standard
 from g2vlm.models.state import GroundState, SceneState
 
 EXTRA = 4
@@ -78,7 +78,7 @@ class Fusion(nn.Module):
     def split_roles(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
         """Read a sentence's words [B,Q,L,384] into its anchor and candidate [2,B,Q,D] and slots
         [B,Q,SLOTS,D], each a learned weighting of the words."""
-        words = self.text(standard(batch.states))
+        words = read_words(self.text, batch.states, batch.mask)
         weight = self.roles(words).masked_fill(~batch.mask[..., None], -1e4).softmax(2)
         pooled = weight.transpose(2, 3) @ words
         return pooled[:, :, :2].permute(2, 0, 1, 3), pooled[:, :, 2:] + self.slot

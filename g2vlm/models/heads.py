@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from g2vlm.models.batch import CELL, SceneBatch
-from g2vlm.models.boxes import THINNEST_M, axis_gaps, mask_mean
+from g2vlm.models.boxes import axis_gaps, mask_mean
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.encoder import Encoder
 from g2vlm.models.layers import GroupedInput, Standardise, exact, mlp, standard
@@ -20,6 +20,8 @@ TRUNCATION = 0.3
 CORRECTION = 0.3
 # Length of what `RelationHead.geometry` says of a pair.
 PAIR = 20
+# Sides of boxes are compared from here on: what is thinner says nothing more of a pair.
+LEAST_SIDE_M = 0.02
 # Log of what inner products of descriptors are first multiplied by, and the most they may be.
 FIRST_SCALE = 2.5
 LARGEST_SCALE = 50.0
@@ -174,7 +176,7 @@ class RelationHead(nn.Module):
     @staticmethod
     def geometry(boxes: Tensor, front: Tensor) -> Tensor:
         """Pair features [B,N,N,PAIR] of boxes [B,N,6] and front directions [B,N,2]."""
-        centre, size = boxes[..., :3], boxes[..., 3:].clamp(min=THINNEST_M)
+        centre, size = boxes[..., :3], boxes[..., 3:].clamp(min=LEAST_SIDE_M)
         count = boxes.shape[1]
         offset = centre[:, :, None] - centre[:, None]
         gap = axis_gaps(boxes)

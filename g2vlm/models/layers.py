@@ -28,6 +28,15 @@ def standard(values: Tensor) -> Tensor:
     return F.layer_norm(values, values.shape[-1:])
 
 
+def read_words(linear: nn.Linear, states: Tensor, mask: Tensor) -> Tensor:
+    """Standardised words `states` [...,L,W] through `linear`: [...,L,D], zeros where `mask` [...,L]
+    is false. Sentences are padded to the longest, so that most places hold no word."""
+    words = linear(standard(states[mask]))
+    out = words.new_zeros(*mask.shape, words.shape[-1])
+    out[mask] = words
+    return out
+
+
 def exact(values: Tensor) -> torch.autocast:
     """Compute in float32 within an autocast region: bfloat16 costs positions centimetres."""
     return torch.autocast(values.device.type, enabled=False)

@@ -12,7 +12,7 @@ from g2vlm.models.batch import TextBatch
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.fusion import LEAST_MATCH
 from g2vlm.models.heads import PAIR, RelationHead
-from g2vlm.models.layers import mlp, standard
+from g2vlm.models.layers import mlp, read_words
 
 # What a sentence says of objects: which it means, and up to two that it places them by.
 ROLES = 3
@@ -127,7 +127,7 @@ class RoleReader(nn.Module):
         states, mask = text.states, text.mask
         if not self.words:
             states, mask = text.pooled[:, :, None], torch.ones_like(text.mask[..., :1])
-        words = self.drop(self.text(standard(states)))
+        words = self.drop(read_words(self.text, states, mask))
         before = (self.counted(words).sigmoid() * mask[..., None]).cumsum(2)
         weight = self.roles(torch.cat([words, before], dim=-1))
         weight = weight.masked_fill(~mask[..., None], ABSENT).softmax(2)

@@ -12,6 +12,7 @@ from g2vlm.models.boxes import BoxHead
 from g2vlm.models.heads import FIRST_SCALE, Descriptors
 from g2vlm.models.layers import standard
 from g2vlm.models.model import G2VLM
+from g2vlm.models.symmetry import COUNT as SYMMETRIES
 from g2vlm.training.language_losses import box_loss
 from g2vlm.training.survey import SeenScene
 from metrics.files import rng
@@ -30,7 +31,8 @@ RETRIEVAL_DECAY = 1.0
 def refit_boxes(
     model: G2VLM, seen: Sequence[SeenScene], supervised: np.ndarray, seed: int, steps: int
 ) -> float | None:
-    """Fit `model.boxes` anew for `steps` on true masks and the model's own clusters.
+    """Fit `model.boxes` anew for `steps` on true masks and the model's own clusters, in rooms as
+    they are and under the symmetries of their floor plan.
 
     `supervised` bool[S] says of which scenes the boxes may be seen. Returns the mean loss of the
     last tenth of the steps, None without an object to learn from; the same objects, weights and
@@ -40,20 +42,25 @@ def refit_boxes(
     known = [torch.from_numpy(one.index >= 0) for one in some]
     if not sum(int(rows.sum()) for rows in known):
         return None
-    values, low, high, true = (
+    values, faces, true = (
         torch.cat([getattr(one, name)[rows] for one, rows in zip(some, known, strict=True)])
-        for name in ("values", "low", "high", "true")
+        for name in ("values", "faces", "true")
     )
     draw, count = rng(seed, "refit_boxes", ""), len(true)
     torch.manual_seed(int(draw.integers(2**62)))
-    model.boxes.load_state_dict(BoxHead(model.config).state_dict())
-    optimizer = torch.optim.AdamW(model.boxes.parameters(), lr=BOX_RATE, fused=True)
+    head = model.boxes
+    head.load_state_dict(BoxHead(model.config).state_dict())
+    images = [
+        (*head.image(values, faces, which), head.boxes(true, which)) for which in range(SYMMETRIES)
+    ]
+    head.standard_shape.fit(torch.cat([seen_as[:, : head.shape] for seen_as, _, _ in images]))
+    optimizer = torch.optim.AdamW(head.parameters(), lr=BOX_RATE, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     losses = []
     for _ in range(steps):
         rows = torch.from_numpy(draw.integers(count, size=OBJECTS_A_STEP)).to(true.device)
-        drawn = model.boxes.complete(values[rows], low[rows], high[rows])
-        loss = box_loss(drawn, true[rows])
+        values, faces, true = images[int(draw.integers(SYMMETRIES))]
+        loss = box_loss(head.complete(values[rows], faces[rows]), true[rows])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -40,15 +40,14 @@ class SeenScene:
     """What the model says of one scene's M objects: `given` true masks, then clusters of its own,
     best first.
 
-    values [M,K]; low, high [M,3]: what the box head reads of them (`BoxHead.describe`); objects:
+    values [M,K], faces [M,6]: what the box head reads of them (`BoxHead.describe`); objects:
     an `ObjectSet` [M,...] with the boxes of the day; index i64[M]: the object's index in the
     annotation, -1 = the cluster stands for none; true f32[M,6]: that object's box; tokens [T,D] of
     the scene; room [K]: its measures (`measure_room`).
     """
 
     values: Tensor
-    low: Tensor
-    high: Tensor
+    faces: Tensor
     objects: ObjectSet
     index: np.ndarray
     true: Tensor
@@ -61,7 +60,7 @@ class SeenScene:
         """The same objects with the boxes that the model's head draws now."""
         if not model.config.votes:
             return self
-        boxes = model.boxes.complete(self.values, self.low, self.high)
+        boxes = model.boxes.settle(self.values, self.faces)
         return replace(self, objects=replace(self.objects, boxes=boxes))
 
     @cached_property
@@ -126,7 +125,7 @@ def _see(model: G2VLM, state: SceneState, scenes: Sequence[TrainScene]) -> list[
         padded[place, : len(masks)] = masks
     inside = torch.from_numpy(padded).to(device)
     read = model.boxes.describe(state, inside)
-    drawn = face_box(*read[1:])
+    drawn = face_box(read[1])
     objects = vars(model.see_objects(state, inside, drawn))
     rooms = measure_room(state.points)
     out = []
