@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.clouds import peak_mb
 from benchmarks.timing import Bar
 
 TIMES = 5
@@ -21,7 +21,7 @@ MOST_MEMORY = 1.25
 
 
 def growth() -> list[Bar]:
-    """CPU seconds and memory of drawing and describing cpu's scenes, and five times as many.
+    """Core seconds and memory of drawing and describing cpu's scenes, and five times as many.
 
     Each size is built `REPEATS` times in turn, every time in a process of its own; the best counts.
     """
@@ -60,7 +60,7 @@ def growth() -> list[Bar]:
 
 def _measure(counts: dict[str, int]) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.scenes", json.dumps(counts)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout)
 
 
@@ -75,7 +75,7 @@ def main() -> None:
     cost = {
         "seconds": time.process_time() - cpu,
         "wall": time.perf_counter() - start,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_mb(),
     }
     print(json.dumps(cost))
 

@@ -14,7 +14,7 @@ from g2vlm.models.symmetry import Symmetries
 
 QUANTILES = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 1.0)
 LOW, MIDDLE, HIGH = 1, 5, 9
-# A cooktop; a rug has twice that.
+# As thin as the thinnest models; a rug has twice that.
 THINNEST_M = 0.004
 # What a face's correction is measured in: the span between the outer quantiles, at least this.
 LEAST_SPAN_M = 0.05
@@ -136,7 +136,7 @@ class BoxHead(nn.Module):
         return face_box(torch.stack([low, high], dim=-1).flatten(-2))
 
     def image(self, values: Tensor, faces: Tensor, which: int) -> tuple[Tensor, Tensor]:
-        """What `describe` would read of the room under symmetry `which`."""
+        """What `describe` would read of the room under symmetry `which`; the look stays."""
         shape, look = values.split([self.shape, values.shape[-1] - self.shape], dim=-1)
         turned = torch.cat([self.shapes(shape, which), look], dim=-1)
         return turned, self.faces(faces, which)

@@ -12,15 +12,14 @@ import torch
 from torch import Tensor, nn
 
 COUNT = 8
-# How a run of numbers changes: `along` [3,n] places along the axes, in ascending order of places
-# (n = 1: one place, n = 2: low and high); `extent` [3] lengths along the axes; `border` [4] of an
+# Runs of numbers: how each changes, and its length. `along` [3,n]: places along the axes, ascending
+# (n = 1: one place, n = 2: low and high); `extent` [3]: lengths along the axes; `border` [4]: of an
 # image's top, bottom, left and right; `plain`: not at all.
-KINDS = ("along", "extent", "border", "plain")
 Layout = Sequence[tuple[str, int]]
 
 
 class Symmetries(nn.Module):
-    """Images of rows of numbers [...,K] of a layout: pairs of a kind and how many numbers.
+    """Images of rows of numbers [...,K] of a layout.
 
     >>> box = Symmetries([("along", 3), ("extent", 3)])
     >>> row = torch.tensor([1.0, 2, 3, 4, 5, 6])

@@ -50,17 +50,16 @@ def refit_boxes(
     torch.manual_seed(int(draw.integers(2**62)))
     head = model.boxes
     head.load_state_dict(BoxHead(model.config).state_dict())
-    images = [
-        (*head.image(values, faces, which), head.boxes(true, which)) for which in range(SYMMETRIES)
-    ]
-    head.standard_shape.fit(torch.cat([seen_as[:, : head.shape] for seen_as, _, _ in images]))
+    shapes = values[:, : head.shape]
+    head.standard_shape.fit(torch.cat([head.shapes(shapes, k) for k in range(SYMMETRIES)]))
     optimizer = torch.optim.AdamW(head.parameters(), lr=BOX_RATE, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     losses = []
     for _ in range(steps):
         rows = torch.from_numpy(draw.integers(count, size=OBJECTS_A_STEP)).to(true.device)
-        values, faces, true = images[int(draw.integers(SYMMETRIES))]
-        loss = box_loss(head.complete(values[rows], faces[rows]), true[rows])
+        which = int(draw.integers(SYMMETRIES))
+        drawn = head.complete(*head.image(values[rows], faces[rows], which))
+        loss = box_loss(drawn, head.boxes(true[rows], which))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

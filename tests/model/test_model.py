@@ -22,7 +22,7 @@ from g2vlm.models.batch import (
     partial_depth,
     pixel_rays,
 )
-from g2vlm.models.boxes import QUANTILES, mask_quantiles
+from g2vlm.models.boxes import QUANTILES, THINNEST_M, mask_quantiles
 from g2vlm.models.decoder import (
     MEASURES,
     Hints,
@@ -189,7 +189,7 @@ def test_boxes_without_votes_are_the_masks_extents():
     masks[:, 0, :40] = 1
     boxes = model.object_boxes(state, masks)
     cloud = state.points[0, :40]
-    assert bool((boxes[0, 0, 3:] <= cloud.amax(0) - cloud.amin(0) + 0.021).all())
+    assert bool((boxes[0, 0, 3:] <= cloud.amax(0) - cloud.amin(0) + THINNEST_M + 0.001).all())
     assert bool(torch.isfinite(boxes).all()), "an empty mask still has a box"
 
 
