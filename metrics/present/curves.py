@@ -36,7 +36,7 @@ def learning_curves(runs: Runs, parts: bool = False) -> Any:
     fig, axes, room = style.panels(len(terms), columns, 1.35 if parts else 1.65)
     for axis, term in zip(axes, terms, strict=True):
         _panel(axis, term, runs, colours)
-    fig.supxlabel("step")
+    style.label_below(axes, columns, "step")
     style.legend(fig, room, [Line2D([], [], color=colours[m], label=m) for m in methods])
     return fig
 

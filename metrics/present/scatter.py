@@ -35,7 +35,7 @@ def cost_quality(stats: data.Statistics) -> Any:
         style.plain_log(axis.xaxis)
         axis.set_title(names.metric_label(metric))
         axis.grid(True)
-    fig.supxlabel("seconds a scene")
+    style.label_below(axes, len(metrics), "seconds a scene")
     style.legend(fig, None, _handles(methods, colours, shapes))
     return fig
 
@@ -61,7 +61,7 @@ def robustness(stats: data.Statistics, splits: tuple[str, str]) -> Any:
                 shown.add(method)
         _diagonal(axis)
         axis.set_title(names.metric_head(metric))
-    fig.supxlabel(right)
+    style.label_below(axes, style.COLUMNS, right)
     fig.supylabel(up)
     style.legend(fig, room, _handles([m for m in methods if m in shown], colours, shapes))
     return fig

@@ -77,6 +77,15 @@ def panels(count: int, columns: int, height: float) -> tuple[Any, list[Any], Any
     return fig, flat[:count], flat[count] if len(flat) > count else None
 
 
+def label_below(axes: Sequence[Any], columns: int, words: str) -> None:
+    """Say below the lowest panel of each column what its axis holds.
+
+    One label for the whole figure would lie under a legend that is below it.
+    """
+    for axis in axes[-columns:]:
+        axis.set_xlabel(words)
+
+
 def method_rows(axis: Any, methods: Sequence[str], labelled: bool) -> None:
     """Let a panel's rows be methods, the first on top, with their names where `labelled`."""
     axis.set_yticks(range(len(methods)), methods if labelled else [""] * len(methods))
