@@ -13,7 +13,7 @@ from benchmarks.clouds import peak_mb
 from benchmarks.timing import Bar
 
 TIMES = 5
-REPEATS = 3
+REPEATS = 2
 MOST_CHANGE = 0.10
 MOST_SECONDS = 90.0
 # What is kept of a scene is its name and what its questions' words gave away.
