@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks import clouds
-from benchmarks.timing import Bar, best
+from benchmarks.timing import Bar, best, measure
 from metrics.files import rng
 
 EVAL3R = "EVAL3R_PYTHON"
@@ -34,8 +31,8 @@ def against_eval3r(count: int = 1_000_000) -> list[Bar]:
         folder = Path(name)
         _write_clouds(folder, count)
         script = clouds.__file__
-        mine = [_measure([sys.executable, "-m", "benchmarks.clouds", name]) for _ in range(3)]
-        theirs = [_measure([peer, script, name, "eval3r"]) for _ in range(3)]
+        mine = [measure([sys.executable, "-m", "benchmarks.clouds", name]) for _ in range(3)]
+        theirs = [measure([peer, script, name, "eval3r"]) for _ in range(3)]
     for key, value in theirs[0]["values"].items():
         np.testing.assert_allclose(mine[0]["values"][key], value, rtol=1e-5)
     (fast, other), (core, their_core), (mem, their_mem) = (
@@ -77,14 +74,6 @@ def sampled(
 
     points, normals, _, _ = sample_mesh(vertices, faces, count, rng(0, "benchmark", name))
     return points, normals
-
-
-def _measure(command: list[str]) -> dict[str, Any]:
-    environment = {
-        key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")
-    }
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    return json.loads(done.stdout)
 
 
 def room_mesh(solids: int, subdivisions: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from benchmarks.clouds import peak_mb
-from benchmarks.timing import Bar
+from benchmarks.timing import Bar, measure
 
 TIMES = 5
 REPEATS = 2
@@ -28,7 +27,8 @@ def growth() -> list[Bar]:
     from g2vlm.scenes.splits import COUNTS
 
     sizes = [COUNTS, {split: TIMES * count for split, count in COUNTS.items()}]
-    runs = [[_measure(counts) for counts in sizes] for _ in range(REPEATS)]
+    call = [sys.executable, "-m", "benchmarks.scenes"]
+    runs = [[measure([*call, json.dumps(counts)]) for counts in sizes] for _ in range(REPEATS)]
     small, large = (
         {key: min(run[place][key] for run in runs) for key in ("seconds", "wall", "peak_mb")}
         for place in range(len(sizes))
@@ -56,12 +56,6 @@ def growth() -> list[Bar]:
             memory <= MOST_MEMORY,
         ),
     ]
-
-
-def _measure(counts: dict[str, int]) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.scenes", json.dumps(counts)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout)
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.clouds import peak_mb
 from benchmarks.timing import Bar
 from metrics.files import rng
 
@@ -90,7 +90,7 @@ def _compare(folder: str, config: dict[str, Any]) -> tuple[float, float]:
     start = time.perf_counter()
     compare.write(compare.compare(Path(folder, "scores"), config), Path(folder, "statistics"))
     seconds = time.perf_counter() - start
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return seconds, peak_mb() / 1024
 
 
 def measured(large: bool = False) -> list[Bar]:

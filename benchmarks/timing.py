@@ -1,10 +1,14 @@
-"""Rows of the benchmark's tables and how a piece of work is timed."""
+"""Rows of the benchmark's tables, and how a piece of work is timed here or in its own process."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -39,3 +43,12 @@ def best(work: Callable[[], object], repeats: int = 5) -> float:
         work()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def measure(command: Sequence[str]) -> dict[str, Any]:
+    """Return the JSON that a command prints, run as a process of its own, its threads unbound."""
+    environment = {
+        key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")
+    }
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    return json.loads(done.stdout)

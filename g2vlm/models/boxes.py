@@ -9,8 +9,7 @@ from g2vlm.models.batch import CELL
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.layers import Standardise, exact, mlp
 from g2vlm.models.state import SceneState
-from g2vlm.models.symmetry import COUNT as SYMMETRIES
-from g2vlm.models.symmetry import Symmetries
+from g2vlm.models.symmetry import SYMMETRIES, Symmetries
 
 QUANTILES = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 1.0)
 LOW, MIDDLE, HIGH = 1, 5, 9
@@ -20,7 +19,7 @@ THINNEST_M = 0.004
 LEAST_SPAN_M = 0.05
 # A height is the visible span times e to this times a correction, within bounds.
 STRETCH = 4.0
-LEAST_MOST = (-5.0, 3.0)
+STRETCH_BOUNDS = (-5.0, 3.0)
 # What the head reads of an object's shape: quantiles along each axis in metres and in spans, their
 # middle, the spans, the cameras seen from there, how many points, how many on each image border.
 SHAPE = (
@@ -60,9 +59,14 @@ def mask_quantiles(points: Tensor, masks: Tensor) -> Tensor:
     return found * (total[..., -1:] > 0)
 
 
-def face_box(faces: Tensor) -> Tensor:
-    """Box [...,6] (centre, size) between faces [...,6]: low and high along each axis."""
+def sides(faces: Tensor) -> tuple[Tensor, Tensor]:
+    """Low and high [...,3] of faces [...,6], which hold both of each axis side by side."""
     low, high = faces.unflatten(-1, (3, 2)).unbind(-1)
+    return low, high
+
+
+def face_box(low: Tensor, high: Tensor) -> Tensor:
+    """Box [...,6] (centre, size) between low and high [...,3]."""
     return torch.cat([(low + high) / 2, (high - low).clamp(min=THINNEST_M)], dim=-1)
 
 
@@ -124,16 +128,16 @@ class BoxHead(nn.Module):
     def complete(self, values: Tensor, faces: Tensor) -> Tensor:
         """Boxes [...,6] from what `describe` read."""
         shape, look = values.split([self.shape, values.shape[-1] - self.shape], dim=-1)
-        low, high = faces.unflatten(-1, (3, 2)).unbind(-1)
+        low, high = sides(faces)
         span = (high - low).clamp(min=LEAST_SPAN_M)
         moved = self.face(torch.cat([self.standard_shape(shape), self.look(look)], dim=-1))
         down, up, stands = moved.split([3, 3, 1], dim=-1)
         low, high = low - down * span, high + up * span
         bottom = low[..., 2:] * stands.sigmoid()
-        top = bottom + span[..., 2:] * (STRETCH * up[..., 2:]).clamp(*LEAST_MOST).exp()
+        top = bottom + span[..., 2:] * (STRETCH * up[..., 2:]).clamp(*STRETCH_BOUNDS).exp()
         low = torch.cat([low[..., :2], bottom], dim=-1)
         high = torch.cat([high[..., :2], top], dim=-1)
-        return face_box(torch.stack([low, high], dim=-1).flatten(-2))
+        return face_box(low, high)
 
     def image(self, values: Tensor, faces: Tensor, which: int) -> tuple[Tensor, Tensor]:
         """What `describe` would read of the room under symmetry `which`; the look stays."""
@@ -153,5 +157,5 @@ class BoxHead(nn.Module):
         """Boxes [B,N,6] of masks [B,N,P]; without `learned` the visible extents alone."""
         values, faces = self.describe(state, masks)
         if not learned:
-            return face_box(faces)
+            return face_box(*sides(faces))
         return self.complete(values, faces) if self.training else self.settle(values, faces)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-COUNT = 8
+SYMMETRIES = 8
 # Runs of numbers: how each changes, and its length. `along` [3,n]: places along the axes, ascending
 # (n = 1: one place, n = 2: low and high); `extent` [3]: lengths along the axes; `border` [4]: of an
 # image's top, bottom, left and right; `plain`: not at all.
@@ -31,7 +31,7 @@ class Symmetries(nn.Module):
         super().__init__()
         # Numbered from 1, so that a sign can be read off.
         row = torch.arange(1.0, 1 + sum(count for _, count in layout))
-        images = torch.stack([_image(row, layout, which) for which in range(COUNT)])
+        images = torch.stack([_image(row, layout, which) for which in range(SYMMETRIES)])
         order, sign = images.abs().long() - 1, images.sign()
         back = order.argsort(-1)
         for name, value in {

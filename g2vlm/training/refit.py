@@ -12,7 +12,7 @@ from g2vlm.models.boxes import BoxHead
 from g2vlm.models.heads import FIRST_SCALE, Descriptors
 from g2vlm.models.layers import standard
 from g2vlm.models.model import G2VLM
-from g2vlm.models.symmetry import COUNT as SYMMETRIES
+from g2vlm.models.symmetry import SYMMETRIES
 from g2vlm.training.language_losses import box_loss
 from g2vlm.training.survey import SeenScene
 from metrics.files import rng

@@ -18,7 +18,7 @@ from torch import Tensor
 from g2vlm.inference.kinds import point_kinds
 from g2vlm.inference.objects import clusters, kept_rows, member_masks
 from g2vlm.models.batch import build_text
-from g2vlm.models.boxes import face_box
+from g2vlm.models.boxes import face_box, sides
 from g2vlm.models.findings import measure_room
 from g2vlm.models.heads import pool_scene
 from g2vlm.models.model import G2VLM
@@ -125,7 +125,7 @@ def _see(model: G2VLM, state: SceneState, scenes: Sequence[TrainScene]) -> list[
         padded[place, : len(masks)] = masks
     inside = torch.from_numpy(padded).to(device)
     read = model.boxes.describe(state, inside)
-    drawn = face_box(read[1])
+    drawn = face_box(*sides(read[1]))
     objects = vars(model.see_objects(state, inside, drawn))
     rooms = measure_room(state.points)
     out = []
