@@ -119,10 +119,10 @@ class BoxHead(nn.Module):
         visible = quantiles - middle[..., None]
         span = (high - low).clamp(min=LEAST_SPAN_M)
         relative = (visible / span[..., None]).clamp(-3, 3)
-        look = torch.cat([state.point_features, state.kinds.detach()], dim=-1)
+        look = [mask_mean(masks, seen) for seen in (state.point_features, state.kinds.detach())]
         shape = [visible.flatten(-2), relative.flatten(-2), middle / 3, span.log(), camera / 3]
         shape += [size / 4, cut / 2]
-        values = torch.cat([*shape, mask_mean(masks, look)], dim=-1)
+        values = torch.cat([*shape, *look], dim=-1)
         return values, torch.stack([low, high], dim=-1).flatten(-2)
 
     def complete(self, values: Tensor, faces: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from g2vlm.models.batch import CELL, SceneArrays, SceneBatch
+from g2vlm.models.batch import SceneArrays, SceneBatch
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.grid import view_grid
 from g2vlm.models.layers import (
@@ -18,7 +19,6 @@ from g2vlm.models.layers import (
     GraphLayer,
     GroupedInput,
     Standardise,
-    exact,
     fourier,
     mlp,
 )
@@ -39,10 +39,11 @@ class Encoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        grid = view_grid(config.height, config.width)
-        self.patches = len(grid.group[0])
-        for name in ("parent", "pool", "spread", "group", "ungroup"):
-            self.register_buffer(name, getattr(grid, name), persistent=False)
+        self.grid = view_grid(config.height, config.width)
+        self.patches, self.groups_a_view = map(math.prod, (self.grid.patches, self.grid.groups))
+        self.register_buffer("parent", self.grid.parent(), persistent=False)
+        self.register_buffer("ungroup", self.grid.ungroup(), persistent=False)
+        self.register_buffer("window", depth_window(*self.grid.cells), persistent=False)
         width, small = config.hidden, config.point_hidden
         self.groups = GroupedInput(
             {
@@ -91,14 +92,6 @@ class Encoder(nn.Module):
         tokens, features = self.standard_tokens(batch.tokens), self.standard_points(batch.features)
         return replace(batch, tokens=tokens, features=features)
 
-    def spread_tokens(self, values: Tensor) -> Tensor:
-        """Interpolate patch values [B,T,K] to points [B,P,K]."""
-        return in_each_view(self.spread, values)
-
-    def pool_points(self, values: Tensor) -> Tensor:
-        """Average point values [B,P,K] over patches: [B,T,K]."""
-        return in_each_view(self.pool, values)
-
     def first_positions(self, batch: SceneBatch, coarse: Tensor) -> Tensor:
         """Positions [B,T,3] known before encoding: the sensor's, or a first guess from images."""
         if not self.config.lifts:
@@ -106,10 +99,10 @@ class Encoder(nn.Module):
         depth = 3 * coarse[..., :1].clamp(-3, 2).exp()
         camera = batch.pose[:, :, :3, 3].repeat_interleave(self.patches, dim=1)
         if not self.config.senses:
-            return camera + self.pool_points(batch.rays) * depth
+            return camera + self.grid.pool(batch.rays) * depth
         valid = (batch.depth > 0).float()[..., None]
         lifted = batch.rays * batch.depth[..., None]
-        ray, point, share = self.pool_points(torch.cat([batch.rays, lifted, valid], dim=-1)).split(
+        ray, point, share = self.grid.pool(torch.cat([batch.rays, lifted, valid], dim=-1)).split(
             (3, 3, 1), dim=-1
         )
         return camera + torch.where(share > 0, point / share.clamp(min=1e-6), ray * depth)
@@ -147,19 +140,11 @@ class Encoder(nn.Module):
         A wide, sparse window of the depth image: the local shape that tells where an object ends.
         0 where either has no depth or the window leaves the view.
         """
-        rows, columns = self.config.height // CELL, self.config.width // CELL
-        image = depth.unflatten(1, (-1, rows, columns))
-        reach = WINDOW[-1]
-        wide = F.pad(image, (reach,) * 4)
-        steps = []
-        for down in WINDOW:
-            for right in WINDOW:
-                if down or right:
-                    top, left = reach + down, reach + right
-                    other = wide[..., top : top + rows, left : left + columns]
-                    known = (other > 0) & (image > 0)
-                    steps.append(((other - image) * known).clamp(-DEEPEST_STEP_M, DEEPEST_STEP_M))
-        return torch.stack(steps, dim=-1).flatten(1, 3)
+        wide = F.pad(depth.unflatten(1, (-1, *self.grid.cells)), (WINDOW[-1],) * 4)
+        other = wide.flatten(2)[:, :, self.window].flatten(1, 2)
+        own = depth[..., None]
+        known = (other > 0) & (own > 0)
+        return ((other - own) * known).clamp(-DEEPEST_STEP_M, DEEPEST_STEP_M)
 
     def forward(self, batch: SceneBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Encode a standardised batch: tokens [B,T,D], point features [B,P,F], guesses [B,T,4]."""
@@ -183,20 +168,20 @@ class Encoder(nn.Module):
     def geometry_tokens(self, inputs: Tensor, local: Tensor) -> Tensor:
         """Pool points into patches: learned features (PointNet), or the plain mean inputs."""
         if not self.config.geometry_module:
-            return self.plain(self.pool_points(inputs))
-        return self.pooled(self.pool_points(local))
+            return self.plain(self.grid.pool(inputs))
+        return self.pooled(self.grid.pool(local))
 
     def message(self, tokens: Tensor, xyz: Tensor) -> Tensor:
         """Pass messages among patches and among groups of patches, and join both scales."""
         fine = self.fine(tokens, xyz)
-        groups, places = in_each_view(self.group, tokens), in_each_view(self.group, xyz)
-        wide = by_view(self.wide(groups, places), len(self.group))[:, :, self.ungroup]
+        groups, places = self.grid.group(tokens), self.grid.group(xyz)
+        wide = by_view(self.wide(groups, places), self.groups_a_view)[:, :, self.ungroup]
         wide = wide.flatten(1, 2)
         return self.join(torch.cat([fine, wide], dim=-1))
 
     def point_states(self, local: Tensor, tokens: Tensor) -> Tensor:
         """Point features [B,P,F] from the point itself and the patches around it."""
-        mixed = F.relu(self.mix[0](local) + self.spread_tokens(self.down(tokens)))
+        mixed = F.relu(self.mix[0](local) + self.grid.spread(self.down(tokens)))
         return self.point_norm(mixed + F.relu(self.mix[1](mixed)))
 
 
@@ -205,7 +190,10 @@ def by_view(values: Tensor, size: int) -> Tensor:
     return values.unflatten(1, (-1, size))
 
 
-def in_each_view(matrix: Tensor, values: Tensor) -> Tensor:
-    """Apply a map [m,n] to each of V views: [B,V*n,K] to [B,V*m,K]."""
-    with exact(values):
-        return (matrix @ by_view(values.float(), matrix.shape[1])).flatten(1, 2)
+def depth_window(rows: int, columns: int) -> Tensor:
+    """Places i64[p,48] of what lies around each of a view's cells, in its depth image padded by
+    the window's reach."""
+    reach, wide = WINDOW[-1], columns + 2 * WINDOW[-1]
+    around = torch.tensor([(y, x) for y in WINDOW for x in WINDOW if y or x]) + reach
+    own = torch.arange(rows)[:, None] * wide + torch.arange(columns)
+    return own.flatten()[:, None] + around[:, 0] * wide + around[:, 1]

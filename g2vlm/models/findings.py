@@ -111,8 +111,10 @@ class Findings(nn.Module):
         own = [places / 3, sizes.clamp(min=0.02).log(), torch.stack([count, most], dim=-1)]
         pairs = self.pairs(shares, objects, relations)
         far, known = box_gaps(objects.boxes), triple_geometry(objects.boxes)
-        distances = self.apart(shares, far)
-        triples = self.triples(shares, known)
+        sure = sharpen(shares)
+        both = torch.cat([shares, sure], dim=1)
+        distances, surely_far = self.apart(both, far).chunk(2, dim=1)
+        triples, surely_known = self.triples(both, known).chunk(2, dim=1)
         meant = reading.logits.sigmoid() * objects.present[:, None]
         total = meant.sum(-1, keepdim=True)
         told = [total, meant.amax(-1, keepdim=True), (meant > 0.5).float().sum(-1, keepdim=True)]
@@ -129,16 +131,17 @@ class Findings(nn.Module):
         slots = torch.cat([slots[:, :, : ROLES + 1] + words, slots[:, :, ROLES + 1 :]], dim=2)
         share = (asked + LEAST_SHARE) / (1 + ROLES * LEAST_SHARE)
         named = (asked[:, :, None] @ roles.names.softmax(-1))[:, :, 0]
-        sure = sharpen(shares)
-        sides = self.sides(roles.sentence, self.levels(sure, objects), self.triples(sure, known))
-        hints = Hints(named, sides, self.measures(sure, objects, far, room))
+        sides = self.sides(roles.sentence, self.levels(sure, objects), surely_known)
+        hints = Hints(named, sides, self.measures(sure, objects, surely_far, room))
         return Found(self.norm(slots), roles, share.log(), hints)
 
-    def measures(self, shares: Tensor, objects: ObjectSet, far: Tensor, room: Tensor) -> Tensor:
+    def measures(
+        self, shares: Tensor, objects: ObjectSet, distances: Tensor, room: Tensor
+    ) -> Tensor:
         """Logs [B,Q,MEASURES] of what an answer may copy: the room's area, the longest side of each
-        role, the distances between them, NaN where nothing is compared."""
+        role, the distances between them (`apart`), NaN where nothing is compared."""
         longest = 100 * (shares @ objects.boxes[:, None, :, 3:]).amax(-1)
-        distances = self.apart(shares, far).clamp(min=LEAST_NUMBER).log()
+        distances = distances.clamp(min=LEAST_NUMBER).log()
         if not self.compares:
             distances = torch.full_like(distances, torch.nan)
         area = room[:, None, :1].expand(-1, shares.shape[1], -1)
@@ -215,9 +218,9 @@ def measure_room(points: Tensor) -> Tensor:
     upright box around points [B,P,3], but for the outermost hundredth at each end."""
     turn = torch.arange(2 * TURNS, device=points.device) * (math.pi / (2 * TURNS))
     across = torch.stack([turn.cos(), turn.sin()])
-    along = torch.cat([points[..., :2] @ across, points[..., 2:]], dim=-1).sort(1).values
-    last = points.shape[1] - 1
-    low, high = (along[:, round(share * last)] for share in (OUTER_SHARE, 1 - OUTER_SHARE))
+    along = torch.cat([points[..., :2] @ across, points[..., 2:]], dim=-1).transpose(1, 2)
+    outer = round(OUTER_SHARE * (points.shape[1] - 1)) + 1
+    low, high = (along.topk(outer, largest=largest).values[..., -1] for largest in (False, True))
     span = (high - low).clamp(min=0.02)
     sides = torch.stack([span[:, :TURNS], span[:, TURNS : 2 * TURNS]], dim=-1)
     best = (sides[..., 0] * sides[..., 1]).argmin(1)

@@ -10,7 +10,15 @@ from torch.nn import functional as F
 
 from g2vlm.models.batch import TextBatch
 from g2vlm.models.config import ModelConfig
-from g2vlm.models.layers import RELATIVE, Attention, exact, mlp, read_words, standard
+from g2vlm.models.layers import (
+    RELATIVE,
+    Attention,
+    exact,
+    mlp,
+    read_side_by_side,
+    read_words,
+    standard,
+)
 from g2vlm.models.state import GroundState, SceneState
 
 EXTRA = 4
@@ -143,9 +151,10 @@ class Fusion(nn.Module):
 
         `match` [B,Q,P] is the probability of that class; the sentence says how much it counts.
         """
-        seen = torch.cat([state.point_features, (state.kinds.detach() + 1e-6).sqrt()], dim=-1)
+        kinds = (state.kinds.detach() + 1e-6).sqrt()
+        seen = read_side_by_side(self.point, state.point_features, kinds)
         alike, bias, trust = self.target(sentence).split([self.point.out_features, 1, 1], dim=-1)
-        by_point = alike @ self.point(seen).transpose(1, 2) / 8
+        by_point = (seen @ alike.transpose(1, 2)).transpose(1, 2) / 8
         return by_point + bias - 2 + F.softplus(trust) * (match + LEAST_MATCH).log()
 
     def fuse(self, text: Tensor, tokens: Tensor, spatial: Tensor) -> Tensor:
@@ -169,8 +178,7 @@ class Fusion(nn.Module):
 
     def up(self, token_logits: Tensor, state: SceneState) -> Tensor:
         """Interpolate patch logits [B,Q,T] to points [B,Q,P]."""
-        views = token_logits.unflatten(-1, (-1, state.spread.shape[1]))
-        return (views @ state.spread.T).flatten(2)
+        return state.grid.spread(token_logits.transpose(1, 2)).transpose(1, 2)
 
     def read_out(
         self, state: SceneState, token_logits: Tensor, states: Tensor, told: Tensor, spatial: Tensor

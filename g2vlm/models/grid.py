@@ -1,7 +1,7 @@
-"""Fixed linear maps between a view's point cells, its patches and coarse groups of patches.
+"""A view's point cells, its patches and coarse groups of patches, and how values pass between them.
 
-Dense matrices, because a product with one is fast, works on every grid (also when the last row of
-patches is cut) and has a deterministic gradient on every device.
+All three are images of the view. Values [B,V*n,K] of V views lie as such images with their K
+channels last, so that PyTorch's pooling and interpolation read them in place.
 """
 
 from __future__ import annotations
@@ -9,70 +9,76 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from g2vlm.models.batch import CELL, PATCH
+from g2vlm.models.layers import exact
 
+STEP = PATCH // CELL
 COARSE = 2
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class ViewGrid:
-    """Cells and patches of one view.
+    """Rows and columns of a view's cells, patches and groups of 2 x 2 patches.
 
-    parent i64[p]: each cell's patch; pool f32[t,p]: mean over a patch's cells; spread f32[p,t]:
-    bilinear interpolation from patch centres to cells; group f32[g,t]: mean over 2 x 2 patches;
-    ungroup i64[t]: each patch's group.
+    The last row or column of patches, or of groups, may be cut: it is a mean over what is there.
     """
 
-    cells: tuple[int, int]
-    patches: tuple[int, int]
-    parent: Tensor
-    pool: Tensor
-    spread: Tensor
-    group: Tensor
-    ungroup: Tensor
+    cells: Size
+    patches: Size
+    groups: Size
+
+    def pool(self, values: Tensor) -> Tensor:
+        """Mean of cells' values [B,V*p,K] over each patch: [B,V*t,K]."""
+        return _means(values, self.cells, STEP)
+
+    def group(self, values: Tensor) -> Tensor:
+        """Mean of patches' values [B,V*t,K] over each group: [B,V*g,K]."""
+        return _means(values, self.patches, COARSE)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """Patches' values [B,V*t,K] at cells: [B,V*p,K], bilinear between the patches' centres and
+        held constant beyond the outer ones."""
+        with exact(values):
+            wide = F.interpolate(_images(values, self.patches), scale_factor=STEP, mode="bilinear")
+        return _rows(wide[..., : self.cells[0], : self.cells[1]], len(values))
+
+    def parent(self) -> Tensor:
+        """Each cell's patch i64[p]."""
+        return _parents(self.cells, self.patches, STEP)
+
+    def ungroup(self) -> Tensor:
+        """Each patch's group i64[t]."""
+        return _parents(self.patches, self.groups, COARSE)
 
 
 def view_grid(height: int, width: int) -> ViewGrid:
-    """Build the maps for views of `height` x `width` pixels."""
-    cells = (height // CELL, width // CELL)
+    """The grid of views of `height` x `width` pixels."""
     patches = (math.ceil(height / PATCH), math.ceil(width / PATCH))
     groups = (math.ceil(patches[0] / COARSE), math.ceil(patches[1] / COARSE))
-    parent = _parents(cells, patches, PATCH // CELL)
-    ungroup = _parents(patches, groups, COARSE)
-    spread = np.kron(_interpolation(cells[0], patches[0]), _interpolation(cells[1], patches[1]))
-    return ViewGrid(
-        cells=cells,
-        patches=patches,
-        parent=torch.from_numpy(parent),
-        pool=_means(parent, patches[0] * patches[1]),
-        spread=torch.from_numpy(spread.astype(np.float32)),
-        group=_means(ungroup, groups[0] * groups[1]),
-        ungroup=torch.from_numpy(ungroup),
-    )
+    return ViewGrid((height // CELL, width // CELL), patches, groups)
 
 
-def _parents(fine: tuple[int, int], coarse: tuple[int, int], step: int) -> np.ndarray:
-    rows = np.minimum(np.arange(fine[0]) // step, coarse[0] - 1)
-    columns = np.minimum(np.arange(fine[1]) // step, coarse[1] - 1)
-    return (rows[:, None] * coarse[1] + columns).ravel().astype(np.int64)
+def _images(values: Tensor, size: Size) -> Tensor:
+    return values.float().unflatten(1, (-1, *size)).flatten(0, 1).permute(0, 3, 1, 2)
 
 
-def _means(parent: np.ndarray, count: int) -> Tensor:
-    matrix = (np.arange(count)[:, None] == parent).astype(np.float32)
-    return torch.from_numpy(matrix / matrix.sum(1, keepdims=True))
+def _rows(images: Tensor, batch: int) -> Tensor:
+    return images.permute(0, 2, 3, 1).unflatten(0, (batch, -1)).flatten(1, 3)
 
 
-def _interpolation(cells: int, patches: int) -> np.ndarray:
-    """Linear weights [cells, patches], held constant beyond the outer patch centres."""
-    step = PATCH / CELL
-    position = np.clip((np.arange(cells) + 0.5) / step - 0.5, 0, patches - 1)
-    low = np.minimum(np.floor(position).astype(int), max(patches - 2, 0))
-    matrix = np.zeros((cells, patches))
-    matrix[np.arange(cells), low] = 1 - (position - low)
-    if patches > 1:
-        matrix[np.arange(cells), low + 1] += position - low
-    return matrix
+def _means(values: Tensor, size: Size, step: int) -> Tensor:
+    with exact(values):
+        means = F.avg_pool2d(_images(values, size), step, ceil_mode=True, count_include_pad=False)
+    return _rows(means, len(values))
+
+
+def _parents(fine: Size, coarse: Size, step: int) -> Tensor:
+    rows, columns = (torch.arange(length) // step for length in fine)
+    return (
+        rows.clamp(max=coarse[0] - 1)[:, None] * coarse[1] + columns.clamp(max=coarse[1] - 1)
+    ).flatten()

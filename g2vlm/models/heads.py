@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from g2vlm.models.batch import CELL, SceneBatch
 from g2vlm.models.boxes import axis_gaps, mask_mean
 from g2vlm.models.config import ModelConfig
-from g2vlm.models.encoder import Encoder
-from g2vlm.models.layers import GroupedInput, Standardise, exact, mlp, standard
+from g2vlm.models.grid import ViewGrid
+from g2vlm.models.layers import GroupedInput, Standardise, exact, mlp, read_side_by_side, standard
 from g2vlm.models.state import RelationLogits, SceneState
 
 NEAREST = 4
@@ -44,7 +44,7 @@ class PointHeads(nn.Module):
             self.out.bias.zero_()
 
     def forward(
-        self, features: Tensor, guesses: Tensor, batch: SceneBatch, grid: Encoder
+        self, features: Tensor, guesses: Tensor, batch: SceneBatch, grid: ViewGrid
     ) -> dict[str, Tensor]:
         """Read features [B,P,F] and the patches' first guesses [B,T,4] that `grid` spreads.
 
@@ -56,10 +56,11 @@ class PointHeads(nn.Module):
         log_depth, delta, offset, log_error, colour, classes = parts
         rays, camera, sensor = batch.rays, batch.camera, batch.depth
         early = torch.cat([guesses, self.patch_kinds(batch.tokens)], dim=-1)
-        spread, kinds = grid.spread_tokens(early).split([4, classes.shape[-1]], dim=-1)
+        spread, kinds = grid.spread(early).split([4, classes.shape[-1]], dim=-1)
         classes = classes + kinds + self.point_kinds(batch.features)
         shares = classes.softmax(-1)
-        box = self.vote(torch.cat([features, shares.detach()], dim=-1)).float()
+        box = read_side_by_side(self.vote[0], features, shares.detach())
+        box = self.vote[1:](box).float()
         guess = depth = None
         if self.config.lifts:
             guess = 3 * (spread[..., 0] + log_depth[..., 0]).clamp(-3, 2).exp()
@@ -225,7 +226,8 @@ def pool_scene(state: SceneState) -> Tensor:
     """What the trunk says of whole scenes [B,D]: tokens and classes, their means and maxima."""
     kinds = state.kinds
     pooled = [state.tokens.mean(1), state.tokens.amax(1)]
-    pooled += [(kinds.mean(1) + 1e-6).sqrt(), kinds.amax(1)]
+    # The gradient of `amax` looks for all that are equal, which over all points takes long.
+    pooled += [(kinds.mean(1) + 1e-6).sqrt(), kinds.max(1).values]
     return torch.cat(pooled, dim=-1)
 
 

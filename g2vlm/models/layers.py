@@ -37,6 +37,16 @@ def read_words(linear: nn.Linear, states: Tensor, mask: Tensor) -> Tensor:
     return out
 
 
+def read_side_by_side(linear: nn.Linear, *parts: Tensor) -> Tensor:
+    """`linear` of parts [...,K] as if they stood side by side. They are not copied together, and
+    one that needs no gradient costs none."""
+    weights = linear.weight.split([part.shape[-1] for part in parts], dim=1)
+    out = F.linear(parts[0], weights[0], linear.bias)
+    for part, weight in zip(parts[1:], weights[1:], strict=True):
+        out = out + F.linear(part, weight)
+    return out
+
+
 def exact(values: Tensor) -> torch.autocast:
     """Compute in float32 within an autocast region: bfloat16 costs positions centimetres."""
     return torch.autocast(values.device.type, enabled=False)
@@ -79,15 +89,17 @@ def relative_features(xyz: Tensor) -> Tensor:
     nearness term.
     """
     offset = xyz[..., None, :, :] - xyz[..., :, None, :]
-    level = (offset[..., :2].square().sum(-1) + 1e-6).sqrt()
-    distance = (offset.square().sum(-1) + 1e-6).sqrt()
+    x, y, z = offset.unbind(-1)
+    level = x.square() + y.square()
+    distance = (level + z.square() + 1e-6).sqrt()
+    level = (level + 1e-6).sqrt()
     return torch.stack(
         [
             distance / 3,
             (-distance).exp(),
-            offset[..., 0] / level,
-            offset[..., 1] / level,
-            offset[..., 2] / distance,
+            x / level,
+            y / level,
+            z / distance,
             level / distance,
         ],
         dim=-1,

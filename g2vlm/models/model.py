@@ -52,21 +52,22 @@ class G2VLM(nn.Module):
         """Encode scenes and read every dense output; see `SceneState`."""
         batch = self.encoder.standardise(batch)
         tokens, features, guesses = self.encoder(batch)
-        read = self.points(features, guesses, batch, self.encoder)
-        shares = self.encoder.pool_points(read["kinds"].detach())
+        read = self.points(features, guesses, batch, self.encoder.grid)
+        pool = self.encoder.grid.pool
+        shares = pool(read["kinds"].detach())
         tokens = tokens + self.kind((shares + 1e-6).sqrt())
         read["colours"] = (batch.rgb + 0.1 * torch.tanh(read["colours"])).clamp(0, 1)
-        xyz = self.encoder.pool_points(read["points"].detach())
+        xyz = pool(read["points"].detach())
         object_share = 1 - read["kinds"].detach()[..., -1:]
-        sizes = self.encoder.pool_points(read["boxes"].detach()[..., 3:] * object_share)
+        sizes = pool(read["boxes"].detach()[..., 3:] * object_share)
         return SceneState(
             batch=batch,
             tokens=tokens,
             token_xyz=xyz,
             point_features=features,
             relative=relative_features(xyz) if self.config.relates else None,
-            token_sizes=sizes / self.encoder.pool_points(object_share).clamp(min=1e-6),
-            spread=self.encoder.spread,
+            token_sizes=sizes / pool(object_share).clamp(min=1e-6),
+            grid=self.encoder.grid,
             **read,
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from g2vlm.models.batch import SceneBatch
+from g2vlm.models.grid import ViewGrid
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,7 @@ class SceneState:
     class_logits [B,P,C+1], the last = structure or nothing; kinds [B,P,C+1], their softmax;
     centres [B,P,3] voted object centre; boxes [B,P,6] voted amodal box (centre, size);
     relative [B,T,T,K] pairwise features of patches (None without the geometry module);
-    token_sizes [B,T,3] mean size of a patch's voted boxes; spread [p,t]: the interpolation from a
-    view's patches to its points.
+    token_sizes [B,T,3] mean size of a patch's voted boxes; grid: how patches lie over points.
     """
 
     batch: SceneBatch
@@ -43,7 +43,7 @@ class SceneState:
     boxes: Tensor
     relative: Tensor | None
     token_sizes: Tensor
-    spread: Tensor
+    grid: ViewGrid
 
 
 @dataclass(frozen=True)

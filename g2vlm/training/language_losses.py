@@ -94,7 +94,7 @@ def grounding_loss(
     with exact(logits):
         by_object = logits.float() @ weight.transpose(1, 2)
     by_object = by_object.masked_fill(~targets.present[:, None], -1e4)
-    patches = model.encoder.pool_points(targets.masks.transpose(1, 2)).transpose(1, 2)
+    patches = model.encoder.grid.pool(targets.masks.transpose(1, 2)).transpose(1, 2)
     tokens = roles @ patches
     return {
         "mask": masked_mean(5 * pixelwise, asked[..., 0]) + masked_mean(dice, has),

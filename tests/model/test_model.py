@@ -36,7 +36,7 @@ from g2vlm.models.encoder import WINDOW
 from g2vlm.models.findings import SLOTS
 from g2vlm.models.grid import view_grid
 from g2vlm.models.heads import RelationHead, nearest_points
-from g2vlm.models.layers import Standardise, relative_features
+from g2vlm.models.layers import Standardise, read_side_by_side, relative_features
 from g2vlm.training.language_losses import number_loss
 from metrics.files import InputError
 
@@ -150,15 +150,29 @@ def test_object_masks_are_shares_of_cells():
     assert object_masks(masks, 3).tolist() == [[0.5, 0.0], [0.0, 1.0], [0.0, 0.0]]
 
 
-def test_grid_maps_keep_constants_and_interpolate():
-    for height, width in ((72, 96), (96, 128), (24, 32)):
-        grid = view_grid(height, width)
-        for matrix in (grid.pool, grid.spread, grid.group):
-            assert torch.allclose(matrix.sum(1), torch.ones(len(matrix)), atol=1e-5)
-        columns = torch.arange(grid.patches[1]).repeat(grid.patches[0]).float()
-        spread = (grid.spread @ columns).view(grid.cells)[0]
-        assert bool((spread.diff() >= -1e-6).all())
-        assert float(spread[2]) == pytest.approx(0.125, abs=1e-5)
+@pytest.mark.parametrize(("height", "width"), [(72, 96), (96, 128), (24, 32), (40, 56)])
+def test_grid_maps_are_means_and_interpolate(height, width):
+    grid = view_grid(height, width)
+    cells = torch.rand(2, 3 * math.prod(grid.cells), 5)
+    by_view = cells.unflatten(1, (3, -1))
+    pooled = grid.pool(cells).unflatten(1, (3, -1))
+    for patch in range(math.prod(grid.patches)):
+        mean = by_view[:, :, grid.parent() == patch].mean(2)
+        assert torch.allclose(pooled[:, :, patch], mean, atol=1e-6)
+    grouped = grid.group(grid.pool(cells)).unflatten(1, (3, -1))
+    for group in range(math.prod(grid.groups)):
+        mean = pooled[:, :, grid.ungroup() == group].mean(2)
+        assert torch.allclose(grouped[:, :, group], mean, atol=1e-6)
+    place = torch.arange(grid.patches[1]).repeat(3 * grid.patches[0]).float()
+    spread = grid.spread(place[None, :, None]).view(3, *grid.cells)
+    column = ((torch.arange(grid.cells[1]) + 0.5) / 4 - 0.5).clamp(0, grid.patches[1] - 1)
+    assert torch.allclose(spread, column.expand_as(spread), atol=1e-5)
+
+
+def test_parts_are_read_as_if_they_stood_side_by_side():
+    linear, first, second = torch.nn.Linear(7, 3), torch.rand(2, 5, 4), torch.rand(2, 5, 3)
+    whole = linear(torch.cat([first, second], dim=-1))
+    assert torch.allclose(read_side_by_side(linear, first, second), whole, atol=1e-6)
 
 
 def test_nearest_points_agree_with_brute_force():
