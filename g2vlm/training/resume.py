@@ -67,7 +67,7 @@ class Checkpoint:
         """Load into model and optimizer; returns steps done, losses so far, seconds spent.
 
         (0, [], 0) when there is no checkpoint. Raises `InputError` for a checkpoint of another
-        config or data, and for a damaged one.
+        config, data or network, and for a damaged one.
         """
         path = self.folder / NOTES
         if not path.exists():
@@ -79,7 +79,10 @@ class Checkpoint:
         tensors = read_tensors(self.folder / STATE, mend)
         if sha256_file(self.folder / STATE) != notes.get("sha256"):
             raise InputError(f"{self.folder / STATE}: damaged (its hash differs); {mend}")
-        model.load_state_dict(_under(tensors, "model/"))
+        weights = _under(tensors, "model/")
+        if _shapes(weights) != _shapes(model.state_dict()):
+            raise InputError(f"{path}: a checkpoint of another version of the network; {mend}")
+        model.load_state_dict(weights)
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in _under(tensors, "optimizer/").items():
             number, field = name.split("/")
@@ -94,6 +97,10 @@ class Checkpoint:
             (self.folder / name).unlink(missing_ok=True)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in tensors.items()}
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -47,7 +47,7 @@ class TrainSettings:
     accumulation: int = 1
     refit_steps: int = 2400
     reader_steps: int = 260
-    answer_steps: int = 400
+    answer_steps: int = 350
     processes: int = 1
     precision: str = "fp32"
     clip: float = 1.0

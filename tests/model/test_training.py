@@ -23,7 +23,7 @@ from g2vlm.training.objective import Objective, relation_weights
 from g2vlm.training.settings import TrainSettings, learning_rate, make_optimizer
 from g2vlm.training.targets import POOL, SOLID_CELL, relation_targets
 from g2vlm.training.team import Team
-from metrics.files import InputError
+from metrics.files import InputError, sha256_file
 
 SETTINGS = {
     "stage1_steps": 3,
@@ -141,6 +141,24 @@ def test_a_checkpoint_of_another_config_is_refused(study, monkeypatch):
     with pytest.raises(InputError, match=r"state\.safetensors: damaged"):
         study()
     assert not (study.root / "model").exists()
+
+
+def test_a_checkpoint_of_another_network_is_refused(study, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            study()
+    state = study.root / "checkpoint/state.safetensors"
+    tensors = load_file(state)
+    tensors["model/boxes.older"] = tensors.pop("model/boxes.look.weight")
+    save_file(tensors, state)
+    notes = study.root / "checkpoint/progress.json"
+    told = json.loads(notes.read_text()) | {"sha256": sha256_file(state)}
+    notes.write_text(json.dumps(told))
+    with pytest.raises(
+        InputError, match=r"progress\.json: .* another version of the network.*delete"
+    ):
+        study()
 
 
 def test_what_a_training_leaves(study):
