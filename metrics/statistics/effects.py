@@ -10,6 +10,9 @@ from scipy import optimize, stats
 from scipy.special import stdtrit
 
 MOST_LETTERED = 40
+# Critical values from here on, of few degrees of freedom in a large family: SciPy's series for the
+# noncentral tail no longer converges, and the numerator's own noise is nothing beside the shift.
+FAR = 1000.0
 
 
 def cohens_dz(by_scene: np.ndarray) -> np.ndarray:
@@ -50,6 +53,8 @@ def noncentrality(df: float, alpha: float = 0.05, power: float = 0.8) -> float:
     if df > 2000:
         return float(stats.norm.isf(alpha / 2) + stats.norm.ppf(power))
     limit = stats.t.isf(alpha / 2, df)
+    if limit > FAR:
+        return float(limit * np.sqrt(stats.chi2.ppf(power, df) / df))
 
     def lack(shift: float) -> float:
         return float(stats.nct.sf(limit, df, shift)) - power

@@ -1,5 +1,6 @@
 """Effect sizes, power, ties and corrections against scipy and statsmodels."""
 
+import warnings
 from itertools import combinations
 
 import numpy as np
@@ -20,6 +21,19 @@ def test_detectable_effect_agrees_with_statsmodels(scenes):
     half = stats.t.ppf(0.975, scenes - 1) * by_scene.std(ddof=1) / np.sqrt(scenes)
     expected = TTestPower().solve_power(nobs=scenes, alpha=0.05, power=0.8) * by_scene.std(ddof=1)
     assert effects.detectable(half, scenes - 1) == pytest.approx(expected, rel=5e-3)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 60, 0.05 / 80, 0.05 / 3060, 0.05 / 1e5, 0.05 / 1e8])
+@pytest.mark.parametrize("df", [1.0, 1.5, 3.0, 30.0])
+def test_detectable_effect_has_its_power(alpha, df):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shift = effects.noncentrality(df, alpha)
+    # The statistic given its denominator, averaged over the denominator's quantiles.
+    share = (np.arange(20000) + 0.5) / 20000
+    spread = np.sqrt(stats.chi2.ppf(share, df) / df)
+    power = stats.norm.sf(stats.t.isf(alpha / 2, df) * spread - shift).mean()
+    assert power == pytest.approx(0.8, abs=1e-4)
 
 
 def test_detectable_effect_grows_with_a_stricter_level():
