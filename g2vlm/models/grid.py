@@ -49,11 +49,11 @@ class ViewGrid:
 
     def parent(self) -> Tensor:
         """Each cell's patch i64[p]."""
-        return _parents(self.cells, self.patches, STEP)
+        return _parents(self.cells, self.patches[1], STEP)
 
     def ungroup(self) -> Tensor:
         """Each patch's group i64[t]."""
-        return _parents(self.patches, self.groups, COARSE)
+        return _parents(self.patches, self.groups[1], COARSE)
 
 
 def view_grid(height: int, width: int) -> ViewGrid:
@@ -77,8 +77,6 @@ def _means(values: Tensor, size: Size, step: int) -> Tensor:
     return _rows(means, len(values))
 
 
-def _parents(fine: Size, coarse: Size, step: int) -> Tensor:
+def _parents(fine: Size, coarse_columns: int, step: int) -> Tensor:
     rows, columns = (torch.arange(length) // step for length in fine)
-    return (
-        rows.clamp(max=coarse[0] - 1)[:, None] * coarse[1] + columns.clamp(max=coarse[1] - 1)
-    ).flatten()
+    return (rows[:, None] * coarse_columns + columns).flatten()
