@@ -71,8 +71,10 @@ def studies() -> str:
     parts = []
     for page in sorted(REFERENCE.glob("studies/*/tables.md")):
         name = page.parent.name
-        title, said, tables = page.read_text(encoding="utf-8").split("\n\n", 2)
-        parts += [f"##{title}", said]
+        lines = page.read_text(encoding="utf-8").splitlines()
+        deeper = "\n".join(f"##{line}" if line.startswith("#") else line for line in lines)
+        title, said, tables = deeper.split("\n\n", 2)
+        parts += [title, said]
         if (page.parent / "figure.png").exists():
             parts.append(f"![{name}](reference/studies/{name}/figure.png)")
         parts.append(f'<details markdown="1"><summary>tables</summary>\n\n{tables}\n</details>')
@@ -80,9 +82,8 @@ def studies() -> str:
 
 
 def data_card() -> str:
-    """The data sheet that `make data` wrote, one level of headings deeper."""
+    """The data sheet that `make data` wrote, without its title: the page has one."""
     sheet = ROOT / "data" / "DATASHEET.md"
     if not sheet.exists():
         return "`make data` writes `data/DATASHEET.md`; this site was built without it."
-    lines = sheet.read_text(encoding="utf-8").splitlines()
-    return "\n".join(f"#{line}" if line.startswith("#") else line for line in lines[1:])
+    return sheet.read_text(encoding="utf-8").partition("\n")[2]
