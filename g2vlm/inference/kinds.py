@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from g2vlm.models.batch import CELL
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -43,7 +41,7 @@ def point_kinds(state: SceneState, config: ModelConfig, place: int) -> PointKind
     """
     camera = state.batch.camera if config.lifts else state.batch.camera[:, :1]
     ranges = (state.points - camera).norm(dim=-1)
-    grid = (state.batch.pose.shape[1], config.height // CELL, config.width // CELL)
+    grid = (state.batch.pose.shape[1], *state.grid.cells)
     return PointKinds(
         numpy_of(state.points[place]), numpy_of(state.kinds[place]), numpy_of(ranges[place]), grid
     )

@@ -14,7 +14,7 @@ import torch
 from g2vlm.features.device import device_or_best
 from g2vlm.inference.kinds import PointKinds, numpy_of, point_kinds
 from g2vlm.inference.points import CellMap
-from g2vlm.models.batch import CELL, build_batch, build_text, object_masks
+from g2vlm.models.batch import build_batch, build_text, object_masks
 from g2vlm.models.checkpoint import load_model
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import PAD, START
@@ -108,7 +108,7 @@ class EncodedScene:
     def cells(self) -> CellMap:
         """Return the pointmap on cells."""
         config = self.network.config
-        grid = (len(self.inputs.rgb), config.height // CELL, config.width // CELL)
+        grid = (len(self.inputs.rgb), *self.state.grid.cells)
         sensed = numpy_of(self.state.batch.depth[0]).reshape(grid) if config.senses else None
         depth = self.state.depth
         return CellMap(

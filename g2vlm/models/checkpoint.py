@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.model import G2VLM
@@ -40,14 +42,22 @@ def load_model(folder: str | os.PathLike[str]) -> G2VLM:
         raise InputError(f"{path}: version {document.get('version')} is not {VERSION}; train again")
     model = G2VLM(ModelConfig.from_json(document["model"], str(path)))
     weights = read_tensors(Path(folder) / "model.safetensors", "train the model again")
+    weights = {k: v.float() for k, v in weights.items()}
+    wrong = f"{folder}/model.safetensors: does not fit config.json"
+    load_weights(model, weights, wrong, "train again")
+    return model.eval()
+
+
+def load_weights(
+    model: nn.Module, weights: Mapping[str, torch.Tensor], wrong: str, mend: str
+) -> None:
+    """Load all weights; raises `InputError` of what is `wrong`, where, and the mend, if names or
+    shapes are not the model's."""
     try:
-        model.load_state_dict({k: v.float() for k, v in weights.items()})
+        model.load_state_dict(weights)
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{folder}/model.safetensors: does not fit config.json ({detail}); train again"
-        ) from error
-    return model.eval()
+        raise InputError(f"{wrong} ({detail}); {mend}") from error
 
 
 def read_tensors(path: Path, mend: str) -> dict[str, torch.Tensor]:

@@ -40,7 +40,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.grid = view_grid(config.height, config.width)
-        self.patches, self.groups_a_view = map(math.prod, (self.grid.patches, self.grid.groups))
+        self.patches = math.prod(self.grid.patches)
         self.register_buffer("parent", self.grid.parent(), persistent=False)
         self.register_buffer("ungroup", self.grid.ungroup(), persistent=False)
         self.register_buffer("window", depth_window(*self.grid.cells), persistent=False)
@@ -175,7 +175,7 @@ class Encoder(nn.Module):
         """Pass messages among patches and among groups of patches, and join both scales."""
         fine = self.fine(tokens, xyz)
         groups, places = self.grid.group(tokens), self.grid.group(xyz)
-        wide = by_view(self.wide(groups, places), self.groups_a_view)[:, :, self.ungroup]
+        wide = by_view(self.wide(groups, places), math.prod(self.grid.groups))[:, :, self.ungroup]
         wide = wide.flatten(1, 2)
         return self.join(torch.cat([fine, wide], dim=-1))
 

@@ -132,7 +132,7 @@ class Fusion(nn.Module):
         sentence = text.mean(2)
         states = self.read(tokens, text, sentence, spatial)
         token_logits = self.token(states)[..., 0]
-        by_token = self.up(token_logits, state)
+        by_token = state.grid.spread(token_logits.transpose(1, 2)).transpose(1, 2)
         match = name_logits.softmax(-1) @ state.kinds.detach()[..., :-1].transpose(1, 2)
         point_logits = self.find_points(state, sentence, match) + by_token
         named = named_share(match)
@@ -175,10 +175,6 @@ class Fusion(nn.Module):
         heard = logits.softmax(2).transpose(2, 3) @ self.value(text)
         placed = self.spatial(spatial) * (1 + self.spatial_gate(sentence))[:, :, None]
         return F.gelu(own[:, None] + heard + placed)
-
-    def up(self, token_logits: Tensor, state: SceneState) -> Tensor:
-        """Interpolate patch logits [B,Q,T] to points [B,Q,P]."""
-        return state.grid.spread(token_logits.transpose(1, 2)).transpose(1, 2)
 
     def read_out(
         self, state: SceneState, token_logits: Tensor, states: Tensor, told: Tensor, spatial: Tensor

@@ -141,8 +141,7 @@ class OccupancyHead(nn.Module):
 
     def project(self, state: SceneState, value: Tensor, xyz: Tensor) -> Tensor:
         """Features [B,N,F] of xyz's projections: truncated signed distance, inside, the cell's."""
-        batch, config = state.batch, self.config
-        rows, columns = config.height // CELL, config.width // CELL
+        batch, (rows, columns) = state.batch, state.grid.cells
         turn, origin = batch.pose[:, :, :3, :3], batch.pose[:, :, :3, 3]
         with exact(xyz):
             local = torch.einsum("bvij,bnvi->bnvj", turn, xyz[:, :, None] - origin[:, None])

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from g2vlm.models.batch import CELL, SceneBatch
+from g2vlm.models.batch import SceneBatch
 from g2vlm.models.model import G2VLM
 from g2vlm.models.state import SceneState
 from g2vlm.training import geometry_losses as geometry
@@ -124,7 +124,7 @@ class Objective:
         self, state: SceneState, truth: GeometryTargets
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """L_depth, L_normal, L_surface_smoothness, L_reconstruction, and the last one's parts."""
-        rows = self.model.config.height // CELL
+        rows = state.grid.cells[0]
         occupancy = self.model.occupancy(state, truth.queries)
         parts = geometry.reconstruction_loss(state, truth, occupancy)
         named = {

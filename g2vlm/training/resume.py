@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from g2vlm.models.checkpoint import read_tensors
+from g2vlm.models.checkpoint import load_weights, read_tensors
 from metrics.files import InputError, atomic_path, read_json, sha256_file
 
 STATE, NOTES = "state.safetensors", "progress.json"
@@ -79,10 +79,8 @@ class Checkpoint:
         tensors = read_tensors(self.folder / STATE, mend)
         if sha256_file(self.folder / STATE) != notes.get("sha256"):
             raise InputError(f"{self.folder / STATE}: damaged (its hash differs); {mend}")
-        weights = _under(tensors, "model/")
-        if _shapes(weights) != _shapes(model.state_dict()):
-            raise InputError(f"{path}: a checkpoint of another version of the network; {mend}")
-        model.load_state_dict(weights)
+        wrong = f"{path}: a checkpoint of another version of the network"
+        load_weights(model, _under(tensors, "model/"), wrong, mend)
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in _under(tensors, "optimizer/").items():
             number, field = name.split("/")
@@ -97,10 +95,6 @@ class Checkpoint:
             (self.folder / name).unlink(missing_ok=True)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(value.shape) for name, value in tensors.items()}
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

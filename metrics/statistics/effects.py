@@ -10,8 +10,8 @@ from scipy import optimize, stats
 from scipy.special import stdtrit
 
 MOST_LETTERED = 40
-# Critical values from here on, of few degrees of freedom in a large family: SciPy's series for the
-# noncentral tail no longer converges, and the numerator's own noise is nothing beside the shift.
+# Beside shifts from here on the numerator's own noise is nothing; and far out, with few degrees of
+# freedom in a large family, SciPy's series for the noncentral tail no longer converges.
 FAR = 1000.0
 
 
@@ -44,6 +44,13 @@ def probability_of_improvement(
     return float(wins + 0.5 * np.mean(gap == 0))
 
 
+def upper_tail(limit: float, df: float, shift: float) -> float:
+    """Return the chance that a t statistic whose numerator is shifted lies above `limit` > 0."""
+    if abs(shift) > FAR:
+        return float(stats.chi2.cdf(df * (max(shift, 0.0) / limit) ** 2, df))
+    return float(stats.nct.sf(limit, df, shift))
+
+
 @lru_cache(maxsize=4096)
 def noncentrality(df: float, alpha: float = 0.05, power: float = 0.8) -> float:
     """Return the effect, in standard errors, that a two-sided t test at `alpha` finds with `power`.
@@ -53,11 +60,9 @@ def noncentrality(df: float, alpha: float = 0.05, power: float = 0.8) -> float:
     if df > 2000:
         return float(stats.norm.isf(alpha / 2) + stats.norm.ppf(power))
     limit = stats.t.isf(alpha / 2, df)
-    if limit > FAR:
-        return float(limit * np.sqrt(stats.chi2.ppf(power, df) / df))
 
     def lack(shift: float) -> float:
-        return float(stats.nct.sf(limit, df, shift)) - power
+        return upper_tail(limit, df, shift) - power
 
     return float(optimize.brentq(lack, 0.0, 3 * limit + 10.0))
 

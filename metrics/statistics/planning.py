@@ -74,7 +74,7 @@ def power(gap: float, parts: Components, seeds: int, scenes: int, alpha: float =
     if variance == 0:
         return float("nan")
     limit, shift = stats.t.isf(alpha / 2, df), gap / np.sqrt(variance)
-    return float(stats.nct.sf(limit, df, shift) + stats.nct.cdf(-limit, df, shift))
+    return effects.upper_tail(limit, df, shift) + effects.upper_tail(limit, df, -shift)
 
 
 def plan(
