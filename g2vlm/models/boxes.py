@@ -19,7 +19,7 @@ THINNEST_M = 0.004
 LEAST_SPAN_M = 0.05
 # A height is the visible span times e to this times a correction, within bounds.
 STRETCH = 4.0
-STRETCH_BOUNDS = (-5.0, 3.0)
+STRETCH_BOUNDS = (-5.0, 4.0)
 # What the head reads of an object's shape: quantiles along each axis in metres and in spans, their
 # middle, the spans, the cameras seen from there, how many points, how many on each image border.
 SHAPE = (
@@ -127,10 +127,18 @@ class BoxHead(nn.Module):
 
     def complete(self, values: Tensor, faces: Tensor) -> Tensor:
         """Boxes [...,6] from what `describe` read."""
-        shape, look = values.split([self.shape, values.shape[-1] - self.shape], dim=-1)
+        shape, look = self.split(values)
+        return self.draw(shape, self.look(look), faces)
+
+    def split(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The shape and the look in what `describe` read [...,K]."""
+        return values.split([self.shape, values.shape[-1] - self.shape], dim=-1)
+
+    def draw(self, shape: Tensor, seen: Tensor, faces: Tensor) -> Tensor:
+        """Boxes [...,6] of shapes, looks as the head has read them, and visible faces."""
         low, high = sides(faces)
         span = (high - low).clamp(min=LEAST_SPAN_M)
-        moved = self.face(torch.cat([self.standard_shape(shape), self.look(look)], dim=-1))
+        moved = self.face(torch.cat([self.standard_shape(shape), seen], dim=-1))
         down, up, stands = moved.split([3, 3, 1], dim=-1)
         low, high = low - down * span, high + up * span
         bottom = low[..., 2:] * stands.sigmoid()
@@ -141,14 +149,18 @@ class BoxHead(nn.Module):
 
     def image(self, values: Tensor, faces: Tensor, which: int) -> tuple[Tensor, Tensor]:
         """What `describe` would read of the room under symmetry `which`; the look stays."""
-        shape, look = values.split([self.shape, values.shape[-1] - self.shape], dim=-1)
+        shape, look = self.split(values)
         turned = torch.cat([self.shapes(shape, which), look], dim=-1)
         return turned, self.faces(faces, which)
 
     def settle(self, values: Tensor, faces: Tensor) -> Tensor:
         """The mean of the boxes [...,6] that the eight images of the room give."""
+        shape, look = self.split(values)
+        seen = self.look(look)
         found = [
-            self.boxes.undo(self.complete(*self.image(values, faces, which)), which)
+            self.boxes.undo(
+                self.draw(self.shapes(shape, which), seen, self.faces(faces, which)), which
+            )
             for which in range(SYMMETRIES)
         ]
         return torch.stack(found).mean(0)

@@ -52,7 +52,7 @@ class ModelConfig:
     words: tuple[str, ...]
     colours: tuple[str, ...] = ()
     method: str = "full"
-    hidden: int = 128
+    hidden: int = 160
     point_hidden: int = 64
     heads: int = 4
     layers: int = 2

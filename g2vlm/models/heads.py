@@ -182,7 +182,8 @@ class RelationHead(nn.Module):
         gap = axis_gaps(boxes)
         apart = gap.clamp(min=0).norm(dim=-1, keepdim=True)
         level = offset[..., :2] / offset[..., :2].norm(dim=-1, keepdim=True).clamp(min=1e-3)
-        low, high = centre[..., 2] - size[..., 2] / 2, centre[..., 2] + size[..., 2] / 2
+        half = boxes[..., 5] / 2
+        low, high = centre[..., 2] - half, centre[..., 2] + half
         rests = torch.stack(
             [low[:, :, None] - high[:, None], high[:, :, None] - low[:, None]], dim=-1
         )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import nn
 
+from g2vlm.training.muon import Muon, large_matrices
 from metrics.files import InputError
+
+OPTIMIZERS = ("muon", "adamw", "sgd")
+BETAS = (0.9, 0.98)
 
 WEIGHTS = {
     "depth": 1.0,
@@ -32,22 +36,22 @@ class TrainSettings:
     the object reader and `answer_steps` what answers are read from. With `precision` bf16 matrix
     products are in bfloat16 (autocast), but for positions and similarities."""
 
-    stage1_steps: int = 40
-    stage2_steps: int = 300
-    batch_scenes: int = 4
-    queries_per_scene: int = 3
+    stage1_steps: int = 22
+    stage2_steps: int = 158
+    batch_scenes: int = 3
+    queries_per_scene: int = 6
     occupancy_queries: int = 256
     captions_per_scene: int = 2
     phrases_per_scene: int = 4
-    learning_rate: float = 3e-3
+    learning_rate: float = 4e-3
     weight_decay: float = 0.05
     warmup: float = 0.05
     dropout: float = 0.1
-    optimizer: str = "adamw"
+    optimizer: str = "muon"
     accumulation: int = 1
     refit_steps: int = 2400
     reader_steps: int = 260
-    answer_steps: int = 350
+    answer_steps: int = 330
     processes: int = 1
     precision: str = "fp32"
     clip: float = 1.0
@@ -83,8 +87,9 @@ class TrainSettings:
         weights = dict(WEIGHTS) | dict(values.get("loss_weights", {}))
         if unknown := sorted(set(weights) - set(WEIGHTS)):
             raise InputError(f"{source}: unknown loss {unknown[0]!r}; use {', '.join(WEIGHTS)}")
-        if values.get("optimizer", "adamw") not in ("adamw", "sgd"):
-            raise InputError(f"{source}: optimizer {values['optimizer']!r}; use adamw or sgd")
+        if values.get("optimizer", OPTIMIZERS[0]) not in OPTIMIZERS:
+            known = ", ".join(OPTIMIZERS)
+            raise InputError(f"{source}: optimizer {values['optimizer']!r}; use one of {known}")
         if values.get("precision", "fp32") not in ("fp32", "bf16"):
             raise InputError(f"{source}: precision {values['precision']!r}; use fp32 or bf16")
         return TrainSettings(**(dict(values) | {"loss_weights": weights}))
@@ -99,15 +104,18 @@ def learning_rate(settings: TrainSettings, step: int) -> float:
     return settings.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
 
 
-def make_optimizer(
-    named: Iterable[tuple[str, Tensor]], settings: TrainSettings
-) -> torch.optim.Optimizer:
-    """AdamW or SGD with momentum; vectors (biases, norms, constants) do not decay."""
-    parts = list(named)
+def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Muon, AdamW or SGD with momentum; vectors (biases, norms, constants) do not decay."""
+    rate, decay = settings.learning_rate, settings.weight_decay
+    matrices = large_matrices(model) if settings.optimizer == "muon" else []
+    apart = {id(one) for one in matrices}
+    others = [one for one in model.parameters() if id(one) not in apart]
     groups = [
-        {"params": [p for _, p in parts if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for _, p in parts if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [one for one in others if one.ndim > 1], "weight_decay": decay},
+        {"params": [one for one in others if one.ndim <= 1], "weight_decay": 0.0},
     ]
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), fused=True)
+        return torch.optim.SGD(groups, lr=rate, momentum=0.9)
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=rate, betas=BETAS, fused=True)
+    return Muon(matrices, groups, rate, decay, BETAS)

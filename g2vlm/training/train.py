@@ -202,7 +202,7 @@ def run_steps(
 ) -> tuple[list[dict[str, float]], float]:
     """Run what is left of the training; returns the losses of every step and seconds spent."""
     settings, model = objective.settings, objective.model
-    optimizer = make_optimizer(model.named_parameters(), settings)
+    optimizer = make_optimizer(model, settings)
     first, log, before = checkpoint.restore(model, optimizer)
     saved = shown = time.monotonic()
     started = time.monotonic()

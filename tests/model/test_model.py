@@ -55,21 +55,22 @@ def test_outputs_have_the_documented_shapes():
         boxes = model.object_boxes(state, masks)
         relations = model.relations(state, masks, boxes)
         embedded = model.embed_objects(state, masks, boxes)
-    assert state.tokens.shape == (2, T, 128)
+    assert state.tokens.shape == (2, T, model.config.hidden)
     assert state.points.shape == state.centres.shape == (2, P, 3)
     assert state.boxes.shape == (2, P, 6)
     assert bool((state.boxes[..., 3:] > 0).all())
     assert state.class_logits.shape == (2, P, len(CLASSES) + 1)
     assert 0 <= float(state.confidence.min()) <= float(state.confidence.max()) <= 1
     assert ground.point_logits.shape == (2, 2, P)
-    assert ground.text_states.shape == (2, 2, 8, 128)
+    assert ground.text_states.shape == (2, 2, 8, model.config.hidden)
     sizes = [getattr(relations, f).shape[-1] for f in ("support", "distance", "side", "size")]
     assert sizes == [3, 2, 4, 2]
     assert relations.facing.shape == (2, 3, 3, 2)
     for vectors in (embedded, model.embed_scene(state), model.embed_text(text)):
         assert torch.allclose(vectors.norm(dim=-1), torch.ones(vectors.shape[:-1]), atol=1e-5)
         answers, found = model.answer(state, text, model.see_objects(state, masks, boxes), 4)
-    assert [len(row) for row in answers] == [2, 1] and found.memory.shape == (2, 2, SLOTS, 128)
+    assert [len(row) for row in answers] == [2, 1]
+    assert found.memory.shape == (2, 2, SLOTS, model.config.hidden)
     assert len(model.caption(state)) == 2
 
 

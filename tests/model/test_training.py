@@ -193,7 +193,7 @@ def test_every_loss_falls(tmp_path):
     torch.manual_seed(0)
     model = loop.G2VLM(loop.configure(CONFIG, read_method("full"), settings, data)).train()
     objective = Objective(model, data, settings, 0)
-    optimizer = make_optimizer(model.named_parameters(), settings)
+    optimizer = make_optimizer(model, settings)
     log = [loop.one_step(objective, optimizer, step, Team()) for step in range(settings.steps)]
     for name in ("depth", "reconstruction", "spatial", "align", "text", "spatial/vote"):
         early = np.mean([row[name] for row in log[:5]])

@@ -1,0 +1,120 @@
+"""Muon beside PyTorch's own, and AdamW for what it leaves."""
+
+import copy
+
+import pytest
+import torch
+from build import small_model
+from torch import nn
+
+from g2vlm.training.muon import (
+    LEAST_SIDE,
+    MOMENTUM,
+    STEP_SIZE,
+    Muon,
+    large_matrices,
+    orthogonalise,
+)
+from g2vlm.training.settings import TrainSettings, make_optimizer
+
+RATE, DECAY, BETAS = 3e-3, 0.05, (0.9, 0.98)
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(40, 64),
+        nn.GELU(),
+        nn.Linear(64, 64),
+        nn.GELU(),
+        nn.Linear(64, 40),
+        nn.Linear(40, 3),
+    )
+
+
+def run(model: nn.Module, optimizers: list[torch.optim.Optimizer], steps: int = 4) -> None:
+    torch.manual_seed(1)
+    x, y = torch.randn(50, 40), torch.randn(50, 3)
+    for _ in range(steps):
+        for one in optimizers:
+            one.zero_grad()
+        (model(x) - y).square().mean().backward()
+        for one in optimizers:
+            one.step()
+
+
+def others_of(model: nn.Module) -> list[nn.Parameter]:
+    apart = {id(one) for one in large_matrices(model)}
+    return [one for one in model.parameters() if id(one) not in apart]
+
+
+def test_orthogonalised_matrices_keep_their_singular_vectors():
+    torch.manual_seed(0)
+    left, _ = torch.linalg.qr(torch.randn(3, 32, 32))
+    right, _ = torch.linalg.qr(torch.randn(3, 64, 32))
+    values = torch.linspace(0.05, 5, 32)
+    turned = left.mT @ orthogonalise(left * values @ right.mT) @ right
+    kept = turned.diagonal(dim1=1, dim2=2)
+    assert ((kept > 0.6) & (kept < 1.3)).all()
+    assert (turned - torch.diag_embed(kept)).abs().max() < 1e-4
+
+
+def test_steps_are_those_of_pytorchs_muon_and_adamw():
+    ours, theirs = network(), network()
+    start = copy.deepcopy(ours.state_dict())
+    scale = STEP_SIZE / 0.2  # "match_rms_adamw" moves an entry by .2 of the rate.
+    muon = torch.optim.Muon(
+        large_matrices(theirs),
+        lr=RATE * scale,
+        weight_decay=DECAY / scale,
+        momentum=MOMENTUM,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    adamw = torch.optim.AdamW(others_of(theirs), RATE, BETAS, weight_decay=DECAY)
+    others = [{"params": others_of(ours), "weight_decay": DECAY}]
+    optimizers = [muon, adamw, Muon(large_matrices(ours), others, RATE, DECAY, BETAS)]
+    for _ in range(4):
+        for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+            a.grad = torch.randn_like(a)
+            b.grad = a.grad.clone()
+        for one in optimizers:
+            one.step()
+    for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        # Theirs iterates in bfloat16.
+        assert (a - b).norm() < 0.05 * (b - start[name]).norm(), name
+
+
+def test_only_large_matrices_of_linear_layers_are_turned():
+    model = small_model("full")
+    chosen = {id(one) for one in large_matrices(model)}
+    named = {name: one for name, one in model.named_parameters() if id(one) in chosen}
+    assert named
+    assert all(one.ndim == 2 and min(one.shape) >= LEAST_SIDE for one in named.values())
+    assert not {"decoder.words.weight", "decoder.places", "encoder.place"} & set(named)
+
+
+def test_a_parameter_without_a_gradient_stands_still():
+    model = network()
+    optimizer = make_optimizer(model, TrainSettings())
+    before = copy.deepcopy(model.state_dict())
+    model[0].requires_grad_(False)
+    run(model, [optimizer], 1)
+    after = model.state_dict()
+    assert torch.equal(before["0.weight"], after["0.weight"])
+    assert not torch.equal(before["2.weight"], after["2.weight"])
+
+
+@pytest.mark.parametrize("name", ["muon", "adamw", "sgd"])
+def test_every_optimizer_goes_on_from_its_state(name):
+    settings = TrainSettings(optimizer=name)
+    whole, cut = network(), network()
+    one = make_optimizer(whole, settings)
+    run(whole, [one], 2)
+    run(whole, [one], 2)
+    first = make_optimizer(cut, settings)
+    run(cut, [first], 2)
+    second = make_optimizer(cut, settings)
+    second.load_state_dict(first.state_dict())
+    run(cut, [second], 2)
+    for a, b in zip(whole.parameters(), cut.parameters(), strict=True):
+        assert torch.equal(a, b)
