@@ -197,6 +197,12 @@ def test_pair_geometry_says_gap_rest_and_facing():
     assert RelationHead.geometry(boxes, front)[0, 1, 0, 14].item() == pytest.approx(0.0)
 
 
+def test_what_lies_on_a_rug_rests_on_its_true_top():
+    boxes = torch.tensor([[[0.0, 0, 0.004, 2, 2, 0.008], [0, 0, 0.258, 1, 1, 0.5]]])
+    pair = RelationHead.geometry(boxes, torch.zeros(1, 2, 2))[0, 1, 0]
+    assert pair[11:13].tolist() == pytest.approx([0.0, 0.508], abs=1e-6)
+
+
 def test_boxes_without_votes_are_the_masks_extents():
     model = small_model("geometry_free_vlm")
     state = model.encode(scene_batch(model))
