@@ -17,7 +17,8 @@ LOW, MIDDLE, HIGH = 1, 5, 9
 THINNEST_M = 0.004
 # What a face's correction is measured in: the span between the outer quantiles, at least this.
 LEAST_SPAN_M = 0.05
-# A height is the visible span times e to this times a correction, within bounds.
+# A height is the visible span times e to this times a correction, within bounds: of something tall
+# no more than a sliver may be seen.
 STRETCH = 4.0
 STRETCH_BOUNDS = (-5.0, 4.0)
 # What the head reads of an object's shape: quantiles along each axis in metres and in spans, their
@@ -134,11 +135,11 @@ class BoxHead(nn.Module):
         """The shape and the look in what `describe` read [...,K]."""
         return values.split([self.shape, values.shape[-1] - self.shape], dim=-1)
 
-    def draw(self, shape: Tensor, seen: Tensor, faces: Tensor) -> Tensor:
+    def draw(self, shape: Tensor, read_look: Tensor, faces: Tensor) -> Tensor:
         """Boxes [...,6] of shapes, looks as the head has read them, and visible faces."""
         low, high = sides(faces)
         span = (high - low).clamp(min=LEAST_SPAN_M)
-        moved = self.face(torch.cat([self.standard_shape(shape), seen], dim=-1))
+        moved = self.face(torch.cat([self.standard_shape(shape), read_look], dim=-1))
         down, up, stands = moved.split([3, 3, 1], dim=-1)
         low, high = low - down * span, high + up * span
         bottom = low[..., 2:] * stands.sigmoid()
@@ -154,12 +155,15 @@ class BoxHead(nn.Module):
         return turned, self.faces(faces, which)
 
     def settle(self, values: Tensor, faces: Tensor) -> Tensor:
-        """The mean of the boxes [...,6] that the eight images of the room give."""
+        """The mean of the boxes [...,6] that the eight images of the room give.
+
+        The look is the same in all of them and read once.
+        """
         shape, look = self.split(values)
-        seen = self.look(look)
+        read_look = self.look(look)
         found = [
             self.boxes.undo(
-                self.draw(self.shapes(shape, which), seen, self.faces(faces, which)), which
+                self.draw(self.shapes(shape, which), read_look, self.faces(faces, which)), which
             )
             for which in range(SYMMETRIES)
         ]

@@ -182,6 +182,7 @@ class RelationHead(nn.Module):
         gap = axis_gaps(boxes)
         apart = gap.clamp(min=0).norm(dim=-1, keepdim=True)
         level = offset[..., :2] / offset[..., :2].norm(dim=-1, keepdim=True).clamp(min=1e-3)
+        # Unlike `size`, not clamped: what lies on a rug rests on its true top.
         half = boxes[..., 5] / 2
         low, high = centre[..., 2] - half, centre[..., 2] + half
         rests = torch.stack(

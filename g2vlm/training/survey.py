@@ -1,7 +1,8 @@
 """Every training scene as the trained model reads it, once the model stands still.
 
-A step of training shows a head a few dozen objects and four scenes. From a standing model an object
-or a scene is a row of numbers: thousands of them are gathered in seconds, for what is fitted last.
+A step of training shows a head a few dozen objects of three or four scenes. From a standing model
+an object or a scene is a row of numbers: thousands of them are gathered in seconds, for what is
+fitted last.
 """
 
 from __future__ import annotations

@@ -92,8 +92,8 @@ def test_a_killed_training_ends_with_the_same_bits(study, monkeypatch):
 
 
 def test_more_threads_change_a_model_by_rounding_alone(study):
-    # Where a gradient is zero but for rounding (the bias of a softmax's keys), a step of Adam is as
-    # large as its rate: a small rate keeps that apart from real differences.
+    # Where a gradient is zero but for rounding (the bias of a softmax's keys), a step of Muon or
+    # AdamW is as large as its rate: a small rate keeps that apart from real differences.
     # What is fitted last has rates of its own, so it takes few steps here.
     slow = {"learning_rate": 1e-4, "refit_steps": 3, "reader_steps": 2, "answer_steps": 2}
     one, two = study("one", **slow), study("two", threads=2, **slow)
