@@ -49,7 +49,12 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
-        """Take one step of what has a gradient; where that is 0, a matrix only decays."""
+        """Take one step of every parameter that has a gradient.
+
+        A direction has no length: where a matrix's gradient is 0, as PyTorch's own does, this goes
+        on along the momentum by a whole step. To stand still there made the one method that meets
+        it, with 3D truth in a tenth of the scenes, reconstruct worse.
+        """
         # Rates are set, and a checkpoint is loaded, in this optimizer's groups and state alone.
         self._adamw.param_groups, self._adamw.state = self.param_groups[1:], self.state
         self._adamw.step(closure)
@@ -60,18 +65,13 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         alike: dict[tuple[int, int], list[nn.Parameter]] = {}
         for one in params:
-            if one.grad is None:
-                continue
-            one.mul_(1 - lr * weight_decay)
-            # A direction has no length: heads whose scenes are rarely supervised would go on by
-            # whole steps where a batch says nothing of them.
-            if one.grad.any():
+            if one.grad is not None:
                 alike.setdefault((min(one.shape), max(one.shape)), []).append(one)
         for (_, long), some in alike.items():
             turned = orthogonalise(torch.stack([flat(self._ahead(one)) for one in some]))
             for one, move in zip(some, turned.unbind(), strict=True):
                 move = move if one.shape == move.shape else move.T
-                one.add_(move, alpha=-lr * STEP_SIZE * long**0.5)
+                one.mul_(1 - lr * weight_decay).add_(move, alpha=-lr * STEP_SIZE * long**0.5)
 
     def _ahead(self, one: nn.Parameter) -> Tensor:
         """The parameter's gradient, led by its momentum."""

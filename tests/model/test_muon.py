@@ -93,21 +93,15 @@ def test_only_large_matrices_of_linear_layers_are_turned():
     assert not {"decoder.words.weight", "decoder.places", "encoder.place"} & set(named)
 
 
-def test_a_matrix_of_which_a_batch_says_nothing_does_not_move():
+def test_a_parameter_without_a_gradient_stands_still():
     model = network()
     optimizer = make_optimizer(model, TrainSettings())
-    run(model, [optimizer], 2)
     before = copy.deepcopy(model.state_dict())
-    optimizer.zero_grad()
-    model(torch.randn(5, 40)).sum().backward()
-    model[0].weight.grad.zero_()
-    model[2].weight.grad = None
-    optimizer.step()
+    model[0].requires_grad_(False)
+    run(model, [optimizer], 1)
     after = model.state_dict()
-    decayed = before["0.weight"] * (1 - TrainSettings().learning_rate * DECAY)
-    assert torch.allclose(decayed, after["0.weight"], rtol=1e-6, atol=0)
-    assert torch.equal(before["2.weight"], after["2.weight"])
-    assert not torch.equal(before["4.weight"], after["4.weight"])
+    assert torch.equal(before["0.weight"], after["0.weight"])
+    assert not torch.equal(before["2.weight"], after["2.weight"])
 
 
 @pytest.mark.parametrize("name", ["muon", "adamw", "sgd"])
