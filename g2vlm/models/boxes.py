@@ -148,11 +148,9 @@ class BoxHead(nn.Module):
         high = torch.cat([high[..., :2], top], dim=-1)
         return face_box(low, high)
 
-    def image(self, values: Tensor, faces: Tensor, which: int) -> tuple[Tensor, Tensor]:
-        """What `describe` would read of the room under symmetry `which`; the look stays."""
-        shape, look = self.split(values)
-        turned = torch.cat([self.shapes(shape, which), look], dim=-1)
-        return turned, self.faces(faces, which)
+    def image(self, shape: Tensor, faces: Tensor, which: int) -> tuple[Tensor, Tensor]:
+        """The shape and the visible faces in the room under symmetry `which`; looks stay."""
+        return self.shapes(shape, which), self.faces(faces, which)
 
     def settle(self, values: Tensor, faces: Tensor) -> Tensor:
         """The mean of the boxes [...,6] that the eight images of the room give.
@@ -161,12 +159,10 @@ class BoxHead(nn.Module):
         """
         shape, look = self.split(values)
         read_look = self.look(look)
-        found = [
-            self.boxes.undo(
-                self.draw(self.shapes(shape, which), read_look, self.faces(faces, which)), which
-            )
-            for which in range(SYMMETRIES)
-        ]
+        found = []
+        for which in range(SYMMETRIES):
+            turned, turned_faces = self.image(shape, faces, which)
+            found.append(self.boxes.undo(self.draw(turned, read_look, turned_faces), which))
         return torch.stack(found).mean(0)
 
     def forward(self, state: SceneState, masks: Tensor, learned: bool) -> Tensor:

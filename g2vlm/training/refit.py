@@ -50,7 +50,7 @@ def refit_boxes(
     torch.manual_seed(int(draw.integers(2**62)))
     head = model.boxes
     head.load_state_dict(BoxHead(model.config).state_dict())
-    shapes = values[:, : head.shape]
+    shapes, looks = head.split(values)
     head.standard_shape.fit(torch.cat([head.shapes(shapes, k) for k in range(SYMMETRIES)]))
     optimizer = torch.optim.AdamW(head.parameters(), lr=BOX_RATE, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -58,7 +58,8 @@ def refit_boxes(
     for _ in range(steps):
         rows = torch.from_numpy(draw.integers(count, size=OBJECTS_A_STEP)).to(true.device)
         which = int(draw.integers(SYMMETRIES))
-        drawn = head.complete(*head.image(values[rows], faces[rows], which))
+        shape, visible = head.image(shapes[rows], faces[rows], which)
+        drawn = head.draw(shape, head.look(looks[rows]), visible)
         loss = box_loss(drawn, head.boxes(true[rows], which))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -41,11 +41,13 @@ def test_quantiles_of_moved_points_are_the_image_of_quantiles(which):
 def test_the_box_of_an_image_is_the_image_of_the_box(which):
     head = small_model("full").boxes.eval()
     generator = torch.Generator().manual_seed(which)
-    values = torch.randn(7, head.shape + head.look.in_features, generator=generator)
+    shape = torch.randn(7, head.shape, generator=generator)
+    look = torch.randn(7, head.look.in_features, generator=generator)
     faces = torch.randn(7, 3, 2, generator=generator).sort(-1).values.flatten(-2)
     with torch.no_grad():
-        plain = head.settle(values, faces)
-        seen = head.settle(*head.image(values, faces, which))
+        turned, turned_faces = head.image(shape, faces, which)
+        plain = head.settle(torch.cat([shape, look], dim=-1), faces)
+        seen = head.settle(torch.cat([turned, look], dim=-1), turned_faces)
     torch.testing.assert_close(seen, head.boxes(plain, which), atol=1e-4, rtol=1e-4)
-    turned = face_box(*sides(head.image(values, faces, which)[1]))
-    torch.testing.assert_close(turned, head.boxes(face_box(*sides(faces)), which))
+    box = face_box(*sides(turned_faces))
+    torch.testing.assert_close(box, head.boxes(face_box(*sides(faces)), which))
