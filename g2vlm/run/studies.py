@@ -1,4 +1,4 @@
-"""Trainings that only the extra studies need: with fewer scenes, or with other loss weights."""
+"""Trainings that only the extra studies need: fewer scenes, other loss weights or rates."""
 
 from __future__ import annotations
 
@@ -39,6 +39,15 @@ def weights(config: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
+def rates(config: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return {condition: {method: trained name}} of the tuning study, the configured rate first."""
+    said = config["studies"]["tuning"]
+    found = {"rate as configured": {name: name for name in said["methods"]}}
+    for factor in said["factors"]:
+        found[f"rate ×{factor:g}"] = {name: _rated(name, factor) for name in said["methods"]}
+    return found
+
+
 def variants(config: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]) -> Methods:
     """Return the methods that the studies train beside the experiment's own, by name.
 
@@ -50,11 +59,17 @@ def variants(config: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]
     said = config["studies"]["data_efficiency"]
     for name in said["methods"]:
         for share in said["shares"] if name in methods else ():
-            changed = {"based_on": name, "scenes": share}
+            changed: dict[str, Any] = {"based_on": name, "scenes": share}
             found[trained_with(name, share)] = {**methods[name], **changed}
     balance = config["studies"]["loss_balance"]
     if balance["method"] in methods:
         found |= _balanced(config, balance, methods[balance["method"]])
+    tuning = config["studies"]["tuning"]
+    for name in tuning["methods"]:
+        for factor in tuning["factors"] if name in methods else ():
+            rate = {"learning_rate": factor * config["train"]["learning_rate"]}
+            changed = {"based_on": name, "train": merge(config["train"], rate)}
+            found[_rated(name, factor)] = {**methods[name], **changed}
     if taken := sorted(set(found) & set(methods)):
         raise InputError(f"config: method {taken[0]!r} has the name of a study's; rename it")
     return found
@@ -79,6 +94,10 @@ def _balanced(
             train = merge(shorter, {"loss_weights": {loss: weight}})
         found[name] = {**method, "based_on": said["method"], "train": train}
     return found
+
+
+def _rated(method: str, factor: float) -> str:
+    return f"{method}_rate_x{_plain(factor)}"
 
 
 def _plain(factor: float) -> str:

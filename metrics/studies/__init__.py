@@ -1,8 +1,9 @@
-"""Studies beside the main comparison: less data, worse input, other loss weights, groups of items.
+"""Studies beside the main comparison: less data, worse input, other loss weights, other learning
+rates, groups of items.
 
 Each answers one doubt about the article's claims. `study` gathers intervals under conditions,
-`data_efficiency`, `robustness`, `loss_balance` and `subgroups` say which conditions are compared
-and how, `facets` sorts sentences into groups, `page` writes tables and a figure.
+`designs` says which conditions each study compares and how, `facets` sorts sentences into groups,
+`page` writes tables and a figure.
 """
 
 # What a study looks at unless its design names others; of reconstruction nothing else is scored.

@@ -1,4 +1,4 @@
-"""The four studies: which conditions each compares, and which differences it asks about."""
+"""The five studies: which conditions each compares, and which differences it asks about."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from metrics.studies.study import Study
 ALL_SCENES = "100% of the scenes"
 NOMINAL = "as rendered"
 HALF = "weights as configured"
+SHARED = "rate as configured"
 # What subgroups look at: scores of one reference or phrase.
 BY_REFERENCE = ("ref_pick", "ref_acc@0.25", "ref_acc@0.5")
 BY_PHRASE = ("grounding_retrieval_map",)
@@ -101,6 +102,49 @@ def loss_balance(scores: pd.DataFrame, variants: Mapping[str, str], method: str)
     )
     table = study.estimates(blocks)
     return Study("Balance of the losses", said, list(variants), table, study.adjusted(rows))
+
+
+def tuning(
+    val: pd.DataFrame, test: pd.DataFrame, rates: Mapping[str, Mapping[str, str]], reference: str
+) -> Study:
+    """Every method with other learning rates: as many trials on validation for one as for another.
+
+    `rates` maps a condition, SHARED first, to {method: the name under which it was trained so};
+    `val` and `test` are scores of all of them on two splits. The rate that suits a method is the
+    one of the highest mean of METRICS on `val`. Differences: each condition minus SHARED, of one
+    method on `val`; the reference minus each other method on `test`, all at SHARED and then each
+    at the rate that suits it.
+    """
+    blocks, _ = study.gather({name: _renamed(val, trained) for name, trained in rates.items()})
+    scored = study.estimates(blocks)
+    means = scored.groupby(["method", "condition"])["estimate"].mean().unstack()
+    names = [name for name in rates[SHARED] if name in means.index]
+    means = means.loc[names, list(rates)]
+    suits = means.idxmax(axis=1)
+    own = {name: rates[suits[name]][name] for name in names}
+    tests = {
+        f"test, {SHARED}": _renamed(test, rates[SHARED]),
+        "test, each at the rate that suits it": _renamed(test, own),
+    }
+    tested, _ = study.gather(tests)
+    rows = study.between_conditions(blocks, SHARED)
+    rows += study.between_methods(tested, reference, [name for name in names if name != reference])
+    said = (
+        "Every method at the learning rate of the experiment and at others, one training each "
+        "unless the config says more. The first table is the mean of the metrics below on "
+        "validation scenes: by it the rate that suits a method is chosen, by as many trials for "
+        "one as for another. Conditions without `test` are validation scores. If the lead over a "
+        "method falls once each has the rate that suits it, the shared rate was unfair to it."
+    )
+    overview = means.assign(suits=suits).reset_index().rename(columns={"method": "Mean on val"})
+    return Study(
+        "Tuning",
+        said,
+        [*rates, *tests],
+        study.estimates(blocks | tested),
+        study.adjusted(rows),
+        overview,
+    )
 
 
 def subgroups(

@@ -29,8 +29,11 @@ def write(study: Study, folder: str | Path, stamp: str = "") -> None:
 
 
 def markdown(study: Study) -> str:
-    """Return a table of intervals for each metric, and the largest differences."""
+    """Return the overview, a table of intervals for each metric, and the largest differences."""
     parts = [f"# {study.title}\n\n{study.said}\n"]
+    if study.overview is not None:
+        cells = study.overview.map(lambda cell: cell if isinstance(cell, str) else f"{cell:.3f}")
+        parts.append(markdown_grid(list(cells), cells.to_numpy().tolist()) + "\n")
     methods = list(dict.fromkeys(study.estimates["method"]))
     for metric in dict.fromkeys(study.estimates["metric"]):
         rows = study.estimates[study.estimates["metric"] == metric]

@@ -31,6 +31,7 @@ Blocks = dict[tuple[str, str], dict[str, Block]]
 class Study:
     """What a study found: `title`, `said` (how to read it), rows of ESTIMATES and DIFFERENCES.
 
+    `overview`, if any, is printed before them: a column of names, then numbers or names.
     `conditions` in the order they are shown. p is adjusted over the whole study by
     Benjamini-Hochberg: nothing here was declared before training.
     """
@@ -40,6 +41,7 @@ class Study:
     conditions: list[str]
     estimates: pd.DataFrame
     differences: pd.DataFrame
+    overview: pd.DataFrame | None = None
 
 
 def read_scores(files: Iterable[str | Path], split: str) -> pd.DataFrame:

@@ -70,6 +70,30 @@ def test_loss_balance_compares_with_the_configured_weights():
     assert set(found.estimates["condition"]) == set(names)
 
 
+def test_tuning_gives_every_method_the_rate_that_suits_it_on_validation(tmp_path):
+    names = ("full", "no_geometry")
+    rates = {designs.SHARED: {m: m for m in names}, "rate ×2": {m: f"{m}_rate_x2" for m in names}}
+    on_val = {"full": 0.8, "full_rate_x2": 0.7, "no_geometry": 0.5, "no_geometry_rate_x2": 0.7}
+    # What suits is not asked of test: there the doubled rate would be full's better one.
+    on_test = {"full": 0.8, "full_rate_x2": 0.9, "no_geometry": 0.5, "no_geometry_rate_x2": 0.6}
+    val, test = (
+        pd.concat([scored(name, level, seeds=1) for name, level in levels.items()]).assign(split=s)
+        for s, levels in (("val", on_val), ("test_scene", on_test))
+    )
+    found = designs.tuning(val, test, rates, "full")
+    suits = found.overview.set_index("Mean on val")["suits"]
+    assert suits.to_dict() == {"full": designs.SHARED, "no_geometry": "rate ×2"}
+    gaps = found.differences.set_index(["condition", "method_a"])["difference"]
+    assert gaps["rate ×2", "no_geometry, rate ×2"] == pytest.approx(0.2, abs=0.03)
+    assert gaps["test, rate as configured", "full"] == pytest.approx(0.3, abs=0.03)
+    assert gaps["test, each at the rate that suits it", "full"] == pytest.approx(0.2, abs=0.03)
+    assert set(found.estimates["condition"]) == set(found.conditions)
+    page.write(found, tmp_path)
+    rows = [one for one in (tmp_path / "tables.md").read_text().splitlines() if one[:1] == "|"]
+    assert rows[0] == "| Mean on val | rate as configured | rate ×2 | suits |"
+    assert rows[3].startswith("| no_geometry | 0.") and rows[3].endswith("| rate ×2 |")
+
+
 def line(scene):
     """An annotation with a near red chair and a far small lamp, and a sentence about each."""
     objects = [

@@ -19,7 +19,7 @@ CONFIG = load_config()
 METHODS = {name: load_method(name) for name in CONFIG["methods"]}
 
 
-def test_shares_and_weights_are_named_and_nothing_else_changes():
+def test_shares_weights_and_rates_are_named_and_nothing_else_changes():
     found = studies.variants(CONFIG, METHODS)
     tenth = found["no_geometry_at_10"]
     assert tenth == METHODS["no_geometry"] | {"based_on": "no_geometry", "scenes": 0.1}
@@ -31,7 +31,10 @@ def test_shares_and_weights_are_named_and_nothing_else_changes():
         assert plain[steps] == round(CONFIG["train"][steps] / 2)
     assert found["full_depth_x2"]["train"]["loss_weights"]["depth"] == 2
     losses = len(CONFIG["train"]["loss_weights"])
-    assert len(found) == 2 * 3 + 1 + 2 * losses
+    faster = found["no_align_loss_rate_x2"]["train"]
+    assert faster == CONFIG["train"] | {"learning_rate": 2 * CONFIG["train"]["learning_rate"]}
+    assert "full_rate_x0_5" in found
+    assert len(found) == 2 * 3 + 1 + 2 * losses + 2 * len(METHODS)
 
 
 def test_the_last_share_is_the_experiments_own_training():
@@ -54,10 +57,11 @@ def test_every_study_runs_to_its_tables(tmp_path):
         "data_efficiency": {"shares": [0.5]},
         "robustness": {"noise": [4], "holes": [], "views": [1, 8], "focal": []},
         "loss_balance": {"factors": [0], "seeds": 1},
+        "tuning": {"factors": [2]},
     }
     config = TINY | {"methods": ["full", "no_geometry"], "seeds": 1, "studies": small}
     (root / "tiny.yaml").write_text(yaml.safe_dump(config))
-    targets = ["data_efficiency", "robustness", "loss_balance", "subgroups"]
+    targets = ["data_efficiency", "robustness", "loss_balance", "subgroups", "tuning"]
     call = [
         sys.executable,
         "-m",
@@ -77,5 +81,7 @@ def test_every_study_runs_to_its_tables(tmp_path):
     assert set(rows["robustness"]["condition"]) == labels
     assert rows["loss_balance"]["condition"].nunique() == 1 + len(CONFIG["train"]["loss_weights"])
     assert "all" in set(rows["subgroups"]["condition"])
+    assert set(rows["tuning"]["method"]) == {"full", "no_geometry"}
+    assert {"rate ×2", "test, rate as configured"} < set(rows["tuning"]["condition"])
     assert not list(folder.glob("**/*.predictions"))
     assert all((folder / name / "figure.png").is_file() for name in targets)

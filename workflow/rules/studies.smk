@@ -7,6 +7,21 @@ REFERENCE_METHOD = config["statistics"]["reference"]
 SPOILED = [one for one in ASKED["robustness"]["methods"] if one in METHODS]
 CONDITIONS = [one.name for one in conditions(ASKED["robustness"])]
 COMPARED = [one for one in ASKED["subgroups"]["methods"] if one in METHODS]
+# {condition: {method: trained name}} of what the experiment has.
+RATES = {
+    condition: {name: trained for name, trained in found.items() if name in METHODS}
+    for condition, found in studies.rates(config).items()
+}
+RATED = [trained for found in RATES.values() for trained in found.values()]
+TRIALS = range(ASKED["tuning"]["seeds"])
+
+
+def thresholds(wildcards):
+    """Return the thresholds that were chosen for a method's or a variant's training."""
+    trained, seed = wildcards.trained, wildcards.seed
+    if trained in VARIANTS:
+        return f"{RESULTS}/studies/scores/{trained}/{seed}.thresholds.json"
+    return f"{RESULTS}/predictions/{trained}/{seed}/thresholds.json"
 
 
 rule judge:
@@ -165,6 +180,61 @@ rule subgroups:
     params:
         reference=REFERENCE_METHOD,
         methods=COMPARED,
+        code=code_hash("metrics.studies.designs", "metrics.studies.page"),
+    script:
+        "../scripts/study.py"
+
+
+rule validate:
+    input:
+        scenes=scenes("val"),
+        features=features("val"),
+        model=f"{RESULTS}/models/{{trained}}/{{seed}}/model.safetensors",
+        model_config=f"{RESULTS}/models/{{trained}}/{{seed}}/config.json",
+        probe=f"{RESULTS}/models/{{trained}}/{{seed}}/probe.safetensors",
+        thresholds=thresholds,
+        truth=truth("val"),
+        prepared=f"{RESULTS}/truth/val/prepared.safetensors",
+    output:
+        f"{RESULTS}/studies/tuning/scores/{{trained}}/{{seed}}.parquet",
+    log:
+        f"{RESULTS}/logs/validate/{{trained}}-{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/validate/{{trained}}-{{seed}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=grows(1200, 20, count_scenes("val")),
+        runtime=grows(30, 0.1, count_scenes("val")),
+        gpu=one_gpu,
+    params:
+        predict=config["predict"],
+        code=code_hash("g2vlm.inference.judge"),
+    script:
+        "../scripts/validate.py"
+
+
+rule tuning:
+    input:
+        **{
+            "val": [
+                f"{RESULTS}/studies/tuning/scores/{trained}/{seed}.parquet"
+                for trained in RATED
+                for seed in TRIALS
+            ],
+            JUDGED_ON: judged(RATED, TRIALS),
+        },
+    output:
+        study_files("tuning"),
+    log:
+        f"{RESULTS}/logs/tuning.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tuning.tsv"
+    resources:
+        mem_mb=grows(2000),
+        runtime=grows(30),
+    params:
+        rates=RATES,
+        reference=REFERENCE_METHOD,
         code=code_hash("metrics.studies.designs", "metrics.studies.page"),
     script:
         "../scripts/study.py"

@@ -17,6 +17,9 @@ with job(snakemake) as task:
     elif task.rule == "loss_balance":
         scores = read_scores(task.input, split)
         study = designs.loss_balance(scores, params.variants, params.method)
+    elif task.rule == "tuning":
+        val, test = (read_scores(task.input[name], name) for name in ("val", split))
+        study = designs.tuning(val, test, params.rates, params.reference)
     elif task.rule == "robustness":
         from g2vlm.inference.spoil import conditions
 
