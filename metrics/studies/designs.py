@@ -115,11 +115,12 @@ def tuning(
     method on `val`; the reference minus each other method on `test`, all at SHARED and then each
     at the rate that suits it.
     """
-    blocks, _ = study.gather({name: _renamed(val, trained) for name, trained in rates.items()})
+    trials = {f"val, {name}": _renamed(val, trained) for name, trained in rates.items()}
+    blocks, _ = study.gather(trials)
     scored = study.estimates(blocks)
     means = scored.groupby(["method", "condition"])["estimate"].mean().unstack()
     names = [name for name in rates[SHARED] if name in means.index]
-    means = means.loc[names, list(rates)]
+    means = means.loc[names, list(trials)].set_axis(list(rates), axis=1)
     suits = means.idxmax(axis=1)
     own = {name: rates[suits[name]][name] for name in names}
     tests = {
@@ -127,20 +128,20 @@ def tuning(
         "test, each at the rate that suits it": _renamed(test, own),
     }
     tested, _ = study.gather(tests)
-    rows = study.between_conditions(blocks, SHARED)
+    rows = study.between_conditions(blocks, f"val, {SHARED}")
     rows += study.between_methods(tested, reference, [name for name in names if name != reference])
     said = (
         "Every method at the learning rate of the experiment and at others, one training each "
         "unless the config says more. The first table is the mean of the metrics below on "
         "validation scenes: by it the rate that suits a method is chosen, by as many trials for "
-        "one as for another. Conditions without `test` are validation scores. If the lead over a "
-        "method falls once each has the rate that suits it, the shared rate was unfair to it."
+        "one as for another. Where the lead over a method on test falls once each has the rate "
+        "that suits it, the shared rate was unfair to that method."
     )
     overview = means.assign(suits=suits).reset_index().rename(columns={"method": "Mean on val"})
     return Study(
         "Tuning",
         said,
-        [*rates, *tests],
+        [*trials, *tests],
         study.estimates(blocks | tested),
         study.adjusted(rows),
         overview,

@@ -84,7 +84,7 @@ def test_tuning_gives_every_method_the_rate_that_suits_it_on_validation(tmp_path
     suits = found.overview.set_index("Mean on val")["suits"]
     assert suits.to_dict() == {"full": designs.SHARED, "no_geometry": "rate ×2"}
     gaps = found.differences.set_index(["condition", "method_a"])["difference"]
-    assert gaps["rate ×2", "no_geometry, rate ×2"] == pytest.approx(0.2, abs=0.03)
+    assert gaps["val, rate ×2", "no_geometry, val, rate ×2"] == pytest.approx(0.2, abs=0.03)
     assert gaps["test, rate as configured", "full"] == pytest.approx(0.3, abs=0.03)
     assert gaps["test, each at the rate that suits it", "full"] == pytest.approx(0.2, abs=0.03)
     assert set(found.estimates["condition"]) == set(found.conditions)

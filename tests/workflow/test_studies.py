@@ -82,6 +82,6 @@ def test_every_study_runs_to_its_tables(tmp_path):
     assert rows["loss_balance"]["condition"].nunique() == 1 + len(CONFIG["train"]["loss_weights"])
     assert "all" in set(rows["subgroups"]["condition"])
     assert set(rows["tuning"]["method"]) == {"full", "no_geometry"}
-    assert {"rate ×2", "test, rate as configured"} < set(rows["tuning"]["condition"])
+    assert {"val, rate ×2", "test, rate as configured"} < set(rows["tuning"]["condition"])
     assert not list(folder.glob("**/*.predictions"))
     assert all((folder / name / "figure.png").is_file() for name in targets)
