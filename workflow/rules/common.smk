@@ -208,6 +208,14 @@ def judged(methods, seeds=SEEDS):
     ]
 
 
+def thresholds_of(wildcards):
+    """Return the thresholds that were chosen for a method's or a variant's training."""
+    trained, seed = wildcards.trained, wildcards.seed
+    if trained in VARIANTS:
+        return f"{RESULTS}/studies/scores/{trained}/{seed}.thresholds.json"
+    return f"{RESULTS}/predictions/{trained}/{seed}/thresholds.json"
+
+
 def study_files(name):
     """Return what a study leaves in its folder."""
     kinds = ("estimates.csv", "differences.csv", "tables.md", "figure.png")

@@ -16,14 +16,6 @@ RATED = [trained for found in RATES.values() for trained in found.values()]
 TRIALS = range(ASKED["tuning"]["seeds"])
 
 
-def thresholds(wildcards):
-    """Return the thresholds that were chosen for a method's or a variant's training."""
-    trained, seed = wildcards.trained, wildcards.seed
-    if trained in VARIANTS:
-        return f"{RESULTS}/studies/scores/{trained}/{seed}.thresholds.json"
-    return f"{RESULTS}/predictions/{trained}/{seed}/thresholds.json"
-
-
 rule judge:
     input:
         scenes=scenes("val", JUDGED_ON),
@@ -192,7 +184,7 @@ rule validate:
         model=f"{RESULTS}/models/{{trained}}/{{seed}}/model.safetensors",
         model_config=f"{RESULTS}/models/{{trained}}/{{seed}}/config.json",
         probe=f"{RESULTS}/models/{{trained}}/{{seed}}/probe.safetensors",
-        thresholds=thresholds,
+        thresholds=thresholds_of,
         truth=truth("val"),
         prepared=f"{RESULTS}/truth/val/prepared.safetensors",
     output:
