@@ -41,10 +41,9 @@ def weights(config: Mapping[str, Any]) -> dict[str, str]:
 
 def rates(config: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Return {condition: {method: trained name}} of the tuning study, the configured rate first."""
-    said = config["studies"]["tuning"]
-    found = {"rate as configured": {name: name for name in said["methods"]}}
-    for factor in said["factors"]:
-        found[f"rate ×{factor:g}"] = {name: _rated(name, factor) for name in said["methods"]}
+    found = {"rate as configured": {name: name for name in config["methods"]}}
+    for factor in config["studies"]["tuning"]["factors"]:
+        found[f"rate ×{factor:g}"] = {name: _rated(name, factor) for name in config["methods"]}
     return found
 
 
@@ -59,17 +58,16 @@ def variants(config: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]
     said = config["studies"]["data_efficiency"]
     for name in said["methods"]:
         for share in said["shares"] if name in methods else ():
-            changed: dict[str, Any] = {"based_on": name, "scenes": share}
+            changed = {"based_on": name, "scenes": share}
             found[trained_with(name, share)] = {**methods[name], **changed}
     balance = config["studies"]["loss_balance"]
     if balance["method"] in methods:
         found |= _balanced(config, balance, methods[balance["method"]])
-    tuning = config["studies"]["tuning"]
-    for name in tuning["methods"]:
-        for factor in tuning["factors"] if name in methods else ():
-            rate = {"learning_rate": factor * config["train"]["learning_rate"]}
-            changed = {"based_on": name, "train": merge(config["train"], rate)}
-            found[_rated(name, factor)] = {**methods[name], **changed}
+    for factor in config["studies"]["tuning"]["factors"]:
+        rate = {"learning_rate": factor * config["train"]["learning_rate"]}
+        train = merge(config["train"], rate)
+        for name, method in methods.items():
+            found[_rated(name, factor)] = {**method, "based_on": name, "train": train}
     if taken := sorted(set(found) & set(methods)):
         raise InputError(f"config: method {taken[0]!r} has the name of a study's; rename it")
     return found

@@ -199,7 +199,7 @@ def judged(methods, seeds=SEEDS):
     """
     return [
         (
-            f"{RESULTS}/studies/scores/{method}/{seed}.parquet"
+            f"{RESULTS}/studies/scores/{JUDGED_ON}/{method}/{seed}.parquet"
             if method in VARIANTS
             else f"{RESULTS}/scores/{method}/{seed}/{JUDGED_ON}.parquet"
         )
@@ -212,7 +212,7 @@ def thresholds_of(wildcards):
     """Return the thresholds that were chosen for a method's or a variant's training."""
     trained, seed = wildcards.trained, wildcards.seed
     if trained in VARIANTS:
-        return f"{RESULTS}/studies/scores/{trained}/{seed}.thresholds.json"
+        return f"{RESULTS}/studies/thresholds/{trained}/{seed}.json"
     return f"{RESULTS}/predictions/{trained}/{seed}/thresholds.json"
 
 

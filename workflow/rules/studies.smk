@@ -7,39 +7,59 @@ REFERENCE_METHOD = config["statistics"]["reference"]
 SPOILED = [one for one in ASKED["robustness"]["methods"] if one in METHODS]
 CONDITIONS = [one.name for one in conditions(ASKED["robustness"])]
 COMPARED = [one for one in ASKED["subgroups"]["methods"] if one in METHODS]
-# {condition: {method: trained name}} of what the experiment has.
-RATES = {
-    condition: {name: trained for name, trained in found.items() if name in METHODS}
-    for condition, found in studies.rates(config).items()
-}
+# {condition: {method: trained name}}
+RATES = studies.rates(config)
 RATED = [trained for found in RATES.values() for trained in found.values()]
 TRIALS = range(ASKED["tuning"]["seeds"])
 
 
-rule judge:
+rule choose:
     input:
-        scenes=scenes("val", JUDGED_ON),
-        features=features("val", JUDGED_ON),
+        scenes=scenes("val"),
+        features=features("val"),
         model=f"{RESULTS}/models/{{variant}}/{{seed}}/model.safetensors",
         model_config=f"{RESULTS}/models/{{variant}}/{{seed}}/config.json",
-        probe=f"{RESULTS}/models/{{variant}}/{{seed}}/probe.safetensors",
-        cost=f"{RESULTS}/models/{{variant}}/{{seed}}/cost.json",
-        truth=truth(JUDGED_ON),
-        prepared=f"{RESULTS}/truth/{JUDGED_ON}/prepared.safetensors",
     output:
-        scores=f"{RESULTS}/studies/scores/{{variant}}/{{seed}}.parquet",
-        thresholds=f"{RESULTS}/studies/scores/{{variant}}/{{seed}}.thresholds.json",
+        f"{RESULTS}/studies/thresholds/{{variant}}/{{seed}}.json",
     log:
-        f"{RESULTS}/logs/judge/{{variant}}-{{seed}}.log",
+        f"{RESULTS}/logs/choose/{{variant}}-{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/judge/{{variant}}-{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/choose/{{variant}}-{{seed}}.tsv"
     threads: 1
     resources:
-        mem_mb=grows(1200, 20, count_scenes("val", JUDGED_ON)),
-        runtime=grows(30, 0.1, count_scenes("val", JUDGED_ON)),
+        mem_mb=grows(1200, 20, count_scenes("val")),
+        runtime=grows(30, 0.1, count_scenes("val")),
         gpu=one_gpu,
     params:
-        split=JUDGED_ON,
+        predict=config["predict"],
+        code=code_hash("g2vlm.inference.choose"),
+    script:
+        "../scripts/choose.py"
+
+
+rule judge:
+    input:
+        scenes=lambda wildcards: scenes(wildcards.split),
+        features=lambda wildcards: features(wildcards.split),
+        model=f"{RESULTS}/models/{{trained}}/{{seed}}/model.safetensors",
+        model_config=f"{RESULTS}/models/{{trained}}/{{seed}}/config.json",
+        probe=f"{RESULTS}/models/{{trained}}/{{seed}}/probe.safetensors",
+        cost=f"{RESULTS}/models/{{trained}}/{{seed}}/cost.json",
+        thresholds=thresholds_of,
+        truth=truth("{split}"),
+        prepared=f"{RESULTS}/truth/{{split}}/prepared.safetensors",
+    output:
+        f"{RESULTS}/studies/scores/{{split}}/{{trained}}/{{seed}}.parquet",
+    log:
+        f"{RESULTS}/logs/judge/{{split}}-{{trained}}-{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/judge/{{split}}-{{trained}}-{{seed}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=grows(1200, 20, in_split),
+        runtime=grows(30, 0.1, in_split),
+        gpu=one_gpu,
+    params:
         predict=config["predict"],
         code=code_hash("g2vlm.inference.judge"),
     script:
@@ -177,39 +197,11 @@ rule subgroups:
         "../scripts/study.py"
 
 
-rule validate:
-    input:
-        scenes=scenes("val"),
-        features=features("val"),
-        model=f"{RESULTS}/models/{{trained}}/{{seed}}/model.safetensors",
-        model_config=f"{RESULTS}/models/{{trained}}/{{seed}}/config.json",
-        probe=f"{RESULTS}/models/{{trained}}/{{seed}}/probe.safetensors",
-        thresholds=thresholds_of,
-        truth=truth("val"),
-        prepared=f"{RESULTS}/truth/val/prepared.safetensors",
-    output:
-        f"{RESULTS}/studies/tuning/scores/{{trained}}/{{seed}}.parquet",
-    log:
-        f"{RESULTS}/logs/validate/{{trained}}-{{seed}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/validate/{{trained}}-{{seed}}.tsv"
-    threads: 1
-    resources:
-        mem_mb=grows(1200, 20, count_scenes("val")),
-        runtime=grows(30, 0.1, count_scenes("val")),
-        gpu=one_gpu,
-    params:
-        predict=config["predict"],
-        code=code_hash("g2vlm.inference.judge"),
-    script:
-        "../scripts/validate.py"
-
-
 rule tuning:
     input:
         **{
             "val": [
-                f"{RESULTS}/studies/tuning/scores/{trained}/{seed}.parquet"
+                f"{RESULTS}/studies/scores/val/{trained}/{seed}.parquet"
                 for trained in RATED
                 for seed in TRIALS
             ],

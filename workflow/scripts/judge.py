@@ -1,4 +1,4 @@
-"""Let a study's training answer the judged split, thresholds chosen on validation; score it."""
+"""Let a training answer one split with the thresholds chosen for it, and keep its scores alone."""
 
 from pathlib import Path
 
@@ -6,32 +6,19 @@ from g2vlm.run.job import job
 
 with job(snakemake) as task:
     from g2vlm.features.readers import ImageFeatures, TextFeatures
-    from g2vlm.inference.choose import choose_thresholds
     from g2vlm.inference.judge import judge_model
     from g2vlm.run.progress import Progress
     from g2vlm.scenes.dataset import SceneStore
 
-    model, split = Path(task.input.model).parent, task.params.split
-    results = Path("results", task.config["experiment"])
-    texts = TextFeatures(results / "features")
-    (val, val_images), (store, images) = (
-        (
-            SceneStore(results / "scenes" / name),
-            ImageFeatures(results / "features" / "images" / f"{name}.safetensors"),
-        )
-        for name in ("val", split)
-    )
-    thresholds = task.output.thresholds
-    told = Progress("choose thresholds")
-    choose_thresholds(model, val, val_images, texts, task.config, thresholds, progress=told)
+    results, split = Path("results", task.config["experiment"]), task.wildcards.split
     judge_model(
-        model,
-        store,
-        images,
-        texts,
-        thresholds,
+        Path(task.input.model).parent,
+        SceneStore(results / "scenes" / split),
+        ImageFeatures(results / "features" / "images" / f"{split}.safetensors"),
+        TextFeatures(results / "features"),
+        task.input.thresholds,
         results / "truth" / split,
-        task.output.scores,
+        task.output[0],
         task.config,
         progress=Progress(split),
     )

@@ -1,4 +1,4 @@
-"""Let a training answer the validation scenes and score it there, for trials of its settings."""
+"""Choose the thresholds of a study's training on the validation scenes."""
 
 from pathlib import Path
 
@@ -6,19 +6,17 @@ from g2vlm.run.job import job
 
 with job(snakemake) as task:
     from g2vlm.features.readers import ImageFeatures, TextFeatures
-    from g2vlm.inference.judge import judge_model
+    from g2vlm.inference.choose import choose_thresholds
     from g2vlm.run.progress import Progress
     from g2vlm.scenes.dataset import SceneStore
 
     results = Path("results", task.config["experiment"])
-    judge_model(
+    choose_thresholds(
         Path(task.input.model).parent,
         SceneStore(results / "scenes" / "val"),
         ImageFeatures(results / "features" / "images" / "val.safetensors"),
         TextFeatures(results / "features"),
-        task.input.thresholds,
-        results / "truth" / "val",
-        task.output[0],
         task.config,
-        progress=Progress("val"),
+        task.output[0],
+        progress=Progress("choose thresholds"),
     )
