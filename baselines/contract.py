@@ -29,7 +29,7 @@ from types import ModuleType
 from typing import Any
 
 from metrics.files import InputError
-from metrics.submission_writer import TASKS, SubmissionWriter
+from metrics.submission.writer import TASKS, SubmissionWriter
 
 DECLARATIONS = ("DESCRIPTION", "PRODUCES", "REASONS", "STOCHASTIC", "MESH_KIND", "USES_TRUTH")
 

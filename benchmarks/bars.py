@@ -70,7 +70,7 @@ def sampled(
     vertices: np.ndarray, faces: np.ndarray, count: int, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return points f32 [count, 3] and normals of a mesh, drawn by a generator of that name."""
-    from metrics.geometry import sample_mesh
+    from metrics.reconstruction.pointcloud import sample_mesh
 
     points, normals, _, _ = sample_mesh(vertices, faces, count, rng(0, "benchmark", name))
     return points, normals
@@ -92,7 +92,7 @@ def room_mesh(solids: int, subdivisions: int) -> tuple[np.ndarray, np.ndarray]:
 
 def solids(count: int = 50_000) -> list[Bar]:
     """mesh_iou and occupancy_iou of one room, the truth's side at hand."""
-    from metrics.solids import Room, grid_occupancy, mesh_contains, occupancy_iou
+    from metrics.reconstruction.occupancy import Room, grid_occupancy, mesh_contains, occupancy_iou
 
     vertices, faces = room_mesh(30, 4)
     room = Room(np.array([2.5, 2, 1.25]), np.array([2.5, 2, 1.25]), np.eye(3))
@@ -112,8 +112,8 @@ def solids(count: int = 50_000) -> list[Bar]:
 
 def growth() -> list[Bar]:
     """Slope of log time over log points of both directions' distances, put in order first."""
-    from metrics.geometry import spatial_order
-    from metrics.pairs import Surface, exact_values
+    from metrics.reconstruction.compare_files import Surface, exact_values
+    from metrics.reconstruction.pointcloud import spatial_order
 
     def distances(*clouds: np.ndarray) -> None:
         first, second = (Surface(points[spatial_order(points)], None) for points in clouds)

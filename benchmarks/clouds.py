@@ -20,7 +20,7 @@ THRESHOLDS = (0.025, 0.05, 0.1)
 
 def ours(folder: Path) -> dict[str, float]:
     """Return accuracy to normal consistency; each direction is searched once."""
-    from metrics import geometry as geo
+    from metrics.reconstruction import pointcloud as geo
 
     first, second = (np.load(folder / f"{name}.npy") for name in ("first", "second"))
     normals = [np.load(folder / f"{name}_normals.npy") for name in ("first", "second")]

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.timing import Row, best
-from g2vlm.scenes.catalog import Catalog
-from g2vlm.scenes.meshes import ModelLibrary, SceneMesh
-from g2vlm.scenes.raycast import Camera, RayScene, pixel_grid, pixel_rays, recipe_camera
-from g2vlm.scenes.recipes import load_recipes
-from g2vlm.scenes.scene import scene_mesh
+from g2vlm.scenes.assets.catalog import Catalog
+from g2vlm.scenes.layout.recipes import load_recipes
+from g2vlm.scenes.render.meshes import ModelLibrary, SceneMesh
+from g2vlm.scenes.render.raycast import Camera, RayScene, pixel_grid, pixel_rays, recipe_camera
+from g2vlm.scenes.render.scene import scene_mesh
 
 SPLIT = "test_scene"
 SIZE = 128, 96

@@ -24,7 +24,7 @@ def growth() -> list[Bar]:
 
     Each size is built `REPEATS` times in turn, every time in a process of its own; the best counts.
     """
-    from g2vlm.scenes.splits import COUNTS
+    from g2vlm.scenes.layout.splits import COUNTS
 
     sizes = [COUNTS, {split: TIMES * count for split, count in COUNTS.items()}]
     call = [sys.executable, "-m", "benchmarks.scenes"]
@@ -60,8 +60,8 @@ def growth() -> list[Bar]:
 
 def main() -> None:
     """Print what it costs to build the scenes of one size, given as JSON by split."""
+    from g2vlm.scenes.assets.catalog import read_models
     from g2vlm.scenes.build import REVIEWED, draw_and_describe
-    from g2vlm.scenes.catalog import read_models
 
     start, cpu = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:

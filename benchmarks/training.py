@@ -12,8 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.timing import Bar, best
 from g2vlm.models.model import G2VLM
 from g2vlm.training.objective import Objective
+from g2vlm.training.process_group import Team
 from g2vlm.training.settings import TrainSettings, make_optimizer
-from g2vlm.training.team import Team
 from g2vlm.training.train import configure, keep_memory, load_train_set, one_step
 from metrics.files import read_json
 

@@ -32,8 +32,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 def metrics() -> str:
     """Every metric of the registry, a table a family."""
-    from metrics.present.formats import markdown_grid
     from metrics.registry import METRICS
+    from report.formats import markdown_grid
 
     families: dict[str, list[list[str]]] = {}
     for name, one in METRICS.items():

@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_geometry(commands: Any) -> None:
-    from metrics.pairs import ALIGNMENTS, SAMPLES
+    from metrics.reconstruction.compare_files import ALIGNMENTS, SAMPLES
 
     pair = _command(commands, "geometry", _geometry, "compare two clouds or meshes, unclipped")
     pair.add_argument("predicted", metavar="PRED", help="PLY, OBJ, GLB, STL, OFF, XYZ, npz or npy")
@@ -170,7 +170,7 @@ def _show(arguments: argparse.Namespace, value: Any, lines: list[str]) -> None:
 
 
 def _geometry(arguments: argparse.Namespace) -> int:
-    from metrics.pairs import compare_files
+    from metrics.reconstruction.compare_files import compare_files
     from metrics.scoreboard import geometry_lines
 
     found = compare_files(
@@ -207,7 +207,7 @@ def _score(arguments: argparse.Namespace) -> int:
 
     from metrics.score import score_submission
     from metrics.scoreboard import score_lines
-    from metrics.submission import Submission
+    from metrics.submission.reader import Submission
 
     submission = Submission(arguments.submission)
     truth = _truth(arguments.data, arguments.split or submission.split)
@@ -220,8 +220,8 @@ def _score(arguments: argparse.Namespace) -> int:
 
 
 def _validate(arguments: argparse.Namespace) -> int:
-    from metrics.submission import read_manifest
-    from metrics.validate import validate
+    from metrics.submission.reader import read_manifest
+    from metrics.submission.validate import validate
 
     manifest, faults = read_manifest(Path(arguments.submission))
     split = arguments.split or manifest.get("split")

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from metrics.files import InputError, atomic_path, write_json
-from metrics.metric import SIM3_FLOORS
-from metrics.rows import Row
-from metrics.score_geometry import NO_PIXELS, geometry_tasks, has_pixels, score_geometry
-from metrics.score_graph import score_graph, score_relations
-from metrics.score_language import score_answers, score_grounding, score_retrieval
-from metrics.submission import Submission
-from metrics.summary import pooled_succeeded, summarise
-from metrics.surfaces import SIM3
+from metrics.language.score import score_answers, score_grounding, score_retrieval
+from metrics.reconstruction.score import NO_PIXELS, geometry_tasks, has_pixels, score_geometry
+from metrics.reconstruction.surfaces import SIM3
+from metrics.registry import SIM3_FLOORS
+from metrics.rows import Row, pooled_succeeded, summarise
+from metrics.scene_graph.score import score_graph, score_relations
+from metrics.submission.reader import Submission
 from metrics.truth import Truth
 
 

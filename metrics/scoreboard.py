@@ -28,7 +28,7 @@ def metric_lines() -> list[str]:
 
 
 def geometry_lines(found: dict[str, Any]) -> list[str]:
-    """Return `metrics.pairs.compare_files`'s values, each with its floor beside it."""
+    """Return the values of `compare_files`, each next to its floor."""
     floors = found["floors"]
     rows = [
         [name, f"{value:.6g}", f"{floors[name]:.6g}" if name in floors else ""]

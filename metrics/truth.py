@@ -9,8 +9,8 @@ A truth folder holds:
   ``held_intrinsics``, ``held_pose``, ``input_depth``, ``input_intrinsics``, ``input_pose``,
   ``boxes`` f32 [N, 6], ``yaw`` f32 [N];
 - ``annotations.jsonl``, one line a scene;
-- ``prepared.safetensors``, written by `metrics.prepare`: which samples represent each cell,
-  averaged normals, voxel sets and the floors.
+- ``prepared.safetensors``, written by `metrics.reconstruction.surfaces`: which samples
+  represent each cell, averaged normals, voxel sets and the floors.
 
 Metres, in the levelled frame of the first input camera.
 """
@@ -26,15 +26,15 @@ from typing import Any
 import numpy as np
 
 from metrics.files import InputError, read_lines
-from metrics.geometry import CELL, THRESHOLDS
-from metrics.submission_checks import open_tensors
-from metrics.voxels import SIDES
+from metrics.reconstruction.pointcloud import CELL, THRESHOLDS
+from metrics.reconstruction.voxels import SIDES
+from metrics.submission.parsing import open_tensors
 
 OBSERVED, COMPLETION = 1, 2
 SUBSETS = ("all", "observed", "completion")
 CELLS = (CELL, *(threshold / 2 for threshold in THRESHOLDS))
 PREPARED = "prepared.safetensors"
-# Counts up when `metrics.prepare` writes something else, so that an older file is made anew.
+# Increased whenever `prepare` writes something else, so that older files are rewritten.
 PREPARED_VERSION = 2
 # Metrics of a sampled surface: what the truth scores when it is sampled twice is their floor.
 FLOORS = (
@@ -183,7 +183,7 @@ class Truth:
         if not self._fresh(path) and self._cache_dir is not None:
             path = Path(self._cache_dir) / f"{self.split}.safetensors"
         if not self._fresh(path):
-            from metrics.prepare import prepare
+            from metrics.reconstruction.surfaces import prepare
 
             prepare(self.folder, path)
         return open_tensors(path)

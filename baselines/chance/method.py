@@ -10,7 +10,7 @@ from baselines.answers import training_questions
 from baselines.contract import Context
 from baselines.truth import SplitTruth
 from metrics.files import rng
-from metrics.relations import EXHAUSTIVE, FAMILIES
+from metrics.scene_graph.predicates import EXHAUSTIVE, FAMILIES
 
 DESCRIPTION = "Random valid answers"
 PRODUCES = (

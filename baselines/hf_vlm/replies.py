@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from metrics.answers import normalise, parse_number
+from metrics.language.answers import normalise, parse_number
 
 _FOOT = 0.3048
 # How units are written, and metres or square metres to one.

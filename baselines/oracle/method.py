@@ -9,8 +9,8 @@ import numpy as np
 from baselines.contract import Context
 from baselines.oracle.shapes import voxel_mesh
 from baselines.truth import SplitTruth
-from metrics.oriented import true_boxes
-from metrics.relations import FAMILIES, FAMILY_OF, INVERSE, SYMMETRIC
+from metrics.scene_graph.oriented import true_boxes
+from metrics.scene_graph.predicates import FAMILIES, FAMILY_OF, INVERSE, SYMMETRIC
 
 DESCRIPTION = "The truth through the submission format"
 PRODUCES = (

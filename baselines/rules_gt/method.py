@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from baselines.contract import Context
-from metrics.relations import FAMILIES, FAMILY_OF
-from metrics.rules import relations_of_boxes
+from metrics.scene_graph.predicates import FAMILIES, FAMILY_OF
+from metrics.scene_graph.rule_baseline import relations_of_boxes
 
 DESCRIPTION = "Relation rules on true boxes"
 PRODUCES = ("objects", "graph", "given_relations")

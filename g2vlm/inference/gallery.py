@@ -7,7 +7,7 @@ import numpy as np
 from g2vlm.inference.network import EncodedScene, Network
 from g2vlm.models.probe import RetrievalProbe
 from metrics.files import InputError
-from metrics.submission_writer import SubmissionWriter
+from metrics.submission.writer import SubmissionWriter
 
 # A step of the decoder costs much the same for one scene and for many.
 CAPTIONS_A_BATCH = 16

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from g2vlm.inference.objects import Detection
-from metrics.relations import EXHAUSTIVE, FAMILIES
+from metrics.scene_graph.predicates import EXHAUSTIVE, FAMILIES
 
 LEAST_TRIPLET = 0.02
 

@@ -12,21 +12,21 @@ import numpy as np
 import torch
 
 from g2vlm.features.device import device_or_best
-from g2vlm.inference.kinds import PointKinds, numpy_of, point_kinds
+from g2vlm.inference.class_probabilities import PointKinds, numpy_of, point_kinds
 from g2vlm.inference.points import CellMap
 from g2vlm.models.batch import build_batch, build_text, object_masks
 from g2vlm.models.checkpoint import load_model
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import PAD, START
-from g2vlm.models.findings import Found
 from g2vlm.models.heads import pool_scene
+from g2vlm.models.qa_context import Found
 from metrics.files import InputError, read_json
-from metrics.relations import FAMILIES
+from metrics.scene_graph.predicates import FAMILIES
 
 if TYPE_CHECKING:
     from g2vlm.features import SceneFeatures, TextFeatures
     from g2vlm.models.model import G2VLM
-    from g2vlm.models.reader import ObjectSet
+    from g2vlm.models.referring_head import ObjectSet
     from g2vlm.models.state import SceneState
     from g2vlm.scenes.dataset import SceneInputs
 

@@ -10,8 +10,8 @@ from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from g2vlm.inference.kinds import PointKinds
-from metrics.boxes import box_iou
+from g2vlm.inference.class_probabilities import PointKinds
+from metrics.scene_graph.boxes import box_iou
 
 # Points this close are neighbours, whichever views they come from.
 LINK_M = 0.15

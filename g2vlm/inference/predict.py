@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from g2vlm.inference.calibrate import choose_thresholds
 from g2vlm.inference.capabilities import capabilities
-from g2vlm.inference.choose import choose_thresholds
 from g2vlm.inference.gallery import Gallery, ProbedGallery
 from g2vlm.inference.network import Network
 from g2vlm.inference.scene import SceneWriter
 from g2vlm.inference.thresholds import FILE, read_thresholds
-from metrics.submission_writer import SubmissionWriter
+from metrics.submission.writer import SubmissionWriter
 
 if TYPE_CHECKING:
     from g2vlm.features import ImageFeatures, TextFeatures

@@ -22,7 +22,7 @@ from g2vlm.inference.surface import (
     region_of,
 )
 from g2vlm.inference.thresholds import Thresholds
-from metrics.submission_writer import SubmissionWriter
+from metrics.submission.writer import SubmissionWriter
 
 Triplet = tuple[int, str, int, float]
 

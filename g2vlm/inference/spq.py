@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from metrics.boxes import box_iou, match_objects
-from metrics.graph import GraphTruth, Triplet, fold, graph_truth, true_counts
-from metrics.pooled import fixed_set
-from metrics.relations import FAMILY_OF, VIEW_DEPENDENT
+from metrics.scene_graph.boxes import box_iou, match_objects
+from metrics.scene_graph.pooled import fixed_set
+from metrics.scene_graph.predicates import FAMILY_OF, VIEW_DEPENDENT
+from metrics.scene_graph.spq import GraphTruth, Triplet, fold, graph_truth, true_counts
 
 LEAST_IOU = 0.5
 _LEVELS = 101
@@ -39,7 +39,7 @@ def judge(
 ) -> GraphSample:
     """Judge a scene's detections ({"box", "class", "score"}) and triplets (best first) by SPQ.
 
-    The steps are those of `metrics.graph.graph_counts`, with each triplet's score kept.
+    The steps are those of `metrics.scene_graph.spq.graph_counts`, with each triplet's score kept.
     """
     truth = graph_truth(annotation)
     boxes = np.array([item["box"] for item in objects], float).reshape(-1, 6)

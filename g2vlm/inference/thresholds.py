@@ -11,7 +11,7 @@ import numpy as np
 
 from g2vlm.inference.grounding import MOST_BOXES, Ranked
 from metrics.files import InputError, read_json, write_json
-from metrics.grounding import ref_f1
+from metrics.language.grounding import ref_f1
 
 FILE = "thresholds.json"
 # Ways to use the sensor's depth that are tried: (smoothing, trust in the learned correction).

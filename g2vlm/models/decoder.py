@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.layers import Attention, mlp
-from metrics.relations import FAMILIES
+from metrics.scene_graph.predicates import FAMILIES
 
 PAD, START, CAPTION, END, UNKNOWN = "<pad>", "<answer>", "<caption>", "<end>", "<unknown>"
 # Words that stand for a number, whose value is read beside them (xVal, Golkar et al. 2023).

@@ -11,7 +11,6 @@ from g2vlm.models.boxes import BoxHead, mask_mean
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import CAPTION, END, START, Decoder, Vocabulary
 from g2vlm.models.encoder import Encoder
-from g2vlm.models.findings import Findings, Found, measure_room
 from g2vlm.models.fusion import Fusion
 from g2vlm.models.heads import (
     Descriptors,
@@ -21,7 +20,8 @@ from g2vlm.models.heads import (
     pool_scene,
 )
 from g2vlm.models.layers import relative_features, standard
-from g2vlm.models.reader import ObjectReader, ObjectSet
+from g2vlm.models.qa_context import Findings, Found, measure_room
+from g2vlm.models.referring_head import ObjectReader, ObjectSet
 from g2vlm.models.state import GroundState, RelationLogits, SceneState
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("g2vlm", "metrics", "baselines")
+PACKAGES = ("g2vlm", "metrics", "report", "baselines")
 # Glue that moves files and prints progress: editing it changes no result.
 GLUE = ("g2vlm.run",)
 

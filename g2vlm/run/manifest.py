@@ -29,7 +29,7 @@ def describe(
     every method's scores change; `folders` are the parts of `results` whose files
     are listed by sha256. Times are in seconds, memory in MB, sizes in bytes.
     """
-    from metrics.present.data import read_stamps, stamp_of_study
+    from report.data import read_stamps, stamp_of_study
 
     jobs = read_benchmarks(results / "benchmarks")
     return origin(config) | {

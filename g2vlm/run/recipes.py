@@ -26,8 +26,8 @@ def write_recipes(data: str | Path, out: str | Path, splits: Mapping[str, int]) 
 
     The sources are linked, not copied. Raises `InputError` for a damaged class table.
     """
+    from g2vlm.scenes.assets.catalog import read_models
     from g2vlm.scenes.build import draw_and_describe, write_rooms
-    from g2vlm.scenes.catalog import read_models
 
     with atomic_path(out, folder=True) as folder:
         os.symlink(Path(data, "sources").resolve(), folder / "sources")

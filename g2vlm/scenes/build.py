@@ -12,19 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from g2vlm.scenes import sources
-from g2vlm.scenes.catalog import ModelRow, open_catalog, read_models
-from g2vlm.scenes.language import describe
-from g2vlm.scenes.ledger import Ledger
+from g2vlm.scenes.assets import sources
+from g2vlm.scenes.assets.catalog import ModelRow, open_catalog, read_models
+from g2vlm.scenes.datasheet import Tally, attribution, datasheet, rooms_sheet
+from g2vlm.scenes.language.answer_balancing import Ledger
+from g2vlm.scenes.language.generate import describe
+from g2vlm.scenes.layout.recipes import REAL_ROOMS, draw_recipe, pool_of
+from g2vlm.scenes.layout.splits import COUNTS, SEED, swap_recipe
 from g2vlm.scenes.real.layout import draw_rooms
 from g2vlm.scenes.real.source import CAPTURES, FOLDER, WITHOUT, bring_rooms
-from g2vlm.scenes.recipes import REAL_ROOMS, draw_recipe, pool_of
-from g2vlm.scenes.sheets import attribution, datasheet, rooms_sheet
-from g2vlm.scenes.splits import COUNTS, SEED, swap_recipe
-from g2vlm.scenes.tally import Tally
 from metrics.files import InputError, atomic_path, line_writer, write_json, write_lines
 
-REVIEWED = Path(__file__).with_name("reviewed") / "models.csv"
+REVIEWED = Path(__file__).parent / "assets" / "reviewed" / "models.csv"
 EXCLUDED = REVIEWED.with_name("excluded.csv")
 GUESSES = REVIEWED.with_name("guesses.csv")
 

@@ -10,8 +10,12 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from g2vlm.scenes.labels import FIRST_OBJECT, INPUT_VIEWS
 from metrics.files import InputError, read_lines
+
+FLOOR, WALL, CEILING, OPENING = 1, 2, 3, 4
+FIRST_OBJECT = 10
+INPUT_VIEWS = 4
+ELIGIBLE_PIXELS = 40
 
 
 @dataclass(frozen=True)

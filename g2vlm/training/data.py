@@ -16,7 +16,7 @@ from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import CAPTION, LEAST_NUMBER, PAD, START, Vocabulary, number_word
 from g2vlm.training.targets import POOL, TrainScene, covered, train_scene
 from metrics.files import rng
-from metrics.relations import FAMILIES
+from metrics.scene_graph.predicates import FAMILIES
 
 ANSWER_WORDS = 10
 CAPTION_WORDS = 48

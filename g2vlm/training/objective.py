@@ -26,7 +26,7 @@ from g2vlm.training.data import (
 from g2vlm.training.settings import TrainSettings
 from g2vlm.training.targets import TrainScene
 from metrics.files import rng
-from metrics.relations import EXHAUSTIVE, FAMILIES
+from metrics.scene_graph.predicates import EXHAUSTIVE, FAMILIES
 
 
 def relation_weights(scenes: Sequence[TrainScene]) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from g2vlm.models.batch import SceneArrays, centre_pixels, object_masks
 from metrics.files import InputError, rng
-from metrics.relations import EXHAUSTIVE, FAMILIES, FAMILY_OF
+from metrics.scene_graph.predicates import EXHAUSTIVE, FAMILIES, FAMILY_OF
 
 FIRST_OBJECT = 10
 NO_LABEL = -1

@@ -19,15 +19,15 @@ from g2vlm.models.decoder import build_words
 from g2vlm.models.model import G2VLM
 from g2vlm.models.probe import RetrievalProbe
 from g2vlm.models.size import sentence
-from g2vlm.training.answering import refit_answers
+from g2vlm.training.cache_features import caption_embeddings, survey
 from g2vlm.training.data import TrainSet
 from g2vlm.training.objective import Objective
-from g2vlm.training.reading import refit_reader
-from g2vlm.training.refit import refit_boxes, refit_retrieval
+from g2vlm.training.process_group import Team
+from g2vlm.training.qa_head import refit_answers
+from g2vlm.training.referring_head import refit_reader
 from g2vlm.training.resume import Checkpoint, training_key
+from g2vlm.training.second_stage import refit_boxes, refit_retrieval
 from g2vlm.training.settings import TrainSettings, learning_rate, make_optimizer
-from g2vlm.training.survey import caption_embeddings, survey
-from g2vlm.training.team import Team
 from metrics.files import atomic_path, rng, write_json
 
 PROGRESS_SECONDS = 5.0
@@ -161,10 +161,10 @@ def keep_memory() -> None:
 def load_train_set(scenes: Path, features: Path, share: float = 1.0) -> TrainSet:
     """Read the rendered training scenes, or a share of them, and their cached features."""
     from g2vlm.features.readers import ImageFeatures, TextFeatures
-    from g2vlm.scenes.classes import CLASSES
+    from g2vlm.scenes.assets.classes import CLASSES
     from g2vlm.scenes.dataset import SceneStore
-    from g2vlm.scenes.language import facts_hold, phrase_holds
-    from g2vlm.scenes.mentions import mentioned
+    from g2vlm.scenes.language.generate import facts_hold, phrase_holds
+    from g2vlm.scenes.language.mention_parser import mentioned
 
     images = ImageFeatures(features / "images" / "train.safetensors")
     texts, store = TextFeatures(features), SceneStore(scenes)

@@ -27,7 +27,7 @@ from g2vlm.inference.surface import Mesh
 from g2vlm.inference.thresholds import FILE as THRESHOLDS
 from g2vlm.inference.thresholds import Thresholds, read_thresholds
 from g2vlm.models.probe import FILE as PROBE
-from g2vlm.use import familiar
+from g2vlm.use import ood_score
 from g2vlm.use.processor import G2VLMProcessor
 from g2vlm.use.results import Answer, FoundBox, FoundObject, Grounded, Relation, Result
 from g2vlm.use.surfaces import coloured_points, refine, textured_surface
@@ -52,7 +52,7 @@ class G2VLMModel:
         network: Network,
         processor: G2VLMProcessor,
         thresholds: Thresholds,
-        judge: familiar.Judge | None,
+        judge: ood_score.Judge | None,
         notes: tuple[str, ...] = (),
     ) -> None:
         self.network, self.processor = network, processor
@@ -84,8 +84,8 @@ class G2VLMModel:
                 "give a model of method full"
             )
         thresholds, notes = _thresholds(path)
-        calibration = path / familiar.FILE
-        judge = familiar.Judge(calibration) if calibration.is_file() else None
+        calibration = path / ood_score.FILE
+        judge = ood_score.Judge(calibration) if calibration.is_file() else None
         if judge is None:
             notes += (
                 "This checkpoint has no calibration: nobody knows how unfamiliar the capture is "
@@ -99,7 +99,7 @@ class G2VLMModel:
 
         source = self.network.folder
         with atomic_path(folder, folder=True) as temporary:
-            for name in ("config.json", "model.safetensors", "cost.json", PROBE, familiar.FILE):
+            for name in ("config.json", "model.safetensors", "cost.json", PROBE, ood_score.FILE):
                 if (source / name).is_file():
                     shutil.copyfile(source / name, temporary / name)
             write_thresholds(temporary / THRESHOLDS, self.thresholds)

@@ -41,7 +41,7 @@ def publish(
     (what the model scored on a few scenes of test_scene, for who loads it to compare) and a card.
     Raises `InputError` naming what an unfinished experiment lacks.
     """
-    from g2vlm.use.familiar import FILE, calibrate_experiment
+    from g2vlm.use.ood_score import FILE, calibrate_experiment
 
     results = Path(results)
     model = results / "models" / method / str(seed)

@@ -10,8 +10,8 @@ import numpy as np
 
 from g2vlm.captures.capture import Capture
 from g2vlm.inference.surface import Mesh
-from g2vlm.use.familiar import Familiarity
 from g2vlm.use.folder import FORMAT
+from g2vlm.use.ood_score import Familiarity
 from g2vlm.use.surfaces import Cloud, TexturedPart
 
 VERSION = 1

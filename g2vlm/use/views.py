@@ -9,7 +9,7 @@ import numpy as np
 
 from g2vlm.captures.capture import Capture
 from g2vlm.scenes.dataset import SceneInputs
-from g2vlm.scenes.sensor import partial_cloud
+from g2vlm.scenes.render.sensor import partial_cloud
 from metrics.files import rng
 
 # Surface that two windows share is counted on cells of this size.

@@ -27,7 +27,7 @@ def schema_faults(part: str, value: Any) -> list[tuple[str, str]]:
         part: name under ``$defs``: manifest, objects, relations, grounding, answers, captions
             or retrieval.
         value: what a JSON parser gave. Every number of the schema has bounds, so infinities fall
-            out; NaN must not come through the parser (see `metrics.submission_checks.parse`).
+            out; NaN must not come through the parser (see `metrics.submission.parsing.parse`).
 
     >>> schema_faults("captions", {"scene": "a", "text": 3})
     [("text: 3 is not of type 'string'", 'give a string')]

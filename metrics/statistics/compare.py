@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 
 from metrics.files import atomic_path, write_json
 from metrics.statistics import (
-    beside,
     contrasts,
     effects,
     families,
     moments,
-    pairs,
+    pairwise_differences,
     profiles,
     ranks,
+    secondary_tests,
     table,
 )
 from metrics.statistics.measures import higher_is_better, margin
@@ -53,7 +53,7 @@ class _Study:
     config: dict[str, Any]
     estimates: list[dict[str, Any]] = field(default_factory=list)
     differences: list[dict[str, Any]] = field(default_factory=list)
-    declared: list[beside.Pair] = field(default_factory=list)
+    declared: list[secondary_tests.Pair] = field(default_factory=list)
     ranks: list[dict[str, Any]] = field(default_factory=list)
     profiles: list[dict[str, Any]] = field(default_factory=list)
     kept: contrasts.Kept = field(default_factory=dict)
@@ -91,7 +91,7 @@ def compare(
     estimates = _with_success(pd.DataFrame(study.estimates), scores.success)
     return {
         "estimates": estimates.reindex(columns=ESTIMATE_COLUMNS),
-        "differences": _difference_table(rows, beside.other_answers(study.declared)),
+        "differences": _difference_table(rows, secondary_tests.other_answers(study.declared)),
         "ranks": pd.DataFrame(study.ranks).reindex(columns=ranks.COLUMNS),
         "profiles": pd.DataFrame(study.profiles).reindex(columns=profiles.COLUMNS),
         "retention": pd.DataFrame(contrasts.retention(study.kept, said)).reindex(
@@ -108,7 +108,7 @@ def _add(study: _Study, key: Key, blocks: dict[str, table.Block]) -> None:
     upwards, known = higher_is_better(metric), {n: b for n, b in blocks.items() if b.scenes}
     limit = margin(metric, study.config.get("margins"))
     chosen = list(combinations(known, 2))
-    found = pairs.differences(known, chosen, limit)
+    found = pairwise_differences.differences(known, chosen, limit)
     every = dict(zip(chosen, found, strict=True))
     few = study.descriptive(split)
     for row in every.values():
@@ -132,7 +132,7 @@ def _estimates(
     for name, block in blocks.items():
         cells = block.summary()
         result = moments.one(cells)
-        note = pairs.limits_note(cells.scenes, float(result.variance), cells)
+        note = pairwise_differences.limits_note(cells.scenes, float(result.variance), cells)
         rows.append(
             dict(zip(table.KEY, key, strict=True))
             | {
@@ -144,7 +144,7 @@ def _estimates(
                 "n_seeds": cells.seeds if block.stochastic else 0,
                 "n_scenes": cells.scenes,
                 "question": moments.question_of(cells),
-                "estimator": pairs.estimator_name(bool(result.fallback)),
+                "estimator": pairwise_differences.estimator_name(bool(result.fallback)),
                 "tie_group": letters.get(name, ""),
                 "note": "; ".join(n for n in (note, block.note) if n),
             }
@@ -191,7 +191,9 @@ def _chosen(
         shared = set(letters.get(a, "")) & set(letters.get(b, ""))
         row = row | {"family": family, "split": split, "subset": subset, "metric": metric}
         row["tie_group"] = "".join(sorted(shared))
-        row["prob_improvement"] = pairs.improvement(blocks[a], blocks[b], higher_is_better(metric))
+        row["prob_improvement"] = pairwise_differences.improvement(
+            blocks[a], blocks[b], higher_is_better(metric)
+        )
         rows.append(row)
         if family != "exploratory" and not study.descriptive(split):
             study.declared.append((row, blocks[a], blocks[b]))

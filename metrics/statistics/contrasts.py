@@ -9,7 +9,7 @@ import numpy as np
 
 from metrics.files import InputError
 from metrics.statistics import effects, moments
-from metrics.statistics.pairs import limits_note
+from metrics.statistics.pairwise_differences import limits_note
 from metrics.statistics.table import Block
 
 Kept = dict[tuple[str, str, str], dict[str, Block]]

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from metrics.files import InputError
-from metrics.statistics import effects, moments, pairs, table
+from metrics.statistics import effects, moments, pairwise_differences, table
 
 SEEDS = (2, 3, 5, 8, 10, 20)
 SCENES = (20, 40, 80, 160, 300, 600, 1000)
@@ -128,7 +128,7 @@ def from_scores(
         names = ", ".join(found[key])
         raise InputError(f"{source}: {metric} has no {lacking[0]}; methods are {names}")
     first, second = (found[key][name] for name in (a, b))
-    shared = pairs.shared_scenes(first, second)
+    shared = pairwise_differences.shared_scenes(first, second)
     if len(shared) < 2:
         raise InputError(f"{source}: {a} and {b} share {len(shared)} scenes; planning needs two")
     cells = [block.summary(shared) for block in (first, second)]

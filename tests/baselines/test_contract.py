@@ -13,8 +13,8 @@ from baselines.__main__ import run_baseline
 from baselines.contract import Context, Inputs, contract_faults, load, names
 from baselines.new import write_skeleton
 from metrics.files import InputError, read_json
+from metrics.submission.validate import validate
 from metrics.truth import Truth
-from metrics.validate import validate
 
 SPLITS = ["val", "test_scene"]
 

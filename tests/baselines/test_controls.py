@@ -17,7 +17,7 @@ from baselines.oracle.method import _relevance, seen_pixels
 from baselines.oracle.shapes import voxel_mesh
 from baselines.text_only.method import NumberModel, WordModel
 from metrics.files import read_lines
-from metrics.relations import FAMILIES
+from metrics.scene_graph.predicates import FAMILIES
 from metrics.score import score_submission
 from tests.baselines.toy import ROOM, SOLID_VOXEL, frame_of, render, truth_of
 

@@ -16,9 +16,9 @@ from baselines.contract import Context, load, names
 from baselines.hf_depth.calibration import DEPTH, INVERSE, METRIC, Calibration, choose, fit
 from baselines.pretrained import open_pretrained
 from metrics.files import InputError, read_json, read_lines
-from metrics.submission import Submission
+from metrics.submission.reader import Submission
+from metrics.submission.validate import validate
 from metrics.truth import Truth
-from metrics.validate import validate
 
 PRETRAINED = [name for name in names() if getattr(load(name), "PRETRAINED", False)]
 

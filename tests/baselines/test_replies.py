@@ -9,7 +9,7 @@ import pytest
 from baselines.hf_vlm import prompts, replies
 from baselines.hf_vlm.prompts import UNITS, caption_prompt, question_prompt
 from baselines.hf_vlm.replies import read_reply
-from metrics.answers import score_answer
+from metrics.language.answers import score_answer
 
 SIDES = ["left", "right", "front", "behind"]
 PAIR = ["brown cabinet", "cabinet"]

@@ -21,7 +21,7 @@ from baselines.tsdf_fusion.surface import (
 )
 from baselines.tsdf_fusion.tune import FINEST_VOXEL
 from metrics.files import read_json
-from metrics.solids import grid_occupancy, mesh_contains, room_from_corners
+from metrics.reconstruction.occupancy import grid_occupancy, mesh_contains, room_from_corners
 from tests.baselines.toy import render, truth_of
 
 

@@ -5,17 +5,18 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+from tests.paths import REPOSITORY
+
+ROOT = REPOSITORY
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Pages whose Python is run as it is written, and the test that does it.
 RUN = {
-    "use.md": "tests/use/test_run.py",
-    "submission-format.md": "tests/metrics/test_submission_docs.py",
+    "use.md": "tests/g2vlm/use/test_run.py",
+    "submission-format.md": "tests/metrics/submission/test_submission_docs.py",
     "add-a-baseline.md": "tests/baselines/test_contract.py",
 }
 

@@ -16,12 +16,13 @@ import pytest
 
 from metrics.__main__ import main
 from metrics.files import InputError
-from metrics.prepare import prepare
+from metrics.reconstruction.surfaces import prepare
 from metrics.registry import METRICS
-from metrics.submission import SubmissionWriter
+from metrics.submission.reader import SubmissionWriter
 from tests.metrics import toy_truth
+from tests.paths import REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = REPOSITORY
 # Stands for an environment in which only the base dependencies are installed.
 BARE = """
 import sys

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metrics.files import InputError
-from metrics.submission import Contents, Invalid, SubmissionWriter
-from metrics.submission_checks import LIMITS
-from metrics.surface_files import read_surface
-from metrics.validate import validate
+from metrics.reconstruction.surface_files import read_surface
+from metrics.submission.parsing import LIMITS
+from metrics.submission.reader import Contents, Invalid, SubmissionWriter
+from metrics.submission.validate import validate
 
 MANY = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metrics import geometry as geo
-from metrics import retrieval
+from metrics.language import retrieval
+from metrics.reconstruction import pointcloud as geo
 
 # `e3r metric geometry` 0.2.1 (cKDTree in float64) on the two clouds of `clouds`.
 EVAL3R = {

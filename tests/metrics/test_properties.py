@@ -11,12 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from metrics import geometry as geo
-from metrics import grounding
-from metrics.boxes import assign, box_iou
-from metrics.prepare import scene_floors
+from metrics.language import grounding
+from metrics.reconstruction import pointcloud as geo
+from metrics.reconstruction.surfaces import (
+    Surface,
+    TruthClouds,
+    point_metrics,
+    scene_floors,
+    surface_values,
+)
 from metrics.registry import METRICS
-from metrics.surfaces import Surface, TruthClouds, point_metrics, surface_values
+from metrics.scene_graph.boxes import assign, box_iou
 from metrics.truth import FLOORS, Truth
 
 SEEDS = st.integers(0, 2**31)

@@ -13,10 +13,10 @@ import pytest
 
 from metrics import controls
 from metrics.files import InputError
-from metrics.prepare import prepare
+from metrics.reconstruction.surfaces import prepare
 from metrics.registry import METRICS
 from metrics.score import score_submission
-from metrics.submission import SubmissionWriter
+from metrics.submission.reader import SubmissionWriter
 from metrics.truth import PREPARED, Truth
 
 COLUMNS = ["method", "seed", "split", "scene", "query", "subset", "metric", "value"]
@@ -153,7 +153,7 @@ def test_sim3_undoes_a_scaled_answer(tmp_path, truth_dir):
 
 
 def controls_points(true, index, row, column):
-    from metrics.alignment import unproject
+    from metrics.reconstruction.alignment import unproject
 
     return unproject(
         true.input_depth[index], true.input_intrinsics[index], true.input_pose[index], row, column
@@ -258,7 +258,8 @@ def test_chance_is_checked_against_its_closed_form(truth_dir, tmp_path, oracle_s
 
 def test_nothing_heavy_is_imported():
     code = (
-        "import sys, metrics.score, metrics.controls, metrics.pairs, metrics.truth;"
+        "import sys, metrics.score, metrics.controls, metrics.truth;"
+        "import metrics.reconstruction.compare_files;"
         "heavy = {'torch', 'transformers', 'matplotlib', 'g2vlm', 'baselines'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )

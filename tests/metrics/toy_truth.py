@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from metrics.files import rng, write_lines
-from metrics.geometry import sample_mesh
-from metrics.relations import FAMILIES
-from metrics.rendering import mesh_depth
-from metrics.submission import SubmissionWriter
-from metrics.submission_writer import TensorSpool
+from metrics.reconstruction.pointcloud import sample_mesh
+from metrics.reconstruction.rendering import mesh_depth
+from metrics.scene_graph.predicates import FAMILIES
+from metrics.submission.reader import SubmissionWriter
+from metrics.submission.writer import TensorSpool
 from metrics.truth import Truth
 
 SIZE = (4.0, 3.0, 2.5)

@@ -50,6 +50,6 @@ rule outside_submission:
         mem_mb=grows(2000),
         runtime=grows(60),
     params:
-        code=code_hash("metrics.validate"),
+        code=code_hash("metrics.submission.validate"),
     script:
         "../scripts/submission.py"

@@ -41,7 +41,7 @@ rule render:
         render=config["render"],
         seed=config["seed"],
         scenes=lambda wildcards: shard_range(wildcards.split, wildcards.shard),
-        code=code_hash("g2vlm.scenes.shards"),
+        code=code_hash("g2vlm.scenes.render.shards"),
     script:
         "../scripts/render.py"
 

@@ -14,7 +14,7 @@ rule prepare_truth:
         mem_mb=grows(500, 8, in_split),
         runtime=grows(20, 0.05, in_split),
     params:
-        code=code_hash("metrics.prepare"),
+        code=code_hash("metrics.reconstruction.surfaces"),
     script:
         "../scripts/prepare_truth.py"
 
@@ -43,7 +43,7 @@ rule score:
         mem_mb=grows(800, 7, count_scenes(*SCORED)),
         runtime=grows(20, 0.06, count_scenes(*SCORED)),
     params:
-        code=code_hash("metrics.score", "metrics.validate"),
+        code=code_hash("metrics.score", "metrics.submission.validate"),
     script:
         "../scripts/score.py"
 

@@ -1,6 +1,6 @@
 """Studies beside the main comparison, each a target of its own: `snakemake robustness`."""
 
-from g2vlm.inference.spoil import conditions
+from g2vlm.inference.corrupt import conditions
 
 ASKED = config["studies"]
 REFERENCE_METHOD = config["statistics"]["reference"]
@@ -32,7 +32,7 @@ rule choose:
         gpu=one_gpu,
     params:
         predict=config["predict"],
-        code=code_hash("g2vlm.inference.choose"),
+        code=code_hash("g2vlm.inference.calibrate"),
     script:
         "../scripts/choose.py"
 
@@ -61,7 +61,7 @@ rule judge:
         gpu=one_gpu,
     params:
         predict=config["predict"],
-        code=code_hash("g2vlm.inference.judge"),
+        code=code_hash("g2vlm.inference.evaluate"),
     script:
         "../scripts/judge.py"
 
@@ -88,7 +88,7 @@ rule data_efficiency:
     params:
         shares=studies.shares(config),
         reference=REFERENCE_METHOD,
-        code=code_hash("metrics.studies.designs", "metrics.studies.page"),
+        code=code_hash("report.studies.designs", "report.studies.page"),
     script:
         "../scripts/study.py"
 
@@ -111,7 +111,7 @@ rule loss_balance:
     params:
         variants=studies.weights(config),
         method=ASKED["loss_balance"]["method"],
-        code=code_hash("metrics.studies.designs", "metrics.studies.page"),
+        code=code_hash("report.studies.designs", "report.studies.page"),
     script:
         "../scripts/study.py"
 
@@ -145,7 +145,7 @@ rule spoil:
         sensor=config["render"]["sensor"],
         predict=config["predict"],
         encoder=config["encode"]["image"],
-        code=code_hash("g2vlm.inference.spoil", "g2vlm.inference.judge"),
+        code=code_hash("g2vlm.inference.corrupt", "g2vlm.inference.evaluate"),
     script:
         "../scripts/spoil.py"
 
@@ -170,7 +170,7 @@ rule robustness:
         runtime=grows(30),
     params:
         asked=ASKED["robustness"],
-        code=code_hash("metrics.studies.designs", "metrics.studies.page"),
+        code=code_hash("report.studies.designs", "report.studies.page"),
     script:
         "../scripts/study.py"
 
@@ -192,7 +192,7 @@ rule subgroups:
     params:
         reference=REFERENCE_METHOD,
         methods=COMPARED,
-        code=code_hash("metrics.studies.designs", "metrics.studies.page"),
+        code=code_hash("report.studies.designs", "report.studies.page"),
     script:
         "../scripts/study.py"
 
@@ -219,6 +219,6 @@ rule tuning:
     params:
         rates=RATES,
         reference=REFERENCE_METHOD,
-        code=code_hash("metrics.studies.designs", "metrics.studies.page"),
+        code=code_hash("report.studies.designs", "report.studies.page"),
     script:
         "../scripts/study.py"

@@ -19,7 +19,7 @@ rule verification:
         mem_mb=grows(1000),
         runtime=grows(30),
     params:
-        code=code_hash("metrics.present.verify"),
+        code=code_hash("report.verify"),
     script:
         "../scripts/verification.py"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
-    from metrics.present.figures import write_figures
+    from report.figures import write_figures
 
     statistics, folder = Path(task.input[0]).parent, Path(task.output[0]).parent
     write_figures(statistics, folder, task.params.statistics)

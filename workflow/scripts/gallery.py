@@ -5,7 +5,7 @@ from pathlib import Path
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
-    from metrics.present.gallery import write_gallery
+    from report.gallery import write_gallery
 
     write_gallery(
         task.input.scores,

@@ -5,6 +5,6 @@ from pathlib import Path
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
-    from metrics.prepare import prepare
+    from metrics.reconstruction.surfaces import prepare
 
     prepare(Path(task.output[0]).parent)

@@ -5,9 +5,9 @@ from pathlib import Path
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
-    from g2vlm.scenes.catalog import Catalog
-    from g2vlm.scenes.recipes import load_language, load_recipes
-    from g2vlm.scenes.shards import render_shard
+    from g2vlm.scenes.assets.catalog import Catalog
+    from g2vlm.scenes.layout.recipes import load_language, load_recipes
+    from g2vlm.scenes.render.shards import render_shard
 
     data = Path(task.input.recipes[0]).parent
     first, end = task.params.scenes

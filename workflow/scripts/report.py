@@ -8,7 +8,7 @@ with job(snakemake) as task:
     from g2vlm.models.size import sentence
     from g2vlm.run.manifest import origin
     from g2vlm.run.overhead import of_folder
-    from metrics.present.report import Sources, write_report
+    from report.report import Sources, write_report
 
     results = Path("results", task.config["experiment"])
     sources = Sources(

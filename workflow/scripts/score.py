@@ -7,7 +7,7 @@ from g2vlm.run.job import job
 with job(snakemake) as task:
     from g2vlm.run.progress import Progress
     from metrics.score import score_submission
-    from metrics.validate import require_sound
+    from metrics.submission.validate import require_sound
 
     results = Path("results", task.config["experiment"])
     splits = Progress("splits", every_seconds=0)

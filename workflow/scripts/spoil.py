@@ -9,8 +9,8 @@ with job(snakemake) as task:
     from g2vlm.features.encoders import view_features
     from g2vlm.features.image_encoders import load_image_encoder
     from g2vlm.features.readers import ImageFeatures, TextFeatures
-    from g2vlm.inference.judge import judge_model
-    from g2vlm.inference.spoil import SpoiledStore, conditions
+    from g2vlm.inference.corrupt import SpoiledStore, conditions
+    from g2vlm.inference.evaluate import judge_model
     from g2vlm.run.progress import Progress
     from g2vlm.scenes.dataset import SceneStore
 

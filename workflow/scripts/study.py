@@ -7,8 +7,8 @@ from g2vlm.run.job import job
 
 with job(snakemake) as task:
     from metrics.files import read_lines
-    from metrics.studies import designs, page
-    from metrics.studies.study import read_scores
+    from report.studies import designs, page
+    from report.studies.study import read_scores
 
     split, params = "test_scene", task.params
     if task.rule == "data_efficiency":
@@ -21,7 +21,7 @@ with job(snakemake) as task:
         val, test = (read_scores(task.input[name], name) for name in ("val", split))
         study = designs.tuning(val, test, params.rates, params.reference)
     elif task.rule == "robustness":
-        from g2vlm.inference.spoil import conditions
+        from g2vlm.inference.corrupt import conditions
 
         frames = {designs.NOMINAL: read_scores(task.input.nominal, split)}
         for condition in conditions(params.asked):

@@ -7,8 +7,8 @@ from g2vlm.run.job import job
 
 with job(snakemake) as task:
     from metrics.files import InputError, atomic_path
-    from metrics.submission import Submission
-    from metrics.validate import require_sound, vouch
+    from metrics.submission.reader import Submission
+    from metrics.submission.validate import require_sound, vouch
 
     for given, taken in zip(task.input, task.output.submissions, strict=True):
         source, target = Path(given).parent, Path(taken).parent

@@ -6,8 +6,8 @@ from g2vlm.run.job import job
 
 with job(snakemake) as task:
     from metrics.files import atomic_path
-    from metrics.present.tables import write_tables
-    from metrics.present.terminal import headline
+    from report.tables import write_tables
+    from report.terminal import headline
 
     statistics = Path(task.input[0]).parent
     write_tables(statistics, Path(task.output.tables).parent, task.params.statistics)

@@ -7,7 +7,7 @@ from g2vlm.run.job import job
 with job(snakemake) as task:
     from g2vlm.run.manifest import origin
     from metrics.files import atomic_path, read_json
-    from metrics.present import verify
+    from report import verify
 
     reference, statistics = (Path(file).parent for file in task.input[:2])
     rows = verify.verify(verify.load_reference(reference), verify.load_fresh(statistics))

@@ -8,7 +8,7 @@ with job(snakemake) as task:
     import pandas as pd
 
     from metrics.files import InputError
-    from metrics.present import verify
+    from report import verify
 
     cells, summary = map(Path, task.input)
     print(summary.read_text(encoding="utf-8"), end="")

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from g2vlm.scenes.cameras import heading
-from g2vlm.scenes.geometry import UNIT, Point, cosine, sine, twice_area
+from g2vlm.scenes.layout.cameras import heading
+from g2vlm.scenes.layout.integer_geometry import UNIT, Point, cosine, sine, twice_area
 from metrics.files import InputError, read_json
 
 # Labels of furniture and the class each becomes; any other label is left out, and what the mesh

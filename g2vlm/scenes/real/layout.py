@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from g2vlm.scenes.cameras import (
+from g2vlm.scenes.layout.cameras import (
     APART_MM,
     ROLES,
     SEEN_PIXELS,
@@ -17,11 +17,11 @@ from g2vlm.scenes.cameras import (
     heading,
     pixel_estimate,
 )
-from g2vlm.scenes.geometry import Point, corners, point_to_footprint
-from g2vlm.scenes.layout import Item, connected
+from g2vlm.scenes.layout.integer_geometry import Point, corners, point_to_footprint
+from g2vlm.scenes.layout.recipes import CARRIERS, REAL_ROOMS, camera_fields, items_of
+from g2vlm.scenes.layout.room_state import Item, connected
 from g2vlm.scenes.real.capture import Box, CapturedRoom, read_room
 from g2vlm.scenes.real.source import CAPTURES, FOLDER
-from g2vlm.scenes.recipes import CARRIERS, REAL_ROOMS, camera_fields, items_of
 from metrics.files import InputError, rng
 
 KINDS = {

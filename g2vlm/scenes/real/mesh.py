@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from g2vlm.scenes.labels import CEILING, FIRST_OBJECT, FLOOR, OPENING, WALL
-from g2vlm.scenes.meshes import SceneMesh
+from g2vlm.scenes.assets.textures import Atlas
+from g2vlm.scenes.dataset import CEILING, FIRST_OBJECT, FLOOR, OPENING, WALL
 from g2vlm.scenes.real.capture import NEAR_BOX_MM, Box, CapturedRoom, inside, read_room
 from g2vlm.scenes.real.source import FOLDER
-from g2vlm.scenes.solids import VOXEL_M, surface_points
-from g2vlm.scenes.textures import Atlas
+from g2vlm.scenes.render.meshes import SceneMesh
+from g2vlm.scenes.render.occupancy import VOXEL_M, surface_points
 from metrics.files import InputError
 
 UNNAMED = 0
@@ -86,7 +86,7 @@ def box_corners(box: Box) -> np.ndarray:
 
 def face_labels(room: CapturedRoom, boxes: list[Box], openings: list[dict]) -> np.ndarray:
     """Return uint8[F], what each face is: by the smallest box that holds its middle, else by the
-    nearest plane of the room (see `g2vlm.scenes.labels`), else unnamed."""
+    nearest plane of the room (see `g2vlm.scenes.dataset`), else unnamed."""
     triangles = room.vertices[room.faces]
     middle = triangles.sum(axis=1) // 3
     level = _levelness(triangles) > _LEVEL

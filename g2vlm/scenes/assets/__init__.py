@@ -1,0 +1,1 @@
+"""Furniture models, textures and object classes."""

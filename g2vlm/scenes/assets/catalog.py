@@ -1,0 +1,207 @@
+"""The reviewed table of models and the Sweet Home 3D catalogs it points into."""
+
+from __future__ import annotations
+
+import csv
+import re
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+from g2vlm.scenes.assets.classes import CLASSES
+from metrics.files import InputError
+
+PROPERTIES = "PluginFurnitureCatalog.properties"
+_ENTRY = re.compile(r"^([A-Za-z]+)#(\d+)\s*=\s*(.*)$")
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One usable model; sizes in mm at yaw 0 (front at -y), `carries_mm` -1 if nothing can stand on
+    it, else the height of its top; `front` says whether it has one, None if that is not known;
+    `material` is empty where the picture does not tell it."""
+
+    model: str
+    catalog: str
+    path_in_zip: str
+    cls: str
+    name: str
+    colour: str
+    material: str
+    size_mm: tuple[int, int, int]
+    group: str
+    side: str
+    stands: str
+    carries_mm: int
+    front: bool | None
+    faces: int
+    licence: str
+    creator: str
+
+    @property
+    def kind(self) -> tuple[str, str, bool]:
+        """What a swapped model must share: class, where it stands, whether it carries things."""
+        return self.cls, self.stands, self.carries_mm >= 0
+
+    @property
+    def volume(self) -> int:
+        """Volume of the box in mm³."""
+        return self.size_mm[0] * self.size_mm[1] * self.size_mm[2]
+
+
+def read_models(path: Path) -> dict[str, ModelRow]:
+    """Read models.csv as {model: row} in the file's order; raises `InputError` naming the row."""
+    rows = {}
+    try:
+        with open(path, encoding="utf-8", newline="") as handle:
+            for number, fields in enumerate(csv.DictReader(handle), 2):
+                row = _row(path, number, fields)
+                rows[row.model] = row
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; run `make data`") from error
+    return rows
+
+
+def read_excluded(path: Path) -> dict[str, str]:
+    """Read excluded.csv as {model: reason}; raises `InputError` naming the row."""
+    reasons: dict[str, str] = {}
+    with open(path, encoding="utf-8", newline="") as handle:
+        for number, fields in enumerate(csv.DictReader(handle), 2):
+            model, reason = fields.get("model"), fields.get("reason")
+            if not model or not reason or model in reasons:
+                raise InputError(f"{path}: row {number} lacks a field or repeats; restore the file")
+            reasons[model] = reason
+    return reasons
+
+
+def _row(path: Path, number: int, fields: dict[str, str]) -> ModelRow:
+    try:
+        row = ModelRow(
+            model=fields["model"],
+            catalog=fields["catalog"],
+            path_in_zip=fields["path_in_zip"],
+            cls=fields["class"],
+            name=fields["name"],
+            colour=fields["colour"],
+            material=fields["material"],
+            size_mm=tuple(int(fields[f"size_mm_{axis}"]) for axis in "wdh"),
+            group=fields["group"],
+            side=fields["split_side"],
+            stands=fields["stands"],
+            carries_mm=int(fields["carries_mm"]),
+            front=fields["front"] == "1",
+            faces=int(fields["faces"]),
+            licence=fields["licence"],
+            creator=fields["creator"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: row {number} is malformed ({error}); restore the file"
+        ) from error
+    if row.cls not in CLASSES:
+        raise InputError(
+            f"{path}: row {number} has the unknown class {row.cls}; use one of CLASSES"
+        )
+    return row
+
+
+class Catalog:
+    """The models of a data folder: `.models` is {model: ModelRow}."""
+
+    def __init__(self, data_dir: str | Path) -> None:
+        self.data_dir = Path(data_dir)
+        self.models = read_models(self.data_dir / "models.csv")
+        self._zips: dict[str, zipfile.ZipFile] = {}
+
+    def open(self, model: str) -> tuple[zipfile.ZipFile, str]:
+        """Return the open archive that holds `model` and its OBJ's path inside.
+
+        Raises `InputError` for an unknown model or an archive that is missing or corrupt.
+        """
+        try:
+            row = self.models[model]
+        except KeyError:
+            raise InputError(
+                f"{self.data_dir}/models.csv: no model {model}; use one of its rows"
+            ) from None
+        if row.catalog not in self._zips:
+            path = self.data_dir / "sources" / "furniture" / f"{row.catalog}.sh3f"
+            self._zips[row.catalog] = open_catalog(path)
+        return self._zips[row.catalog], row.path_in_zip
+
+
+def open_catalog(path: Path) -> zipfile.ZipFile:
+    """Open a `.sh3f` file; raises `InputError` when it is missing or no such archive."""
+    try:
+        archive = zipfile.ZipFile(path)
+        archive.getinfo(PROPERTIES)
+        check_inside(archive)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: missing; run `make data`") from error
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise InputError(f"{path}: corrupt catalog ({error}); fetch it again") from error
+    return archive
+
+
+def check_inside(archive: zipfile.ZipFile) -> None:
+    """Raise `InputError` if an entry of the archive would lie outside the folder it unpacks to."""
+    for name in archive.namelist():
+        path = PurePosixPath(name.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or ":" in name:
+            raise InputError(
+                f"{archive.filename}: its entry {name} lies outside its folder; fetch it again"
+            )
+
+
+def read_properties(archive: zipfile.ZipFile) -> tuple[dict[str, str], dict[int, dict[str, str]]]:
+    """Return a catalog's own fields and {entry number: fields} from its latin-1 properties.
+
+    Lines that are neither are skipped: one catalog has a malformed one.
+    """
+    head: dict[str, str] = {}
+    entries: dict[int, dict[str, str]] = {}
+    for line in archive.read(PROPERTIES).decode("latin-1").splitlines():
+        text = line.strip()
+        match = _ENTRY.match(text)
+        if match:
+            entries.setdefault(int(match[2]), {})[match[1]] = match[3]
+        elif "=" in text and not text.startswith("#"):
+            key, value = text.split("=", 1)
+            head[key.strip()] = value.strip()
+    return head, entries
+
+
+_MODELS = Path(__file__).with_name("reviewed") / "models.csv"
+
+
+@cache
+def _medians() -> dict[str, tuple[int, int]]:
+    """Return the median volume (mm³) and height (mm) of each class over the reviewed models."""
+    rows: dict[str, list[ModelRow]] = {}
+    for row in read_models(_MODELS).values():
+        rows.setdefault(row.cls, []).append(row)
+    middle = {}
+    for cls, models in rows.items():
+        volumes = sorted(m.volume for m in models)
+        heights = sorted(m.size_mm[2] for m in models)
+        middle[cls] = (volumes[len(volumes) // 2], heights[len(heights) // 2])
+    return middle
+
+
+def size_words(cls: str, size_mm: Sequence[int]) -> set[str]:
+    """Return which of small, large and tall fit an object, against its class's medians.
+
+    small: under 0.6 of the median volume; large: over 1.6; tall: over 1.3 of the median height.
+    """
+    volume, height = _medians()[cls]
+    own = size_mm[0] * size_mm[1] * size_mm[2]
+    words = set()
+    if 10 * own < 6 * volume:
+        words.add("small")
+    if 10 * own > 16 * volume:
+        words.add("large")
+    if 10 * size_mm[2] > 13 * height:
+        words.add("tall")
+    return words

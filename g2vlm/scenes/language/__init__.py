@@ -1,0 +1,1 @@
+"""Referring expressions, questions, captions and phrases about a scene."""

@@ -1,0 +1,1 @@
+"""Room layouts: furniture placement, cameras, splits and spatial relations."""

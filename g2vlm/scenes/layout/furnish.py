@@ -1,0 +1,556 @@
+"""Furnish rooms as a designer would: functional groups first, then extras until it is full."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from g2vlm.scenes.assets.catalog import ModelRow
+from g2vlm.scenes.assets.classes import SEATS
+from g2vlm.scenes.layout.room_state import Item, Room
+
+SIZES = {
+    "living": ((4200, 6400), (3800, 5400)),
+    "bedroom": ((3400, 5000), (3300, 4600)),
+    "office": ((3600, 6000), (3300, 5000)),
+    "kitchen": ((3400, 5200), (3000, 4400)),
+    "dining": ((3800, 5600), (3500, 4800)),
+    "bathroom": ((3000, 4400), (2700, 3800)),
+}
+
+# How many of a class a room is filled up to; its functional groups may bring more.
+MOST = {
+    "default": 4,
+    "bathtub": 1,
+    "chair": 8,
+    "fireplace": 1,
+    "piano": 1,
+    "radiator": 2,
+    "stool": 5,
+    "wardrobe": 2,
+    "washbasin": 2,
+}
+
+# Height above the floor in mm at which things of a class hang, lowest and highest.
+HANGS = {
+    "default": (1400, 1700),
+    "electronic device": (1250, 1350),
+    "kitchen utensil": (1150, 1400),
+    "range hood": (1550, 1650),
+    "shower": (1100, 1200),
+    "toilet roll holder": (600, 750),
+    "towel": (800, 1050),
+    "towel rail": (800, 1050),
+    "washbasin": (420, 480),
+    "water heater": (1250, 1400),
+}
+
+# What fills a room up, by kind: (class, where it stands, weight).
+EXTRAS = {
+    "living": (
+        ("bookcase", "floor", 3),
+        ("plant", "floor", 3),
+        ("armchair", "floor", 3),
+        ("lamp", "top", 3),
+        ("vase", "top", 3),
+        ("plant", "top", 2),
+        ("speaker", "top", 2),
+        ("wall light", "wall", 2),
+        ("cabinet", "floor", 2),
+        ("radiator", "floor", 1),
+        ("fireplace", "floor", 1),
+        ("piano", "floor", 1),
+        ("toy", "floor", 1),
+        ("bag", "floor", 1),
+        ("box", "floor", 1),
+        ("bowl", "top", 2),
+        ("bottle", "top", 1),
+        ("ceiling light", "ceiling", 1),
+        ("stool", "floor", 1),
+        ("coffee table", "floor", 1),
+        ("lounger", "floor", 1),
+        ("game table", "floor", 1),
+        ("pet", "floor", 2),
+        ("basket", "floor", 1),
+        ("curtain", "floor", 1),
+        ("bicycle", "floor", 1),
+        ("sports item", "floor", 1),
+        ("electronic device", "top", 2),
+        ("electronic device", "wall", 1),
+        ("candle", "top", 2),
+        ("cup", "top", 1),
+        ("glass", "top", 1),
+        ("tray", "top", 1),
+        ("fan", "top", 1),
+        ("rug", "floor", 1),
+    ),
+    "bedroom": (
+        ("wardrobe", "floor", 3),
+        ("cabinet", "floor", 3),
+        ("chair", "floor", 2),
+        ("armchair", "floor", 1),
+        ("lamp", "top", 3),
+        ("plant", "floor", 2),
+        ("vase", "top", 2),
+        ("toy", "floor", 2),
+        ("toy", "top", 2),
+        ("bag", "floor", 2),
+        ("box", "floor", 2),
+        ("bookcase", "floor", 1),
+        ("wall light", "wall", 2),
+        ("radiator", "floor", 1),
+        ("ceiling light", "ceiling", 1),
+        ("bench", "floor", 1),
+        ("speaker", "top", 1),
+        ("pair of shoes", "floor", 2),
+        ("garment", "floor", 3),
+        ("hat", "top", 2),
+        ("exercise machine", "floor", 2),
+        ("sports item", "floor", 2),
+        ("clothes rack", "floor", 1),
+        ("basket", "floor", 1),
+        ("pet", "floor", 1),
+        ("curtain", "floor", 1),
+        ("electronic device", "top", 1),
+        ("fan", "top", 1),
+        ("candle", "top", 1),
+        ("lounger", "floor", 1),
+        ("rug", "floor", 1),
+    ),
+    "office": (
+        ("bookcase", "floor", 3),
+        ("cabinet", "floor", 3),
+        ("chair", "floor", 3),
+        ("trash can", "floor", 2),
+        ("plant", "floor", 2),
+        ("plant", "top", 2),
+        ("lamp", "top", 3),
+        ("computer", "top", 2),
+        ("box", "floor", 3),
+        ("bag", "floor", 2),
+        ("speaker", "top", 1),
+        ("bottle", "top", 1),
+        ("vase", "top", 1),
+        ("radiator", "floor", 1),
+        ("ceiling light", "ceiling", 2),
+        ("armchair", "floor", 1),
+        ("electronic device", "top", 4),
+        ("electronic device", "wall", 1),
+        ("office supply", "top", 3),
+        ("cup", "top", 2),
+        ("fan", "top", 2),
+        ("step ladder", "floor", 1),
+        ("bicycle", "floor", 1),
+        ("hat", "top", 1),
+        ("table", "floor", 1),
+    ),
+    "kitchen": (
+        ("kitchen appliance", "top", 5),
+        ("bowl", "top", 3),
+        ("bottle", "top", 3),
+        ("stool", "floor", 3),
+        ("chair", "floor", 2),
+        ("trash can", "floor", 2),
+        ("plant", "top", 2),
+        ("plant", "floor", 1),
+        ("vase", "top", 1),
+        ("ceiling light", "ceiling", 2),
+        ("radiator", "floor", 1),
+        ("bench", "floor", 1),
+        ("kitchen utensil", "top", 3),
+        ("kitchen utensil", "wall", 2),
+        ("food item", "top", 3),
+        ("plate", "top", 2),
+        ("cup", "top", 2),
+        ("glass", "top", 1),
+        ("tray", "top", 1),
+        ("step ladder", "floor", 1),
+        ("cleaning tool", "floor", 2),
+        ("water heater", "wall", 1),
+        ("box", "top", 1),
+        ("pet", "floor", 1),
+    ),
+    "dining": (
+        ("cabinet", "floor", 3),
+        ("plant", "floor", 3),
+        ("vase", "top", 3),
+        ("bowl", "top", 3),
+        ("bottle", "top", 2),
+        ("lamp", "top", 2),
+        ("plant", "top", 1),
+        ("chair", "floor", 2),
+        ("wall light", "wall", 2),
+        ("bookcase", "floor", 1),
+        ("fireplace", "floor", 1),
+        ("piano", "floor", 1),
+        ("radiator", "floor", 1),
+        ("ceiling light", "ceiling", 1),
+        ("bench", "floor", 2),
+        ("plate", "top", 3),
+        ("glass", "top", 2),
+        ("cup", "top", 1),
+        ("food item", "top", 2),
+        ("candle", "top", 2),
+        ("tray", "top", 1),
+        ("pet", "floor", 1),
+        ("rug", "floor", 1),
+    ),
+    "bathroom": (
+        ("cabinet", "floor", 3),
+        ("washbasin", "floor", 1),
+        ("washing machine", "floor", 3),
+        ("towel rail", "wall", 2),
+        ("towel", "wall", 2),
+        ("toilet roll holder", "wall", 1),
+        ("shower", "wall", 1),
+        ("water heater", "wall", 1),
+        ("wall light", "wall", 1),
+        ("radiator", "floor", 2),
+        ("stool", "floor", 3),
+        ("basket", "floor", 3),
+        ("trash can", "floor", 3),
+        ("clothes rack", "floor", 2),
+        ("cleaning tool", "floor", 2),
+        ("rug", "floor", 2),
+        ("plant", "floor", 2),
+        ("garment", "floor", 2),
+        ("pair of shoes", "floor", 1),
+        ("toiletry", "top", 3),
+        ("bottle", "top", 3),
+        ("plant", "top", 1),
+        ("vase", "top", 1),
+        ("candle", "top", 1),
+        ("ceiling light", "ceiling", 1),
+    ),
+}
+
+
+Pool = dict[tuple[str, str], list[ModelRow]]
+
+
+class Decorator:
+    """Draws models from a pool and places them in a room."""
+
+    def __init__(self, room: Room, pool: Pool) -> None:
+        self.room = room
+        self.pool = pool
+
+    def pick(
+        self, cls: str, stands: str = "floor", allow: Callable[[ModelRow], bool] | None = None
+    ) -> ModelRow | None:
+        """Draw a model of a class, among those that `allow` lets through; None if there is none."""
+        rows = [r for r in self.pool.get((cls, stands), []) if allow is None or allow(r)]
+        return rows[self.room.draw(0, len(rows) - 1)] if rows else None
+
+    def put_on(self, support: int, cls: str, centred: bool = False) -> int:
+        row = self.pick(cls, "top")
+        return self.room.add_on(support, row, centred=centred) if row else -1
+
+    def wall(
+        self, cls: str, allow: Callable[[ModelRow], bool] | None = None, tries: int = 12
+    ) -> int:
+        row = self.pick(cls, "floor", allow)
+        return self.room.add_at_wall(row, tries) if row else -1
+
+    def rug_under(self, item: Item) -> int:
+        row = self.pick("rug")
+        if not row:
+            return -1
+        return self.room.add(Item(row, item.centre, 0, item.yaw, row.size_mm))
+
+    # Groups.
+
+    def bed(self) -> int:
+        """A bed with its head to a wall, bedside tables beside it, lamps on them."""
+        room = self.room
+        index = self.wall("bed", tries=25)
+        if index < 0:
+            return -1
+        bed, table = room.items[index], self.pick("bedside table")
+        for side in (-1, 1):
+            if not table or not room.chance(85):
+                continue
+            x = side * (bed.size[0] // 2 + table.size_mm[0] // 2 + room.draw(30, 90))
+            y = bed.size[1] // 2 - table.size_mm[1] // 2
+            stand = room.add(room.beside(bed, table, (x, y), 0))
+            if stand >= 0 and room.chance(85):
+                self.put_on(stand, "lamp", centred=True)
+        if room.chance(40):
+            self.rug_under(bed)
+        return index
+
+    def lounge(self) -> int:
+        """A sofa against a wall, a coffee table before it, a television opposite, armchairs."""
+        room = self.room
+        index = self.wall("sofa", tries=25)
+        if index < 0:
+            return -1
+        sofa, row = room.items[index], self.pick("coffee table")
+        front = sofa.size[1] // 2
+        if row:
+            place = (0, -(front + row.size_mm[1] // 2 + room.draw(300, 450)))
+            table = room.add(room.beside(sofa, row, place, 0))
+            if table >= 0:
+                self._around_coffee_table(table)
+        if room.chance(85):
+            self.television(sofa)
+        return index
+
+    def _around_coffee_table(self, index: int) -> None:
+        room = self.room
+        table = room.items[index]
+        if room.chance(60):
+            self.put_on(index, ("vase", "bowl", "plant", "tray")[room.draw(0, 3)])
+        if room.chance(50):
+            self.rug_under(table)
+        row = self.pick("armchair")
+        for side in (-1, 1):
+            if row and room.chance(55):
+                x = side * (table.size[0] // 2 + row.size_mm[1] // 2 + room.draw(250, 450))
+                room.add(room.beside(table, row, (x, room.draw(-150, 150)), -90 * side))
+
+    def television(self, seat: Item) -> int:
+        """A low cabinet against the wall that a seat looks at, a television on it."""
+        room = self.room
+        low = self.pick("cabinet", "floor", lambda r: 0 <= r.carries_mm <= 900)
+        if not low:
+            return -1
+        wall = seat.yaw // 90  # a seat of yaw 0, 90, 180, 270 looks at wall 0, 1, 2, 3
+        index = -1
+        for _ in range(10):
+            shift = room.draw(-600, 600)
+            along = (seat.centre[0], seat.centre[1])[wall % 2] + shift
+            if wall >= 2:
+                along = room.wall_length(wall) - along
+            index = room.add(room.at_wall(low, wall, along))
+            if index >= 0:
+                break
+        if index >= 0:
+            self.put_on(index, "television", centred=True)
+            if room.chance(40):
+                self.put_on(index, ("speaker", "electronic device")[room.draw(0, 1)])
+        return index
+
+    def dining(self, seats: tuple[int, int]) -> int:
+        """A table with chairs that face it, something on it, often a light above."""
+        room = self.room
+        row = self.pick("table", "floor", lambda r: min(r.size_mm[:2]) >= 600 and r.carries_mm > 0)
+        chair = self.pick("chair")
+        if not row or not chair:
+            return -1
+        index = room.add_free(row, 25)
+        if index < 0:
+            return -1
+        table = room.items[index]
+        self._chairs(table, chair, room.draw(*seats))
+        for _ in range(room.draw(1, 2)):
+            self.put_on(index, ("vase", "bowl", "bottle", "plate")[room.draw(0, 3)])
+        if room.chance(50):
+            self.ceiling_light(table.centre)
+        if room.chance(25):
+            self.rug_under(table)
+        return index
+
+    def _chairs(self, table: Item, chair: ModelRow, wanted: int) -> None:
+        room = self.room
+        w, d = table.size[0], table.size[1]
+        pairs = w >= 2 * chair.size_mm[0] + 200
+        shifts = (-w // 4, w // 4) if pairs else (0,)
+        out = chair.size_mm[1] // 2
+        places = [((s, -(d // 2 + out)), 180) for s in shifts]
+        places += [((s, d // 2 + out), 0) for s in shifts]
+        places += [((w // 2 + out, 0), 270), ((-(w // 2 + out), 0), 90)]
+        for k in room.rng.permutation(len(places))[:wanted]:
+            (x, y), turn = places[int(k)]
+            away = room.draw(20, 140)
+            x += away if x > w // 2 else -away if x < -w // 2 else 0
+            y += away if y > d // 2 else -away if y < -d // 2 else 0
+            turn += (-15, 15)[room.draw(0, 1)] if room.chance(20) else 0
+            model = self.pick("chair") if room.chance(15) else chair
+            room.add(room.beside(table, model or chair, (x, y), turn))
+
+    def desk(self) -> int:
+        """A desk against a wall, a chair before it that faces it, a computer and a lamp on it."""
+        room = self.room
+        index = self.wall("desk", lambda r: r.carries_mm > 0, 20)
+        if index < 0:
+            return -1
+        desk, chair = room.items[index], self.pick("chair", "floor", lambda r: r.size_mm[2] > 700)
+        if chair:
+            y = -(desk.size[1] // 2 + chair.size_mm[1] // 2 + room.draw(20, 160))
+            turn = 180 + (room.draw(-1, 1) * 15 if room.chance(40) else 0)
+            room.add(room.beside(desk, chair, (room.draw(-150, 150), y), turn))
+        if room.chance(90):
+            self.put_on(index, "computer")
+        if room.chance(60):
+            self.put_on(index, "lamp")
+        return index
+
+    def kitchen_run(self, wall: int) -> None:
+        """Appliances and cabinets side by side along a wall, upper ones above, things on top.
+
+        A range hood hangs over the oven, or over a cooktop let into a cabinet.
+        """
+        room = self.room
+        along = room.draw(30, 300)
+        order = ["refrigerator", "cabinet", "sink", "oven", "cabinet", "washing machine", "cabinet"]
+        if room.chance(50):
+            order = order[::-1]
+        unit = self.pick("cabinet", "floor", _is_unit)
+        for cls in order:
+            row = unit if cls == "cabinet" and room.chance(60) else None
+            row = row or self.pick(cls, "floor", _is_unit if cls == "cabinet" else None)
+            if not row or not room.chance(85):
+                continue
+            item = room.at_wall(row, wall, along + row.size_mm[0] // 2 + 1)
+            index = room.add(item)
+            along += row.size_mm[0] + room.draw(6, 40) if index >= 0 else 400
+            if index < 0:
+                continue
+            cooks = cls == "oven" or (cls == "cabinet" and room.chance(25))
+            if cooks and (cls == "oven" or self.put_on(index, "cooktop", centred=True) >= 0):
+                self.hood_over(index, wall)
+            elif room.chance(60):
+                self.put_on(index, ("kitchen appliance", "bowl", "bottle")[room.draw(0, 5) // 3])
+        for _ in range(room.draw(0, 3)):
+            row = self.pick("cabinet", "wall")
+            if row:
+                room.add_at_wall(row, 6, room.draw(1420, 1500), wall)
+
+    def hood_over(self, index: int, wall: int) -> int:
+        """Hang a range hood over what cooks, against the same wall."""
+        room, row = self.room, self.pick("range hood", "wall")
+        if not row or not room.chance(60):
+            return -1
+        place = room.items[index].centre
+        along = place[wall % 2] if wall < 2 else room.wall_length(wall) - place[wall % 2]
+        return room.add(room.at_wall(row, wall, along, self._hang(row)))
+
+    def _hang(self, row: ModelRow) -> int:
+        """Return a height above the floor at which a wall thing of its class hangs."""
+        room = self.room
+        base = room.draw(*HANGS.get(row.cls, HANGS["default"]))
+        return min(base, room.size[2] - row.size_mm[2])
+
+    def bathroom(self) -> None:
+        """A bathtub along a wall, washbasins hung or on a foot, a toilet with its roll, towels."""
+        room = self.room
+        self.wall("bathtub", tries=25)
+        for _ in range(room.draw(1, 2)):
+            if room.chance(40):
+                self.extra("washbasin", "wall")
+            else:
+                self.wall("washbasin", tries=20)
+        self.wall("toilet", tries=20)
+        self.wall("cabinet", lambda r: r.carries_mm > 0 and r.size_mm[0] <= 1200)
+        for cls in ("towel rail", "toilet roll holder", "towel"):
+            if room.chance(60):
+                self.extra(cls, "wall")
+        if room.chance(50):
+            self.extra("rug", "floor")
+
+    def ceiling_light(self, at: tuple[int, int] | None = None) -> int:
+        room = self.room
+        row = self.pick("ceiling light", "ceiling")
+        if not row:
+            return -1
+        base = room.size[2] - row.size_mm[2]
+        if base < 1650:
+            return -1
+        middle = (
+            room.size[0] // 2 + room.draw(-400, 400),
+            room.size[1] // 2 + room.draw(-400, 400),
+        )
+        return room.add(Item(row, at or middle, base, 90 * room.draw(0, 3), row.size_mm))
+
+    # Extras.
+
+    def extra(self, cls: str, stands: str) -> int:
+        room = self.room
+        if stands == "ceiling":
+            return self.ceiling_light()
+        row = self.pick(cls, stands)
+        if not row:
+            return -1
+        if stands == "top":
+            tops = [k for k, item in enumerate(room.items) if item.carries >= 0]
+            return room.add_on(tops[room.draw(0, len(tops) - 1)], row) if tops else -1
+        if stands == "wall":
+            return room.add_at_wall(row, 6, self._hang(row))
+        if row.front and cls not in ("chair", "armchair", "stool"):
+            return room.add_at_wall(row)
+        at_wall = room.chance(35 if cls in SEATS else 75)
+        return room.add_at_wall(row) if at_wall else room.add_free(row)
+
+    def fill(self, kind: str, target: int) -> None:
+        """Add extras until there are `target` things; half of them repeat a class already there."""
+        room, table = self.room, EXTRAS[kind]
+        for _ in range(5 * target):
+            if len(room.items) >= target:
+                return
+            present = Counter(item.row.cls for item in room.items)
+            few = [r for r in table if present[r[0]] < MOST.get(r[0], MOST["default"])]
+            rows: Iterable[tuple[str, str, int]] = few
+            if room.chance(50):
+                rows = [r for r in few if r[0] in present] or few
+            ladder = [r for r in rows for _ in range(r[2])]
+            cls, stands, _ = ladder[room.draw(0, len(ladder) - 1)]
+            self.extra(cls, stands)
+
+
+def _is_unit(row: ModelRow) -> bool:
+    return 750 <= row.size_mm[2] <= 950 and row.size_mm[0] <= 1050
+
+
+def furnish(kind: str, pool: Pool, rng: np.random.Generator) -> Room:
+    """Draw a room of `kind`, its openings and its furniture."""
+    (x0, x1), (y0, y1) = SIZES[kind]
+    draw = rng.integers
+    size = (int(draw(x0, x1 + 1)), int(draw(y0, y1 + 1)), int(draw(2400, 2901)))
+    room = Room(size, rng)
+    _cut_openings(room)
+    decorator = Decorator(room, pool)
+    target = room.draw(10, 20)
+    if kind == "living":
+        decorator.lounge()
+        if room.chance(35):
+            decorator.wall("sofa")
+    elif kind == "bedroom":
+        decorator.bed()
+        if room.chance(30):
+            decorator.bed()
+        if room.chance(30):
+            decorator.desk()
+    elif kind == "office":
+        for _ in range(room.draw(1, 3)):
+            decorator.desk()
+    elif kind == "kitchen":
+        first = room.draw(0, 3)
+        decorator.kitchen_run(first)
+        if room.chance(70):
+            decorator.dining((2, 4))
+    elif kind == "bathroom":
+        decorator.bathroom()
+    else:
+        decorator.dining((3, 6))
+        decorator.wall("cabinet", lambda r: r.carries_mm > 0)
+    if room.chance(60):
+        decorator.ceiling_light()
+    decorator.fill(kind, target)
+    return room
+
+
+def _cut_openings(room: Room) -> None:
+    """A door in one wall, windows in others."""
+    for _ in range(20):
+        wall, width = room.draw(0, 3), room.draw(800, 950)
+        start = room.draw(150, room.wall_length(wall) - width - 150)
+        if room.add_opening("door", wall, start, width, 0, 2050):
+            break
+    for _ in range(room.draw(1, 3)):
+        wall, width = room.draw(0, 3), room.draw(900, 1700)
+        start = room.draw(300, max(301, room.wall_length(wall) - width - 300))
+        base = room.draw(850, 1000)
+        room.add_opening("window", wall, start, width, base, base + room.draw(1000, 1250))

@@ -1,0 +1,50 @@
+"""Doors and windows that sentences may name: the room's only one of its kind, in sight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from g2vlm.scenes.layout.cameras import ROLES, seen_shares
+from g2vlm.scenes.layout.integer_geometry import point_to_footprint
+from g2vlm.scenes.layout.recipes import cameras_of
+from g2vlm.scenes.layout.room_state import Item, Point, wall_point
+
+# Points along an opening, and up it; the share (%) of them that one input view must see.
+ALONG, UP = 5, 4
+SEEN_PERCENT = 40
+
+
+def named_openings(recipe: dict[str, Any], items: list[Item]) -> dict[str, list[Point]]:
+    """Return by kind the floor points (mm) under the room's only door or window, if an input view
+    is estimated to see it."""
+    cameras, found = cameras_of(recipe).take(list(range(ROLES))), {}
+    for kind in ("door", "window"):
+        cut = [o for o in recipe["openings"] if o["kind"] == kind]
+        if len(cut) != 1:
+            continue
+        below = _points(recipe, cut[0])
+        low, height = cut[0]["base_mm"], cut[0]["height_mm"]
+        rises = [low + (2 * k + 1) * height // (2 * UP) for k in range(UP)]
+        points = np.array([(x, y, z) for x, y in below for z in rises], np.float64)
+        if max(seen_shares(cameras, points, items)) >= SEEN_PERCENT:
+            found[kind] = below
+    return found
+
+
+def _points(recipe: dict[str, Any], opening: dict[str, Any]) -> list[Point]:
+    """Return floor points (mm) from one end of an opening to the other."""
+    if "ends_mm" in opening:
+        a, b = opening["ends_mm"]
+    else:
+        size, wall, start = recipe["room"]["size_mm"], opening["wall"], opening["offset_mm"]
+        a, b = (wall_point(size, wall, start + far, 0) for far in (0, opening["width_mm"]))
+    steps = range(ALONG)
+    return [tuple(p + (q - p) * k // (ALONG - 1) for p, q in zip(a, b, strict=True)) for k in steps]
+
+
+def distance_to(points: Sequence[Point], item: Item) -> int:
+    """Return the distance (mm) from an opening's nearest point to an object's footprint."""
+    return min(point_to_footprint(point, item.ring) for point in points)

@@ -1,0 +1,262 @@
+"""Scene recipes: everything that is needed to build a scene, in integers; drawing and reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from g2vlm.scenes.assets.catalog import ModelRow
+from g2vlm.scenes.assets.classes import KINDS
+from g2vlm.scenes.layout.cameras import (
+    ROLES,
+    SEEN_PIXELS,
+    Cameras,
+    candidates,
+    choose,
+    pixel_estimate,
+)
+from g2vlm.scenes.layout.furnish import Pool, furnish
+from g2vlm.scenes.layout.room_state import Item, Room, connected, walkable
+from metrics.files import InputError, read_lines, rng
+
+OBJECTS = (8, 22)
+ATTEMPTS = 60
+# The share (%) of objects that some camera must see, by how many cameras: the inputs, and all.
+COVERED_PERCENT = {ROLES: 85, 2 * ROLES: 90}
+REAL_ROOMS = "real_rooms"
+# Classes whose captured boxes carry things on their top.
+CARRIERS = frozenset({"table", "cabinet"})
+WALL_COLOURS = (
+    (242, 238, 228),
+    (230, 224, 210),
+    (214, 222, 228),
+    (222, 230, 216),
+    (236, 222, 214),
+    (208, 214, 222),
+    (240, 232, 202),
+    (220, 208, 196),
+    (200, 212, 204),
+    (232, 216, 224),
+)
+FLOORS = {
+    "living": ("woodenFloor", "oldWoodenFloor", "stoneTiles"),
+    "bedroom": ("woodenFloor", "oldWoodenFloor"),
+    "office": ("woodenFloor", "greyTile", "oldWoodenFloor"),
+    "kitchen": ("greyTile", "beigeTile", "redTiles", "stoneTiles"),
+    "dining": ("woodenFloor", "redTiles", "oldWoodenFloor", "stoneTiles"),
+    "bathroom": ("greyTile", "beigeTile", "stoneTiles"),
+}
+
+
+def pool_of(models: dict[str, ModelRow], side: str) -> Pool:
+    """Return the models of one side of the split by (class, where they stand)."""
+    pool: Pool = {}
+    for name in sorted(models):
+        row = models[name]
+        if row.side == side:
+            pool.setdefault((row.cls, row.stands), []).append(row)
+    return pool
+
+
+def draw_recipe(
+    split: str,
+    number: int,
+    pool: Pool,
+    seed: int,
+    twin: Callable[[dict], tuple[dict, np.ndarray]] | None = None,
+) -> tuple[dict, np.ndarray]:
+    """Draw the scene `split`-`number`; returns the recipe and int64[8, N] estimated pixels.
+
+    Redraws until the cameras see enough of the objects (`COVERED_PERCENT`), also of those of the
+    `twin` made from it, and keeps the best of `ATTEMPTS` otherwise.
+    """
+    name = f"{split}-{number:04d}"
+    generator = rng(seed, "scene", name)
+    kind = KINDS[number % len(KINDS)]
+    best: tuple[int, dict, np.ndarray] | None = None
+    for _ in range(ATTEMPTS):
+        room = furnish(kind, pool, generator)
+        found = _views(room)
+        if found is None:
+            continue
+        cameras, pixels = found
+        missing = shortfall(pixels)
+        recipe = _recipe(name, split, kind, room, cameras)
+        if twin and not missing:
+            missing = shortfall(twin(recipe)[1])
+        if best is None or missing < best[0]:
+            best = (missing, recipe, pixels)
+        if not missing:
+            break
+    if best is None:
+        raise InputError(f"{name}: no layout found; choose another seed")
+    return best[1], best[2]
+
+
+def shortfall(pixels: np.ndarray) -> int:
+    """Return the percentage points of objects that cameras see too few by; pixels: int64[8, N]."""
+    shares = {count: seen_percent(pixels, count) for count in COVERED_PERCENT}
+    return sum(max(0, least - shares[count]) for count, least in COVERED_PERCENT.items())
+
+
+def seen_percent(pixels: np.ndarray, cameras: int) -> int:
+    """Return the share (%) of objects that one of the first `cameras` sees; pixels: int64[8, N]."""
+    seen = (pixels[:cameras] >= SEEN_PIXELS).any(0)
+    return 100 * int(np.count_nonzero(seen)) // len(seen)
+
+
+def _views(room: Room) -> tuple[Cameras, np.ndarray] | None:
+    """Return eight cameras and their estimated pixels, or None if the room will not do."""
+    if not OBJECTS[0] <= len(room.items) <= OBJECTS[1]:
+        return None
+    free = walkable(room)
+    if 100 * np.count_nonzero(connected(free)) < 70 * max(1, np.count_nonzero(free)):
+        return None
+    if 100 * np.count_nonzero(free) < 15 * free.size:
+        return None
+    cameras = candidates(room)
+    if cameras is None:
+        return None
+    pixels = pixel_estimate(cameras, room.items)
+    order = choose(cameras, pixels)
+    return None if order is None else (cameras.take(order), pixels[order])
+
+
+def _recipe(name: str, split: str, kind: str, room: Room, cameras: Cameras) -> dict[str, Any]:
+    return {
+        "id": name,
+        "split": split,
+        "pair": None,
+        "kind": kind,
+        "room": {
+            "size_mm": list(room.size),
+            "floor": FLOORS[kind][room.draw(0, len(FLOORS[kind]) - 1)],
+            "wall_rgb": list(WALL_COLOURS[room.draw(0, len(WALL_COLOURS) - 1)]),
+        },
+        "light": _light(room),
+        "objects": [object_fields(k, item) for k, item in enumerate(room.items)],
+        "openings": room.openings,
+        "cameras": camera_fields(cameras),
+    }
+
+
+def camera_fields(cameras: Cameras) -> list[dict[str, Any]]:
+    """Return eight cameras as a recipe's, the inputs first."""
+    return [
+        {
+            "position_mm": [int(v) for v in cameras.position[k]],
+            "yaw_deg": int(cameras.yaw[k]),
+            "pitch_deg": int(cameras.pitch[k]),
+            "hfov_deg": cameras.hfov,
+            "role": "input" if k < ROLES else "held_out",
+        }
+        for k in range(2 * ROLES)
+    ]
+
+
+def object_fields(index: int, item: Item) -> dict[str, Any]:
+    """Return a placed item as a recipe's object."""
+    return {
+        "index": index,
+        "model": item.row.model,
+        "class": item.row.cls,
+        "colour": item.row.colour,
+        "centre_mm": list(item.centre),
+        "base_mm": item.base,
+        "yaw_deg": item.yaw,
+        "size_mm": list(item.size),
+        "support": item.support,
+    }
+
+
+def _light(room: Room) -> dict[str, Any]:
+    lamps = []
+    for item in room.items:
+        if item.row.cls == "ceiling light":
+            lamps.append([*item.centre, max(item.base - 60, 1500)])
+        elif item.row.cls == "lamp":
+            lamps.append([*item.centre, item.top + 60])
+    if not any(i.row.cls == "ceiling light" for i in room.items):
+        lamps.insert(0, [room.size[0] // 2, room.size[1] // 2, room.size[2] - 100])
+    azimuth, elevation = room.draw(0, 359), room.draw(25, 65)
+    return {"sun_azimuth_deg": azimuth, "sun_elevation_deg": elevation, "lamps_mm": lamps[:4]}
+
+
+def items_of(recipe: dict, models: dict[str, ModelRow]) -> list[Item]:
+    """Return a recipe's objects as placed items; those of a captured room have no model."""
+    captured = "capture" in recipe
+    return [
+        Item(
+            _captured_row(o) if captured else models[o["model"]],
+            (o["centre_mm"][0], o["centre_mm"][1]),
+            o["base_mm"],
+            o["yaw_deg"],
+            (o["size_mm"][0], o["size_mm"][1], o["size_mm"][2]),
+            o["support"],
+        )
+        for o in recipe["objects"]
+    ]
+
+
+def _captured_row(item: dict) -> ModelRow:
+    """Return what is known of a captured object as a model: no colour, no side it faces."""
+    size = tuple(item["size_mm"])
+    stands = "top" if item["support"] >= 0 else "floor" if item["base_mm"] == 0 else "wall"
+    return ModelRow(
+        model=item["model"],
+        catalog="",
+        path_in_zip="",
+        cls=item["class"],
+        name=item["class"],
+        colour="",
+        material="",
+        size_mm=size,
+        group=item["model"],
+        side="held",
+        stands=stands,
+        carries_mm=size[2] if item["class"] in CARRIERS else -1,
+        front=None,
+        faces=0,
+        licence="MIT",
+        creator="Meta Platforms",
+    )
+
+
+def cameras_of(recipe: dict) -> Cameras:
+    """Return a recipe's cameras as arrays."""
+    rows = recipe["cameras"]
+    return Cameras(
+        np.array([c["position_mm"] for c in rows], np.int64),
+        np.array([c["yaw_deg"] for c in rows], np.int64),
+        np.array([c["pitch_deg"] for c in rows], np.int64),
+        rows[0]["hfov_deg"],
+    )
+
+
+def load_recipes(data_dir: str | Path, split: str, limit: int | None = None) -> list[dict]:
+    """Return the first `limit` recipes of a split in order; raises `InputError` if it is absent."""
+    path = _folder(data_dir, split) / "scenes.jsonl"
+    if not path.exists() and split == REAL_ROOMS:
+        raise InputError(f"{path}: built without the captured rooms; run with ROOMS=none, or build")
+    rows = [row for row in read_lines(path) if row["split"] == split]
+    if not rows:
+        raise InputError(f"{path}: no scenes of split {split}; check the split or run `make data`")
+    if limit is not None and limit > len(rows):
+        raise InputError(
+            f"{path}: {len(rows)} scenes of split {split}, {limit} asked for; lower data.splits"
+        )
+    return rows[:limit]
+
+
+def load_language(data_dir: str | Path, split: str) -> dict[str, dict]:
+    """Return {scene: its line} of the language.jsonl that holds a split."""
+    path = _folder(data_dir, split) / "language.jsonl"
+    return {row["scene"]: row for row in read_lines(path)}
+
+
+def _folder(data_dir: str | Path, split: str) -> Path:
+    """Captured rooms stand apart: a build without them has every other file unchanged."""
+    return Path(data_dir, REAL_ROOMS) if split == REAL_ROOMS else Path(data_dir)

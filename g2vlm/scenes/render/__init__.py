@@ -1,0 +1,1 @@
+"""Ray-cast views, sensor noise, meshes and occupancy of a scene."""

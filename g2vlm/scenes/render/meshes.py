@@ -1,0 +1,298 @@
+"""From a scene recipe to one triangle mesh in the room's frame, textures included.
+
+Room frame: metres, x in [0, sx], y in [0, sy], z up, origin in a floor corner.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from g2vlm.scenes.assets.objfile import read_entry, read_obj
+from g2vlm.scenes.assets.textures import Atlas, Texture, read_texture
+from g2vlm.scenes.dataset import FIRST_OBJECT
+from g2vlm.scenes.render.room import room_shell
+from metrics.files import InputError
+
+# Faces thinner than this are drawn by no viewer: the catalogs use them as hidden helpers.
+INVISIBLE = 0.05
+_CLEAR_ALPHA = 128.0
+# Y up and front +Z in the catalogs; z up and front -y here.
+_TO_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+
+
+@dataclass(frozen=True)
+class Material:
+    """Display colour in 0..1, opacity, texture index into the owner's list (-1: none)."""
+
+    colour: tuple[float, float, float]
+    opacity: float = 1.0
+    texture: int = -1
+    emissive: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """A furniture model in the box [-.5, .5]^2 x [0, 1], front at -y.
+
+    vertices: float32[V, 3]; faces: int32[F, 3]; uv: float32[F, 3, 2]; material: int32[F].
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    uv: np.ndarray
+    material: np.ndarray
+    materials: tuple[Material, ...]
+    textures: tuple[Texture, ...]
+
+
+def lengths(vectors: np.ndarray) -> np.ndarray:
+    """Return the lengths [N] of vectors [N, 3], the sum written out: `norm` takes four times it."""
+    x, y, z = vectors.T
+    return np.sqrt(x * x + y * y + z * z)
+
+
+def dots(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the inner products [N] of vectors [N, 3] and [N, 3], written out likewise."""
+    (a, b, c), (x, y, z) = first.T, second.T
+    return a * x + b * y + c * z
+
+
+def bounds(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the low and the high corner [3] of points [N, 3], column by column, likewise."""
+    return np.array([axis.min() for axis in points.T]), np.array([axis.max() for axis in points.T])
+
+
+def blend(weights: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Return [N, C], values [N, 3, C] at a face's corners mixed by weights [N, 3]."""
+    mixed = weights[:, :1] * corners[:, 0]
+    mixed += weights[:, 1:2] * corners[:, 1]
+    mixed += weights[:, 2:] * corners[:, 2]
+    return mixed
+
+
+@dataclass(frozen=True)
+class SceneMesh:
+    """Every triangle of a scene in the room's frame.
+
+    vertices: float32[V, 3]; faces: int32[F, 3]; uv: float32[F, 3, 2]; instance: uint8[F]
+    (1 floor, 2 wall, 3 ceiling, 4 opening, 10 + object index); material: int32[F];
+    colour: float32[M, 3] display; opacity: float32[M]; texture: int32[M] (-1: none);
+    emissive: bool[M]; objects: slices of `vertices` and of `faces`, one pair an object, in
+    recipe order.
+    """
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    uv: np.ndarray
+    instance: np.ndarray
+    material: np.ndarray
+    colour: np.ndarray
+    opacity: np.ndarray
+    texture: np.ndarray
+    emissive: np.ndarray
+    atlas: Atlas
+    objects: tuple[tuple[slice, slice], ...]
+
+    @cached_property
+    def triangles(self) -> np.ndarray:
+        """Return float32[F, 3, 3], the corners of every face."""
+        return self.vertices.take(self.faces, axis=0)
+
+    @cached_property
+    def areas(self) -> np.ndarray:
+        """Return float32[F], the area of every face in m^2."""
+        return lengths(self._crosses) / 2
+
+    @cached_property
+    def normals(self) -> np.ndarray:
+        """Return float32[F, 3], unit normals by the corners' order (0 if degenerate)."""
+        return self._crosses / np.maximum(2 * self.areas, 1e-12)[:, None]
+
+    @cached_property
+    def texel_density(self) -> np.ndarray:
+        """Return float32[F], level-0 texels a metre (1 for faces without a texture)."""
+        density = np.ones(len(self.faces), np.float32)
+        texture = self.texture[self.material]
+        index = np.flatnonzero(texture >= 0)
+        size = self.atlas.shapes[texture[index], 0][:, ::-1]
+        step = (self.uv[index, 1:] - self.uv[index, :1]) * size[:, None]
+        texels = np.abs(step[:, 0, 0] * step[:, 1, 1] - step[:, 0, 1] * step[:, 1, 0])
+        density[index] = np.sqrt(texels / np.maximum(2 * self.areas[index], 1e-12))
+        return density
+
+    @cached_property
+    def _crosses(self) -> np.ndarray:
+        corners = self.triangles
+        return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+
+    def object_vertices(self, index: int) -> np.ndarray:
+        """Return float32[v, 3], the vertices of the object at `index` of the recipe."""
+        return self.vertices[self.objects[index][0]]
+
+    def object_triangles(self, index: int) -> np.ndarray:
+        """Return float32[f, 3, 3], the triangles of the object at `index` of the recipe."""
+        return self.triangles[self.objects[index][1]]
+
+    @cached_property
+    def cutout(self) -> np.ndarray:
+        """Return bool[F]: the face's texture has clear texels."""
+        if not len(self.atlas.cutout):
+            return np.zeros(len(self.material), bool)
+        texture = self.texture[self.material]
+        return (texture >= 0) & self.atlas.cutout[np.maximum(texture, 0)]
+
+    def is_clear(self, faces: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Return bool[N]: points (weights float[N, 3] of a face's corners) lie on clear texels."""
+        clear = np.zeros(len(faces), bool)
+        index = np.flatnonzero(self.cutout[faces])
+        uv = blend(weights[index], self.uv.take(faces[index], axis=0))
+        texture = self.texture[self.material[faces[index]]]
+        alpha = self.atlas.sample(texture, uv, np.ones(len(index)))[:, 3]
+        clear[index] = alpha < _CLEAR_ALPHA
+        return clear
+
+
+class ModelLibrary:
+    """Models and floor textures, each loaded once a process; `capacity` models are kept."""
+
+    def __init__(self, catalog: Any, capacity: int = 600) -> None:
+        self._catalog = catalog
+        self.data_dir = Path(catalog.data_dir)
+        self._capacity = capacity
+        self._models: OrderedDict[str, Model] = OrderedDict()
+        self._rotations: dict[str, dict[str, np.ndarray]] = {}
+        self._floors: dict[str, Texture] = {}
+
+    def model(self, name: str) -> Model:
+        """Return the model called `name` (catalog#id); raises `InputError` when it is missing."""
+        if name in self._models:
+            self._models.move_to_end(name)
+        else:
+            archive, entry = self._catalog.open(name)
+            rotation = self._rotation(archive, name)
+            self._models[name] = load_model(archive, entry, rotation)
+            if len(self._models) > self._capacity:
+                self._models.popitem(last=False)
+        return self._models[name]
+
+    def floor(self, name: str) -> Texture:
+        """Return the floor texture called `name`; raises `InputError` when it is missing."""
+        if name not in self._floors:
+            path = self.data_dir / "sources" / "textures" / f"{name}.jpg"
+            try:
+                self._floors[name] = read_texture(path.read_bytes(), str(path))
+            except FileNotFoundError as error:
+                raise InputError(f"{path}: no such texture; run `make data`") from error
+        return self._floors[name]
+
+    def _rotation(self, archive: zipfile.ZipFile, name: str) -> np.ndarray:
+        key = str(archive.filename)
+        if key not in self._rotations:
+            self._rotations[key] = read_rotations(archive)
+        return self._rotations[key].get(name, np.eye(3))
+
+
+def read_rotations(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+    """Return {model id: float64[3, 3]} for the models of a catalog that state a rotation."""
+    text = archive.read("PluginFurnitureCatalog.properties").decode("latin-1")
+    names = dict(re.findall(r"^id#(\d+)=(.*?)\s*$", text, re.M))
+    stated = dict(re.findall(r"^modelRotation#(\d+)=(.*?)\s*$", text, re.M))
+    return {
+        names[number]: np.array(value.split(), float).reshape(3, 3)
+        for number, value in stated.items()
+        if number in names
+    }
+
+
+def load_model(archive: zipfile.ZipFile, entry: str, rotation: np.ndarray) -> Model:
+    """Load one OBJ entry, turn it by `rotation` (3x3) and fit it to the unit box, front at -y."""
+    mesh = read_obj(archive, entry)
+    shown = np.array([m.opacity > INVISIBLE for m in mesh.materials])[mesh.material]
+    faces = mesh.faces[shown]
+    used = np.bincount(faces.ravel(), minlength=len(mesh.vertices)) > 0
+    if not used.any():
+        raise InputError(f"{archive.filename}:{entry}: nothing visible; leave the model out")
+    faces = (np.cumsum(used) - 1)[faces]
+    vertices = mesh.vertices[used] @ (_TO_Z_UP @ rotation).T
+    low, high = bounds(vertices)
+    if not _has_area(vertices[faces]):
+        raise InputError(f"{archive.filename}:{entry}: its surface has no area; leave it out")
+    vertices = (vertices - (low + high) / 2) / np.maximum(high - low, 1e-6)
+    vertices[:, 2] += 0.5
+    names = sorted({m.texture for m in mesh.materials if m.texture})
+    textures = tuple(read_texture(read_entry(archive, n), f"{archive.filename}:{n}") for n in names)
+    materials = tuple(
+        Material(m.colour, m.opacity, names.index(m.texture) if m.texture else -1)
+        for m in mesh.materials
+    )
+    return Model(
+        vertices.astype(np.float32),
+        faces.astype(np.int32),
+        mesh.uv[shown],
+        mesh.material[shown],
+        materials,
+        textures,
+    )
+
+
+def _has_area(corners: np.ndarray) -> bool:
+    """Say whether triangles float[F, 3, 3] cover anything, against the rounding of their sides."""
+    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    doubled = lengths(np.cross(first, second))
+    return bool(doubled.max() > 1e-12 * (dots(first, first) + dots(second, second)).max())
+
+
+def place(model: Model, item: dict) -> np.ndarray:
+    """Stretch, turn and move a model as a recipe's object says; returns float32[V, 3]."""
+    angle = np.deg2rad(item["yaw_deg"])
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    size = np.array(item["size_mm"], float) / 1000.0
+    centre = np.array([*item["centre_mm"], item["base_mm"]], float) / 1000.0
+    return ((model.vertices * size) @ turn.T + centre).astype(np.float32)
+
+
+def build_scene(recipe: dict, library: ModelLibrary) -> SceneMesh:
+    """Assemble the room and its furniture into one mesh; raises `InputError` for a bad recipe."""
+    shell = room_shell(recipe)
+    textures = [library.floor(recipe["room"]["floor"])]
+    table = [Material(*fields) for fields in shell.materials]
+    vertices, faces = [shell.vertices], [shell.faces]
+    uv, instance, material = [shell.uv], [shell.instance], [shell.material]
+    objects, v_end, f_end = [], len(shell.vertices), len(shell.faces)
+    for item in recipe["objects"]:
+        model = library.model(item["model"])
+        vertices.append(place(model, item))
+        faces.append(model.faces + np.int32(v_end))
+        uv.append(model.uv)
+        instance.append(np.full(len(model.faces), FIRST_OBJECT + item["index"], np.uint8))
+        material.append(model.material + np.int32(len(table)))
+        table += [
+            Material(m.colour, m.opacity, m.texture + len(textures) if m.texture >= 0 else -1)
+            for m in model.materials
+        ]
+        textures += model.textures
+        v_start, f_start = v_end, f_end
+        v_end, f_end = v_end + len(model.vertices), f_end + len(model.faces)
+        objects.append((slice(v_start, v_end), slice(f_start, f_end)))
+    return SceneMesh(
+        np.concatenate(vertices),
+        np.concatenate(faces),
+        np.concatenate(uv),
+        np.concatenate(instance),
+        np.concatenate(material),
+        np.array([m.colour for m in table], np.float32),
+        np.array([m.opacity for m in table], np.float32),
+        np.array([m.texture for m in table], np.int32),
+        np.array([m.emissive for m in table], bool),
+        Atlas(textures),
+        tuple(objects),
+    )

@@ -1,0 +1,1 @@
+"""Grounding, retrieval and question-answering metrics."""

@@ -1,0 +1,1 @@
+"""Point-cloud, mesh, occupancy and novel-view depth metrics."""

@@ -1,0 +1,120 @@
+"""Similarity alignment of a prediction to the truth; the alignment is part of a metric's name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from metrics.reconstruction.pointcloud import Cloud
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """x -> scale * rotation @ x + translation; rotation [3, 3], translation [3] metres."""
+
+    scale: float
+    rotation: np.ndarray
+    translation: np.ndarray
+
+    def apply(self, points: np.ndarray) -> np.ndarray:
+        """Return transformed points f32 [N, 3]."""
+        moved = self.scale * (np.asarray(points, np.float64) @ self.rotation.T) + self.translation
+        return moved.astype(np.float32)
+
+    def after(self, first: Similarity) -> Similarity:
+        """Return the similarity that applies `first` and then this one."""
+        return Similarity(
+            self.scale * first.scale,
+            self.rotation @ first.rotation,
+            self.scale * self.rotation @ first.translation + self.translation,
+        )
+
+
+IDENTITY = Similarity(1.0, np.eye(3), np.zeros(3))
+
+
+def umeyama(source: np.ndarray, target: np.ndarray, with_scale: bool = True) -> Similarity | None:
+    """Return the least-squares similarity that takes source [N, 3] onto target [N, 3].
+
+    Umeyama 1991. None when there are fewer than 3 pairs or they lie on a line.
+    """
+    if len(source) < 3:
+        return None
+    source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
+    from_mean, to_mean = source.mean(axis=0), target.mean(axis=0)
+    centred, aimed = source - from_mean, target - to_mean
+    variance = (centred**2).sum() / len(source)
+    left, values, right = np.linalg.svd(aimed.T @ centred / len(source))
+    if values[1] <= 1e-9 * max(values[0], 1e-300) or variance <= 0:
+        return None
+    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
+    rotation = left @ np.diag(sign) @ right
+    scale = float((values * sign).sum() / variance) if with_scale else 1.0
+    return Similarity(scale, rotation, to_mean - scale * rotation @ from_mean)
+
+
+def unproject(
+    depth: np.ndarray,
+    intrinsics: np.ndarray,
+    pose: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+) -> np.ndarray:
+    """Return points f64 [N, 3] in the frame, of pixels (row, column) of one view.
+
+    Args:
+        depth: [H, W] z-depth in metres.
+        intrinsics: [3, 3]; pixel centres lie at +0.5.
+        pose: [4, 4] camera to frame, OpenCV axes.
+    """
+    z = depth[rows, columns].astype(np.float64)
+    x = (columns + 0.5 - intrinsics[0, 2]) / intrinsics[0, 0] * z
+    y = (rows + 0.5 - intrinsics[1, 2]) / intrinsics[1, 1] * z
+    camera = np.stack([x, y, z], axis=1)
+    return camera @ pose[:3, :3].T.astype(np.float64) + pose[:3, 3]
+
+
+def pixel_correspondences(
+    points: np.ndarray,
+    pixels: np.ndarray,
+    depth: np.ndarray,
+    intrinsics: np.ndarray,
+    pose: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return predicted and true points [K, 3] of the same input pixels, where truth has depth.
+
+    Args:
+        points: [M, 3]; pixels: [M, 3] (view, row, column), rows outside the images are left out.
+        depth: [V, H, W]; intrinsics: [V, 3, 3]; pose: [V, 4, 4].
+    """
+    bounds = np.array(depth.shape)
+    pixels = np.asarray(pixels, np.int64)
+    valid = ((pixels >= 0) & (pixels < bounds)).all(axis=1)
+    view, row, column = np.where(valid[:, None], pixels, 0).T
+    valid &= depth[view, row, column] > 0
+    mine, true = [], []
+    for index in range(len(depth)):
+        chosen = valid & (view == index)
+        mine.append(points[chosen])
+        true.append(
+            unproject(depth[index], intrinsics[index], pose[index], row[chosen], column[chosen])
+        )
+    return np.concatenate(mine), np.concatenate(true)
+
+
+def icp(source: np.ndarray, target: np.ndarray, with_scale: bool, steps: int = 50) -> Similarity:
+    """Return a point-to-point ICP alignment of source [N, 3] to target [M, 3].
+
+    Besl and McKay 1992, started from identity; stops when the mean distance no longer falls.
+    """
+    cloud, total, previous = Cloud(target), IDENTITY, np.inf
+    for _ in range(steps):
+        moved = total.apply(source)
+        found = cloud.nearest(moved)
+        error = float(found.distance.mean(dtype=np.float64))
+        step = umeyama(moved, cloud.points[found.index], with_scale)
+        if step is None or error >= previous - 1e-7:
+            break
+        total, previous = step.after(total), error
+    return total

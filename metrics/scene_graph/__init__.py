@@ -1,0 +1,1 @@
+"""Object detection, scene-graph and relation metrics."""

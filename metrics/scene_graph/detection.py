@@ -1,0 +1,186 @@
+"""Detected objects over a split: average precision and panoptic quality of boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metrics.scene_graph.boxes import box_iou, match_objects
+from metrics.scene_graph.pooled import PooledValue, fixed_set, jackknife, macro
+from metrics.scene_graph.spq import GraphTruth
+
+
+def average_precision(scores: np.ndarray, hits: np.ndarray, total: int) -> float:
+    """All-point average precision (PASCAL VOC 2010 and later, Everingham et al. 2010).
+
+    Higher is better, in [0, 1], worst 0; a perfect answer scores 1.
+
+    Args:
+        scores: [N] confidence; hits: bool [N] true or false positive; total: true objects.
+
+    Precision is made monotone from the right and summed over steps of recall. Among equal
+    scores false positives come first, so ties never help.
+
+    >>> average_precision(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]), 2).__round__(4)
+    0.8333
+    """
+    if total == 0 or len(scores) == 0:
+        return 0.0
+    order = np.lexsort((hits, -scores))
+    found = np.cumsum(hits[order])
+    precision = found / np.arange(1, len(order) + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(envelope[hits[order]].sum() / total)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Judged predictions of one class in one scene: scores f64 [N], hits bool [N], true count."""
+
+    scores: np.ndarray
+    hits: np.ndarray
+    total: int
+
+
+def judge_detections(
+    truth: GraphTruth, objects: Sequence[dict[str, Any]], threshold: float
+) -> dict[str, Detections]:
+    """Judge a scene's axis-aligned boxes by class, best score first (VOC).
+
+    A prediction whose best true box of its class overlaps by more than `threshold` is a hit if
+    that box was not yet found; a false positive over a void object is left out.
+    """
+    boxes = np.array([item["box"] for item in objects], float).reshape(-1, 6)
+    excused = (box_iou(boxes, truth.void_boxes) > threshold).any(axis=1)
+    return judge_overlaps(box_iou(boxes, truth.boxes), excused, truth.classes, objects, threshold)
+
+
+def judge_overlaps(
+    overlap: np.ndarray,
+    excused: np.ndarray,
+    classes: Sequence[str],
+    objects: Sequence[dict[str, Any]],
+    threshold: float,
+) -> dict[str, Detections]:
+    """Judge predictions whose overlap with the truth is known, as `judge_detections` does.
+
+    Args:
+        overlap: f64 [N, M] of predicted with true objects; excused: bool [N], whether a false
+            positive is left out.
+        classes: of the true objects, M; objects: {"class", "score"} of the predicted ones, N.
+    """
+    true_class = np.array(classes, object)
+    judged = {}
+    for name in sorted({*classes, *(item["class"] for item in objects)}):
+        mine = [index for index, item in enumerate(objects) if item["class"] == name]
+        mine.sort(key=lambda index: -objects[index]["score"])
+        columns = np.flatnonzero(true_class == name)
+        taken: set[int] = set()
+        scores, hits = [], []
+        for index in mine:
+            best = int(columns[overlap[index, columns].argmax()]) if len(columns) else -1
+            hit = best >= 0 and overlap[index, best] > threshold and best not in taken
+            if hit:
+                taken.add(best)
+            elif excused[index]:
+                continue
+            scores.append(objects[index]["score"])
+            hits.append(hit)
+        judged[name] = Detections(np.array(scores, float), np.array(hits, bool), len(columns))
+    return judged
+
+
+def object_map(scenes: Sequence[dict[str, Detections]]) -> PooledValue | None:
+    """Mean over the split's true classes of `average_precision` (object mAP, VOC 2010).
+
+    Args:
+        scenes: `judge_detections` of each scene.
+
+    Higher is better, in [0, 1], worst 0; a perfect answer scores 1. None without true objects.
+    A class whose true objects are all in the scene left out does not count in that resample.
+
+    >>> bed = Detections(np.array([0.9, 0.8]), np.array([True, False]), 2)
+    >>> object_map([{"bed": bed}]).theta
+    0.5
+    """
+    classes = sorted({name for scene in scenes for name, found in scene.items() if found.total})
+    if not classes:
+        return None
+    flat = {}
+    for name in classes:
+        rows = [scene.get(name) for scene in scenes]
+        counts = [0 if row is None else len(row.scores) for row in rows]
+        present = [row for row in rows if row is not None]
+        flat[name] = (
+            np.concatenate([row.scores for row in present]),
+            np.concatenate([row.hits for row in present]),
+            np.repeat(np.arange(len(scenes)), counts),
+            np.array([0 if row is None else row.total for row in rows]),
+        )
+
+    def statistic(keep: np.ndarray) -> float:
+        values = []
+        for scores, hits, owner, totals in flat.values():
+            total = int(totals[keep].sum())
+            if total:
+                chosen = keep[owner]
+                values.append(average_precision(scores[chosen], hits[chosen], total))
+        return float(np.mean(values)) if values else 0.0
+
+    return jackknife(statistic, len(scenes))
+
+
+def box_quality_counts(
+    truth: GraphTruth, objects: Sequence[dict[str, Any]], threshold: float
+) -> dict[str, np.ndarray]:
+    """Return {class: f64 [4]} of summed IoU, hits, false and missed boxes of a scene."""
+    boxes = np.array([item["box"] for item in objects], float).reshape(-1, 6)
+    classes = [item["class"] for item in objects]
+    match = match_objects(boxes, classes, truth.boxes, truth.classes, threshold)
+    excused = (box_iou(boxes, truth.void_boxes) > threshold).any(axis=1)
+    counts = {name: np.zeros(4) for name in {*classes, *truth.classes}}
+    for index, name in enumerate(classes):
+        if index in match:
+            counts[name] += [match[index][1], 1, 0, 0]
+        elif not excused[index]:
+            counts[name] += [0, 0, 1, 0]
+    found = {true for true, _ in match.values()}
+    for index, name in enumerate(truth.classes):
+        counts[name][3] += index not in found
+    return counts
+
+
+def box_pq(
+    scenes: Sequence[dict[str, np.ndarray]], truths: Sequence[GraphTruth]
+) -> PooledValue | None:
+    """Panoptic quality of boxes (Kirillov et al. 2019), mean over classes.
+
+    Args:
+        scenes: `box_quality_counts` of each scene; truths: their graphs.
+
+    Higher is better, in [0, 1], worst 0; a perfect answer scores 1. None without true objects.
+    The sum of IoU over TP + FP/2 + FN/2 of each class with at least 20 true objects in the split
+    (at least 1 where none has 20); counts pool over the split.
+
+    >>> truth = GraphTruth(np.zeros((1, 6)), ["bed"], np.zeros((0, 6)), frozenset(), frozenset())
+    >>> box_pq([{"bed": np.array([0.8, 1, 1, 0])}], [truth]).theta.__round__(4)
+    0.5333
+    """
+    totals: dict[str, int] = {}
+    for truth in truths:
+        for name in truth.classes:
+            totals[name] = totals.get(name, 0) + 1
+    names, _ = fixed_set(totals)
+    if not names:
+        return None
+    nothing = np.zeros(4)
+    table = np.array([[scene.get(name, nothing) for name in names] for scene in scenes])
+
+    def statistic(keep: np.ndarray) -> float:
+        quality, hits, false, missed = table[keep].sum(axis=0).T
+        return macro(quality, hits + (false + missed) / 2)
+
+    return jackknife(statistic, len(scenes))

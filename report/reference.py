@@ -1,0 +1,103 @@
+"""Keep a finished run as the committed reference: `python -m report.reference`."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from metrics.files import InputError, atomic_path, run_main
+from report import verify
+
+TABLE_KINDS = (".csv", ".md", ".tex")
+PICTURES = (
+    "figures/forest.png",
+    "figures/critical_difference.png",
+    "figures/cost_quality.png",
+    "gallery/median.png",
+    "gallery/median_graph.png",
+    "gallery/median_grounding.png",
+)
+# What a study of its own leaves, whichever of them were run.
+STUDY = ("estimates.csv", "differences.csv", "tables.md", "figure.png")
+LARGEST = 7_000_000
+# What stands between these lines of the README is written here.
+MARKS = ("<!-- results:begin -->\n", "<!-- results:end -->\n")
+
+
+def write_reference(results: str | Path, out_dir: str | Path) -> list[Path]:
+    """Copy what a reference keeps of `results` into `out_dir`, which is replaced whole.
+
+    Kept are estimates.csv and seeds.csv (what `verify` compares with), tables/, a few pictures,
+    headline.txt, manifest.json and the studies that were run. Returns the files. Raises InputError
+    where the run is not finished or where the whole would be over 7 MB, studies included.
+    """
+    results = Path(results)
+    needed = [results / name for name in ("headline.txt", "manifest.json")]
+    needed += [results / "statistics" / "estimates.parquet", results / "tables"]
+    for path in needed:
+        if not path.exists():
+            raise InputError(f"{path}: no such file; finish the run with `make reproduce`")
+    estimates, seeds = verify.load_fresh(results / "statistics")
+    with atomic_path(out_dir, folder=True) as folder:
+        estimates.to_csv(folder / "estimates.csv", index=False)
+        seeds.to_csv(folder / "seeds.csv", index=False)
+        for name in ("headline.txt", "manifest.json"):
+            shutil.copyfile(results / name, folder / name)
+        (folder / "tables").mkdir()
+        for file in sorted((results / "tables").iterdir()):
+            if file.suffix in TABLE_KINDS:
+                shutil.copyfile(file, folder / "tables" / file.name)
+        studies = sorted((results / "studies").glob("*/tables.md"))
+        kept = [f"studies/{page.parent.name}/{name}" for page in studies for name in STUDY]
+        for name in (*PICTURES, *kept):
+            if (results / name).exists():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(results / name, folder / name)
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        if size > LARGEST:
+            raise InputError(f"{out_dir}: {size:,} bytes would be committed, over {LARGEST:,}")
+    return sorted(file for file in Path(out_dir).rglob("*") if file.is_file())
+
+
+def results_block(folder: Path, shown: str) -> str:
+    """Return the README's words on a reference: a picture and the headline, as it was printed."""
+    headline = (folder / "headline.txt").read_text(encoding="utf-8").strip("\n")
+    return (
+        f"![A room's views, its sensed depth, what was predicted, the truth, and the error]"
+        f"({shown}/gallery/median.png)\n\n"
+        f"```\n{headline}\n```\n\n"
+        f"Every table stands in `{shown}/tables/`, where the run came from in "
+        f"`{shown}/manifest.json`; `make verify` compares a fresh run with it.\n"
+    )
+
+
+def update_readme(readme: Path, block: str) -> None:
+    """Replace what stands between `MARKS`; raises InputError for a file without them."""
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    begin, end = (text.find(mark) for mark in MARKS)
+    if not 0 <= begin < end:
+        raise InputError(f"{readme}: no lines {MARKS[0].strip()} and {MARKS[1].strip()}; add them")
+    with atomic_path(readme) as path:
+        path.write_text(text[: begin + len(MARKS[0])] + block + text[end:], encoding="utf-8")
+
+
+def main() -> int:
+    """Write the reference of one run and say what it holds."""
+    parser = argparse.ArgumentParser(prog="report.reference", description=__doc__)
+    parser.add_argument("results", help="folder of a finished run, such as results/cpu")
+    parser.add_argument("--out", help="default: reference/<name of the run> beside it")
+    parser.add_argument("--readme", help="file that shows the headline between its marks")
+    arguments = parser.parse_args()
+    results = Path(arguments.results)
+    out = Path(arguments.out) if arguments.out else results.parent / "reference" / results.name
+    files = write_reference(results, out)
+    if arguments.readme:
+        update_readme(Path(arguments.readme), results_block(out, out.as_posix()))
+    size = sum(file.stat().st_size for file in files)
+    print(f"{out}: {len(files)} files, {size / 1e6:.1f} MB; commit them")
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

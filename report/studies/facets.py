@@ -1,0 +1,90 @@
+"""Groups of references and phrases: by class, size, colour, place, sight and wording."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from metrics.language.grounding import SINGLE
+
+# Facet: its groups in order, or () for as many as there are.
+FACETS: dict[str, tuple[str, ...]] = {
+    "class in training": ("rare", "common", "frequent"),
+    "size": ("under 50 cm", "50 to 120 cm", "over 120 cm"),
+    "colour": (),
+    "distance": ("under 2 m", "2 to 3.5 m", "over 3.5 m"),
+    "seen in the views": ("under 150 px", "150 to 600 px", "over 600 px"),
+    "wording": ("seen in training", "unseen"),
+    "relation": (),
+    "view": ("view-dependent", "view-independent"),
+}
+_SIZES_M = (0.5, 1.2)
+_DISTANCES_M = (2.0, 3.5)
+_PIXELS = (150, 600)
+
+
+def groups_of(lines: Iterable[Mapping[str, Any]], frequencies: Mapping[str, int]) -> pd.DataFrame:
+    """Return rows (scene, query, facet, group) of references with one target and of phrases.
+
+    `lines` are a split's annotations. The longest side gives the size, the way from the first
+    camera the distance; few pixels in the input views mean far, small or hidden. Classes that make
+    up the most frequent third of the training objects are "frequent", the next third "common".
+    """
+    tiers = class_tiers(frequencies)
+    rows: list[tuple[str, str, str, str]] = []
+    for line in lines:
+        objects = {item["index"]: item for item in line["objects"]}
+        for reference in line["references"]:
+            if reference["kind"] in SINGLE:
+                target = objects[reference["targets"][0]]
+                found = _of_object(target, tiers) | _of_words(reference)
+                rows += [(line["scene"], reference["id"], *pair) for pair in found.items()]
+        for phrase in line["phrases"]:
+            found = {}
+            if phrase.get("class"):
+                found["class in training"] = tiers.get(phrase["class"], "rare")
+            if phrase.get("colour"):
+                found["colour"] = phrase["colour"]
+            rows += [(line["scene"], phrase["id"], *pair) for pair in found.items()]
+    return pd.DataFrame(rows, columns=["scene", "query", "facet", "group"])
+
+
+def class_tiers(frequencies: Mapping[str, int]) -> dict[str, str]:
+    """Name each class's third of the training objects, the most frequent classes first.
+
+    >>> class_tiers({"chair": 60, "table": 30, "lamp": 20, "vase": 5})
+    {'chair': 'frequent', 'table': 'common', 'lamp': 'rare', 'vase': 'rare'}
+    """
+    total, before, tiers = sum(frequencies.values()), 0, {}
+    for name, count in sorted(frequencies.items(), key=lambda item: (-item[1], item[0])):
+        tiers[name] = ("frequent", "common", "rare")[min(2, int(3 * before / max(1, total)))]
+        before += count
+    return tiers
+
+
+def _of_object(target: Mapping[str, Any], tiers: Mapping[str, str]) -> dict[str, str]:
+    box = np.array(target["box"], float)
+    sides = np.array(target.get("size_mm") or box[3:] * 1000) / 1000
+    return {
+        "class in training": tiers.get(target["class"], "rare"),
+        "size": _banded("size", sides.max(), _SIZES_M),
+        "colour": target.get("colour") or "none named",
+        "distance": _banded("distance", float(np.hypot(*box[:2])), _DISTANCES_M),
+        "seen in the views": _banded("seen in the views", target.get("pixels", 0), _PIXELS),
+    }
+
+
+def _of_words(reference: Mapping[str, Any]) -> dict[str, str]:
+    tags = set(reference["tags"])
+    return {
+        "wording": "unseen" if "test_phrasing" in tags else "seen in training",
+        "relation": reference["form"],
+        "view": "view-dependent" if "view_dependent" in tags else "view-independent",
+    }
+
+
+def _banded(facet: str, value: float, edges: tuple[float, float]) -> str:
+    return FACETS[facet][int(np.searchsorted(edges, value, side="right"))]

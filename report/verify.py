@@ -1,0 +1,203 @@
+"""A fresh run against the committed reference, cell by cell of the estimates table."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from metrics.files import InputError
+from report import data
+
+CELL = ["method", "split", "subset", "metric"]
+# What a fresh estimate may differ by, in the metric's unit; declared before any run was compared.
+SCORE, METRES, SQUARE_METRES, DETERMINISTIC = 0.01, 0.002, 0.0004, 1e-6
+IDENTICAL, REPRODUCED, DRIFTED = "identical", "reproduced", "drifted"
+MISSING, NEW = "missing", "new"
+STATUSES = (IDENTICAL, REPRODUCED, DRIFTED, MISSING, NEW)
+ALPHA = 0.05
+
+
+def tolerance(metric: str, deterministic: bool = False) -> float:
+    """Return the largest difference that still counts as reproduced, in the metric's unit.
+
+    >>> tolerance("fscore@5cm"), tolerance("chamfer_l1_m"), tolerance("spq@0.5", True)
+    (0.01, 0.002, 1e-06)
+    """
+    from metrics.registry import METRICS
+
+    if deterministic:
+        return DETERMINISTIC
+    unit = METRICS[metric].unit if metric in METRICS else "m" if metric.endswith("_m") else ""
+    return {"m": METRES, "m2": SQUARE_METRES}.get(unit, SCORE)
+
+
+def seed_means(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a cell and seed: the mean over scenes, their number and a hash of their names.
+
+    `cells` is the table of `metrics.statistics.compare` (queries averaged; pseudo-values where a
+    metric is pooled). Columns: method, split, subset, metric, seed, mean, scenes, scenes_hash.
+    """
+    groups = cells.sort_values("scene", kind="stable").groupby([*CELL, "seed"], sort=True)
+    known: dict[tuple[str, ...], str] = {}
+
+    def named(scenes: pd.Series) -> str:
+        key = tuple(scenes)
+        if key not in known:
+            known[key] = hashlib.sha256("\n".join(key).encode()).hexdigest()[:8]
+        return known[key]
+
+    found = groups.agg(
+        mean=("value", "mean"), scenes=("scene", "size"), scenes_hash=("scene", named)
+    )
+    return found.reset_index()
+
+
+def load_fresh(stats_dir: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the estimates and seed means of a run's statistics folder."""
+    found = data.load(stats_dir)
+    return found.estimates, seed_means(found.cells)
+
+
+def load_reference(folder: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the committed estimates and seed means; raises InputError where they are missing."""
+    tables = []
+    for name, column in (("estimates.csv", "n_seeds"), ("seeds.csv", "scenes_hash")):
+        file = Path(folder) / name
+        try:
+            # Names may read like numbers or like "NA"; floats come back bit for bit.
+            table = pd.read_csv(
+                file,
+                dtype=dict.fromkeys([*CELL, "scenes_hash"], str),
+                keep_default_na=False,
+                na_values={c: [""] for c in ("mean", "ci_low", "ci_high", "df")},
+            )
+            table[[*CELL, "mean", column]]
+        except FileNotFoundError as error:
+            raise InputError(f"{file}: no such file; `make reference` writes it") from error
+        except (ValueError, KeyError) as error:
+            raise InputError(f"{file}: not a reference table ({error}); write it again") from error
+        tables.append(table)
+    return tables[0], tables[1]
+
+
+def verify(
+    reference: tuple[pd.DataFrame, pd.DataFrame], fresh: tuple[pd.DataFrame, pd.DataFrame]
+) -> pd.DataFrame:
+    """Compare (estimates, seed means) of two runs; one row a cell, in a fixed order.
+
+    Columns: the cell, reference, fresh, difference (fresh - reference), tolerance, status, p and
+    noise. A drifted cell gets Welch's p on the seed means where both runs have two or more seeds
+    over the same scenes; `noise` says in words what it means. Intervals are not compared: one that
+    holds the variance between scenes would pass real regressions.
+    """
+    columns = [*CELL, "mean", "n_seeds"]
+    rows = reference[0][columns].merge(
+        fresh[0][[*CELL, "mean", "n_seeds"]], on=CELL, how="outer", suffixes=("_was", "_is")
+    )
+    rows = rows.sort_values(CELL, kind="stable", ignore_index=True)
+    gap = rows["mean_is"] - rows["mean_was"]
+    fixed = (rows["n_seeds_was"] == 0) & (rows["n_seeds_is"] == 0)
+    allowed = [tolerance(m, d) for m, d in zip(rows["metric"], fixed, strict=True)]
+    out = rows[CELL].assign(
+        reference=rows["mean_was"], fresh=rows["mean_is"], difference=gap, tolerance=allowed
+    )
+    out["status"] = np.select(
+        [rows["mean_is"].isna(), rows["mean_was"].isna(), gap == 0, gap.abs() <= allowed],
+        [MISSING, NEW, IDENTICAL, REPRODUCED],
+        DRIFTED,
+    )
+    return _with_noise(out, _paired(reference[1], fresh[1]))
+
+
+def _paired(was: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
+    """Return per cell the seeds, mean and SD of both runs, and whether scenes are the same."""
+    sides = []
+    for table in (was, now):
+        groups = table.groupby(CELL, sort=True)
+        sides.append(
+            groups.agg(
+                seeds=("mean", "size"),
+                mean=("mean", "mean"),
+                sd=("mean", "std"),
+                scenes=("scenes_hash", lambda names: ",".join(sorted(set(names)))),
+            )
+        )
+    pair = sides[0].merge(sides[1], on=CELL, suffixes=("_was", "_is"))
+    return pair.assign(same=pair["scenes_was"] == pair["scenes_is"])
+
+
+def _with_noise(rows: pd.DataFrame, pair: pd.DataFrame) -> pd.DataFrame:
+    rows["p"], rows["noise"] = np.nan, ""
+    drifted = rows.index[rows["status"] == DRIFTED]
+    if drifted.empty:
+        return rows
+    found = pair.reindex(pd.MultiIndex.from_frame(rows.loc[drifted, CELL]))
+    seeds = found[["seeds_was", "seeds_is"]].min(axis=1)
+    same = found["same"].eq(True).to_numpy()
+    varied = (found[["sd_was", "sd_is"]].fillna(0).sum(axis=1) > 0).to_numpy()
+    testable = same & varied & (seeds >= 2).to_numpy()
+    p = np.full(len(found), np.nan)
+    some = found[testable]
+    p[testable] = stats.ttest_ind_from_stats(
+        *(some[f"{name}_was"].to_numpy() for name in ("mean", "sd", "seeds")),
+        *(some[f"{name}_is"].to_numpy() for name in ("mean", "sd", "seeds")),
+        equal_var=False,
+    ).pvalue
+    said = np.select(
+        [~same, ~varied, ~testable, p >= ALPHA],
+        ["other scenes", "nothing varies", "one training: not tested", "training noise could"],
+        "more than training noise",
+    )
+    rows.loc[drifted, "p"], rows.loc[drifted, "noise"] = p, said
+    return rows
+
+
+def failed(rows: pd.DataFrame) -> bool:
+    """Return whether a cell drifted or is missing."""
+    return bool(rows["status"].isin([DRIFTED, MISSING]).any())
+
+
+def summary(rows: pd.DataFrame, worst: int = 10) -> str:
+    """Return the counts in a line, then the missing cells and those most tolerances away."""
+    counts = rows["status"].value_counts()
+    said = ", ".join(f"{counts[s]} {s}" for s in STATUSES if s in counts)
+    lines = [said or "nothing to compare"]
+    drifted = rows[rows["status"] == DRIFTED]
+    far = (drifted["difference"].abs() / drifted["tolerance"]).sort_values(
+        ascending=False, kind="stable"
+    )
+    for row in drifted.loc[far.index[:worst]].itertuples():
+        p = "" if np.isnan(row.p) else f" (p {row.p:.3f})"
+        lines.append(
+            f"drifted: {_name(row)}: {row.reference:.6g} -> {row.fresh:.6g}, allowed "
+            f"{row.tolerance:g}; {row.noise}{p}"
+        )
+    gone = rows[rows["status"] == MISSING].head(worst)
+    lines += [f"missing: {_name(row)}" for row in gone.itertuples()]
+    return "\n".join(lines)
+
+
+def changed(was: dict[str, Any], now: dict[str, Any]) -> str:
+    """Return in words what differs between the origins (manifests) of reference and fresh run."""
+    facts = {
+        "code": ("code", "commit"),
+        "data": ("data", "folder_md5"),
+        "packages": ("environment", "lock_sha256"),
+        "processor": ("machine", "cpu"),
+    }
+    other = [
+        name
+        for name, (part, key) in facts.items()
+        if was.get(part, {}).get(key) != now.get(part, {}).get(key)
+    ]
+    return "other than the reference's: " + ", ".join(other) if other else "same origin"
+
+
+def _name(row: Any) -> str:
+    part = "" if row.subset == "all" else f"/{row.subset}"
+    return f"{row.method} {row.metric}{part} on {row.split}"

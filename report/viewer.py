@@ -1,0 +1,122 @@
+"""What the report's 3D view draws of a scene: points, the predicted mesh, boxes with names."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+
+from metrics.files import rng
+from report.scenes import Scene
+from report.splat import look_at_room
+
+POINTS = 12_000
+BOXES = 40
+FACES = 24_000
+# Sides in metres of the cells whose vertices become one, tried in order.
+CELLS = (0.02, 0.04, 0.06, 0.09, 0.13, 0.2)
+# Int16 millimetres reach this far.
+REACH = 32.0
+
+
+def viewer_scene(scene: Scene, title: str) -> dict[str, Any]:
+    """Return JSON for the page: clouds and mesh as base64 (little-endian Int16 millimetres, uint8
+    RGB, Uint32 triangles), boxes in metres, and the walls that are cut when they hide the room.
+    """
+    corners = scene.real.room_corners
+    ceiling = look_at_room(corners).ceiling
+    likely = sorted(scene.said[0], key=lambda o: -o["score"])[:BOXES]
+    low, high = corners.min(0), corners.max(0)
+    real = scene.real
+    return {
+        "scene": scene.name,
+        "title": title,
+        "centre": np.round((low + high) / 2, 3).tolist(),
+        "radius": round(float(np.linalg.norm(high - low) / 2), 3),
+        "walls": walls(corners),
+        "clouds": {
+            "prediction": _cloud(*scene.points, ceiling, scene.name),
+            "truth": _cloud(real.surface, real.surface_colour, ceiling, scene.name),
+        },
+        "mesh": _mesh(scene, ceiling),
+        "boxes": {"prediction": _boxes(likely), "truth": _boxes(scene.true_objects)},
+    }
+
+
+def walls(corners: np.ndarray) -> list[list[float]]:
+    """Return [x, y, offset] of each wall's outward normal: inside, normal . point < offset."""
+    ring = corners[np.argsort(corners[:, 2])[:4], :2].astype(np.float64)
+    centre = ring.mean(0)
+    ring = ring[np.argsort(np.arctan2(*(ring - centre).T[::-1]))]
+    found = []
+    for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+        along = end - start
+        normal = np.array([along[1], -along[0]]) / max(float(np.linalg.norm(along)), 1e-9)
+        found.append(np.round([*normal, normal @ start], 4).tolist())
+    return found
+
+
+def _cloud(points: np.ndarray, colours: np.ndarray, ceiling: float, name: str) -> dict[str, Any]:
+    keep = np.flatnonzero((points[:, 2] < ceiling) & (np.abs(points) < REACH).all(1))
+    if len(keep) > POINTS:
+        keep = np.sort(rng(0, "viewer", name).choice(keep, POINTS, replace=False))
+    return {"xyz": _millimetres(points[keep]), "rgb": _encoded(colours[keep])}
+
+
+def _mesh(scene: Scene, ceiling: float) -> dict[str, Any] | None:
+    """Return the predicted mesh below the ceiling, or None; colours are grey where it has none."""
+    mesh = scene.mesh
+    if mesh is None:
+        return None
+    faces = mesh.faces[(mesh.vertices[mesh.faces][..., 2] < ceiling).all(1)]
+    vertices = np.clip(mesh.vertices, -REACH, REACH)
+    colours = mesh.colours
+    if colours is None:
+        colours = np.full((len(vertices), 3), 170, np.uint8)
+    for cell in CELLS:
+        if len(faces) <= FACES:
+            break
+        vertices, faces, colours = cluster(vertices, faces, colours, cell)
+    used, faces = np.unique(faces, return_inverse=True)
+    faces = faces.reshape(-1, 3)[:FACES]
+    return {
+        "xyz": _millimetres(vertices[used]),
+        "rgb": _encoded(colours[used]),
+        "faces": _encoded(faces.astype("<u4")),
+    }
+
+
+def cluster(
+    vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray, cell: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Merge vertices [V, 3] that share a cell into their mean; drop triangles that collapse.
+
+    Rossignac and Borrel 1993, with means for representatives. Colours u8 [V, 3] are averaged too.
+    """
+    keys = np.floor(vertices / cell).astype(np.int64)
+    _, group, size = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    group = group.reshape(-1)
+    merged = [
+        np.stack([np.bincount(group, values[:, k], len(size)) for k in range(3)], 1) / size[:, None]
+        for values in (vertices, colours)
+    ]
+    faces = group[faces]
+    first, second, third = faces.T
+    faces = faces[(first != second) & (second != third) & (third != first)]
+    return merged[0].astype(np.float32), faces, np.round(merged[1]).astype(np.uint8)
+
+
+def _boxes(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"name": thing["class"], "box": [round(float(v), 3) for v in thing["box"]]}
+        for thing in found
+    ]
+
+
+def _millimetres(points: np.ndarray) -> str:
+    return _encoded(np.round(points * 1000).astype("<i2"))
+
+
+def _encoded(array: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")

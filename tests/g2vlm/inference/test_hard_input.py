@@ -1,0 +1,108 @@
+"""Input at the edge of what anybody has: a sensible answer or a clear error, never a NaN."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from g2vlm.features import SceneFeatures
+from g2vlm.inference.network import Network
+from g2vlm.inference.predict import choose_thresholds, predict
+from g2vlm.inference.scene import scene_ranks
+from metrics.submission.reader import Submission
+from metrics.submission.validate import validate
+from tests.g2vlm.inference.conftest import Case, write_model
+from tests.g2vlm.inference.synthetic import views
+
+CONFIG = {"seed": 1, "predict": {"mesh_voxel_m": 0.2}}
+FAR_M = 40.0
+
+
+def one_view(inputs):
+    kept = {name: getattr(inputs, name)[:1] for name in ("rgb", "depth", "intrinsics", "pose")}
+    return replace(inputs, **kept, given_masks=inputs.given_masks[:1])
+
+
+def no_depth(inputs):
+    return replace(inputs, depth=np.zeros_like(inputs.depth), partial=np.zeros((0, 6), np.float32))
+
+
+def half_depth(inputs):
+    depth = inputs.depth.copy()
+    depth[:2] = 0
+    return replace(inputs, depth=depth)
+
+
+def nothing_named(inputs):
+    empty = {"references": [], "questions": [], "phrases": [], "given_indices": []}
+    return replace(inputs, **empty, given_masks=np.zeros_like(inputs.given_masks))
+
+
+def wide_room(inputs):
+    """Two of the cameras stand 40 m away, and everything they measure is as far."""
+    pose = inputs.pose.copy()
+    pose[2:, 0, 3] += FAR_M
+    depth = inputs.depth.copy()
+    depth[2:] *= FAR_M / 4
+    return replace(inputs, pose=pose, depth=depth)
+
+
+class Hard:
+    """A split whose second scene is hard, and its image features."""
+
+    def __init__(self, case: Case, change) -> None:
+        self._case, self._change, self.ids = case, change, case.store.ids
+
+    def inputs(self, scene):
+        """The scene's inputs, changed in the second scene."""
+        inputs = self._case.store.inputs(scene)
+        return self._change(inputs) if scene == self.ids[1] else inputs
+
+    def __getitem__(self, scene):
+        """Features of as many views as the inputs have."""
+        count = len(self.inputs(scene).rgb)
+        found = self._case.images[scene]
+        return SceneFeatures(found.tokens[:count], found.points[:count])
+
+
+@pytest.mark.parametrize("method", [{}, {"depth": False, "normals": False, "partial": False}])
+@pytest.mark.parametrize("change", [one_view, no_depth, half_depth, nothing_named, wide_room])
+def test_every_number_handed_in_is_finite(case: Case, tmp_path, change, method) -> None:
+    model = write_model(tmp_path / "model", **method)
+    choose_thresholds(model, case.store, case.images, case.texts, CONFIG)
+    hard = Hard(case, change)
+    predict(model, hard, hard, case.texts, tmp_path / "out", "val", CONFIG)
+    found, scene = Submission(tmp_path / "out"), hard.ids[1]
+    assert validate(found.folder).faults == []
+    mesh = found.mesh(scene)
+    values = [found.points(scene).points, mesh.vertices if mesh else np.zeros(3)]
+    values += [item["box"] for item in found.objects(scene)[0]]
+    values += [found.retrieval().scores, found.probed_retrieval().scores]
+    for value in values:
+        assert np.isfinite(np.asarray(value, float)).all()
+
+
+def test_a_scene_without_objects_has_no_relations_to_ask_about(case: Case) -> None:
+    network = Network(case.model_dir, case.texts)
+    inputs = nothing_named(case.store.inputs("room-0"))
+    scene = network.encode(inputs, case.images["room-0"])
+    assert scene.boxes(scene.masks).shape == (0, 6)
+    assert scene.relations(scene.masks, scene.given_boxes)["support"].shape[:2] == (0, 0)
+    query = case.store.inputs("room-0").references[0][1]
+    nothing = np.zeros((0, 6), np.float32)
+    assert scene.answers([], [], scene.masks, nothing) == []
+    assert [part.shape for part in scene.read([], scene.masks, nothing)] == [(0, 0), (0,)]
+    logits, zero = scene.read([query], scene.masks, nothing)
+    assert logits.shape == (1, 0) and np.isfinite(zero).all()
+    (ranked, _), *_ = scene_ranks(scene, [], [query])
+    assert ranked.boxes.shape == (1, 6) and np.isfinite(ranked.boxes).all()
+
+
+def test_a_wide_room_is_seen_where_it_is(case: Case) -> None:
+    network = Network(case.model_dir, case.texts)
+    inputs = wide_room(case.store.inputs("room-0"))
+    points = network.encode(inputs, case.images["room-0"]).cells().points
+    assert np.abs(points[:2]).max() < 2 * np.abs(views()[0].room).max()
+    assert points[2:, ..., 0].max() > FAR_M / 2

@@ -1,0 +1,105 @@
+"""Thresholds found on validation evidence are the best ones, and their file is checked."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from g2vlm.inference.grounding import Ranked
+from g2vlm.inference.spq import best_graph, best_score, judge
+from g2vlm.inference.thresholds import (
+    FILTERS,
+    Thresholds,
+    best_grounding,
+    best_occupancy,
+    best_points,
+    occupancy_sample,
+    prefix_f1,
+    read_thresholds,
+    write_thresholds,
+)
+from metrics.files import InputError, write_json
+from metrics.scene_graph.spq import graph_counts, graph_scores, graph_truth
+from tests.g2vlm.inference.synthetic import BOXES, CLASSES, annotation, views
+
+
+def test_occupancy_threshold_is_found() -> None:
+    random = np.random.default_rng(0)
+    solid = random.random(4000) < 0.1
+    logits = np.where(solid, 1.5, 0.0) + random.normal(0, 0.2, 4000)
+    assert 0.4 < best_occupancy([(logits, solid)]) < 1.2
+    assert best_occupancy([]) == 0.0
+
+
+def test_points_choose_the_least_error_and_drop_the_unsure() -> None:
+    errors = np.full((len(FILTERS), 1000), 0.04)
+    errors[3] = 0.01
+    errors[:, :300] = 0.5
+    confidence = np.where(np.arange(1000) < 300, 0.1, 0.9)
+    *found, least = best_points([(errors, confidence)])
+    assert tuple(found) == FILTERS[3]
+    assert 0.1 < least <= 0.9
+
+
+def test_grounding_thresholds_separate_zero_and_multi() -> None:
+    queries = []
+    for k in range(60):
+        zero, multi = k % 3 == 0, k % 3 == 1
+        targets = BOXES[:0] if zero else BOXES[: 2 if multi else 1]
+        logits = np.array([2.0, 1.8 if multi else -2.0, -3.0])
+        queries.append((Ranked(BOXES, logits), 3.0 if zero else -3.0, targets))
+    zero, multi = best_grounding(queries)
+    assert -3 <= zero < 3 and -2 <= multi < 1.8
+    wrong = [(Ranked(BOXES + 9, q[0].logits), q[1], q[2]) for q in queries]
+    assert -3 <= best_grounding(wrong)[0] < 3
+    assert best_grounding([]) == (math.inf, math.inf)
+    assert prefix_f1(Ranked(BOXES, np.zeros(3)), BOXES[:2])[:4].tolist() == [0, 2 / 3, 1, 0.8]
+    assert prefix_f1(Ranked(BOXES, np.zeros(3)), BOXES[:0])[:2].tolist() == [1, 0]
+
+
+def test_best_score_weighs_missed_and_false() -> None:
+    rows = [("a", 0.9, 1.0), ("a", 0.8, 0.9), ("a", 0.3, 0.0), ("a", 0.2, 0.0)]
+    assert 0.3 < best_score(rows, {"a": 2}) <= 0.8
+    assert best_score([], {"a": 2}) == 0.0
+
+
+def test_judging_agrees_with_the_metric() -> None:
+    random = np.random.default_rng(0)
+    line = annotation("s")
+    objects = [
+        {"box": box + random.normal(0, 0.02, 6), "class": name, "score": 0.8}
+        for box, name in zip(BOXES, CLASSES, strict=True)
+    ]
+    rows = [(2, "on", 1, 0.9), (1, "under", 2, 0.8), (1, "larger", 0, 0.4), (0, "on", 1, 0.2)]
+    sample = judge(line, objects, rows)
+    assert [row[0] for row in sample.triplets] == ["on", "larger", "on"]
+    cut = best_graph([sample])[1]
+    truth = graph_truth(line)
+
+    def spq_at(level: float) -> float:
+        counts = graph_counts(truth, objects, [r for r in rows if r[3] >= level], 0.5)
+        return graph_scores([counts], [truth], 0.5).values["spq@0.5"].theta
+
+    assert spq_at(cut) == pytest.approx(max(spq_at(level) for level in (0.9, 0.8, 0.4, 0.2)))
+    assert spq_at(cut) > spq_at(0.0)
+
+
+def test_occupancy_samples_agree_with_the_boxes() -> None:
+    xyz, solid = occupancy_sample(views()[0], 3000, np.random.default_rng(0))
+    inside = np.zeros(len(xyz), bool)
+    for box in BOXES:
+        inside |= (np.abs(xyz - box[:3]) < box[3:] / 2).all(1)
+    assert (inside == solid).mean() > 0.995
+    assert 0.005 < solid.mean() < 0.1
+
+
+def test_the_file_round_trips_and_wrong_names_are_refused(tmp_path) -> None:
+    path = tmp_path / "thresholds.json"
+    chosen = Thresholds(occupancy_logit=0.5, zero_logit=math.inf, triplet_score=0.1)
+    write_thresholds(path, chosen)
+    assert read_thresholds(path) == chosen
+    write_json(path, {"occupancy_logit": 1})
+    with pytest.raises(InputError, match="thresholds.json.*missing or unknown"):
+        read_thresholds(path)

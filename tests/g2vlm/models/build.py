@@ -1,0 +1,80 @@
+"""Builders of small models and batches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+import yaml
+from rooms import CLASSES, HEIGHT, POINTS, TEXT, TOKENS, WIDTH, Rooms
+
+from g2vlm.models.batch import SceneBatch, build_batch, build_text
+from g2vlm.models.config import ModelConfig, method_switches
+from g2vlm.models.decoder import build_words
+from g2vlm.models.model import G2VLM
+from g2vlm.scenes.language.mention_parser import Mention
+from g2vlm.training.data import TrainSet
+from tests.paths import REPOSITORY
+
+METHODS = sorted(REPOSITORY.glob("config/methods/*.yaml"))
+# Widths of a model that trains in seconds.
+SMALL = {"hidden": 32, "point_hidden": 16, "heads": 2, "embedding": 16}
+CONFIG = {"render": {"height": HEIGHT, "width": WIDTH}}
+
+
+def read_method(name: str) -> dict[str, Any]:
+    """A method file's content with its name."""
+    path = next(path for path in METHODS if path.stem == name)
+    return yaml.safe_load(path.read_text()) | {"name": name}
+
+
+def small_model(name: str = "full", **changes: Any) -> G2VLM:
+    """A seeded model of a method in eval mode for the toy rooms."""
+    switches = method_switches(read_method(name))
+    config = ModelConfig(
+        height=HEIGHT,
+        width=WIDTH,
+        classes=CLASSES,
+        words=build_words(["a room with 3 boxes"]),
+        colours=("blue", "red"),
+        method=name,
+        token_features=TOKENS,
+        point_features=POINTS,
+        text_features=TEXT,
+        **switches,
+    )
+    torch.manual_seed(0)
+    model = G2VLM(replace(config, **changes)).eval()
+    # Learned constants start at zero, where a missing input could not be told from a zero one.
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    return model
+
+
+def scene_batch(model: G2VLM, count: int = 2) -> SceneBatch:
+    """A batch of toy rooms."""
+    rooms = Rooms(count)
+    inputs = [rooms.inputs(name) for name in rooms.ids]
+    return build_batch(inputs, [rooms[name] for name in rooms.ids], model.config)
+
+
+def sentences(*rows: list[str]):
+    """A TextBatch of the toy words."""
+    return build_text(Rooms(1), rows)
+
+
+@lru_cache
+def train_set(count: int = 4) -> TrainSet:
+    """A training set of toy rooms; a caption holds for its own room alone."""
+    rooms = Rooms(count)
+
+    def fits(phrase: dict[str, Any], entry: dict[str, Any]) -> bool:
+        return phrase["class"] == entry["class"]
+
+    def named(text: str, about: list[dict[str, Any]]) -> list[Mention]:
+        return [Mention([item["index"]], "") for item in about if item["class"] in text]
+
+    return TrainSet(rooms, rooms, rooms, CLASSES, lambda facts, line: False, fits, named)

@@ -1,0 +1,234 @@
+"""A capture through the real encoders and an untrained model: typed results, files, refusals.
+
+One run feeds most tests: loading the frozen encoders takes most of the time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.paths import REPOSITORY
+
+pytest.importorskip("torch")
+
+import networkx
+import trimesh
+
+from g2vlm.__main__ import main
+from g2vlm.captures import load_capture
+from g2vlm.use import G2VLMModel, Result
+from metrics.files import InputError
+from tests.g2vlm.captures.scans import scan, write_declared
+from tests.g2vlm.inference.synthetic import CLASSES
+
+PAGE = REPOSITORY / "docs" / "use.md"
+QUESTION, PHRASE = "How many chairs are there?", "the sofa"
+
+
+@pytest.fixture(scope="module")
+def model(model_folder: Path) -> G2VLMModel:
+    return G2VLMModel.from_pretrained(model_folder, threads=1)
+
+
+@pytest.fixture(scope="module")
+def page(
+    model_folder: Path, capture_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Result, Path]:
+    """Run the page's code block as it is written, where its names exist."""
+    place = tmp_path_factory.mktemp("page")
+    home = place / "results/reference/cpu"
+    home.mkdir(parents=True)
+    (home / "checkpoint").symlink_to(model_folder)
+    (place / "my-room").symlink_to(capture_folder)
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
+    names: dict = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        exec(compile(block, str(PAGE), "exec"), names)
+    return names["result"], place / "out"
+
+
+def test_the_pages_lines_give_what_it_names(page: tuple[Result, Path]) -> None:
+    result, _ = page
+    assert [answer.question for answer in result.answers] == [QUESTION]
+    assert result.grounded[0].phrase == PHRASE
+    assert len(result.captions) == 1
+    assert len(result.grounded[0].boxes) >= 1
+    assert len(result.cloud.points) > 10_000
+    assert result.capture.names == ("0", "1", "2", "3", "4")
+    assert len(result.views) == 4
+    assert result.familiarity is None
+    assert any("no calibration" in note for note in result.notes)
+
+
+def test_the_notebook_runs(page: tuple[Result, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    estimates = PAGE.parents[1] / "results" / "reference" / "cpu" / "estimates.csv"
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.chdir(page[1].parent)
+    shutil.copyfile(estimates, "results/reference/cpu/estimates.csv")
+    names: dict = {}
+    for cell in json.loads(PAGE.with_name("first-steps.ipynb").read_text())["cells"]:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), "first-steps.ipynb", "exec"), names)
+    assert names["result"].answers[0].question == QUESTION
+    assert len(names["below"]) == len(names["result"].cloud.points)
+
+
+def test_the_command_of_the_page_is_a_command() -> None:
+    from g2vlm.__main__ import _parser
+
+    (line,) = re.findall(r"^python -m g2vlm run .*$", PAGE.read_text(), re.M)
+    import shlex
+
+    parsed = _parser().parse_args(shlex.split(line)[3:])
+    assert (parsed.capture, parsed.ask, parsed.find) == (
+        "my-room",
+        [QUESTION],
+        ["the chair nearest the table"],
+    )
+
+
+def test_json_and_graph_say_the_same(page: tuple[Result, Path]) -> None:
+    result, out = page
+    said = json.loads((out / "result.json").read_text())
+    assert [item["name"] for item in said["objects"]] == [o.name for o in result.objects]
+    assert {item.kind for item in result.objects} <= set(CLASSES)
+    graph = json.loads((out / "scene_graph.json").read_text())
+    read = networkx.read_graphml(out / "scene_graph.graphml")
+    assert set(read.nodes) == {node["id"] for node in graph["nodes"]}
+    assert read.number_of_edges() == len(graph["edges"]) == len(result.relations)
+
+
+def test_boxes_are_told_in_the_captures_world_too(page: tuple[Result, Path]) -> None:
+    result, out = page
+    said = json.loads((out / "result.json").read_text())
+    into = np.array(said["frame_from_capture"])
+    for item in said["objects"]:
+        corners = np.array(item["corners_in_capture"]) @ into[:3, :3].T + into[:3, 3]
+        low, high = corners.min(0), corners.max(0)
+        np.testing.assert_allclose((low + high) / 2, item["box"][:3], atol=1e-3)
+        np.testing.assert_allclose(high - low, item["box"][3:], atol=1e-3)
+
+
+def test_points_and_meshes_load_elsewhere(page: tuple[Result, Path]) -> None:
+    result, out = page
+    cloud = trimesh.load(out / "points.ply")
+    np.testing.assert_allclose(cloud.vertices, result.cloud.points, atol=1e-6)
+    assert np.array_equal(np.asarray(cloud.colors)[:, :3], result.cloud.colours)
+    scene = trimesh.load(out / "mesh.glb")
+    meshes = list(scene.geometry.values())
+    assert len(meshes) == len(result.surfaces)
+    for mesh in meshes:
+        assert mesh.visual.material.baseColorTexture.size == result.capture.size
+        assert len(mesh.visual.uv) == len(mesh.vertices)
+    # y up: the room's height is the second axis.
+    assert scene.extents[1] == pytest.approx(np.ptp(result.cloud.points[:, 2]), abs=0.1)
+    assert (out / "solids.glb").stat().st_size > 0
+
+
+def test_the_viewer_is_one_file_with_the_data_in_it(page: tuple[Result, Path]) -> None:
+    _, out = page
+    text = (out / "viewer.html").read_text()
+    assert not re.search(r"(src|href)\s*=|https?://|@import", text)
+    (data,) = re.findall(r'<script type="application/json" id="scene">(.*?)</script>', text, re.S)
+    assert "<" not in data
+    assert json.loads(data)["grounded"][0]["phrase"] == PHRASE
+
+
+def test_names_in_a_capture_are_data_not_markup(page: tuple[Result, Path]) -> None:
+    from g2vlm.use.export import viewer_page
+
+    result, _ = page
+    evil = "</script><script>alert(1)</script><!--"
+    text = viewer_page(replace(result, capture=replace(result.capture, source=evil)))
+    assert evil not in text
+    assert text.count("</script>") == 2
+
+
+def test_saving_again_replaces_an_earlier_result_only(
+    page: tuple[Result, Path], tmp_path: Path
+) -> None:
+    result, _ = page
+    result.save(tmp_path / "new", frame="capture")
+    first = (tmp_path / "new/result.json").read_bytes()
+    cloud = trimesh.load(tmp_path / "new/points.ply")
+    moved = result.capture.to_capture(result.cloud.points)
+    np.testing.assert_allclose(cloud.vertices, moved, atol=1e-5)
+    result.save(tmp_path / "new", frame="capture")
+    assert (tmp_path / "new/result.json").read_bytes() == first
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.tex").write_text("x")
+    with pytest.raises(InputError, match="holds other files"):
+        result.save(tmp_path / "mine")
+    with pytest.raises(InputError, match="--frame world"):
+        result.save(tmp_path / "other", frame="world")
+
+
+def test_one_frame_and_no_sentence(model: G2VLMModel, tmp_path: Path) -> None:
+    made = scan(1)
+    result = model.run(load_capture(write_declared(tmp_path, made)))
+    assert result.answers == result.grounded == ()
+    assert len(result.surfaces) == 1
+    assert len(result.cloud.points) > 1000
+
+
+def test_running_twice_gives_the_same(model: G2VLMModel, capture) -> None:
+    first, second = (model.run(capture).to_json() for _ in range(2))
+    assert first == second
+
+
+def test_a_saved_model_is_a_whole_model(model: G2VLMModel, capture, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path / "copy")
+    again = G2VLMModel.from_pretrained(tmp_path / "copy", threads=1)
+    assert again.thresholds == model.thresholds
+    assert again.run(capture).to_json() == model.run(capture).to_json()
+
+
+def test_a_studys_model_takes_the_thresholds_of_the_study(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    from shutil import copytree
+
+    from g2vlm.inference.thresholds import Thresholds, write_thresholds
+
+    folder = tmp_path / "models/full/0"
+    copytree(model_folder, folder)
+    (folder / "thresholds.json").unlink()
+    assert any("No thresholds" in n for n in G2VLMModel.from_pretrained(folder, threads=1).notes)
+    chosen = Thresholds(object_score=0.25)
+    write_thresholds(tmp_path / "predictions/full/0/thresholds.json", chosen)
+    assert G2VLMModel.from_pretrained(folder, threads=1).thresholds == chosen
+
+
+def test_the_command_refuses_in_one_line(
+    model_folder: Path, capture_folder: Path, tmp_path: Path
+) -> None:
+    run = ["run", str(capture_folder), "--out", str(tmp_path / "out")]
+    for extra, words in (
+        (["--model", str(tmp_path / "none")], "no trained model here; train one"),
+        (["--model", str(model_folder), "--ask", " "], "--ask: an empty text"),
+        (["--model", str(model_folder), "--find", "x" * 301], "301 letters"),
+        (["--frame", "world"], "--frame world: unknown"),
+    ):
+        with pytest.raises(InputError, match=re.escape(words)):
+            main([*run, *extra])
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_method_without_language_is_refused(tmp_path: Path) -> None:
+    from g2vlm.models.checkpoint import save_model
+    from g2vlm.models.config import ModelConfig
+    from g2vlm.models.model import G2VLM
+
+    config = ModelConfig(48, 64, CLASSES, ("a",), ("red",), "reconstruction_only", language=False)
+    tmp_path.joinpath("m").mkdir()
+    save_model(G2VLM(config), tmp_path / "m", {})
+    with pytest.raises(InputError, match="reconstruction_only"):
+        G2VLMModel.from_pretrained(tmp_path / "m")

@@ -1,0 +1,310 @@
+"""SPQ and its neighbours by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from metrics.scene_graph import detection, spq, triplet_recall
+from metrics.scene_graph.boxes import box_iou, match_objects
+from metrics.scene_graph.pooled import fixed_set, jackknife
+from metrics.scene_graph.predicates import FAMILIES, INVERSE, PREDICATES, SYMMETRIC
+
+UNIT = [0.0, 0.0, 0.5, 1.0, 1.0, 1.0]
+
+
+def at(x: float, size: float = 1.0) -> list[float]:
+    return [x, 0.0, 0.5, size, size, size]
+
+
+def line(**changes) -> dict:
+    """Three eligible objects in a row and a void one."""
+    objects = [
+        {"index": 0, "class": "bed", "box": at(0), "state": "eligible"},
+        {"index": 1, "class": "lamp", "box": at(3), "state": "eligible"},
+        {"index": 5, "class": "sofa", "box": at(6), "state": "eligible"},
+        {"index": 7, "class": "vase", "box": at(9), "state": "void"},
+        {"index": 8, "class": "vase", "box": at(12), "state": "absent"},
+    ]
+    base = {
+        "scene": "s",
+        "objects": objects,
+        "given": [0, 1, 5],
+        "relations": [[1, 0, "near"], [0, 1, "larger"], [1, 0, "right"], [0, 5, "front"]],
+        "void": [[0, 5, "distance"]],
+    }
+    return base | changes
+
+
+def predict(*boxes: tuple[str, list[float]]) -> list[dict]:
+    return [{"class": name, "box": box, "score": 1.0} for name, box in boxes]
+
+
+def perfect() -> list[dict]:
+    return predict(("bed", at(0)), ("lamp", at(3)), ("sofa", at(6)))
+
+
+def total(counts: spq.GraphCounts, which: str = "all") -> tuple[float, int, int, int]:
+    rows = getattr(counts, which).values()
+    return (
+        sum(row.quality for row in rows),
+        sum(row.hits for row in rows),
+        sum(row.false for row in rows),
+        sum(row.missed for row in rows),
+    )
+
+
+def test_box_iou_by_hand():
+    assert box_iou(UNIT, [0.5, 0, 0.5, 1, 1, 1])[0, 0] == pytest.approx(1 / 3)
+    assert box_iou(UNIT, [2.0, 0, 0.5, 1, 1, 1])[0, 0] == 0
+    assert box_iou([0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0])[0, 0] == 0
+    huge = [0, 0, 0, 1e200, 1e200, 1e200]
+    assert (box_iou([huge, UNIT], [huge, UNIT]) == np.diag([0, 1])).all()
+
+
+def test_matching_is_the_best_sum_and_needs_class_and_overlap():
+    true = [at(0), at(0.3)]
+    mine = [at(0.25), at(-0.05)]
+    found = match_objects(np.array(mine), ["a", "a"], np.array(true), ["a", "a"], 0.5)
+    assert {key: value[0] for key, value in found.items()} == {0: 1, 1: 0}
+    assert match_objects(np.array(mine), ["b", "a"], np.array(true), ["a", "a"], 0.5).keys() == {1}
+    # IoU of exactly .5 is not above the threshold.
+    half = np.array([[0, 0, 0.5, 2.0, 1, 1]])
+    assert match_objects(half, ["a"], np.array([[0.5, 0, 0.5, 1, 1, 1]]), ["a"], 0.5) == {}
+
+
+def test_folding_is_idempotent_and_keeps_meaning():
+    for name in PREDICATES:
+        folded = spq.fold((4, name, 2))
+        assert spq.fold(folded) == folded
+        assert folded[1] in spq.FOLDED
+        if name in INVERSE:
+            assert folded == spq.fold((2, INVERSE[name], 4))
+        if name in SYMMETRIC:
+            assert folded == spq.fold((2, name, 4))
+
+
+def test_perfect_prediction_scores_one():
+    truth = spq.graph_truth(line())
+    said = [(0, "near", 1, 1.0), (0, "larger", 1), (0, "left", 1), (2, "behind", 0)]
+    counts = spq.graph_counts(truth, perfect(), said, 0.5)
+    assert total(counts) == (4.0, 4, 0, 0)
+    scores = spq.graph_scores([counts], [truth], 0.5)
+    assert {name: value.theta for name, value in scores.values.items()} == {
+        "spq@0.5": 1.0,
+        "spq_view@0.5": 1.0,
+        "spq_micro@0.5": 1.0,
+        "predicate_f1": 1.0,
+    }
+    assert scores.predicates["spq@0.5"] == ["larger", "near"]
+    assert scores.fewest == 1
+
+
+def test_spq_by_hand():
+    # One hit of quality sqrt(.8 * 1), one false, two of "larger"/"side" missed.
+    truth = spq.graph_truth(line(relations=[[1, 0, "near"], [1, 5, "near"]], void=[]))
+    objects = predict(("bed", [0, 0, 0.5, 1, 1, 0.8]), ("lamp", at(3)), ("sofa", at(6)))
+    said = [(0, "near", 1), (0, "near", 2)]
+    counts = spq.graph_counts(truth, objects, said, 0.5)
+    quality = np.sqrt(box_iou(at(0), [0, 0, 0.5, 1, 1, 0.8])[0, 0])
+    assert counts.all["near"] == spq.Counts(pytest.approx(quality), 1, 1, 1)
+    scores = spq.graph_scores([counts], [truth], 0.5)
+    assert scores.values["spq@0.5"].theta == pytest.approx(quality / 2)
+    assert scores.values["predicate_f1"].theta == pytest.approx(0.5)
+
+
+def test_inverse_and_repeated_triplets_count_once():
+    truth = spq.graph_truth(line())
+    said = [(0, "left", 1), (1, "right", 0), (0, "left", 1), (0, "near", 1), (1, "near", 0)]
+    counts = spq.graph_counts(truth, perfect(), said, 0.5)
+    assert total(counts)[1:3] == (2, 0)
+    wrong = [(0, "right", 1), (1, "left", 0)]
+    assert total(spq.graph_counts(truth, perfect(), wrong, 0.5))[1:3] == (0, 1)
+
+
+def test_void_pairs_neither_reward_nor_punish():
+    truth = spq.graph_truth(line())
+    for said in ([(0, "near", 2)], [(2, "near", 0)]):
+        assert total(spq.graph_counts(truth, perfect(), said, 0.5))[1:3] == (0, 0)
+
+
+def test_unmatched_ends_are_false_unless_over_a_void_object():
+    truth = spq.graph_truth(line())
+    objects = [*perfect(), *predict(("vase", at(9)), ("bed", at(20)))]
+    count = lambda *said: total(spq.graph_counts(truth, objects, said, 0.5))[2]  # noqa: E731
+    assert count((3, "near", 0)) == 0
+    assert count((4, "near", 0)) == 1
+    assert count((3, "near", 4)) == 1
+
+
+def test_missing_objects_leave_reasoning_unblamed():
+    truth = spq.graph_truth(line())
+    counts = spq.graph_counts(truth, predict(("bed", at(0))), [], 0.5)
+    assert total(counts)[3] == 4
+    assert total(counts, "matched")[3] == 0
+
+
+@settings(max_examples=40, deadline=None)
+@drawn(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from(PREDICATES), st.integers(0, 2)), max_size=8
+    )
+)
+def test_repeats_never_help_and_scores_stay_in_range(said):
+    truth = spq.graph_truth(line())
+    once = spq.graph_counts(truth, perfect(), said, 0.5)
+    twice = spq.graph_counts(truth, perfect(), said + said, 0.5)
+    assert total(once) == total(twice)
+    for value in spq.graph_scores([once], [truth], 0.5).values.values():
+        assert 0 <= value.theta <= 1
+
+
+def test_empty_prediction_is_worst():
+    truth = spq.graph_truth(line())
+    counts = spq.graph_counts(truth, [], [], 0.5)
+    for value in spq.graph_scores([counts], [truth], 0.5).values.values():
+        assert value.theta == 0
+
+
+def test_fixed_set_takes_predicates_with_twenty():
+    assert fixed_set({"on": 20, "near": 19, "facing": 0}) == (["on"], 20)
+    assert fixed_set({"on": 3, "near": 1, "facing": 0}) == (["near", "on"], 1)
+
+
+def test_pseudo_values_of_a_ratio():
+    top, bottom = np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 4.0])
+    found = jackknife(lambda keep: float(top[keep].sum() / bottom[keep].sum()), 3)
+    assert found.theta == 0.75
+    assert found.pseudo == pytest.approx([3 * 0.75 - 2 * 5 / 6, 3 * 0.75 - 2 * 4 / 6, 0.75])
+
+
+def test_sg_accuracy_by_hand():
+    said = {(i, j): dict.fromkeys(FAMILIES, "none") for i in (0, 1, 5) for j in (0, 1, 5)}
+    confusion = spq.relation_confusion(line(), said)
+    # 6 ordered pairs; near is true both ways for (0, 1), void both ways for (0, 5).
+    assert confusion["distance"].tolist() == [[0, 2, 0], [0, 2, 0]]
+    # "none" is no answer of the side family.
+    assert confusion["side"][:, 4].sum() == confusion["side"].sum() == 4
+    assert confusion["size"].tolist() == [[0, 1, 0], [0, 5, 0]]
+    halves = {"support": 1.0, "distance": 0.5, "side": 0.0, "size": 0.5, "facing": 1.0}
+    assert spq.sg_accuracy([confusion]).theta == pytest.approx(np.mean(list(halves.values())))
+    assert spq.sg_accuracy([spq.relation_confusion(line(), {})]).theta == 0
+
+
+def test_balanced_accuracy_agrees_with_scikit_learn():
+    learn = pytest.importorskip("sklearn.metrics")
+    generator = np.random.default_rng(0)
+    true, said = generator.integers(0, 4, 200), generator.integers(0, 4, 200)
+    table = np.zeros((4, 4))
+    np.add.at(table, (true, said), 1)
+    theirs = learn.balanced_accuracy_score(true, said)
+    assert spq.balanced_accuracy(table) == pytest.approx(theirs)
+
+
+def voc_reference(scores: np.ndarray, hits: np.ndarray, total_true: int) -> float:
+    """The VOC devkit's all-point rule, written out with sentinels as there."""
+    order = np.argsort(-scores)
+    tp, fp = np.cumsum(hits[order]), np.cumsum(~hits[order])
+    recall = np.concatenate([[0], tp / total_true, [1]])
+    precision = np.concatenate([[0], tp / (tp + fp), [0]])
+    for i in range(len(precision) - 2, -1, -1):
+        precision[i] = max(precision[i], precision[i + 1])
+    changes = np.where(recall[1:] != recall[:-1])[0]
+    return float(((recall[changes + 1] - recall[changes]) * precision[changes + 1]).sum())
+
+
+def test_average_precision_agrees_with_the_voc_devkit():
+    generator = np.random.default_rng(1)
+    for _ in range(20):
+        scores, hits = generator.random(30), generator.random(30) < 0.4
+        wanted = voc_reference(scores, hits, hits.sum() + 3)
+        mine = detection.average_precision(scores, hits, int(hits.sum()) + 3)
+        assert mine == pytest.approx(wanted)
+
+
+def test_tied_scores_count_against():
+    assert detection.average_precision(np.array([1.0, 1.0]), np.array([True, False]), 1) == 0.5
+
+
+def test_detections_take_each_object_once_and_skip_void():
+    truth = spq.graph_truth(line())
+    objects = predict(("bed", at(0.1)), ("bed", at(0)), ("vase", at(9)), ("vase", at(12)))
+    objects[1]["score"] = 0.5
+    judged = detection.judge_detections(truth, objects, 0.5)
+    assert judged["bed"].hits.tolist() == [True, False]
+    assert judged["vase"].hits.tolist() == [False]
+    assert detection.object_map([judged]).theta == pytest.approx(1 / 3)
+
+
+def test_box_pq_by_hand():
+    truth = spq.graph_truth(line())
+    objects = predict(("bed", [0, 0, 0.5, 1, 1, 0.8]), ("bed", at(20)), ("lamp", at(3)))
+    counts = detection.box_quality_counts(truth, objects, 0.5)
+    iou = box_iou(at(0), [0, 0, 0.5, 1, 1, 0.8])[0, 0]
+    wanted = (iou / 1.5 + 1 + 0) / 3
+    assert detection.box_pq([counts], [truth]).theta == pytest.approx(wanted)
+
+
+def recall(truth: spq.GraphTruth, objects: list[dict], said: list[tuple], k: int) -> float | None:
+    return triplet_recall.triplet_recall(
+        truth, triplet_recall.ranked_triplets(truth, objects, said), k
+    )
+
+
+def test_triplet_recall_takes_the_best_of_a_pair_and_family():
+    truth = spq.graph_truth(line())
+    said = [(0, "right", 1, 0.9), (0, "left", 1, 0.8), (0, "near", 1, 0.7), (0, "near", 2, 1.0)]
+    # "right" wins the side of the pair and is wrong; the void pair takes no place.
+    assert recall(truth, perfect(), said, 2) == pytest.approx(1 / 2)
+    assert recall(truth, perfect(), said, 50) == pytest.approx(1 / 4)
+    assert recall(truth, [], [], 20) == 0
+    assert recall(spq.graph_truth(line(relations=[])), [], [], 20) is None
+
+
+def test_larger_either_way_is_one_choice_of_the_pair():
+    truth = spq.graph_truth(line())
+    said = [(0, "larger", 1, 0.9), (1, "larger", 0, 0.8)]
+    assert recall(truth, perfect(), said, 1) == 1
+
+
+def test_mean_triplet_recall_weighs_each_predicate_alike():
+    relations = [[0, 1, "near"], [1, 5, "near"], [0, 1, "larger"]]
+    truth = spq.graph_truth(line(relations=relations, void=[]))
+    said = [(0, "near", 1, 0.9), (1, "near", 2, 0.8), (1, "larger", 2, 0.7)]
+    ranked = triplet_recall.ranked_triplets(truth, perfect(), said)
+    assert triplet_recall.mean_triplet_recall([ranked], [truth], 20).theta == pytest.approx(
+        (1 + 0) / 2
+    )
+    # One place: one of min(1, 2) "near" is found and none of min(1, 1) "larger".
+    assert triplet_recall.mean_triplet_recall([ranked], [truth], 1).theta == pytest.approx(1 / 2)
+    assert triplet_recall.mean_triplet_recall([[]], [truth], 20).theta == 0
+
+
+def test_given_recall_has_no_graph_constraint():
+    truth = spq.graph_truth(line())
+    said = [(0, "right", 1, 0.9), (0, "left", 1, 0.8), (0, "near", 5, 1.0), (1, "near", 0, 0.7)]
+    # Of the first two places "right" is wrong; the void pair takes none, 2 of 4 truths are found.
+    recall = [triplet_recall.given_recall(truth, [0, 1, 5], said, k) for k in (1, 2, 3, 50)]
+    assert recall == pytest.approx([0, 1 / 2, 2 / 3, 2 / 4])
+    # Both orders of a pair say one thing and take one place.
+    again = [*said, (1, "right", 0, 0.95)]
+    assert triplet_recall.given_recall(truth, [0, 1, 5], again, 1) == 1
+    assert triplet_recall.given_recall(truth, [0, 1, 5], [(0, "near", 9, 1.0)], 50) == 0
+    assert (
+        triplet_recall.given_recall(spq.graph_truth(line(relations=[])), [0, 1, 5], said, 50)
+        is None
+    )
+
+
+def test_spq_given_by_hand():
+    said = {(0, 1): {"distance": "near", "side": "left"}, (0, 5): {"size": "larger"}}
+    truth = spq.graph_truth(line())
+    scores = triplet_recall.spq_given(
+        [triplet_recall.given_counts(truth, [0, 1, 5], said)], [truth]
+    )
+    # near is found; larger has one false and one missed; of two sides one is found.
+    assert scores["spq_given"].theta == pytest.approx(0.5)
+    assert scores["spq_given_view"].theta == pytest.approx(0.5)

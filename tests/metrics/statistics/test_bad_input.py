@@ -1,0 +1,189 @@
+"""Tables that leave something to be wished: an answer with its limits said, or a clear error."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from metrics.files import InputError
+from metrics.scoreboard import compare_tables
+from metrics.statistics import compare, moments
+from tests.metrics.statistics import synthetic
+
+GENERATOR = np.random.default_rng(6)
+
+
+def tiny(values, **columns):
+    rows = [
+        {"method": m, "seed": s, "split": "test_scene", "scene": f"s{n}", "metric": "fscore@5cm"}
+        | {"value": v}
+        for (m, s, n), v in values.items()
+    ]
+    return pd.DataFrame(rows).assign(**columns)
+
+
+def test_one_seed_is_labelled_and_not_compared():
+    g = np.random.default_rng(0)
+    values = {(m, 0, n): g.random() for m in ("full", "no_geometry") for n in range(6)}
+    found = compare.compare(tiny(values), {"families": {}})
+    row = found["differences"].iloc[0]
+    assert row["question"] == moments.SCENES and "one seed" in row["note"]
+    assert np.isnan(row["p_adjusted"])
+    a, b = ([values[m, 0, n] for n in range(6)] for m in ("full", "no_geometry"))
+    assert row["p"] == pytest.approx(stats.ttest_rel(a, b).pvalue)
+    assert set(found["estimates"]["tie_group"]) == {"a"}
+
+
+def test_one_scene_and_constants_have_no_p():
+    one = compare.compare(
+        tiny({(m, s, 0): s + len(m) for m in ("full", "other") for s in (0, 1)}), {"families": {}}
+    )
+    same = compare.compare(
+        tiny({(m, s, n): 0.5 for m in ("full", "other") for s in (0, 1) for n in (0, 1)}),
+        {"families": {}},
+    )
+    for found, word in ((one, "one scene"), (same, "nothing varies")):
+        row = found["differences"].iloc[0]
+        assert np.isnan(row["p"]) and word in row["note"]
+
+
+def test_unbalanced_seeds_and_missing_scenes_are_said():
+    g = np.random.default_rng(1)
+    values = {("full", s, n): g.random() for s in range(3) for n in range(6)}
+    values |= {("other", s, n): g.random() for s in range(2) for n in range(5)}
+    row = compare.compare(tiny(values), {"families": {}})["differences"].iloc[0]
+    assert (row["n_seeds_a"], row["n_seeds_b"], row["n_scenes"]) == (3, 2, 5)
+    assert "1 scenes left out" in row["note"]
+
+
+def test_declared_test_without_scores_keeps_its_place():
+    g = np.random.default_rng(2)
+    values = {(m, s, n): g.random() for m in ("full", "b") for s in (0, 1) for n in range(5)}
+    said = {"f": {"tests": [{"a": "full", "b": ["b", "c"], "metrics": ["fscore@5cm"]}]}}
+    rows = compare.compare(tiny(values), {"families": said})["differences"]
+    rows = rows[rows["question"] == compare.HEADLINE].set_index("method_b")
+    assert rows.loc["b", "p_adjusted"] == pytest.approx(min(1, 2 * rows.loc["b", "p"]))
+    assert rows.loc["c", "note"] == "not tested: no scores"
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda t: t.assign(value=t["value"].where(t.index != 1)), "is nan"),
+        (lambda t: pd.concat([t, t.iloc[:1]]), "twice"),
+        (lambda t: t.drop(columns="metric"), "lacks the column metric"),
+    ],
+)
+def test_bad_tables_are_refused(change, word):
+    table = tiny({("full", 0, n): 0.1 * n for n in range(3)})
+    with pytest.raises(InputError, match=word):
+        compare.compare(change(table), {"families": {}})
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda t: t.assign(value=np.inf), "is inf"),
+        (lambda t: t.assign(value="good"), "is good"),
+        (lambda t: t.assign(seed="first"), "seed first is not a whole number"),
+        (lambda t: t.assign(seed=0.5), "seed 0.5 is not a whole number"),
+        (lambda t: t.assign(method=None), "no method"),
+        (lambda t: t.iloc[:0], "has no rows"),
+        (lambda t: t.assign(kind="pseudo"), "needs both its pooled"),
+    ],
+)
+def test_tables_that_are_no_scores_are_refused(change, word):
+    table = tiny({("full", 0, n): 0.1 * n for n in range(3)})
+    with pytest.raises(InputError, match=word):
+        compare.compare(change(table), {"families": {}})
+
+
+def test_a_metric_that_one_method_has_is_estimated_and_not_compared():
+    values = {("full", s, n): GENERATOR.random() for s in (0, 1) for n in range(5)}
+    said = {"f": {"tests": [{"a": "full", "b": "other", "metrics": ["fscore@5cm", "mesh_iou"]}]}}
+    both = pd.concat([tiny(values).assign(method=m) for m in ("full", "other")])
+    table = pd.concat([both, tiny(values).assign(metric="mesh_iou")])
+    found = compare.compare(table, {"families": said})
+    assert len(found["estimates"]) == 3
+    rows = found["differences"].set_index(["metric", "question"])
+    assert rows.loc[("mesh_iou", compare.HEADLINE), "note"] == "not tested: no scores"
+    assert np.isnan(rows.loc[("mesh_iou", compare.HEADLINE), "p"])
+
+
+def test_two_methods_of_one_name_are_refused(tmp_path):
+    for folder, name in (("a", "mine"), ("b", "mine")):
+        file = tmp_path / folder / "0" / "test_scene.parquet"
+        file.parent.mkdir(parents=True)
+        tiny({(name, 0, n): 0.1 * n for n in range(3)}).to_parquet(file)
+    with pytest.raises(InputError, match="holds scores of mine; score a again"):
+        compare.compare(tmp_path, {})
+    one = pd.concat([tiny({("mine", 0, n): 0.1 * n for n in range(3)})] * 2)
+    with pytest.raises(InputError, match="give each method its own name"):
+        compare.compare(one, {})
+
+
+def test_seeds_without_a_scene_in_common_leave_a_row_that_says_so():
+    values = {("full", s, n): 0.1 * n for s in (0, 1) for n in (2 * s, 2 * s + 1)}
+    row = compare.compare(tiny(values), {"families": {}})["estimates"].iloc[0]
+    assert np.isnan(row["mean"]) and "no scene was scored for every seed" in row["note"]
+
+
+def test_methods_without_a_scene_in_common_are_not_compared():
+    values = {
+        (m, s, n + k): GENERATOR.random()
+        for k, m in ((0, "full"), (9, "other"))
+        for s in (0, 1)
+        for n in range(4)
+    }
+    found = compare.compare(tiny(values), {"families": {}})
+    row = found["differences"].iloc[0]
+    assert np.isnan(row["p"]) and "no scene in common" in row["note"]
+    assert len(found["estimates"]) == 2
+
+
+def test_few_real_rooms_are_described_and_not_tested():
+    values = {
+        (m, s, n): GENERATOR.random() for m in ("full", "other") for s in (0, 1) for n in range(5)
+    }
+    found = compare.compare(tiny(values, split="real_rooms"), {"families": {}})
+    row = found["differences"].iloc[0]
+    assert np.isnan(row["p"]) and np.isnan(row["p_equivalent"]) and "descriptive" in row["note"]
+    assert set(found["estimates"]["tie_group"]) == {""}
+    assert found["ranks"]["friedman_p"].isna().all()
+
+
+def test_deterministic_method_is_never_copied_over_seeds():
+    values = {("tsdf", s, n): 0.1 * n for s in (0, 1, 2) for n in range(6)}
+    values |= {("full", s, n): GENERATOR.random() for s in (0, 1, 2) for n in range(6)}
+    config = {"families": {}, "deterministic": ["tsdf"]}
+    rows = compare.compare(tiny(values), config)["estimates"].set_index("method")
+    assert rows.loc["tsdf", "n_seeds"] == 0 and rows.loc["full", "n_seeds"] == 3
+    alone = stats.ttest_1samp([0.1 * n for n in range(6)], 0).confidence_interval()
+    assert rows.loc["tsdf", "ci_low"] == pytest.approx(alone.low)
+    values["tsdf", 1, 0] = 0.7
+    with pytest.raises(InputError, match="declared deterministic"):
+        compare.compare(tiny(values), config)
+
+
+def test_names_are_text_whatever_they_hold():
+    name = "<script>alert(1)</script>"
+    values = {
+        (m, s, n): GENERATOR.random() for m in ("full", name) for s in (0, 1) for n in range(4)
+    }
+    found = compare.compare(tiny(values), {"families": {}})
+    assert name in set(found["estimates"]["method"])
+
+
+def test_config_and_reference_that_cannot_be_used_are_named(tmp_path):
+    table = synthetic.scores(seeds=2, scenes=4, queries=1)
+    table = table[(table["metric"] == "mesh_iou") & (table["kind"] == "item")]
+    table.to_csv(tmp_path / "scores.csv", index=False)
+    (tmp_path / "cut.yaml").write_text("statistics: [")
+    for config, reference, word in (
+        (tmp_path / "cut.yaml", None, "cut.yaml: cannot be read as yaml"),
+        (tmp_path / "none.yaml", None, "none.yaml"),
+        (None, "nobody", "no method 'nobody'"),
+    ):
+        with pytest.raises(InputError, match=word):
+            compare_tables([tmp_path / "scores.csv"], reference, config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,159 @@
+"""The comparison of a whole table of scores."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from g2vlm.run import codehash
+from metrics.files import InputError, write_json
+from metrics.statistics import compare, moments
+from tests.metrics.statistics import synthetic
+
+CONFIG = {"deterministic": sorted(synthetic.DETERMINISTIC)}
+
+
+@pytest.fixture(scope="module")
+def results():
+    table = synthetic.scores(scenes=10, splits=("test_scene", "test_asset"))
+    return compare.compare(table, CONFIG)
+
+
+def test_pooled_estimate_is_theta_and_item_estimate_the_mean_of_scenes(results):
+    table = synthetic.scores(scenes=10, splits=("test_scene", "test_asset"))
+    found = results["estimates"].set_index(["method", "split", "subset", "metric"])["mean"]
+    mine = table[(table["method"] == "full") & (table["split"] == "test_scene")]
+    pooled = mine[(mine["metric"] == "spq@0.5") & (mine["kind"] == "pooled")]["value"].mean()
+    assert found["full", "test_scene", "all", "spq@0.5"] == pytest.approx(pooled)
+    items = mine[(mine["metric"] == "answer_score") & (mine["subset"] == "all")]
+    by_scene = items.groupby(["seed", "scene"])["value"].mean().mean()
+    assert found["full", "test_scene", "all", "answer_score"] == pytest.approx(by_scene)
+
+
+def test_article_family_is_whole_and_holm_is_over_it(results):
+    rows = results["differences"]
+    rows = rows[(rows["family"] == "article") & (rows["question"] == compare.HEADLINE)]
+    assert len(rows) == 24
+    assert (rows["adjustment"] == "Holm").all()
+    smallest = rows.sort_values("p").iloc[0]
+    assert smallest["p_adjusted"] == pytest.approx(min(24 * smallest["p"], 1.0))
+    assert (rows["p_adjusted"] >= rows["p"]).all()
+    assert (rows["mde_family"] > rows["mde"]).all()
+
+
+def test_scene_only_answers_are_never_adjusted(results):
+    rows = results["differences"]
+    other = rows[rows["question"] != compare.HEADLINE]
+    assert len(other) and other["p_adjusted"].isna().all() and (other["adjustment"] == "").all()
+
+
+def test_known_gap_is_found_in_the_right_direction(results):
+    rows = results["differences"]
+    row = rows[
+        (rows["family"] == "article")
+        & (rows["metric"] == "fscore@5cm")
+        & (rows["method_b"] == "no_geometry")
+        & (rows["question"] == compare.HEADLINE)
+    ].iloc[0]
+    assert row["ci_low"] < 0.2 < row["ci_high"] and row["ci_low"] > 0
+    assert row["prob_improvement"] > 0.9
+
+
+def test_controls_get_no_letters_and_ties_share_one(results):
+    rows = results["estimates"]
+    assert (rows.loc[rows["method"] == "oracle", "tie_group"] == "").all()
+    split = rows[(rows["split"] == "test_scene") & (rows["metric"] == "fscore@5cm")]
+    letters = split.set_index("method")["tie_group"]
+    assert set(letters["full"]) & set(letters["no_alignment"])
+    assert not set(letters["full"]) & set(letters["no_geometry"])
+
+
+def test_generalisation_is_the_paired_contrast(results):
+    rows = results["differences"]
+    row = rows[(rows["family"] == "generalisation") & (rows["metric"] == "fscore@5cm")].iloc[0]
+    cells = results["cells"]
+    cells = cells[(cells["metric"] == "fscore@5cm") & (cells["subset"] == "all")]
+    mean = cells.groupby(["method", "split"])["value"].mean()
+    gaps = [mean["full", s] - mean[row["method_b"], s] for s in ("test_asset", "test_scene")]
+    assert row["difference"] == pytest.approx(gaps[0] - gaps[1])
+
+
+def test_folder_with_sidecars(tmp_path):
+    table = synthetic.scores(scenes=6, queries=1)
+    for (method, seed), rows in table.groupby(["method", "seed"]):
+        folder = tmp_path / "scores" / method / str(seed)
+        folder.mkdir(parents=True)
+        rows.to_parquet(folder / "test_scene.parquet")
+        said = {"stochastic": method not in synthetic.DETERMINISTIC, "cost": {"parameters": 3}}
+        write_json(folder / "test_scene.json", said | {"reasons": {"answers": "no text"}})
+    found = compare.compare(tmp_path / "scores", {})
+    assert found["methods"]["oracle"]["stochastic"] is False
+    assert found["methods"]["full"]["costs"][0]["parameters"] == 3
+    compare.write(found, tmp_path / "statistics")
+    again = pd.read_parquet(tmp_path / "statistics" / "differences.parquet")
+    pd.testing.assert_frame_equal(again, found["differences"], check_dtype=False)
+    (tmp_path / "scores" / "full" / "0" / "test_scene.parquet").write_bytes(b"cut")
+    with pytest.raises(InputError, match="test_scene.parquet"):
+        compare.compare(tmp_path / "scores", {})
+
+
+def test_command_line_on_a_csv_of_one_s_own(tmp_path, capsys):
+    from metrics.__main__ import _parser
+
+    table = synthetic.scores(seeds=2, scenes=6, queries=1)
+    table = table[table["kind"] == "item"].drop(columns=["kind", "succeeded", "query"])
+    table.to_csv(tmp_path / "scores.csv", index=False)
+    words = ["compare", str(tmp_path / "scores.csv"), "--out", str(tmp_path / "out")]
+    args = _parser().parse_args([*words, "--reference", "no_geometry"])
+    assert args.command(args) == 0
+    assert "fscore@5cm" in capsys.readouterr().out
+    rows = pd.read_parquet(tmp_path / "out" / "differences.parquet")
+    assert set(rows.loc[rows["family"] == "exploratory", "method_a"]) == {"no_geometry"}
+
+
+def test_every_row_says_its_question(results):
+    for name in ("estimates", "differences", "ranks", "profiles", "retention"):
+        frame = results[name]
+        assert len(frame) and frame["question"].notna().all(), name
+    rows = results["differences"]
+    headline = {"new trainings and new scenes", "these checkpoints, new scenes"}
+    assert headline < set(rows["question"])
+    dealt = rows[rows["estimator"] == "permutation of trainings"]
+    assert (dealt["note"] == "smallest possible p 0.1").all() and (dealt["p"] >= 0.1 - 1e-12).all()
+
+
+def test_equivalence_stands_beside_the_declared_margin(results):
+    rows = results["differences"]
+    rows = rows[rows["question"] == compare.HEADLINE]
+    assert set(rows.loc[rows["metric"] == "chamfer_l1_m", "margin"].dropna()) == {0.005}
+    rows = rows[rows["metric"] == "fscore@5cm"].dropna(subset=["p_equivalent"])
+    inside = rows["p_equivalent"] < 0.05
+    assert (rows.loc[inside, "difference"].abs() < 0.02).all()
+
+
+def test_ten_trainings_get_the_cross_check():
+    table = synthetic.scores(seeds=10, scenes=12, queries=1)
+    table = table[table["metric"].isin(["fscore@5cm"]) & (table["subset"] == "all")]
+    rows = compare.compare(table, CONFIG)["differences"]
+    rows = rows[(rows["family"] == "article") & (rows["method_b"] == "no_geometry")]
+    rows = rows.set_index("estimator")
+    cross = rows.loc["crossed bootstrap"]
+    assert cross["question"] == moments.CROSS_CHECK and np.isnan(cross["p"])
+    headline = rows[rows["question"] == compare.HEADLINE].iloc[0]
+    widths = [row["ci_high"] - row["ci_low"] for row in (cross, headline)]
+    assert widths[0] == pytest.approx(widths[1], rel=0.35)
+
+
+def test_same_table_gives_the_same_bytes_in_any_order(tmp_path):
+    table = synthetic.scores(scenes=6, queries=1)
+    table = table[table["metric"].isin(["fscore@5cm", "spq@0.5"])]
+    written = []
+    for place, rows in enumerate((table, table.sample(frac=1, random_state=1))):
+        compare.write(compare.compare(rows, CONFIG), tmp_path / str(place))
+        names = ("estimates", "differences", "ranks", "profiles", "cells")
+        written.append([(tmp_path / str(place) / f"{n}.parquet").read_bytes() for n in names])
+    assert written[0] == written[1]
+
+
+def test_statistics_know_nothing_of_what_presents_them():
+    files = codehash.closure(("metrics.statistics.compare", "metrics.statistics.planning"))
+    assert not [file for file in files if "present" in file.parts]

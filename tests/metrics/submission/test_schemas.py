@@ -1,0 +1,128 @@
+"""The JSON schema is a schema, agrees with the code's own lists, and its quick test is sound."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from metrics.scene_graph.predicates import FAMILIES, PREDICATES
+from metrics.schemas import SCHEMA_FILE, schema_faults
+from metrics.schemas.quick import quick_check
+from metrics.submission.parsing import KEYS, LIMITS, parse
+from metrics.submission.writer import FORMAT, FRAME, MESH_KINDS, POSE_CONVENTION, TASKS, VERSION
+
+SCHEMA = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+PARTS = ("objects", "relations", "grounding", "answers", "captions")
+NUMBERS = st.one_of(st.integers(-2, 5), st.floats(allow_nan=False), st.just(10**400))
+ODD = st.one_of(NUMBERS, st.none(), st.booleans(), st.text(max_size=3), st.just([]), st.just({}))
+
+
+def test_the_schema_is_one():
+    Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["$defs"].keys() >= {*PARTS, "manifest", "retrieval"}
+
+
+def test_the_schema_has_the_lists_of_the_code():
+    parts = SCHEMA["$defs"]
+    manifest = parts["manifest"]["properties"]
+    assert tuple(manifest["produces"]["items"]["enum"]) == TASKS
+    assert tuple(manifest["mesh_kind"]["enum"]) == (*MESH_KINDS, None)
+    said = [manifest[key]["const"] for key in ("format", "version", "frame", "pose_convention")]
+    assert said == [FORMAT, VERSION, FRAME, POSE_CONVENTION]
+    assert {*manifest["files"]["propertyNames"]["enum"], "manifest.json"} == set(LIMITS)
+    triplet = parts["objects"]["properties"]["triplets"]["items"]["prefixItems"]
+    assert tuple(triplet[1]["enum"]) == PREDICATES
+    pair = parts["relations"]["properties"]["pairs"]["items"]["prefixItems"][2]["properties"]
+    assert {name: tuple(said["enum"]) for name, said in pair.items()} == {
+        name: (*names, "none") for name, names in FAMILIES.items()
+    }
+    assert set(KEYS) == {f"{part}.jsonl" for part in PARTS}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_what_a_real_method_writes_fits(part: str, oracle_dir: Path):
+    path = oracle_dir / f"{part}.jsonl"
+    rows = path.read_text().splitlines() if path.exists() else []
+    assert rows or part == "captions"
+    for row in rows:
+        assert schema_faults(part, json.loads(row)) == []
+
+
+GOOD = {
+    "objects": {
+        "scene": "a",
+        "objects": [{"box": [0, 0, 0, 1, 1, 1.5], "class": "bed", "score": 0.5}],
+        "triplets": [[0, "on", 0, 1.0]],
+    },
+    "relations": {"scene": "a", "pairs": [[0, 1, {"support": "on", "side": "none"}]]},
+    "grounding": {"scene": "a", "query": "r", "boxes": [[0, 0, 0, 1, 1, 1]], "pick": None},
+    "answers": {"scene": "a", "question": "q", "answer": "3"},
+    "captions": {"scene": "a", "text": "a bed"},
+}
+
+
+def places(value, path=()):
+    """Yield the path of every part of a JSON value."""
+    yield path
+    if isinstance(value, dict | list):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from places(value[key], (*path, key))
+
+
+@st.composite
+def spoiled(draw):
+    """Draw a row of which one part was exchanged, removed or doubled."""
+    part = draw(st.sampled_from(PARTS))
+    row = copy.deepcopy(GOOD[part])
+    path = draw(st.sampled_from(list(places(row))))
+    if not path:
+        return part, draw(ODD)
+    inner = row
+    for key in path[:-1]:
+        inner = inner[key]
+    change = draw(st.sampled_from(["exchange", "remove", "add"]))
+    if change == "exchange":
+        inner[path[-1]] = draw(ODD)
+    elif change == "remove":
+        del inner[path[-1]]
+    elif isinstance(inner, dict):
+        inner[draw(st.text(max_size=3))] = draw(ODD)
+    else:
+        inner.append(draw(ODD))
+    return part, row
+
+
+@settings(max_examples=300, deadline=None)
+@given(spoiled())
+def test_the_quick_yes_is_jsonschema_s_yes(case):
+    part, row = case
+    schema = {"$ref": f"#/$defs/{part}", "$defs": SCHEMA["$defs"]}
+    fits = Draft202012Validator(schema).is_valid(row)
+    assert (schema_faults(part, row) == []) == fits
+    for what, mend in schema_faults(part, row):
+        assert what.isascii() and what.isprintable() and mend
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_quick_test_says_yes_to_what_is_right(part):
+    from metrics.schemas import _definitions
+
+    check = quick_check(_definitions()[part])
+    assert check(GOOD[part])
+    assert not check(GOOD[part] | {"other": 1})
+    assert not quick_check({"type": "number", "multipleOf": 2})(4)
+
+
+def test_numbers_that_are_no_json_are_no_numbers():
+    row = parse(b'{"scene": "a", "objects": [{"box": [0,0,NaN,1,-Infinity,1], "class": "bed"}]}')
+    told = [what for what, _ in schema_faults("objects", row)]
+    assert told == [
+        "objects[0].box[2]: NaN is not of type 'number'",
+        "objects[0].box[4]: -Infinity is not of type 'number'",
+    ]

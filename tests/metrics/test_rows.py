@@ -1,0 +1,81 @@
+"""Both summaries, the source's own means, the relation rules and the registry's words."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from metrics.registry import METRICS
+from metrics.rows import Row, summarise
+from metrics.scene_graph.rule_baseline import RULES, relations_of_boxes
+from metrics.submission.reader import TASKS
+
+
+def test_failures_stay_in_one_mean_and_leave_the_other():
+    rows = [
+        Row("a", "", "all", "accuracy_m", 0.1),
+        Row("b", "", "all", "accuracy_m", 0.3),
+        Row("c", "", "all", "accuracy_m", 5.0, "item", False),
+    ]
+    cell = summarise(rows)["accuracy_m"]["all"]
+    assert cell["mean"] == pytest.approx(1.8)
+    assert cell["mean_succeeded"] == pytest.approx(0.2)
+    assert cell["succeeded"] == pytest.approx(2 / 3) and cell["items"] == 3
+    assert cell["query_mean"] is None
+
+
+def test_queries_weigh_by_scene_in_one_mean_and_alike_in_the_source_s():
+    rows = [Row("a", f"q{k}", "unique", "ref_acc@0.5", 1.0) for k in range(3)]
+    rows.append(Row("b", "q0", "unique", "ref_acc@0.5", 0.0))
+    cell = summarise(rows)["ref_acc@0.5"]["unique"]
+    assert (cell["mean"], cell["query_mean"]) == (0.5, 0.75)
+
+
+def test_nothing_succeeded_has_no_mean_of_its_own():
+    cell = summarise([Row("a", "", "all", "mesh_iou", 0.0, "item", False)])["mesh_iou"]["all"]
+    assert cell["mean_succeeded"] is None and cell["succeeded"] == 0
+
+
+def test_every_metric_of_a_score_table_is_summarised(oracle_scores):
+    said = json.loads(oracle_scores.with_suffix(".json").read_text())["summary"]
+    assert set(said) <= set(METRICS)
+    for name, subsets in said.items():
+        for cell in subsets.values():
+            assert cell["succeeded"] == 1
+            assert np.isfinite(cell["mean"])
+            # Without failures both summaries are the same, pooled metrics included.
+            assert cell["mean_succeeded"] == pytest.approx(cell["mean"]), name
+
+
+def test_registry_says_what_a_column_means():
+    for name, metric in METRICS.items():
+        assert name == metric.name and metric.task in TASKS
+        assert metric.description and metric.source
+        assert metric.worst_said and metric.floor
+        worst = metric.worst_in(7.0)
+        assert (worst < metric.best) if metric.higher_is_better else (worst > metric.best)
+    assert set(RULES.values()) <= set(METRICS)
+
+
+def test_rules_by_hand():
+    table, lamp = [2, 0, 0.4, 1, 1, 0.8], [2.1, 0.1, 1.0, 0.2, 0.2, 0.4]
+    sofa = [4, -3, 0.4, 2, 1, 0.8]
+    said = relations_of_boxes(np.array([table, lamp, sofa]))
+    assert (1, "on", 0) in said and (0, "under", 1) in said
+    assert (0, "near", 1) in said and (1, "near", 0) in said
+    assert (0, "near", 2) not in said
+    assert (2, "larger", 0) in said and (0, "larger", 1) in said and (0, "larger", 2) not in said
+    # The sofa stands farther to the right of the table than it stands behind it.
+    assert (2, "right", 0) in said and (0, "left", 2) in said
+    sides = [row for row in said if row[1] in ("left", "right", "front", "behind")]
+    assert len(sides) == 6
+    assert relations_of_boxes(np.zeros((0, 6))) == []
+
+
+def test_a_thing_beside_a_support_does_not_stand_on_it():
+    table, beside = [0, 0, 0.4, 1, 1, 0.8], [0.7, 0, 1.0, 0.2, 0.2, 0.4]
+    floating = [0, 0, 1.2, 0.2, 0.2, 0.4]
+    for other in (beside, floating):
+        assert not any(row[1] == "on" for row in relations_of_boxes(np.array([table, other])))

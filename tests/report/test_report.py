@@ -1,0 +1,153 @@
+"""The report page, in a browser where there is one."""
+
+import html
+import re
+
+import pandas as pd
+import pytest
+
+from metrics.statistics import compare
+from report import gallery, report, verify
+from tests.browser import CHROMIUM, REASON, browse, play
+from tests.metrics.statistics import synthetic
+from tests.report import rooms
+
+HOSTILE = rooms.HOSTILE
+SHEET = f"# Data\n\n| a | b |\n|---|---|\n| 1 | {HOSTILE} |\n\n![x](http://x/y.png)\n"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Return the page of a study with a hostile method name, query, note and data sheet."""
+    folder = tmp_path_factory.mktemp("study")
+    table = synthetic.scores(scenes=6, queries=1, splits=("test_scene", "test_asset"))
+    table["method"] = table["method"].replace("tsdf_fusion", HOSTILE)
+    found = compare.compare(table, {"deterministic": ["oracle", HOSTILE]})
+    compare.write(found, folder / "statistics")
+    submission = folder / "predictions" / "full" / "0" / "test_scene"
+    rooms.write(folder / "truth", folder / "scenes", submission, rooms.SCENES[:6])
+    gallery.write_gallery(
+        synthetic.write(table, "full", folder),
+        folder / "truth",
+        submission,
+        folder / "scenes",
+        folder / "gallery",
+    )
+    fresh = verify.load_fresh(folder / "statistics")
+    was = tuple(rows[rows["method"] != "oracle"].copy() for rows in fresh)
+    was[0].loc[was[0]["method"] == HOSTILE, "mean"] += 1
+    verify.verify(was, fresh).to_csv(folder / "verification.csv", index=False)
+    text = verify.summary(verify.verify(was, fresh))
+    (folder / "verification.txt").write_text(f"{text}\nsame origin\n", encoding="utf-8")
+    (folder / "sheet.md").write_text(SHEET, encoding="utf-8")
+    sources = report.Sources(
+        statistics=folder / "statistics",
+        gallery=folder / "gallery",
+        verification=folder,
+        datasheets=[folder / "sheet.md"],
+    )
+    manifest = {"git": {"commit": "abc123"}, "note": HOSTILE}
+    report.write_report(sources, folder / "report.html", manifest, {"experiment": "example"})
+    return folder
+
+
+def test_page_is_self_contained_and_text_is_text(study):
+    page = (study / "report.html").read_text(encoding="utf-8")
+    assert page.lstrip().startswith("<!doctype html>")
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|\#)""", page)
+    linked = re.sub(r"data:[^\"']+|http://www.w3.org/2000/svg|!\[x\]\(http://x/y.png\)", "", page)
+    assert "http" not in linked
+    assert HOSTILE not in page and html.escape(HOSTILE, quote=False)[:20] in page
+    assert "abc123" in page
+    assert page.count("<script") == page.count("</script>") == 3
+
+
+def test_page_says_what_was_not_reproduced(study):
+    page = (study / "report.html").read_text(encoding="utf-8")
+    section = page.split('id="verification"')[1].split("</section>")[0]
+    rows = pd.read_csv(study / "verification.csv")
+    drifted = int((rows["status"] == "drifted").sum())
+    assert drifted and f"{drifted} drifted" in section
+    assert section.count("<tr>") == drifted + 1 and "nothing varies" in section
+
+
+def test_page_without_figures_gallery_or_reference_still_stands(study, tmp_path):
+    sources = report.Sources(study / "statistics")
+    page = report.write_report(sources, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "no committed reference" in page and 'id="board"' in page
+    assert 'id="view"' not in page and 'id="misses"' not in page and 'id="datasheet"' not in page
+
+
+def test_same_sources_give_the_same_page(study, tmp_path):
+    sources = report.Sources(study / "statistics", gallery=study / "gallery")
+    pages = [report.write_report(sources, tmp_path / f"{k}.html").read_bytes() for k in "ab"]
+    assert pages[0] == pages[1]
+
+
+SCRIPT = """
+const change = (node, name) => node.dispatchEvent(new Event(name));
+const body = document.querySelector("#board tbody");
+const rows = () => [...body.rows].filter((r) => !r.hidden);
+const names = () => rows().map((r) => r.cells[0].textContent);
+said.all = names();
+document.querySelectorAll("#board thead button")[2].click();
+said.sorted = rows().map((r) => r.cells[2].dataset.value).filter((v) => v !== "").map(Number);
+const split = document.getElementById("by-split");
+split.value = "test_asset"; change(split, "change");
+said.other = rows().every((r) => r.dataset.split === "test_asset");
+const name = document.getElementById("by-name");
+name.value = "geometry"; change(name, "input"); said.filtered = names();
+const group = document.getElementById("by-group");
+group.value = "Answers"; change(group, "change");
+said.heads = [...document.querySelectorAll("#board thead th")].filter((h) => !h.hidden).length;
+const canvas = document.getElementById("canvas");
+const still = canvas.toDataURL();
+canvas.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft" }));
+said.turned = canvas.toDataURL() !== still;
+const hover = document.getElementById("hover");
+const frame = canvas.getBoundingClientRect();
+for (let y = 0; y < frame.height && !hover.textContent; y += 8) {
+  for (let x = 0; x < frame.width && !hover.textContent; x += 8) {
+    const at = { clientX: frame.left + x, clientY: frame.top + y, pointerId: 1 };
+    canvas.dispatchEvent(new PointerEvent("pointermove", at));
+  }
+}
+said.hover = hover.textContent;
+const place = document.getElementById("miss-place");
+said.misses = place.textContent;
+const kind = document.getElementById("miss-kind");
+kind.value = "reference"; change(kind, "change");
+said.references = place.textContent;
+said.query = document.querySelector("#miss-said dd").textContent;
+said.lines = document.querySelectorAll("#miss-view line").length;
+document.getElementById("miss-next").click();
+said.second = place.textContent;
+said.wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+dispatchEvent(new Event("beforeprint"));
+said.folded = document.querySelectorAll("details:not([open])").length;
+said.title = document.title;
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=REASON)
+def test_page_in_a_browser(study, tmp_path):
+    """Sort, filter, turn, hover and browse at 400 px; what came of it is read from the page."""
+    said, console = play(study / "report.html", SCRIPT, tmp_path)
+    assert not console
+    assert len(said["all"]) == len(synthetic.METHODS) and HOSTILE in said["all"]
+    assert said["sorted"] == sorted(said["sorted"], reverse=True) and len(said["sorted"]) > 3
+    assert said["other"]
+    assert said["filtered"] and all("geometry" in name for name in said["filtered"])
+    assert said["heads"] == 2 and said["turned"] and said["wide"] <= 0
+    assert re.fullmatch(r"(table|cupboard) \((true|predicted)\)", said["hover"])
+    assert said["misses"] == "1 of 12" and said["references"] == "1 of 6"
+    assert said["second"] == "2 of 6" and said["query"] == HOSTILE and said["lines"] > 0
+    assert said["folded"] == 0 and said["title"] == "G2VLM: example"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason=REASON)
+def test_page_prints(study, tmp_path):
+    pdf = tmp_path / "page.pdf"
+    done = browse(study / "report.html", tmp_path, f"--print-to-pdf={pdf}")
+    assert pdf.exists(), done.stderr[-500:]
+    assert pdf.read_bytes().startswith(b"%PDF") and pdf.stat().st_size > 20_000

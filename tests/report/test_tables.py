@@ -1,0 +1,220 @@
+"""Tables, claims and the terminal's headline."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from metrics.files import InputError
+from report import accounts, claims, comparisons, data, formats, names, tables, terminal
+from report.table import Footnotes, Table
+from tests.metrics.statistics import synthetic
+
+PIECES = r"\d\.\d{3} ± \d\.\d{3}( [a-z]+)?"
+
+
+@pytest.fixture(scope="module")
+def stats(stats_dir):
+    return data.load(stats_dir)
+
+
+def test_article_table_has_every_row_and_column(stats):
+    table = comparisons.family_table(stats, "article")
+    assert len(table.text) == 24
+    assert set(table.text["Item"]) == set(names.ARTICLE_ITEMS.values())
+    shown = ("full", "Other", "Difference", "p", "p Holm", "Result", "MDE", "Seeds", "Scenes")
+    for column in shown:
+        assert (table.text[column] != "").all(), column
+    first = table.text.iloc[0]
+    assert first["Item"].startswith("Ablation: without geometry")
+    assert re.fullmatch(r"\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]", first["full"])
+    assert first["Seeds"] == "3/3" and first["Scenes"] == "10"
+
+
+def test_main_table_has_every_method_and_metric_with_interval_ties_and_p(stats):
+    table = tables.main_table(stats, "full")
+    assert list(dict.fromkeys(table.text["Method"])) == stats.names()
+    heads = [names.metric_head(m) for m in stats.headline_metrics()]
+    assert list(table.text.columns) == ["Method", *heads]
+    full, first, second = (table.text.iloc[k] for k in range(3))
+    assert all(re.fullmatch(PIECES, full[head]) for head in heads)
+    assert first["Method"] == second["Method"] == "no_geometry"
+    for metric in stats.headline_metrics():
+        declared = metric in ("chamfer_l1_m", "fscore@5cm", "mesh_iou", "spq@0.5", "sg_accuracy")
+        assert second[names.metric_head(metric)].endswith("†") != declared, metric
+    numbers = table.numbers.set_index(["method", "metric"])
+    test = stats.tests("article").set_index(["method_b", "metric"])
+    pair = ("no_geometry", "mesh_iou")
+    assert numbers.loc[pair, "p_adjusted"] == test.loc[pair, "p_adjusted"]
+
+
+def test_verdict_follows_direction_of_the_metric():
+    row = {"p_adjusted": 0.01, "difference": -0.1, "metric": "chamfer_l1_m"}
+    row |= {"method_a": "full", "method_b": "other"}
+    for change, word in (
+        ({}, "full better"),
+        ({"metric": "mesh_iou"}, "other better"),
+        ({"p_adjusted": 0.05}, "not separable"),
+        ({"p_adjusted": np.nan}, "not tested"),
+    ):
+        assert comparisons.verdict(pd.Series(row | change)) == word
+
+
+def test_not_produced_is_a_dash_with_its_reason_as_a_footnote(stats):
+    table = tables.main_table(stats, "full")
+    fusion = table.text[table.text["Method"] == "tsdf_fusion"].iloc[0]
+    mark = fusion[names.metric_head("spq@0.5")]
+    assert re.fullmatch("–[¹²³]", mark)
+    assert f"{mark[1]} it has no language part" in table.notes
+    mine = accounts.not_produced(stats).text
+    mine = mine[mine["Method"] == "tsdf_fusion"]
+    assert mine["Outputs"].item() == "answers, graph, grounding"
+    assert mine["Why"].item() == "it has no language part"
+
+
+def test_equal_reasons_share_a_footnote():
+    notes = Footnotes()
+    assert [notes.mark(text) for text in ("b", "a", "b")] == ["–¹", "–²", "–¹"]
+    assert notes.lines() == ("¹ b", "² a")
+
+
+def test_failures_stand_beside_the_mean_of_the_succeeded(stats):
+    row = accounts.failures(stats)
+    keep = (row.numbers["method"] == "oracle") & (row.numbers["metric"] == "chamfer_l1_m")
+    assert row.numbers[keep]["succeeded"].item() == 0
+    text = row.text[row.text["Method"] == "oracle"].set_index("Metric")
+    assert text.loc["Chamfer L1 (m) ↓", "Succeeded only"] == "none succeeded"
+
+
+def test_every_metric_of_a_family_has_a_row(stats):
+    table = tables.metric_family(stats, "reconstruction")
+    assert list(table.text["Metric"]) == [
+        names.metric_head(m) for m in ("chamfer_l1_m", "fscore@5cm", "occupancy_iou", "mesh_iou")
+    ]
+    assert tables.metric_family(stats, "retrieval").text.shape[0] == 2
+
+
+def test_splits_stand_side_by_side_and_are_not_pooled(stats):
+    table = tables.splits(stats)
+    assert list(table.text.columns) == ["Metric", "Method", "test_scene", "test_asset"]
+    row = table.text.iloc[0]
+    found = stats.estimate("full", "test_asset", "all", "chamfer_l1_m")
+    assert row["test_asset"] == names.interval(found.mean, found.ci_low, found.ci_high)
+
+
+def test_the_splits_table_says_what_real_rooms_are(stats):
+    assert "real_rooms) are left out" in tables.splits(stats).caption
+    rooms = stats.estimates[stats.estimates["split"] == "test_asset"].assign(split="real_rooms")
+    table = tables.splits(replace(stats, estimates=pd.concat([stats.estimates, rooms])))
+    assert list(table.text.columns)[-1] == "real_rooms"
+    assert "no colour" in table.caption and "described, not tested" in table.caption
+
+
+def test_every_table_is_written_three_ways(stats_dir, tmp_path):
+    tables.write_tables(stats_dir, tmp_path / "tables")
+    stems = {f.stem for f in (tmp_path / "tables").glob("*.tex")}
+    wanted = {"main", "article", "contrasts", "reconstruction", "graph", "grounding", "retrieval"}
+    wanted |= {"splits", "subsets", "failures", "not_produced", "controls", "cost"}
+    assert wanted <= stems
+    for stem in stems:
+        assert_tex_would_compile((tmp_path / "tables" / f"{stem}.tex").read_text(encoding="utf-8"))
+        markdown = (tmp_path / "tables" / f"{stem}.md").read_text(encoding="utf-8")
+        rows = [line for line in markdown.splitlines() if line.startswith("|")]
+        bars = {len(re.findall(r"(?<!\\)\|", line)) for line in rows}
+        assert len(bars) == 1 and "| --- |" in rows[1]
+        assert (tmp_path / "tables" / f"{stem}.csv").stat().st_size
+    numbers = pd.read_csv(tmp_path / "tables" / "article.csv")
+    assert {"p", "p_adjusted", "question", "mde", "tie_group"} <= set(numbers.columns)
+
+
+def test_every_table_carries_the_stamp_of_its_numbers(stats_dir, tmp_path):
+    tables.write_tables(stats_dir, tmp_path / "tables")
+    stamp = data.load(stats_dir).stamp
+    assert stamp == data.stamp_of_study(stats_dir) and re.fullmatch("[0-9a-f]{16}", stamp)
+    for file in (tmp_path / "tables").iterdir():
+        text = file.read_text(encoding="utf-8")
+        if file.suffix == ".csv":
+            assert set(pd.read_csv(file, dtype=str)["stamp"]) <= {stamp}, file.name
+        else:
+            assert f"Stamp {stamp}" in text, file.name
+    changed = tmp_path / "changed"
+    changed.mkdir()
+    for file in stats_dir.glob("*.parquet"):
+        (changed / file.name).write_bytes(file.read_bytes())
+    assert data.stamp_of_study(changed) == stamp
+    pd.read_parquet(changed / "estimates.parquet")[1:].to_parquet(changed / "estimates.parquet")
+    assert data.stamp_of_study(changed) != stamp
+
+
+def assert_tex_would_compile(tex):
+    """Check what stops LaTeX here: environments, braces, columns, characters, stray specials."""
+    assert tex.isascii()
+    opened = re.findall(r"\\(begin|end)\{(\w+)\}", tex)
+    stack = []
+    for side, name in opened:
+        if side == "begin":
+            stack.append(name)
+        else:
+            assert stack.pop() == name
+    assert not stack
+    bare = re.sub(r"\\[{}]", "", tex)
+    depth = np.cumsum([(c == "{") - (c == "}") for c in bare])
+    assert depth.min() >= 0 and depth[-1] == 0
+    commands = set(re.findall(r"\\([A-Za-z]+)", tex))
+    known = "documentclass usepackage begin end toprule midrule bottomrule addlinespace"
+    known += " footnotesize pm uparrow downarrow dag textsuperscript textless textgreater textbar"
+    assert commands <= {*known.split(), "textbackslash", "textasciitilde", "textasciicircum"}
+    inner = tex.split(r"\toprule")[1].split(r"\bottomrule")[0]
+    columns = re.search(r"\\begin\{tabular\}\{(l+)\}", tex).group(1)
+    for line in inner.strip().splitlines():
+        if line not in (r"\addlinespace", r"\midrule"):
+            assert line.endswith(r" \\")
+            assert len(re.findall(r"(?<!\\)&", line)) == len(columns) - 1, line
+    assert not re.search(r"(?<!\\)[%#_^~]", tex)
+    assert len(re.findall(r"(?<!\\)\$", tex)) % 2 == 0
+
+
+def test_hostile_text_is_plain_in_tex_and_markdown():
+    nasty = "\\input{x} & $y_1$ | <b>\n`z` % ~^#"
+    text = pd.DataFrame({"Method": [nasty]})
+    table = Table("t", nasty, text, text, nasty, (nasty,))
+    tex = formats.to_tex(table)
+    assert_tex_would_compile(tex)
+    assert r"\input{" not in tex and r"\textbackslash{}input\{x\} \& \$y\_1\$" in tex
+    assert "\\| &lt;b> " in formats.to_markdown(table)
+
+
+def test_claims_are_worded_from_the_tests(stats):
+    found = {c.method: c for c in claims.claims(stats)}
+    assert list(found) == list(claims.CLAIMS)
+    assert "F-score 5 cm (+0." in found["no_geometry"].sentence
+    assert found["reconstruction_only"].verdict == "not separable"
+
+
+@pytest.mark.parametrize(
+    ("counts", "word"),
+    [
+        ((3, 0, 0), "supported"),
+        ((2, 0, 1), "partly supported (2 of 3)"),
+        ((0, 1, 2), "not supported"),
+        ((1, 1, 0), "mixed"),
+        ((0, 0, 4), "not separable"),
+        ((0, 0, 0), "not tested"),
+    ],
+)
+def test_claim_words(counts, word):
+    assert claims._word(*counts) == word
+
+
+def test_headline_fits_a_terminal(stats_dir):
+    text = terminal.headline(stats_dir)
+    assert max(map(len, text.splitlines())) <= 120
+    assert all(name in text for name in synthetic.METHODS)
+    assert "fscore@5cm↑" in text and "Geometry grounding" in text
+
+
+def test_missing_statistics_name_the_file(tmp_path):
+    with pytest.raises(InputError, match="estimates.parquet"):
+        tables.write_tables(tmp_path, tmp_path / "tables")
