@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from g2vlm.inference.predict import predict
 from metrics.score import score_submission
-from report.studies import METRICS
 
 if TYPE_CHECKING:
     from g2vlm.features import TextFeatures
@@ -28,7 +27,8 @@ def judge_model(
 ) -> None:
     """Write the score table of a trained model on the split whose truth is in `truth_dir`.
 
-    Of reconstruction it holds what studies look at, which halves the scoring.
+    Of the reconstruction metrics it holds those of `config["studies"]["metrics"]`, which halves the
+    scoring.
 
     Args:
         store, image_features: the split's scenes and the features of their views, as they are or
@@ -51,5 +51,5 @@ def judge_model(
         thresholds,
         progress=progress,
     )
-    score_submission(folder, truth_dir, table, truth_dir, METRICS)
+    score_submission(folder, truth_dir, table, truth_dir, config["studies"]["metrics"])
     shutil.rmtree(folder)

@@ -21,22 +21,23 @@ RESULT_KINDS = (".parquet", ".csv", ".md", ".tex", ".html", ".pdf", ".png", ".js
 
 
 def describe(
-    results: Path, config: Mapping[str, Any], methods: Mapping[str, Any], folders: Iterable[str]
+    results: Path,
+    config: Mapping[str, Any],
+    methods: Mapping[str, Any],
+    folders: Iterable[str],
+    stamps: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the record of the experiment under `results`.
 
-    `stamp` is what its tables and figures carry, `stamps` what those of other folders do that not
-    every method's scores change; `folders` are the parts of `results` whose files
-    are listed by sha256. Times are in seconds, memory in MB, sizes in bytes.
+    `folders` are the parts of `results` whose files are listed by sha256. `stamps` goes into the
+    record as it is: `stamp`, which the study's tables and figures carry, and `stamps` by folder of
+    the figures that depend on fewer files. Times are in seconds, memory in MB, sizes in bytes.
     """
-    from report.data import read_stamps, stamp_of_study
-
     jobs = read_benchmarks(results / "benchmarks")
     return origin(config) | {
         "format": "g2vlm-experiment",
         "version": 1,
-        "stamp": stamp_of_study(results / "statistics"),
-        "stamps": read_stamps(results),
+        **stamps,
         "packages": packages(),
         "config": dict(config),
         "methods": dict(methods),

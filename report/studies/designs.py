@@ -11,7 +11,7 @@ import pandas as pd
 
 from metrics.files import read_lines
 from metrics.statistics import contrasts
-from report.studies import METRICS, study
+from report.studies import study
 from report.studies.facets import FACETS, groups_of
 from report.studies.study import Study
 
@@ -27,7 +27,10 @@ LEAST_SCENES = 8
 
 
 def data_efficiency(
-    scores: pd.DataFrame, shares: Mapping[str, Mapping[str, str]], reference: str
+    scores: pd.DataFrame,
+    shares: Mapping[str, Mapping[str, str]],
+    reference: str,
+    metrics: Sequence[str],
 ) -> Study:
     """Every method trained with parts of the scenes, for the same number of steps.
 
@@ -36,12 +39,12 @@ def data_efficiency(
     how that changes from all scenes to the fewest (an interaction, of the same scenes).
     """
     frames = {name: _renamed(scores, trained) for name, trained in shares.items()}
-    blocks, methods = study.gather(frames)
+    blocks, methods = study.gather(frames, metrics)
     names = list(dict.fromkeys(name for found in methods.values() for name in found))
     others = [name for name in names if name != reference]
     rows = study.between_methods(blocks, reference, others)
     fewest, most = list(shares)[0], list(shares)[-1]
-    for metric in METRICS:
+    for metric in metrics:
         here, there = (blocks.get((metric, name), {}) for name in (fewest, most))
         renamed = {f"{name} less": block for name, block in here.items()}
         kept = {("any", "all", metric): there | renamed}
@@ -58,27 +61,29 @@ def data_efficiency(
         "geometry makes learning from few scenes possible: then the reference's lead would grow "
         "as scenes become fewer."
     )
-    table = study.estimates(blocks)
+    table = study.estimates(blocks, metrics)
     return Study("Data efficiency", said, list(shares), table, study.adjusted(rows))
 
 
-def robustness(scores: Mapping[str, pd.DataFrame]) -> Study:
+def robustness(scores: Mapping[str, pd.DataFrame], metrics: Sequence[str]) -> Study:
     """Trained models on spoiled input: `scores` maps a condition to its scores, NOMINAL among them.
 
     Differences: each method's condition minus nominal, of the same trainings.
     """
-    blocks, _ = study.gather(scores)
+    blocks, _ = study.gather(scores, metrics)
     said = (
         "Trained models on input that they were not trained on; thresholds stay as chosen on clean "
         "validation scenes. A difference is one method's score under a condition minus its own on "
         "the input as rendered."
     )
     rows = study.between_conditions(blocks, NOMINAL)
-    table = study.estimates(blocks)
+    table = study.estimates(blocks, metrics)
     return Study("Robustness to the input", said, list(scores), table, study.adjusted(rows))
 
 
-def loss_balance(scores: pd.DataFrame, variants: Mapping[str, str], method: str) -> Study:
+def loss_balance(
+    scores: pd.DataFrame, variants: Mapping[str, str], method: str, metrics: Sequence[str]
+) -> Study:
     """One method with each loss weight changed: `variants` maps a condition to its trained name.
 
     The condition HALF has the weights as configured and the same, smaller number of steps.
@@ -86,8 +91,8 @@ def loss_balance(scores: pd.DataFrame, variants: Mapping[str, str], method: str)
     """
     base = variants[HALF]
     frames = {name: _renamed(scores, {method: trained}) for name, trained in variants.items()}
-    blocks, _ = study.gather(frames)
-    whole, _ = study.gather({"": scores[scores["method"].isin(variants.values())]})
+    blocks, _ = study.gather(frames, metrics)
+    whole, _ = study.gather({"": scores[scores["method"].isin(variants.values())]}, metrics)
     label = {trained: condition for condition, trained in variants.items()}
     rows = []
     for (metric, _), found in whole.items():
@@ -100,24 +105,28 @@ def loss_balance(scores: pd.DataFrame, variants: Mapping[str, str], method: str)
         "the steps and with fewer seeds than the main comparison. A difference is a variant minus "
         "the configured weights."
     )
-    table = study.estimates(blocks)
+    table = study.estimates(blocks, metrics)
     return Study("Balance of the losses", said, list(variants), table, study.adjusted(rows))
 
 
 def tuning(
-    val: pd.DataFrame, test: pd.DataFrame, rates: Mapping[str, Mapping[str, str]], reference: str
+    val: pd.DataFrame,
+    test: pd.DataFrame,
+    rates: Mapping[str, Mapping[str, str]],
+    reference: str,
+    metrics: Sequence[str],
 ) -> Study:
     """Every method with other learning rates: as many trials on validation for one as for another.
 
     `rates` maps a condition, SHARED first, to {method: the name under which it was trained so};
     `val` and `test` are scores of all of them on two splits. The rate that suits a method is the
-    one of the highest mean of METRICS on `val`. Differences: each condition minus SHARED, of one
+    one of the highest mean of `metrics` on `val`. Differences: each condition minus SHARED, of one
     method on `val`; the reference minus each other method on `test`, all at SHARED and then each
     at the rate that suits it.
     """
     trials = {f"val, {name}": _renamed(val, trained) for name, trained in rates.items()}
-    blocks, _ = study.gather(trials)
-    scored = study.estimates(blocks)
+    blocks, _ = study.gather(trials, metrics)
+    scored = study.estimates(blocks, metrics)
     means = scored.groupby(["method", "condition"])["estimate"].mean().unstack()
     names = [name for name in rates[SHARED] if name in means.index]
     means = means.loc[names, list(trials)].set_axis(list(rates), axis=1)
@@ -127,7 +136,7 @@ def tuning(
         f"test, {SHARED}": _renamed(test, rates[SHARED]),
         "test, each at the rate that suits it": _renamed(test, own),
     }
-    tested, _ = study.gather(tests)
+    tested, _ = study.gather(tests, metrics)
     rows = study.between_conditions(blocks, f"val, {SHARED}")
     rows += study.between_methods(tested, reference, [name for name in names if name != reference])
     said = (
@@ -142,7 +151,7 @@ def tuning(
         "Tuning",
         said,
         [*trials, *tests],
-        study.estimates(blocks | tested),
+        study.estimates(blocks | tested, metrics),
         study.adjusted(rows),
         overview,
     )

@@ -13,7 +13,6 @@ import pandas as pd
 from metrics.files import InputError
 from metrics.statistics import families, moments, pairwise_differences, table
 from metrics.statistics.table import Block
-from report.studies import METRICS
 
 ESTIMATES = [
     *("condition", "method", "metric", "estimate", "ci_low", "ci_high", "n_seeds", "n_scenes"),
@@ -54,7 +53,7 @@ def read_scores(files: Iterable[str | Path], split: str) -> pd.DataFrame:
 
 
 def gather(
-    frames: Mapping[str, pd.DataFrame], metrics: Sequence[str] = METRICS
+    frames: Mapping[str, pd.DataFrame], metrics: Sequence[str]
 ) -> tuple[Blocks, dict[str, list[str]]]:
     """Fold each condition's scores: {(metric, condition): {method: Block}}, subset "all" alone.
 
@@ -70,7 +69,7 @@ def gather(
     return found, {name: sorted(frame["method"].unique()) for name, frame in frames.items()}
 
 
-def estimates(blocks: Blocks, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
+def estimates(blocks: Blocks, metrics: Sequence[str]) -> pd.DataFrame:
     """Return a row of ESTIMATES for each metric, condition and method."""
     rows = []
     for (metric, condition), methods in blocks.items():

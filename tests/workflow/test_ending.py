@@ -45,7 +45,9 @@ def test_faults_are_those_of_this_run(results):
 
 
 def test_the_record_sums_cost_by_stage_and_hashes_results(results):
-    record = manifest.describe(results, {"experiment": "x", "seeds": 2}, {"full": {}}, ["tables"])
+    record = manifest.describe(
+        results, {"experiment": "x", "seeds": 2}, {"full": {}}, ["tables"], {"stamp": "0"}
+    )
     assert record["jobs"]["train/full-0"] == {
         "wall_seconds": 10.5,
         "cpu_seconds": 9.5,

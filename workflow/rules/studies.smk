@@ -60,6 +60,7 @@ rule judge:
         runtime=grows(30, 0.1, in_split),
         gpu=one_gpu,
     params:
+        metrics=ASKED["metrics"],
         predict=config["predict"],
         code=code_hash("g2vlm.inference.evaluate"),
     script:
@@ -86,6 +87,7 @@ rule data_efficiency:
         mem_mb=grows(2000),
         runtime=grows(30),
     params:
+        metrics=ASKED["metrics"],
         shares=studies.shares(config),
         reference=REFERENCE_METHOD,
         code=code_hash("report.studies.designs", "report.studies.page"),
@@ -109,6 +111,7 @@ rule loss_balance:
         mem_mb=grows(2000),
         runtime=grows(30),
     params:
+        metrics=ASKED["metrics"],
         variants=studies.weights(config),
         method=ASKED["loss_balance"]["method"],
         code=code_hash("report.studies.designs", "report.studies.page"),
@@ -140,6 +143,7 @@ rule spoil:
         runtime=grows(60, 1, SPLITS[JUDGED_ON]),
         gpu=one_gpu,
     params:
+        metrics=ASKED["metrics"],
         asked=ASKED["robustness"],
         split=JUDGED_ON,
         sensor=config["render"]["sensor"],
@@ -169,6 +173,7 @@ rule robustness:
         mem_mb=grows(2000),
         runtime=grows(30),
     params:
+        metrics=ASKED["metrics"],
         asked=ASKED["robustness"],
         code=code_hash("report.studies.designs", "report.studies.page"),
     script:
@@ -217,6 +222,7 @@ rule tuning:
         mem_mb=grows(2000),
         runtime=grows(30),
     params:
+        metrics=ASKED["metrics"],
         rates=RATES,
         reference=REFERENCE_METHOD,
         code=code_hash("report.studies.designs", "report.studies.page"),

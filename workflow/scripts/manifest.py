@@ -7,7 +7,10 @@ from g2vlm.run.job import job
 with job(snakemake) as task:
     from g2vlm.run.manifest import describe
     from metrics.files import write_json
+    from report.data import read_stamps, stamp_of_study
 
     path = Path(task.output[0])
+    results = path.parent
     folders = ("statistics", "scores", "tables", "figures", "background", "gallery")
-    write_json(path, describe(path.parent, task.config, task.params.methods, folders))
+    stamps = {"stamp": stamp_of_study(results / "statistics"), "stamps": read_stamps(results)}
+    write_json(path, describe(results, task.config, task.params.methods, folders, stamps))

@@ -13,13 +13,13 @@ with job(snakemake) as task:
     split, params = "test_scene", task.params
     if task.rule == "data_efficiency":
         scores = read_scores(task.input, split)
-        study = designs.data_efficiency(scores, params.shares, params.reference)
+        study = designs.data_efficiency(scores, params.shares, params.reference, params.metrics)
     elif task.rule == "loss_balance":
         scores = read_scores(task.input, split)
-        study = designs.loss_balance(scores, params.variants, params.method)
+        study = designs.loss_balance(scores, params.variants, params.method, params.metrics)
     elif task.rule == "tuning":
         val, test = (read_scores(task.input[name], name) for name in ("val", split))
-        study = designs.tuning(val, test, params.rates, params.reference)
+        study = designs.tuning(val, test, params.rates, params.reference, params.metrics)
     elif task.rule == "robustness":
         from g2vlm.inference.corrupt import conditions
 
@@ -27,7 +27,7 @@ with job(snakemake) as task:
         for condition in conditions(params.asked):
             files = [name for name in task.input.scores if Path(name).parts[-3] == condition.name]
             frames[condition.label] = read_scores(files, split)
-        study = designs.robustness(frames)
+        study = designs.robustness(frames, params.metrics)
     else:
         counts = Counter(
             item["class"]

@@ -10,6 +10,7 @@ from metrics.files import InputError, write_lines
 from report.studies import designs, page, study
 from report.studies.facets import class_tiers, groups_of
 
+METRICS = ("fscore@5cm", "mesh_iou")
 SCENES = [f"test_scene-{number:04d}" for number in range(20)]
 
 
@@ -35,7 +36,7 @@ def test_data_efficiency_asks_whether_the_lead_grows():
         "10% of the scenes": {m: f"{m}_at_10" for m in ("full", "no_geometry")},
         "100% of the scenes": {m: m for m in ("full", "no_geometry")},
     }
-    found = designs.data_efficiency(scores, shares, "full")
+    found = designs.data_efficiency(scores, shares, "full", METRICS)
     gaps = found.differences.set_index("condition")["difference"]
     assert gaps["10% of the scenes"] == pytest.approx(0.3, abs=0.03)
     assert gaps["100% of the scenes"] == pytest.approx(0.1, abs=0.03)
@@ -48,7 +49,7 @@ def test_data_efficiency_asks_whether_the_lead_grows():
 def test_robustness_pairs_a_method_with_itself():
     clean = pd.concat([scored("full", 0.8), scored("no_depth", 0.6)])
     noisy = clean.assign(value=clean["value"] - 0.2 * (clean["method"] == "full"))
-    found = designs.robustness({designs.NOMINAL: clean, "depth noise ×4": noisy})
+    found = designs.robustness({designs.NOMINAL: clean, "depth noise ×4": noisy}, METRICS)
     rows = found.differences.set_index("method_a")
     fell, stayed = rows.loc["full, depth noise ×4"], rows.loc["no_depth, depth noise ×4"]
     assert fell["difference"] == pytest.approx(-0.2)
@@ -62,7 +63,7 @@ def test_loss_balance_compares_with_the_configured_weights():
     names = {designs.HALF: "full_balance", "align ×0": "full_align_x0", "depth ×2": "full_depth_x2"}
     levels = {"full_balance": 0.7, "full_align_x0": 0.5, "full_depth_x2": 0.7}
     scores = pd.concat([scored(name, level, seeds=2) for name, level in levels.items()])
-    found = designs.loss_balance(scores, names, "full")
+    found = designs.loss_balance(scores, names, "full", METRICS)
     gaps = found.differences.set_index("condition")
     assert set(gaps.index) == {"align ×0", "depth ×2"}
     assert gaps.loc["align ×0", "difference"] == pytest.approx(-0.2, abs=0.03)
@@ -80,7 +81,7 @@ def test_tuning_gives_every_method_the_rate_that_suits_it_on_validation(tmp_path
         pd.concat([scored(name, level, seeds=1) for name, level in levels.items()]).assign(split=s)
         for s, levels in (("val", on_val), ("test_scene", on_test))
     )
-    found = designs.tuning(val, test, rates, "full")
+    found = designs.tuning(val, test, rates, "full", METRICS)
     suits = found.overview.set_index("Mean on val")["suits"]
     assert suits.to_dict() == {"full": designs.SHARED, "no_geometry": "rate ×2"}
     gaps = found.differences.set_index(["condition", "method_a"])["difference"]
