@@ -10,7 +10,7 @@ from baselines.answers import training_questions
 from baselines.contract import Context
 from baselines.truth import SplitTruth
 from metrics.files import rng
-from metrics.scene_graph.predicates import EXHAUSTIVE, FAMILIES
+from metrics.scene_graph.predicates import LABELS
 
 DESCRIPTION = "Random valid answers"
 PRODUCES = (
@@ -73,9 +73,8 @@ def _write_scene(
 def random_predicates(rng: np.random.Generator) -> dict[str, str]:
     """Draw one predicate (or none, where a family allows it) for each family."""
     drawn = {}
-    for family, predicates in FAMILIES.items():
-        options = predicates if family in EXHAUSTIVE else (*predicates, "none")
-        drawn[family] = options[rng.integers(len(options))]
+    for family, labels in LABELS.items():
+        drawn[family] = labels[rng.integers(len(labels))]
     return drawn
 
 

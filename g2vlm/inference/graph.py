@@ -7,14 +7,9 @@ from typing import Any
 import numpy as np
 
 from g2vlm.inference.objects import Detection
-from metrics.scene_graph.predicates import EXHAUSTIVE, FAMILIES
+from metrics.scene_graph.predicates import FAMILIES, LABELS
 
 LEAST_TRIPLET = 0.02
-
-
-def family_words(family: str) -> tuple[str, ...]:
-    """Return the family's predicates in the order of the relation head, "none" last."""
-    return FAMILIES[family] + (() if family in EXHAUSTIVE else ("none",))
 
 
 def given_pairs(given: list[int], probabilities: dict[str, np.ndarray]) -> list[Any]:
@@ -23,9 +18,8 @@ def given_pairs(given: list[int], probabilities: dict[str, np.ndarray]) -> list[
     `probabilities`: each family's [N, N, K] over the objects in the order of `given`.
     """
     best = {family: values.argmax(-1) for family, values in probabilities.items()}
-    words = {family: family_words(family) for family in best}
     return [
-        [i, j, {family: words[family][best[family][a, b]] for family in best}]
+        [i, j, {family: LABELS[family][best[family][a, b]] for family in best}]
         for a, i in enumerate(given)
         for b, j in enumerate(given)
         if a != b
@@ -43,12 +37,12 @@ def triplets(
     scores = np.array([item.score for item in found])
     rows: list[tuple[int, str, int, float]] = []
     for family, values in probabilities.items():
-        words = family_words(family)
         best = values.argmax(-1)
         total = values.max(-1) * scores[:, None] * scores[None]
         keep = (total >= max(least, LEAST_TRIPLET)) & (best < len(FAMILIES[family]))
         np.fill_diagonal(keep, False)
         rows += [
-            (int(i), words[best[i, j]], int(j), float(total[i, j])) for i, j in np.argwhere(keep)
+            (int(i), LABELS[family][best[i, j]], int(j), float(total[i, j]))
+            for i, j in np.argwhere(keep)
         ]
     return sorted(rows, key=lambda row: -row[3])

@@ -21,7 +21,6 @@ from g2vlm.models.decoder import PAD, START
 from g2vlm.models.heads import pool_scene
 from g2vlm.models.qa_context import Found
 from metrics.files import InputError, read_json
-from metrics.scene_graph.predicates import FAMILIES
 
 if TYPE_CHECKING:
     from g2vlm.features import SceneFeatures, TextFeatures
@@ -173,12 +172,12 @@ class EncodedScene:
     def relations(self, masks: np.ndarray, boxes: np.ndarray) -> dict[str, np.ndarray]:
         """Return each family's probabilities [N, N, K] for objects of masks [N, P], boxes [N, 6].
 
-        The last of K is "none" in every family but side.
+        K runs over `metrics.scene_graph.predicates.LABELS[family]`.
         """
         device = self.network.device
         inside, where = (torch.from_numpy(v).float().to(device)[None] for v in (masks, boxes))
-        logits = self.network.model.relations(self.state, inside, where)
-        return {family: numpy_of(getattr(logits, family)[0].softmax(-1)) for family in FAMILIES}
+        logits = self.network.model.relations(self.state, inside, where).families
+        return {family: numpy_of(values[0].softmax(-1)) for family, values in logits.items()}
 
     @torch.inference_mode()
     def answers(

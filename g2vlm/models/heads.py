@@ -14,6 +14,7 @@ from g2vlm.models.config import ModelConfig
 from g2vlm.models.grid import ViewGrid
 from g2vlm.models.layers import GroupedInput, Standardise, exact, mlp, read_side_by_side, standard
 from g2vlm.models.state import RelationLogits, SceneState
+from metrics.scene_graph.predicates import LABELS
 
 NEAREST = 4
 TRUNCATION = 0.3
@@ -168,7 +169,7 @@ class RelationHead(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         small = config.point_hidden
-        self.sizes = (3, 2, 4, 2, 2)
+        self.sizes = [len(labels) for labels in LABELS.values()]
         self.object = mlp(small, small, small)
         self.front = mlp(small, small, 2)
         self.pair = mlp(2 * small + PAIR, 2 * small, small, sum(self.sizes))
@@ -220,7 +221,8 @@ class RelationHead(nn.Module):
         first = seen[:, :, None].expand(-1, -1, count, -1)
         second = seen[:, None].expand(-1, count, -1, -1)
         pairs = torch.cat([first, second, self.geometry(boxes, front)], dim=-1)
-        return RelationLogits(*self.pair(pairs).split(self.sizes, dim=-1), front=front)
+        families = self.pair(pairs).split(self.sizes, dim=-1)
+        return RelationLogits(dict(zip(LABELS, families, strict=True)), front)
 
 
 def pool_scene(state: SceneState) -> Tensor:

@@ -17,15 +17,17 @@ from g2vlm.models.decoder import LEAST_NUMBER, Hints
 from g2vlm.models.heads import PAIR, RelationHead
 from g2vlm.models.referring_head import ROLES, ObjectSet, Reading, RoleReader, Roles, describe
 from g2vlm.models.state import RelationLogits
-from metrics.scene_graph.predicates import FAMILIES
+from metrics.scene_graph.predicates import LABELS
 
 # Memory slots of the decoder that findings fill: the roles, the one asked for, and two more.
 SLOTS = ROLES + 3
 OCTAVES = 5
 LONGEST_M = 8.0
-# Ordered pairs of roles, and what is known of each: pairwise geometry and relations.
+# Ordered pairs of roles, and what is known of each: pairwise geometry and the probability of each
+# label of each relation family.
 PAIRS = tuple(permutations(range(ROLES), 2))
-RELATIONS = 13
+RELATIONS = sum(len(labels) for labels in LABELS.values())
+ON = PAIR + [label for labels in LABELS.values() for label in labels].index("on")
 # Who stands at one role, faces another and looks for the third; what is known of the three.
 TRIPLES = ((0, 1, 2), (1, 0, 2), (2, 0, 1))
 TRIPLE = 3
@@ -172,7 +174,7 @@ class Findings(nn.Module):
         nearer to a third or on it: the sentence [B,Q,D] says which of these, and the third."""
         by = self.anchor(sentence).softmax(-1).unflatten(-1, (CUES, ROLES))
         nearer = (SURE * triples[..., ::TRIPLE]).sigmoid()
-        on = pairs.unflatten(-1, (len(PAIRS), -1))[..., PAIR]
+        on = pairs.unflatten(-1, (len(PAIRS), -1))[..., ON]
         shares = [torch.zeros_like(by[..., 0, 0]) for _ in range(ROLES)]
         for place, (anchor, second, third) in enumerate(TRIPLES):
             stand = on[..., [PAIRS.index((k, anchor)) for k in (second, third)]] + LEAST_SHARE
@@ -184,7 +186,7 @@ class Findings(nn.Module):
 
     def pairs(self, shares: Tensor, objects: ObjectSet, relations: RelationLogits) -> Tensor:
         """How each two roles stand to each other [B,Q,K]; zeros where nothing is compared."""
-        known = [getattr(relations, family).softmax(-1) for family in FAMILIES]
+        known = [logits.softmax(-1) for logits in relations.families.values()]
         geometry = RelationHead.geometry(objects.boxes, objects.front)
         each = torch.cat([geometry, *known], dim=-1)
         if not self.compares:

@@ -67,16 +67,11 @@ class GroundState:
 
 @dataclass(frozen=True)
 class RelationLogits:
-    """Logits of each family over ordered pairs (i, j) of N objects.
+    """Logits of each relation family over ordered pairs (i, j) of N objects.
 
-    support [B,N,N,3] (on, under, none); distance [B,N,N,2] (near, none); side [B,N,N,4] (left,
-    right, front, behind); size [B,N,N,2] (larger, none); facing [B,N,N,2] (facing, none);
+    families: {family: [B,N,N,K]} over `metrics.scene_graph.predicates.LABELS[family]`;
     front [B,N,2]: predicted (cos, sin) of the object's front direction, not normalised.
     """
 
-    support: Tensor
-    distance: Tensor
-    side: Tensor
-    size: Tensor
-    facing: Tensor
+    families: dict[str, Tensor]
     front: Tensor

@@ -131,7 +131,7 @@ def relation_loss(
     total = logits.front.new_zeros(())
     for family, labels in targets.relations.items():
         if bool((labels >= 0).any()):
-            found = getattr(logits, family).flatten(0, 2)
+            found = logits.families[family].flatten(0, 2)
             total = total + F.cross_entropy(
                 found, labels.flatten(), weights[family], ignore_index=-1
             )

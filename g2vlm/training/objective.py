@@ -26,18 +26,17 @@ from g2vlm.training.data import (
 from g2vlm.training.settings import TrainSettings
 from g2vlm.training.targets import TrainScene
 from metrics.files import rng
-from metrics.scene_graph.predicates import EXHAUSTIVE, FAMILIES
+from metrics.scene_graph.predicates import LABELS
 
 
 def relation_weights(scenes: Sequence[TrainScene]) -> dict[str, Tensor]:
     """Weight of each label by family: inverse root frequency among judged pairs, mean 1."""
     out = {}
-    for family, predicates in FAMILIES.items():
-        size = len(predicates) + (family not in EXHAUSTIVE)
-        count = np.ones(size)
+    for family, names in LABELS.items():
+        count = np.ones(len(names))
         for scene in scenes:
             labels = scene.relations[family]
-            count += np.bincount(labels[labels >= 0].astype(int), minlength=size)
+            count += np.bincount(labels[labels >= 0].astype(int), minlength=len(names))
         weight = (count.sum() / count) ** 0.5
         out[family] = torch.from_numpy((weight / weight.mean()).astype(np.float32))
     return out

@@ -11,7 +11,7 @@ import numpy as np
 
 from g2vlm.models.batch import SceneArrays, centre_pixels, object_masks
 from metrics.files import InputError, rng
-from metrics.scene_graph.predicates import EXHAUSTIVE, FAMILIES, FAMILY_OF
+from metrics.scene_graph.predicates import FAMILY_OF, LABELS, NONE
 
 FIRST_OBJECT = 10
 NO_LABEL = -1
@@ -123,8 +123,8 @@ def relation_targets(
     """
     count = len(rows)
     out = {}
-    for family, predicates in FAMILIES.items():
-        none = NO_LABEL if family in EXHAUSTIVE else len(predicates)
+    for family, names in LABELS.items():
+        none = names.index(NONE) if NONE in names else NO_LABEL
         out[family] = np.full((count, count), none, np.int8)
         np.fill_diagonal(out[family], NO_LABEL)
     for i, j, family in annotation["void"]:
@@ -133,7 +133,7 @@ def relation_targets(
     for i, j, predicate in annotation["relations"]:
         if i in rows and j in rows:
             family = FAMILY_OF[predicate]
-            out[family][rows[i], rows[j]] = FAMILIES[family].index(predicate)
+            out[family][rows[i], rows[j]] = LABELS[family].index(predicate)
     return out
 
 

@@ -15,10 +15,11 @@ import numpy as np
 from metrics.scene_graph.boxes import box_iou, match_objects
 from metrics.scene_graph.pooled import PooledValue, fixed_set, jackknife, macro
 from metrics.scene_graph.predicates import (
-    EXHAUSTIVE,
     FAMILIES,
     FAMILY_OF,
     INVERSE,
+    LABELS,
+    NONE,
     SYMMETRIC,
     VIEW_DEPENDENT,
 )
@@ -284,12 +285,11 @@ def relation_confusion(
             positives.setdefault((j, i, FAMILY_OF[name]), INVERSE.get(name, name))
     void = unjudged_pairs(annotation)
     counts = {}
-    for family in FAMILIES:
-        labels = labels_of(family)
+    for family, labels in LABELS.items():
         table = np.zeros((len(labels), len(labels) + 1), np.int64)
         for i in given:
             for j in given:
-                true = positives.get((i, j, family), "none")
+                true = positives.get((i, j, family), NONE)
                 if i == j or (i, j, family) in void or true not in labels:
                     continue
                 answer = predicted.get((i, j), {}).get(family)
@@ -297,11 +297,6 @@ def relation_confusion(
                 table[labels.index(true), column] += 1
         counts[family] = table
     return counts
-
-
-def labels_of(family: str) -> tuple[str, ...]:
-    """Return what may be answered for a family."""
-    return FAMILIES[family] + (() if family in EXHAUSTIVE else ("none",))
 
 
 def balanced_accuracy(confusion: np.ndarray) -> float | None:

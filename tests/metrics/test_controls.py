@@ -17,8 +17,8 @@ from metrics.controls import (
     reciprocal_rank,
 )
 from metrics.language.grounding import ref_acc, ref_f1
-from metrics.scene_graph.predicates import FAMILIES
-from metrics.scene_graph.spq import balanced_accuracy, labels_of, relation_confusion
+from metrics.scene_graph.predicates import FAMILIES, LABELS
+from metrics.scene_graph.spq import balanced_accuracy, relation_confusion
 
 RUNS = 1000
 
@@ -165,7 +165,7 @@ def test_uniform_relations_match_random_answerers() -> None:
         tables = []
         for line in lines:
             drawn = {
-                (i, j): {family: generator.choice(labels_of(family)) for family in FAMILIES}
+                (i, j): {family: generator.choice(labels) for family, labels in LABELS.items()}
                 for i in line["given"]
                 for j in line["given"]
             }

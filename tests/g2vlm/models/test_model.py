@@ -63,9 +63,9 @@ def test_outputs_have_the_documented_shapes():
     assert 0 <= float(state.confidence.min()) <= float(state.confidence.max()) <= 1
     assert ground.point_logits.shape == (2, 2, P)
     assert ground.text_states.shape == (2, 2, 8, model.config.hidden)
-    sizes = [getattr(relations, f).shape[-1] for f in ("support", "distance", "side", "size")]
-    assert sizes == [3, 2, 4, 2]
-    assert relations.facing.shape == (2, 3, 3, 2)
+    shapes = {family: logits.shape for family, logits in relations.families.items()}
+    sizes = {"support": 3, "distance": 2, "side": 4, "size": 2, "facing": 2}
+    assert shapes == {family: (2, 3, 3, size) for family, size in sizes.items()}
     for vectors in (embedded, model.embed_scene(state), model.embed_text(text)):
         assert torch.allclose(vectors.norm(dim=-1), torch.ones(vectors.shape[:-1]), atol=1e-5)
         answers, found = model.answer(state, text, model.see_objects(state, masks, boxes), 4)
