@@ -25,12 +25,12 @@ from typing import Any
 
 import numpy as np
 
+from metrics.constants import COMPLETION, OBSERVED
 from metrics.files import InputError, read_lines
 from metrics.reconstruction.pointcloud import CELL, THRESHOLDS
 from metrics.reconstruction.voxels import SIDES
 from metrics.submission.parsing import open_tensors
 
-OBSERVED, COMPLETION = 1, 2
 SUBSETS = ("all", "observed", "completion")
 CELLS = (CELL, *(threshold / 2 for threshold in THRESHOLDS))
 PREPARED = "prepared.safetensors"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metrics.geometry import lift_pixels
 from metrics.reconstruction.pointcloud import Cloud
 
 
@@ -54,27 +55,6 @@ def umeyama(source: np.ndarray, target: np.ndarray, with_scale: bool = True) -> 
     return Similarity(scale, rotation, to_mean - scale * rotation @ from_mean)
 
 
-def unproject(
-    depth: np.ndarray,
-    intrinsics: np.ndarray,
-    pose: np.ndarray,
-    rows: np.ndarray,
-    columns: np.ndarray,
-) -> np.ndarray:
-    """Return points f64 [N, 3] in the frame, of pixels (row, column) of one view.
-
-    Args:
-        depth: [H, W] z-depth in metres.
-        intrinsics: [3, 3]; pixel centres lie at +0.5.
-        pose: [4, 4] camera to frame, OpenCV axes.
-    """
-    z = depth[rows, columns].astype(np.float64)
-    x = (columns + 0.5 - intrinsics[0, 2]) / intrinsics[0, 0] * z
-    y = (rows + 0.5 - intrinsics[1, 2]) / intrinsics[1, 1] * z
-    camera = np.stack([x, y, z], axis=1)
-    return camera @ pose[:3, :3].T.astype(np.float64) + pose[:3, 3]
-
-
 def pixel_correspondences(
     points: np.ndarray,
     pixels: np.ndarray,
@@ -97,9 +77,9 @@ def pixel_correspondences(
     for index in range(len(depth)):
         chosen = valid & (view == index)
         mine.append(points[chosen])
-        true.append(
-            unproject(depth[index], intrinsics[index], pose[index], row[chosen], column[chosen])
-        )
+        rows, columns = row[chosen], column[chosen]
+        z = depth[index, rows, columns]
+        true.append(lift_pixels(z, rows, columns, intrinsics[index], pose[index]))
     return np.concatenate(mine), np.concatenate(true)
 
 

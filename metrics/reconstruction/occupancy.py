@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FREE, SOLID, VOID = 0, 1, 2
+from metrics.constants import SOLID, VOID
+from metrics.geometry import UNIT_CORNERS
+
 ROOM_MARGIN = 0.2
 
 
@@ -38,8 +40,7 @@ def room_from_corners(corners: np.ndarray) -> Room:
 
 def room_box(room: Room, margin: float = ROOM_MARGIN) -> tuple[np.ndarray, np.ndarray]:
     """Return a box `margin` metres outside the room: vertices [8, 3], faces [12, 3] outward."""
-    signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
-    vertices = room.centre + (signs * (room.half + margin)) @ room.axes
+    vertices = room.centre + ((2 * UNIT_CORNERS - 1) * (room.half + margin)) @ room.axes
     quads = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
     faces = [[a, b, c] for a, b, c, _ in quads] + [[a, c, d] for a, _, c, d in quads]
     return vertices, np.array(faces)

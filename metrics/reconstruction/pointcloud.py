@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from metrics.geometry import KEY_BITS, cell_keys, face_crosses, random_barycentric, unit
 from metrics.reconstruction import gpu
 
 CELL = 0.01
@@ -19,7 +20,7 @@ THRESHOLDS = (0.025, 0.05, 0.1)
 COLOUR_RADIUS = 0.05
 AROUND = 12
 ORDER_CELL = 0.1
-_OFFSET_BITS = 20
+_OFFSET_BITS = 62 - KEY_BITS
 _PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 
 
@@ -31,22 +32,6 @@ class Neighbours:
     index: np.ndarray
 
 
-def cell_keys(points: np.ndarray, size: float) -> np.ndarray:
-    """Return an i64 [N] key that is equal for points of one cubic cell of side `size`.
-
-    Cells start at the frame's origin. Coordinates too far apart for one 64-bit key are numbered
-    by their sorted distinct cells.
-    """
-    # One row an axis: reductions along rows are many times faster than down columns of three.
-    cells = np.floor(np.asarray(points, np.float64).T.copy() / size)
-    low, high = cells.min(axis=1), cells.max(axis=1)
-    span = high - low + 1
-    if np.prod(span) < 2.0 ** (62 - _OFFSET_BITS):
-        x, y, z = (cells - low[:, None]).astype(np.int64)
-        return (x * int(span[1]) + y) * int(span[2]) + z
-    return np.unique(cells, axis=1, return_inverse=True)[1].reshape(-1).astype(np.int64)
-
-
 def spatial_order(points: np.ndarray) -> np.ndarray:
     """Return i64 [N], an order of points [N, 3] in which what is near tends to stand near.
 
@@ -54,7 +39,8 @@ def spatial_order(points: np.ndarray) -> np.ndarray:
     """
     if len(points) == 0:
         return np.zeros(0, np.int64)
-    fine = np.floor(np.asarray(points, np.float64).T / (ORDER_CELL / 8))
+    points = np.asarray(points, np.float64)
+    fine = np.floor(points.T / (ORDER_CELL / 8))
     x, y, z = np.mod(fine, 8).astype(np.int64)
     spread = np.array([((i & 4) << 4) | ((i & 2) << 2) | (i & 1) for i in range(8)])
     within = (spread[x] << 2) | (spread[y] << 1) | spread[z]
@@ -76,8 +62,9 @@ def cell_representatives(points: np.ndarray, size: float) -> np.ndarray:
     """
     if len(points) == 0:
         return np.zeros(0, np.int64)
+    points = np.asarray(points, np.float64)
     keys = cell_keys(points, size)
-    inside = np.asarray(points, np.float64).T.copy() / size
+    inside = points.T.copy() / size
     inside = inside - np.floor(inside) - 0.5
     away = (inside**2).sum(axis=0) / 0.75
     ranks = (away * ((1 << _OFFSET_BITS) - 1)).astype(np.int64)
@@ -104,20 +91,14 @@ def cell_normals(
     Opposite sides of a thin sheet in one cell would cancel, so each normal is first turned to the
     side of the chosen point's own.
     """
-    keys = cell_keys(points, size)
+    keys = cell_keys(np.asarray(points, np.float64), size)
     cells, group = np.unique(keys, return_inverse=True)
     own = np.zeros((len(cells), 3), np.float32)
     own[group[chosen]] = normals[chosen]
     sign = np.where(np.einsum("ij,ij->i", own[group], normals) < 0, -1.0, 1.0)
     turned = normals * sign[:, None]
     sums = np.stack([np.bincount(group, turned[:, axis], len(cells)) for axis in range(3)], 1)
-    return unit(sums[group[chosen]])
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Return f32 rows of length 1; zero rows stay zero."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return (vectors / np.where(length > 0, length, 1.0)).astype(np.float32)
+    return unit(sums[group[chosen]]).astype(np.float32)
 
 
 class Cloud:
@@ -359,7 +340,7 @@ def _smallest_axis(
     rows = rows.reshape(-1, 3, 3)
     crosses = np.stack([np.cross(rows[:, i], rows[:, j]) for i, j in ((0, 1), (0, 2), (1, 2))], 1)
     longest = (crosses**2).sum(axis=2).argmax(axis=1)
-    return unit(crosses[np.arange(len(crosses)), longest])
+    return unit(crosses[np.arange(len(crosses)), longest]).astype(np.float32)
 
 
 def sample_mesh(
@@ -375,14 +356,14 @@ def sample_mesh(
         barycentric weights f32 [count, 3]; all empty when the mesh has no area.
     """
     corners = np.asarray(vertices, np.float64)[faces]
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    cross = face_crosses(corners)
     total = np.cumsum(np.linalg.norm(cross, axis=1))
     if len(total) == 0 or not total[-1] > 0:
         empty = np.zeros((0, 3), np.float32)
         return empty, empty, np.zeros(0, np.int64), empty
     drawn = np.searchsorted(total, generator.random(count) * total[-1], side="right")
     face = np.minimum(drawn, len(total) - 1)
-    root, along = np.sqrt(generator.random(count)), generator.random(count)
-    weights = np.stack([1 - root, root * (1 - along), root * along], axis=1)
+    weights = random_barycentric(generator, count)
     points = np.einsum("nk,nkj->nj", weights, corners[face])
-    return points.astype(np.float32), unit(cross)[face], face, weights.astype(np.float32)
+    normals = unit(cross).astype(np.float32)
+    return points.astype(np.float32), normals[face], face, weights.astype(np.float32)

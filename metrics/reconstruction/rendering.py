@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from metrics.geometry import camera_rays, to_camera
 from metrics.reconstruction.pointcloud import Cloud
 
 WIDEST = 160
@@ -41,11 +42,9 @@ def mesh_depth(
     corners = np.ascontiguousarray(vertices, np.float32)
     TriangleMesh(scene, corners, np.ascontiguousarray(faces, np.int32))
     for view in range(len(pose)):
-        matrix = intrinsics[view]
-        x = (columns.ravel() + 0.5 - matrix[0, 2]) / matrix[0, 0]
-        y = (rows.ravel() + 0.5 - matrix[1, 2]) / matrix[1, 1]
         # The camera-space z of each direction is 1, so the ray parameter is the z-depth.
-        rays = np.stack([x, y, np.ones_like(x)], axis=1) @ pose[view, :3, :3].T
+        local = camera_rays(intrinsics[view], columns.ravel() + 0.5, rows.ravel() + 0.5)
+        rays = local @ pose[view, :3, :3].T
         origins = np.broadcast_to(pose[view, :3, 3], rays.shape)
         hit = scene.run(
             np.ascontiguousarray(origins, np.float32),
@@ -84,7 +83,7 @@ def point_depth(
     height, width = (-(-side // stride) for side in shape)
     result = np.zeros((len(pose), height, width), np.float32)
     for view in range(len(pose)):
-        camera = (points - pose[view, :3, 3]) @ pose[view, :3, :3]
+        camera = to_camera(points, pose[view])
         front = camera[:, 2] > 0.05
         x, y, z = camera[front].T
         matrix = intrinsics[view]

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable
 
 import numpy as np
 
+from metrics.constants import VOID
 from metrics.files import rng
 from metrics.reconstruction import pointcloud as geo
 from metrics.reconstruction.occupancy import (
-    VOID,
     grid_occupancy,
     mesh_contains,
     occupancy_iou,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metrics.reconstruction.alignment import unproject
+from metrics.geometry import lift_pixels
 
 SIDES = (0.05, 0.1)
 
@@ -60,7 +60,8 @@ def known_voxels(
     for view in range(len(depth)):
         rows, columns = np.nonzero(depth[view, ::stride, ::stride] > 0)
         rows, columns = rows * stride, columns * stride
-        ends = unproject(depth[view], intrinsics[view], pose[view], rows, columns)
+        z = depth[view, rows, columns]
+        ends = lift_pixels(z, rows, columns, intrinsics[view], pose[view])
         start = pose[view, :3, 3].astype(np.float64)
         longest = np.linalg.norm(ends - start, axis=1).max(initial=0.0)
         shares = np.linspace(0.0, 1.0, int(np.ceil(longest / (grid.side / 2))) + 2)

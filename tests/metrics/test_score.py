@@ -153,11 +153,10 @@ def test_sim3_undoes_a_scaled_answer(tmp_path, truth_dir):
 
 
 def controls_points(true, index, row, column):
-    from metrics.reconstruction.alignment import unproject
+    from metrics.geometry import lift_pixels
 
-    return unproject(
-        true.input_depth[index], true.input_intrinsics[index], true.input_pose[index], row, column
-    )
+    depth = true.input_depth[index, row, column]
+    return lift_pixels(depth, row, column, true.input_intrinsics[index], true.input_pose[index])
 
 
 def test_a_mesh_alone_is_sampled(tmp_path, truth_dir):
