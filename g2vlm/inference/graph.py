@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from g2vlm.inference.objects import Detection
+from g2vlm.models.detection import Detection
 from metrics.scene_graph.predicates import FAMILIES, LABELS
 
 LEAST_TRIPLET = 0.02

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from g2vlm.inference.objects import Boxes, Detection
+from g2vlm.models.detection import BoxFunction, Detection
 
 MOST_BOXES = 8
 LIKELIEST = 30
@@ -32,7 +32,7 @@ def rank(logits: np.ndarray, found: list[Detection]) -> Ranked:
     return Ranked(np.array(boxes, np.float32).reshape(-1, 6), logits[order])
 
 
-def likeliest(point_logits: np.ndarray, boxes: Boxes) -> Ranked:
+def likeliest(point_logits: np.ndarray, boxes: BoxFunction) -> Ranked:
     """Return the box of a query's likeliest points, by their logits [P]: the one candidate where
     nothing was detected; `boxes` as in `detect`."""
     top = np.argsort(-point_logits)[:LIKELIEST]

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from g2vlm.features.device import device_or_best
-from g2vlm.inference.class_probabilities import PointKinds, numpy_of, point_kinds
 from g2vlm.inference.points import CellMap
 from g2vlm.models.batch import build_batch, build_text, object_masks
 from g2vlm.models.checkpoint import load_model
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import PAD, START
+from g2vlm.models.detection import PointClasses, point_classes, to_numpy
 from g2vlm.models.heads import pool_scene
 from g2vlm.models.qa_context import Found
 from metrics.files import InputError, read_json
@@ -85,7 +85,7 @@ class Network:
         """Return unit embeddings [Q, E] of captions, or of context-free phrases."""
         embed = self.model.embed_phrase if phrases else self.model.embed_text
         rows = [
-            numpy_of(embed(build_text(self.texts, [texts[i : i + 256]]).to(self.device))[0])
+            to_numpy(embed(build_text(self.texts, [texts[i : i + 256]]).to(self.device))[0])
             for i in range(0, len(texts), 256)
         ]
         return np.concatenate(rows) if rows else np.zeros((0, self.config.embedding), np.float32)
@@ -108,18 +108,18 @@ class EncodedScene:
         """Return the pointmap on cells."""
         config = self.network.config
         grid = (len(self.inputs.rgb), *self.state.grid.cells)
-        sensed = numpy_of(self.state.batch.depth[0]).reshape(grid) if config.senses else None
+        sensed = to_numpy(self.state.batch.depth[0]).reshape(grid) if config.senses else None
         depth = self.state.depth
         return CellMap(
-            numpy_of(self.state.points[0]).reshape(*grid, 3),
-            None if depth is None else numpy_of(depth[0]).reshape(grid),
+            to_numpy(self.state.points[0]).reshape(*grid, 3),
+            None if depth is None else to_numpy(depth[0]).reshape(grid),
             sensed,
-            numpy_of(self.state.confidence[0]).reshape(grid),
+            to_numpy(self.state.confidence[0]).reshape(grid),
         )
 
-    def kinds(self) -> PointKinds:
+    def kinds(self) -> PointClasses:
         """Return what each point says about its object."""
-        return point_kinds(self.state, self.network.config, 0)
+        return point_classes(self.state, self.network.config, 0)
 
     @torch.inference_mode()
     def occupancy(self, xyz: np.ndarray) -> np.ndarray:
@@ -129,13 +129,13 @@ class EncodedScene:
         rows = [
             self.network.model.occupancy(self.state, part[None])[0] for part in places.split(size)
         ]
-        return numpy_of(torch.cat(rows)) if rows else np.zeros(0, np.float32)
+        return to_numpy(torch.cat(rows)) if rows else np.zeros(0, np.float32)
 
     @torch.inference_mode()
     def ground(self, queries: Sequence[str]) -> np.ndarray:
         """Return logits [Q, P]: the target of each of Q queries covers the point."""
         text = build_text(self.network.texts, [queries]).to(self.network.device)
-        return numpy_of(self.network.model.ground(self.state, text).point_logits[0])
+        return to_numpy(self.network.model.ground(self.state, text).point_logits[0])
 
     def objects(self, masks: np.ndarray, boxes: np.ndarray) -> ObjectSet:
         """Return the objects of masks [N, P] and boxes [N, 6]; one absent where there are none."""
@@ -155,13 +155,13 @@ class EncodedScene:
             return np.zeros((0, len(masks)), np.float32), np.zeros(0, np.float32)
         text = build_text(self.network.texts, [queries]).to(self.network.device)
         found = self.network.model.reader(text, self.objects(masks, boxes))
-        return numpy_of(found.logits[0, :, : len(masks)]), numpy_of(found.zero_logit[0])
+        return to_numpy(found.logits[0, :, : len(masks)]), to_numpy(found.zero_logit[0])
 
     @torch.inference_mode()
     def boxes(self, masks: np.ndarray) -> np.ndarray:
         """Return the amodal boxes [N, 6] of the objects under masks [N, P] (0..1)."""
         inside = torch.from_numpy(masks).float().to(self.network.device)[None]
-        return numpy_of(self.network.model.object_boxes(self.state, inside)[0])
+        return to_numpy(self.network.model.object_boxes(self.state, inside)[0])
 
     @cached_property
     def given_boxes(self) -> np.ndarray:
@@ -177,7 +177,7 @@ class EncodedScene:
         device = self.network.device
         inside, where = (torch.from_numpy(v).float().to(device)[None] for v in (masks, boxes))
         logits = self.network.model.relations(self.state, inside, where).families
-        return {family: numpy_of(values[0].softmax(-1)) for family, values in logits.items()}
+        return {family: to_numpy(values[0].softmax(-1)) for family, values in logits.items()}
 
     @torch.inference_mode()
     def answers(
@@ -227,18 +227,18 @@ class EncodedScene:
         shares = model.decoder(words[..., :-1], scene, memory, hints).logits.log_softmax(-1)
         following = words[..., 1:]
         each = shares.gather(-1, following[..., None])[..., 0] * (following != pad)
-        total, owners = numpy_of(each.sum(-1)[0]), np.array(owner)
+        total, owners = to_numpy(each.sum(-1)[0]), np.array(owner)
         return [names[int(total[owners == place].argmax())] for place, names in enumerate(choices)]
 
     @torch.inference_mode()
     def embedding(self) -> np.ndarray:
         """Return the scene's unit embedding [E]."""
-        return numpy_of(self.network.model.embed_scene(self.state)[0])
+        return to_numpy(self.network.model.embed_scene(self.state)[0])
 
     @torch.inference_mode()
     def pooled(self) -> np.ndarray:
         """Return what the trunk says of the whole scene [D]: what the retrieval probe reads."""
-        return numpy_of(pool_scene(self.state)[0])
+        return to_numpy(pool_scene(self.state)[0])
 
     @torch.inference_mode()
     def object_embeddings(self) -> np.ndarray:
@@ -247,4 +247,4 @@ class EncodedScene:
         masks, boxes = (
             torch.from_numpy(v).to(device)[None] for v in (self.masks, self.given_boxes)
         )
-        return numpy_of(self.network.model.embed_objects(self.state, masks, boxes)[0])
+        return to_numpy(self.network.model.embed_objects(self.state, masks, boxes)[0])

@@ -11,7 +11,6 @@ import numpy as np
 from g2vlm.inference.graph import given_pairs, triplets
 from g2vlm.inference.grounding import Ranked, chosen_boxes, likeliest, pick, rank
 from g2vlm.inference.network import EncodedScene
-from g2vlm.inference.objects import Detection, detect, member_masks
 from g2vlm.inference.points import DensePoints, dense_points
 from g2vlm.inference.surface import (
     FreeSpace,
@@ -22,6 +21,7 @@ from g2vlm.inference.surface import (
     region_of,
 )
 from g2vlm.inference.thresholds import Thresholds
+from g2vlm.models.detection import Detection, detect, member_masks
 from metrics.submission.writer import SubmissionWriter
 
 Triplet = tuple[int, str, int, float]
@@ -75,7 +75,7 @@ def scene_solids(
     """Return the occupancy grid and the mesh of the solids."""
     inputs, depth = scene.inputs, scene.cells().depth
     kinds = scene.kinds()
-    object_like = kinds.shares[:, -1] < 0.7 if scene.network.config.language else slice(None)
+    object_like = kinds.probabilities[:, -1] < 0.7 if scene.network.config.language else slice(None)
     grid = occupancy_grid(
         scene.occupancy,
         region_of(dense.points),

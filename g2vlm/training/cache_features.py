@@ -16,10 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from g2vlm.inference.class_probabilities import point_kinds
-from g2vlm.inference.objects import clusters, kept_rows, member_masks
 from g2vlm.models.batch import build_text
 from g2vlm.models.boxes import face_box, sides
+from g2vlm.models.detection import clusters, member_masks, point_classes, suppress
 from g2vlm.models.heads import pool_scene
 from g2vlm.models.model import G2VLM
 from g2vlm.models.qa_context import measure_room
@@ -69,7 +68,7 @@ class SeenScene:
         """The true masks, and what of the clusters is detected, where there are any; each with its
         objects' indices in the annotation."""
         drawn = self.objects.boxes[self.given :].cpu().numpy()
-        chosen = [np.arange(self.given), self.given + np.array(kept_rows(drawn), int)]
+        chosen = [np.arange(self.given), self.given + np.array(suppress(drawn), int)]
         parts = vars(self.objects)
         return [
             (ObjectSet(**{name: part[rows] for name, part in parts.items()}), self.index[rows])
@@ -155,7 +154,7 @@ def _masks(
     object that each stands for, -1 = none."""
     rows = {entry["index"]: row for row, entry in enumerate(scene.annotation["objects"])}
     own = np.array([rows[index] for index in scene.rows], int)
-    found = clusters(point_kinds(state, model.config, place))
+    found = clusters(point_classes(state, model.config, place))
     if not found:
         return covered(scene.masks), own
     masks = member_masks(found, len(scene.owner))

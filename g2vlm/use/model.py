@@ -14,7 +14,6 @@ import torch
 from g2vlm.captures.capture import Capture
 from g2vlm.inference.grounding import chosen_boxes
 from g2vlm.inference.network import EncodedScene, Network
-from g2vlm.inference.objects import Detection, member_masks
 from g2vlm.inference.scene import (
     FoundObjects,
     found_rows,
@@ -26,6 +25,7 @@ from g2vlm.inference.scene import (
 from g2vlm.inference.surface import Mesh
 from g2vlm.inference.thresholds import FILE as THRESHOLDS
 from g2vlm.inference.thresholds import Thresholds, read_thresholds
+from g2vlm.models.detection import Detection, member_masks
 from g2vlm.models.probe import FILE as PROBE
 from g2vlm.use import ood_score
 from g2vlm.use.processor import G2VLMProcessor

@@ -5,17 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from g2vlm.inference.class_probabilities import PointKinds
 from g2vlm.inference.graph import given_pairs, triplets
 from g2vlm.inference.grounding import chosen_boxes, likeliest, pick, rank
-from g2vlm.inference.objects import Detection, detect, member_masks, smooth
 from g2vlm.inference.points import lift
 from g2vlm.inference.scene import FoundObjects
+from g2vlm.models.detection import Detection, PointClasses, detect, member_masks, smooth
 from metrics.scene_graph.predicates import FAMILIES
 from tests.g2vlm.inference.synthetic import BOXES, views
 
 
-def room_kinds(wrong: float = 0.1) -> PointKinds:
+def room_kinds(wrong: float = 0.1) -> PointClasses:
     """Class probabilities of the synthetic room's cells, a share of them of a wrong class."""
     true, intrinsics, pose = views()
     points = lift(true.depth, intrinsics, pose)[:, 2::4, 2::4]
@@ -29,10 +28,10 @@ def room_kinds(wrong: float = 0.1) -> PointKinds:
     shares[np.arange(len(label)), label] = 0.85
     camera = np.repeat(pose[:, :3, 3], grid[1] * grid[2], axis=0)
     ranges = np.linalg.norm(points - camera, axis=1)
-    return PointKinds(points.astype("f4"), shares, ranges.astype("f4"), grid)
+    return PointClasses(points.astype("f4"), shares, ranges.astype("f4"), grid)
 
 
-def extents(kinds: PointKinds):
+def extents(kinds: PointClasses):
     """The boxes that masks span."""
 
     def boxes(masks: np.ndarray) -> np.ndarray:
@@ -45,7 +44,7 @@ def extents(kinds: PointKinds):
 def test_classes_with_noise_give_the_three_objects() -> None:
     kinds = room_kinds()
     found = detect(kinds, extents(kinds))
-    owner = room_kinds(wrong=0).shares.argmax(1)
+    owner = room_kinds(wrong=0).probabilities.argmax(1)
     for label in range(3):
         true = np.flatnonzero(owner == label)
         item = max(found, key=lambda o: len(np.intersect1d(o.members, true)))
@@ -61,7 +60,7 @@ def test_objects_of_one_class_that_stand_apart_stay_apart() -> None:
     lumps = [np.stack(np.meshgrid(row + x, row, [0.4]), -1).reshape(-1, 3) for x in (0, 1, 2)]
     points = np.concatenate(lumps).astype("f4")
     shares = np.tile(np.array([[0.8, 0.2]], np.float32), (len(points), 1))
-    kinds = PointKinds(points, shares, np.ones(len(points), "f4"), (3, 5, 5))
+    kinds = PointClasses(points, shares, np.ones(len(points), "f4"), (3, 5, 5))
     found = detect(kinds, extents(kinds))
     assert sorted(round(float(o.box[0]), 1) for o in found) == [0.2, 1.2, 2.2]
     assert sorted(len(o.members) for o in found) == [25, 25, 25]
@@ -69,9 +68,11 @@ def test_objects_of_one_class_that_stand_apart_stay_apart() -> None:
 
 def test_nothing_is_detected_where_all_is_structure() -> None:
     kinds = room_kinds()
-    shares = np.zeros_like(kinds.shares)
+    shares = np.zeros_like(kinds.probabilities)
     shares[:, -1] = 1
-    assert detect(PointKinds(kinds.points, shares, kinds.ranges, kinds.grid), extents(kinds)) == []
+    assert (
+        detect(PointClasses(kinds.points, shares, kinds.ranges, kinds.grid), extents(kinds)) == []
+    )
 
 
 def test_smoothing_outvotes_a_lone_point_and_keeps_probabilities() -> None:
@@ -119,7 +120,7 @@ def test_cutting_keeps_the_ends_of_kept_triplets() -> None:
 
 def test_grounding_ranks_by_logit_and_cuts_by_thresholds() -> None:
     kinds = room_kinds(wrong=0)
-    boxes, label = extents(kinds), kinds.shares.argmax(1)
+    boxes, label = extents(kinds), kinds.probabilities.argmax(1)
     found = detect(kinds, boxes)
     ranked = rank(np.array([2.0 if item.label == 1 else -3.0 for item in found]), found)
     table = next(item for item in found if item.label == 1)

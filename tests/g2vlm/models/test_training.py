@@ -14,8 +14,8 @@ from build import CONFIG, SMALL, read_method, small_model, train_set
 from rooms import LOW, Rooms
 from safetensors.torch import load_file, save_file
 
-from g2vlm.inference.objects import Detection
 from g2vlm.models.checkpoint import load_model, save_model
+from g2vlm.models.detection import Detection
 from g2vlm.training import cache_features, second_stage
 from g2vlm.training import train as loop
 from g2vlm.training.data import geometry_batch
