@@ -8,8 +8,13 @@ from g2vlm.scenes.assets.catalog import size_words
 from g2vlm.scenes.assets.classes import article, plural
 from g2vlm.scenes.language.referring_context import NO_LANDMARK, Speaker
 from g2vlm.scenes.language.templates import CAPTIONS, NUMBERS, PHRASES, RELATION_CLAUSES
+from g2vlm.scenes.layout.relations import holds
 
 CAPTION_COUNT, PHRASE_COUNT = 4, 12
+# How much likelier than others a caption is to state a relation.
+CLAUSE_WEIGHTS = {"on": 3, "facing": 2}
+# Captions say that something faces what is closer than this.
+FACING_MM = 1500
 
 
 def captions(speaker: Speaker) -> list[dict[str, Any]]:
@@ -73,18 +78,14 @@ def _existing(speaker: Speaker) -> list[tuple[str, dict[str, Any]]]:
 
 def _relation(speaker: Speaker) -> tuple[str, dict[str, Any]] | None:
     """Return a noun phrase such as "a lamp on a desk" with its fact; None if there is none."""
-    geometry, found = speaker.geometry, []
+    found = []
     for i in speaker.visible:
         for j in speaker.visible:
             if i == j or speaker.cls(i) == speaker.cls(j):
                 continue
-            if speaker.items[i].support == j:
-                found += [(i, j, "on")] * 3
-            elif geometry.beside(i, j) and not {speaker.cls(i), speaker.cls(j)} & {*NO_LANDMARK}:
-                found.append((i, j, "near"))
-            near = geometry.distance[i][j] < 1500
-            if near and speaker.is_landmark(j) and geometry.facing(i, j):
-                found += [(i, j, "facing")] * 2
+            for name in RELATION_CLAUSES:
+                if holds(speaker.geometry, name, i, j) and _worth_stating(speaker, name, i, j):
+                    found += [(i, j, name)] * CLAUSE_WEIGHTS.get(name, 1)
     if not found:
         return None
     i, j, name = found[speaker.draw(len(found))]
@@ -97,6 +98,15 @@ def _relation(speaker: Speaker) -> tuple[str, dict[str, Any]] | None:
         "object": speaker.cls(j),
     }
     return clause.format(**nouns), fact
+
+
+def _worth_stating(speaker: Speaker, predicate: str, i: int, j: int) -> bool:
+    """Return whether a person would point out a relation that holds between i and j."""
+    if predicate == "near":
+        return not {speaker.cls(i), speaker.cls(j)} & {*NO_LANDMARK}
+    if predicate == "facing":
+        return speaker.geometry.distance[i][j] < FACING_MM and speaker.is_landmark(j)
+    return True
 
 
 def firm_size_words(cls: str, size: tuple[int, int, int]) -> list[str]:

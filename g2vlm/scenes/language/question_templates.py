@@ -9,8 +9,9 @@ from typing import Any
 from g2vlm.scenes.assets.classes import article
 from g2vlm.scenes.language.answer_balancing import Clue, Draft
 from g2vlm.scenes.language.referring_context import MARGIN_MM, NO_LANDMARK, Speaker, clearly_less
+from g2vlm.scenes.language.templates import RELATION_QUESTIONS
 from g2vlm.scenes.layout.integer_geometry import divide, twice_area
-from g2vlm.scenes.layout.relations import dominant, volume
+from g2vlm.scenes.layout.relations import dominant_side, holds
 from metrics.scene_graph.predicates import FAMILIES
 
 YES_NO = ["yes", "no"]
@@ -174,7 +175,7 @@ def _relative_direction(speaker: Speaker) -> list[list[Draft]]:
 
     def seen() -> Iterator[Draft]:
         for a, b in _groups(speaker, [row for row in rows if row[0] in speaker.ahead], 2):
-            side = speaker.geometry.shown_side(a[0], b[0])
+            side = speaker.geometry.side_in_view(a[0], b[0])
             if side:
                 one, two = speaker.cls(a[0]), speaker.cls(b[0])
                 keys = (("seen",), ("seen", one), ("seen", "of", two), ("seen", one, two))
@@ -208,7 +209,7 @@ def facing_side(speaker: Speaker, i: int, j: int, k: int) -> str | None:
         return None
     ahead, left = ox * fx + oy * fy, oy * fx - ox * fy
     # The sides' rule needs an offset, not its length: any common scale of both parts will do.
-    side = dominant(ahead // 1000, left // 1000)
+    side = dominant_side(ahead // 1000, left // 1000)
     return {"left": "left", "right": "right", "front": "behind"}.get(side or "")
 
 
@@ -242,18 +243,11 @@ def _spatial_relation(speaker: Speaker) -> list[list[Draft]]:
 
 
 def _judged(speaker: Speaker) -> list[Draft]:
-    geometry, items = speaker.geometry, speaker.items
-    tests: dict[str, Callable[[int, int], bool | None]] = {
-        "on": lambda i, j: items[i].support == j,
-        "near": geometry.beside,
-        "larger": lambda i, j: clearly_larger(volume(items[i]), volume(items[j])),
-        "facing": geometry.facing,
-    }
     drafts = []
     named = {row[0]: row for row in _named(speaker)}
     pairs = [
         (named[k], named[item.support])
-        for k, item in enumerate(items)
+        for k, item in enumerate(speaker.items)
         if k in named and item.support in named
     ]
     pairs += islice(_groups(speaker, list(named.values()), 2), ENOUGH)
@@ -261,8 +255,8 @@ def _judged(speaker: Speaker) -> list[Draft]:
         one, two = speaker.cls(a[0]), speaker.cls(b[0])
         if not _apart([a, b]):
             continue
-        for form, test in tests.items():
-            held = test(a[0], b[0])
+        for form in RELATION_QUESTIONS:
+            held = holds(speaker.geometry, form, a[0], b[0])
             if held is None or not _sensible(speaker, form, a[0], b[0]):
                 continue
             answer = "yes" if held else "no"
@@ -270,15 +264,6 @@ def _judged(speaker: Speaker) -> list[Draft]:
             fields, clues = {"a": a[1], "b": b[1]}, _clues(answer, 2, *keys)
             drafts.append(Draft(form, fields, answer, "choice", YES_NO, _of(a, b), clues))
     return drafts
-
-
-def clearly_larger(a: int, b: int) -> bool | None:
-    """Say whether volume `a` is larger than `b`, by half; None when neither is clearly larger.
-
-    >>> clearly_larger(16, 10), clearly_larger(10, 16), clearly_larger(10, 9)
-    (True, False, None)
-    """
-    return True if 2 * a > 3 * b else False if 2 * b > 3 * a else None
 
 
 def _what_on(speaker: Speaker) -> list[Draft]:

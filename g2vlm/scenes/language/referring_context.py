@@ -157,7 +157,7 @@ class Speaker:
 
         What it stands on or near has a plain name, so that a name leans on one object at most.
         """
-        near, support = self.geometry.beside, self.items[k].support
+        near, support = self.geometry.next_to, self.items[k].support
         if support >= 0 and all(self.items[m].support != support for m in others):
             below = self._plain_name(support)
             if below:
@@ -212,13 +212,13 @@ class Speaker:
         """
         if not self.ahead.issuperset(rows):
             return None
-        place = self.geometry.place
+        place = self.geometry.positions
         order = sorted(rows, key=lambda k: -place[k][1])
         for a, b in zip(order, order[1:], strict=False):
             (ax, ay), (bx, by) = place[a], place[b]
             if ax < MARGIN_MM or bx < MARGIN_MM or ay - by < MARGIN_MM:
                 return None
-            if self.geometry.turn(a, b) <= 0:
+            if self.geometry.bearing_order(a, b) <= 0:
                 return None
         return order
 

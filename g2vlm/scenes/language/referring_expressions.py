@@ -63,12 +63,12 @@ def _side(speaker: Speaker) -> Iterator[Sentence]:
     anchors = [k for k in speaker.named() if speaker.cls(k) not in NO_LANDMARK]
     for k in sorted(speaker.ahead):
         for anchor in sorted(speaker.ahead.intersection(anchors)):
-            side = geometry.shown_side(k, anchor) if anchor != k else None
+            side = geometry.side_in_view(k, anchor) if anchor != k else None
             if side is None or speaker.cls(anchor) == speaker.cls(k) or not speaker.same(k):
                 continue
             rivals = [m for m in speaker.rivals(k) if m != anchor]
             rest = {geometry.side(m, anchor) for m in rivals}
-            turns = {geometry.turn(m, anchor) for m in rivals}
+            turns = {geometry.bearing_order(m, anchor) for m in rivals}
             if {"left": 1, "right": -1}.get(side) in turns:
                 continue
             if side not in rest and None not in rest:
@@ -156,7 +156,7 @@ def _opening(speaker: Speaker) -> Iterator[Sentence]:
 
 def _near(speaker: Speaker) -> Iterator[Sentence]:
     """The only object of its name near an anchor; every rival is clearly not near it."""
-    near = speaker.geometry.beside
+    near = speaker.geometry.next_to
     for k in speaker.visible:
         for anchor in speaker.named() if speaker.same(k) else ():
             if speaker.cls(anchor) in (speaker.cls(k), *NO_LANDMARK) or not near(k, anchor):
@@ -184,7 +184,7 @@ def _between(speaker: Speaker) -> Iterator[Sentence]:
 
 def _counted(speaker: Speaker) -> Iterator[Sentence]:
     """The object that carries, or has near it, more of some class than any of its rivals."""
-    near, items = speaker.geometry.beside, speaker.items
+    near, items = speaker.geometry.next_to, speaker.items
     for cls, rows in speaker.by_class.items():
         if len(rows) < 2 or cls in NO_LANDMARK:
             continue
@@ -226,7 +226,7 @@ def _multi(speaker: Speaker) -> Iterator[Sentence]:
             if 2 <= len(some) < len(rows):
                 yield Sentence("all", speaker.words(cls, colour), some, [], "multi")
         for anchor in speaker.named():
-            near = {k: speaker.geometry.beside(k, anchor) for k in rows if k != anchor}
+            near = {k: speaker.geometry.next_to(k, anchor) for k in rows if k != anchor}
             some = [k for k, value in near.items() if value]
             if (
                 speaker.cls(anchor) not in (cls, "rug")

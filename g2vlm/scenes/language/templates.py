@@ -237,6 +237,50 @@ SIDES = {
 ORDINALS = ("first", "second", "third")
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 
+# Yes-or-no questions by predicate.
+RELATION_QUESTIONS: dict[str, tuple[str, ...]] = {
+    "on": (
+        "Is {a} on {b}?",
+        "Does {a} stand on {b}?",
+        "Is {a} placed on top of {b}?",
+        "Does {b} carry {a}?",
+        "Is {a} resting on {b}?",
+        "Is {a} supported by {b}?",
+        "Would {a} fall if {b} were taken away?",
+        "Is {b} what {a} stands on?",
+    ),
+    "near": (
+        "Is {a} near {b}?",
+        "Is {a} within half a metre of {b}?",
+        "Are {a} and {b} close to each other?",
+        "Is {a} next to {b}?",
+        "Is {a} close to {b}?",
+        "Is {a} found near {b}?",
+        "Would a stick of half a metre reach from {a} to {b}?",
+        "Are {a} and {b} neighbours?",
+    ),
+    "larger": (
+        "Is {a} larger than {b}?",
+        "Is {a} bigger than {b}?",
+        "Does {a} take up more space than {b}?",
+        "Is {a} of a larger size than {b}?",
+        "Is {a} the larger one, compared with {b}?",
+        "Compared with {b}, is {a} bigger?",
+        "Would {a} need a bigger moving box than {b}?",
+        "Does {a} outsize {b}?",
+    ),
+    "facing": (
+        "Is {a} facing {b}?",
+        "Does {a} face {b}?",
+        "Is {a} turned towards {b}?",
+        "Is {a} oriented towards {b}?",
+        "Does the front of {a} point to {b}?",
+        "Is the front of {a} towards {b}?",
+        "Does {a} look towards {b}?",
+        "Has {a} turned its front to {b}?",
+    ),
+}
+
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "count": (
         "How many {ts} are there?",
@@ -318,46 +362,6 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         "Would a search of this room turn up {n}?",
         "Could you point at {n} in here?",
     ),
-    "on": (
-        "Is {a} on {b}?",
-        "Does {a} stand on {b}?",
-        "Is {a} placed on top of {b}?",
-        "Does {b} carry {a}?",
-        "Is {a} resting on {b}?",
-        "Is {a} supported by {b}?",
-        "Would {a} fall if {b} were taken away?",
-        "Is {b} what {a} stands on?",
-    ),
-    "near": (
-        "Is {a} near {b}?",
-        "Is {a} within half a metre of {b}?",
-        "Are {a} and {b} close to each other?",
-        "Is {a} next to {b}?",
-        "Is {a} close to {b}?",
-        "Is {a} found near {b}?",
-        "Would a stick of half a metre reach from {a} to {b}?",
-        "Are {a} and {b} neighbours?",
-    ),
-    "larger": (
-        "Is {a} larger than {b}?",
-        "Is {a} bigger than {b}?",
-        "Does {a} take up more space than {b}?",
-        "Is {a} of a larger size than {b}?",
-        "Is {a} the larger one, compared with {b}?",
-        "Compared with {b}, is {a} bigger?",
-        "Would {a} need a bigger moving box than {b}?",
-        "Does {a} outsize {b}?",
-    ),
-    "facing": (
-        "Is {a} facing {b}?",
-        "Does {a} face {b}?",
-        "Is {a} turned towards {b}?",
-        "Is {a} oriented towards {b}?",
-        "Does the front of {a} point to {b}?",
-        "Is the front of {a} towards {b}?",
-        "Does {a} look towards {b}?",
-        "Has {a} turned its front to {b}?",
-    ),
     "what_on": (
         "Which of the two is on {a}: {b} or {c}?",
         "What stands on {a}: {b} or {c}?",
@@ -368,6 +372,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
         "To clear {a}, would you lift off {b} or {c}?",
         "Does {a} hold up {b} or {c}?",
     ),
+    **RELATION_QUESTIONS,
 }
 
 CAPTIONS: tuple[str, ...] = (
