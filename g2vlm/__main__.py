@@ -91,9 +91,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(result.to_json(), indent=2, sort_keys=True, ensure_ascii=False))
     else:
-        from g2vlm.use.summary import summary
-
-        print(summary(result, arguments.out))
+        print(result.summary(arguments.out))
     return 0
 
 
@@ -101,7 +99,7 @@ def _publish(arguments: argparse.Namespace) -> int:
     from g2vlm.run.progress import Progress
     from g2vlm.use.publish import publish
 
-    shown = Progress("familiarity")
+    shown = Progress("out-of-distribution score")
     out = publish(arguments.results, arguments.out, arguments.method, arguments.seed, shown)
     size = sum(file.stat().st_size for file in out.iterdir())
     print(f"{out}: {size / 1e6:.1f} MB; use it by --model {out}")

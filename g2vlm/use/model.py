@@ -29,7 +29,7 @@ from g2vlm.models.detection import Detection, member_masks
 from g2vlm.models.probe import FILE as PROBE
 from g2vlm.use import ood_score
 from g2vlm.use.processor import G2VLMProcessor
-from g2vlm.use.results import Answer, FoundBox, FoundObject, Grounded, Relation, Result
+from g2vlm.use.results import Answer, DetectedObject, GroundedBox, Grounding, Relation, Result
 from g2vlm.use.surfaces import coloured_points, refine, textured_surface
 from metrics.files import InputError, atomic_path
 
@@ -44,7 +44,7 @@ class G2VLMModel:
     """A model folder ready to be used on captures.
 
     The folder holds config.json and model.safetensors; thresholds.json and
-    familiarity.safetensors beside them where they were chosen and calibrated.
+    ood_score.safetensors beside them where they were chosen and calibrated.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class G2VLMModel:
         network: Network,
         processor: G2VLMProcessor,
         thresholds: Thresholds,
-        judge: ood_score.Judge | None,
+        ood_scorer: ood_score.OODScorer | None,
         notes: tuple[str, ...] = (),
     ) -> None:
         self.network, self.processor = network, processor
-        self.thresholds, self.judge, self.notes = thresholds, judge, notes
+        self.thresholds, self.ood_scorer, self.notes = thresholds, ood_scorer, notes
 
     @classmethod
     def from_pretrained(
@@ -85,13 +85,13 @@ class G2VLMModel:
             )
         thresholds, notes = _thresholds(path)
         calibration = path / ood_score.FILE
-        judge = ood_score.Judge(calibration) if calibration.is_file() else None
-        if judge is None:
+        ood_scorer = ood_score.OODScorer(calibration) if calibration.is_file() else None
+        if ood_scorer is None:
             notes += (
-                "This checkpoint has no calibration: nobody knows how unfamiliar the capture is "
+                "This checkpoint has no calibration of the out-of-distribution score "
                 "(python -m g2vlm publish writes it).",
             )
-        return cls(network, processor, thresholds, judge, notes)
+        return cls(network, processor, thresholds, ood_scorer, notes)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Copy the model, its thresholds and its calibration into one folder of their own."""
@@ -149,7 +149,9 @@ class G2VLMModel:
             cloud=coloured_points(capture, refined),
             surfaces=textured_surface(capture, refined),
             solids=self._solids(scene),
-            familiarity=self.judge(prepared.inputs, prepared.features) if self.judge else None,
+            ood_score=(
+                self.ood_scorer(prepared.inputs, prepared.features) if self.ood_scorer else None
+            ),
             views=tuple(capture.names[frame] for frame in read),
             notes=(*capture.notes, *self.notes, *_view_notes(capture, read)),
         )
@@ -164,7 +166,7 @@ class G2VLMModel:
         kept: FoundObjects,
         names: list[str],
         phrases: list[str],
-    ) -> tuple[Grounded, ...]:
+    ) -> tuple[Grounding, ...]:
         """Point every phrase at detected objects, or at its likeliest points if there are none."""
         owner = {item.box.tobytes(): name for item, name in zip(kept.objects, names, strict=True)}
         out = []
@@ -174,14 +176,14 @@ class G2VLMModel:
             boxes = chosen_boxes(ranked, zero, np.inf, self.thresholds.multi_logit)
             logits = {box.tobytes(): logit for box, logit in zip(*_rows(ranked), strict=True)}
             found = tuple(
-                FoundBox(
+                GroundedBox(
                     _box(box),
                     round(float(1 / (1 + np.exp(-logits[box.tobytes()]))), 4),
                     owner.get(box.tobytes()),
                 )
                 for box in boxes
             )
-            out.append(Grounded(phrase, found, nothing))
+            out.append(Grounding(phrase, found, nothing))
         return tuple(out)
 
 
@@ -228,7 +230,7 @@ def _names(found: list[Detection], classes: Sequence[str]) -> list[str]:
 @torch.inference_mode()
 def _objects(
     scene: EncodedScene, found: list[Detection], names: list[str]
-) -> tuple[FoundObject, ...]:
+) -> tuple[DetectedObject, ...]:
     """Type the detections, each with the others of the nearest descriptors."""
     if not found:
         return ()
@@ -242,7 +244,7 @@ def _objects(
     np.fill_diagonal(cosine, -np.inf)
     order = np.argsort(-cosine, axis=1, kind="stable")[:, : min(NEIGHBOURS, len(found) - 1)]
     return tuple(
-        FoundObject(
+        DetectedObject(
             name,
             network.config.classes[item.label],
             round(float(item.score), 4),

@@ -1,10 +1,11 @@
-"""How unlike its training rooms a capture is, calibrated on the validation split.
+"""The out-of-distribution score: how unlike the training rooms a capture is.
 
-Two summaries of a scene's inputs are judged: its look (the frozen image features, averaged) and
-its shape (depths, heights, normals, how the cameras stand). Each is held against a probabilistic
-principal subspace of the training rooms (Moghaddam and Pentland 1997): the distance inside it in
-standard deviations, and what is left outside. The validation rooms, which the fit never saw, say
-how large such distances usually are; the share of them at least as far is a conformal p-value
+The score compares two summaries of a scene's inputs with the training rooms: its look (the mean of
+the frozen image features, and colours) and its shape (depths, heights, normals, camera poses). A
+probabilistic principal subspace (Moghaddam and Pentland 1997) describes each summary over the
+training rooms. The distance of a scene is its distance inside the subspace, in standard deviations,
+combined with its residual outside the subspace. The fit never saw the validation rooms, so their
+distances are the reference: the share of them at least as far as the scene is a conformal p-value
 (Vovk et al. 2005).
 """
 
@@ -26,43 +27,53 @@ if TYPE_CHECKING:
     from g2vlm.features.readers import ImageFeatures, SceneFeatures
     from g2vlm.scenes.dataset import SceneInputs, SceneStore
 
-FILE = "familiarity.safetensors"
-KINDS = ("look", "shape")
+FILE = "ood_score.safetensors"
+SUMMARIES = ("look", "shape")
 _COMPONENTS = 24
-# What hardly varies in training must not make every other value infinitely strange: least spread of
-# a summary's number, and of a direction in standardised numbers.
+# Lower limits of a number's spread and of a component's deviation. Without them a number that
+# hardly varies in training would make every other value infinitely far.
 _LEAST_SCALE, _LEAST_DEVIATION = 0.02, 0.2
-_LEAST_SHARE = 0.05
+# A scene is out of distribution when fewer validation rooms than this share are as far.
+_SIGNIFICANCE = 0.05
 _LEAST_ROOMS = 4
 
 
 @dataclass(frozen=True)
-class Familiarity:
-    """distance: 1 = farther from training than 95 % of validation rooms; look, shape: the same of
-    each summary; share: of validation rooms at least as far; unfamiliar: share under 5 %; says: a
-    sentence.
+class OODScore:
+    """How far a scene lies from the training rooms.
+
+    Args:
+        distance: 1 means farther than 95% of the validation rooms.
+        look, shape: the distance of each summary, in the same unit.
+        share: share of validation rooms that are at least as far.
+        out_of_distribution: whether that share is under 5%.
+        message: the verdict as a sentence.
     """
 
     distance: float
     look: float
     shape: float
     share: float
-    unfamiliar: bool
-    says: str
+    out_of_distribution: bool
+    message: str
 
 
 @dataclass(frozen=True)
 class Subspace:
-    """Where a summary of D numbers lies over the training rooms.
+    """Principal subspace of a summary of D numbers over the training rooms.
 
-    mean, scale f64[D]; basis f64[K, D]; deviation f64[K]; rest: typical length outside the basis.
+    Args:
+        mean, scale: f64[D], of each number.
+        basis: f64[K, D], orthonormal rows.
+        deviation: f64[K], standard deviation along each row of `basis`.
+        residual: root mean square length outside the basis.
     """
 
     mean: np.ndarray
     scale: np.ndarray
     basis: np.ndarray
     deviation: np.ndarray
-    rest: float
+    residual: float
 
     @staticmethod
     def fit(rows: np.ndarray, components: int = _COMPONENTS) -> Subspace:
@@ -70,111 +81,119 @@ class Subspace:
         mean, scale = rows.mean(0), rows.std(0) + _LEAST_SCALE
         values = (rows - mean) / scale
         _, sizes, basis = np.linalg.svd(values, full_matrices=False)
+        # With fewer than three rooms a component its deviation would be noise.
         count = max(1, min(components, len(rows) // 3, rows.shape[1] - 1))
-        left = values - (values @ basis[:count].T) @ basis[:count]
-        rest = float(np.sqrt(np.mean((left**2).sum(1))))
+        outside = values - (values @ basis[:count].T) @ basis[:count]  # (N, D)
+        residual = float(np.sqrt(np.mean((outside**2).sum(1))))
         deviation = np.maximum(sizes[:count] / np.sqrt(len(rows)), _LEAST_DEVIATION)
-        return Subspace(mean, scale, basis[:count], deviation, max(rest, _LEAST_DEVIATION))
+        return Subspace(mean, scale, basis[:count], deviation, max(residual, _LEAST_DEVIATION))
 
     def distance(self, rows: np.ndarray) -> np.ndarray:
-        """Return how far rows f64[N, D] lie from the training rooms, about 1 for these."""
+        """Return the distance f64[N] of rows f64[N, D], about 1 for training rooms."""
         values = (rows - self.mean) / self.scale
-        inside = values @ self.basis.T
-        left = values - inside @ self.basis
-        total = ((inside / self.deviation) ** 2).sum(1) + (left**2).sum(1) / self.rest**2
+        inside = values @ self.basis.T  # (N, K)
+        outside = values - inside @ self.basis  # (N, D)
+        total = ((inside / self.deviation) ** 2).sum(1) + (outside**2).sum(1) / self.residual**2
+        # The residual counts as one more component.
         return np.sqrt(total / (len(self.deviation) + 1))
 
 
-def describe(inputs: SceneInputs, features: SceneFeatures) -> tuple[np.ndarray, np.ndarray]:
+def summarise(inputs: SceneInputs, features: SceneFeatures) -> tuple[np.ndarray, np.ndarray]:
     """Return a scene's look f64[C + 6] and shape f64[19]."""
     from g2vlm.models.batch import scene_arrays
 
     arrays = scene_arrays(inputs, features.tokens, features.points)
     tokens = arrays.tokens.astype(float)
     look = np.concatenate([tokens.mean(0), arrays.rgb.mean(0), arrays.rgb.std(0)])
-    seen = arrays.depth > 0
-    depth = arrays.depth[seen] if seen.any() else np.ones(1)
+    measured = arrays.depth > 0
+    depth = arrays.depth[measured] if measured.any() else np.ones(1)
     normal = arrays.normal[(arrays.normal != 0).any(1)]
     normal = normal if len(normal) else np.zeros((1, 3))
     pose, matrix = inputs.pose, inputs.intrinsics
     shape = [
-        seen.mean(),
-        len(normal) / len(seen),
+        measured.mean(),
+        len(normal) / len(measured),
         *np.log(np.quantile(depth, [0.05, 0.25, 0.5, 0.75, 0.95])),
         *np.quantile(_heights(inputs), [0.02, 0.25, 0.5, 0.75, 0.98]),
+        # Shares of surface that face up, down and sideways.
         (normal[:, 2] > 0.9).mean(),
         (normal[:, 2] < -0.9).mean(),
         (np.abs(normal[:, 2]) < 0.2).mean(),
+        # Height, pitch and spread of the cameras.
         pose[:, 2, 3].mean(),
         pose[:, 2, 2].mean(),
         np.linalg.norm(pose[:, :2, 3].std(0)),
+        # Tangent of half the horizontal field of view.
         np.log(inputs.rgb.shape[2] / (2 * matrix[:, 0, 0])).mean(),
     ]
     return look, np.array(shape)
 
 
 def _heights(inputs: SceneInputs) -> np.ndarray:
-    """Return the heights above the floor of what was measured, f64[M], M >= 1."""
+    """Return the heights above the floor of measured points, f64[M], M >= 1."""
     from g2vlm.inference.points import lift
 
     heights = lift(inputs.depth, inputs.intrinsics, inputs.pose)[..., 2][inputs.depth > 0]
     return heights if len(heights) else np.zeros(1)
 
 
-class Judge:
-    """Judges captures by a calibration that `calibrate` wrote.
+class OODScorer:
+    """Scores scenes with a calibration that `calibrate` wrote.
 
-    Raises `InputError` naming the file when it is damaged.
+    Raises:
+        InputError: the calibration file is missing or damaged.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         try:
             stored = load_file(path)
-            self._spaces = {
-                kind: Subspace(
-                    *(stored[f"{kind}/{name}"] for name in ("mean", "scale", "basis", "deviation")),
-                    float(stored[f"{kind}/rest"][0]),
+            self._subspaces = {
+                name: Subspace(
+                    *(stored[f"{name}/{part}"] for part in ("mean", "scale", "basis", "deviation")),
+                    float(stored[f"{name}/rest"][0]),
                 )
-                for kind in KINDS
+                for name in SUMMARIES
             }
-            self._usual = {kind: stored[f"{kind}/val"] for kind in KINDS}
+            self._val_distances = {name: stored[f"{name}/val"] for name in SUMMARIES}
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise InputError(
-                f"{path}: no calibration ({error}); write it by `python -m g2vlm familiarity`"
+                f"{path}: no calibration ({error}); write the model folder again with "
+                "`python -m g2vlm publish`"
             ) from error
 
-    def __call__(self, inputs: SceneInputs, features: SceneFeatures) -> Familiarity:
-        """Judge one scene's inputs."""
-        far = {}
-        for kind, summary in zip(KINDS, describe(inputs, features), strict=True):
-            space = self._spaces[kind]
-            if summary.shape != space.mean.shape:
+    def __call__(self, inputs: SceneInputs, features: SceneFeatures) -> OODScore:
+        """Return the score of one scene."""
+        relative = {}
+        for name, summary in zip(SUMMARIES, summarise(inputs, features), strict=True):
+            subspace = self._subspaces[name]
+            if summary.shape != subspace.mean.shape:
                 raise InputError(
-                    f"{FILE}: made for {len(space.mean)} features, the encoder gives "
+                    f"{FILE}: fitted to {len(subspace.mean)} features, the encoder gives "
                     f"{len(summary)}; calibrate with the model's own encoder"
                 )
-            limit = np.quantile(self._usual[kind], 1 - _LEAST_SHARE)
-            far[kind] = float(space.distance(summary[None])[0] / limit)
-        usual = self.usual()
-        total = max(far.values())
-        share = (1 + int((usual >= total).sum())) / (1 + len(usual))
-        distance = total / float(np.quantile(usual, 1 - _LEAST_SHARE))
-        strange = share < _LEAST_SHARE or total > float(usual.max())
-        values = (round(v, 3) for v in (distance, far["look"], far["shape"], share))
-        return Familiarity(*values, strange, _sentence(strange, distance, far))
+            limit = np.quantile(self._val_distances[name], 1 - _SIGNIFICANCE)
+            relative[name] = float(subspace.distance(summary[None])[0] / limit)
+        reference = self.val_distances()
+        farther = max(relative.values())
+        share = (1 + int((reference >= farther).sum())) / (1 + len(reference))
+        distance = farther / float(np.quantile(reference, 1 - _SIGNIFICANCE))
+        # With few validation rooms the share cannot get under 5%: then the largest distance counts.
+        outside = share < _SIGNIFICANCE or farther > float(reference.max())
+        values = (round(v, 3) for v in (distance, relative["look"], relative["shape"], share))
+        return OODScore(*values, outside, _message(outside, distance, relative))
 
-    def usual(self) -> np.ndarray:
-        """Return the validation rooms' distances f64[N], the farther of both kinds."""
-        each = [v / np.quantile(v, 1 - _LEAST_SHARE) for v in self._usual.values()]
+    def val_distances(self) -> np.ndarray:
+        """Return the distance f64[N] of each validation room, the larger of both summaries."""
+        each = [v / np.quantile(v, 1 - _SIGNIFICANCE) for v in self._val_distances.values()]
         return np.max(each, axis=0)
 
 
-def _sentence(strange: bool, distance: float, far: dict[str, float]) -> str:
-    if not strange:
+def _message(outside: bool, distance: float, relative: dict[str, float]) -> str:
+    if not outside:
         return "The capture is like the rooms the model was trained on."
-    what = " and ".join(kind for kind in KINDS if far[kind] > 1) or "look"
+    names = " and ".join(name for name in SUMMARIES if relative[name] > 1) or "look"
     return (
-        f"The capture is unlike the rooms the model was trained on in its {what} "
+        f"The capture is unlike the rooms the model was trained on in its {names} "
         f"({distance:.1f} times the usual distance): take names, relations and answers as guesses."
     )
 
@@ -185,33 +204,40 @@ def calibrate(
     out: str | os.PathLike[str],
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Fit on the train split's inputs, measure the val split's distances and write both.
+    """Fit both subspaces to the train split, measure the val split and write the calibration.
 
-    Each split is its scenes and their cached image features; `out` is `familiarity.safetensors`
-    of a model folder. Truth is not read. Raises `InputError` with fewer than 4 rooms.
+    The calibration reads inputs only, never ground truth.
+
+    Args:
+        train, val: the split's scenes and their cached image features.
+        out: the `ood_score.safetensors` of a model folder.
+        progress: called with (scenes done, scenes in all).
+
+    Raises:
+        InputError: a split has fewer than 4 rooms.
     """
     total = len(train[0].ids) + len(val[0].ids)
-    rows: dict[str, list] = {"train": [], "val": []}
-    done = 0
-    for name, (store, features) in (("train", train), ("val", val)):
+    rows: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"train": [], "val": []}
+    for split, (store, features) in (("train", train), ("val", val)):
         if len(store.ids) < _LEAST_ROOMS:
-            raise InputError(f"{store.folder}: {len(store.ids)} rooms are too few to calibrate on")
+            raise InputError(
+                f"{store.folder}: {len(store.ids)} rooms are too few to calibrate on; render at "
+                f"least {_LEAST_ROOMS}"
+            )
         for scene in store.ids:
-            rows[name].append(describe(store.inputs(scene), features[scene]))
-            done += 1
+            rows[split].append(summarise(store.inputs(scene), features[scene]))
             if progress:
-                progress(done, total)
+                progress(len(rows["train"]) + len(rows["val"]), total)
     tensors: dict[str, np.ndarray] = {}
-    for index, kind in enumerate(KINDS):
-        space = Subspace.fit(np.stack([row[index] for row in rows["train"]]))
-        usual = space.distance(np.stack([row[index] for row in rows["val"]]))
+    for index, name in enumerate(SUMMARIES):
+        subspace = Subspace.fit(np.stack([row[index] for row in rows["train"]]))
         tensors |= {
-            f"{kind}/mean": space.mean,
-            f"{kind}/scale": space.scale,
-            f"{kind}/basis": np.ascontiguousarray(space.basis),
-            f"{kind}/deviation": space.deviation,
-            f"{kind}/rest": np.array([space.rest]),
-            f"{kind}/val": usual,
+            f"{name}/mean": subspace.mean,
+            f"{name}/scale": subspace.scale,
+            f"{name}/basis": np.ascontiguousarray(subspace.basis),
+            f"{name}/deviation": subspace.deviation,
+            f"{name}/rest": np.array([subspace.residual]),
+            f"{name}/val": subspace.distance(np.stack([row[index] for row in rows["val"]])),
         }
     with atomic_path(out) as temporary:
         save_file({k: v.astype(np.float32) for k, v in tensors.items()}, temporary)
@@ -222,16 +248,16 @@ def calibrate_experiment(
     out: str | os.PathLike[str],
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Calibrate on a finished experiment's folder (`results/cpu`): its scenes and features."""
+    """Calibrate on a finished experiment's folder, e.g. `results/cpu`; see `calibrate`."""
     from g2vlm.features.readers import ImageFeatures
     from g2vlm.scenes.dataset import SceneStore
 
     root = Path(results)
-    splits = [
+    train, val = (
         (
             SceneStore(root / "scenes" / split),
             ImageFeatures(root / "features" / "images" / f"{split}.safetensors"),
         )
         for split in ("train", "val")
-    ]
-    calibrate(*splits, out, progress)
+    )
+    calibrate(train, val, out, progress)

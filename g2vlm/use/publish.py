@@ -1,4 +1,4 @@
-"""A trained model of a finished experiment as a folder of its own, to be used elsewhere."""
+"""Publish a trained model of a finished experiment as a folder of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metrics.files import InputError, atomic_path, write_json
 
 CARD = Path(__file__).resolve().parents[2] / "docs" / "model-card.md"
 SPLIT, SCENES = "test_scene", 4
-# What a loaded copy can be checked by on single scenes: no metric that ranks a whole split.
+# Metrics of single scenes or sentences, to check a loaded copy by: none that ranks a whole split.
 CHECKED = (
     "chamfer_l1_m",
     "fscore@5cm",
@@ -34,38 +34,46 @@ def publish(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Write the model folder `out`, whole or not at all; an earlier one is replaced.
+    """Write the model folder `out`, all of it or nothing; an earlier one is replaced.
 
-    It holds model.safetensors (fp16), config.json, cost.json, the retrieval probe, the thresholds
-    that the experiment `results` chose on val, the calibration of what is unfamiliar, scores.json
-    (what the model scored on a few scenes of test_scene, for who loads it to compare) and a card.
-    Raises `InputError` naming what an unfinished experiment lacks.
+    The folder holds model.safetensors (fp16), config.json, cost.json, the retrieval probe, the
+    thresholds calibrated on val, the calibration of the out-of-distribution score, a model card,
+    and scores.json: the scores of the model on the first scenes of test_scene, to check a copy by.
+
+    Args:
+        results: folder of a finished experiment, e.g. `results/cpu`.
+        out: the model folder.
+        method, seed: which of the experiment's models.
+        progress: called with (scenes read, scenes in all).
+
+    Raises:
+        InputError: the experiment is unfinished; the message names the missing file.
     """
     from g2vlm.use.ood_score import FILE, calibrate_experiment
 
     results = Path(results)
     model = results / "models" / method / str(seed)
     thresholds = results / "predictions" / method / str(seed) / "thresholds.json"
-    table = results / "scores" / method / str(seed) / f"{SPLIT}.parquet"
+    scores = results / "scores" / method / str(seed) / f"{SPLIT}.parquet"
     probe = model / PROBE
-    for path in (model / "config.json", model / "model.safetensors", probe, thresholds, table):
+    for path in (model / "config.json", model / "model.safetensors", probe, thresholds, scores):
         if not path.is_file():
             raise InputError(f"{path}: no such file; finish the run with `make reproduce`")
     with atomic_path(out, folder=True) as folder:
-        _halve(model / "model.safetensors", folder / "model.safetensors")
+        _write_half_precision(model / "model.safetensors", folder / "model.safetensors")
         for path in (model / "config.json", model / "cost.json", probe, thresholds):
             shutil.copyfile(path, folder / path.name)
-        write_json(folder / "scores.json", scene_scores(table))
+        write_json(folder / "scores.json", scene_scores(scores))
         (folder / "README.md").write_text(_card(model), encoding="utf-8")
         calibrate_experiment(results, folder / FILE, progress)
     return Path(out)
 
 
-def scene_scores(table: Path) -> dict[str, Any]:
+def scene_scores(path: Path) -> dict[str, Any]:
     """Return {"split", "scenes": {scene: {metric: mean over its queries}}} of the first scenes."""
     import pandas as pd
 
-    rows = pd.read_parquet(table)
+    rows = pd.read_parquet(path)
     rows = rows[(rows["subset"] == "all") & (rows["kind"] == "item")]
     rows = rows[rows["metric"].isin(CHECKED)]
     names = sorted(rows["scene"].unique())[:SCENES]
@@ -73,22 +81,21 @@ def scene_scores(table: Path) -> dict[str, Any]:
     return {"split": SPLIT, "scenes": {name: means[name].to_dict() for name in names}}
 
 
-def _halve(source: Path, target: Path) -> None:
+def _write_half_precision(source: Path, target: Path) -> None:
     from safetensors.torch import save_file
 
     from g2vlm.models.checkpoint import FORMAT, read_tensors
 
     weights = read_tensors(source, "train the model again")
-    # atomic_path gives the file the usual rights; save_file alone keeps it to its owner.
+    # atomic_path gives the file the usual permissions; save_file alone keeps it to its owner.
     with atomic_path(target) as path:
         save_file({k: v.half() for k, v in weights.items()}, path, metadata={"format": FORMAT})
 
 
 def _card(model: Path) -> str:
-    """Return the model card of the documentation, with the front matter that hubs read and the
-    size of the model in a folder."""
+    """Return the documentation's model card with front matter for model hubs and the model size."""
     if not CARD.is_file():
         raise InputError(f"{CARD}: no such file; publish from a checkout of the project")
     front = "---\nlicense: apache-2.0\nlibrary_name: g2vlm\ntags: [3d, rgb-d, grounding]\n---\n\n"
-    size = f"\n**How large it is.** {sentence(model)}\n\n{table(model)}"
+    size = f"\n**Size.** {sentence(model)}\n\n{table(model)}"
     return front + CARD.read_text(encoding="utf-8") + size

@@ -1,28 +1,50 @@
-"""What a run on a capture gives, typed; boxes in the levelled frame of its first camera."""
+"""The typed result of a run on a capture, and the files that it saves.
+
+Boxes and positions are in the levelled frame of the capture's first camera, in metres, z up.
+`Result.save` writes geometry in that frame or in the capture's own world.
+
+| file | content |
+| --- | --- |
+| result.json | objects, relations, answers, groundings, captions and notes |
+| scene_graph.json, scene_graph.graphml | objects as nodes, relations as edges |
+| points.ply | coloured points with confidence (-1: a frame that the model did not read) |
+| mesh.glb | the surfaces, textured with the frames |
+| solids.glb | the furniture's volumes with vertex colours |
+| viewer.html | all of it as one interactive page |
+"""
 
 from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from g2vlm.captures.capture import Capture
 from g2vlm.inference.surface import Mesh
-from g2vlm.use.folder import FORMAT
-from g2vlm.use.ood_score import Familiarity
+from g2vlm.use.export import write_ply, write_solids_glb, write_textured_glb
+from g2vlm.use.folder import FORMAT, check_frame, check_free
+from g2vlm.use.ood_score import OODScore
 from g2vlm.use.surfaces import Cloud, TexturedPart
+from g2vlm.use.viewer import viewer_page
+from metrics.files import atomic_path, write_json
 
-VERSION = 1
+VERSION = 2
 Box = tuple[float, float, float, float, float, float]
 
 
 @dataclass(frozen=True)
-class FoundObject:
-    """A detected object: unique name ("chair 2"), class, score in 0..1, box (centre, size; m).
+class DetectedObject:
+    """A detected object.
 
-    neighbours: the objects of the nearest descriptors, (name, cosine), nearest first.
+    Args:
+        name: unique in the result, e.g. "chair 2".
+        kind: its class.
+        score: 0 to 1.
+        box: centre and size, metres.
+        neighbours: the objects with the nearest descriptors as (name, cosine), nearest first.
     """
 
     name: str
@@ -34,7 +56,7 @@ class FoundObject:
 
 @dataclass(frozen=True)
 class Relation:
-    """subject predicate object, e.g. "lamp 1" on "table 1", as seen from the first camera."""
+    """`subject` `predicate` `object`, e.g. "lamp 1" on "table 1", seen from the first camera."""
 
     subject: str
     predicate: str
@@ -44,15 +66,15 @@ class Relation:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model answers to a question."""
+    """The model's answer to a question."""
 
     question: str
     answer: str
 
 
 @dataclass(frozen=True)
-class FoundBox:
-    """A box that a phrase points to: score in 0..1 and the object it belongs to, if any."""
+class GroundedBox:
+    """One box for a phrase, its score in 0 to 1, and the detected object it belongs to, if any."""
 
     box: Box
     score: float
@@ -60,44 +82,49 @@ class FoundBox:
 
 
 @dataclass(frozen=True)
-class Grounded:
-    """What a phrase points to, best first.
+class Grounding:
+    """The boxes for one phrase, best first.
 
-    nothing: whether the model holds that no object fits, in which case the boxes are its best
-    guess all the same.
+    `nothing` is true when the model predicts that no object fits; the boxes are then its best guess.
     """
 
     phrase: str
-    boxes: tuple[FoundBox, ...]
+    boxes: tuple[GroundedBox, ...]
     nothing: bool
 
 
 @dataclass(frozen=True)
 class Result:
-    """Everything about one capture.
+    """Everything that the model predicts for one capture.
 
-    cloud: coloured points; surfaces: textured parts, one a frame; solids: the furniture's volumes
-    as a mesh; familiarity: none where the checkpoint was not calibrated; views: names of the
-    frames that the model read; notes: what was assumed or left out.
+    Args:
+        capture: the frames that were given.
+        method: name of the model's method.
+        objects, relations, answers, grounded, captions: the predictions.
+        cloud: coloured points.
+        surfaces: textured surfaces, one part a frame.
+        solids: the furniture's volumes as a mesh.
+        ood_score: how unlike the training rooms the capture is; None without a calibration.
+        views: names of the frames that the model read.
+        notes: assumptions, repairs and omissions, one sentence each.
     """
 
     capture: Capture
     method: str
-    objects: tuple[FoundObject, ...]
+    objects: tuple[DetectedObject, ...]
     relations: tuple[Relation, ...]
     answers: tuple[Answer, ...]
-    grounded: tuple[Grounded, ...]
+    grounded: tuple[Grounding, ...]
     captions: tuple[str, ...]
     cloud: Cloud
     surfaces: tuple[TexturedPart, ...]
     solids: Mesh
-    familiarity: Familiarity | None
+    ood_score: OODScore | None
     views: tuple[str, ...]
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what is said about the capture as plain values (no geometry but boxes)."""
-        familiarity = asdict(self.familiarity) if self.familiarity else None
+        """Return the content of result.json: everything but points, surfaces and solids."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -106,29 +133,102 @@ class Result:
             "frames": list(self.capture.names),
             "views_read": list(self.views),
             "frame_from_capture": np.round(self.capture.frame_from_capture, 9).tolist(),
-            "objects": [self._object(item) for item in self.objects],
+            "objects": [self._object_json(item) for item in self.objects],
             "relations": [asdict(item) for item in self.relations],
             "answers": [asdict(item) for item in self.answers],
             "grounded": [asdict(item) for item in self.grounded],
             "captions": list(self.captions),
             "points": len(self.cloud.points),
-            "familiarity": familiarity,
+            "ood_score": asdict(self.ood_score) if self.ood_score else None,
             "notes": list(self.notes),
         }
 
-    def _object(self, item: FoundObject) -> dict[str, Any]:
-        """An object with its box's 8 corners in the capture's own world beside it."""
+    def _object_json(self, item: DetectedObject) -> dict[str, Any]:
+        """Return an object and the 8 corners of its box in the capture's own world."""
         corners = self.capture.to_capture(box_corners(np.array(item.box)))
         return asdict(item) | {"corners_in_capture": np.round(corners, 4).tolist()}
 
-    def save(self, folder: str | os.PathLike[str], frame: str = "levelled") -> None:
-        """Write all files into a new folder, whole or not at all; see `g2vlm.use.export`."""
-        from g2vlm.use.export import save
+    def graph_json(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the content of scene_graph.json."""
+        nodes = [
+            {"id": item.name, "class": item.kind, "score": item.score, "box": list(item.box)}
+            for item in self.objects
+        ]
+        return {"nodes": nodes, "edges": [asdict(item) for item in self.relations]}
 
-        save(self, folder, frame)
+    def save(self, folder: str | os.PathLike[str], frame: str = "levelled") -> None:
+        """Write all files into `folder`, all or none.
+
+        Args:
+            folder: a new folder, or one with an earlier result, which is replaced.
+            frame: frame of the geometry files, "levelled" or "capture".
+
+        Raises:
+            InputError: the folder holds anything else, or the frame is unknown.
+        """
+        check_frame(frame)
+        check_free(Path(folder))
+        transform = np.eye(4)
+        if frame == "capture":
+            transform = np.linalg.inv(self.capture.frame_from_capture)
+        document = self.to_json()
+        page = viewer_page(document, self.capture, self.cloud, self.solids)
+        with atomic_path(folder, folder=True) as temporary:
+            write_json(temporary / "result.json", document | {"geometry_frame": frame})
+            write_json(temporary / "scene_graph.json", self.graph_json())
+            write_graphml(self.objects, self.relations, temporary / "scene_graph.graphml")
+            write_ply(self.cloud, transform, temporary / "points.ply")
+            write_textured_glb(self.surfaces, transform, temporary / "mesh.glb")
+            write_solids_glb(self.solids, transform, temporary / "solids.glb")
+            (temporary / "viewer.html").write_text(page, encoding="utf-8")
+
+    def summary(self, folder: str | os.PathLike[str]) -> str:
+        """Return the predictions in a few lines for a terminal; `folder` holds the saved files."""
+        lines = [f"caption: {text}" for text in self.captions]
+        for item in self.answers:
+            lines += [item.question, f"  {item.answer}"]
+        for item in self.grounded:
+            lines += [item.phrase, f"  {_grounding_line(item)}"]
+        lines.append(
+            f"{len(self.objects)} objects, {len(self.relations)} relations, "
+            f"{len(self.cloud.points)} points"
+        )
+        if self.ood_score:
+            lines.append(self.ood_score.message)
+        lines.append(f"open in a browser: {Path(folder) / 'viewer.html'}")
+        return "\n".join(lines)
+
+
+def write_graphml(
+    objects: tuple[DetectedObject, ...], relations: tuple[Relation, ...], path: Path
+) -> None:
+    """Write the scene graph for graph tools; several relations of a pair are parallel edges."""
+    import networkx
+
+    graph = networkx.MultiDiGraph()
+    for item in objects:
+        x, y, z, width, depth, height = item.box
+        graph.add_node(
+            item.name,
+            **{"class": item.kind, "score": item.score, "x": x, "y": y, "z": z},
+            **{"size_x": width, "size_y": depth, "size_z": height},
+        )
+    for item in relations:
+        graph.add_edge(item.subject, item.object, predicate=item.predicate, score=item.score)
+    networkx.write_graphml(graph, path)
 
 
 def box_corners(box: np.ndarray) -> np.ndarray:
     """Return the corners f64[8, 3] of a box [6] (centre, size)."""
     signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
     return box[:3] + signs * box[3:] / 2
+
+
+def _grounding_line(item: Grounding) -> str:
+    if not item.boxes:
+        return "nothing"
+    best = item.boxes[0]
+    prefix = "no object seems to fit; best guess: " if item.nothing else ""
+    position = ", ".join(f"{value:.2f}" for value in best.box[:3])
+    more = f" and {len(item.boxes) - 1} more" if len(item.boxes) > 1 else ""
+    return f"{prefix}{best.object or 'an unnamed place'} at ({position}) m{more}"

@@ -1,4 +1,4 @@
-"""The unfamiliar score: calibrated on validation rooms, and it sees what is strange."""
+"""The out-of-distribution score is calibrated on validation rooms and detects unusual input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from g2vlm.features.readers import SceneFeatures
-from g2vlm.use.ood_score import Judge, Subspace, calibrate
+from g2vlm.use.ood_score import OODScorer, Subspace, calibrate
 from metrics.files import InputError
 from tests.g2vlm.inference.synthetic import Store
 
@@ -47,32 +47,32 @@ def hash_of(text: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
-    out = tmp_path_factory.mktemp("familiar") / "familiarity.safetensors"
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> OODScorer:
+    out = tmp_path_factory.mktemp("ood") / "ood_score.safetensors"
     train, val = Rooms(60, 1), Rooms(40, 2)
     calibrate((train, train), (val, val), out)
-    return Judge(out)
+    return OODScorer(out)
 
 
-def test_new_rooms_of_the_same_kind_are_familiar(judge: Judge) -> None:
+def test_new_rooms_of_the_same_kind_are_in_distribution(scorer: OODScorer) -> None:
     rooms = Rooms(40, 3)
-    judged = [judge(rooms.inputs(name), rooms[name]) for name in rooms.ids]
-    assert np.mean([one.unfamiliar for one in judged]) <= 0.2
-    assert 0.2 < np.median([one.share for one in judged]) < 0.8
-    assert "like the rooms" in next(one for one in judged if not one.unfamiliar).says
+    scores = [scorer(rooms.inputs(name), rooms[name]) for name in rooms.ids]
+    assert np.mean([score.out_of_distribution for score in scores]) <= 0.2
+    assert 0.2 < np.median([score.share for score in scores]) < 0.8
+    assert "like the rooms" in next(s for s in scores if not s.out_of_distribution).message
 
 
-def test_a_strange_look_and_a_strange_shape_are_told_apart(judge: Judge) -> None:
+def test_an_unusual_look_and_an_unusual_shape_are_distinguished(scorer: OODScorer) -> None:
     from dataclasses import replace
 
     rooms = Rooms(1, 4)
     inputs, features = rooms.inputs("4-0"), rooms["4-0"]
-    look = judge(inputs, SceneFeatures(features.tokens + np.float16(6), features.points))
-    assert look.unfamiliar
+    look = scorer(inputs, SceneFeatures(features.tokens + np.float16(6), features.points))
+    assert look.out_of_distribution
     assert look.look > 1.5 > look.shape
-    assert "its look (" in look.says
-    shape = judge(replace(inputs, depth=inputs.depth * 3), features)
-    assert shape.unfamiliar
+    assert "its look (" in look.message
+    shape = scorer(replace(inputs, depth=inputs.depth * 3), features)
+    assert shape.out_of_distribution
     assert shape.shape > 1.5 > shape.look
     assert shape.share == pytest.approx(1 / 41, abs=1e-3)
 
@@ -86,14 +86,14 @@ def test_a_subspace_measures_in_standard_deviations() -> None:
     assert space.distance(rows[:1] + 40 * basis[:1])[0] > 3
 
 
-def test_a_damaged_or_foreign_calibration(judge: Judge, tmp_path: Path) -> None:
-    bad = tmp_path / "familiarity.safetensors"
+def test_a_damaged_or_foreign_calibration(scorer: OODScorer, tmp_path: Path) -> None:
+    bad = tmp_path / "ood_score.safetensors"
     bad.write_bytes(b"nothing")
-    with pytest.raises(InputError, match="familiarity.safetensors: no calibration"):
-        Judge(bad)
+    with pytest.raises(InputError, match="ood_score.safetensors: no calibration"):
+        OODScorer(bad)
     rooms = Rooms(1, 5)
     features = rooms["5-0"]
     with pytest.raises(InputError, match="own encoder"):
-        judge(rooms.inputs("5-0"), SceneFeatures(features.tokens[..., :100], features.points))
+        scorer(rooms.inputs("5-0"), SceneFeatures(features.tokens[..., :100], features.points))
     with pytest.raises(InputError, match="too few"):
         calibrate((rooms, rooms), (rooms, rooms), tmp_path / "x")

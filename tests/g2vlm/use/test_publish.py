@@ -56,7 +56,7 @@ def test_what_is_published_is_whole_and_loads(study: Path, tmp_path: Path) -> No
     assert main(["publish", str(study), "--out", str(out)]) == 0
     files = {"model.safetensors", "config.json", "cost.json", "thresholds.json", "scores.json"}
     assert {f.name for f in out.iterdir()} == files | {
-        "familiarity.safetensors",
+        "ood_score.safetensors",
         "probe.safetensors",
         "README.md",
     }
@@ -68,7 +68,7 @@ def test_what_is_published_is_whole_and_loads(study: Path, tmp_path: Path) -> No
     scores = json.loads((out / "scores.json").read_text())
     assert scores["scenes"] == {f"room-{k}": {"ref_pick": 0.5} for k in range(4)}
     model = G2VLMModel.from_pretrained(out, threads=1)
-    assert model.judge is not None and model.notes == ()
+    assert model.ood_scorer is not None and model.notes == ()
     assert model.thresholds.occupancy_logit == -1.0
     card = (out / "README.md").read_text()
     assert "# Model card" in card and "| object reader |" in card

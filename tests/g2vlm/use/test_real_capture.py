@@ -33,7 +33,7 @@ def test_a_room_that_was_never_rendered(tmp_path: Path) -> None:
     # Levelled on its floor and as large as a living room: the depth's unit was found.
     assert -0.3 < low[2] < 0.3 and 1.5 < high[2] < 4 and (high - low)[:2].max() < 12
     assert result.answers[0].answer and result.captions[0]
-    assert result.familiarity.unfamiliar, "a photograph is unlike the rooms of training"
+    assert result.ood_score.out_of_distribution, "a photograph is unlike the rooms of training"
     assert (tmp_path / "out" / "viewer.html").stat().st_size > 100_000
 
 

@@ -64,7 +64,7 @@ def test_the_pages_lines_give_what_it_names(page: tuple[Result, Path]) -> None:
     assert len(result.cloud.points) > 10_000
     assert result.capture.names == ("0", "1", "2", "3", "4")
     assert len(result.views) == 4
-    assert result.familiarity is None
+    assert result.ood_score is None
     assert any("no calibration" in note for note in result.notes)
 
 
@@ -143,11 +143,12 @@ def test_the_viewer_is_one_file_with_the_data_in_it(page: tuple[Result, Path]) -
 
 
 def test_names_in_a_capture_are_data_not_markup(page: tuple[Result, Path]) -> None:
-    from g2vlm.use.export import viewer_page
+    from g2vlm.use.viewer import viewer_page
 
     result, _ = page
     evil = "</script><script>alert(1)</script><!--"
-    text = viewer_page(replace(result, capture=replace(result.capture, source=evil)))
+    document = replace(result, capture=replace(result.capture, source=evil)).to_json()
+    text = viewer_page(document, result.capture, result.cloud, result.solids)
     assert evil not in text
     assert text.count("</script>") == 2
 
