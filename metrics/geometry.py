@@ -14,7 +14,7 @@ import numpy as np
 # Corners of the unit box, float64 [8, 3]: z changes fastest, then y, then x.
 UNIT_CORNERS = np.array(list(np.ndindex(2, 2, 2)), np.float64)
 
-# Keys of cells fit in this many bits, so that callers can add bits of their own to a 64-bit integer.
+# Keys of cells fit in this many bits, which leaves room for bits of a caller's own in an int64.
 KEY_BITS = 42
 
 
@@ -140,7 +140,8 @@ def lift_depth(
         intrinsics: [V, 3, 3] in pixels.
         dtype: in which image positions are computed and the points returned.
 
-    >>> lift_depth(np.full((1, 2, 2), 3.0), np.array([[[1.0, 0, 1], [0, 1, 1], [0, 0, 1]]]))[0, 0, 0]
+    >>> intrinsics = np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
+    >>> lift_depth(np.full((1, 2, 2), 3.0), intrinsics[None])[0, 0, 0]
     array([-1.5, -1.5,  3. ], dtype=float32)
     """
     height, width = depth.shape[1:]
@@ -198,12 +199,14 @@ def cell_keys(points: np.ndarray, size: float) -> np.ndarray:
     Cells start at the origin. Keys of different calls cannot be compared.
 
     Args:
-        points: [N, 3] in metres, N >= 1. Cells are computed in its dtype.
+        points: [N, 3] in metres; cells are computed in its dtype.
         size: side of a cell in metres.
 
     >>> cell_keys(np.array([[0.1, 0, 0], [0.9, 0, 0], [1.1, 0, 0]]), 1.0)
     array([0, 0, 1])
     """
+    if len(points) == 0:
+        return np.zeros(0, np.int64)
     # One row an axis: reductions along rows are many times faster than down columns of three.
     cells = np.floor(points.T.copy() / size)  # (3, N)
     low, high = cells.min(axis=1), cells.max(axis=1)
@@ -219,7 +222,7 @@ def first_in_cells(points: np.ndarray, size: float) -> np.ndarray:
     """Return the indices int64 [K], ascending, of the first point in every occupied cell.
 
     Args:
-        points: [N, 3] in metres, N >= 1.
+        points: [N, 3] in metres.
         size: side of a cell in metres; see `cell_keys`.
 
     >>> first_in_cells(np.array([[0.1, 0, 0], [1.1, 0, 0], [0.9, 0, 0]]), 1.0)

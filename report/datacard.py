@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from metrics.constants import FIRST_OBJECT
 from metrics.files import read_lines
 from report import style
 from report.scenes import Views
 
 COLUMNS = 4
 SENTENCES = 8
-# Instance numbers of objects begin here; what is below is the room itself.
-FIRST_OBJECT = 10
 CAPTURED = "captured"
 TITLES = {"living": "living room", "dining": "dining room", CAPTURED: "captured rooms"}
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metrics.geometry import box_corners, to_camera
+
 NEAR = 0.05
-CORNERS = np.array([[k & 1, k >> 1 & 1, k >> 2 & 1] for k in range(8)], np.float64) - 0.5
+# Pairs of corners, as `box_corners` numbers them, that differ along one axis.
 EDGES = np.array([(k, k | bit) for k in range(8) for bit in (1, 2, 4) if not k & bit])
 
 
@@ -24,7 +26,7 @@ class Camera:
 
     def local(self, points: np.ndarray) -> np.ndarray:
         """Return points [..., 3] of the world in the camera's frame (x right, y down, z ahead)."""
-        return (points - self.pose[:3, 3]) @ self.pose[:3, :3]
+        return to_camera(points, self.pose)
 
     def pixels(self, local: np.ndarray) -> np.ndarray:
         """Return image positions [..., 2] of points [..., 3] before the camera."""
@@ -33,17 +35,12 @@ class Camera:
 
     def share_seen(self, box: np.ndarray) -> float:
         """Return the share of a box's 8 corners and its centre that fall into the image."""
-        points = np.concatenate([corners(box), box[None, :3]])
+        points = np.concatenate([box_corners(box), box[None, :3]])
         local = self.local(points)
         ahead = local[:, 2] > NEAR
         where = self.pixels(local[ahead])
         inside = ((where >= 0) & (where < self.size)).all(1)
         return float(inside.sum() / len(points))
-
-
-def corners(box: np.ndarray) -> np.ndarray:
-    """Return the corners f64 [8, 3] of a box [cx, cy, cz, sx, sy, sz]."""
-    return box[:3] + CORNERS * box[3:]
 
 
 def box_lines(camera: Camera, box: np.ndarray) -> np.ndarray:
@@ -55,7 +52,7 @@ def box_lines(camera: Camera, box: np.ndarray) -> np.ndarray:
     >>> box_lines(camera, np.array([0, 0, 5, 1, 1, 1.0])).shape
     (12, 4)
     """
-    ends = camera.local(corners(np.asarray(box, np.float64)))[EDGES]
+    ends = camera.local(box_corners(np.asarray(box, np.float64)))[EDGES]
     depth = ends[..., 2]
     ends = ends[(depth > NEAR).any(1)]
     depth = ends[..., 2]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from baselines.contract import Context
-from baselines.lifting import camera_points, pixel_index, to_frame
+from metrics.geometry import lift_depth, to_frame
 
 DESCRIPTION = "Sensor depth lifted to coloured points, nothing else"
 PRODUCES = ("points",)
@@ -37,6 +39,6 @@ def predict(context: Context) -> None:
             for scene in scenes.ids:
                 inputs = scenes.inputs(scene)
                 seen = inputs.depth > 0
-                lifted = camera_points(inputs.depth, inputs.intrinsics)
+                lifted = lift_depth(inputs.depth, inputs.intrinsics)
                 points = to_frame(lifted, inputs.pose)[seen]
-                writer.points(scene, points, inputs.rgb[seen], pixels=pixel_index(seen))
+                writer.points(scene, points, inputs.rgb[seen], pixels=np.argwhere(seen))

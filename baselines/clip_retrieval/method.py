@@ -9,6 +9,7 @@ import numpy as np
 
 from baselines.contract import Context, Inputs
 from baselines.pretrained import Pretrained, open_pretrained, pictures
+from metrics.geometry import unit
 
 DESCRIPTION = "Pretrained CLIP or SigLIP: mean image descriptor of a scene against its sentences"
 PRODUCES = ("retrieval", "grounding_retrieval")
@@ -123,9 +124,3 @@ def _in_batches(describe: Callable[[list[Any]], Any], items: list[Any]) -> np.nd
             found = found if isinstance(found, torch.Tensor) else found.pooler_output
             rows.append(found.float().cpu().numpy())
     return unit(np.concatenate(rows))
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Return vectors [..., D] at unit length; zero stays zero."""
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.where(length > 0, length, 1)

@@ -10,9 +10,9 @@ import numpy as np
 
 from baselines.contract import Context
 from baselines.hf_depth.calibration import METRIC, Calibration, choose
-from baselines.lifting import camera_points, pixel_index, to_frame
 from baselines.pretrained import Pretrained, open_pretrained, pictures
 from metrics.files import InputError
+from metrics.geometry import lift_depth, to_frame
 
 DESCRIPTION = "Pretrained depth from each RGB image alone, lifted to points by the given cameras"
 PRODUCES = ("points",)
@@ -70,8 +70,8 @@ def _write(writer: Any, inputs: Any, pretrained: Pretrained, calibration: Calibr
     depth = calibration.metres(predicted(pretrained, inputs.rgb))
     seen = depth > 0
     if seen.any():
-        points = to_frame(camera_points(depth, inputs.intrinsics), inputs.pose)[seen]
-        writer.points(inputs.scene, points, inputs.rgb[seen], pixels=pixel_index(seen))
+        points = to_frame(lift_depth(depth, inputs.intrinsics), inputs.pose)[seen]
+        writer.points(inputs.scene, points, inputs.rgb[seen], pixels=np.argwhere(seen))
 
 
 def calibrate(pretrained: Pretrained, context: Context) -> Calibration:

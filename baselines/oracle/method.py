@@ -9,6 +9,8 @@ import numpy as np
 from baselines.contract import Context
 from baselines.oracle.shapes import voxel_mesh
 from baselines.truth import SplitTruth
+from metrics.constants import VOXEL_M
+from metrics.geometry import to_camera, transform
 from metrics.scene_graph.oriented import true_boxes
 from metrics.scene_graph.predicates import FAMILIES, FAMILY_OF, INVERSE, SYMMETRIC
 
@@ -34,8 +36,6 @@ STOCHASTIC = False
 MESH_KIND = "solids"
 USES_TRUTH = True
 
-SOLID_VOXEL = 0.04  # side of the true solids' cells, metres
-
 
 def predict(context: Context) -> None:
     """Write the truth of every split as a submission."""
@@ -56,8 +56,8 @@ def _write_geometry(writer: Any, truth: SplitTruth, scene: str) -> None:
     writer.points(scene, true.surface, true.surface_colour, pixels=pixels)
     views = truth.scenes.views(scene)
     matrix = views.frame_from_room.astype(np.float64)
-    vertices, faces = voxel_mesh(views.solids, SOLID_VOXEL)
-    writer.mesh(scene, vertices @ matrix[:3, :3].T + matrix[:3, 3], faces)
+    vertices, faces = voxel_mesh(views.solids, VOXEL_M)
+    writer.mesh(scene, transform(vertices, matrix), faces)
 
 
 def seen_pixels(
@@ -71,7 +71,7 @@ def seen_pixels(
     pixels = np.full((len(points), 3), -1, np.int16)
     height, width = depth.shape[1:]
     for view in range(len(depth)):
-        local = (points - pose[view, :3, 3]) @ pose[view, :3, :3]
+        local = to_camera(points, pose[view])
         image = local @ intrinsics[view].T
         z = np.maximum(local[:, 2:], 1e-3)
         column, row = np.floor(image[:, :2] / z).astype(np.int64).T

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from baselines.lifting import camera_points, to_frame
+from metrics.geometry import lift_depth, to_frame
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def fit_surfels(
         smooth = np.where(kept, 1.0 / level, 0.0).astype(np.float32)
         normal = np.where(kept[..., None], -plane / length[..., None], 0.0).astype(np.float32)
         offset = np.where(kept, -1.0 / length, 0.0).astype(np.float32)
-    points = camera_points(smooth, intrinsics)
+    points = lift_depth(smooth, intrinsics)
     distance = np.linalg.norm(points, axis=-1)
     incidence = np.where(kept, -offset / np.maximum(distance, 1e-6), 0.0)
     kept &= incidence > 0.1

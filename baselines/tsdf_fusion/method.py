@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from baselines.contract import Context
-from baselines.lifting import pixel_index
 from baselines.tsdf_fusion.carving import carve
 from baselines.tsdf_fusion.fusion import Settings, fit_surfels, fuse
 from baselines.tsdf_fusion.surface import (
@@ -97,7 +96,7 @@ def fuse_scene(inputs: Any, settings: Settings) -> Fused:
     closed_colours, _ = view_support(closed, inputs.rgb, surfels, *cameras, settings.support)
     kept = surfels.depth > 0
     # Sampled points belong to no pixel; (-1, -1, -1) says so.
-    pixels = np.concatenate([pixel_index(kept), np.full((len(points), 3), -1, np.int16)])
+    pixels = np.concatenate([np.argwhere(kept), np.full((len(points), 3), -1, np.int16)])
     return Fused(
         points=np.concatenate([surfels.points[kept], points]),
         colours=np.concatenate([inputs.rgb[kept], tint]),

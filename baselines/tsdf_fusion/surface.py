@@ -7,6 +7,7 @@ from scipy import ndimage
 from skimage.measure import marching_cubes
 
 from baselines.tsdf_fusion.fusion import Surfels, Volume
+from metrics.geometry import face_crosses, to_camera
 
 
 def extract_mesh(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +64,7 @@ def view_support(
     weight = np.full(len(vertices), 1e-6, np.float32)
     height, width = surfels.depth.shape[1:]
     for view in range(len(rgb)):
-        local = (vertices - pose[view, :3, 3]) @ pose[view, :3, :3]
+        local = to_camera(vertices, pose[view])
         z = np.maximum(local[:, 2], 1e-3)
         image = local @ intrinsics[view].T
         column = np.clip(image[:, 0] / z, 0, width - 1).astype(np.int32)
@@ -105,9 +106,7 @@ def sample_mesh(
     if not len(faces):
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8)
     corners = vertices[faces]
-    area = np.linalg.norm(
-        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
-    )
+    area = np.linalg.norm(face_crosses(corners), axis=1)
     share = np.cumsum(area, dtype=np.float64)
     # Evenly spaced draws: each face gets its share to within one point.
     place = (np.arange(count) + rng.random()) / count * share[-1]

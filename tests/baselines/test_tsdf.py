@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from baselines.lifting import camera_points, pixel_index, to_frame
 from baselines.tsdf_fusion.carving import carve
 from baselines.tsdf_fusion.fusion import Settings, Surfels, Volume, fit_surfels, fuse
 from baselines.tsdf_fusion.method import load_settings
@@ -21,6 +20,7 @@ from baselines.tsdf_fusion.surface import (
 )
 from baselines.tsdf_fusion.tune import FINEST_VOXEL
 from metrics.files import read_json
+from metrics.geometry import lift_depth, to_frame
 from metrics.reconstruction.occupancy import grid_occupancy, mesh_contains, room_from_corners
 from tests.baselines.toy import render, truth_of
 
@@ -53,18 +53,12 @@ def volume(room: dict[str, np.ndarray], surfels: Surfels) -> Volume:
 
 
 def test_lifting_inverts_projection(room: dict[str, np.ndarray]) -> None:
-    lifted = to_frame(camera_points(room["depth"], room["intrinsics"]), room["pose"])
+    lifted = to_frame(lift_depth(room["depth"], room["intrinsics"]), room["pose"])
     view, row, column = 2, 17, 40
     local = np.linalg.inv(room["pose"][view].astype(float)) @ [*lifted[view, row, column], 1]
     image = room["intrinsics"][view] @ local[:3]
     np.testing.assert_allclose(image[:2] / image[2], [column + 0.5, row + 0.5], atol=1e-3)
     assert local[2] == pytest.approx(room["depth"][view, row, column], abs=1e-5)
-
-
-def test_pixel_index_names_set_pixels() -> None:
-    mask = np.zeros((2, 3, 4), bool)
-    mask[1, 2, 3] = True
-    np.testing.assert_array_equal(pixel_index(mask), [[1, 2, 3]])
 
 
 def test_surfels_are_exact_on_noiseless_planes(room: dict[str, np.ndarray]) -> None:
