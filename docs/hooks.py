@@ -22,7 +22,13 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Fill a page's `{{ name }}` with what that part of the project says."""
-    parts = {"metrics": metrics, "results": results, "studies": studies, "data": data_card}
+    parts = {
+        "metrics": metrics,
+        "relations": relations,
+        "results": results,
+        "studies": studies,
+        "data": data_card,
+    }
     for name, write in parts.items():
         mark = "{{ " + name + " }}"
         if mark in markdown:
@@ -45,6 +51,18 @@ def metrics() -> str:
         f"## {family.capitalize()}\n\n{markdown_grid(heads, rows)}\n"
         for family, rows in families.items()
     )
+
+
+def relations() -> str:
+    """Every relation of the predicate table, one row per family."""
+    from metrics.scene_graph.predicates import DEFINITIONS, FAMILIES
+    from report.formats import markdown_grid
+
+    rows = [
+        [f"`{family}`", ", ".join(f"`{name}`" for name in names), DEFINITIONS[family]]
+        for family, names in FAMILIES.items()
+    ]
+    return markdown_grid(["family", "predicates", "definition"], rows)
 
 
 def results() -> str:

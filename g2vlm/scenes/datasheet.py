@@ -18,6 +18,7 @@ from g2vlm.scenes.language.question_templates import floor_area, tenths
 from g2vlm.scenes.layout.cameras import ROLES, SEEN_PIXELS
 from g2vlm.scenes.layout.recipes import COVERED_PERCENT, seen_percent
 from g2vlm.scenes.real.source import CAPTURES
+from metrics.scene_graph.predicates import DEFINITIONS, VIEW_DEPENDENT
 
 # Per cent of a model's own size along a side, over which it counts as stretched.
 STRETCHED = (140, 200)
@@ -103,6 +104,14 @@ ABOUT = (
 )
 
 
+def _definitions() -> list[str]:
+    """Return what the relations mean, a line for those of the first view and one for the rest."""
+    first = [text for family, text in DEFINITIONS.items() if family in VIEW_DEPENDENT]
+    order = dict.fromkeys(("distance", "size", *DEFINITIONS))  # The pinned sheet begins with these.
+    rest = [DEFINITIONS[family] for family in order if family not in VIEW_DEPENDENT]
+    return ["- " + " ".join(first), "- " + " ".join(rest)]
+
+
 WORDS_ABOUT = (
     "## What the words mean",
     "",
@@ -121,13 +130,7 @@ WORDS_ABOUT = (
     "- `unique`: the only object of its class. `multiple`: one of several of its class, told apart "
     "by the rest of the sentence. `multi`: two or more are meant, and all of them are the answer. "
     "`zero`: nothing here fits, and saying so is the answer.",
-    "- Left, right, before and behind are those of the first input view. Void: within 15 degrees "
-    "of a diagonal, or offsets under 0.2 m. Sentences say them only of what that view shows, and "
-    "where its image says the same: left and right by 5 degrees, before and behind within 15.",
-    "- Near: closest points of boxes under 0.5 m, void to 0.75 m; sentences do not say it of what "
-    "stands on the other. Larger: over 1.5 times the volume, void down to 1.1. On and under: what "
-    "stands on what. Facing: front axis within 20 degrees of the other's centre, void to 30 and "
-    "where the axis meets the other's footprint.",
+    *_definitions(),
     "- The closest or farthest is so by 0.3 m and a tenth of the length at least, the tallest by "
     "0.15 m and a tenth, the largest and smallest by half of the volume. A door or window is named "
     "if it is the room's only one and an input view shows two fifths of it.",

@@ -47,8 +47,29 @@ def shown(value: Any) -> str:
 
 
 @cache
+def schema() -> dict[str, Any]:
+    """Return the schema: `SCHEMA_FILE` with the relations of `metrics.scene_graph.predicates`.
+
+    The file holds a copy of them for other software; `python -m metrics.schemas` updates it.
+    """
+    from metrics.scene_graph.predicates import FAMILIES, NONE, PREDICATES
+
+    document = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    families = {
+        family: {
+            "description": 'choose a predicate of the family, or "none"',
+            "enum": [*predicates, NONE],
+        }
+        for family, predicates in FAMILIES.items()
+    }
+    document["$defs"]["predicate"]["enum"] = [*PREDICATES]
+    document["$defs"]["pair_labels"]["properties"] = families
+    return document
+
+
+@cache
 def _definitions() -> dict[str, Any]:
-    parts = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))["$defs"]
+    parts = schema()["$defs"]
     return {name: _inlined(part, parts) for name, part in parts.items()}
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from metrics.scene_graph.predicates import FAMILIES, PREDICATES
-from metrics.schemas import SCHEMA_FILE, schema_faults
+from metrics.schemas import SCHEMA_FILE, schema, schema_faults
 from metrics.schemas.quick import quick_check
 from metrics.submission.parsing import KEYS, LIMITS, parse
 from metrics.submission.writer import FORMAT, FRAME, MESH_KINDS, POSE_CONVENTION, TASKS, VERSION
@@ -36,12 +36,12 @@ def test_the_schema_has_the_lists_of_the_code():
     said = [manifest[key]["const"] for key in ("format", "version", "frame", "pose_convention")]
     assert said == [FORMAT, VERSION, FRAME, POSE_CONVENTION]
     assert {*manifest["files"]["propertyNames"]["enum"], "manifest.json"} == set(LIMITS)
-    triplet = parts["objects"]["properties"]["triplets"]["items"]["prefixItems"]
-    assert tuple(triplet[1]["enum"]) == PREDICATES
-    pair = parts["relations"]["properties"]["pairs"]["items"]["prefixItems"][2]["properties"]
-    assert {name: tuple(said["enum"]) for name, said in pair.items()} == {
+    assert tuple(parts["predicate"]["enum"]) == PREDICATES
+    pair = parts["pair_labels"]["properties"]
+    assert {name: tuple(labels["enum"]) for name, labels in pair.items()} == {
         name: (*names, "none") for name, names in FAMILIES.items()
     }
+    assert schema() == SCHEMA, "run `python -m metrics.schemas`"
     assert set(KEYS) == {f"{part}.jsonl" for part in PARTS}
 
 
