@@ -20,6 +20,7 @@ include: "workflow/rules/render.smk"
 include: "workflow/rules/encode.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/predict.smk"
+include: "workflow/rules/baselines.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/verify.smk"
@@ -28,7 +29,7 @@ include: "workflow/rules/record.smk"
 include: "workflow/rules/studies.smk"
 
 
-for name in BASELINES:
+for name in OWN_RULES:
 
     include: f"baselines/{name}/rules.smk"
 

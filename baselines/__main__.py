@@ -69,7 +69,6 @@ def begin(name: str) -> int:
     write_skeleton(name)
     print(
         f"baselines/{name}/method.py  what it predicts: change it (baselines/contract.py)\n"
-        f"baselines/{name}/rules.smk  its jobs: nothing to change\n"
         f"next: python -m pytest tests/baselines -k {name}, then make smoke"
     )
     return 0

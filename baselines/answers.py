@@ -6,23 +6,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-NO_SCENE = "looks at no scene"
-# Tasks that a baseline answering from the question's text alone leaves out.
-UNSEEN_TASKS = (
-    "points",
-    "mesh",
-    "occupancy",
-    "objects",
-    "graph",
-    "given_relations",
-    "grounding",
-    "picks",
-    "retrieval",
-    "probed_retrieval",
-    "grounding_retrieval",
-    "captions",
-)
-
 
 def training_questions(train: Any) -> dict[str, list[dict[str, Any]]]:
     """Return the questions of a `SceneStore` by type, in scene order."""

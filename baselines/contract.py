@@ -4,15 +4,23 @@ A baseline is a folder with a `method.py` that defines
 
     DESCRIPTION: str             one sentence for tables and `python -m baselines list`
     PRODUCES: tuple[str, ...]    the tasks it answers, names of the submission format
-    REASONS: dict[str, str]      for every other task, why it does not
-    STOCHASTIC: bool             whether the seed matters (then it is run with several)
+    STOCHASTIC: bool             whether the seed matters (then every seed is run)
     MESH_KIND: str | None        "solids" or "free_boundary" where it produces a mesh
-    USES_TRUTH: bool             True for controls alone: `context.truth` is empty otherwise
-    PRETRAINED: bool             optional; True where it needs a folder of weights, and is off
-                                 unless the config's `pretrained` gives one
+    USES_TRUTH: bool             True only for controls: `context.truth` is empty otherwise
     predict(context) -> None     write one submission for every split in `context.splits`
 
-and a `rules.smk`. Nothing else is edited: it is found by its folder.
+and may define
+
+    REASONS: dict[str, str]      why it does not produce a task, where a task has its own reason
+    DEFAULT_REASON: str          the reason for all other tasks that it does not produce
+    PRETRAINED: bool             True if it needs a folder of weights; it runs only if the config's
+                                 `pretrained` names one
+    THREADS: int                 threads of its job (1)
+    USES_GPU: bool               whether its job gets a GPU on a machine that has one
+
+The declarations are literals: the workflow reads them without importing the module. Nothing else
+is edited: `workflow/rules/baselines.smk` runs every folder. A baseline that needs an environment of
+its own adds a `rules.smk` (docs/add-a-baseline.md).
 """
 
 from __future__ import annotations
@@ -31,7 +39,8 @@ from typing import Any
 from metrics.files import InputError
 from metrics.submission.writer import TASKS, SubmissionWriter
 
-DECLARATIONS = ("DESCRIPTION", "PRODUCES", "REASONS", "STOCHASTIC", "MESH_KIND", "USES_TRUTH")
+DECLARATIONS = ("DESCRIPTION", "PRODUCES", "STOCHASTIC", "MESH_KIND", "USES_TRUTH")
+DEFAULT_REASON = "this method does not produce it"
 
 
 class Inputs:
@@ -85,7 +94,7 @@ class Context:
             split,
             method.STOCHASTIC,
             list(method.PRODUCES),
-            dict(method.REASONS),
+            reasons(method),
             method.MESH_KIND,
             cost,
         ) as writer:
@@ -125,16 +134,22 @@ def load(name: str) -> ModuleType:
     return method
 
 
+def reasons(method: ModuleType) -> dict[str, str]:
+    """Return why a baseline does not produce a task, for every task that it does not produce."""
+    special = getattr(method, "REASONS", {})
+    default = getattr(method, "DEFAULT_REASON", DEFAULT_REASON)
+    return {task: special.get(task, default) for task in TASKS if task not in method.PRODUCES}
+
+
 def contract_faults(method: ModuleType) -> list[str]:
     """Return what keeps a module from fulfilling the contract, in words; [] when it does."""
     missing = [name for name in (*DECLARATIONS, "predict") if not hasattr(method, name)]
     if missing:
         return [f"{name} is missing" for name in missing]
-    faults = [f"unknown task {task!r}" for task in method.PRODUCES if task not in TASKS]
-    both = set(method.PRODUCES) & set(method.REASONS)
+    special = getattr(method, "REASONS", {})
+    faults = [f"unknown task {t!r}" for t in (*method.PRODUCES, *special) if t not in TASKS]
+    both = set(method.PRODUCES) & set(special)
     faults += [f"task {task!r} is produced and has a reason" for task in sorted(both)]
-    unsaid = set(TASKS) - set(method.PRODUCES) - set(method.REASONS)
-    faults += [f"task {task!r} is not produced and has no reason" for task in sorted(unsaid)]
     if ("mesh" in method.PRODUCES) != (method.MESH_KIND is not None):
         faults.append("MESH_KIND must be set exactly when a mesh is produced")
     return faults

@@ -1,4 +1,4 @@
-"""Begin a baseline: a folder that runs at once, to be changed line by line."""
+"""Create the folder of a new baseline, with a method that runs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pathlib import Path
 from metrics.files import InputError
 
 HERE = Path(__file__).parent
-SKELETON = HERE / "skeleton"
+SKELETON = HERE / "skeleton" / "method.py.in"
 
 
 def write_skeleton(name: str, root: Path = HERE) -> Path:
-    """Write `root`/`name`/ with a method that predicts the mean room, and its rule; return it.
+    """Write `root`/`name`/ with a method that predicts the mean room, and return the folder.
 
-    `InputError` for a name that Snakemake and Python cannot both use, or one that is taken.
+    Raises:
+        InputError: the name is taken, or is not valid both for Snakemake and for Python.
     """
     folder = root / name
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
@@ -29,9 +30,7 @@ def write_skeleton(name: str, root: Path = HERE) -> Path:
     temporary = Path(tempfile.mkdtemp(dir=root, prefix=".new-"))
     try:
         (temporary / "__init__.py").touch()
-        for source in sorted(SKELETON.glob("*.in")):
-            text = source.read_text(encoding="utf-8").replace("NAME", name)
-            (temporary / source.stem).write_text(text, encoding="utf-8")
+        shutil.copyfile(SKELETON, temporary / "method.py")
         temporary.chmod(0o755)
         temporary.rename(folder)
     finally:

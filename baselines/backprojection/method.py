@@ -12,21 +12,8 @@ PRODUCES = ("points",)
 REASONS = {
     "mesh": "gives points without a surface between them",
     "occupancy": "gives points without a volume",
-} | dict.fromkeys(
-    (
-        "objects",
-        "graph",
-        "given_relations",
-        "grounding",
-        "picks",
-        "retrieval",
-        "probed_retrieval",
-        "grounding_retrieval",
-        "answers",
-        "captions",
-    ),
-    "reads no language and finds no objects",
-)
+}
+DEFAULT_REASON = "reads no language and finds no objects"
 STOCHASTIC = False
 MESH_KIND = None
 USES_TRUTH = False

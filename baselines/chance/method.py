@@ -21,10 +21,7 @@ PRODUCES = (
     "grounding_retrieval",
     "answers",
 )
-REASONS = dict.fromkeys(
-    ("points", "mesh", "occupancy", "objects", "graph", "probed_retrieval", "captions"),
-    "no random answer of this kind is defined",
-)
+DEFAULT_REASON = "no random answer of this kind is defined"
 STOCHASTIC = True
 MESH_KIND = None
 USES_TRUTH = True

@@ -13,26 +13,13 @@ from metrics.geometry import unit
 
 DESCRIPTION = "Pretrained CLIP or SigLIP: mean image descriptor of a scene against its sentences"
 PRODUCES = ("retrieval", "grounding_retrieval")
-REASONS = dict.fromkeys(
-    (
-        "points",
-        "mesh",
-        "occupancy",
-        "objects",
-        "graph",
-        "given_relations",
-        "grounding",
-        "picks",
-        "probed_retrieval",
-        "answers",
-        "captions",
-    ),
-    "compares images with sentences and does nothing else",
-)
+DEFAULT_REASON = "compares images with sentences and does nothing else"
 STOCHASTIC = False
 MESH_KIND = None
 USES_TRUTH = False
 PRETRAINED = True
+THREADS = 4
+USES_GPU = True
 
 # A crop keeps this share of the object's sides around it.
 MARGIN = 0.1

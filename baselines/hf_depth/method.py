@@ -19,25 +19,14 @@ PRODUCES = ("points",)
 REASONS = {
     "mesh": "gives points without a surface between them",
     "occupancy": "gives points without a volume",
-} | dict.fromkeys(
-    (
-        "objects",
-        "graph",
-        "given_relations",
-        "grounding",
-        "picks",
-        "retrieval",
-        "probed_retrieval",
-        "grounding_retrieval",
-        "answers",
-        "captions",
-    ),
-    "reads no language and finds no objects",
-)
+}
+DEFAULT_REASON = "reads no language and finds no objects"
 STOCHASTIC = False
 MESH_KIND = None
 USES_TRUTH = False
 PRETRAINED = True
+THREADS = 4
+USES_GPU = True
 
 # Classes that always predict metres; others say so in their config or are calibrated.
 METRIC_TYPES = ("zoedepth", "depth_pro", "glpn")

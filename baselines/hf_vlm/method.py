@@ -16,26 +16,13 @@ from metrics.files import InputError
 
 DESCRIPTION = "Pretrained image-text model shown the four views: answers and captions in words"
 PRODUCES = ("answers", "captions")
-REASONS = dict.fromkeys(
-    (
-        "points",
-        "mesh",
-        "occupancy",
-        "objects",
-        "graph",
-        "given_relations",
-        "grounding",
-        "picks",
-        "retrieval",
-        "probed_retrieval",
-        "grounding_retrieval",
-    ),
-    "speaks in words; models write places in images each in their own way",
-)
+DEFAULT_REASON = "speaks in words; models write places in images each in their own way"
 STOCHASTIC = False
 MESH_KIND = None
 USES_TRUTH = False
 PRETRAINED = True
+THREADS = 4
+USES_GPU = True
 
 # VSI-Bench (Yang et al. 2024) gives a model as many tokens for an answer.
 ANSWER_TOKENS = 16

@@ -23,21 +23,7 @@ from metrics.files import InputError, rng
 
 DESCRIPTION = "Truncated signed distance fusion of the sensor depth, marching cubes"
 PRODUCES = ("points", "mesh", "occupancy")
-REASONS = dict.fromkeys(
-    (
-        "objects",
-        "graph",
-        "given_relations",
-        "grounding",
-        "picks",
-        "retrieval",
-        "probed_retrieval",
-        "grounding_retrieval",
-        "answers",
-        "captions",
-    ),
-    "reads no language and finds no objects",
-)
+DEFAULT_REASON = "reads no language and finds no objects"
 STOCHASTIC = False
 MESH_KIND = "solids"
 USES_TRUTH = False

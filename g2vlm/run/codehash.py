@@ -1,7 +1,7 @@
-"""A hash of the project's own code that a job runs, found by following its imports.
+"""A hash of the project's own code that a job runs, collected by following its imports.
 
-Snakemake reruns a job when its script changes but not when a package that the script imports
-does, so every rule carries this hash among its params.
+Snakemake reruns a job when its script changes, but not when a package that the script imports
+changes. So every rule has this hash among its `params`.
 """
 
 from __future__ import annotations
@@ -13,47 +13,54 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("g2vlm", "metrics", "report", "baselines")
-# Glue that moves files and prints progress: editing it changes no result.
-GLUE = ("g2vlm.run",)
+DATA_SUFFIXES = {".json", ".csv", ".txt", ".yaml", ".html", ".j2", ".css", ".js"}
+# These three cannot change a result: `job` sends a script's output to the log and turns errors
+# into one line, `clock` records how long the process took to start, `progress` prints lines.
+# What they import counts, such as `devices`, which sets the number of threads and the GPU.
+LOG_ONLY = ("g2vlm.run.job", "g2vlm.run.clock", "g2vlm.run.progress")
 
 
 @cache
-def code_hash(*modules: str) -> str:
-    """Return a short sha256 over every project file that the modules import, directly or not.
+def code_hash(*sources: str) -> str:
+    """Return a short sha256 over every project file that the sources import, directly or not.
 
-    Imports inside functions count too. Data files lying in a package's own folder (tables,
-    templates) count with any module of that folder.
+    Imports inside functions count. Data files (tables, templates) in a module's folder count, and
+    those in subfolders that hold no modules.
+
+    Args:
+        sources: dotted names of modules, or paths of scripts relative to the project's root.
     """
     total = hashlib.sha256()
-    for path in sorted(closure(modules)):
+    for path in sorted(closure(sources)):
         total.update(str(path.relative_to(ROOT)).encode() + b"\0" + _file_hash(path))
     return total.hexdigest()[:16]
 
 
-def closure(modules: tuple[str, ...]) -> set[Path]:
-    """Return the files of the modules, of what they import, and the data files beside them."""
-    found: set[Path] = set()
-    waiting = list(modules)
-    seen: set[str] = set()
+def closure(sources: tuple[str, ...]) -> set[Path]:
+    """Return the files of the sources and of all that they import, with the data files."""
+    files: set[Path] = set()
+    visited: set[str] = set()
+    waiting = list(sources)
     while waiting:
-        module = waiting.pop()
-        if module in seen or module.startswith(GLUE):
+        name = waiting.pop()
+        path = _locate(name)
+        if path is None or name in visited:
             continue
-        seen.add(module)
-        path = _locate(module)
-        if path is None:
-            continue
-        found.add(path)
-        found.update(_resources(path.parent))
-        waiting.extend(_imports(path, module))
-    return found
+        visited.add(name)
+        if name not in LOG_ONLY:
+            files.add(path)
+            files.update(_data_files(path.parent))
+        waiting.extend(_imports(path, name))
+    return files
 
 
-def _locate(module: str) -> Path | None:
-    """Return the file of a project module, or None for anything else."""
-    if module.split(".")[0] not in PACKAGES:
+def _locate(name: str) -> Path | None:
+    """Return the file of a project's module or script, or None for anything else."""
+    if name.endswith(".py"):
+        return ROOT / name
+    if name.split(".")[0] not in PACKAGES:
         return None
-    stem = ROOT.joinpath(*module.split("."))
+    stem = ROOT.joinpath(*name.split("."))
     for path in (stem.with_suffix(".py"), stem / "__init__.py"):
         if path.is_file():
             return path
@@ -77,9 +84,14 @@ def _imports(path: Path, module: str) -> tuple[str, ...]:
 
 
 @cache
-def _resources(folder: Path) -> tuple[Path, ...]:
-    kinds = {".json", ".csv", ".txt", ".yaml", ".html", ".j2", ".css"}
-    return tuple(path for path in folder.iterdir() if path.suffix in kinds)
+def _data_files(folder: Path) -> tuple[Path, ...]:
+    files: list[Path] = []
+    for path in folder.iterdir():
+        if path.suffix in DATA_SUFFIXES:
+            files.append(path)
+        elif path.is_dir() and path.name != "__pycache__" and not list(path.rglob("*.py")):
+            files += _data_files(path)
+    return tuple(files)
 
 
 @cache

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from metrics.files import InputError
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 BASE = ROOT / "config" / "cpu.yaml"
+BASELINES = ROOT / "baselines"
 METHODS = ROOT / "config" / "methods"
 
 
@@ -65,6 +68,24 @@ def load_method(name: str, folder: str | Path = METHODS) -> dict[str, Any]:
         known = ", ".join(sorted(item.stem for item in Path(folder).glob("*.yaml"))) or "none yet"
         raise InputError(f"{path}: no such method; the config's `methods` may name {known}")
     return read_yaml(path)
+
+
+def declared_baselines(folder: str | Path = BASELINES) -> dict[str, dict[str, Any]]:
+    """Return {name: constants} of every baseline, read from its method.py without importing it.
+
+    Constants are names in capitals that a literal is assigned to at the top of the file.
+    """
+    found = {}
+    for path in sorted(Path(folder).glob("*/method.py")):
+        constants = found[path.parent.name] = {}
+        for node in ast.parse(path.read_bytes()).body:
+            if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+                continue
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if isinstance(target, ast.Name) and target.id.isupper():
+                with suppress(ValueError):  # not a literal
+                    constants[target.id] = ast.literal_eval(node.value)
+    return found
 
 
 def pretrained_folder(config: Mapping[str, Any], name: str) -> Path:
@@ -137,9 +158,3 @@ def digest(*values: Any, length: int = 16) -> str:
     """Return a short sha256 of JSON-like values, independent of key order."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:length]
-
-
-def hash_folder(folder: str | Path) -> str:
-    """Return a short sha256 over the names and bytes of a folder's files."""
-    paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
-    return digest({str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths})

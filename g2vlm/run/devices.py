@@ -19,10 +19,23 @@ from pathlib import Path
 
 from metrics.files import InputError
 
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "EMBREE_THREADS",
+)
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 # Not the user's TMPDIR: every process on the machine must look at the same place.
 LOCKS = Path("/tmp")
 POLL_SECONDS = 0.5
+
+
+def limit_threads(count: int) -> None:
+    """Let the numerical libraries that this process imports later use `count` threads."""
+    for name in THREAD_VARIABLES:
+        os.environ[name] = str(count)
 
 
 def assign(count: int) -> None:

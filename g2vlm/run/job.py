@@ -16,13 +16,6 @@ from typing import Any, TextIO
 from g2vlm.run import clock, devices
 from metrics.files import InputError
 
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "EMBREE_THREADS",
-)
 PR_SET_PDEATHSIG = 1
 
 
@@ -77,8 +70,7 @@ def job(snakemake: Any) -> Iterator[Any]:
     """
     started, imports = clock.process_age(), clock.ImportClock()
     die_with_parent()
-    for name in THREAD_VARIABLES:
-        os.environ[name] = str(snakemake.threads)
+    devices.limit_threads(snakemake.threads)
     path = Path(str(snakemake.log[0]))
     path.parent.mkdir(parents=True, exist_ok=True)
     streams = sys.stdout, sys.stderr
@@ -117,11 +109,3 @@ def die_with_parent() -> None:
     # The parent may have died before the call, which the kernel does not report.
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-def set_torch_threads(threads: int) -> None:
-    """Give torch exactly `threads` threads, so that results do not depend on the machine."""
-    import torch
-
-    torch.set_num_threads(threads)
-    torch.set_num_interop_threads(1)

@@ -10,8 +10,9 @@ import pytest
 
 import baselines
 from baselines.__main__ import run_baseline
-from baselines.contract import Context, Inputs, contract_faults, load, names
+from baselines.contract import TASKS, Context, Inputs, contract_faults, load, names, reasons
 from baselines.new import write_skeleton
+from g2vlm.run.config import declared_baselines
 from metrics.files import InputError, read_json
 from metrics.submission.validate import validate
 from metrics.truth import Truth
@@ -54,11 +55,18 @@ def test_same_seed_same_bytes_and_another_seed_only_where_declared(
 
 
 @pytest.mark.parametrize("name", names())
-def test_has_a_rule_for_its_folder(name: str) -> None:
-    text = Path("baselines", name, "rules.smk").read_text(encoding="utf-8")
-    assert f"rule {name}:" in text
-    for part in ("log:", "benchmark:", "code_hash("):
-        assert part in text
+def test_the_workflow_reads_its_declarations_without_importing_it(name: str) -> None:
+    declared = declared_baselines()[name]
+    method = load(name)
+    for constant in ("STOCHASTIC", "USES_TRUTH", "PRETRAINED", "THREADS", "USES_GPU"):
+        assert declared.get(constant) == getattr(method, constant, None)
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_task_is_produced_or_has_a_reason(name: str) -> None:
+    method = load(name)
+    assert sorted([*method.PRODUCES, *reasons(method)]) == sorted(TASKS)
+    assert all(reasons(method).values())
 
 
 @pytest.mark.parametrize("name", [name for name in names() if load(name).USES_TRUTH])
@@ -85,14 +93,14 @@ def test_a_bad_module_is_described() -> None:
     module.__dict__.update(
         DESCRIPTION="",
         PRODUCES=("points", "dreams"),
-        REASONS={"points": "both"},
+        REASONS={"points": "both", "nightmares": "unknown"},
         STOCHASTIC=False,
         MESH_KIND="solids",
         USES_TRUTH=False,
         predict=lambda context: None,
     )
     faults = " ".join(contract_faults(module))
-    for part in ("dreams", "produced and has a reason", "no reason", "MESH_KIND"):
+    for part in ("dreams", "nightmares", "produced and has a reason", "MESH_KIND"):
         assert part in faults
 
 
@@ -110,11 +118,8 @@ def test_a_new_baseline_fulfils_the_contract_at_once(
     assert sorted(path.name for path in (tmp_path / "mean_room").iterdir()) == [
         "__init__.py",
         "method.py",
-        "rules.smk",
     ]
     assert len((tmp_path / "mean_room" / "method.py").read_text().splitlines()) < 40
-    rule = (tmp_path / "mean_room" / "rules.smk").read_text()
-    assert "rule mean_room:" in rule and "NAME" not in rule
     # Found as its own folder under baselines/ would be.
     monkeypatch.setattr(baselines, "__path__", [*baselines.__path__, str(tmp_path)])
     monkeypatch.setattr("baselines.contract.names", lambda: ["mean_room"])
@@ -133,6 +138,5 @@ def test_a_name_that_cannot_be_used_is_refused_and_leaves_nothing(name: str) -> 
 
 def test_the_guide_shows_what_a_new_baseline_holds() -> None:
     guide = Path("docs/add-a-baseline.md").read_text(encoding="utf-8")
-    for part in ("method.py", "rules.smk"):
-        code = Path("baselines/skeleton", f"{part}.in").read_text(encoding="utf-8")
-        assert code.replace("NAME", "mean_room") in guide
+    code = Path("baselines/skeleton/method.py.in").read_text(encoding="utf-8")
+    assert code in guide

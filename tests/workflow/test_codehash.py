@@ -1,5 +1,8 @@
 """The hash that reruns a job when an imported package changes, and only then."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from g2vlm.run import codehash
@@ -28,7 +31,7 @@ def tree(tmp_path, monkeypatch):
 def fresh_hash():
     for cached in (
         codehash._imports,
-        codehash._resources,
+        codehash._data_files,
         codehash._file_hash,
         codehash.code_hash,
     ):
@@ -39,14 +42,14 @@ def fresh_hash():
 @pytest.mark.parametrize(
     "name", ["g2vlm/a.py", "g2vlm/part/b.py", "g2vlm/other.py", "g2vlm/part/table.csv"]
 )
-def test_what_is_imported_or_lies_beside_it_counts(tree, name):
+def test_imported_files_and_the_data_in_their_folders_count(tree, name):
     before = fresh_hash()
     (tree / name).write_text((tree / name).read_text() + "\n")
     assert fresh_hash() != before
 
 
 @pytest.mark.parametrize("name", ["g2vlm/unused.py", "g2vlm/run/__init__.py"])
-def test_what_is_not_imported_and_glue_do_not_count(tree, name):
+def test_what_is_not_imported_does_not_count(tree, name):
     before = fresh_hash()
     (tree / name).write_text("y = 2\n")
     assert fresh_hash() == before
@@ -56,3 +59,31 @@ def test_scoring_runs_no_code_of_the_methods():
     files = codehash.closure(("metrics.score", "metrics.statistics.compare"))
     tops = {path.relative_to(codehash.ROOT).parts[0] for path in files}
     assert tops == {"metrics"}
+
+
+def test_data_in_a_subfolder_without_modules_counts(tree):
+    before = fresh_hash()
+    (tree / "g2vlm" / "part" / "tables").mkdir()
+    (tree / "g2vlm" / "part" / "tables" / "more.csv").write_text("x\n")
+    assert fresh_hash() != before
+
+
+def test_the_frame_of_a_job_does_not_count_but_what_it_imports_does():
+    files = codehash.closure(("workflow/scripts/train.py",))
+    names = {path.relative_to(codehash.ROOT).as_posix() for path in files}
+    assert {
+        "workflow/scripts/train.py",
+        "g2vlm/training/launch.py",
+        "g2vlm/run/devices.py",
+    } <= names
+    assert not {"g2vlm/run/job.py", "g2vlm/run/clock.py", "g2vlm/run/progress.py"} & names
+
+
+@pytest.mark.parametrize("script", sorted(Path("workflow/scripts").glob("*.py")), ids=str)
+def test_every_script_is_the_hash_of_its_rule(script):
+    name = script.stem
+    rules = "".join(path.read_text() for path in Path("workflow/rules").glob("*.smk"))
+    assert f'job_code("{name}"' in rules
+    for rule in re.split(r"(?m)^ *rule ", rules):
+        if f'"../scripts/{name}.py"' in rule:
+            assert f'job_code("{name}"' in rule or "baseline_code(" in rule

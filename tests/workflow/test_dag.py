@@ -10,7 +10,28 @@ from pathlib import Path
 import pytest
 
 ROOT = Path.cwd()
-PARTS = ("g2vlm", "metrics", "baselines", "config", "workflow", "profiles", "Snakefile")
+PARTS = ("g2vlm", "metrics", "report", "baselines", "config", "workflow", "profiles", "Snakefile")
+
+
+# What a baseline with an environment of its own brings.
+OWN_RULE = """
+rule mine:
+    input:
+        **baseline_inputs("mine"),
+    output:
+        submission("mine"),
+    log:
+        f"{RESULTS}/logs/predict/mine-{{seed}}.log",
+    conda:
+        "environment.yaml"
+    params:
+        name="mine",
+        splits=ANSWERED,
+        seed=config["seed"],
+        code=baseline_code("mine"),
+    script:
+        "../../workflow/scripts/baseline.py"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +67,10 @@ def job_counts(done):
 def test_a_dry_run_lists_the_jobs_of_smoke(clone):
     jobs = job_counts(snakemake(clone, "-n", "--configfile", "config/smoke.yaml"))
     assert jobs["train"] == jobs["predict"] == 20
-    assert jobs["render"] == 5 and jobs["encode_texts"] == 1 and jobs["oracle"] == 1
-    assert jobs["score"] == jobs["predict"] + sum(
-        count for name, count in jobs.items() if (clone / "baselines" / name).is_dir()
-    )
+    assert jobs["render"] == 5 and jobs["encode_texts"] == 1
+    # Seven baselines need no weights; chance alone runs with both seeds.
+    assert jobs["baseline"] == 8
+    assert jobs["score"] == jobs["predict"] + jobs["baseline"]
 
 
 def test_rooms_of_none_are_left_out_of_every_job(clone):
@@ -60,26 +81,31 @@ def test_rooms_of_none_are_left_out_of_every_job(clone):
 
 
 def test_a_new_baseline_is_found_by_its_folder(clone):
-    new, old = clone / "baselines" / "mine", clone / "baselines" / "backprojection"
-    shutil.copytree(old, new)
+    before = job_counts(snakemake(clone, "-n", "--configfile", "config/smoke.yaml"))
+    new = clone / "baselines" / "mine"
+    shutil.copytree(clone / "baselines" / "backprojection", new)
     try:
-        rules = (new / "rules.smk").read_text().replace("backprojection", "mine")
-        (new / "rules.smk").write_text(rules)
         jobs = job_counts(snakemake(clone, "-n", "--configfile", "config/smoke.yaml"))
+        own = ("-n", "results/smoke/predictions/mine/0/val/manifest.json")
+        done = snakemake(clone, *own, "--configfile", "config/smoke.yaml")
+        (new / "rules.smk").write_text(OWN_RULE)
+        special = job_counts(snakemake(clone, "-n", "--configfile", "config/smoke.yaml"))
     finally:
         shutil.rmtree(new)
-    assert jobs["mine"] == 1
+    more = {"baseline": 1, "score": 1, "total": 2}
+    assert jobs == before | {name: before[name] + count for name, count in more.items()}
+    assert job_counts(done)["baseline"] == 1
+    assert special["mine"] == 1 and special["baseline"] == before["baseline"]
 
 
 def test_a_pretrained_baseline_runs_where_its_weights_are_given(clone, tmp_path):
     without = job_counts(snakemake(clone, "-n", "--configfile", "config/smoke.yaml"))
-    assert not {"hf_vlm", "hf_depth", "clip_retrieval"} & set(without)
     (tmp_path / "config.json").write_text("{}")
     given = f"pretrained={{hf_depth: {tmp_path}}}"
     call = ("-n", "--configfile", "config/smoke.yaml", "--config", given)
     jobs = job_counts(snakemake(clone, *call))
-    assert jobs["hf_depth"] == 1 and jobs["score"] == without["score"] + 1
-    assert not {"hf_vlm", "clip_retrieval"} & set(jobs)
+    assert jobs["baseline"] == without["baseline"] + 1
+    assert jobs["score"] == without["score"] + 1
 
 
 def test_tables_alone_ask_for_no_drawing(clone):
@@ -138,3 +164,32 @@ def test_a_dry_run_takes_no_lock_and_a_held_lock_refuses_a_run(clone):
         holder.wait()
     assert refused.returncode != 0
     assert f"another snakemake (process {holder.pid}) is at work" in refused.stderr
+
+
+def test_an_edit_reruns_the_jobs_that_import_the_file_and_no_others(clone, tmp_path):
+    root = tmp_path / "edited"
+    shutil.copytree(clone, root)
+    # Too few scenes, so the experiment needs recipes of its own.
+    (root / "data" / "splits.json").write_text('{"scenes": {}}\n')
+    pin = "from g2vlm.run.data import write_manifest; write_manifest()"
+    subprocess.run([sys.executable, "-c", pin], cwd=root, check=True)
+    folder = root / "results" / "smoke" / "recipes"
+    (folder / "real_rooms").mkdir(parents=True)
+    for name in ("models.csv", "scenes.jsonl", "language.jsonl"):
+        (folder / name).write_text("{}\n")
+        (folder / "real_rooms" / name).write_text("{}\n")
+    (root / "results" / "smoke" / "benchmarks").mkdir()
+    (root / "results" / "smoke" / "benchmarks" / "recipes.tsv").write_text("s\n")
+    call = ("recipes", "--configfile", "config/smoke.yaml")
+    touched = snakemake(root, "--touch", "--force", "--cores", "1", *call)
+    assert touched.returncode == 0, touched.stderr
+    assert "Nothing to be done" in snakemake(root, "-n", *call).stdout
+    for unrelated in ("g2vlm/run/crate.py", "g2vlm/run/job.py", "metrics/score.py"):
+        with open(root / unrelated, "a") as file:
+            file.write("# edited\n")
+    assert "Nothing to be done" in snakemake(root, "-n", *call).stdout
+    with open(root / "g2vlm" / "run" / "recipes.py", "a") as file:
+        file.write("# edited\n")
+    done = snakemake(root, "-n", *call)
+    assert job_counts(done)["recipes"] == 1
+    assert "params have changed" in (done.stdout + done.stderr).lower()

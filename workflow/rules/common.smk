@@ -1,6 +1,5 @@
 """Names, folders and helpers that the rules share; no rule stands here."""
 
-import ast
 import math
 from pathlib import Path
 
@@ -26,42 +25,21 @@ DATA_HASH = pins.folder_hash()
 RECIPES = "data" if drawing.held("data", SPLITS) else f"{RESULTS}/recipes"
 
 
-def declared(path):
-    """Return the literal module-level constants of a baseline's method.py, without importing it."""
-    values = {}
-    for node in ast.parse(Path(path).read_bytes()).body:
-        target = (
-            getattr(node, "target", None)
-            or (getattr(node, "targets", None) or [None])[0]
-        )
-        if (
-            isinstance(target, ast.Name)
-            and target.id.isupper()
-            and node.value is not None
-        ):
-            try:
-                values[target.id] = ast.literal_eval(node.value)
-            except ValueError:
-                continue
-    return values
-
-
 # Folders of the weights that some baselines need; without them such a baseline is off.
 PRETRAINED = {
-    name: settings.pretrained_folder(config, name)
-    for name in config.get("pretrained", {})
+    name: settings.pretrained_folder(config, name) for name in config["pretrained"]
 }
+# What each baseline's method.py declares; one that needs weights runs only if the config names them.
 BASELINES = {
-    path.parent.name: declared(path)
-    for path in sorted(Path("baselines").glob("*/method.py"))
+    name: declared
+    for name, declared in settings.declared_baselines().items()
+    if name in PRETRAINED or not declared.get("PRETRAINED")
 }
-BASELINES = {
-    name: values
-    for name, values in BASELINES.items()
-    if name in PRETRAINED or not values.get("PRETRAINED", False)
-}
+OWN_RULES = [
+    name for name in BASELINES if Path("baselines", name, "rules.smk").exists()
+]
 # Predictions made elsewhere, by name: a folder in the submission format for each scored split.
-OUTSIDE = {entry["name"]: entry["path"] for entry in config.get("submissions", [])}
+OUTSIDE = {entry["name"]: entry["path"] for entry in config["submissions"]}
 SEEDS = range(config["seeds"])
 # Trained when a study asks for them, by the same rules as the experiment's own methods.
 VARIANTS = studies.variants(config, METHODS)
@@ -90,6 +68,7 @@ wildcard_constraints:
     method="[a-z0-9_]+",
     trained="|".join(TRAINED),
     variant="|".join(VARIANTS) or "none",
+    baseline="|".join(name for name in BASELINES if name not in OWN_RULES) or "none",
     outside="|".join(OUTSIDE) or "none",
     seed=r"\d+",
 
@@ -165,6 +144,19 @@ def scores(kind="parquet", methods=None):
         if methods is None or method in methods
         for split in SCORED
     ]
+
+
+def job_code(script, *modules):
+    """Return the hash of all code that a script of workflow/scripts runs.
+
+    `modules` names what it runs without importing it.
+    """
+    return code_hash(f"workflow/scripts/{script}.py", *modules)
+
+
+def baseline_code(name):
+    """Return the hash of all code that a baseline's job runs."""
+    return job_code("baseline", f"baselines.{name}.method")
 
 
 def checkpoint_key(method):

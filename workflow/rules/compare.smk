@@ -22,6 +22,6 @@ rule compare:
         runtime=grows(60, 0.01, len(RUNS) * count_scenes(*SCORED)),
     params:
         statistics=config["statistics"],
-        code=code_hash("metrics.statistics.compare"),
+        code=job_code("compare"),
     script:
         "../scripts/compare.py"

@@ -17,7 +17,7 @@ rule encode_images:
         gpu=one_gpu,
     params:
         encoder=config["encode"]["image"],
-        code=code_hash("g2vlm.features.encoders"),
+        code=job_code("encode_images"),
     script:
         "../scripts/encode_images.py"
 
@@ -38,6 +38,6 @@ rule encode_texts:
         gpu=one_gpu,
     params:
         encoder=config["encode"]["text"],
-        code=code_hash("g2vlm.features.encoders"),
+        code=job_code("encode_texts"),
     script:
         "../scripts/encode_texts.py"

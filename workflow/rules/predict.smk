@@ -23,7 +23,7 @@ rule predict:
         gpu=one_gpu,
     params:
         predict=config["predict"],
-        code=code_hash("g2vlm.inference.predict"),
+        code=job_code("predict"),
     script:
         "../scripts/predict.py"
 
@@ -50,6 +50,6 @@ rule outside_submission:
         mem_mb=grows(2000),
         runtime=grows(60),
     params:
-        code=code_hash("metrics.submission.validate"),
+        code=job_code("submission"),
     script:
         "../scripts/submission.py"

@@ -32,7 +32,7 @@ rule tables:
         runtime=grows(30),
     params:
         statistics=config["statistics"],
-        code=code_hash("report.tables", "report.terminal"),
+        code=job_code("tables"),
     script:
         "../scripts/tables.py"
 
@@ -51,7 +51,7 @@ rule figures:
         runtime=grows(30),
     params:
         statistics=config["statistics"],
-        code=code_hash("report.figures"),
+        code=job_code("figures"),
     script:
         "../scripts/figures.py"
 
@@ -76,7 +76,7 @@ rule background:
         runtime=grows(30),
     params:
         splits=[f"{RESULTS}/scenes/{name}" for name in SHOWN],
-        code=code_hash("report.background"),
+        code=job_code("background"),
     script:
         "../scripts/background.py"
 
@@ -103,7 +103,7 @@ rule gallery:
         mem_mb=grows(1500, 5, SPLITS["test_scene"]),
         runtime=grows(30, 0.1, SPLITS["test_scene"]),
     params:
-        code=code_hash("report.gallery"),
+        code=job_code("gallery"),
     script:
         "../scripts/gallery.py"
 
@@ -134,8 +134,7 @@ rule report:
         runtime=grows(30),
     params:
         statistics=config["statistics"],
-        code=code_hash("report.report", "g2vlm.models.size"),
-        templates=lambda wildcards: settings.hash_folder("report/templates"),
+        code=job_code("report"),
     script:
         "../scripts/report.py"
 
@@ -156,6 +155,7 @@ rule manifest:
     params:
         config=config,
         methods=METHODS,
+        code=job_code("manifest"),
     script:
         "../scripts/manifest.py"
 

@@ -14,7 +14,7 @@ rule summary:
         mem_mb=grows(1000),
         runtime=grows(30),
     params:
-        code=code_hash("g2vlm.run.summary"),
+        code=job_code("summary"),
     script:
         "../scripts/summary.py"
 
@@ -32,7 +32,7 @@ rule crate:
         mem_mb=grows(1000),
         runtime=grows(30),
     params:
-        code=code_hash("g2vlm.run.crate"),
+        code=job_code("crate"),
     script:
         "../scripts/crate.py"
 

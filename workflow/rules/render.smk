@@ -18,7 +18,7 @@ if RECIPES != "data":
         params:
             splits=SPLITS,
             folder=RECIPES,
-            code=code_hash("g2vlm.scenes.build"),
+            code=job_code("recipes"),
         script:
             "../scripts/recipes.py"
 
@@ -41,7 +41,7 @@ rule render:
         render=config["render"],
         seed=config["seed"],
         scenes=lambda wildcards: shard_range(wildcards.split, wildcards.shard),
-        code=code_hash("g2vlm.scenes.render.shards"),
+        code=job_code("render"),
     script:
         "../scripts/render.py"
 
@@ -64,6 +64,6 @@ rule truth:
         surface_samples=config["score"]["surface_samples"],
         occupancy_points=config["score"]["occupancy_points"],
         seed=config["seed"],
-        code=code_hash("g2vlm.scenes.truth"),
+        code=job_code("truth"),
     script:
         "../scripts/truth.py"

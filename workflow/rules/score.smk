@@ -14,7 +14,7 @@ rule prepare_truth:
         mem_mb=grows(500, 8, in_split),
         runtime=grows(20, 0.05, in_split),
     params:
-        code=code_hash("metrics.reconstruction.surfaces"),
+        code=job_code("prepare_truth"),
     script:
         "../scripts/prepare_truth.py"
 
@@ -43,7 +43,7 @@ rule score:
         mem_mb=grows(800, 7, count_scenes(*SCORED)),
         runtime=grows(20, 0.06, count_scenes(*SCORED)),
     params:
-        code=code_hash("metrics.score", "metrics.submission.validate"),
+        code=job_code("score"),
     script:
         "../scripts/score.py"
 
@@ -64,6 +64,6 @@ rule controls:
         mem_mb=grows(800, 7, count_scenes(*SCORED)),
         runtime=grows(30, 0.1, count_scenes(*SCORED)),
     params:
-        code=code_hash("metrics.controls"),
+        code=job_code("controls"),
     script:
         "../scripts/controls.py"

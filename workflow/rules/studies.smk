@@ -32,7 +32,7 @@ rule choose:
         gpu=one_gpu,
     params:
         predict=config["predict"],
-        code=code_hash("g2vlm.inference.calibrate"),
+        code=job_code("choose"),
     script:
         "../scripts/choose.py"
 
@@ -62,7 +62,7 @@ rule judge:
     params:
         metrics=ASKED["metrics"],
         predict=config["predict"],
-        code=code_hash("g2vlm.inference.evaluate"),
+        code=job_code("judge"),
     script:
         "../scripts/judge.py"
 
@@ -90,7 +90,7 @@ rule data_efficiency:
         metrics=ASKED["metrics"],
         shares=studies.shares(config),
         reference=REFERENCE_METHOD,
-        code=code_hash("report.studies.designs", "report.studies.page"),
+        code=job_code("study"),
     script:
         "../scripts/study.py"
 
@@ -114,7 +114,7 @@ rule loss_balance:
         metrics=ASKED["metrics"],
         variants=studies.weights(config),
         method=ASKED["loss_balance"]["method"],
-        code=code_hash("report.studies.designs", "report.studies.page"),
+        code=job_code("study"),
     script:
         "../scripts/study.py"
 
@@ -149,7 +149,7 @@ rule spoil:
         sensor=config["render"]["sensor"],
         predict=config["predict"],
         encoder=config["encode"]["image"],
-        code=code_hash("g2vlm.inference.corrupt", "g2vlm.inference.evaluate"),
+        code=job_code("spoil"),
     script:
         "../scripts/spoil.py"
 
@@ -175,7 +175,7 @@ rule robustness:
     params:
         metrics=ASKED["metrics"],
         asked=ASKED["robustness"],
-        code=code_hash("report.studies.designs", "report.studies.page"),
+        code=job_code("study"),
     script:
         "../scripts/study.py"
 
@@ -197,7 +197,7 @@ rule subgroups:
     params:
         reference=REFERENCE_METHOD,
         methods=COMPARED,
-        code=code_hash("report.studies.designs", "report.studies.page"),
+        code=job_code("study"),
     script:
         "../scripts/study.py"
 
@@ -225,6 +225,6 @@ rule tuning:
         metrics=ASKED["metrics"],
         rates=RATES,
         reference=REFERENCE_METHOD,
-        code=code_hash("report.studies.designs", "report.studies.page"),
+        code=job_code("study"),
     script:
         "../scripts/study.py"

@@ -19,7 +19,7 @@ rule verification:
         mem_mb=grows(1000),
         runtime=grows(30),
     params:
-        code=code_hash("report.verify"),
+        code=job_code("verification"),
     script:
         "../scripts/verification.py"
 
@@ -32,5 +32,7 @@ rule verify:
     resources:
         mem_mb=grows(500),
         runtime=grows(10),
+    params:
+        code=job_code("verify"),
     script:
         "../scripts/verify.py"

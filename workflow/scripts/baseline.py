@@ -1,4 +1,4 @@
-"""The script of every baseline's rule: run the baseline named in `params` on its splits."""
+"""Run one baseline, named by `params.name`, on the splits that every method predicts."""
 
 from pathlib import Path
 
@@ -12,8 +12,5 @@ with job(snakemake) as task:
         Path("results", task.config["experiment"]),
         list(task.params.splits),
         int(task.wildcards.seed),
-        config={
-            "seed": task.params.seed,
-            "pretrained": task.config.get("pretrained", {}),
-        },
+        config={"seed": task.params.seed, "pretrained": task.config["pretrained"]},
     )

@@ -1,0 +1,25 @@
+"""One rule runs every baseline; one with an environment of its own brings a rules.smk."""
+
+
+rule baseline:
+    input:
+        unpack(lambda wildcards: baseline_inputs(wildcards.baseline)),
+    output:
+        submission("{baseline}"),
+    log:
+        f"{RESULTS}/logs/predict/{{baseline}}-{{seed}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/predict/{{baseline}}-{{seed}}.tsv"
+    threads: lambda wildcards: BASELINES[wildcards.baseline].get("THREADS", 1)
+    resources:
+        gpu=lambda wildcards: (
+            one_gpu(wildcards) if BASELINES[wildcards.baseline].get("USES_GPU") else 0
+        ),
+    params:
+        name=lambda wildcards: wildcards.baseline,
+        splits=ANSWERED,
+        seed=config["seed"],
+        weights=lambda wildcards: str(PRETRAINED.get(wildcards.baseline, "")),
+        code=lambda wildcards: baseline_code(wildcards.baseline),
+    script:
+        "../scripts/baseline.py"
