@@ -102,10 +102,12 @@ def camera_rays(intrinsics: np.ndarray, columns: np.ndarray, rows: np.ndarray) -
 
     Args:
         intrinsics: [3, 3] in pixels.
-        columns, rows: [...] image positions in pixels; a pixel's centre lies at its index + 0.5.
+        columns, rows: [...] image positions in pixels, which are broadcast against each other; a
+            pixel's centre lies at its index + 0.5.
     """
     x = (columns - intrinsics[0, 2]) / intrinsics[0, 0]
     y = (rows - intrinsics[1, 2]) / intrinsics[1, 1]
+    x, y = np.broadcast_arrays(x, y)
     return np.stack([x, y, np.ones_like(x)], axis=-1)
 
 
@@ -120,7 +122,7 @@ def lift_pixels(
 
     Args:
         depth: [...] z-depth of the pixels in metres.
-        rows, columns: integers [...], the pixels.
+        rows, columns: integers [...], the pixels, which are broadcast against each other.
         intrinsics: [3, 3] in pixels.
         pose: [4, 4] camera to frame.
     """

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metrics.geometry import transform
+
 
 @dataclass(frozen=True)
 class Capture:
@@ -38,5 +40,4 @@ class Capture:
 
     def to_capture(self, xyz: np.ndarray) -> np.ndarray:
         """Return positions [..., 3] of the levelled frame in the capture's own world."""
-        back = np.linalg.inv(self.frame_from_capture)
-        return xyz @ back[:3, :3].T + back[:3, 3]
+        return transform(xyz, np.linalg.inv(self.frame_from_capture))

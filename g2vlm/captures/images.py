@@ -8,6 +8,7 @@ import numpy as np
 
 from g2vlm.captures.listing import Listing
 from metrics.files import InputError
+from metrics.geometry import transform
 
 _SHAPE_TOLERANCE = 0.01
 # A depth camera measures nothing nearer than about 0.4 m, and a room's far end is nearer than 15 m:
@@ -116,7 +117,7 @@ def _projected(
     pixels = np.stack([columns, rows, np.ones_like(rows)], -1)
     xyz = (pixels @ np.linalg.inv(intrinsics).T) * z[..., None]
     if listing.colour_from_depth is not None:
-        xyz = xyz @ listing.colour_from_depth[:3, :3].T + listing.colour_from_depth[:3, 3]
+        xyz = transform(xyz, listing.colour_from_depth)
     seen = xyz @ listing.colour_intrinsics.T
     place = np.floor(seen[..., :2] / np.maximum(seen[..., 2:], 1e-3)).astype(int)
     limit = np.array([colour.shape[1], colour.shape[0]])

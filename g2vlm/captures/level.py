@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metrics.files import rng
+from metrics.geometry import transform
 
 _TRIES = 300
 _GRID = 64
@@ -109,7 +110,7 @@ def surface_points(
         kept = (window > 0).all(0) & (bend < 0.05 * inverse[4]) & (length > 1e-9)
         centre, normal = local[1:-1, 1:-1][kept], normal[kept] / length[kept][:, None]
         normal *= -np.sign((normal * centre).sum(1, keepdims=True))
-        places.append(centre @ camera[:3, :3].T + camera[:3, 3])
+        places.append(transform(centre, camera))
         normals.append(normal @ camera[:3, :3].T)
     return np.concatenate(places), np.concatenate(normals)
 

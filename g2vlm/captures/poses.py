@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from metrics.files import InputError
+from metrics.geometry import rotation_of_quaternion
 
 # Metres of travel that count as much as a turn by one radian when frames are thinned.
 METRES_A_RADIAN = 0.7
@@ -47,13 +48,8 @@ def from_quaternion(row: np.ndarray, source: str) -> np.ndarray:
     length = np.linalg.norm(row[3:])
     if not np.isfinite(row).all() or abs(length - 1) > 0.1:
         raise InputError(f"{source}: {row[3:].tolist()} is no unit quaternion (qx qy qz qw)")
-    x, y, z, w = row[3:] / length
     pose = np.eye(4)
-    pose[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
+    pose[:3, :3] = rotation_of_quaternion(*row[3:] / length)
     pose[:3, 3] = row[:3]
     return pose
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from g2vlm.inference.network import EncodedScene, Network
-from g2vlm.inference.points import dense_depth, lift, point_edges, upsample
+from g2vlm.inference.points import dense_depth, point_edges, upsample
 from g2vlm.inference.scene import object_rows, scene_objects, scene_queries
 from g2vlm.inference.spq import GraphSample, best_graph, judge
 from g2vlm.inference.thresholds import (
@@ -24,6 +24,7 @@ from g2vlm.inference.thresholds import (
     write_thresholds,
 )
 from metrics.files import rng
+from metrics.geometry import lift_depth, to_frame
 
 if TYPE_CHECKING:
     from g2vlm.features import ImageFeatures, TextFeatures
@@ -95,7 +96,7 @@ def pixel_errors(scene: EncodedScene, truth: np.ndarray) -> tuple[np.ndarray, np
     is left out, whatever the filter.
     """
     inputs, cells = scene.inputs, scene.cells()
-    exact = lift(truth, inputs.intrinsics, inputs.pose)
+    exact = to_frame(lift_depth(truth, inputs.intrinsics), inputs.pose)
     confidence = upsample(cells.confidence)
     if cells.depth is None:
         kept = (truth > 0) & ~point_edges(cells.points)
@@ -103,7 +104,9 @@ def pixel_errors(scene: EncodedScene, truth: np.ndarray) -> tuple[np.ndarray, np
     else:
         depths = [dense_depth(cells, inputs.depth, *values) for values in FILTERS]
         kept = (truth > 0) & (depths[0] > 0)
-        predicted = [lift(depth, inputs.intrinsics, inputs.pose) for depth in depths]
+        predicted = [
+            to_frame(lift_depth(depth, inputs.intrinsics), inputs.pose) for depth in depths
+        ]
     index = np.flatnonzero(kept)[::PIXEL_STEP]
     place = exact.reshape(-1, 3)[index]
     errors = [np.linalg.norm(p.reshape(-1, 3)[index] - place, axis=1) for p in predicted]

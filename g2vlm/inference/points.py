@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-CELL = 4
+from g2vlm.models.config import CELL
+from metrics.geometry import first_in_cells, lift_depth, to_frame
+
 # Cells whose depths bend by more than this (plus a share of the depth) are different surfaces.
 JUMP_M, JUMP_SHARE = 0.04, 0.03
 LEAST_DEPTH_M = 0.1
@@ -185,7 +187,7 @@ def dense_points(
         kept = ~point_edges(cells.points)
     else:
         depth = dense_depth(cells, sensor, smoothing, trust)
-        points = lift(depth, intrinsics, pose)
+        points = to_frame(lift_depth(depth, intrinsics), pose)
         kept = depth > 0.05
     kept &= (confidence >= least_confidence) & np.isfinite(points).all(-1)
     index = np.flatnonzero(kept)
@@ -202,26 +204,6 @@ def dense_points(
     )
 
 
-def lift(depth: np.ndarray, intrinsics: np.ndarray, pose: np.ndarray) -> np.ndarray:
-    """Lift z-depth [V,H,W] at pixel centres into the frame: [V,H,W,3]."""
-    height, width = depth.shape[1:]
-    x = (np.arange(width, dtype=np.float32) + 0.5 - intrinsics[:, 0, 2, None]) / (
-        intrinsics[:, 0, 0, None]
-    )
-    y = (np.arange(height, dtype=np.float32) + 0.5 - intrinsics[:, 1, 2, None]) / (
-        intrinsics[:, 1, 1, None]
-    )
-    camera = np.empty((*depth.shape, 3), np.float32)
-    camera[..., 0] = x[:, None, :] * depth
-    camera[..., 1] = y[:, :, None] * depth
-    camera[..., 2] = depth
-    flat = camera.reshape(len(depth), -1, 3) @ pose[:, :3, :3].transpose(0, 2, 1)
-    return (flat + pose[:, None, :3, 3]).reshape(camera.shape).astype(np.float32)
-
-
 def thin(points: np.ndarray) -> np.ndarray:
     """Return indices of the first point in every occupied 1 cm cell, in order."""
-    cells = np.floor((points - points.min(0)) / THINNING_M).astype(np.int64)
-    span = cells.max(0) + 1
-    key = (cells[:, 0] * span[1] + cells[:, 1]) * span[2] + cells[:, 2]
-    return np.sort(np.unique(key, return_index=True)[1])
+    return first_in_cells(points - points.min(0), THINNING_M)

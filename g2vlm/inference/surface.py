@@ -9,9 +9,11 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from g2vlm.models.config import CELL
+from metrics.geometry import to_camera
+
 # Logit of cells that are not asked for because a view sees through them.
 FREE = -12.0
-CELL = 4
 # Logits this near to the threshold are looked at more finely.
 SLACK = 1.0
 STRAY = 0.003
@@ -127,7 +129,7 @@ class FreeSpace:
         limit = np.array(self.depth.shape[:0:-1])
         free = np.zeros(len(xyz), bool)
         for depth, matrix, pose in zip(near, self.intrinsics, self.pose, strict=True):
-            local = (xyz - pose[:3, 3]) @ pose[:3, :3]
+            local = to_camera(xyz, pose)
             ahead = np.maximum(local[:, 2], 0.05)
             focal, middle = matrix[[0, 1], [0, 1]], matrix[:2, 2]
             cell = ((local[:, :2] / ahead[:, None] * focal + middle) / CELL).astype(int)

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from g2vlm.inference.grounding import MOST_BOXES, Ranked
+from metrics.constants import VOXEL_M
 from metrics.files import InputError, read_json, write_json
+from metrics.geometry import transform
 from metrics.language.grounding import ref_f1
 
 FILE = "thresholds.json"
@@ -18,7 +20,6 @@ FILE = "thresholds.json"
 FILTERS = ((0.0, 0.0), (0.0, 1.0), (0.5, 1.0), (1.0, 0.0), (1.0, 0.5), (1.0, 1.0))
 NEAR_M = 0.05
 BOX_IOU = 0.25
-SOLID_CELL_M = 0.04
 _STEPS = 25
 
 
@@ -146,7 +147,7 @@ def occupancy_sample(
     of a solid are left out, since truth is void there.
     """
     where = random.random((count, 3)) * views.room
-    index = np.floor(where / SOLID_CELL_M).astype(int)
+    index = np.floor(where / VOXEL_M).astype(int)
     shape = np.array(views.solids.shape)
     inside = (index < shape).all(1)
     index = np.minimum(index, shape - 1)
@@ -157,6 +158,5 @@ def occupancy_sample(
             beside = index.copy()
             beside[:, axis] = np.clip(beside[:, axis] + step, 0, shape[axis] - 1)
             border |= (views.solids[tuple(beside.T)] & inside) != solid
-    matrix = views.frame_from_room
-    xyz = (where @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
+    xyz = transform(where, views.frame_from_room).astype(np.float32)
     return xyz[~border], solid[~border]

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from g2vlm.models.config import ModelConfig
+from g2vlm.models.config import CELL, ModelConfig
 from metrics.files import InputError
+from metrics.geometry import to_camera
 
-CELL = 4
 PATCH = 16
 
 
@@ -159,7 +159,7 @@ def partial_depth(
     """Depth f32[V,h,w] of the nearest partial point that projects into each cell; 0 = none."""
     out = np.full((len(pose), *grid), np.inf, np.float32)
     for view, (camera, matrix) in enumerate(zip(pose, intrinsics, strict=True)):
-        local = (partial[:, :3] - camera[:3, 3]) @ camera[:3, :3]
+        local = to_camera(partial[:, :3], camera)
         ahead = local[:, 2] > 0.05
         pixel = local[ahead] @ matrix.T
         cell = np.floor(pixel[:, :2] / pixel[:, 2:] / CELL).astype(int)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from g2vlm.models.batch import CELL
-from g2vlm.models.config import ModelConfig
+from g2vlm.models.config import CELL, ModelConfig
 from g2vlm.models.layers import Standardise, exact, mlp
 from g2vlm.models.state import SceneState
 from g2vlm.models.symmetry import SYMMETRIES, Symmetries

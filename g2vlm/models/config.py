@@ -8,6 +8,10 @@ from typing import Any
 
 from metrics.files import InputError
 
+# Side in pixels of the square cell that becomes one token. It is defined in this light module so
+# that inference can read it without loading torch.
+CELL = 4
+
 SWITCHES = (
     "depth",
     "normals",

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from g2vlm.models.batch import CELL, PATCH
+from g2vlm.models.batch import PATCH
+from g2vlm.models.config import CELL
 from g2vlm.models.layers import exact
 
 STEP = PATCH // CELL

@@ -8,9 +8,9 @@ from scipy.spatial import cKDTree
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from g2vlm.models.batch import CELL, SceneBatch
+from g2vlm.models.batch import SceneBatch
 from g2vlm.models.boxes import axis_gaps, mask_mean
-from g2vlm.models.config import ModelConfig
+from g2vlm.models.config import CELL, ModelConfig
 from g2vlm.models.grid import ViewGrid
 from g2vlm.models.layers import GroupedInput, Standardise, exact, mlp, read_side_by_side, standard
 from g2vlm.models.state import RelationLogits, SceneState

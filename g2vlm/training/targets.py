@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from g2vlm.models.batch import SceneArrays, centre_pixels, object_masks
+from metrics.constants import FIRST_OBJECT, VOXEL_M
 from metrics.files import InputError, rng
+from metrics.geometry import transform
 from metrics.scene_graph.predicates import FAMILY_OF, LABELS, NONE
 
-FIRST_OBJECT = 10
 NO_LABEL = -1
 POOL = 4096
-SOLID_CELL = 0.04
 NEAR_SOLIDS = 0.12
 
 
@@ -149,16 +149,16 @@ def occupancy_pool(views: Any, scene: str) -> tuple[np.ndarray, np.ndarray]:
     if len(cells):
         drawn = cells[draw.integers(len(cells), size=POOL)]
         where = np.stack(np.unravel_index(drawn, views.solids.shape), axis=-1)
-        centres = (where.astype(np.float32) + 0.5) * SOLID_CELL
+        centres = (where.astype(np.float32) + 0.5) * VOXEL_M
         near = centres + draw.normal(0, NEAR_SOLIDS, (POOL, 3)).astype(np.float32)
         near = np.clip(near, 0, room - 1e-4)
     else:
         near = draw.random((POOL, 3), np.float32) * room
     points = np.concatenate([uniform, near])
-    index = np.minimum((points / SOLID_CELL).astype(int), np.array(views.solids.shape) - 1)
+    index = np.minimum((points / VOXEL_M).astype(int), np.array(views.solids.shape) - 1)
     solid = views.solids[tuple(index.T)]
     matrix = np.asarray(views.frame_from_room, np.float32)
-    return (points @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32), solid
+    return transform(points, matrix).astype(np.float32), solid
 
 
 def covered(masks: np.ndarray) -> np.ndarray:

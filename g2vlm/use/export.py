@@ -14,6 +14,7 @@ import numpy as np
 
 from g2vlm.inference.surface import Mesh
 from g2vlm.use.surfaces import Cloud, TexturedPart
+from metrics.geometry import transform
 
 _JPEG_QUALITY = 90
 # glTF has y up: (x, y, z) of the frame becomes (x, z, -y).
@@ -21,13 +22,13 @@ _Y_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 _PLY_TYPES = {"<f4": "float", "u1": "uchar"}
 
 
-def write_ply(cloud: Cloud, transform: np.ndarray, path: Path) -> None:
+def write_ply(cloud: Cloud, matrix: np.ndarray, path: Path) -> None:
     """Write points as binary PLY (Turk 1994) with colours and confidence."""
     columns = [(name, "<f4") for name in ("x", "y", "z")]
     columns += [(name, "u1") for name in ("red", "green", "blue")]
     columns += [("confidence", "<f4")]
     rows = np.empty(len(cloud.points), np.dtype(columns))
-    moved = cloud.points @ transform[:3, :3].T + transform[:3, 3]
+    moved = transform(cloud.points, matrix)
     for axis, name in enumerate(("x", "y", "z")):
         rows[name] = moved[:, axis]
     for channel, name in enumerate(("red", "green", "blue")):

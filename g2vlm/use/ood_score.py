@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from metrics.files import InputError, atomic_path
+from metrics.geometry import lift_depth, to_frame
 
 if TYPE_CHECKING:
     from g2vlm.features.readers import ImageFeatures, SceneFeatures
@@ -131,9 +132,8 @@ def summarise(inputs: SceneInputs, features: SceneFeatures) -> tuple[np.ndarray,
 
 def _heights(inputs: SceneInputs) -> np.ndarray:
     """Return the heights above the floor of measured points, f64[M], M >= 1."""
-    from g2vlm.inference.points import lift
-
-    heights = lift(inputs.depth, inputs.intrinsics, inputs.pose)[..., 2][inputs.depth > 0]
+    points = to_frame(lift_depth(inputs.depth, inputs.intrinsics), inputs.pose)  # (V, H, W, 3)
+    heights = points[..., 2][inputs.depth > 0]
     return heights if len(heights) else np.zeros(1)
 
 

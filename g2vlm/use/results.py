@@ -30,6 +30,7 @@ from g2vlm.use.ood_score import OODScore
 from g2vlm.use.surfaces import Cloud, TexturedPart
 from g2vlm.use.viewer import viewer_page
 from metrics.files import atomic_path, write_json
+from metrics.geometry import box_corners
 
 VERSION = 2
 Box = tuple[float, float, float, float, float, float]
@@ -216,12 +217,6 @@ def write_graphml(
     for item in relations:
         graph.add_edge(item.subject, item.object, predicate=item.predicate, score=item.score)
     networkx.write_graphml(graph, path)
-
-
-def box_corners(box: np.ndarray) -> np.ndarray:
-    """Return the corners f64[8, 3] of a box [6] (centre, size)."""
-    signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
-    return box[:3] + signs * box[3:] / 2
 
 
 def _grounding_line(item: Grounding) -> str:

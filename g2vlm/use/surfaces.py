@@ -11,7 +11,8 @@ from g2vlm.captures.capture import Capture
 from g2vlm.inference.network import EncodedScene
 from g2vlm.inference.points import LARGEST_CORRECTION_M, dense_depth, thin, upsample
 from g2vlm.inference.thresholds import Thresholds
-from g2vlm.use.views import Window, lift_pixels
+from g2vlm.use.views import Window
+from metrics.geometry import lift_pixels, to_camera
 
 UNREAD = -1.0
 # Pixels a side of the quads of a surface, and of the points' grid, at 640 pixels of width.
@@ -116,7 +117,8 @@ def coloured_points(capture: Capture, refined: Refined) -> Cloud:
     for frame in range(len(capture)):
         depth = refined.depth[frame][np.ix_(rows, columns)]
         seen = depth > 0
-        points.append(lift_pixels(depth, rows, columns, capture, frame)[seen])
+        camera = capture.intrinsics[frame], capture.pose[frame]
+        points.append(lift_pixels(depth, rows[:, None], columns, *camera)[seen])
         colours.append(capture.rgb[frame][np.ix_(rows, columns)][seen])
         confidence.append(refined.confidence[frame][np.ix_(rows, columns)][seen])
         frames.append(np.full(int(seen.sum()), frame, np.int32))
@@ -164,7 +166,8 @@ def _quads(capture: Capture, depth: np.ndarray, frame: int) -> _Quads:
     step = max(1, round(capture.size[0] / _QUADS_A_ROW))
     rows, columns = (np.arange(step // 2, n, step) for n in depth.shape)
     sampled = depth[np.ix_(rows, columns)]
-    points = lift_pixels(sampled, rows, columns, capture, frame)
+    camera = capture.intrinsics[frame], capture.pose[frame]
+    points = lift_pixels(sampled, rows[:, None], columns, *camera)
     pixels = np.stack(np.meshgrid(columns + 0.5, rows + 0.5), -1)
     across, down = np.diff(points, axis=1), np.diff(points, axis=0)
     valid = sampled > 0
@@ -190,7 +193,7 @@ def _rival_quality(
 ) -> np.ndarray:
     """Return how well frame `other` sees the surface at places [R, C, 3]; 0 where it does not."""
     pose, matrix = capture.pose[other], capture.intrinsics[other]
-    local = (places - pose[:3, 3]) @ pose[:3, :3]
+    local = to_camera(places, pose)
     z = np.maximum(local[..., 2], 0.05)
     pixel = local[..., :2] / z[..., None] * matrix[[0, 1], [0, 1]] + matrix[:2, 2]
     limit = np.array([depth.shape[1], depth.shape[0]])

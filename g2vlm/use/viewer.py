@@ -12,6 +12,7 @@ import numpy as np
 from g2vlm.captures.capture import Capture
 from g2vlm.inference.surface import Mesh
 from g2vlm.use.surfaces import Cloud
+from metrics.geometry import transform
 
 MOST_POINTS = 150_000
 _FRUSTUM_M = 0.25
@@ -63,5 +64,5 @@ def _frustum(capture: Capture, frame: int) -> list[list[float]]:
     matrix, pose = capture.intrinsics[frame], capture.pose[frame]
     pixels = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1.0]])
     local = _FRUSTUM_M * pixels @ np.linalg.inv(matrix).T  # (4, 3)
-    corners = local @ pose[:3, :3].T + pose[:3, 3]
+    corners = transform(local, pose)
     return np.round(np.vstack([pose[:3, 3], corners]), 3).tolist()

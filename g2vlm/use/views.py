@@ -11,6 +11,7 @@ from g2vlm.captures.capture import Capture
 from g2vlm.scenes.dataset import SceneInputs
 from g2vlm.scenes.render.sensor import partial_cloud
 from metrics.files import rng
+from metrics.geometry import cell_keys, lift_pixels
 
 # Surface that two windows share is counted on cells of this size.
 _CELL_M = 0.1
@@ -54,7 +55,10 @@ def choose_windows(capture: Capture, count: int, aspect: float) -> list[Window]:
     Greedy cover (Nemhauser et al. 1978). A capture with fewer windows repeats them.
     """
     every = [w for frame in range(len(capture)) for w in windows_of(frame, capture.size, aspect)]
-    seen = [_surface_cells(capture, window) for window in every]
+    points = [_window_points(capture, window, _SAMPLES)[0] for window in every]
+    keys = cell_keys(np.concatenate(points), _CELL_M)
+    ends = np.cumsum([len(part) for part in points])
+    seen = [set(part.tolist()) for part in np.split(keys, ends[:-1])]
     covered: set[int] = set()
     left = list(range(len(every)))
     chosen: list[int] = []
@@ -67,26 +71,15 @@ def choose_windows(capture: Capture, count: int, aspect: float) -> list[Window]:
     return [every[chosen[k % len(chosen)]] for k in range(count)]
 
 
-def _surface_cells(capture: Capture, window: Window) -> set[int]:
-    """Return the keys of the cells that a window's depth falls into."""
-    rows = _places(window.top, window.height, _SAMPLES)
-    columns = _places(window.left, window.width, _SAMPLES)
-    depth = capture.depth[window.frame][np.ix_(rows, columns)]
-    points = lift_pixels(depth, rows, columns, capture, window.frame)[depth > 0]
-    cells = np.floor(points / _CELL_M).astype(np.int64) + (1 << 15)
-    return set((cells @ np.array([1, 1 << 20, 1 << 40])).tolist())
-
-
-def lift_pixels(
-    depth: np.ndarray, rows: np.ndarray, columns: np.ndarray, capture: Capture, frame: int
-) -> np.ndarray:
-    """Lift z-depth [R, C] at rows [R] and columns [C] of a frame: f64[R, C, 3] in the frame."""
-    matrix, pose = capture.intrinsics[frame], capture.pose[frame]
-    x, y = np.meshgrid(
-        (columns + 0.5 - matrix[0, 2]) / matrix[0, 0], (rows + 0.5 - matrix[1, 2]) / matrix[1, 1]
-    )
-    local = np.stack([x, y, np.ones_like(x)], -1) * depth[..., None]
-    return local @ pose[:3, :3].T + pose[:3, 3]
+def _window_points(capture: Capture, window: Window, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Lift `samples` x `samples` pixels of a window: points f64[M, 3] and colours u8[M, 3]."""
+    frame = window.frame
+    rows = _places(window.top, window.height, samples)
+    columns = _places(window.left, window.width, samples)
+    pixels = np.ix_(rows, columns)
+    depth = capture.depth[frame][pixels]  # (samples, samples)
+    points = lift_pixels(depth, *pixels, capture.intrinsics[frame], capture.pose[frame])
+    return points[depth > 0], capture.rgb[frame][pixels][depth > 0]
 
 
 def _places(start: int, length: int, count: int, shift: float = 0.0) -> np.ndarray:
@@ -153,15 +146,12 @@ def scene_inputs(capture: Capture, windows: list[Window], size: tuple[int, int])
 
 def _partial(capture: Capture, windows: list[Window]) -> np.ndarray:
     """Draw the partial points f32[P, 6] that the model was trained with, from its own views."""
-    places, colours = [], []
+    points, colours = [], []
     for window in dict.fromkeys(windows):
-        rows = _places(window.top, window.height, 2 * _SAMPLES)
-        columns = _places(window.left, window.width, 2 * _SAMPLES)
-        depth = capture.depth[window.frame][np.ix_(rows, columns)]
-        lifted = lift_pixels(depth, rows, columns, capture, window.frame)
-        places.append(lifted[depth > 0])
-        colours.append(capture.rgb[window.frame][np.ix_(rows, columns)][depth > 0])
-    points = np.concatenate(places)
+        lifted, shades = _window_points(capture, window, 2 * _SAMPLES)
+        points.append(lifted)
+        colours.append(shades)
+    points = np.concatenate(points)
     if not len(points):
         return np.zeros((0, 6), np.float32)
     return partial_cloud(points, np.concatenate(colours), _PARTIAL_POINTS, rng(0, "partial"))

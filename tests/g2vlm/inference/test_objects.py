@@ -7,9 +7,9 @@ import pytest
 
 from g2vlm.inference.graph import given_pairs, triplets
 from g2vlm.inference.grounding import chosen_boxes, likeliest, pick, rank
-from g2vlm.inference.points import lift
 from g2vlm.inference.scene import FoundObjects
 from g2vlm.models.detection import Detection, PointClasses, detect, member_masks, smooth
+from metrics.geometry import lift_depth, to_frame
 from metrics.scene_graph.predicates import FAMILIES
 from tests.g2vlm.inference.synthetic import BOXES, views
 
@@ -17,7 +17,7 @@ from tests.g2vlm.inference.synthetic import BOXES, views
 def room_kinds(wrong: float = 0.1) -> PointClasses:
     """Class probabilities of the synthetic room's cells, a share of them of a wrong class."""
     true, intrinsics, pose = views()
-    points = lift(true.depth, intrinsics, pose)[:, 2::4, 2::4]
+    points = to_frame(lift_depth(true.depth, intrinsics), pose)[:, 2::4, 2::4]
     grid = points.shape[:3]
     points = points.reshape(-1, 3)
     owner = true.instance[:, 2::4, 2::4].reshape(-1).astype(int) - 10

@@ -11,10 +11,10 @@ from g2vlm.inference.points import (
     dense_points,
     depth_edges,
     interpolation,
-    lift,
     thin,
     upsample,
 )
+from metrics.geometry import lift_depth, to_frame
 from tests.g2vlm.inference.synthetic import HEIGHT, WIDTH, views
 
 
@@ -93,7 +93,7 @@ def test_dense_points_lie_on_the_true_surface_with_their_pixels() -> None:
     v, r, c = out.pixels.T
     assert len(out.points) == true.depth.size
     assert (out.colours == rgb[v, r, c]).all()
-    exact = lift(true.depth, intrinsics, pose)[v, r, c]
+    exact = to_frame(lift_depth(true.depth, intrinsics), pose)[v, r, c]
     assert np.abs(out.points - exact).max() < 1e-4
     nothing = dense_points(cells, rgb, true.depth, intrinsics, pose, least_confidence=2.0)
     assert len(nothing.points) == 0
@@ -104,7 +104,7 @@ def test_without_depth_edges_are_dropped() -> None:
     rgb = np.zeros((4, HEIGHT, WIDTH, 3), np.uint8)
     out = dense_points(cell_map(true.depth, None), rgb, true.depth * 0, intrinsics, pose)
     v, r, c = out.pixels.T
-    exact = lift(true.depth, intrinsics, pose)[v, r, c]
+    exact = to_frame(lift_depth(true.depth, intrinsics), pose)[v, r, c]
     assert 0.4 < len(out.points) / true.depth.size < 1
     assert np.quantile(np.linalg.norm(out.points - exact, axis=1), 0.9) < 0.05
 

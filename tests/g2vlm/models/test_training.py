@@ -22,7 +22,8 @@ from g2vlm.training.data import geometry_batch
 from g2vlm.training.objective import Objective, relation_weights
 from g2vlm.training.process_group import Team
 from g2vlm.training.settings import TrainSettings, learning_rate, make_optimizer
-from g2vlm.training.targets import POOL, SOLID_CELL, relation_targets
+from g2vlm.training.targets import POOL, relation_targets
+from metrics.constants import VOXEL_M
 from metrics.files import InputError, sha256_file
 
 SETTINGS = {
@@ -239,8 +240,8 @@ def test_epochs_visit_every_scene_once():
 def test_occupancy_queries_are_labelled_by_the_boxes():
     scene = train_set(1).scenes[0]
     boxes = scene.all_boxes
-    inside = (np.abs(scene.pool[:, None] - boxes[:, :3]) < boxes[:, 3:] / 2 - SOLID_CELL).all(-1)
-    outside = (np.abs(scene.pool[:, None] - boxes[:, :3]) > boxes[:, 3:] / 2 + SOLID_CELL).any(-1)
+    inside = (np.abs(scene.pool[:, None] - boxes[:, :3]) < boxes[:, 3:] / 2 - VOXEL_M).all(-1)
+    outside = (np.abs(scene.pool[:, None] - boxes[:, :3]) > boxes[:, 3:] / 2 + VOXEL_M).any(-1)
     assert scene.solid[inside.any(1)].all()
     assert not scene.solid[outside.all(1)].any()
     assert scene.solid[POOL:].mean() > 2 * scene.solid[:POOL].mean()

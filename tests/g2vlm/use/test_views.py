@@ -9,6 +9,7 @@ import pytest
 
 from g2vlm.captures import Capture
 from g2vlm.use.views import Window, choose_windows, scene_inputs, window_depth, windows_of
+from metrics.geometry import lift_depth, to_frame
 
 
 @pytest.mark.parametrize(
@@ -52,12 +53,11 @@ def test_few_frames_are_repeated(capture: Capture) -> None:
 
 def test_small_views_keep_the_geometry(capture: Capture) -> None:
     """Points lifted from a small view's window lie on the room's surface."""
-    from g2vlm.inference.points import lift
     from tests.g2vlm.inference.synthetic import trace
 
     windows = [Window(1, 20, 10, 120, 90), Window(2, 0, 0, 160, 120)]
     inputs = scene_inputs(capture, windows, (40, 30))
-    points = lift(inputs.depth, inputs.intrinsics, inputs.pose)
+    points = to_frame(lift_depth(inputs.depth, inputs.intrinsics), inputs.pose)
     for view in range(2):
         rays = points[view] - inputs.pose[view, :3, 3]
         exact, _ = trace(inputs.pose[view, :3, 3].astype(float), rays)
