@@ -13,7 +13,7 @@ configfile: "config/cpu.yaml"
 container: "g2vlm.sif"
 
 
-include: "workflow/rules/guard.smk"
+include: "workflow/rules/session.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/resources.smk"
 include: "workflow/rules/render.smk"

@@ -14,10 +14,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("g2vlm", "metrics", "report", "baselines")
 DATA_SUFFIXES = {".json", ".csv", ".txt", ".yaml", ".html", ".j2", ".css", ".js"}
-# These three cannot change a result: `job` sends a script's output to the log and turns errors
-# into one line, `clock` records how long the process took to start, `progress` prints lines.
-# What they import counts, such as `devices`, which sets the number of threads and the GPU.
-LOG_ONLY = ("g2vlm.run.job", "g2vlm.run.clock", "g2vlm.run.progress")
+# These two cannot change a result: `job` sends a script's output to the log, turns errors into one
+# line and measures times; `progress` prints lines. What they import counts, such as `devices`,
+# which sets the number of threads and the GPU.
+LOG_ONLY = ("g2vlm.run.job", "g2vlm.run.progress")
 
 
 @cache

@@ -53,8 +53,8 @@ def load_config(path: str | Path = BASE) -> dict[str, Any]:
     return config
 
 
-def leave_out_empty(config: dict[str, Any]) -> None:
-    """Take splits of no scenes out of a config: `data/` may lack the captured rooms."""
+def remove_empty_splits(config: dict[str, Any]) -> None:
+    """Remove splits without scenes from a config: `data/` may lack the captured rooms."""
     counts = {split: n for split, n in config["data"]["splits"].items() if n}
     config["data"]["splits"] = counts
     for stage in ("predict", "score"):

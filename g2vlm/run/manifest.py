@@ -1,4 +1,4 @@
-"""Where an experiment's results came from: code, data, environment, machine, cost, hashes."""
+"""The record of a run: code, data, environment, machine, cost and hashes of the results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from g2vlm.run import data as pins
-from metrics.files import read_json, sha256_file
+from metrics.files import InputError, read_json, sha256_file, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT_KINDS = (".parquet", ".csv", ".md", ".tex", ".html", ".pdf", ".png", ".json", ".txt")
@@ -27,11 +27,15 @@ def describe(
     folders: Iterable[str],
     stamps: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the record of the experiment under `results`.
+    """Return the record of an experiment. Times are in seconds, memory in MB, sizes in bytes.
 
-    `folders` are the parts of `results` whose files are listed by sha256. `stamps` goes into the
-    record as it is: `stamp`, which the study's tables and figures carry, and `stamps` by folder of
-    the figures that depend on fewer files. Times are in seconds, memory in MB, sizes in bytes.
+    Args:
+        results: the experiment's folder.
+        config: its merged config.
+        methods: its learned methods by name.
+        folders: the folders in `results` whose files are listed by sha256.
+        stamps: goes into the record as it is: `stamp`, which the study's tables and figures carry,
+            and `stamps` by folder of the figures that depend on fewer files.
     """
     jobs = read_benchmarks(results / "benchmarks")
     return origin(config) | {
@@ -49,7 +53,7 @@ def describe(
 
 
 def origin(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a page about the experiment says of where it came from."""
+    """Return the code, data, environment and machine of an experiment."""
     return {
         "experiment": config["experiment"],
         "code": git_state(),
@@ -60,7 +64,7 @@ def origin(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def git_state() -> dict[str, Any]:
-    """Return the commit and whether tracked files differ from it (None outside a clone)."""
+    """Return the commit and whether tracked files differ from it; None outside a git clone."""
     commit = _output("git", "rev-parse", "HEAD")
     changed = _output("git", "status", "--porcelain", "--untracked-files=no")
     return {"commit": commit, "dirty": None if changed is None else bool(changed)}
@@ -73,7 +77,7 @@ def packages() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the run's speed depends on: processor, cores, memory, GPUs."""
+    """Return processor, cores, memory and GPUs of this machine."""
     gpus = _output("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
     return {
         "platform": platform.platform(),
@@ -88,18 +92,19 @@ def machine() -> dict[str, Any]:
 def read_benchmarks(folder: Path) -> dict[str, dict[str, float | None]]:
     """Return wall and CPU seconds and peak memory (MB) of every job's benchmark file.
 
-    Beside them, where the job recorded it (`g2vlm.run.clock`): seconds of its start and imports,
-    when it began and ended, and when its run began (seconds since 1970).
+    Each entry also holds what the job wrote next to that file (`g2vlm.run.job.write_times`), if
+    anything.
     """
     jobs = {}
     for path in sorted(folder.rglob("*.tsv")):
+        times = path.with_suffix(".json")
         with open(path, encoding="utf-8", newline="") as handle:
             for row in csv.DictReader(handle, delimiter="\t"):
                 jobs[path.relative_to(folder).with_suffix("").as_posix()] = {
                     "wall_seconds": _number(row.get("s")),
                     "cpu_seconds": _number(row.get("cpu_time")),
                     "peak_memory_mb": _number(row.get("max_rss")),
-                    **_recorded(path.with_suffix(".json")),
+                    **(read_json(times) if times.exists() else {}),
                 }
     return jobs
 
@@ -126,16 +131,40 @@ def hash_results(results: Path, folders: Iterable[str]) -> dict[str, str]:
     return {path.relative_to(results).as_posix(): sha256_file(path) for path in sorted(chosen)}
 
 
+def write_summary(estimates: Path, path: Path) -> None:
+    """Write {split: {method: {metric: mean over scenes and seeds}}} as JSON, for `dvc metrics`.
+
+    Args:
+        estimates: Parquet table with a row per method, split, subset and metric. Only rows of the
+            subset "all" are written.
+        path: the JSON file.
+
+    Raises:
+        InputError: `estimates` is not such a table.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        rows = pq.read_table(
+            estimates, columns=["split", "method", "subset", "metric", "mean"]
+        ).to_pylist()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{estimates}: not a table of estimates; run `compare` again") from error
+    means: dict[str, dict[str, dict[str, float]]] = {}
+    for row in rows:
+        mean = row["mean"]
+        if row["subset"] == "all" and mean is not None and mean == mean:
+            of_method = means.setdefault(row["split"], {}).setdefault(row["method"], {})
+            of_method[row["metric"]] = round(mean, 6)
+    write_json(path, means)
+
+
 def _hash(path: Path) -> str | None:
     return sha256_file(path) if path.exists() else None
 
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _recorded(path: Path) -> dict[str, float | None]:
-    return read_json(path) if path.exists() else {}
 
 
 def _number(text: str | None) -> float | None:

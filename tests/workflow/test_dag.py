@@ -150,7 +150,7 @@ def test_what_is_wrong_is_one_line(clone, tmp_path, spoil, words):
 
 
 def test_a_dry_run_takes_no_lock_and_a_held_lock_refuses_a_run(clone):
-    hold = "from g2vlm.run.lock import hold; kept = hold('.snakemake/one-run.lock'); input()"
+    hold = "from g2vlm.run.session import lock; kept = lock('.snakemake/one-run.lock'); input()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     holder = subprocess.Popen([sys.executable, "-c", f"{hold}"], cwd=clone, **pipes)
     try:
@@ -163,7 +163,7 @@ def test_a_dry_run_takes_no_lock_and_a_held_lock_refuses_a_run(clone):
         holder.kill()
         holder.wait()
     assert refused.returncode != 0
-    assert f"another snakemake (process {holder.pid}) is at work" in refused.stderr
+    assert f"another snakemake (process {holder.pid}) is running" in refused.stderr
 
 
 def test_an_edit_reruns_the_jobs_that_import_the_file_and_no_others(clone, tmp_path):

@@ -87,7 +87,7 @@ def test_a_job_dies_with_the_pipeline_that_started_it(tmp_path):
 
 def test_a_second_run_is_refused_until_the_first_is_gone(tmp_path):
     path = tmp_path / "one.lock"
-    hold = f"from g2vlm.run.lock import hold; kept = hold({str(path)!r}); "
+    hold = f"from g2vlm.run.session import lock; kept = lock({str(path)!r}); "
     wait = hold + "print('held', flush=True); input()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     first = subprocess.Popen([sys.executable, "-c", wait], **pipes)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from g2vlm.run import clock
+from g2vlm.run.job import ImportTimer
 from g2vlm.run.manifest import read_benchmarks
 from g2vlm.run.overhead import overhead
 from metrics.files import read_json
@@ -41,7 +41,7 @@ def test_an_import_is_timed_once_with_those_it_makes(tmp_path, monkeypatch):
     (tmp_path / "slow_outer.py").write_text("import time, slow_inner\ntime.sleep(0.1)\n")
     (tmp_path / "slow_inner.py").write_text("import time\ntime.sleep(0.1)\n")
     monkeypatch.syspath_prepend(tmp_path)
-    imports, begun = clock.ImportClock(), time.perf_counter()
+    imports, begun = ImportTimer(), time.perf_counter()
     try:
         import slow_outer  # noqa: F401
     finally:

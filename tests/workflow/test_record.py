@@ -9,8 +9,7 @@ from rocrate.rocrate import ROCrate
 
 from g2vlm.run import crate
 from g2vlm.run.crate import PROFILES, write_crate
-from g2vlm.run.manifest import hash_results
-from g2vlm.run.summary import write_summary
+from g2vlm.run.manifest import hash_results, write_summary
 from metrics.files import InputError, read_json, sha256_file, write_json
 
 

@@ -12,7 +12,6 @@ from g2vlm.run import studies
 from g2vlm.run.codehash import code_hash
 
 EXPERIMENT = config["experiment"]
-RESULTS = f"results/{EXPERIMENT}"
 SPLITS = config["data"]["splits"]
 ANSWERED = config["predict"]["splits"]
 SCORED = config["score"]["splits"]

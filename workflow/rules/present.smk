@@ -1,7 +1,5 @@
 """Tables, figures, the report page and the record of where it all came from."""
 
-from g2vlm.run import ending
-
 # One file stands for its folder, which its writer replaces whole.
 PRESENTED = [
     f"{RESULTS}/report.html",
@@ -158,15 +156,3 @@ rule manifest:
         code=job_code("manifest"),
     script:
         "../scripts/manifest.py"
-
-
-if LOCK:
-    logger.addHandler(ending.NothingToDo(RESULTS))
-
-
-onsuccess:
-    print(ending.ending(RESULTS))
-
-
-onerror:
-    print(ending.faults(RESULTS, STARTED), file=sys.stderr)

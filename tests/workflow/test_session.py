@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from g2vlm.run import manifest, recipes
-from g2vlm.run.ending import NothingToDo, ending, faults
+from g2vlm.run.session import NothingToDo, failures, summary
 from metrics.files import sha256_file
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
@@ -30,7 +30,7 @@ def results(tmp_path):
 
 
 def test_the_end_shows_the_headline_and_where_things_are(results):
-    rows = ending(results).splitlines()
+    rows = summary(results).splitlines()
     assert rows[0] == "full 0.9"
     assert f"tables   {results / 'tables'}" in rows
     assert not any("report" in row for row in rows)
@@ -40,8 +40,8 @@ def test_faults_are_those_of_this_run(results):
     log = results / "logs" / "train" / "full-0.log"
     log.parent.mkdir(parents=True)
     log.write_text("step 1\nerror: a.json: torn; write it again\n")
-    assert faults(results, since=0) == f"error: a.json: torn; write it again  [{log}]"
-    assert "torn" not in faults(results, since=log.stat().st_mtime + 10)
+    assert failures(results, since=0) == f"error: a.json: torn; write it again  [{log}]"
+    assert "torn" not in failures(results, since=log.stat().st_mtime + 10)
 
 
 def test_the_record_sums_cost_by_stage_and_hashes_results(results):
