@@ -86,7 +86,7 @@ class GroundedBox:
 class Grounding:
     """The boxes for one phrase, best first.
 
-    `nothing` is true when the model predicts that no object fits; the boxes are then its best guess.
+    `nothing` is true when the model predicts that no object fits; the boxes are then best guesses.
     """
 
     phrase: str
