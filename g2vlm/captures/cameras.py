@@ -1,4 +1,4 @@
-"""Intrinsics: as four numbers, or of a known sensor by name."""
+"""Camera intrinsics: from four numbers, or of a known sensor by its name."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 from metrics.files import InputError
 
-# fx, fy, cx, cy (first pixel's centre at 0, 0) at width x height. kinect: the values that ROS and
-# the TUM benchmark use uncalibrated; freiburg1-3: TUM RGB-D benchmark; 7scenes: its depth camera;
-# realsense-d435: nominal, from its fields of view.
+# Name: (fx, fy, cx, cy), counted from the centre of the first pixel, and image width and height.
+# kinect: the values that ROS and the TUM benchmark use without a calibration; freiburg1 to 3: TUM
+# RGB-D benchmark; 7scenes: its depth camera; realsense-d435: nominal, from its fields of view.
 CAMERAS: dict[str, tuple[tuple[float, float, float, float], tuple[int, int]]] = {
     "kinect": ((525.0, 525.0, 319.5, 239.5), (640, 480)),
     "freiburg1": ((517.3, 516.5, 318.6, 255.3), (640, 480)),
@@ -21,24 +21,34 @@ CAMERAS: dict[str, tuple[tuple[float, float, float, float], tuple[int, int]]] = 
 }
 
 
-def matrix(fx: float, fy: float, cx: float, cy: float) -> np.ndarray:
-    """Return f64[3, 3] with pixel centres at +0.5, from OpenCV's numbers (centres at +0)."""
+def intrinsic_matrix(fx: float, fy: float, cx: float, cy: float) -> np.ndarray:
+    """Return f64[3, 3] with pixel centres at +0.5 from OpenCV's numbers (centres at +0)."""
     return np.array([[fx, 0.0, cx + 0.5], [0.0, fy, cy + 0.5], [0.0, 0.0, 1.0]])
 
 
 def parse_intrinsics(values: Sequence[float], source: str) -> np.ndarray:
-    """Return f64[3, 3] of fx, fy, cx, cy; raises `InputError` naming `source`."""
+    """Return f64[3, 3] of fx, fy, cx, cy.
+
+    Raises:
+        InputError: the values are not four such numbers; the message names `source`.
+    """
     try:
         numbers = [float(value) for value in values]
     except (TypeError, ValueError):
         numbers = []
     if len(numbers) != 4 or not np.isfinite(numbers).all() or min(numbers[:2]) <= 0:
-        raise InputError(f"{source}: intrinsics {values} are not fx, fy, cx, cy in pixels; mend it")
-    return matrix(*numbers)
+        raise InputError(
+            f"{source}: intrinsics {values} are not fx, fy, cx, cy; give four numbers in pixels"
+        )
+    return intrinsic_matrix(*numbers)
 
 
 def named_intrinsics(name: str, width: int, height: int) -> np.ndarray:
-    """Return a known sensor's intrinsics at an image size of the same shape."""
+    """Return the intrinsics f64[3, 3] of a known sensor, scaled to the size of the images.
+
+    Raises:
+        InputError: the sensor is unknown or takes images of another aspect ratio.
+    """
     if name not in CAMERAS:
         raise InputError(f"--camera {name}: unknown; use one of {', '.join(CAMERAS)}")
     numbers, (known_width, known_height) = CAMERAS[name]
@@ -47,33 +57,41 @@ def named_intrinsics(name: str, width: int, height: int) -> np.ndarray:
             f"--camera {name}: takes {known_width}x{known_height} images, these are "
             f"{width}x{height}; give --intrinsics fx,fy,cx,cy"
         )
-    return scaled(matrix(*numbers), width / known_width, height / known_height)
+    matrix = intrinsic_matrix(*numbers)
+    return scale_intrinsics(matrix, width / known_width, height / known_height)
 
 
-def scaled(intrinsics: np.ndarray, across: float, down: float) -> np.ndarray:
-    """Return intrinsics of the image resized by `across` and `down`."""
-    return np.diag([across, down, 1.0]) @ intrinsics
+def scale_intrinsics(intrinsics: np.ndarray, x_scale: float, y_scale: float) -> np.ndarray:
+    """Return the intrinsics of a resized image."""
+    return np.diag([x_scale, y_scale, 1.0]) @ intrinsics
 
 
-def fitted(
-    intrinsics: np.ndarray, size: tuple[int, int], colour: tuple[int, int], source: str
+def fit_intrinsics(
+    intrinsics: np.ndarray,
+    depth_size: tuple[int, int],
+    colour_size: tuple[int, int],
+    source: str,
 ) -> np.ndarray:
-    """Return intrinsics that fit depth images of `size`, scaled down if they fit colour's.
+    """Return intrinsics of the depth images, scaled down where they are those of the colour images.
 
-    Sizes are (width, height). Raises `InputError` when the principal point lies far from the
-    middle of both.
+    The images that they belong to are the first, depth before colour, with the principal point near
+    the middle. Sizes are (width, height).
+
+    Raises:
+        InputError: the principal point is far from the middle of both.
     """
-    for width, height in (size, colour):
-        across, down = intrinsics[0, 2] / width, intrinsics[1, 2] / height
-        if 0.3 < across < 0.7 and 0.3 < down < 0.7:
-            return scaled(intrinsics, size[0] / width, size[1] / height)
+    for width, height in (depth_size, colour_size):
+        x, y = intrinsics[0, 2] / width, intrinsics[1, 2] / height
+        if 0.3 < x < 0.7 and 0.3 < y < 0.7:
+            return scale_intrinsics(intrinsics, depth_size[0] / width, depth_size[1] / height)
     raise InputError(
         f"{source}: principal point ({intrinsics[0, 2]:.1f}, {intrinsics[1, 2]:.1f}) is not near "
-        f"the middle of images of {size[0]}x{size[1]}; give --intrinsics fx,fy,cx,cy for that size"
+        f"the middle of images of {depth_size[0]}x{depth_size[1]}; give --intrinsics fx,fy,cx,cy "
+        "for that size"
     )
 
 
-def ask_for_intrinsics(source: str) -> InputError:
+def missing_intrinsics(source: str) -> InputError:
     """Return the error that asks for intrinsics and offers the known sensors."""
     return InputError(
         f"{source}: no intrinsics; give --intrinsics fx,fy,cx,cy (in pixels of the depth image), "

@@ -1,4 +1,4 @@
-"""What every reader of real captures hands over."""
+"""A capture: the posed RGB-D frames that every reader returns."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ from metrics.geometry import transform
 
 @dataclass(frozen=True)
 class Capture:
-    """N posed RGB-D frames of a room, levelled and upright, colour registered to depth.
+    """N posed RGB-D frames of a room, upright and levelled, colour registered to depth.
 
-    rgb u8[N, H, W, 3]; depth f32[N, H, W] z-depth in metres, 0 = no measurement; intrinsics
-    f64[N, 3, 3] in pixels, pixel centres at +0.5; pose f64[N, 4, 4] camera (OpenCV axes) to the
-    levelled frame of the first camera: origin on the floor below it, x along its horizontal
-    heading, z up, metres; names: the frames' names in the capture; frame_from_capture f64[4, 4]:
-    from the capture's own world into that frame; notes: what was assumed, repaired or left out,
-    one sentence each.
+    The levelled frame has its origin on the floor below the first camera, x along that camera's
+    horizontal heading and z up, in metres.
+
+    Args:
+        source: the folder.
+        rgb: u8[N, H, W, 3].
+        depth: f32[N, H, W] z-depth in metres, 0 = no measurement.
+        intrinsics: f64[N, 3, 3] in pixels, pixel centres at +0.5.
+        pose: f64[N, 4, 4] camera (OpenCV axes) to the levelled frame.
+        names: names of the frames.
+        frame_from_capture: f64[4, 4] from the capture's own world to the levelled frame.
+        notes: assumptions, repairs and omissions, one sentence each.
     """
 
     source: str
@@ -39,5 +45,5 @@ class Capture:
         return len(self.names)
 
     def to_capture(self, xyz: np.ndarray) -> np.ndarray:
-        """Return positions [..., 3] of the levelled frame in the capture's own world."""
+        """Move positions [..., 3] from the levelled frame to the capture's own world."""
         return transform(xyz, np.linalg.inv(self.frame_from_capture))

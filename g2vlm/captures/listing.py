@@ -1,40 +1,75 @@
-"""What a layout says about a capture before any image is read."""
+"""Recognise the layout of a capture and list its frames."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+from g2vlm.captures.files import IMAGES, VIDEOS
+from g2vlm.captures.layout import Listing
+from g2vlm.captures.layouts import find_layouts
+from metrics.files import InputError
+
+# Files looked at to say why a folder has no known layout.
+_MAX_FILES = 5000
 
 
-@dataclass(frozen=True)
-class FrameFiles:
-    """One frame: its name, files, camera-to-world pose f64[4, 4], own intrinsics or none."""
+def list_frames(path: Path) -> Listing:
+    """List the frames of a capture; no image is read.
 
-    name: str
-    colour: Path
-    depth: Path
-    pose: np.ndarray
-    intrinsics: np.ndarray | None = None
+    Args:
+        path: the folder of a capture, or its capture.json.
 
-
-@dataclass(frozen=True)
-class Listing:
-    """The frames of a capture in order, and what its layout fixes.
-
-    intrinsics: of the depth images, f64[3, 3] with pixel centres at +0.5, or none where the layout
-    does not say; depth_scale: stored units a metre, or none; invalid: stored depths that mean "no
-    measurement" beside 0; colour_intrinsics and colour_from_depth f64[4, 4]: given where colour is
-    not registered to depth; up: world direction [3] where the layout says it.
+    Raises:
+        InputError: no layout fits or a file is missing or wrong; the message names the fix.
     """
+    if not path.exists():
+        raise InputError(f"{path}: no such folder; give the folder of a capture ({_known()})")
+    if not path.is_dir():
+        if path.suffix.lower() in VIDEOS:
+            raise _video(path)
+        if path.name != "capture.json":
+            raise InputError(f"{path}: a file; give the folder of a capture ({_known()})")
+        path = path.parent
+    for layout in find_layouts():
+        if layout.recognise(path):
+            listing = layout.read(path)
+            if not listing.frames:
+                raise InputError(
+                    f"{path}: no whole frame (colour, depth and pose) in the {layout.name} layout; "
+                    "export it again"
+                )
+            return listing
+    raise _unknown_layout(path)
 
-    layout: str
-    frames: tuple[FrameFiles, ...]
-    intrinsics: np.ndarray | None = None
-    depth_scale: float | None = None
-    invalid: tuple[int, ...] = ()
-    colour_intrinsics: np.ndarray | None = None
-    colour_from_depth: np.ndarray | None = None
-    up: np.ndarray | None = None
-    notes: tuple[str, ...] = ()
+
+def _known() -> str:
+    return "known layouts: " + "; ".join(layout.help for layout in find_layouts())
+
+
+def _video(path: Path) -> InputError:
+    return InputError(
+        f"{path}: a video, which has no depth or poses that can be read; export posed RGB-D frames "
+        f"from the scanning app or the recorder's own tool ({_known()})"
+    )
+
+
+def _unknown_layout(folder: Path) -> InputError:
+    """Return the error that says why no layout fits."""
+    files = [path for path in sorted(folder.rglob("*"))[:_MAX_FILES] if path.is_file()]
+    videos = [path for path in files if path.suffix.lower() in VIDEOS]
+    if videos:
+        return _video(videos[0])
+    sequences = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_dir() and any(layout.recognise(path) for layout in find_layouts())
+    ]
+    if sequences:
+        return InputError(f"{folder}: holds several sequences; give one of them, {sequences[0]}")
+    if not {path.suffix.lower() for path in files} & IMAGES:
+        return InputError(f"{folder}: no frames; give the folder of a capture ({_known()})")
+    if not ((folder / "depth").exists() or (folder / "depth.txt").exists()):
+        return InputError(f"{folder}: images but no depth/; the model needs RGB-D ({_known()})")
+    return InputError(
+        f"{folder}: images in no known layout; write a capture.json (docs/use.md describes it)"
+    )

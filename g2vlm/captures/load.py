@@ -13,26 +13,28 @@ import numpy as np
 from g2vlm.captures import cameras
 from g2vlm.captures.capture import Capture
 from g2vlm.captures.images import (
-    coloured_part,
-    depth_units,
+    depth_unit,
     read_colour,
     read_depth,
     register_colour,
     to_metres,
+    without_margins,
 )
-from g2vlm.captures.layouts import list_frames
-from g2vlm.captures.level import find_level, levelled_frame, quarter_turns, turned
-from g2vlm.captures.listing import FrameFiles, Listing
-from g2vlm.captures.poses import is_lost, rigid, spread_frames
+from g2vlm.captures.layout import FrameFiles, Listing
+from g2vlm.captures.level import find_level, levelled_frame, quarter_turns, turn_frame
+from g2vlm.captures.listing import list_frames
+from g2vlm.captures.poses import is_lost, nearest_rigid, spread_frames
 from metrics.files import InputError
 
-MOST_FRAMES = 8
-# A frame with less of its depth measured says next to nothing.
+MAX_FRAMES = 8
+# A frame with a smaller share of measured depth is left out.
 _LEAST_DEPTH = 0.02
 
 
 @dataclass(frozen=True)
 class _Frame:
+    """One frame: rgb u8[H, W, 3], depth f32[H, W], intrinsics f64[3, 3], pose f64[4, 4]."""
+
     name: str
     rgb: np.ndarray
     depth: np.ndarray
@@ -47,39 +49,39 @@ def load_capture(
     camera: str | None = None,
     depth_scale: float | None = None,
     up: Sequence[float] | None = None,
-    frames: int = MOST_FRAMES,
+    frames: int = MAX_FRAMES,
 ) -> Capture:
-    """Read a capture's folder: TUM RGB-D, 7-Scenes, ScanNet export, capture.json, color + depth.
+    """Read the folder of a capture in any of the layouts of `g2vlm.captures.layouts`.
 
     Args:
         path: the folder.
-        intrinsics: fx, fy, cx, cy of the depth images in pixels (first pixel's centre at 0, 0),
-            in place of what the layout says.
-        camera: a known sensor's name (`g2vlm.captures.cameras.CAMERAS`) in place of numbers.
+        intrinsics: fx, fy, cx, cy of the depth images in pixels, counted from the centre of the
+            first pixel; replaces the layout's intrinsics.
+        camera: name of a known sensor (`g2vlm.captures.cameras.CAMERAS`) instead of numbers.
         depth_scale: stored depth units a metre, where the layout does not fix them.
-        up: rough upward direction in the capture's world, where the floor cannot say it.
-        frames: at most so many are kept, spread over the poses; the first always is.
+        up: rough upward direction in the capture's world, where the floor is not visible.
+        frames: at most this many frames are kept, far apart; the first always is.
 
-    Raises `InputError` with one line that names the file and the mend.
+    Raises:
+        InputError: the capture cannot be read; one line names the file and the fix.
     """
     folder = Path(path)
     if frames < 1:
         raise InputError(f"--frames {frames}: give at least 1")
-    listing = list_frames(folder)
-    listing = _override(listing, intrinsics, up, str(folder))
-    chosen, notes = _chosen(listing, folder, frames)
-    loaded, more = _load(listing, chosen, folder, camera, depth_scale)
-    return _levelled(folder, loaded, listing.up, (*listing.notes, *notes, *more))
+    listing = _override(list_frames(folder), intrinsics, up, str(folder))
+    chosen, choice_notes = _choose_frames(listing, folder, frames)
+    loaded, load_notes = _load(listing, chosen, folder, camera, depth_scale)
+    return _level(folder, loaded, listing.up, (*listing.notes, *choice_notes, *load_notes))
 
 
 def _override(
     listing: Listing, intrinsics: Sequence[float] | None, up: Sequence[float] | None, source: str
 ) -> Listing:
-    """Put what the caller gave in the place of what the layout says."""
+    """Replace what the layout fixes with what the caller gave."""
     if intrinsics is not None:
-        given = cameras.parse_intrinsics(intrinsics, "--intrinsics")
-        bare = tuple(replace(frame, intrinsics=None) for frame in listing.frames)
-        listing = replace(listing, intrinsics=given, frames=bare)
+        matrix = cameras.parse_intrinsics(intrinsics, "--intrinsics")
+        frames = tuple(replace(frame, intrinsics=None) for frame in listing.frames)
+        listing = replace(listing, intrinsics=matrix, frames=frames)
     if up is not None:
         listing = replace(listing, up=np.asarray(up, float))
     if listing.up is not None and not 1e-6 < np.linalg.norm(listing.up) < np.inf:
@@ -87,19 +89,24 @@ def _override(
     return listing
 
 
-def _chosen(listing: Listing, folder: Path, most: int) -> tuple[list[FrameFiles], tuple[str, ...]]:
-    """Drop frames whose pose was lost and thin the others by pose."""
+def _choose_frames(
+    listing: Listing, folder: Path, most: int
+) -> tuple[list[FrameFiles], tuple[str, ...]]:
+    """Drop frames whose pose was lost and thin out the others; returns them and notes."""
     tracked = [frame for frame in listing.frames if not is_lost(frame.pose)]
     if not tracked:
         raise InputError(f"{folder}: no frame has a finite pose; export the capture again")
     notes: tuple[str, ...] = ()
     if len(tracked) < len(listing.frames):
         notes += (f"{len(listing.frames) - len(tracked)} frames without tracking were left out.",)
-    exact = [replace(f, pose=rigid(f.pose, f"{folder}: frame {f.name}")) for f in tracked]
-    kept = spread_frames(np.stack([frame.pose for frame in exact]), most)
-    if len(kept) < len(exact):
-        notes += (f"{len(exact)} frames were thinned to {len(kept)}, spread over the poses.",)
-    return [exact[index] for index in kept], notes
+    rigid = [
+        replace(frame, pose=nearest_rigid(frame.pose, f"{folder}: frame {frame.name}"))
+        for frame in tracked
+    ]
+    kept = spread_frames(np.stack([frame.pose for frame in rigid]), most)
+    if len(kept) < len(rigid):
+        notes += (f"{len(rigid)} frames were thinned to {len(kept)}, spread over the poses.",)
+    return [rigid[index] for index in kept], notes
 
 
 def _load(
@@ -109,17 +116,18 @@ def _load(
     camera: str | None,
     depth_scale: float | None,
 ) -> tuple[list[_Frame], tuple[str, ...]]:
-    """Read the chosen frames, metres and registered colour; returns them and notes."""
-    raw = [read_depth(frame.depth) for frame in chosen]
+    """Read frames with depth in metres and registered colour; returns them and notes."""
+    stored = [read_depth(frame.depth) for frame in chosen]
     scale = depth_scale or listing.depth_scale
     notes: list[str] = []
     if scale is None:
-        scale = depth_units(np.concatenate([image[::4, ::4].ravel() for image in raw]), str(folder))
+        sample = np.concatenate([image[::4, ::4].ravel() for image in stored])
+        scale = depth_unit(sample, str(folder))
         notes.append(f"Depth is taken as {scale:g} units a metre, the one unit that fits a room.")
     if not np.isfinite(scale) or scale <= 0:
         raise InputError(f"--depth-scale {scale}: give stored units a metre, e.g. 1000")
     loaded = []
-    for frame, values in zip(chosen, raw, strict=True):
+    for frame, values in zip(chosen, stored, strict=True):
         depth = to_metres(values, scale, listing.invalid)
         if np.mean(depth > 0) < _LEAST_DEPTH:
             notes.append(f"Frame {frame.name} has next to no depth and was left out.")
@@ -143,38 +151,40 @@ def _intrinsics(
     colour: np.ndarray,
     folder: Path,
 ) -> np.ndarray:
-    size = (depth.shape[1], depth.shape[0])
+    """Return the intrinsics f64[3, 3] of a depth image: of the sensor, the frame or the layout."""
+    depth_size = (depth.shape[1], depth.shape[0])
     if camera is not None:
-        return cameras.named_intrinsics(camera, *size)
-    own = frame.intrinsics if frame.intrinsics is not None else listing.intrinsics
-    if own is None:
-        raise cameras.ask_for_intrinsics(str(folder))
-    return cameras.fitted(own, size, (colour.shape[1], colour.shape[0]), str(folder))
+        return cameras.named_intrinsics(camera, *depth_size)
+    matrix = frame.intrinsics if frame.intrinsics is not None else listing.intrinsics
+    if matrix is None:
+        raise cameras.missing_intrinsics(str(folder))
+    colour_size = (colour.shape[1], colour.shape[0])
+    return cameras.fit_intrinsics(matrix, depth_size, colour_size, str(folder))
 
 
-def _levelled(
+def _level(
     folder: Path, frames: list[_Frame], up: np.ndarray | None, notes: tuple[str, ...]
 ) -> Capture:
-    """Turn the frames upright, level them and keep those of one size."""
+    """Cut off margins, level the poses, turn the images upright and keep those of one size."""
     if len({frame.depth.shape for frame in frames}) > 1:
         raise InputError(f"{folder}: its frames have several sizes; export them at one size")
-    frames, cut = _without_margins(frames)
-    notes += cut
+    frames, margin_notes = _cut_margins(frames)
+    notes += margin_notes
     depth = np.stack([frame.depth for frame in frames])
-    matrices = np.stack([frame.intrinsics for frame in frames])
+    intrinsics = np.stack([frame.intrinsics for frame in frames])
     poses = np.stack([frame.pose for frame in frames])
-    level = find_level(depth, matrices, poses, up)
-    into = levelled_frame(level, poses[0])
-    upright = [
-        _Frame(f.name, *turned(f.rgb, f.depth, f.intrinsics, into @ f.pose, turns))
-        for f in frames
-        for turns in [quarter_turns(into @ f.pose)]
-    ]
+    level = find_level(depth, intrinsics, poses, up)
+    frame_from_capture = levelled_frame(level, poses[0])
+    upright = []
+    for frame in frames:
+        pose = frame_from_capture @ frame.pose
+        turned = turn_frame(frame.rgb, frame.depth, frame.intrinsics, pose, quarter_turns(pose))
+        upright.append(_Frame(frame.name, *turned))
     shape = upright[0].depth.shape
     if Counter(frame.depth.shape for frame in upright)[shape] < len(upright):
-        left = [frame.name for frame in upright if frame.depth.shape != shape]
+        left_out = [frame.name for frame in upright if frame.depth.shape != shape]
         upright = [frame for frame in upright if frame.depth.shape == shape]
-        notes += (f"Frames {', '.join(left)}, held otherwise than the first, were left out.",)
+        notes += (f"Frames {', '.join(left_out)}, held unlike the first, were left out.",)
     return Capture(
         source=str(folder),
         rgb=np.stack([frame.rgb for frame in upright]),
@@ -182,17 +192,18 @@ def _levelled(
         intrinsics=np.stack([frame.intrinsics for frame in upright]),
         pose=np.stack([frame.pose for frame in upright]),
         names=tuple(frame.name for frame in upright),
-        frame_from_capture=into,
+        frame_from_capture=frame_from_capture,
         notes=(*notes, *level.notes),
     )
 
 
-def _without_margins(frames: list[_Frame]) -> tuple[list[_Frame], tuple[str, ...]]:
+def _cut_margins(frames: list[_Frame]) -> tuple[list[_Frame], tuple[str, ...]]:
     """Cut off the margins that registration left blank, of all frames alike."""
-    size = frames[0].depth.shape
-    rows, columns = coloured_part(np.stack([frame.rgb for frame in frames]))
-    if (rows, columns) == (slice(0, size[0]), slice(0, size[1])):
+    height, width = frames[0].depth.shape
+    rows, columns = without_margins(np.stack([frame.rgb for frame in frames]))
+    if (rows, columns) == (slice(0, height), slice(0, width)):
         return frames, ()
+    # The principal point moves with the image's upper left corner.
     shift = np.array([[1, 0, -columns.start], [0, 1, -rows.start], [0, 0, 1.0]])
     cut = [
         replace(

@@ -1,4 +1,4 @@
-"""Camera poses: from rows and matrices of text files, checked; and frames chosen by pose."""
+"""Camera poses: read from text files, checked, and used to thin out frames."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import numpy as np
 from metrics.files import InputError
 from metrics.geometry import rotation_of_quaternion
 
-# Metres of travel that count as much as a turn by one radian when frames are thinned.
-METRES_A_RADIAN = 0.7
+# Thinning: travel in metres that counts as much as a turn of one radian.
+METRES_PER_RADIAN = 0.7
 
 
 def read_rows(path: Path, columns: int) -> np.ndarray:
-    """Read f64[n, columns] of a text file, comments (#) and empty lines aside."""
+    """Read rows of numbers f64[N, columns] from a text file; # starts a comment.
+
+    Raises:
+        InputError: the file is missing or a row has other content.
+    """
     rows = []
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -29,38 +33,50 @@ def read_rows(path: Path, columns: int) -> np.ndarray:
         try:
             rows.append([float(word) for word in words])
         except ValueError as error:
-            raise InputError(f"{path}: row {number} holds {words[0]!r}, no number") from error
+            raise InputError(
+                f"{path}: row {number} holds {words[0]!r}; write {columns} numbers a row"
+            ) from error
         if len(words) != columns:
             raise InputError(f"{path}: row {number} has {len(words)} numbers, not {columns}")
     return np.array(rows, float).reshape(-1, columns)
 
 
 def read_matrix(path: Path) -> np.ndarray:
-    """Read f64[4, 4] of a text file."""
+    """Read f64[4, 4] from a text file."""
     rows = read_rows(path, 4)
     if rows.shape != (4, 4):
         raise InputError(f"{path}: {len(rows)} rows, not the 4 of a matrix; export it again")
     return rows
 
 
-def from_quaternion(row: np.ndarray, source: str) -> np.ndarray:
-    """Return f64[4, 4] of tx ty tz qx qy qz qw."""
+def pose_of_quaternion(row: np.ndarray, source: str) -> np.ndarray:
+    """Return the pose f64[4, 4] of a row tx ty tz qx qy qz qw.
+
+    Raises:
+        InputError: the quaternion is not of length 1.
+    """
     length = np.linalg.norm(row[3:])
     if not np.isfinite(row).all() or abs(length - 1) > 0.1:
-        raise InputError(f"{source}: {row[3:].tolist()} is no unit quaternion (qx qy qz qw)")
+        raise InputError(
+            f"{source}: {row[3:].tolist()} is no unit quaternion; write qx qy qz qw of length 1"
+        )
     pose = np.eye(4)
-    pose[:3, :3] = rotation_of_quaternion(*row[3:] / length)
+    pose[:3, :3] = rotation_of_quaternion(*(row[3:] / length))
     pose[:3, 3] = row[:3]
     return pose
 
 
 def is_lost(pose: np.ndarray) -> bool:
-    """Whether the tracker marked the frame as lost (not finite, as ScanNet does)."""
+    """Return whether the tracker lost the frame: its pose is not finite, as in ScanNet."""
     return not np.isfinite(pose).all()
 
 
-def rigid(pose: np.ndarray, source: str) -> np.ndarray:
-    """Return the pose with its rotation made exact; raises `InputError` when it is none."""
+def nearest_rigid(pose: np.ndarray, source: str) -> np.ndarray:
+    """Return the pose f64[4, 4] with the rotation nearest to its 3 x 3 part.
+
+    Raises:
+        InputError: that part is far from a rotation.
+    """
     left, sizes, right = np.linalg.svd(pose[:3, :3])
     rotation = left @ right
     if np.abs(sizes - 1).max() > 0.05 or np.linalg.det(rotation) < 0:
@@ -68,27 +84,31 @@ def rigid(pose: np.ndarray, source: str) -> np.ndarray:
             f"{source}: not a camera-to-world pose (its 3 x 3 part is no rotation); export "
             "camera-to-world matrices in metres"
         )
-    out = np.eye(4)
-    out[:3, :3], out[:3, 3] = rotation, pose[:3, 3]
-    return out
+    rigid = np.eye(4)
+    rigid[:3, :3], rigid[:3, 3] = rotation, pose[:3, 3]
+    return rigid
 
 
-def spread_frames(poses: np.ndarray, most: int) -> list[int]:
-    """Choose at most `most` of poses f64[N, 4, 4], far apart in place and heading, in order.
+def spread_frames(poses: np.ndarray, count: int) -> list[int]:
+    """Choose at most `count` of the poses f64[N, 4, 4], far apart in position and heading.
 
-    Farthest-point sampling (Gonzalez 1985) that begins with the first frame, which fixes the
-    frame of reference.
+    Farthest-point sampling that starts with the first frame, which fixes the levelled frame.
+
+    Returns:
+        Indices in ascending order.
+
+    Source: Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985.
     """
-    if len(poses) <= most:
+    if len(poses) <= count:
         return list(range(len(poses)))
     chosen = [0]
-    nearest = np.full(len(poses), np.inf)
-    while len(chosen) < most:
+    nearest = np.full(len(poses), np.inf)  # (N,) distance to the nearest chosen frame
+    while len(chosen) < count:
         last = poses[chosen[-1]]
-        moved = np.linalg.norm(poses[:, :3, 3] - last[:3, 3], axis=1)
+        travel = np.linalg.norm(poses[:, :3, 3] - last[:3, 3], axis=1)  # (N,)
         trace = np.einsum("nij,ij->n", poses[:, :3, :3], last[:3, :3])
-        turned = np.arccos(np.clip((trace - 1) / 2, -1, 1))
-        nearest = np.minimum(nearest, moved + METRES_A_RADIAN * turned)
+        turn = np.arccos(np.clip((trace - 1) / 2, -1, 1))  # (N,) radians
+        nearest = np.minimum(nearest, travel + METRES_PER_RADIAN * turn)
         nearest[chosen] = -1.0
         chosen.append(int(np.argmax(nearest)))
     return sorted(chosen)
