@@ -11,7 +11,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("g2vlm", "metrics", "report", "baselines", "benchmarks", "workflow", "docs")
+FOLDERS = ("g2vlm", "metrics", "report", "viewer", "baselines", "benchmarks", "workflow", "docs")
 
 
 def count_statements(source: str) -> int:

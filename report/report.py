@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+import viewer
 from metrics.files import InputError, atomic_path, read_json
 from report import captions, data, names, verify
 from report.board import board
@@ -18,7 +19,7 @@ from report.table import Table
 from report.tables import all_tables
 
 TEMPLATES = Path(__file__).with_name("templates")
-SCRIPTS = ("board.js", "viewer.js", "misses.js")
+SCRIPTS = ("board.js", "room_view.js", "misses.js")
 OPEN = ("main", "article")
 
 
@@ -93,7 +94,8 @@ def _template() -> Any:
         return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
     environment.globals["css"] = text("report.css")
-    environment.globals["script"] = Markup("\n").join(text(name) for name in SCRIPTS)
+    scripts = [Markup(viewer.script()), *(text(name) for name in SCRIPTS)]
+    environment.globals["script"] = Markup("\n").join(scripts)
     return environment.get_template("report.html.j2")
 
 

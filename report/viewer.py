@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from metrics.files import rng
 from report.scenes import Scene
 from report.splat import look_at_room
+from viewer import encode, encode_millimetres
 
 POINTS = 12_000
 BOXES = 40
@@ -61,7 +61,7 @@ def _cloud(points: np.ndarray, colours: np.ndarray, ceiling: float, name: str) -
     keep = np.flatnonzero((points[:, 2] < ceiling) & (np.abs(points) < REACH).all(1))
     if len(keep) > POINTS:
         keep = np.sort(rng(0, "viewer", name).choice(keep, POINTS, replace=False))
-    return {"xyz": _millimetres(points[keep]), "rgb": _encoded(colours[keep])}
+    return {"xyz": encode_millimetres(points[keep]), "rgb": encode(colours[keep])}
 
 
 def _mesh(scene: Scene, ceiling: float) -> dict[str, Any] | None:
@@ -81,9 +81,9 @@ def _mesh(scene: Scene, ceiling: float) -> dict[str, Any] | None:
     used, faces = np.unique(faces, return_inverse=True)
     faces = faces.reshape(-1, 3)[:FACES]
     return {
-        "xyz": _millimetres(vertices[used]),
-        "rgb": _encoded(colours[used]),
-        "faces": _encoded(faces.astype("<u4")),
+        "xyz": encode_millimetres(vertices[used]),
+        "rgb": encode(colours[used]),
+        "faces": encode(faces.astype("<u4")),
     }
 
 
@@ -112,11 +112,3 @@ def _boxes(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {"name": thing["class"], "box": [round(float(v), 3) for v in thing["box"]]}
         for thing in found
     ]
-
-
-def _millimetres(points: np.ndarray) -> str:
-    return _encoded(np.round(points * 1000).astype("<i2"))
-
-
-def _encoded(array: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("g2vlm", "metrics", "report", "baselines")
+PACKAGES = ("g2vlm", "metrics", "report", "baselines", "viewer")
 DATA_SUFFIXES = {".json", ".csv", ".txt", ".yaml", ".html", ".j2", ".css", ".js"}
 # These two cannot change a result: `job` sends a script's output to the log, turns errors into one
 # line and measures times; `progress` prints lines. What they import counts, such as `devices`,

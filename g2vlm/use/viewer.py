@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from importlib.resources import files
 from typing import Any
@@ -13,6 +12,7 @@ from g2vlm.captures.capture import Capture
 from g2vlm.inference.surface import Mesh
 from g2vlm.use.surfaces import Cloud
 from metrics.geometry import transform
+from viewer import encode, encode_millimetres, script
 
 MOST_POINTS = 150_000
 _FRUSTUM_M = 0.25
@@ -32,7 +32,7 @@ def viewer_page(document: dict[str, Any], capture: Capture, cloud: Cloud, solids
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
     # Escaped, no text in the data can end the script element or begin a comment in it.
     safe = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-    return page.replace("{{scene}}", safe)
+    return page.replace("{{viewer}}", script()).replace("{{scene}}", safe)
 
 
 def geometry(capture: Capture, cloud: Cloud, solids: Mesh) -> dict[str, Any]:
@@ -40,22 +40,17 @@ def geometry(capture: Capture, cloud: Cloud, solids: Mesh) -> dict[str, Any]:
     kept = np.linspace(0, len(cloud.points) - 1, min(MOST_POINTS, len(cloud.points)))
     kept = kept.round().astype(int)
     return {
-        "cloud": {"xyz": _millimetres(cloud.points[kept]), "rgb": _base64(cloud.colours[kept])},
+        "cloud": {
+            "xyz": encode_millimetres(cloud.points[kept]),
+            "rgb": encode(cloud.colours[kept]),
+        },
         "solids": {
-            "xyz": _millimetres(solids.vertices),
-            "rgb": _base64(solids.colours),
-            "faces": _base64(solids.faces.astype("<u4")),
+            "xyz": encode_millimetres(solids.vertices),
+            "rgb": encode(solids.colours),
+            "faces": encode(solids.faces.astype("<u4")),
         },
         "cameras": [_frustum(capture, frame) for frame in range(len(capture))],
     }
-
-
-def _base64(array: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")
-
-
-def _millimetres(points: np.ndarray) -> str:
-    return _base64(np.clip(np.round(points * 1000), -32767, 32767).astype("<i2"))
 
 
 def _frustum(capture: Capture, frame: int) -> list[list[float]]:

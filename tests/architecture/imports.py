@@ -10,12 +10,12 @@ import networkx as nx
 
 from tests.paths import REPOSITORY
 
-PACKAGES = ("g2vlm", "metrics", "report", "baselines")
+PACKAGES = ("g2vlm", "metrics", "report", "baselines", "viewer")
 
 
 @cache
 def modules(root: Path = REPOSITORY) -> dict[str, Path]:
-    """Return {dotted name: file} of every module of the four packages."""
+    """Return {dotted name: file} of every module of the five packages."""
     files = {}
     for package in PACKAGES:
         for path in (root / package).rglob("*.py"):

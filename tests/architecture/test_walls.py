@@ -22,6 +22,7 @@ WALLS = [
     ("g2vlm", "report"),
     ("g2vlm", "baselines"),
     ("baselines", "report"),
+    *(("viewer", other) for other in ("g2vlm", "metrics", "report", "baselines")),
     ("g2vlm.training", "g2vlm.inference"),
 ]
 # Names that are also ordinary words: only a string that is the whole name counts.

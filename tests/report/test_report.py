@@ -85,6 +85,8 @@ def test_same_sources_give_the_same_page(study, tmp_path):
 
 
 SCRIPT = """
+// The 3D view draws in the next frame; here at once.
+window.requestAnimationFrame = (draw) => draw();
 const change = (node, name) => node.dispatchEvent(new Event(name));
 const body = document.querySelector("#board tbody");
 const rows = () => [...body.rows].filter((r) => !r.hidden);
@@ -133,7 +135,8 @@ said.title = document.title;
 def test_page_in_a_browser(study, tmp_path):
     """Sort, filter, turn, hover and browse at 400 px; what came of it is read from the page."""
     said, console = play(study / "report.html", SCRIPT, tmp_path)
-    assert not console
+    # Reading the canvas back makes the WebGL driver write a note on speed.
+    assert not [line for line in console if "GL Driver Message" not in line]
     assert len(said["all"]) == len(synthetic.METHODS) and HOSTILE in said["all"]
     assert said["sorted"] == sorted(said["sorted"], reverse=True) and len(said["sorted"]) > 3
     assert said["other"]
