@@ -15,8 +15,8 @@ import numpy as np
 from g2vlm.scenes.assets import sources
 from g2vlm.scenes.assets.catalog import ModelRow, open_catalog, read_models
 from g2vlm.scenes.datasheet import Tally, attribution, datasheet, rooms_sheet
-from g2vlm.scenes.language.answer_balancing import Ledger
-from g2vlm.scenes.language.generate import describe
+from g2vlm.scenes.language.answer_balancing import AnswerBalance
+from g2vlm.scenes.language.generate import generate_language
 from g2vlm.scenes.layout.recipes import REAL_ROOMS, draw_recipe, pool_of
 from g2vlm.scenes.layout.splits import COUNTS, SEED, swap_recipe
 from g2vlm.scenes.real.layout import draw_rooms
@@ -64,13 +64,14 @@ def draw_and_describe(models: dict[str, ModelRow], counts: dict[str, int], folde
 
     Scene by scene, so that memory does not grow with them; says on stderr how far it is.
     """
-    tally, ledgers = Tally(), {split: Ledger() for split in counts}
+    tally, balances = Tally(), {split: AnswerBalance() for split in counts}
     with (
         line_writer(folder / "scenes.jsonl") as write_scene,
         line_writer(folder / "language.jsonl") as write_language,
     ):
         for recipe, pixels in progress(draw_all(models, counts), sum(counts.values())):
-            line = describe(recipe, models, pixels, ledger=ledgers[recipe["split"]])
+            balance = balances[recipe["split"]]
+            line = generate_language(recipe, models, pixels, balance=balance)
             write_scene(recipe)
             write_language(line)
             tally.add(recipe, pixels, line, models)
@@ -85,10 +86,10 @@ def read_guesses() -> list[dict[str, str]]:
 
 def write_rooms(folder: Path, count: int) -> None:
     """Write recipes, language and sheet of the first captured rooms into `folder`/real_rooms."""
-    scenes, language, tally, ledger = [], [], Tally(), Ledger()
+    scenes, language, tally, balance = [], [], Tally(), AnswerBalance()
     for recipe, pixels in draw_rooms(folder, count, SEED):
         scenes.append(recipe)
-        language.append(describe(recipe, {}, pixels, ledger=ledger))
+        language.append(generate_language(recipe, {}, pixels, balance=balance))
         tally.add(recipe, pixels, language[-1], {})
     (folder / REAL_ROOMS).mkdir()
     write_lines(folder / REAL_ROOMS / "scenes.jsonl", scenes)

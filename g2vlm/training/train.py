@@ -164,11 +164,11 @@ def load_train_set(scenes: Path, features: Path, share: float = 1.0) -> TrainSet
     from g2vlm.scenes.assets.classes import CLASSES
     from g2vlm.scenes.dataset import SceneStore
     from g2vlm.scenes.language.generate import facts_hold, phrase_holds
-    from g2vlm.scenes.language.mention_parser import mentioned
+    from g2vlm.scenes.language.mention_parser import parse_mentions
 
     images = ImageFeatures(features / "images" / "train.safetensors")
     texts, store = TextFeatures(features), SceneStore(scenes)
-    return TrainSet(store, images, texts, CLASSES, facts_hold, phrase_holds, mentioned, share)
+    return TrainSet(store, images, texts, CLASSES, facts_hold, phrase_holds, parse_mentions, share)
 
 
 def configure(

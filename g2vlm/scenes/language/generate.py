@@ -1,4 +1,4 @@
-"""All sentences about a scene, and what decides whether a sentence is true of something else."""
+"""All sentences about a scene, and whether a sentence is true of another scene."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from typing import Any
 import numpy as np
 
 from g2vlm.scenes.assets.catalog import ModelRow, size_words
-from g2vlm.scenes.language.answer_balancing import Draft, Ledger
+from g2vlm.scenes.language.answer_balancing import AnswerBalance, QuestionCandidate
 from g2vlm.scenes.language.captions import captions, phrases
-from g2vlm.scenes.language.question_templates import MAKERS
-from g2vlm.scenes.language.referring_context import Sentence, Speaker, stammers
-from g2vlm.scenes.language.referring_expressions import FORMS
+from g2vlm.scenes.language.question_templates import QUESTION_TYPES
+from g2vlm.scenes.language.referring_context import (
+    ReferenceCandidate,
+    ReferringContext,
+    repeats_preposition,
+)
+from g2vlm.scenes.language.referring_expressions import EXPRESSION_TYPES
 from g2vlm.scenes.language.templates import QUESTIONS, REFERENCES
 from g2vlm.scenes.layout.relations import relate
 from g2vlm.scenes.layout.splits import SEED
 
-COUNT = 24
-# How many of each form to draw before the rest fills up, in this order.
+REFERENCE_COUNT = 24
+# References of each expression type to draw first, in this order; the rest are drawn in turns.
 QUOTAS = {
     "zero": 2,
     "multi": 2,
@@ -39,128 +43,135 @@ QUOTAS = {
 }
 
 
-def references(speaker: Speaker) -> list[dict[str, Any]]:
+def generate_language(
+    recipe: dict[str, Any],
+    models: dict[str, ModelRow],
+    pixels: np.ndarray,
+    seed: int = SEED,
+    balance: AnswerBalance | None = None,
+) -> dict[str, Any]:
+    """Return a scene's line of language.jsonl.
+
+    Args:
+        recipe, models: the scene and the catalog of its models.
+        pixels: i64 [8, N], estimated pixels of each object in each view at 128 x 96.
+        seed: of the generator, with the scene's name.
+        balance: the answers of the split's scenes before this one; default none. The scene's own
+            are added to it.
+    """
+    context = ReferringContext(recipe, models, pixels, seed)
+    relations, void = relate(context.geometry)
+    return {
+        "scene": recipe["id"],
+        "relations": relations,
+        "void": void,
+        "references": references(context),
+        "questions": questions(context, AnswerBalance() if balance is None else balance),
+        "captions": captions(context),
+        "phrases": phrases(context),
+    }
+
+
+def references(context: ReferringContext) -> list[dict[str, Any]]:
     """Return up to 24 references of a scene, each true of exactly its targets."""
-    buckets = {name: speaker.shuffled(list(FORMS[name](speaker))) for name in QUOTAS}
+    candidates = {name: context.shuffled(list(EXPRESSION_TYPES[name](context))) for name in QUOTAS}
     rows: list[dict[str, Any]] = []
-    said: set[str] = set()
+    texts: set[str] = set()
     for name, quota in QUOTAS.items():
         for _ in range(quota):
-            _say(speaker, buckets[name], rows, said)
-    order = [n for n in QUOTAS if n not in ("zero", "multi")]
+            _add_reference(context, candidates[name], rows, texts)
+    order = [name for name in QUOTAS if name not in ("zero", "multi")]
     for turn in range(12 * len(order)):
-        if len(rows) >= COUNT:
+        if len(rows) >= REFERENCE_COUNT:
             break
-        _say(speaker, buckets[order[turn % len(order)]], rows, said)
-    while len(rows) < COUNT and (buckets["zero"] or buckets["multi"]):
-        _say(speaker, buckets["multi"] or buckets["zero"], rows, said)
-    return [{"id": f"r{k:02d}", **row} for k, row in enumerate(rows[:COUNT])]
+        _add_reference(context, candidates[order[turn % len(order)]], rows, texts)
+    while len(rows) < REFERENCE_COUNT and (candidates["zero"] or candidates["multi"]):
+        _add_reference(context, candidates["multi"] or candidates["zero"], rows, texts)
+    return [{"id": f"r{k:02d}", **row} for k, row in enumerate(rows[:REFERENCE_COUNT])]
 
 
-def _say(speaker: Speaker, bucket: list[Sentence], rows: list[dict], said: set[str]) -> None:
-    """Word the bucket's next sentence; one that was said already is left out."""
-    if not bucket:
+def _add_reference(
+    context: ReferringContext,
+    candidates: list[ReferenceCandidate],
+    rows: list[dict],
+    texts: set[str],
+) -> None:
+    """Take the last candidate and add its sentence to the rows, unless it is there or unclear."""
+    if not candidates:
         return
-    sentence = bucket.pop()
-    if set(sentence.targets) & set(sentence.anchors):
-        return  # An anchor's name that leans on the target would say what it asks.
-    text, kept = speaker.phrase(REFERENCES[sentence.form], sentence.fields)
-    if text in said or stammers(text):
+    candidate = candidates.pop()
+    if set(candidate.targets) & set(candidate.anchors):
+        return  # An anchor's name that refers to the target would give the answer.
+    text, test_only = context.fill(REFERENCES[candidate.template], candidate.fields)
+    if text in texts or repeats_preposition(text):
         return
-    said.add(text)
-    tags = (*sentence.tags, "test_phrasing") if kept else sentence.tags
+    texts.add(text)
+    tags = (*candidate.tags, "test_phrasing") if test_only else candidate.tags
     rows.append(
         {
             "text": text,
-            "targets": sorted(sentence.targets),
-            "anchors": sorted(set(sentence.anchors)),
-            "kind": sentence.kind or kind_of(speaker, sentence.targets),
-            "form": sentence.label or sentence.form,
+            "targets": sorted(candidate.targets),
+            "anchors": sorted(set(candidate.anchors)),
+            "kind": candidate.subset or subset_of(context, candidate.targets),
+            "form": candidate.expression_type or candidate.template,
             "tags": sorted(set(tags)),
         }
     )
 
 
-def kind_of(speaker: Speaker, targets: list[int]) -> str:
+def subset_of(context: ReferringContext, targets: list[int]) -> str:
     """Return unique, or multiple when the target has others of its class (ScanRefer's subsets)."""
-    return "multiple" if speaker.same(targets[0]) else "unique"
+    return "multiple" if context.same_class(targets[0]) else "unique"
 
 
-TYPES = tuple(MAKERS)
-
-
-def questions(speaker: Speaker, ledger: Ledger) -> list[dict[str, Any]]:
-    """Return up to 16 questions of a scene, two of each type, and enter them in the ledger."""
+def questions(context: ReferringContext, balance: AnswerBalance) -> list[dict[str, Any]]:
+    """Return up to 16 questions of a scene, two of each type, and record them in the balance."""
     rows: list[dict[str, Any]] = []
-    said: set[str] = set()
+    texts: set[str] = set()
     asked: set[tuple[Any, ...]] = set()
-    for name, maker in MAKERS.items():
-        for drafts in maker(speaker):
-            for draft in ledger.evenest(speaker.shuffled(drafts)):
-                text, _ = speaker.phrase(
-                    QUESTIONS[draft.form], {"room": speaker.room, **draft.fields}
-                )
-                # A room has one size; all else is asked once, however it is worded.
-                what = (name, draft.form, draft.answer, *sorted(set(draft.objects)))
-                again = what in asked and name != "room_size"
-                if text not in said and not again and not stammers(text):
-                    said.add(text)
-                    asked.add(what)
-                    ledger.enter(draft)
-                    rows.append(_row(name, text, draft))
+    for question_type, generate in QUESTION_TYPES.items():
+        for candidates in generate(context):
+            for candidate in balance.ranked(context.shuffled(candidates)):
+                fields = {"room": context.room, **candidate.fields}
+                text, _ = context.fill(QUESTIONS[candidate.template], fields)
+                objects = sorted(set(candidate.objects))
+                # The same question in other words is asked again only of the room's one size.
+                content = (question_type, candidate.template, candidate.answer, *objects)
+                repeated = content in asked and question_type != "room_size"
+                if text not in texts and not repeated and not repeats_preposition(text):
+                    texts.add(text)
+                    asked.add(content)
+                    balance.record(candidate)
+                    rows.append(_question_row(question_type, text, candidate))
                     break
     return [{"id": f"q{k:02d}", **row} for k, row in enumerate(rows)]
 
 
-def _row(kind: str, text: str, draft: Draft) -> dict[str, Any]:
+def _question_row(question_type: str, text: str, candidate: QuestionCandidate) -> dict[str, Any]:
     return {
-        "type": kind,
+        "type": question_type,
         "text": text,
-        "answer": draft.answer,
-        "answer_kind": draft.kind,
-        "choices": draft.choices,
-        "objects": sorted(set(draft.objects)),
-    }
-
-
-def describe(
-    recipe: dict[str, Any],
-    models: dict[str, ModelRow],
-    pixels: np.ndarray,
-    seed: int = SEED,
-    ledger: Ledger | None = None,
-) -> dict[str, Any]:
-    """Return a scene's line of language.jsonl; pixels: int64[8, N] estimated at 128 x 96.
-
-    `ledger` holds what was asked of the split's scenes before this one (default: nothing).
-    """
-    speaker = Speaker(recipe, models, pixels, seed)
-    relations, void = relate(speaker.geometry)
-    return {
-        "scene": recipe["id"],
-        "relations": relations,
-        "void": void,
-        "references": references(speaker),
-        "questions": questions(speaker, Ledger() if ledger is None else ledger),
-        "captions": captions(speaker),
-        "phrases": phrases(speaker),
+        "answer": candidate.answer,
+        "answer_kind": candidate.answer_kind,
+        "choices": candidate.choices,
+        "objects": sorted(set(candidate.objects)),
     }
 
 
 def facts_hold(facts: Sequence[dict[str, Any]], annotation: dict[str, Any]) -> bool:
-    """Say whether every fact is true of an annotated scene, as far as its inputs show it.
+    """Return whether every fact is true of an annotated scene, as far as its inputs show it.
 
-    Only eligible objects count. A stated number needs exactly as many, and no object of the class
-    that is too little seen to be judged.
+    Only eligible objects count. A stated number needs exactly as many, and no void object of the
+    class.
     """
     return all(_CHECKS[fact["type"]](fact, annotation) for fact in facts)
 
 
-def _room(fact: dict[str, Any], annotation: dict[str, Any]) -> bool:
+def _room_holds(fact: dict[str, Any], annotation: dict[str, Any]) -> bool:
     return fact["kind"] == annotation["kind"]
 
 
-def _exists(fact: dict[str, Any], annotation: dict[str, Any]) -> bool:
+def _existence_holds(fact: dict[str, Any], annotation: dict[str, Any]) -> bool:
     same = [
         o
         for o in annotation["objects"]
@@ -172,25 +183,25 @@ def _exists(fact: dict[str, Any], annotation: dict[str, Any]) -> bool:
     return count == fact["count"] and not any(o["state"] == "void" for o in same)
 
 
-def _relation(fact: dict[str, Any], annotation: dict[str, Any]) -> bool:
-    seen = {o["index"]: o["class"] for o in annotation["objects"] if o["state"] == "eligible"}
-    held = {
+def _relation_holds(fact: dict[str, Any], annotation: dict[str, Any]) -> bool:
+    classes = {o["index"]: o["class"] for o in annotation["objects"] if o["state"] == "eligible"}
+    pairs = {
         (i, j)
         for i, j, name in annotation["relations"]
         if name == fact["predicate"]
-        and seen.get(i) == fact["subject"]
-        and seen.get(j) == fact["object"]
+        and classes.get(i) == fact["subject"]
+        and classes.get(j) == fact["object"]
     }
-    if fact["predicate"] == "near":  # Nobody says so of what stands on the other.
-        held -= {(i, j) for i, j, name in annotation["relations"] if name in ("on", "under")}
-    return bool(held)
+    if fact["predicate"] == "near":  # Sentences do not say it of what stands on the other.
+        pairs -= {(i, j) for i, j, name in annotation["relations"] if name in ("on", "under")}
+    return bool(pairs)
 
 
-_CHECKS = {"room": _room, "exists": _exists, "relation": _relation}
+_CHECKS = {"room": _room_holds, "exists": _existence_holds, "relation": _relation_holds}
 
 
 def phrase_holds(phrase: dict[str, Any], item: dict[str, Any]) -> bool:
-    """Say whether a phrase (class, colour, size) is true of an object (class, colour, size_mm)."""
+    """Return whether a phrase (class, colour, size) fits an object (class, colour, size_mm)."""
     if phrase["class"] != item["class"] or phrase["colour"] not in (None, item["colour"]):
         return False
     return phrase["size"] is None or phrase["size"] in size_words(item["class"], item["size_mm"])

@@ -1,4 +1,4 @@
-"""Which classes and objects a sentence mentions, in its order."""
+"""Parse which classes and objects a sentence mentions, in the order of the sentence."""
 
 from __future__ import annotations
 
@@ -10,78 +10,105 @@ from typing import Any
 
 from g2vlm.scenes.assets.classes import CLASSES, SYNONYMS, plural
 
-# The least number of things that a sentence is about where one of them tells another by its place.
+# A sentence that compares objects mentions at least this many besides its anchors.
 COMPARED = 2
 
 
-@lru_cache
-def _nouns() -> tuple[re.Pattern[str], dict[str, set[str]]]:
-    """A pattern of a noun with the word before it and what it leans on, longest nouns first, and
-    each noun's classes."""
-    classes: dict[str, set[str]] = {}
-    for name in CLASSES:
-        for word in (name, *SYNONYMS.get(name, ())):
-            for form in (word.lower(), plural(word.lower())):
-                classes.setdefault(form, set()).add(name)
-    words = "|".join(map(re.escape, sorted(classes, key=len, reverse=True)))
-    # The word before is none of a noun's own: the coffee of "the coffee table".
-    before = rf"(?:\b(?!(?:{words})\b)([a-z]+) )?"
-    return re.compile(rf"(?:\b(near|on) the )?{before}\b({words})\b"), classes
+@dataclass(frozen=True)
+class Noun:
+    """One class name in a sentence.
 
-
-def mentioned_classes(text: str) -> list[tuple[str, set[str], bool]]:
-    """The word before each noun ("" without one), the classes that the noun may mean, and whether
-    it tells another noun by its place: the desk of "the chair near the desk".
-
-    >>> found = mentioned_classes("Is the grey couch near a lamp?")
-    >>> [(word, sorted(names)) for word, names, _ in found]
-    [('grey', ['sofa']), ('a', ['lamp'])]
-    >>> [by_place for *_, by_place in mentioned_classes("the lamp near the desk")]
-    [False, True]
-    >>> [by_place for *_, by_place in mentioned_classes("What is on the desk: a lamp or a cup?")]
-    [False, False, False]
+    Attributes:
+        word_before: the word in front of it, "" without one.
+        classes: the classes that it may name.
+        is_anchor: it only locates the noun before it, as "desk" in "the chair near the desk".
     """
-    pattern, classes = _nouns()
-    found, end = [], None
-    for match in pattern.finditer(text.lower()):
-        by_place = bool(match[1]) and end == match.start() - 1
-        found.append((match[2] or "", classes[match[3]], by_place))
-        end = match.end()
-    return found
+
+    word_before: str
+    classes: set[str]
+    is_anchor: bool
 
 
 @dataclass(frozen=True)
 class Mention:
-    """What a noun of a sentence means: indices of objects, and the colour that is said of them; ""
-    without one, None where the sentence says one but perhaps not of them."""
+    """The objects that a noun may refer to.
+
+    Attributes:
+        objects: their indices.
+        colour: the colour that the sentence gives them; "" without one, None where the sentence
+            has a colour that may belong to another noun.
+    """
 
     objects: list[int]
     colour: str | None
 
 
-def mentioned(text: str, about: Sequence[Mapping[str, Any]]) -> list[Mention]:
-    """What each noun of a sentence may mean, of the objects that it is `about`.
+@lru_cache
+def _noun_pattern() -> tuple[re.Pattern[str], dict[str, set[str]]]:
+    """Return a pattern of (preposition, word before, noun) and the classes of each noun."""
+    classes: dict[str, set[str]] = {}
+    for name in CLASSES:
+        for word in (name, *SYNONYMS.get(name, ())):
+            for noun in (word.lower(), plural(word.lower())):
+                classes.setdefault(noun, set()).add(name)
+    # Longest first, so that "coffee table" does not match as "table".
+    nouns = "|".join(map(re.escape, sorted(classes, key=len, reverse=True)))
+    # The word before must not be part of the noun: the "coffee" of "the coffee table".
+    before = rf"(?:\b(?!(?:{nouns})\b)([a-z]+) )?"
+    return re.compile(rf"(?:\b(near|on) the )?{before}\b({nouns})\b"), classes
 
-    An object of another colour than the one said before the noun is left out. A noun that means
-    none of them, and one that means the same as an earlier one, is passed over; so is one that only
-    tells another by its place, where at least two things are left to be compared.
+
+def parse_nouns(text: str) -> list[Noun]:
+    """Return the class names of a sentence.
+
+    Example:
+        >>> nouns = parse_nouns("Is the grey couch near a lamp?")
+        >>> [(noun.word_before, sorted(noun.classes)) for noun in nouns]
+        [('grey', ['sofa']), ('a', ['lamp'])]
+        >>> [noun.is_anchor for noun in parse_nouns("the lamp near the desk")]
+        [False, True]
+        >>> [noun.is_anchor for noun in parse_nouns("What is on the desk: a lamp or a cup?")]
+        [False, False, False]
     """
-    nouns = mentioned_classes(text)
-    compared = [noun for noun in nouns if not noun[2]]
-    found = _meant(text, compared, about) if len(compared) >= COMPARED else []
-    return found if len(found) >= COMPARED else _meant(text, nouns, about)
+    pattern, classes = _noun_pattern()
+    nouns, end = [], None
+    for match in pattern.finditer(text.lower()):
+        # "near the" and "on the" locate a noun only where they follow it directly.
+        is_anchor = bool(match[1]) and end == match.start() - 1
+        nouns.append(Noun(match[2] or "", classes[match[3]], is_anchor))
+        end = match.end()
+    return nouns
 
 
-def _meant(
-    text: str, nouns: Sequence[tuple[str, set[str], bool]], about: Sequence[Mapping[str, Any]]
+def parse_mentions(text: str, objects: Sequence[Mapping[str, Any]]) -> list[Mention]:
+    """Return which of some objects each noun of a sentence may refer to.
+
+    An object of another colour than the word before the noun is left out, and so is a noun that
+    refers to no object or to the same ones as an earlier noun. Anchors are left out where at least
+    two other mentions remain to be compared.
+
+    Args:
+        text: the sentence.
+        objects: {"index", "class", "colour"} of the objects that it may refer to.
+    """
+    nouns = parse_nouns(text)
+    compared = [noun for noun in nouns if not noun.is_anchor]
+    mentions = _resolve(text, compared, objects) if len(compared) >= COMPARED else []
+    return mentions if len(mentions) >= COMPARED else _resolve(text, nouns, objects)
+
+
+def _resolve(
+    text: str, nouns: Sequence[Noun], objects: Sequence[Mapping[str, Any]]
 ) -> list[Mention]:
-    found: list[Mention] = []
+    mentions: list[Mention] = []
     words = set(re.findall(r"[a-z]+", text.lower()))
-    for word, names, _ in nouns:
-        fits = [item for item in about if item["class"] in names]
-        coloured = [item for item in fits if word and item.get("colour") == word]
+    for noun in nouns:
+        fits = [item for item in objects if item["class"] in noun.classes]
+        colour = noun.word_before
+        coloured = [item for item in fits if colour and item.get("colour") == colour]
         elsewhere = any(item.get("colour") in words for item in fits)
-        group = [item["index"] for item in coloured or fits]
-        if group and all(group != one.objects for one in found):
-            found.append(Mention(group, word if coloured else None if elsewhere else ""))
-    return found
+        indices = [item["index"] for item in coloured or fits]
+        if indices and all(indices != mention.objects for mention in mentions):
+            colour_of = colour if coloured else None if elsewhere else ""
+            mentions.append(Mention(indices, colour_of))
+    return mentions

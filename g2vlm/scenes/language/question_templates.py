@@ -1,14 +1,23 @@
-"""What could be asked of a scene: drafts of each question type, true by a margin, with clues."""
+"""Candidate questions of each type about a scene: true by a margin, with their clues.
+
+Each generator of `QUESTION_TYPES` returns two lists of candidates; `generate.questions` asks one of
+each. Which one depends on the answers given so far, see `answer_balancing`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from g2vlm.scenes.assets.classes import article
-from g2vlm.scenes.language.answer_balancing import Clue, Draft
-from g2vlm.scenes.language.referring_context import MARGIN_MM, NO_LANDMARK, Speaker, clearly_less
+from g2vlm.scenes.language.answer_balancing import Clue, QuestionCandidate
+from g2vlm.scenes.language.referring_context import (
+    MARGIN_MM,
+    NO_LANDMARK,
+    ReferringContext,
+    clearly_less,
+)
 from g2vlm.scenes.language.templates import RELATION_QUESTIONS
 from g2vlm.scenes.layout.integer_geometry import divide, twice_area
 from g2vlm.scenes.layout.relations import dominant_side, holds
@@ -17,84 +26,60 @@ from metrics.scene_graph.predicates import FAMILIES
 YES_NO = ["yes", "no"]
 SIDES = [*FAMILIES["side"]]
 TURNS = ["left", "right", "behind"]
-# Enough to choose from, without drafting all that could be said of a full room.
+# Candidates of a type: enough to choose from, fewer than a full room would give.
 ENOUGH = 48
-# Steps of length (cm) and distance (dm) whose share the ledger keeps even.
-SIZE_STEPS_CM = (35, 55, 80, 110, 160)
-DISTANCE_STEPS_DM = (7, 13, 20, 29)
+# Bounds of the bins of length (cm) and distance (dm) whose shares are balanced.
+SIZE_BINS_CM = (35, 55, 80, 110, 160)
+DISTANCE_BINS_DM = (7, 13, 20, 29)
+# Counts from here on are one outcome.
 COUNT_OUTCOMES = 4
+# Shortest distance from someone who stands at an object to what is asked of.
+STANDING_MM = 800
+# Classes with a front that questions may ask about; stools and benches are used from any side.
+QUESTIONED_FRONTS = ("chair", "armchair", "sofa", "computer", "television")
 
-# An object, a name for it, and the objects that the name leans on.
-Named = tuple[int, str, tuple[int, ...]]
+
+class Named(NamedTuple):
+    """An object, a name for it, and the other objects that the name refers to."""
+
+    index: int
+    name: str
+    refers_to: tuple[int, ...]
 
 
 def _clues(outcome: str, outcomes: int, *keys: tuple[str, ...]) -> tuple[Clue, ...]:
     return tuple((key, outcome, outcomes) for key in keys)
 
 
-def _step(value: int, steps: tuple[int, ...]) -> str:
-    return str(sum(value >= bound for bound in steps))
+def _bin(value: int, bounds: tuple[int, ...]) -> str:
+    return str(sum(value >= bound for bound in bounds))
 
 
-def _named(speaker: Speaker) -> list[Named]:
-    """Return every object with a name, shuffled."""
-    return [(k, *speaker.name(k)) for k in speaker.shuffled(speaker.named())]
+def _named(context: ReferringContext) -> list[Named]:
+    """Return every object that has a name, shuffled."""
+    return [Named(k, *context.name(k)) for k in context.shuffled(context.named())]
 
 
-def _groups(speaker: Speaker, rows: list[Named], size: int) -> Iterator[list[Named]]:
+def _groups(context: ReferringContext, rows: list[Named], size: int) -> Iterator[list[Named]]:
     """Yield drawn pairs or triples of named objects of different classes, each at most once."""
     if len(rows) < size:
         return
-    picks = speaker.rng.integers(0, len(rows), (8 * ENOUGH, size)).tolist()
-    classes = [speaker.cls(row[0]) for row in rows]
+    picks = context.rng.integers(0, len(rows), (8 * ENOUGH, size)).tolist()
+    classes = [context.cls(row.index) for row in rows]
     for picked in dict.fromkeys(map(tuple, picks)):
-        if len({classes[n] for n in picked}) == size and _apart(group := [rows[n] for n in picked]):
+        group = [rows[n] for n in picked]
+        if len({classes[n] for n in picked}) == size and _independent(group):
             yield group
 
 
-def _apart(rows: list[Named]) -> bool:
-    """Say whether no name leans on another of the objects, which would say what is asked."""
-    return not {row[0] for row in rows} & {k for row in rows for k in row[2]}
+def _independent(rows: list[Named]) -> bool:
+    """Return whether no name refers to another of the objects, which would give the answer."""
+    return not {row.index for row in rows} & {k for row in rows for k in row.refers_to}
 
 
-def _of(*rows: Named) -> list[int]:
-    return [k for row in rows for k in (row[0], *row[2])]
-
-
-def _count(speaker: Speaker) -> list[list[Draft]]:
-    """Counts of a class, or of a class in one colour."""
-    drafts = []
-    for cls, rows in speaker.by_class.items():
-        if not speaker.whole_class(cls):
-            continue
-        colours = sorted({speaker.colour(k) for k in rows})
-        for colour in ("", *(c for c in colours if len(colours) > 1)):
-            some = [k for k in rows if not colour or speaker.colour(k) == colour]
-            outcome = str(min(len(some), COUNT_OUTCOMES))
-            keys = (("count",), ("count", cls), ("count", cls, colour), ("count", "", colour))
-            keys = (*keys, ("count", cls, "", speaker.room))
-            clues = _clues(outcome, COUNT_OUTCOMES, *keys)
-            words = speaker.words(cls, colour)
-            drafts.append(Draft("count", words, str(len(some)), "number", [], rows, clues))
-    return [drafts, drafts]
-
-
-def _distance(speaker: Speaker) -> list[list[Draft]]:
-    def drafts() -> Iterator[Draft]:
-        for a, b in _groups(speaker, _named(speaker), 2):
-            d = speaker.geometry.distance[a[0]][b[0]]
-            if d >= MARGIN_MM:
-                pair = sorted((speaker.cls(a[0]), speaker.cls(b[0])))
-                keys = (("far",), *(("far", cls) for cls in pair), ("far", *pair))
-                step = _step(d // 100, DISTANCE_STEPS_DM)
-                clues = _clues(step, len(DISTANCE_STEPS_DM) + 1, *keys)
-                fields = {"a": a[1], "b": b[1]}
-                yield Draft(
-                    "absolute_distance", fields, tenths(d, 100), "number", [], _of(a, b), clues
-                )
-
-    found = list(islice(drafts(), ENOUGH))
-    return [found, found]
+def _objects(*rows: Named) -> list[int]:
+    """Return the objects that a question about `rows` needs."""
+    return [k for row in rows for k in (row.index, *row.refers_to)]
 
 
 def tenths(value: int, unit: int) -> str:
@@ -107,205 +92,319 @@ def tenths(value: int, unit: int) -> str:
     return f"{whole // 10}.{whole % 10}"
 
 
-def _object_size(speaker: Speaker) -> list[list[Draft]]:
-    drafts = []
-    for row in _named(speaker):
-        cls, longest = speaker.cls(row[0]), divide(max(speaker.items[row[0]].size), 10)
-        keys = (("size", cls), ("size", cls, speaker.colour(row[0])))
-        clues = _clues(_step(longest, SIZE_STEPS_CM), len(SIZE_STEPS_CM) + 1, *keys)
-        drafts.append(
-            Draft("object_size", {"a": row[1]}, str(longest), "number", [], _of(row), clues)
-        )
-    return [drafts, drafts]
-
-
 def floor_area(room: dict[str, Any]) -> int:
-    """Return the floor's area in mm²: of the outline, where a room is no rectangle."""
+    """Return a recipe room's floor area in mm²: of its outline where it is not a rectangle."""
     if "outline_mm" not in room:
         return room["size_mm"][0] * room["size_mm"][1]
     return twice_area(room["outline_mm"]) // 2
 
 
-def _room_size(speaker: Speaker) -> list[list[Draft]]:
-    answer = tenths(floor_area(speaker.recipe["room"]), 100_000)
-    draft = Draft("room_size", {}, answer, "number", [], [])
-    return [[draft], [draft] * 8]
+Candidates = list[list[QuestionCandidate]]
 
 
-def _relative_distance(speaker: Speaker) -> list[list[Draft]]:
-    """Which of two is closer to a third, by the speaker's margin."""
+def _count(context: ReferringContext) -> Candidates:
+    """Counts of a class, or of a class in one colour."""
+    candidates = []
+    for cls, rows in context.by_class.items():
+        if not context.is_countable(cls):
+            continue
+        colours = sorted({context.colour(k) for k in rows})
+        for colour in ("", *(c for c in colours if len(colours) > 1)):
+            some = [k for k in rows if not colour or context.colour(k) == colour]
+            outcome = str(min(len(some), COUNT_OUTCOMES))
+            clues = _clues(
+                outcome,
+                COUNT_OUTCOMES,
+                ("count",),
+                ("count", cls),
+                ("count", cls, colour),
+                ("count", "", colour),
+                ("count", cls, "", context.room),
+            )
+            words = context.words(cls, colour)
+            candidates.append(
+                QuestionCandidate("count", words, str(len(some)), "number", [], rows, clues)
+            )
+    return [candidates, candidates]
 
-    def drafts() -> Iterator[Draft]:
-        distance = speaker.geometry.distance
-        for a, b, c in _groups(speaker, _named(speaker), 3):
-            to_b, to_c = distance[a[0]][b[0]], distance[a[0]][c[0]]
-            if clearly_less(to_b, to_c) or clearly_less(to_c, to_b):
-                fields = {"a": a[1], "b": b[1], "c": c[1]}
-                choices = [b[1].removeprefix("the "), c[1].removeprefix("the ")]
-                right = int(to_c < to_b)
-                clues = _either(speaker, "closer", speaker.cls(a[0]), (b, c), right)
-                yield Draft(
-                    "relative_distance",
-                    fields,
-                    choices[right],
-                    "choice",
-                    choices,
-                    _of(a, b, c),
-                    clues,
-                )
 
-    found = list(islice(drafts(), ENOUGH))
-    return [found, found]
+def _absolute_distance(context: ReferringContext) -> Candidates:
+    def generate() -> Iterator[QuestionCandidate]:
+        for a, b in _groups(context, _named(context), 2):
+            d = context.geometry.distance[a.index][b.index]
+            if d < MARGIN_MM:
+                continue
+            first, second = sorted((context.cls(a.index), context.cls(b.index)))
+            clues = _clues(
+                _bin(d // 100, DISTANCE_BINS_DM),
+                len(DISTANCE_BINS_DM) + 1,
+                ("far",),
+                ("far", first),
+                ("far", second),
+                ("far", first, second),
+            )
+            fields = {"a": a.name, "b": b.name}
+            yield QuestionCandidate(
+                "absolute_distance", fields, tenths(d, 100), "number", [], _objects(a, b), clues
+            )
+
+    candidates = list(islice(generate(), ENOUGH))
+    return [candidates, candidates]
 
 
-def _either(
-    speaker: Speaker, form: str, of: str, options: tuple[Named, Named], right: int
+def _object_size(context: ReferringContext) -> Candidates:
+    candidates = []
+    for row in _named(context):
+        cls, colour = context.cls(row.index), context.colour(row.index)
+        longest = divide(max(context.items[row.index].size), 10)
+        clues = _clues(
+            _bin(longest, SIZE_BINS_CM),
+            len(SIZE_BINS_CM) + 1,
+            ("size", cls),
+            ("size", cls, colour),
+        )
+        fields = {"a": row.name}
+        candidates.append(
+            QuestionCandidate(
+                "object_size", fields, str(longest), "number", [], _objects(row), clues
+            )
+        )
+    return [candidates, candidates]
+
+
+def _room_size(context: ReferringContext) -> Candidates:
+    answer = tenths(floor_area(context.recipe["room"]), 100_000)
+    candidate = QuestionCandidate("room_size", {}, answer, "number", [], [])
+    # The second question has other words for the same answer; some draws repeat the first.
+    return [[candidate], [candidate] * 8]
+
+
+def _relative_distance(context: ReferringContext) -> Candidates:
+    """Which of two objects is clearly closer to a third."""
+    distance = context.geometry.distance
+
+    def generate() -> Iterator[QuestionCandidate]:
+        for a, b, c in _groups(context, _named(context), 3):
+            to_b, to_c = distance[a.index][b.index], distance[a.index][c.index]
+            if not (clearly_less(to_b, to_c) or clearly_less(to_c, to_b)):
+                continue
+            right = int(to_c < to_b)
+            choices = [b.name.removeprefix("the "), c.name.removeprefix("the ")]
+            yield QuestionCandidate(
+                "relative_distance",
+                {"a": a.name, "b": b.name, "c": c.name},
+                choices[right],
+                "choice",
+                choices,
+                _objects(a, b, c),
+                _choice_clues(context, "closer", context.cls(a.index), (b, c), right),
+            )
+
+    candidates = list(islice(generate(), ENOUGH))
+    return [candidates, candidates]
+
+
+def _choice_clues(
+    context: ReferringContext, key: str, anchor: str, options: tuple[Named, Named], right: int
 ) -> tuple[Clue, ...]:
-    """Clues of a choice between two: which place is right, and what was right for each class."""
-    clues = list(_clues(str(right), 2, (form,)))
-    for place, (k, name, _) in enumerate(options):
-        cls = speaker.cls(k)
-        keys = ((form, cls), (form, cls, of), (form, "name", name))
-        clues += _clues("right" if place == right else "wrong", 2, *keys)
+    """Return clues of a choice between two: their order, and for each its class and name.
+
+    Args:
+        key: what the question asks.
+        anchor: class of the object that both are compared by.
+        right: position of the right option.
+    """
+    clues = list(_clues(str(right), 2, (key,)))
+    for position, option in enumerate(options):
+        cls = context.cls(option.index)
+        outcome = "right" if position == right else "wrong"
+        clues += _clues(outcome, 2, (key, cls), (key, cls, anchor), (key, "name", option.name))
     return tuple(clues)
 
 
-def _relative_direction(speaker: Speaker) -> list[list[Draft]]:
-    rows = [row for row in _named(speaker) if speaker.cls(row[0]) not in NO_LANDMARK]
+def _relative_direction(context: ReferringContext) -> Candidates:
+    """On which side of an object another is: for the first camera, and for one who stands there."""
+    rows = [row for row in _named(context) if context.cls(row.index) not in NO_LANDMARK]
 
-    def seen() -> Iterator[Draft]:
-        for a, b in _groups(speaker, [row for row in rows if row[0] in speaker.ahead], 2):
-            side = speaker.geometry.side_in_view(a[0], b[0])
-            if side:
-                one, two = speaker.cls(a[0]), speaker.cls(b[0])
-                keys = (("seen",), ("seen", one), ("seen", "of", two), ("seen", one, two))
-                fields = {"a": a[1], "b": b[1]}
-                clues = _clues(side, 4, *keys)
-                yield Draft("relative_direction", fields, side, "choice", SIDES, _of(a, b), clues)
-
-    def standing() -> Iterator[Draft]:
-        for a, b, c in _groups(speaker, rows, 3):
-            if speaker.items[b[0]].row.stands != "floor":
+    def for_camera() -> Iterator[QuestionCandidate]:
+        in_view = [row for row in rows if row.index in context.in_first_view]
+        for a, b in _groups(context, in_view, 2):
+            side = context.geometry.side_in_view(a.index, b.index)
+            if not side:
                 continue
-            side = facing_side(speaker, a[0], b[0], c[0])
-            if side:
-                one, two, three = (speaker.cls(row[0]) for row in (a, b, c))
-                keys = (("turn",), ("turn", one), ("turn", "at", two), ("turn", "to", three))
-                keys = (*keys, ("turn", one, two), ("turn", one, "", three))
-                fields = {"a": a[1], "b": b[1], "c": c[1]}
-                clues = _clues(side, 3, *keys)
-                yield Draft("standing", fields, side, "choice", TURNS, _of(a, b, c), clues)
+            first, second = context.cls(a.index), context.cls(b.index)
+            clues = _clues(
+                side,
+                len(SIDES),
+                ("seen",),
+                ("seen", first),
+                ("seen", "of", second),
+                ("seen", first, second),
+            )
+            fields = {"a": a.name, "b": b.name}
+            yield QuestionCandidate(
+                "relative_direction", fields, side, "choice", SIDES, _objects(a, b), clues
+            )
 
-    return [list(islice(seen(), ENOUGH)), list(islice(standing(), ENOUGH))]
+    def for_person() -> Iterator[QuestionCandidate]:
+        for a, b, c in _groups(context, rows, 3):
+            if context.items[b.index].row.stands != "floor":
+                continue
+            side = side_for_person(context, a.index, b.index, c.index)
+            if not side:
+                continue
+            target, at, facing = (context.cls(row.index) for row in (a, b, c))
+            clues = _clues(
+                side,
+                len(TURNS),
+                ("turn",),
+                ("turn", target),
+                ("turn", "at", at),
+                ("turn", "to", facing),
+                ("turn", target, at),
+                ("turn", target, "", facing),
+            )
+            fields = {"a": a.name, "b": b.name, "c": c.name}
+            yield QuestionCandidate(
+                "standing", fields, side, "choice", TURNS, _objects(a, b, c), clues
+            )
+
+    return [list(islice(for_camera(), ENOUGH)), list(islice(for_person(), ENOUGH))]
 
 
-def facing_side(speaker: Speaker, i: int, j: int, k: int) -> str | None:
-    """Return left, right or behind: where i is for one who stands at j and faces k; else None."""
-    at, to, of = (speaker.items[n].centre for n in (j, k, i))
-    fx, fy = to[0] - at[0], to[1] - at[1]
-    length = fx * fx + fy * fy
-    ox, oy = of[0] - at[0], of[1] - at[1]
-    if length < 800 * 800 or ox * ox + oy * oy < 800 * 800:
+def side_for_person(context: ReferringContext, target: int, at: int, facing: int) -> str | None:
+    """Return left, right or behind: where the target is for one who stands at an object and faces
+    another; None where it is ahead or not clear."""
+    position, ahead_of, end = (context.items[n].centre for n in (at, facing, target))
+    fx, fy = ahead_of[0] - position[0], ahead_of[1] - position[1]
+    tx, ty = end[0] - position[0], end[1] - position[1]
+    least = STANDING_MM * STANDING_MM
+    if fx * fx + fy * fy < least or tx * tx + ty * ty < least:
         return None
-    ahead, left = ox * fx + oy * fy, oy * fx - ox * fy
-    # The sides' rule needs an offset, not its length: any common scale of both parts will do.
+    # Dot and cross product: the target's offset in the person's axes, times the length of (fx, fy).
+    ahead, left = tx * fx + ty * fy, ty * fx - tx * fy
+    # The rule of sides needs the offset's direction alone, so any scale of both parts will do.
     side = dominant_side(ahead // 1000, left // 1000)
+    # Further along a camera's heading is "behind"; for the person it is ahead, which is not asked.
     return {"left": "left", "right": "right", "front": "behind"}.get(side or "")
 
 
-def _existence(speaker: Speaker) -> list[list[Draft]]:
-    """Yes for what stands here, no for classes that do not and for colours that a class lacks."""
-    colours = sorted({item.row.colour for item in speaker.items} - {""})
-    drafts = []
-    for cls in speaker.known:
-        rows = speaker.by_class.get(cls, [])
-        if not speaker.whole_class(cls):
+def _existence(context: ReferringContext) -> Candidates:
+    """Whether a class, or a class in a colour of the room, is in the room."""
+    colours = sorted({item.row.colour for item in context.items} - {""})
+    candidates = []
+    for cls in context.known_classes:
+        rows = context.by_class.get(cls, [])
+        if not context.is_countable(cls):
             continue
         for colour in ("", *colours):
-            some = [k for k in rows if not colour or speaker.colour(k) == colour]
+            some = [k for k in rows if not colour or context.colour(k) == colour]
             answer = "yes" if some else "no"
-            keys = (("is",), ("is", cls), ("is", cls, colour), ("is", "", colour))
-            keys = (*keys, ("is", cls, "", speaker.room))
-            words = speaker.words(cls, colour)
-            clues = _clues(answer, 2, *keys)
-            drafts.append(Draft("existence", words, answer, "choice", YES_NO, some or rows, clues))
-    return [drafts, drafts]
+            words = context.words(cls, colour)
+            clues = _clues(
+                answer,
+                len(YES_NO),
+                ("is",),
+                ("is", cls),
+                ("is", cls, colour),
+                ("is", "", colour),
+                ("is", cls, "", context.room),
+            )
+            candidates.append(
+                QuestionCandidate("existence", words, answer, "choice", YES_NO, some or rows, clues)
+            )
+    return [candidates, candidates]
 
 
-def _spatial_relation(speaker: Speaker) -> list[list[Draft]]:
-    """A yes-or-no question about a judged pair, and what is on something (or another such)."""
-    judged = _judged(speaker)
-    forms = sorted({draft.form for draft in judged})
-    if forms:  # Else those that hold of most pairs would be asked alone.
-        form = forms[speaker.draw(len(forms))]
-        judged = [draft for draft in judged if draft.form == form]
-    return [judged, _what_on(speaker) or judged]
+def _spatial_relation(context: ReferringContext) -> Candidates:
+    """Whether one relation holds for a pair, and which of two things is on something.
+
+    Where nothing is on anything, the second is another question about the same relation.
+    """
+    candidates = _relation_holds(context)
+    predicates = sorted({candidate.template for candidate in candidates})
+    if predicates:  # One of them, so that those with the most pairs do not crowd out the rest.
+        predicate = predicates[context.draw(len(predicates))]
+        candidates = [row for row in candidates if row.template == predicate]
+    return [candidates, _what_is_on(context) or candidates]
 
 
-def _judged(speaker: Speaker) -> list[Draft]:
-    drafts = []
-    named = {row[0]: row for row in _named(speaker)}
+def _relation_holds(context: ReferringContext) -> list[QuestionCandidate]:
+    candidates = []
+    named = {row.index: row for row in _named(context)}
     pairs = [
         (named[k], named[item.support])
-        for k, item in enumerate(speaker.items)
+        for k, item in enumerate(context.items)
         if k in named and item.support in named
     ]
-    pairs += islice(_groups(speaker, list(named.values()), 2), ENOUGH)
+    pairs += islice(_groups(context, list(named.values()), 2), ENOUGH)
     for a, b in pairs:
-        one, two = speaker.cls(a[0]), speaker.cls(b[0])
-        if not _apart([a, b]):
+        if not _independent([a, b]):
             continue
-        for form in RELATION_QUESTIONS:
-            held = holds(speaker.geometry, form, a[0], b[0])
-            if held is None or not _sensible(speaker, form, a[0], b[0]):
+        first, second = context.cls(a.index), context.cls(b.index)
+        for predicate in RELATION_QUESTIONS:
+            value = holds(context.geometry, predicate, a.index, b.index)
+            if value is None or not _needs_a_look(context, predicate, a.index, b.index):
                 continue
-            answer = "yes" if held else "no"
-            keys = ((form,), (form, one), (form, "", two), (form, one, two))
-            fields, clues = {"a": a[1], "b": b[1]}, _clues(answer, 2, *keys)
-            drafts.append(Draft(form, fields, answer, "choice", YES_NO, _of(a, b), clues))
-    return drafts
-
-
-def _what_on(speaker: Speaker) -> list[Draft]:
-    """Which of two things is on something; the other one is here too, and stands elsewhere."""
-    drafts = []
-    small = [k for k in speaker.visible if speaker.items[k].row.stands == "top"]
-    for below in _named(speaker):
-        bearing = [k for k, item in enumerate(speaker.items) if item.support == below[0]]
-        elsewhere = [m for m in small if not {m, *speaker.rivals(m)}.intersection(bearing)]
-        for k in (k for k in small if k in bearing):
-            for m in elsewhere:
-                right = speaker.draw(2)
-                pair = (k, m) if right == 0 else (m, k)
-                nouns = [speaker.cls(n) for n in pair]
-                if any(speaker.cls(n) in nouns for n in below[2]):
-                    continue  # The name would say what is asked.
-                fields = {"a": below[1], "b": article(nouns[0]), "c": article(nouns[1])}
-                options = tuple((n, noun, ()) for n, noun in zip(pair, nouns, strict=True))
-                clues = _either(speaker, "what", speaker.cls(below[0]), options, right)
-                objects = [*_of(below), *bearing, *speaker.by_class[speaker.cls(m)]]
-                drafts.append(
-                    Draft("what_on", fields, nouns[right], "choice", nouns, objects, clues)
+            answer = "yes" if value else "no"
+            clues = _clues(
+                answer,
+                len(YES_NO),
+                (predicate,),
+                (predicate, first),
+                (predicate, "", second),
+                (predicate, first, second),
+            )
+            fields = {"a": a.name, "b": b.name}
+            candidates.append(
+                QuestionCandidate(
+                    predicate, fields, answer, "choice", YES_NO, _objects(a, b), clues
                 )
-    return drafts
+            )
+    return candidates
 
 
-def _sensible(speaker: Speaker, form: str, i: int, j: int) -> bool:
-    """Leave out questions whose answer needs no look: whether a wardrobe is on a bottle."""
-    a, b = speaker.items[i], speaker.items[j]
-    if form == "on" and speaker.captured:  # A box may leave out the foot that it stands on.
+def _needs_a_look(context: ReferringContext, predicate: str, i: int, j: int) -> bool:
+    """Return whether common sense leaves the answer open: no wardrobe is on a bottle."""
+    a, b = context.items[i], context.items[j]
+    if predicate == "on" and context.captured:  # A box may leave out the foot that it stands on.
         return a.support == j
-    if form == "on":
+    if predicate == "on":
         return a.row.stands == "top" and b.carries >= 0
-    if form == "facing":  # A stool or a bench may be sat on from any side.
-        turned = a.row.cls in ("chair", "armchair", "sofa", "computer", "television")
-        return turned and bool(a.row.front) and speaker.is_landmark(j)
+    if predicate == "facing":
+        return a.row.cls in QUESTIONED_FRONTS and bool(a.row.front) and context.is_landmark(j)
     return True
 
 
-MAKERS: dict[str, Callable[[Speaker], list[list[Draft]]]] = {
+def _what_is_on(context: ReferringContext) -> list[QuestionCandidate]:
+    """Which of two things is on an object; the other one is elsewhere in the room."""
+    candidates = []
+    small = [k for k in context.visible if context.items[k].row.stands == "top"]
+    for below in _named(context):
+        carried = [k for k, item in enumerate(context.items) if item.support == below.index]
+        elsewhere = [m for m in small if not {m, *context.distractors(m)}.intersection(carried)]
+        for k in (k for k in small if k in carried):
+            for m in elsewhere:
+                right = context.draw(2)
+                pair = (k, m) if right == 0 else (m, k)
+                nouns = [context.cls(n) for n in pair]
+                if any(context.cls(n) in nouns for n in below.refers_to):
+                    continue  # The name would give the answer.
+                fields = {"a": below.name, "b": article(nouns[0]), "c": article(nouns[1])}
+                options = tuple(Named(n, noun, ()) for n, noun in zip(pair, nouns, strict=True))
+                clues = _choice_clues(context, "what", context.cls(below.index), options, right)
+                objects = [*_objects(below), *carried, *context.by_class[context.cls(m)]]
+                candidates.append(
+                    QuestionCandidate(
+                        "what_on", fields, nouns[right], "choice", nouns, objects, clues
+                    )
+                )
+    return candidates
+
+
+QUESTION_TYPES: dict[str, Callable[[ReferringContext], Candidates]] = {
     "count": _count,
-    "absolute_distance": _distance,
+    "absolute_distance": _absolute_distance,
     "object_size": _object_size,
     "room_size": _room_size,
     "relative_distance": _relative_distance,

@@ -1,4 +1,4 @@
-"""What can be said about one scene: names for its objects and what holds, with margins."""
+"""The objects of one scene as sentences refer to them: unique names and relations with margins."""
 
 from __future__ import annotations
 
@@ -18,40 +18,50 @@ from g2vlm.scenes.assets.classes import (
     plural,
 )
 from g2vlm.scenes.language.templates import NUMBERS, TEST_ONLY
+from g2vlm.scenes.layout.cameras import ROLES
 from g2vlm.scenes.layout.openings import distance_to
 from g2vlm.scenes.layout.relations import SceneGeometry, volume
 from metrics.files import rng
 
 # Estimated pixels over the four input views that make an object likely to be eligible (40).
 VISIBLE_PIXELS = 120
-# Estimated pixels in the first view without which nothing is said of what stands where in it.
+# Estimated pixels that the first view must show of an object before a sentence says where it is
+# in that view.
 FIRST_VIEW_PIXELS = 60
 MARGIN_MM = 300
-TEST_PHRASING_PERCENT = 25
+TEST_TEMPLATE_PERCENT = 25
 SYNONYM_PERCENT = 25
-# What hangs over a room or lies under its furniture is no landmark.
+# Classes that hang over a room or lie under its furniture: people do not locate things by them.
 NO_LANDMARK = ("ceiling light", "rug")
 
-# A unique name of an object: its text and the other objects that it leans on.
+# A unique name of an object: its text and the indices of the other objects that it refers to.
 Name = tuple[str, tuple[int, ...]]
 
 
 @dataclass
-class Sentence:
-    """A sentence to choose from: its phrasings' form, their fields, what it is of; `label` is the
-    form's name in the data where it is another."""
+class ReferenceCandidate:
+    """A referring expression that is true of its targets alone.
 
-    form: str
+    Attributes:
+        template: key of its templates in `REFERENCES`.
+        fields: what fills the template.
+        targets, anchors: indices of the objects that it refers to and locates them by.
+        subset: "zero" or "multi", "" to derive unique or multiple from the targets.
+        tags: labels in the data such as "view_dependent".
+        expression_type: its type in the data where that is not `template`.
+    """
+
+    template: str
     fields: dict[str, str]
     targets: list[int]
     anchors: list[int] = field(default_factory=list)
-    kind: str = ""
+    subset: str = ""
     tags: tuple[str, ...] = ()
-    label: str = ""
+    expression_type: str = ""
 
 
 def clearly_less(a: int, b: int) -> bool:
-    """Say whether length `a` (mm) is less than `b` by 0.3 m and by a tenth of `b`.
+    """Return whether length `a` (mm) is less than `b` by 0.3 m and by a tenth of `b`.
 
     >>> clearly_less(1000, 1300), clearly_less(1000, 1200), clearly_less(4000, 4350)
     (True, False, False)
@@ -59,40 +69,53 @@ def clearly_less(a: int, b: int) -> bool:
     return b - a >= MARGIN_MM and 10 * (b - a) >= b
 
 
-def stammers(text: str) -> bool:
-    """Say whether a sentence has a preposition twice, so that it can be read in two ways.
+def repeats_preposition(text: str) -> bool:
+    """Return whether a sentence has a preposition twice, so that it can be read in two ways.
 
-    >>> stammers("Is the lamp near the plant near the bookcase?"), stammers("the lamp near a bed")
-    (True, False)
+    >>> repeats_preposition("Is the lamp near the plant near the bookcase?")
+    True
+    >>> repeats_preposition("the lamp near a bed")
+    False
     """
     return any(text.count(word) > 1 for word in (" near ", " closest to ", " close to "))
 
 
-class Speaker:
-    """A scene's geometry with names; `visible` are the objects that the inputs likely see,
-    `ahead` those that the first of them does."""
+class ReferringContext:
+    """A scene's geometry with names for its objects, and the generator of its sentences.
+
+    Attributes:
+        geometry, items: the relations and the placed objects; objects are indices into `items`.
+        room: the room's name, such as "living room".
+        known_classes: the classes whose absence the scene can state.
+        visible: objects that the input views are estimated to show.
+        in_first_view: those of them that the first view shows, a set.
+        by_class: {class: objects}.
+        names: {visible object: its unique names}.
+    """
 
     def __init__(
         self, recipe: dict[str, Any], models: dict[str, ModelRow], pixels: np.ndarray, seed: int
     ) -> None:
+        """Name the objects of a recipe; pixels: i64[8, N] estimated by `pixel_estimate`."""
         self.recipe = recipe
         self.geometry = SceneGeometry(recipe, models)
         self.items = self.geometry.items
         self.rng = rng(seed, "language", recipe["id"])
         self.room = KIND_NAMES[recipe["kind"]]
-        self.test = recipe["split"].startswith("test")
-        # What a captured room lacks is known only of the classes that its labels can say.
+        self.is_test = recipe["split"].startswith("test")
+        # A capture labels few classes, so only the absence of those is known.
         self.captured = "capture" in recipe
-        self.known = CAPTURED_CLASSES if self.captured else CLASSES
-        total = pixels[:4].sum(0)
+        self.known_classes = CAPTURED_CLASSES if self.captured else CLASSES
+        total = pixels[:ROLES].sum(0)
         self.visible = [k for k in range(len(self.items)) if total[k] >= VISIBLE_PIXELS]
-        self.ahead = {k for k in self.visible if pixels[0][k] >= FIRST_VIEW_PIXELS}
+        self.in_first_view = {k for k in self.visible if pixels[0][k] >= FIRST_VIEW_PIXELS}
         self.by_class: dict[str, list[int]] = {}
         for k, item in enumerate(self.items):
             self.by_class.setdefault(item.row.cls, []).append(k)
         self.names = {k: self._names(k) for k in self.visible}
 
     def draw(self, count: int) -> int:
+        """Return a uniform integer in 0..count - 1."""
         return int(self.rng.integers(0, count))
 
     def chance(self, percent: int) -> bool:
@@ -108,95 +131,100 @@ class Speaker:
         return self.items[k].row.colour
 
     def noun(self, cls: str) -> str:
-        """Return a class's own name, or at times a synonym."""
+        """Return a class's own name or, for `SYNONYM_PERCENT` of calls, a synonym."""
         words = SYNONYMS.get(cls, ())
         return words[self.draw(len(words))] if words and self.chance(SYNONYM_PERCENT) else cls
 
-    def same(self, k: int) -> list[int]:
+    def same_class(self, k: int) -> list[int]:
         """Return the other objects of the same class."""
         return [m for m in self.by_class[self.cls(k)] if m != k]
-
-    def rivals(self, k: int) -> list[int]:
-        """Return the other objects that a person may mean by the name of k's class."""
-        return self.same(k) + self.also_called(self.cls(k))
 
     def also_called(self, cls: str) -> list[int]:
         """Return the objects of other classes that a person may call by the name of this one."""
         also = ALSO_CALLED.get(cls, frozenset())
         return [m for m, item in enumerate(self.items) if item.row.cls in also]
 
-    def whole_class(self, cls: str) -> bool:
-        """Say whether an absence, a number or an order of a class can be stated: all of it is
-        likely visible, and nothing else here goes by its name."""
-        seen = all(k in self.names for k in self.by_class.get(cls, []))
-        return seen and not self.also_called(cls)
+    def distractors(self, k: int) -> list[int]:
+        """Return the other objects that the name of k's class may refer to."""
+        return self.same_class(k) + self.also_called(self.cls(k))
+
+    def is_countable(self, cls: str) -> bool:
+        """Return whether sentences can state the absence, number or order of a class.
+
+        All of its objects must be visible, and no other object may go by its name.
+        """
+        all_visible = all(k in self.names for k in self.by_class.get(cls, []))
+        return all_visible and not self.also_called(cls)
 
     def _names(self, k: int) -> list[Name]:
-        """Return unique names of an object."""
-        cls, colour, others = self.cls(k), self.colour(k), self.same(k)
+        cls, colour, same_class = self.cls(k), self.colour(k), self.same_class(k)
         plain = self._plain_name(k)
-        if plain and not others and colour and self.draw(2):
+        if plain and not same_class and colour and self.draw(2):
             return [(plain, ()), (f"the {colour} {cls}", ())]
         if plain:
             return [(plain, ())]
-        alone = len(others) == len(self.rivals(k))
-        names = self._of_all(k, others) if alone and 0 < len(others) < len(NUMBERS) - 1 else []
-        return names + self._by_place(k, self.rivals(k))
+        distractors = self.distractors(k)
+        names = []
+        # A name such as "the largest of the three chairs" counts the class.
+        if same_class == distractors and 0 < len(same_class) < len(NUMBERS) - 1:
+            names = self._names_by_size(k, same_class)
+        return names + self._names_by_place(k, distractors)
 
     def _plain_name(self, k: int) -> str:
         """Return a name of class, or colour and class, that fits no other object; else ""."""
-        cls, colour, others = self.cls(k), self.colour(k), self.rivals(k)
-        if not others:
+        cls, colour, distractors = self.cls(k), self.colour(k), self.distractors(k)
+        if not distractors:
             return f"the {cls}"
-        alone = all(self.colour(m) != colour for m in others)
-        return f"the {colour} {cls}" if alone else ""
+        unique = all(self.colour(m) != colour for m in distractors)
+        return f"the {colour} {cls}" if unique else ""
 
-    def _by_place(self, k: int, others: list[int]) -> list[Name]:
-        """Return names by what an object stands on, by what it alone of its rivals is near, or by
-        the room's only door or window, the first of these that there is.
+    def _names_by_size(self, k: int, others: list[int]) -> list[Name]:
+        """Return names that set an object apart from the others of its class by size."""
+        names, own = [], volume(self.items[k])
+        rest = [volume(self.items[m]) for m in others]
+        two, refers_to = len(others) == 1, tuple(others)
+        all_of = f"of the {NUMBERS[len(others) + 1]} {plural(self.cls(k))}"
+        if 2 * own > 3 * max(rest):
+            names.append((f"the {'larger' if two else 'largest'} {all_of}", refers_to))
+        if 3 * own < 2 * min(rest):
+            names.append((f"the {'smaller' if two else 'smallest'} {all_of}", refers_to))
+        return names
 
-        What it stands on or near has a plain name, so that a name leans on one object at most.
+    def _names_by_place(self, k: int, distractors: list[int]) -> list[Name]:
+        """Return a name by an object's place that no distractor shares, [] without one.
+
+        The first that exists of: what it stands on, what it is near, the only door or window. The
+        object that it stands on or near has a plain name, so that a name refers to one other
+        object at most.
         """
         near, support = self.geometry.next_to, self.items[k].support
-        if support >= 0 and all(self.items[m].support != support for m in others):
+        if support >= 0 and all(self.items[m].support != support for m in distractors):
             below = self._plain_name(support)
             if below:
                 return [(f"the {self.cls(k)} on {below}", (support,))]
         for m in self.visible:
             if self.cls(m) == self.cls(k) or self.cls(m) in NO_LANDMARK or not near(k, m):
                 continue
-            if all(near(other, m) is False for other in others) and self._plain_name(m):
+            if all(near(other, m) is False for other in distractors) and self._plain_name(m):
                 return [(f"the {self.cls(k)} near {self._plain_name(m)}", (m,))]
         for kind in self.geometry.openings:
-            if self.closest_to_opening([k, *others], kind) == k:
-                return [(f"the {self.cls(k)} closest to the {kind}", tuple(others))]
+            if self.closest_to_opening([k, *distractors], kind) == k:
+                return [(f"the {self.cls(k)} closest to the {kind}", tuple(distractors))]
         return []
 
     def closest_to_opening(self, rows: list[int], kind: str) -> int:
         """Return which of some objects is clearly closest to the only door or window, or -1."""
         points = self.geometry.openings[kind]
         far = sorted((distance_to(points, self.items[k]), k) for k in rows)
-        alone = len(far) == 1 or clearly_less(far[0][0], far[1][0])
-        return far[0][1] if alone else -1
-
-    def _of_all(self, k: int, others: list[int]) -> list[Name]:
-        """Return names that set an object apart from the others of its class by size."""
-        names, own = [], volume(self.items[k])
-        rest = [volume(self.items[m]) for m in others]
-        two, leans = len(others) == 1, tuple(others)
-        all_of = f"of the {NUMBERS[len(others) + 1]} {plural(self.cls(k))}"
-        if 2 * own > 3 * max(rest):
-            names.append((f"the {'larger' if two else 'largest'} {all_of}", leans))
-        if 3 * own < 2 * min(rest):
-            names.append((f"the {'smaller' if two else 'smallest'} {all_of}", leans))
-        return names
+        clear = len(far) == 1 or clearly_less(far[0][0], far[1][0])
+        return far[0][1] if clear else -1
 
     def is_landmark(self, k: int) -> bool:
-        """Say whether people point the way by an object: one that stands on the floor, no rug."""
+        """Return whether people locate things by an object: on the floor, and no rug."""
         return self.cls(k) not in NO_LANDMARK and self.items[k].row.stands == "floor"
 
     def name(self, k: int) -> Name | None:
-        """Draw one of an object's unique names, or None when it has none."""
+        """Draw one of an object's unique names; None when it has none."""
         names = self.names.get(k)
         return names[self.draw(len(names))] if names else None
 
@@ -205,34 +233,38 @@ class Speaker:
         return [k for k in self.visible if self.names[k]]
 
     def left_to_right(self, rows: list[int]) -> list[int] | None:
-        """Order objects from the left as the first camera sees them; None when too close to call.
+        """Order objects from left to right as the first camera sees them; None when too close.
 
-        Both the sideways offset (by 0.3 m) and the bearing (by 5 degrees) agree, and all lie ahead
-        and are seen.
+        All are in the first view and ahead of the camera; neighbours differ by 0.3 m sideways and
+        by 5 degrees in bearing.
         """
-        if not self.ahead.issuperset(rows):
+        if not self.in_first_view.issuperset(rows):
             return None
-        place = self.geometry.positions
-        order = sorted(rows, key=lambda k: -place[k][1])
+        positions = self.geometry.positions
+        order = sorted(rows, key=lambda k: -positions[k][1])
         for a, b in zip(order, order[1:], strict=False):
-            (ax, ay), (bx, by) = place[a], place[b]
+            (ax, ay), (bx, by) = positions[a], positions[b]
             if ax < MARGIN_MM or bx < MARGIN_MM or ay - by < MARGIN_MM:
                 return None
             if self.geometry.bearing_order(a, b) <= 0:
                 return None
         return order
 
-    def phrase(self, table: tuple[str, ...], fields: dict[str, str]) -> tuple[str, bool]:
-        """Fill a drawn phrasing; returns it and whether it is one of those kept for test splits."""
-        usual = len(table) - TEST_ONLY
-        kept = self.test and self.chance(TEST_PHRASING_PERCENT)
-        number = usual + self.draw(TEST_ONLY) if kept else self.draw(usual)
-        return table[number].format(**fields), kept
+    def fill(self, templates: tuple[str, ...], fields: dict[str, str]) -> tuple[str, bool]:
+        """Fill a drawn template; return the text and whether the template is for tests alone."""
+        usual = len(templates) - TEST_ONLY
+        test_only = self.is_test and self.chance(TEST_TEMPLATE_PERCENT)
+        number = usual + self.draw(TEST_ONLY) if test_only else self.draw(usual)
+        return templates[number].format(**fields), test_only
 
     def words(self, cls: str, colour: str = "") -> dict[str, str]:
-        """Return the fields t, ts, n, c and room for a class, said with a noun drawn for it."""
+        """Return the fields t, ts, n, c and room of a class, with a noun drawn for it."""
         noun = self.noun(cls)
-        full = f"{colour} {noun}".strip()
-        many = f"{colour} {plural(noun)}".strip()
-        fields = {"t": full, "ts": many, "n": article(full), "c": colour, "room": self.room}
-        return fields
+        singular = f"{colour} {noun}".strip()
+        return {
+            "t": singular,
+            "ts": f"{colour} {plural(noun)}".strip(),
+            "n": article(singular),
+            "c": colour,
+            "room": self.room,
+        }

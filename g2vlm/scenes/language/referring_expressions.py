@@ -1,276 +1,323 @@
-"""Every referring expression of a scene, by form: true of its targets alone, with a margin."""
+"""Every referring expression of a scene, by type: true of its targets alone, by a margin.
+
+Each generator of `EXPRESSION_TYPES` yields all candidates of its type; `generate.references` picks
+some of them. An expression is left out where a distractor (another object that the name may refer
+to) fits it too, or is too close to tell.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import combinations
 
-from g2vlm.scenes.language.referring_context import NO_LANDMARK, Sentence, Speaker, clearly_less
+from g2vlm.scenes.language.referring_context import (
+    NO_LANDMARK,
+    ReferenceCandidate,
+    ReferringContext,
+    clearly_less,
+)
 from g2vlm.scenes.language.templates import NUMBERS, ORDINALS, SIDES
 from g2vlm.scenes.layout.relations import volume
 
 GEOMETRY = ("needs_geometry",)
+VIEW = ("view_dependent", *GEOMETRY)
+# The tallest is so by this length, or by a tenth of its height where that is more.
+TALLER_MM = 150
 
-
-def _unique(speaker: Speaker) -> Iterator[Sentence]:
-    for k in speaker.visible:
-        if not speaker.rivals(k):
-            yield Sentence("unique", speaker.words(speaker.cls(k)), [k])
-
-
-def _attribute(speaker: Speaker) -> Iterator[Sentence]:
-    for k in speaker.visible:
-        colour, others = speaker.colour(k), speaker.rivals(k)
-        if colour and all(speaker.colour(m) != colour for m in others):
-            yield Sentence("attribute", {**speaker.words(speaker.cls(k)), "c": colour}, [k])
-
-
-def _extreme(speaker: Speaker, form: str) -> Iterator[Sentence]:
-    """The object of a class closest to, or farthest from, an anchor, by the speaker's margin."""
-    sign = 1 if form == "closest" else -1
-    distance = speaker.geometry.distance
-    for cls, rows in speaker.by_class.items():
-        if len(rows) < 2:
-            continue
-        compared = rows + speaker.also_called(cls)
-        for anchor in speaker.named():
-            if speaker.cls(anchor) in (cls, "ceiling light") or anchor in compared:
-                continue
-            order = sorted(compared, key=lambda k, a=anchor: sign * distance[k][a])
-            low, high = sorted(distance[k][anchor] for k in order[:2])
-            if clearly_less(low, high) and order[0] in rows and order[0] in speaker.names:
-                yield _anchored(speaker, form, order[0], anchor, GEOMETRY)
+Candidates = Iterator[ReferenceCandidate]
 
 
 def _anchored(
-    speaker: Speaker,
-    form: str,
+    context: ReferringContext,
+    template: str,
     target: int,
     anchor: int,
     tags: tuple[str, ...],
-    label: str = "",
+    expression_type: str = "",
     **fields: str,
-) -> Sentence:
-    text, others = speaker.name(anchor)
-    words = {**speaker.words(speaker.cls(target)), "a": text, **fields}
-    return Sentence(form, words, [target], [anchor, *others], tags=tags, label=label)
+) -> ReferenceCandidate:
+    """Return a candidate that locates a target by an anchor with a unique name."""
+    text, refers_to = context.name(anchor)
+    words = {**context.words(context.cls(target)), "a": text, **fields}
+    anchors = [anchor, *refers_to]
+    return ReferenceCandidate(
+        template, words, [target], anchors, tags=tags, expression_type=expression_type
+    )
 
 
-def _side(speaker: Speaker) -> Iterator[Sentence]:
-    """The only object of its name on one side of an anchor; none of its rivals is undecided. The
-    first view, which the sides are of, shows both, and none of its rivals on that side."""
-    geometry = speaker.geometry
-    anchors = [k for k in speaker.named() if speaker.cls(k) not in NO_LANDMARK]
-    for k in sorted(speaker.ahead):
-        for anchor in sorted(speaker.ahead.intersection(anchors)):
+def _unique(context: ReferringContext) -> Candidates:
+    for k in context.visible:
+        if not context.distractors(k):
+            yield ReferenceCandidate("unique", context.words(context.cls(k)), [k])
+
+
+def _attribute(context: ReferringContext) -> Candidates:
+    """The only object of its name in its colour."""
+    for k in context.visible:
+        colour, distractors = context.colour(k), context.distractors(k)
+        if colour and all(context.colour(m) != colour for m in distractors):
+            words = {**context.words(context.cls(k)), "c": colour}
+            yield ReferenceCandidate("attribute", words, [k])
+
+
+def _closest(context: ReferringContext) -> Candidates:
+    return _by_distance(context, "closest", 1)
+
+
+def _farthest(context: ReferringContext) -> Candidates:
+    return _by_distance(context, "farthest", -1)
+
+
+def _by_distance(context: ReferringContext, template: str, sign: int) -> Candidates:
+    """The object of a class that is clearly closest to an anchor, or farthest where sign is -1."""
+    distance = context.geometry.distance
+    for cls, rows in context.by_class.items():
+        if len(rows) < 2:
+            continue
+        compared = rows + context.also_called(cls)
+        for anchor in context.named():
+            if context.cls(anchor) in (cls, "ceiling light") or anchor in compared:
+                continue
+            order = sorted(compared, key=lambda k, a=anchor: sign * distance[k][a])
+            low, high = sorted(distance[k][anchor] for k in order[:2])
+            if clearly_less(low, high) and order[0] in rows and order[0] in context.names:
+                yield _anchored(context, template, order[0], anchor, GEOMETRY)
+
+
+def _side(context: ReferringContext) -> Candidates:
+    """The only object of its name on one side of an anchor, with no distractor undecided.
+
+    The first view shows both and agrees with the side; its image shows no distractor there.
+    """
+    geometry = context.geometry
+    anchors = [k for k in context.named() if context.cls(k) not in NO_LANDMARK]
+    for k in sorted(context.in_first_view):
+        for anchor in sorted(context.in_first_view.intersection(anchors)):
             side = geometry.side_in_view(k, anchor) if anchor != k else None
-            if side is None or speaker.cls(anchor) == speaker.cls(k) or not speaker.same(k):
+            if side is None or context.cls(anchor) == context.cls(k) or not context.same_class(k):
                 continue
-            rivals = [m for m in speaker.rivals(k) if m != anchor]
-            rest = {geometry.side(m, anchor) for m in rivals}
-            turns = {geometry.bearing_order(m, anchor) for m in rivals}
-            if {"left": 1, "right": -1}.get(side) in turns:
+            distractors = [m for m in context.distractors(k) if m != anchor]
+            their_sides = {geometry.side(m, anchor) for m in distractors}
+            their_bearings = {geometry.bearing_order(m, anchor) for m in distractors}
+            if {"left": 1, "right": -1}.get(side) in their_bearings:
                 continue
-            if side not in rest and None not in rest:
-                tags = ("view_dependent", *GEOMETRY)
-                yield _anchored(speaker, "side", k, anchor, tags, side, s=SIDES[side])
+            if side not in their_sides and None not in their_sides:
+                yield _anchored(context, "side", k, anchor, VIEW, side, s=SIDES[side])
 
 
-def _ordinal(speaker: Speaker) -> Iterator[Sentence]:
-    for cls, rows in speaker.by_class.items():
-        order = speaker.left_to_right(rows) if 2 <= len(rows) <= 4 else None
-        if not order or not speaker.whole_class(cls):
+def _ordinal(context: ReferringContext) -> Candidates:
+    """The first, second or third of a class from the left or right of the first view."""
+    for cls, rows in context.by_class.items():
+        order = context.left_to_right(rows) if 2 <= len(rows) <= 4 else None
+        if not order or not context.is_countable(cls):
             continue
         for end, row in (("left", order), ("right", order[::-1])):
             for k, target in enumerate(row[: len(ORDINALS)]):
-                words = {**speaker.words(cls), "e": end, "o": ORDINALS[k]}
-                tags = ("view_dependent", *GEOMETRY)
-                yield Sentence("ordinal", words, [target], [], tags=tags)
+                words = {**context.words(cls), "e": end, "o": ORDINALS[k]}
+                yield ReferenceCandidate("ordinal", words, [target], tags=VIEW)
 
 
-def _size(speaker: Speaker) -> Iterator[Sentence]:
-    for cls, rows in speaker.by_class.items():
+def _size(context: ReferringContext) -> Candidates:
+    """The largest and smallest of a class by half of the volume, and the tallest."""
+    for cls, rows in context.by_class.items():
         if len(rows) < 2:
             continue
-        compared = rows + speaker.also_called(cls)
-        order = sorted(compared, key=lambda k: volume(speaker.items[k]))
-        sizes = [volume(speaker.items[k]) for k in order]
-        tall = sorted(compared, key=lambda k: -speaker.items[k].size[2])
-        heights = [speaker.items[k].size[2] for k in tall]
+        compared = rows + context.also_called(cls)
+        order = sorted(compared, key=lambda k: volume(context.items[k]))
+        volumes = [volume(context.items[k]) for k in order]
+        tall = sorted(compared, key=lambda k: -context.items[k].size[2])
+        heights = [context.items[k].size[2] for k in tall]
         picks = []
-        if 2 * sizes[-1] > 3 * sizes[-2]:
+        if 2 * volumes[-1] > 3 * volumes[-2]:
             picks.append(("largest", order[-1]))
-        if 2 * sizes[1] > 3 * sizes[0]:
+        if 2 * volumes[1] > 3 * volumes[0]:
             picks.append(("smallest", order[0]))
-        if heights[0] - heights[1] >= max(150, heights[0] // 10):
+        if heights[0] - heights[1] >= max(TALLER_MM, heights[0] // 10):
             picks.append(("tallest", tall[0]))
-        for form, target in picks:
-            if target in rows and target in speaker.names:
-                yield Sentence(form, speaker.words(cls), [target], [], tags=GEOMETRY)
+        for template, target in picks:
+            if target in rows and target in context.names:
+                yield ReferenceCandidate(template, context.words(cls), [target], tags=GEOMETRY)
 
 
-def _on(speaker: Speaker) -> Iterator[Sentence]:
-    for k in speaker.visible:
-        support = speaker.items[k].support
-        if support < 0 or not speaker.names.get(support):
+def _on(context: ReferringContext) -> Candidates:
+    for k in context.visible:
+        support = context.items[k].support
+        if support < 0 or not context.names.get(support):
             continue
-        if all(speaker.items[m].support != support for m in speaker.rivals(k)):
-            yield _anchored(speaker, "on", k, support, ())
+        if all(context.items[m].support != support for m in context.distractors(k)):
+            yield _anchored(context, "on", k, support, ())
 
 
-def _under(speaker: Speaker) -> Iterator[Sentence]:
-    for k in speaker.visible:
-        below = speaker.items[k].support
-        if below not in speaker.names or not speaker.same(below):
+def _under(context: ReferringContext) -> Candidates:
+    """The only object of its name that carries a thing of some class, and carries just one."""
+    for k in context.visible:
+        below = context.items[k].support
+        if below not in context.names or not context.same_class(below):
             continue
-        bearing = [speaker.items[m].support for m in (k, *speaker.rivals(k))]
-        rivals = [m for m in speaker.rivals(below) if m in bearing]
-        if not rivals and bearing.count(below) == 1:
-            words = speaker.words(speaker.cls(below))
-            words["n"] = speaker.words(speaker.cls(k))["n"]
-            yield Sentence("under", words, [below], [k])
+        supports = [context.items[m].support for m in (k, *context.distractors(k))]
+        distractors = [m for m in context.distractors(below) if m in supports]
+        if not distractors and supports.count(below) == 1:
+            words = context.words(context.cls(below))
+            words["n"] = context.words(context.cls(k))["n"]
+            yield ReferenceCandidate("under", words, [below], [k])
 
 
-def _facing(speaker: Speaker) -> Iterator[Sentence]:
+def _facing(context: ReferringContext) -> Candidates:
     """The only seat or screen of its name that faces something on the floor."""
-    facing = speaker.geometry.facing
-    anchors = [k for k in speaker.named() if speaker.is_landmark(k)]
-    for k in speaker.visible:
+    facing = context.geometry.facing
+    anchors = [k for k in context.named() if context.is_landmark(k)]
+    for k in context.visible:
         for anchor in anchors:
-            if speaker.cls(anchor) == speaker.cls(k) or not facing(k, anchor):
+            if context.cls(anchor) == context.cls(k) or not facing(k, anchor):
                 continue
-            rest = [facing(m, anchor) for m in speaker.rivals(k) if m != anchor]
-            if not any(value is None or value for value in rest):
-                yield _anchored(speaker, "facing", k, anchor, GEOMETRY)
+            rest = [facing(m, anchor) for m in context.distractors(k) if m != anchor]
+            if all(value is False for value in rest):
+                yield _anchored(context, "facing", k, anchor, GEOMETRY)
 
 
-def _opening(speaker: Speaker) -> Iterator[Sentence]:
-    """The object of a class closest to the room's only door or window, by the speaker's margin."""
-    for kind in speaker.geometry.openings:
-        for cls, rows in speaker.by_class.items():
-            target = speaker.closest_to_opening(rows + speaker.also_called(cls), kind)
-            if target in rows and target in speaker.names and len(rows) > 1:
-                words = {**speaker.words(cls), "a": f"the {kind}"}
-                yield Sentence("closest", words, [target], tags=GEOMETRY, label="opening")
+def _opening(context: ReferringContext) -> Candidates:
+    """The object of a class that is clearly closest to the room's only door or window."""
+    for kind in context.geometry.openings:
+        for cls, rows in context.by_class.items():
+            target = context.closest_to_opening(rows + context.also_called(cls), kind)
+            if target in rows and target in context.names and len(rows) > 1:
+                words = {**context.words(cls), "a": f"the {kind}"}
+                yield ReferenceCandidate(
+                    "closest", words, [target], tags=GEOMETRY, expression_type="opening"
+                )
 
 
-def _near(speaker: Speaker) -> Iterator[Sentence]:
-    """The only object of its name near an anchor; every rival is clearly not near it."""
-    near = speaker.geometry.next_to
-    for k in speaker.visible:
-        for anchor in speaker.named() if speaker.same(k) else ():
-            if speaker.cls(anchor) in (speaker.cls(k), *NO_LANDMARK) or not near(k, anchor):
+def _near(context: ReferringContext) -> Candidates:
+    """The only object of its name near an anchor; every distractor is clearly not near it."""
+    near = context.geometry.next_to
+    for k in context.visible:
+        for anchor in context.named() if context.same_class(k) else ():
+            if context.cls(anchor) in (context.cls(k), *NO_LANDMARK) or not near(k, anchor):
                 continue
-            if all(near(m, anchor) is False for m in speaker.rivals(k) if m != anchor):
-                yield _anchored(speaker, "near", k, anchor, GEOMETRY)
+            if all(near(m, anchor) is False for m in context.distractors(k) if m != anchor):
+                yield _anchored(context, "near", k, anchor, GEOMETRY)
 
 
-def _between(speaker: Speaker) -> Iterator[Sentence]:
-    """The only object of its name between two anchors; every rival is clearly not."""
-    between = speaker.geometry.between
-    anchors = [k for k in speaker.named() if speaker.cls(k) not in NO_LANDMARK]
-    for k in speaker.visible:
-        if not speaker.same(k) or speaker.cls(k) in NO_LANDMARK:
+def _between(context: ReferringContext) -> Candidates:
+    """The only object of its name between two anchors; every distractor is clearly not."""
+    between = context.geometry.between
+    anchors = [k for k in context.named() if context.cls(k) not in NO_LANDMARK]
+    for k in context.visible:
+        if not context.same_class(k) or context.cls(k) in NO_LANDMARK:
             continue
         for i, j in combinations(anchors, 2):
-            if len({speaker.cls(n) for n in (i, j, k)}) < 3 or not between(k, i, j):
+            if len({context.cls(n) for n in (i, j, k)}) < 3 or not between(k, i, j):
                 continue
-            if all(between(m, i, j) is False for m in speaker.rivals(k) if m not in (i, j)):
-                text, others = speaker.name(j)
-                sentence = _anchored(speaker, "between", k, i, GEOMETRY, b=text)
-                sentence.anchors += [j, *others]
-                yield sentence
+            distractors = [m for m in context.distractors(k) if m not in (i, j)]
+            if all(between(m, i, j) is False for m in distractors):
+                text, refers_to = context.name(j)
+                candidate = _anchored(context, "between", k, i, GEOMETRY, b=text)
+                candidate.anchors += [j, *refers_to]
+                yield candidate
 
 
-def _counted(speaker: Speaker) -> Iterator[Sentence]:
-    """The object that carries, or has near it, more of some class than any of its rivals."""
-    near, items = speaker.geometry.next_to, speaker.items
-    for cls, rows in speaker.by_class.items():
+def _counted(context: ReferringContext) -> Candidates:
+    """The object that carries, or has near it, more of some class than any distractor."""
+    near, items = context.geometry.next_to, context.items
+    for cls, rows in context.by_class.items():
         if len(rows) < 2 or cls in NO_LANDMARK:
             continue
-        for other, things in speaker.by_class.items():
-            if other == cls or other in NO_LANDMARK or not speaker.whole_class(other):
+        for other, things in context.by_class.items():
+            if other == cls or other in NO_LANDMARK or not context.is_countable(other):
                 continue
-            rivals = [m for m in speaker.also_called(cls) if m not in things]
-            compared = rows + rivals
-            if not speaker.captured:  # A captured box may leave out what something stands on.
+            compared = rows + [m for m in context.also_called(cls) if m not in things]
+            if not context.captured:  # A captured box may leave out what something stands on.
                 on = {k: [m for m in things if items[m].support == k] for k in compared}
-                yield from _most(speaker, "counted_on", on, (cls, other))
+                yield from _most(context, "counted_on", on, (cls, other))
             if all(near(k, m) is not None for k in compared for m in things):
                 by = {k: [m for m in things if near(k, m)] for k in compared}
-                yield from _most(speaker, "counted_near", by, (cls, other))
+                yield from _most(context, "counted_near", by, (cls, other))
 
 
 def _most(
-    speaker: Speaker, form: str, having: dict[int, list[int]], classes: tuple[str, str]
-) -> Iterator[Sentence]:
-    """Yield a sentence of the object that has two or more things where every other has fewer, if
-    it is of the first of two classes; the things are of the second."""
+    context: ReferringContext,
+    template: str,
+    counted: dict[int, list[int]],
+    classes: tuple[str, str],
+) -> Candidates:
+    """Yield a candidate for the object with the most things, if it has two at least.
+
+    Args:
+        counted: the things of each compared object.
+        classes: the class that the object must have, and that of the things.
+    """
     cls, things = classes
-    order = sorted(having, key=lambda k: -len(having[k]))
-    first, second = (len(having[k]) for k in order[:2])
-    told = speaker.cls(order[0]) == cls and order[0] in speaker.names
-    if told and first > second and 2 <= first < len(NUMBERS):
-        words = speaker.words(cls)
-        words |= {"k": NUMBERS[first], "ns": speaker.words(things)["ts"]}
-        yield Sentence(form, words, [order[0]], having[order[0]], tags=GEOMETRY, label="counted")
+    order = sorted(counted, key=lambda k: -len(counted[k]))
+    target = order[0]
+    first, second = (len(counted[k]) for k in order[:2])
+    fits = context.cls(target) == cls and target in context.names
+    if fits and first > second and 2 <= first < len(NUMBERS):
+        words = context.words(cls)
+        words |= {"k": NUMBERS[first], "ns": context.words(things)["ts"]}
+        yield ReferenceCandidate(
+            template, words, [target], counted[target], tags=GEOMETRY, expression_type="counted"
+        )
 
 
-def _multi(speaker: Speaker) -> Iterator[Sentence]:
-    for cls, rows in speaker.by_class.items():
-        if len(rows) < 2 or not speaker.whole_class(cls):
+def _multi(context: ReferringContext) -> Candidates:
+    """Expressions of several targets: a class, a class in a colour, those of a class near
+    something."""
+    for cls, rows in context.by_class.items():
+        if len(rows) < 2 or not context.is_countable(cls):
             continue
-        yield Sentence("all", speaker.words(cls), rows, [], "multi")
-        for colour in sorted({speaker.colour(k) for k in rows}):
-            some = [k for k in rows if speaker.colour(k) == colour]
+        yield ReferenceCandidate("all", context.words(cls), rows, subset="multi")
+        for colour in sorted({context.colour(k) for k in rows}):
+            some = [k for k in rows if context.colour(k) == colour]
             if 2 <= len(some) < len(rows):
-                yield Sentence("all", speaker.words(cls, colour), some, [], "multi")
-        for anchor in speaker.named():
-            near = {k: speaker.geometry.next_to(k, anchor) for k in rows if k != anchor}
+                words = context.words(cls, colour)
+                yield ReferenceCandidate("all", words, some, subset="multi")
+        for anchor in context.named():
+            near = {k: context.geometry.next_to(k, anchor) for k in rows if k != anchor}
             some = [k for k, value in near.items() if value]
-            if (
-                speaker.cls(anchor) not in (cls, "rug")
-                and len(some) >= 2
-                and None not in near.values()
-            ):
-                text, others = speaker.name(anchor)
-                words = {**speaker.words(cls), "a": text}
-                leans = [anchor, *others]
-                yield Sentence("all_near", words, some, leans, "multi", tags=GEOMETRY)
+            if context.cls(anchor) in (cls, "rug") or len(some) < 2 or None in near.values():
+                continue
+            text, refers_to = context.name(anchor)
+            words = {**context.words(cls), "a": text}
+            anchors = [anchor, *refers_to]
+            yield ReferenceCandidate(
+                "all_near", words, some, anchors, subset="multi", tags=GEOMETRY
+            )
 
 
-def _zero(speaker: Speaker) -> Iterator[Sentence]:
-    """Expressions of nothing here: an absent class, an absent colour, a thing that is not on it."""
+def _zero(context: ReferringContext) -> Candidates:
+    """Expressions without a target: an absent class, an absent colour, a bare top."""
     absent = [
-        cls for cls in speaker.known if cls not in speaker.by_class and speaker.whole_class(cls)
+        cls
+        for cls in context.known_classes
+        if cls not in context.by_class and context.is_countable(cls)
     ]
-    for cls in speaker.shuffled(absent)[:3]:
-        yield Sentence("unique", speaker.words(cls), [], [], "zero")
-    colours = sorted({item.row.colour for item in speaker.items})
-    for cls, rows in speaker.by_class.items():
-        other = [c for c in colours if all(speaker.colour(k) != c for k in rows)]
-        if other and speaker.whole_class(cls):
-            colour = other[speaker.draw(len(other))]
-            fields = {**speaker.words(cls), "c": colour}
-            yield Sentence("attribute", fields, [], [], "zero")
-    if speaker.captured:  # A box may leave out the foot that something stands on.
+    for cls in context.shuffled(absent)[:3]:
+        yield ReferenceCandidate("unique", context.words(cls), [], subset="zero")
+    colours = sorted({item.row.colour for item in context.items})
+    for cls, rows in context.by_class.items():
+        other = [c for c in colours if all(context.colour(k) != c for k in rows)]
+        if other and context.is_countable(cls):
+            colour = other[context.draw(len(other))]
+            words = {**context.words(cls), "c": colour}
+            yield ReferenceCandidate("attribute", words, [], subset="zero")
+    if context.captured:  # A box may leave out the foot that something stands on.
         return
-    tops = [k for k in speaker.visible if speaker.items[k].support >= 0]
-    for k in tops:
-        bare = [m for m in speaker.named() if speaker.items[m].carries >= 0]
-        bearing = {speaker.items[m].support for m in (k, *speaker.rivals(k))}
-        for support in bare:
-            if support not in bearing:
-                text, others = speaker.name(support)
-                words = {**speaker.words(speaker.cls(k)), "a": text}
-                yield Sentence("on", words, [], [support, *others], "zero")
+    for k in context.visible:
+        if context.items[k].support < 0:
+            continue
+        supports = {context.items[m].support for m in (k, *context.distractors(k))}
+        for top in context.named():
+            if context.items[top].carries >= 0 and top not in supports:
+                text, refers_to = context.name(top)
+                words = {**context.words(context.cls(k)), "a": text}
+                yield ReferenceCandidate("on", words, [], [top, *refers_to], subset="zero")
 
 
-FORMS: dict[str, Callable[[Speaker], Iterator[Sentence]]] = {
+EXPRESSION_TYPES: dict[str, Callable[[ReferringContext], Candidates]] = {
     "unique": _unique,
     "attribute": _attribute,
-    "closest": lambda speaker: _extreme(speaker, "closest"),
-    "farthest": lambda speaker: _extreme(speaker, "farthest"),
+    "closest": _closest,
+    "farthest": _farthest,
     "side": _side,
     "ordinal": _ordinal,
     "size": _size,

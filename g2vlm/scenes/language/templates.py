@@ -1,8 +1,16 @@
-"""How things are said: phrasings by form. The last two of each are kept for the test splits.
+"""The sentence templates. The last `TEST_ONLY` of each tuple are kept for the test splits.
 
-Fields: t, ts target noun and its plural; a, b anchors with their articles; k a number and ns what
-it counts; n an anchor with "a"; c a
-colour; s a side; room the room's name.
+Fields of a template:
+
+- t, ts: the target's noun and its plural; c: a colour;
+- a, b: anchors with their articles; in questions the objects that are asked about;
+- n: a noun with "a" or "an"; k, ns: a number and what it counts;
+- s: a side; o, e: an ordinal and the end that it counts from;
+- room: the room's name; A, list, List: a caption's room and objects;
+- w: a phrase's noun phrase; i, j: subject and object of a relation clause.
+
+`RELATION_QUESTIONS` and `RELATION_CLAUSES` are keyed by predicate, see
+`metrics.scene_graph.predicates`; a predicate without templates is not asked or stated.
 """
 
 from __future__ import annotations
@@ -228,6 +236,7 @@ REFERENCES: dict[str, tuple[str, ...]] = {
     ),
 }
 
+# The words of each side predicate.
 SIDES = {
     "left": "to the left of",
     "right": "to the right of",
@@ -386,6 +395,7 @@ CAPTIONS: tuple[str, ...] = (
     "Look around {a} and you see {list}.",
 )
 
+# Noun phrases of captions by predicate.
 RELATION_CLAUSES: dict[str, tuple[str, ...]] = {
     "on": ("{i} on {j}", "{i} standing on {j}", "{j} carrying {i}"),
     "near": ("{i} near {j}", "{i} close to {j}", "{i} next to {j}"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from types import SimpleNamespace
 
-from g2vlm.scenes.language.mention_parser import mentioned
+from g2vlm.scenes.language.mention_parser import parse_mentions
 from g2vlm.scenes.language.referring_context import NO_LANDMARK
 from g2vlm.scenes.layout.relations import SceneGeometry
 
@@ -18,7 +18,9 @@ def test_what_is_faced_stands_on_the_floor(drawn):
         for question in line["questions"]:
             if question["type"] == "spatial_relation" and front.search(question["text"]):
                 asked += 1
-                second = mentioned(question["text"], [about[k] for k in question["objects"]])[1]
+                second = parse_mentions(question["text"], [about[k] for k in question["objects"]])[
+                    1
+                ]
                 low = [about[k]["support"] < 0 for k in second.objects]
                 assert any(low), question["text"]
                 assert not {about[k]["class"] for k in second.objects} & {*NO_LANDMARK}

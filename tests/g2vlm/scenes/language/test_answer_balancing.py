@@ -1,61 +1,59 @@
-"""Questions even their answers out over what their words show."""
+"""Questions are chosen so that their words do not give the answers away."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from g2vlm.scenes.language.answer_balancing import Draft, Ledger
-from g2vlm.scenes.language.question_templates import MAKERS
+from g2vlm.scenes.language.answer_balancing import AnswerBalance, QuestionCandidate
+from g2vlm.scenes.language.generate import generate_language
+from g2vlm.scenes.language.question_templates import QUESTION_TYPES
 
 
-def draft(answer: str, *keys: str, outcomes: int = 2) -> Draft:
+def candidate(answer: str, *keys: str, outcomes: int = 2) -> QuestionCandidate:
     clues = tuple(((key,), answer, outcomes) for key in keys)
-    return Draft("existence", {}, answer, "choice", ["yes", "no"], [], clues)
+    return QuestionCandidate("existence", {}, answer, "choice", ["yes", "no"], [], clues)
 
 
-def test_what_was_asked_less_comes_first():
-    ledger = Ledger()
-    yes, no = draft("yes", "chair"), draft("no", "chair")
-    assert ledger.evenest([yes, no]) == [yes, no], "equals keep their order"
-    ledger.enter(yes)
-    assert ledger.evenest([yes, no]) == [no, yes]
-    ledger.enter(no)
-    ledger.enter(no)
-    assert ledger.evenest([no, yes]) == [yes, no]
+def test_the_rarer_answer_comes_first():
+    balance = AnswerBalance()
+    yes, no = candidate("yes", "chair"), candidate("no", "chair")
+    assert balance.ranked([yes, no]) == [yes, no], "ties keep their order"
+    balance.record(yes)
+    assert balance.ranked([yes, no]) == [no, yes]
+    balance.record(no)
+    balance.record(no)
+    assert balance.ranked([no, yes]) == [yes, no]
 
 
 def test_excess_is_the_lead_over_an_even_share_summed_over_clues():
-    ledger = Ledger()
+    balance = AnswerBalance()
     for answer in ("left", "left", "front"):
-        ledger.enter(draft(answer, "bed", "bed and lamp", outcomes=4))
+        balance.record(candidate(answer, "bed", "bed and lamp", outcomes=4))
     # 4 * 2 - 3 for each of two clues; an unseen clue adds nothing.
-    assert ledger.excess(draft("left", "bed", "bed and lamp", outcomes=4)) == 10
-    assert ledger.excess(draft("behind", "bed", "sofa", outcomes=4)) == -3
+    assert balance.excess(candidate("left", "bed", "bed and lamp", outcomes=4)) == 10
+    assert balance.excess(candidate("behind", "bed", "sofa", outcomes=4)) == -3
 
 
 def test_the_first_scenes_of_a_split_do_not_depend_on_the_rest(drawn):
-    from g2vlm.scenes.language.generate import describe
-
-    ledger = Ledger()
+    balance = AnswerBalance()
     train = [place for place, r in enumerate(drawn.recipes) if r["split"] == "train"]
     lines = [
-        describe(drawn.recipes[k], drawn.models, drawn.pixels[k], ledger=ledger) for k in train
+        generate_language(drawn.recipes[k], drawn.models, drawn.pixels[k], balance=balance)
+        for k in train
     ]
-    again = Ledger()
+    again = AnswerBalance()
     for k, line in zip(train[:3], lines[:3], strict=True):
-        found = describe(drawn.recipes[k], drawn.models, drawn.pixels[k], ledger=again)
+        found = generate_language(drawn.recipes[k], drawn.models, drawn.pixels[k], balance=again)
         assert found["questions"] == line["questions"]
 
 
 def test_answers_are_even_within_a_type_and_within_a_class(drawn):
-    ledger = Ledger()
-    from g2vlm.scenes.language.generate import describe
-
+    balance = AnswerBalance()
     answers: dict[str, Counter] = defaultdict(Counter)
     for recipe, pixels in zip(drawn.recipes, drawn.pixels, strict=True):
-        for row in describe(recipe, drawn.models, pixels, ledger=ledger)["questions"]:
+        for row in generate_language(recipe, drawn.models, pixels, balance=balance)["questions"]:
             answers[row["type"]][row["answer"]] += 1
-    assert set(answers) == set(MAKERS)
+    assert set(answers) == set(QUESTION_TYPES)
     yes_no = answers["existence"]
     assert abs(yes_no["yes"] - yes_no["no"]) <= 2
     counts = answers["count"]

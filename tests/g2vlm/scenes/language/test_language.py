@@ -11,7 +11,7 @@ import pytest
 from g2vlm.scenes.assets.catalog import size_words
 from g2vlm.scenes.assets.classes import ALSO_CALLED, CLASSES
 from g2vlm.scenes.language.generate import facts_hold, phrase_holds
-from g2vlm.scenes.language.mention_parser import mentioned_classes
+from g2vlm.scenes.language.mention_parser import parse_nouns
 from g2vlm.scenes.language.templates import PHRASES, QUESTIONS, REFERENCES, TEST_ONLY
 from metrics.scene_graph.predicates import FAMILIES, FAMILY_OF
 from tests.g2vlm.scenes.layout.test_recipes import ring, turned
@@ -232,7 +232,8 @@ def test_no_absence_number_or_order_is_stated_beside_what_goes_by_the_name(drawn
         told = [r for r in line["references"] if r["form"] in ("ordinal", "all")]
         told += [r for r in line["references"] if r["kind"] == "zero" and r["form"] != "on"]
         for text in asked + [r["text"] for r in told]:
-            ((_, (cls,), _),) = mentioned_classes(text)
+            (noun,) = parse_nouns(text)
+            (cls,) = noun.classes
             stated[cls in ALSO_CALLED] += 1
             assert here.isdisjoint(ALSO_CALLED.get(cls, ())), text
     assert stated[True] > 20 and stated[False] > 20

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from g2vlm.scenes.dataset import CEILING, FIRST_OBJECT, FLOOR, OPENING, WALL
-from g2vlm.scenes.language.generate import describe
+from g2vlm.scenes.language.generate import generate_language
 from g2vlm.scenes.language.question_templates import floor_area
 from g2vlm.scenes.layout.recipes import cameras_of, items_of, load_recipes
 from g2vlm.scenes.real import source
@@ -110,7 +110,7 @@ def test_the_recipe_is_whole_and_says_that_it_is_captured(drawn):
 
 def test_no_sentence_names_a_colour_or_what_labels_cannot_tell(drawn):
     recipe, pixels = drawn
-    line = describe(recipe, {}, pixels)
+    line = generate_language(recipe, {}, pixels)
     texts = [row["text"] for part in ("references", "questions", "captions") for row in line[part]]
     assert texts and not any("  " in text or "None" in text for text in texts)
     assert all(p["colour"] is None for p in line["phrases"])
