@@ -1,6 +1,6 @@
-"""`data/` against its pins: `python -m g2vlm.run.data verify | pin | cache`.
+"""Check `data/` against its pins: `python -m g2vlm.run.data verify | pin | cache`.
 
-`data.manifest.json` pins every file of `data/` by sha256 and `data.dvc` the folder as a whole.
+`data.manifest.json` pins every file of `data/` by sha256, `data.dvc` the folder as a whole.
 """
 
 from __future__ import annotations
@@ -20,74 +20,64 @@ DATA = Path("data")
 MANIFEST = Path("data.manifest.json")
 PIN = Path("data.dvc")
 CACHE = Path(".snakemake/data-seen.json")
-# What a build without the captured rooms lacks.
+# Files of the captured rooms; a build without these rooms lacks them all.
 ROOMS = ("real_rooms/", "sources/rooms/")
 
 
-def list_files(data: Path = DATA) -> dict[str, Path]:
-    """Return every file under `data` by its path inside it, sorted."""
-    paths = sorted(path for path in data.rglob("*") if path.is_file())
-    return {path.relative_to(data).as_posix(): path for path in paths}
-
-
 def hash_files(data: Path = DATA, cache: Path | None = CACHE) -> dict[str, str]:
-    """Return the sha256 of every file under `data`.
+    """Return the sha256 of every file under `data`, by its path in the folder.
 
-    Files whose size, inode and change time are those of the last look are not read again.
+    A file is not read again while its size, inode and change time are those in `cache`.
     """
-    seen = json.loads(cache.read_text()) if cache and cache.exists() else {}
+    known = json.loads(cache.read_text()) if cache and cache.exists() else {}
     fresh: dict[str, Any] = {}
-    for name, path in list_files(data).items():
-        stat = path.stat()
-        # The change time, unlike the modification time, cannot be set back by a copy.
-        mark = [stat.st_size, stat.st_ino, stat.st_ctime_ns]
-        known = seen.get(name)
-        digest = known[1] if known and known[0] == mark else sha256_file(path)
-        fresh[name] = [mark, digest]
-    if cache and fresh != seen:
+    for path in sorted(path for path in data.rglob("*") if path.is_file()):
+        name, stat = path.relative_to(data).as_posix(), path.stat()
+        # A copy can set back the modification time, but not the change time.
+        state = [stat.st_size, stat.st_ino, stat.st_ctime_ns]
+        old_state, digest = known.get(name, (None, None))
+        fresh[name] = [state, digest if old_state == state else sha256_file(path)]
+    if cache and fresh != known:
         write_json(cache, fresh)
     return {name: digest for name, (_, digest) in fresh.items()}
-
-
-def of_rooms(name: str) -> bool:
-    """Say whether a file of `data/` is one of the captured rooms'."""
-    return name.startswith(ROOMS)
 
 
 def verify(data: Path = DATA, manifest: Path = MANIFEST, cache: Path | None = CACHE) -> int:
     """Compare `data` with the manifest and return the number of files.
 
-    A build without the captured rooms lacks all of their files, and is whole without them.
-    Raises `InputError` naming the first file that is missing, differs or is not listed.
+    A build without the captured rooms must lack all of their files.
+
+    Raises:
+        InputError: names the first file that is missing, differs or is not listed.
     """
     if not data.is_dir():
         raise InputError(f"{data}/: not built yet; run `make data`")
     pinned = read_json(manifest)["files"]
-    found = hash_files(data, cache)
-    if not any(map(of_rooms, found)):
-        pinned = {name: digest for name, digest in pinned.items() if not of_rooms(name)}
-    for name in sorted(set(pinned) | set(found)):
-        if name not in found:
+    actual = hash_files(data, cache)
+    if not any(name.startswith(ROOMS) for name in actual):
+        pinned = {name: value for name, value in pinned.items() if not name.startswith(ROOMS)}
+    for name in sorted(set(pinned) | set(actual)):
+        if name not in actual:
             raise InputError(f"{data}/{name}: missing; run `make data` to build it again")
         if name not in pinned:
             raise InputError(f"{data}/{name}: not in {manifest}; remove it or run `make data`")
-        if pinned[name] != found[name]:
+        if pinned[name] != actual[name]:
             raise InputError(
                 f"{data}/{name}: differs from {manifest}; run `make data` to build it again, "
-                "or `make pin` if the change is meant"
+                "or `make pin` if the change is intended"
             )
-    return len(found)
+    return len(actual)
 
 
 def write_manifest(data: Path = DATA, manifest: Path = MANIFEST) -> None:
-    """Pin every file of `data` by sha256; an equal manifest is left untouched."""
+    """Pin every file of `data` by sha256; an equal manifest is not written again."""
     value = {"format": "g2vlm-data", "version": 1, "files": hash_files(data)}
     if not manifest.exists() or read_json(manifest) != value:
         write_json(manifest, value)
 
 
 def fill_cache() -> None:
-    """Pin the folder in data.dvc and link its files into the DVC cache (needs a git clone)."""
+    """Pin the folder in data.dvc and link its files into DVC's cache; needs a git clone."""
     if not Path(".git").exists():
         print("data: no git clone here, so DVC's cache is not filled (everything else works)")
         return
@@ -97,20 +87,21 @@ def fill_cache() -> None:
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise InputError(f"{PIN}: dvc add failed ({reason}); run `dvc doctor`")
-    if before is not None and PIN.read_text() == before:
-        return
-    print(f"data: {PIN} {'written' if before is None else 'changed'}; commit it")
+    if PIN.read_text() != before:
+        print(f"data: {PIN} {'changed' if before else 'written'}; commit it")
 
 
 def folder_hash(pin: Path = PIN) -> str:
     """Return the folder's hash as data.dvc pins it, or "unpinned" before the first pin."""
     if not pin.exists():
         return "unpinned"
-    rows = [row.strip(" -") for row in pin.read_text(encoding="utf-8").splitlines()]
-    return next((row.split()[1] for row in rows if row.startswith("md5:")), "unpinned")
+    import yaml
+
+    return yaml.safe_load(pin.read_text(encoding="utf-8"))["outs"][0]["md5"]
 
 
 def main() -> int:
+    """Parse the command line and act on it."""
     parser = argparse.ArgumentParser(prog="python -m g2vlm.run.data", description=__doc__)
     parser.add_argument("action", choices=["verify", "pin", "cache"])
     action = parser.parse_args().action
@@ -120,13 +111,13 @@ def main() -> int:
             raise InputError(f"{DATA}/: not built yet; run `make data`")
         write_manifest()
         fill_cache()
-    else:
-        count = verify()
-        whole = count == len(read_json(MANIFEST)["files"])
-        rest = "" if whole else " (built without the captured rooms; data.dvc pins them too)"
-        print(f"data: {count} files match {MANIFEST}{rest}")
-        if action == "cache" and whole:
-            fill_cache()
+        return 0
+    count = verify()
+    complete = count == len(read_json(MANIFEST)["files"])
+    note = "" if complete else " (built without the captured rooms; data.dvc pins them too)"
+    print(f"data: {count} files match {MANIFEST}{note}")
+    if action == "cache" and complete:
+        fill_cache()
     return 0
 
 

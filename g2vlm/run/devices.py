@@ -1,7 +1,8 @@
-"""One job a GPU: a kernel lock for each device, and CUDA_VISIBLE_DEVICES for the job.
+"""The threads and GPUs of a job.
 
-Snakemake's `gpu` resource only counts. Which device a job takes is settled here, between all the
-clones and users of one machine: a lock file that the kernel frees when its process dies.
+Snakemake's `gpu` resource only counts. Which device a job gets is settled here, between all clones
+and users of one machine: the job locks a file per device, and the kernel frees the lock when the
+process ends.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ THREAD_VARIABLES = (
     "EMBREE_THREADS",
 )
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-# Not the user's TMPDIR: every process on the machine must look at the same place.
+# Not the user's TMPDIR: every process on the machine must use the same folder.
 LOCKS = Path("/tmp")
 POLL_SECONDS = 0.5
 
@@ -39,42 +40,45 @@ def limit_threads(count: int) -> None:
 
 
 def assign(count: int) -> None:
-    """Let this process see `count` GPUs that no other job sees, or none at all.
+    """Reserve `count` GPUs for this process until it ends and hide all others; 0 hides all.
 
-    Waits until so many are free and keeps them until the process ends. Without any GPU here the
-    job runs on the processor. Call it before CUDA starts; raises `InputError` where the machine
-    has some GPUs but fewer than `count`.
+    Waits until `count` GPUs are free. On a machine without a GPU the job runs on the processor.
+    Call it before CUDA starts.
+
+    Raises:
+        InputError: the machine has GPUs, but fewer than `count`.
     """
     devices = available() if count else ()
     if count and not devices:
         print("no GPU here: the job runs on the processor", file=sys.stderr)
-    os.environ[VISIBLE] = ",".join(take(count, devices)) if devices else ""
+    os.environ[VISIBLE] = ",".join(reserve(count, devices)) if devices else ""
 
 
 @cache
 def available() -> tuple[str, ...]:
-    """Return the UUIDs of the GPUs that this process may use (none without nvidia-smi)."""
+    """Return the UUIDs of the GPUs that this process may use; none without nvidia-smi."""
     if shutil.which("nvidia-smi") is None:
         return ()
     done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-    return allowed(listed(done.stdout), os.environ) if done.returncode == 0 else ()
+    return visible(parse_listing(done.stdout), os.environ) if done.returncode == 0 else ()
 
 
-def listed(text: str) -> tuple[str, ...]:
-    """Return the UUIDs in what `nvidia-smi -L` prints; a split GPU stands for its MIG parts."""
+def parse_listing(text: str) -> tuple[str, ...]:
+    """Return the UUIDs in the output of `nvidia-smi -L`, for a split GPU those of its MIG parts."""
     devices: list[str] = []
     for kind, uuid in re.findall(r"UUID: ((?:GPU|MIG)-)([^)\s]+)\)", text):
+        # A MIG part follows the GPU that it belongs to.
         if kind == "MIG-" and devices and devices[-1].startswith("GPU-"):
             devices.pop()
         devices.append(kind + uuid)
     return tuple(devices)
 
 
-def allowed(devices: Sequence[str], environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the devices that CUDA_VISIBLE_DEVICES leaves: all of them where it is not set.
+def visible(devices: Sequence[str], environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the devices that CUDA_VISIBLE_DEVICES leaves, all of them if it is not set.
 
-    Numbers count in the order of nvidia-smi; a UUID may be cut short. As in CUDA, nothing after
-    the first name that fits no device is used.
+    Numbers count in the order of nvidia-smi; a UUID may be shortened. As in CUDA, a name that fits
+    no device ends the list.
     """
     if VISIBLE not in environment:
         return tuple(devices)
@@ -82,28 +86,32 @@ def allowed(devices: Sequence[str], environment: Mapping[str, str]) -> tuple[str
     for name in environment[VISIBLE].split(","):
         name = name.strip()
         if name.isdecimal():
-            found = [*devices[int(name) : int(name) + 1]]
+            matches = [*devices[int(name) : int(name) + 1]]
         else:
-            found = [device for device in devices if name and device.startswith(name)]
-        if len(found) != 1:
+            matches = [device for device in devices if name and device.startswith(name)]
+        if len(matches) != 1:
             break
-        chosen += [device for device in found if device not in chosen]
+        if matches[0] not in chosen:
+            chosen += matches
     return tuple(chosen)
 
 
-def take(
+def reserve(
     count: int, devices: Sequence[str], locks: Path = LOCKS, poll_seconds: float = POLL_SECONDS
 ) -> list[str]:
     """Lock `count` of the devices for the life of this process, waiting until they are free.
 
-    All or none are held while it waits, so two jobs that want several cannot block each other.
+    While it waits it holds none, so two jobs that need several GPUs cannot block each other.
+
+    Raises:
+        InputError: there are fewer than `count` devices.
     """
     if count > len(devices):
         raise InputError(
             f"{VISIBLE}: the job asks for {count} GPUs and {len(devices)} can be used here; "
-            "lower the rule's `gpu` (--set-resources) or let it see more"
+            "lower the rule's `gpu` (--set-resources) or make more devices visible"
         )
-    said = False
+    announced = False
     while True:
         held: dict[str, int] = {}
         for device in devices:
@@ -114,16 +122,16 @@ def take(
             return list(held)
         for handle in held.values():
             os.close(handle)
-        if not said:
+        if not announced:
             print(f"waiting for {count} free of {len(devices)} GPUs", file=sys.stderr)
-            said = True
+            announced = True
         time.sleep(poll_seconds)
 
 
 def _lock(path: Path) -> int | None:
-    """Return a locked descriptor, or None when another process holds the lock.
+    """Return a locked file descriptor, or None if another process holds the lock.
 
-    Opened for reading: a file that another user made can be locked but not written.
+    Opened for reading, because a file that another user made can be locked but not written.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)

@@ -1,4 +1,4 @@
-"""What running costs beside the work: `python -m g2vlm.run.overhead results/cpu`."""
+"""What a run costs apart from its work: `python -m g2vlm.run.overhead results/cpu`."""
 
 from __future__ import annotations
 
@@ -11,18 +11,24 @@ from g2vlm.run.manifest import read_benchmarks
 from metrics.files import InputError, run_main
 
 Job = Mapping[str, float | None]
-# Jobs that only hash and pack what others made.
+# Jobs that only hash and pack what other jobs made.
 BOOKKEEPING = ("manifest", "crate")
 
 
 @dataclass(frozen=True)
 class Overhead:
-    """Slot seconds of a finished experiment: a slot is a place for one job at a time.
+    """Slot seconds of a finished experiment; a slot runs one job at a time.
 
-    `starts` from a process's begin to its rule's script, `imports` of the scripts, `hashing` of
-    the jobs that record the run; `waiting` is the time in which no job ran (Snakemake reads,
-    plans and chooses), times `slots`, the most jobs at once. `held` is all of it and the work.
-    Slots that stay empty beside a running job are not counted: the graph leaves no job for them.
+    A slot that stays empty while another job runs does not count: the graph has no job for it.
+
+    Attributes:
+        starts: from the begin of the processes to the begin of their scripts.
+        imports: import statements of the scripts.
+        hashing: jobs that record the run.
+        waiting: time in which no job ran, because Snakemake read files, planned or chose jobs,
+            times `slots`.
+        held: all of these and the work.
+        slots: the largest number of jobs that ran at once.
     """
 
     starts: float
@@ -38,7 +44,7 @@ class Overhead:
         return (self.starts + self.imports + self.hashing + self.waiting) / self.held
 
     def sentence(self) -> str:
-        """Return what the report says of it."""
+        """Return the sentence for the report."""
         return (
             f"Harness overhead: {100 * self.share:.1f}% of {self.held:,.0f} s held by "
             f"{self.slots} jobs at a time (process starts {self.starts:,.0f} s, imports "
@@ -47,46 +53,45 @@ class Overhead:
 
 
 def overhead(jobs: Mapping[str, Job]) -> Overhead | None:
-    """Return the overhead of jobs as `read_benchmarks` tells them; None where none told its start.
+    """Return the overhead of jobs as `read_benchmarks` reads them; None if none has its times.
 
-    An experiment made by several runs, one going on from another, is the sum of these: between
-    them nothing waits. Where a later run made a job again, its time in the earlier run is no
-    longer known and counts there as waiting.
+    Several runs of one experiment are summed; the time between them does not count. If a later run
+    repeated a job, its time in the earlier run is not known any more and counts there as waiting.
     """
-    told = {name: job for name, job in jobs.items() if job.get("ended") and job["wall_seconds"]}
-    if not told:
+    timed = {name: job for name, job in jobs.items() if job.get("ended") and job["wall_seconds"]}
+    if not timed:
         return None
-    known = {name: job for name, job in told.items() if name not in BOOKKEEPING}
-    slots, waiting = _idle(told.values())
-    book = sum(told[name]["wall_seconds"] for name in BOOKKEEPING if name in told)
+    work = [job for name, job in timed.items() if name not in BOOKKEEPING]
+    slots, idle = _slots_and_idle(timed.values())
     return Overhead(
-        starts=sum(job["start_seconds"] for job in known.values()),
-        imports=sum(job["import_seconds"] for job in known.values()),
-        hashing=book,
-        waiting=slots * waiting,
-        held=slots * waiting + sum(job["wall_seconds"] for job in told.values()),
+        starts=sum(job["start_seconds"] for job in work),
+        imports=sum(job["import_seconds"] for job in work),
+        hashing=sum(timed[name]["wall_seconds"] for name in BOOKKEEPING if name in timed),
+        waiting=slots * idle,
+        held=slots * idle + sum(job["wall_seconds"] for job in timed.values()),
         slots=slots,
     )
 
 
-def _idle(jobs: Iterable[Job]) -> tuple[int, float]:
-    """Return the most jobs at once, and the seconds in which runs were alive without a job."""
+def _slots_and_idle(jobs: Iterable[Job]) -> tuple[int, float]:
+    """Return the most jobs at once, and the seconds in which a run had no job."""
     runs: dict[float, list[tuple[float, int]]] = {}
     for job in jobs:
         events = runs.setdefault(job["run_began"] or job["began"], [])
         events += [(job["began"], 1), (job["ended"], -1)]
     most, idle = 0, 0.0
-    for before, events in runs.items():
-        at_once = 0
+    for last, events in runs.items():
+        running = 0
         for moment, change in sorted(events):
-            idle += max(0.0, moment - before) if at_once == 0 else 0.0
-            at_once, before = at_once + change, moment
-            most = max(most, at_once)
+            if running == 0:
+                idle += max(0.0, moment - last)
+            running, last = running + change, moment
+            most = max(most, running)
     return most, idle
 
 
-def of_folder(results: Path) -> Overhead | None:
-    """Return the overhead of the jobs that ended so far, by their benchmark files."""
+def read_overhead(results: Path) -> Overhead | None:
+    """Return the overhead of an experiment's finished jobs, from their benchmark files."""
     return overhead(read_benchmarks(results / "benchmarks"))
 
 
@@ -95,10 +100,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="g2vlm.run.overhead", description=__doc__)
     parser.add_argument("results", help="folder of a finished run, such as results/cpu")
     results = Path(parser.parse_args().results)
-    found = of_folder(results)
-    if found is None:
+    cost = read_overhead(results)
+    if cost is None:
         raise InputError(f"{results}: no job recorded its start; run `make reproduce` first")
-    print(found.sentence())
+    print(cost.sentence())
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Progress that a person can follow: stage, share done, time left."""
+"""Progress of a job as lines: stage, share done, time left."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import time
 
 
 class Progress:
-    """Call it with (done, total); it prints a row at the start, every few seconds, at the end.
+    """Call it with (done, total). It prints a line at the start, every few seconds and at the end.
 
-    Rows are whole lines, not a redrawn bar: two jobs run side by side on one terminal.
+    It prints whole lines and does not redraw a bar, because jobs run side by side on one terminal.
     """
 
     def __init__(self, stage: str, every_seconds: float = 10.0) -> None:
@@ -24,19 +24,23 @@ class Progress:
         if not (self._first or finished or now - self.printed >= self.every):
             return
         self._first, self.printed = False, now
-        taken = now - self.started
+        elapsed = now - self.started
         if finished:
-            tail = f"done in {span(taken)}"
+            note = f"done in {format_seconds(elapsed)}"
         elif done:
-            tail = f"{span(taken / done * (total - done))} left"
+            note = f"{format_seconds(elapsed / done * (total - done))} left"
         else:
-            tail = "begun"
+            note = "begun"
         share = 100 * done // max(total, 1)
-        print(f"{self.stage}: {share:3d} % ({done}/{total}), {tail}", file=sys.stderr, flush=True)
+        print(f"{self.stage}: {share:3d} % ({done}/{total}), {note}", file=sys.stderr, flush=True)
 
 
-def span(seconds: float) -> str:
-    """Return a length of time in words: "8 s", "3 min 20 s", "2 h 05 min"."""
+def format_seconds(seconds: float) -> str:
+    """Return a duration in words.
+
+    >>> format_seconds(8), format_seconds(200), format_seconds(7500)
+    ('8 s', '3 min 20 s', '2 h 05 min')
+    """
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

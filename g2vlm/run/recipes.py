@@ -1,4 +1,4 @@
-"""Recipes for experiments that are larger than the one whose recipes `data/` holds."""
+"""Scene recipes for an experiment with more scenes than the recipes in `data/`."""
 
 from __future__ import annotations
 
@@ -12,19 +12,26 @@ from metrics.files import atomic_path, read_json
 ROOMS = "real_rooms"
 
 
-def held(data: str | Path, splits: Mapping[str, int]) -> bool:
-    """Whether `data` holds enough scenes of every drawn split (or is not built yet)."""
+def enough_recipes(data: str | Path, splits: Mapping[str, int]) -> bool:
+    """Return whether `data` has the scenes of every synthetic split, or is not built yet."""
     path = Path(data, "splits.json")
     if not path.exists():
         return True
     scenes = read_json(path)["scenes"]
-    return all(len(scenes.get(split, [])) >= count for split, count in drawn(splits).items())
+    wanted = synthetic_splits(splits)
+    return all(len(scenes.get(split, [])) >= count for split, count in wanted.items())
 
 
 def write_recipes(data: str | Path, out: str | Path, splits: Mapping[str, int]) -> None:
-    """Draw `splits` scenes over the models of `data` into a folder laid out like `data`.
+    """Sample scenes with the models of `data` into a folder with the layout of `data`.
 
-    The sources are linked, not copied. Raises `InputError` for a damaged class table.
+    Args:
+        data: folder with `models.csv` and `sources/`, which is linked, not copied.
+        out: the folder to write.
+        splits: number of scenes by split.
+
+    Raises:
+        InputError: the table of classes is damaged.
     """
     from g2vlm.scenes.assets.catalog import read_models
     from g2vlm.scenes.build import draw_and_describe, write_rooms
@@ -32,11 +39,11 @@ def write_recipes(data: str | Path, out: str | Path, splits: Mapping[str, int]) 
     with atomic_path(out, folder=True) as folder:
         os.symlink(Path(data, "sources").resolve(), folder / "sources")
         shutil.copyfile(Path(data, "models.csv"), folder / "models.csv")
-        draw_and_describe(read_models(folder / "models.csv"), drawn(splits), folder)
+        draw_and_describe(read_models(folder / "models.csv"), synthetic_splits(splits), folder)
         if splits.get(ROOMS):
             write_rooms(folder, splits[ROOMS])
 
 
-def drawn(splits: Mapping[str, int]) -> dict[str, int]:
-    """Return the splits whose scenes are drawn: all but the captured rooms."""
+def synthetic_splits(splits: Mapping[str, int]) -> dict[str, int]:
+    """Return the splits without the captured rooms."""
     return {split: count for split, count in splits.items() if split != ROOMS}

@@ -1,4 +1,7 @@
-"""Trainings that only the extra studies need: fewer scenes, other loss weights or rates."""
+"""Trainings that only the extra studies need: fewer scenes, other loss weights or learning rates.
+
+Every function takes a whole experiment config; `config["studies"]` holds what the studies vary.
+"""
 
 from __future__ import annotations
 
@@ -11,92 +14,98 @@ from metrics.files import InputError
 Methods = dict[str, dict[str, Any]]
 
 
-def trained_with(method: str, share: float) -> str:
-    """Return the name under which a method is trained with a share of the scenes.
-
-    >>> trained_with("full", 0.1), trained_with("full", 1)
-    ('full_at_10', 'full')
-    """
-    return method if share >= 1 else f"{method}_at_{round(100 * share)}"
-
-
-def shares(config: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+def data_efficiency_trainings(config: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Return {condition: {method: trained name}} of the data-efficiency study, all scenes last."""
-    said = config["studies"]["data_efficiency"]
+    study = config["studies"]["data_efficiency"]
     return {
-        f"{round(100 * share)}% of the scenes": {m: trained_with(m, share) for m in said["methods"]}
-        for share in (*sorted(said["shares"]), 1)
+        f"{round(100 * share)}% of the scenes": {
+            method: _with_share(method, share) for method in study["methods"]
+        }
+        for share in (*sorted(study["shares"]), 1)
     }
 
 
-def weights(config: Mapping[str, Any]) -> dict[str, str]:
+def loss_balance_trainings(config: Mapping[str, Any]) -> dict[str, str]:
     """Return {condition: trained name} of the loss-balance study, the configured weights first."""
-    said = config["studies"]["loss_balance"]
-    found = {"weights as configured": f"{said['method']}_balance"}
+    study = config["studies"]["loss_balance"]
+    trainings = {"weights as configured": _with_weights(study["method"])}
     for loss in config["train"]["loss_weights"]:
-        for factor in said["factors"]:
-            found[f"{loss} ×{factor:g}"] = f"{said['method']}_{loss}_x{_plain(factor)}"
-    return found
+        for factor in study["factors"]:
+            trainings[f"{loss} ×{factor:g}"] = _with_weights(study["method"], loss, factor)
+    return trainings
 
 
-def rates(config: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+def tuning_trainings(config: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Return {condition: {method: trained name}} of the tuning study, the configured rate first."""
-    found = {"rate as configured": {name: name for name in config["methods"]}}
+    trainings = {"rate as configured": {name: name for name in config["methods"]}}
     for factor in config["studies"]["tuning"]["factors"]:
-        found[f"rate ×{factor:g}"] = {name: _rated(name, factor) for name in config["methods"]}
-    return found
+        trainings[f"rate ×{factor:g}"] = {
+            name: _with_rate(name, factor) for name in config["methods"]
+        }
+    return trainings
 
 
 def variants(config: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]) -> Methods:
-    """Return the methods that the studies train beside the experiment's own, by name.
+    """Return the methods that the studies train in addition to the experiment's own, by name.
 
-    Each is its method with `based_on`, and with `scenes` (a share) or `train` (a whole section).
-    Methods that the experiment leaves out are left out here. Raises `InputError` where a name is
-    taken.
+    A variant is its method with `based_on` (the method's name) and with `scenes` (the share of the
+    training scenes) or `train` (a complete `train` section). Methods that are not in `methods` have
+    no variants.
+
+    Raises:
+        InputError: a method of the experiment has the name of a variant.
     """
-    found: Methods = {}
-    said = config["studies"]["data_efficiency"]
-    for name in said["methods"]:
-        for share in said["shares"] if name in methods else ():
-            changed = {"based_on": name, "scenes": share}
-            found[trained_with(name, share)] = {**methods[name], **changed}
+    result: Methods = {}
+    study = config["studies"]["data_efficiency"]
+    for name in study["methods"]:
+        if name in methods:
+            for share in study["shares"]:
+                changes = {"based_on": name, "scenes": share}
+                result[_with_share(name, share)] = {**methods[name], **changes}
     balance = config["studies"]["loss_balance"]
     if balance["method"] in methods:
-        found |= _balanced(config, balance, methods[balance["method"]])
+        result |= _loss_balance_variants(config, methods[balance["method"]])
     for factor in config["studies"]["tuning"]["factors"]:
         rate = {"learning_rate": factor * config["train"]["learning_rate"]}
         train = merge(config["train"], rate)
         for name, method in methods.items():
-            found[_rated(name, factor)] = {**method, "based_on": name, "train": train}
-    if taken := sorted(set(found) & set(methods)):
+            result[_with_rate(name, factor)] = {**method, "based_on": name, "train": train}
+    if taken := sorted(set(result) & set(methods)):
         raise InputError(f"config: method {taken[0]!r} has the name of a study's; rename it")
-    return found
+    return result
 
 
-def _balanced(
-    config: Mapping[str, Any], said: Mapping[str, Any], method: Mapping[str, Any]
-) -> Methods:
+def _loss_balance_variants(config: Mapping[str, Any], method: Mapping[str, Any]) -> Methods:
+    """Return the variants with fewer steps and one changed loss weight each."""
+    study = config["studies"]["loss_balance"]
     steps = {
-        name: max(1, round(said["steps"] * count))
+        name: max(1, round(study["steps"] * count))
         for name, count in config["train"].items()
         if name.endswith("_steps")
     }
     shorter = merge(config["train"], steps)
-    names = weights(config)
-    found = {}
-    for condition, name in names.items():
-        train = shorter
-        if "×" in condition:
-            loss, factor = condition.split(" ×")
-            weight = config["train"]["loss_weights"][loss] * float(factor)
-            train = merge(shorter, {"loss_weights": {loss: weight}})
-        found[name] = {**method, "based_on": said["method"], "train": train}
-    return found
+    trainings = {_with_weights(study["method"]): shorter}
+    for loss, weight in config["train"]["loss_weights"].items():
+        for factor in study["factors"]:
+            changed = merge(shorter, {"loss_weights": {loss: weight * float(factor)}})
+            trainings[_with_weights(study["method"], loss, factor)] = changed
+    return {
+        name: {**method, "based_on": study["method"], "train": train}
+        for name, train in trainings.items()
+    }
 
 
-def _rated(method: str, factor: float) -> str:
-    return f"{method}_rate_x{_plain(factor)}"
+def _with_share(method: str, share: float) -> str:
+    return method if share >= 1 else f"{method}_at_{round(100 * share)}"
 
 
-def _plain(factor: float) -> str:
+def _with_weights(method: str, loss: str | None = None, factor: float = 1) -> str:
+    return f"{method}_{loss}_x{_in_name(factor)}" if loss else f"{method}_balance"
+
+
+def _with_rate(method: str, factor: float) -> str:
+    return f"{method}_rate_x{_in_name(factor)}"
+
+
+def _in_name(factor: float) -> str:
     return f"{factor:g}".replace(".", "_")

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 
-from g2vlm.run.devices import LOCKS, allowed, assign, available, listed, take
+from g2vlm.run.devices import LOCKS, assign, available, parse_listing, reserve, visible
 from metrics.files import InputError
 
 TWO = "GPU 0: H100 (UUID: GPU-aaaa-1)\nGPU 1: H100 (UUID: GPU-bbbb-2)\n"
@@ -33,9 +33,9 @@ with job(SimpleNamespace(**parts)):
 
 
 def test_a_listing_gives_whole_gpus_and_the_parts_of_split_ones():
-    assert listed(TWO) == ("GPU-aaaa-1", "GPU-bbbb-2")
-    assert listed(SPLIT) == ("MIG-cccc-3", "MIG-dddd-4", "GPU-bbbb-2")
-    assert listed("No devices were found\n") == ()
+    assert parse_listing(TWO) == ("GPU-aaaa-1", "GPU-bbbb-2")
+    assert parse_listing(SPLIT) == ("MIG-cccc-3", "MIG-dddd-4", "GPU-bbbb-2")
+    assert parse_listing("No devices were found\n") == ()
 
 
 @pytest.mark.parametrize(
@@ -54,25 +54,25 @@ def test_a_listing_gives_whole_gpus_and_the_parts_of_split_ones():
 )
 def test_what_the_caller_may_see_is_what_cuda_would_let_it_see(value, left):
     environment = {} if value is None else {"CUDA_VISIBLE_DEVICES": value}
-    assert list(allowed(listed(TWO), environment)) == left
+    assert list(visible(parse_listing(TWO), environment)) == left
 
 
 def test_more_gpus_than_there_are_is_one_clear_error(tmp_path):
     with pytest.raises(InputError, match="asks for 3 GPUs and 2 can be used here"):
-        take(3, listed(TWO), locks=tmp_path)
+        reserve(3, parse_listing(TWO), locks=tmp_path)
 
 
 def test_a_lock_is_not_followed_through_a_link(tmp_path):
     (tmp_path / "g2vlm-GPU-aaaa-1.lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError):
-        take(1, ["GPU-aaaa-1"], locks=tmp_path)
+        reserve(1, ["GPU-aaaa-1"], locks=tmp_path)
     assert not (tmp_path / "elsewhere").exists()
 
 
 def start_taker(folder, count):
     code = (
-        "from pathlib import Path; from g2vlm.run.devices import take; "
-        f"print(*take({count}, ['GPU-a', 'GPU-b'], Path({str(folder)!r}), 0.02), flush=True); "
+        "from pathlib import Path; from g2vlm.run.devices import reserve; "
+        f"print(*reserve({count}, ['GPU-a', 'GPU-b'], Path({str(folder)!r}), 0.02), flush=True); "
         "input()"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

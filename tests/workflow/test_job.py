@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from g2vlm.run.progress import Progress, span
+from g2vlm.run.progress import Progress, format_seconds
 
 SCRIPT = """
 import sys
@@ -120,4 +120,4 @@ def test_progress_keeps_quiet_between_rows(capsys):
     ("seconds", "words"), [(8, "8 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")]
 )
 def test_spans_read_well(seconds, words):
-    assert span(seconds) == words
+    assert format_seconds(seconds) == words

@@ -68,9 +68,9 @@ def test_the_record_names_the_commit_or_says_that_there_is_none():
 
 @pytest.mark.parametrize(("wanted", "enough"), [(2, True), (3, False)])
 def test_whether_data_holds_enough_scenes(tmp_path, wanted, enough):
-    assert recipes.held(tmp_path, {"train": wanted})
+    assert recipes.enough_recipes(tmp_path, {"train": wanted})
     (tmp_path / "splits.json").write_text('{"scenes": {"train": ["train-0000", "train-0001"]}}')
-    assert recipes.held(tmp_path, {"train": wanted}) is enough
+    assert recipes.enough_recipes(tmp_path, {"train": wanted}) is enough
 
 
 def test_nothing_to_do_prints_the_ending_and_other_lines_do_not(results, capsys):

@@ -38,7 +38,7 @@ def test_shares_weights_and_rates_are_named_and_nothing_else_changes():
 
 
 def test_the_last_share_is_the_experiments_own_training():
-    shares = studies.shares(CONFIG)
+    shares = studies.data_efficiency_trainings(CONFIG)
     assert list(shares)[-1] == "100% of the scenes"
     assert shares["100% of the scenes"] == {"full": "full", "no_geometry": "no_geometry"}
     assert shares["25% of the scenes"]["full"] == "full_at_25"

@@ -7,9 +7,9 @@ from snakemake.exceptions import WorkflowError
 
 from g2vlm.run import config as settings
 from g2vlm.run import data as pins
-from g2vlm.run import recipes as drawing
 from g2vlm.run import studies
 from g2vlm.run.codehash import code_hash
+from g2vlm.run.recipes import enough_recipes
 
 EXPERIMENT = config["experiment"]
 SPLITS = config["data"]["splits"]
@@ -20,8 +20,8 @@ REAL_ROOMS = "real_rooms"
 JUDGED_ON = "test_scene"
 PINS = ["data.manifest.json", "data.dvc"]
 DATA_HASH = pins.folder_hash()
-# data/ holds the recipes of the default experiment; a larger one draws its own.
-RECIPES = "data" if drawing.held("data", SPLITS) else f"{RESULTS}/recipes"
+# data/ holds the recipes of the default experiment; a larger one samples its own.
+RECIPES = "data" if enough_recipes("data", SPLITS) else f"{RESULTS}/recipes"
 
 
 # Folders of the weights that some baselines need; without them such a baseline is off.

@@ -8,7 +8,7 @@ SPOILED = [one for one in ASKED["robustness"]["methods"] if one in METHODS]
 CONDITIONS = [one.name for one in conditions(ASKED["robustness"])]
 COMPARED = [one for one in ASKED["subgroups"]["methods"] if one in METHODS]
 # {condition: {method: trained name}}
-RATES = studies.rates(config)
+RATES = studies.tuning_trainings(config)
 RATED = [trained for found in RATES.values() for trained in found.values()]
 TRIALS = range(ASKED["tuning"]["seeds"])
 
@@ -72,7 +72,7 @@ rule data_efficiency:
         judged(
             dict.fromkeys(
                 trained
-                for found in studies.shares(config).values()
+                for found in studies.data_efficiency_trainings(config).values()
                 for method, trained in found.items()
                 if method in METHODS
             )
@@ -88,7 +88,7 @@ rule data_efficiency:
         runtime=grows(30),
     params:
         metrics=ASKED["metrics"],
-        shares=studies.shares(config),
+        shares=studies.data_efficiency_trainings(config),
         reference=REFERENCE_METHOD,
         code=job_code("study"),
     script:
@@ -98,7 +98,11 @@ rule data_efficiency:
 rule loss_balance:
     input:
         judged(
-            [name for name in studies.weights(config).values() if name in VARIANTS],
+            [
+                name
+                for name in studies.loss_balance_trainings(config).values()
+                if name in VARIANTS
+            ],
             range(ASKED["loss_balance"]["seeds"]),
         ),
     output:
@@ -112,7 +116,7 @@ rule loss_balance:
         runtime=grows(30),
     params:
         metrics=ASKED["metrics"],
-        variants=studies.weights(config),
+        variants=studies.loss_balance_trainings(config),
         method=ASKED["loss_balance"]["method"],
         code=job_code("study"),
     script:
