@@ -11,9 +11,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import Bar, best
 from g2vlm.models.model import G2VLM
+from g2vlm.run.config import load_method
 from g2vlm.training.objective import Objective
+from g2vlm.training.optimizer import make_optimizer
 from g2vlm.training.process_group import Team
-from g2vlm.training.settings import TrainSettings, make_optimizer
+from g2vlm.training.settings import TrainSettings
 from g2vlm.training.train import configure, keep_memory, load_train_set, one_step
 from metrics.files import read_json
 
@@ -77,7 +79,7 @@ def _objective(experiment: Path) -> Objective:
     settings = TrainSettings.from_config(config["train"] | {"precision": "fp32"})
     data = load_train_set(experiment / "scenes" / "train", experiment / "features", SHARE_OF_SCENES)
     torch.manual_seed(0)
-    model = G2VLM(configure(config, {"name": "full"}, settings, data)).train()
+    model = G2VLM(configure(config, load_method("full") | {"name": "full"}, settings, data)).train()
     model.encoder.fit([scene.inputs for scene in data.scenes])
     return Objective(model, data, settings, 0)
 

@@ -1,4 +1,4 @@
-"""What a model is built from: sizes, words and the switches that make a variant."""
+"""What a model is built from: sizes, vocabularies and the switches that make a method."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from g2vlm.settings import read_section, setting
 from metrics.files import InputError
 
+<<<<<<< Updated upstream
 # Side in pixels of the square cell that becomes one token. It is defined in this light module so
 # that inference can read it without loading torch.
 CELL = 4
@@ -26,61 +28,82 @@ SWITCHES = (
     "two_d",
     "supervision_3d",
 )
+=======
+>>>>>>> Stashed changes
 
-# What an experiment may set under `model`, alike for all its methods.
-SIZES = (
-    "hidden",
-    "point_hidden",
-    "heads",
-    "layers",
-    "fusion_layers",
-    "decoder_layers",
-    "neighbours",
-    "embedding",
-)
+@dataclass(frozen=True, kw_only=True)
+class ModelSizes:
+    """Sizes of every method's network: the section `model` of an experiment's config."""
+
+    hidden: int = setting("Width D of patch tokens and sentence states.", minimum=1)
+    point_hidden: int = setting("Width F of point features; even.", minimum=2, multipleOf=2)
+    heads: int = setting("Attention heads; `hidden` is a multiple of it.", minimum=1)
+    layers: int = setting("Transformer layers of the geometry encoder.", minimum=1)
+    fusion_layers: int = setting("Layers of text-to-geometry cross-attention.", minimum=1)
+    decoder_layers: int = setting("Layers of the text decoder.", minimum=1)
+    neighbours: int = setting("Neighbours of a patch in the graph layers.", minimum=1)
+    embedding: int = setting("Width E of descriptors for retrieval.", minimum=1)
 
 
-@dataclass(frozen=True)
-class ModelConfig:
-    """Sizes, vocabularies and switches of one model.
+@dataclass(frozen=True, kw_only=True)
+class Switches:
+    """What a method may use: the section `switches` of config/methods/<name>.yaml.
 
-    Sizes are in features; `height` and `width` are the input views' pixels. The switches say which
-    inputs and parts a variant may use (a removed input becomes a learned constant, so every variant
-    has the same parameters). `supervision_3d` is the share of training scenes whose 3D labels
-    (boxes, votes, occupancy) may be seen.
+    A removed input becomes a learned constant, so that every method has the same parameters.
+    """
+
+    depth: bool = setting("The sensor's depth, as input and to lift points.")
+    normals: bool = setting("Surface normals computed from the sensor's depth.")
+    positions: bool = setting("3D positions of points and patches as inputs and attention biases.")
+    partial: bool = setting("The sparse partial point cloud, projected into the views.")
+    poses: bool = setting("Camera poses; without them all views are read as unposed images.")
+    intrinsics: bool = setting("Camera calibration; without it no ray of a pixel is known.")
+    geometry_module: bool = setting(
+        "Pooled point features, graph layers and the geometric bias of attention; without it "
+        "geometric inputs are plain tokens."
+    )
+    cross_attention: bool = setting(
+        "Attention from words to the scene; without it a sentence is one pooled vector."
+    )
+    align_loss: bool = setting("The contrastive loss L_align between text, scenes and objects.")
+    language: bool = setting("The second training stage, with all losses on objects and text.")
+    two_d: bool = setting("Image features alone feed the network; rays are used only to lift.")
+    supervision_3d: float = setting(
+        "Share of training scenes, 0 to 1, whose 3D labels (boxes, votes, occupancy) may be used.",
+        minimum=0,
+        maximum=1,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(ModelSizes, Switches):
+    """Everything that determines a network: sizes, switches, and what the training data fixed.
+
+    Attributes:
+        height: rows of an input view, pixels.
+        width: columns of an input view, pixels.
+        classes: names of the C object classes.
+        words: words that the decoder can write.
+        colours: names of the object colours.
+        method: name of the method.
+        dropout: dropout rate in training.
+        token_features: width of the frozen patch features.
+        point_features: width of the frozen point features.
+        text_features: width of the frozen text features.
+        views: input views of a scene.
     """
 
     height: int
     width: int
     classes: tuple[str, ...]
     words: tuple[str, ...]
-    colours: tuple[str, ...] = ()
-    method: str = "full"
-    hidden: int = 160
-    point_hidden: int = 64
-    heads: int = 4
-    layers: int = 2
-    fusion_layers: int = 2
-    decoder_layers: int = 2
-    neighbours: int = 8
-    embedding: int = 128
-    dropout: float = 0.1
-    token_features: int = 416
-    point_features: int = 96
-    text_features: int = 384
-    views: int = 4
-    depth: bool = True
-    normals: bool = True
-    positions: bool = True
-    partial: bool = True
-    poses: bool = True
-    intrinsics: bool = True
-    geometry_module: bool = True
-    cross_attention: bool = True
-    align_loss: bool = True
-    language: bool = True
-    two_d: bool = False
-    supervision_3d: float = 1.0
+    colours: tuple[str, ...]
+    method: str
+    dropout: float
+    token_features: int
+    point_features: int
+    text_features: int
+    views: int
 
     @property
     def lifts(self) -> bool:
@@ -94,17 +117,17 @@ class ModelConfig:
 
     @property
     def relates(self) -> bool:
-        """Whether 3D positions steer what attends to what."""
+        """Whether 3D positions bias the attention between patches."""
         return self.geometry_module and self.positions
 
     @property
     def compares(self) -> bool:
-        """Whether sentences set objects in relation to each other by where they are."""
+        """Whether objects are compared by their positions when a sentence is read."""
         return self.cross_attention and self.relates
 
     @property
     def votes(self) -> bool:
-        """Whether the voted 3D boxes have been supervised at all."""
+        """Whether any scene supervises the voted 3D boxes."""
         return self.supervision_3d > 0
 
     def to_json(self) -> dict[str, Any]:
@@ -113,11 +136,15 @@ class ModelConfig:
 
     @staticmethod
     def from_json(values: Mapping[str, Any], source: str = "config.json") -> ModelConfig:
-        """Build from JSON values; raises `InputError` naming `source` for a wrong key."""
+        """Build from JSON values.
+
+        Raises:
+            InputError: naming `source`, for an unknown or missing key.
+        """
         known = {field.name for field in fields(ModelConfig)}
         unknown = sorted(set(values) - known)
         if unknown:
-            raise InputError(f"{source}: unknown model setting {unknown[0]!r}; take it out")
+            raise InputError(f"{source}: unknown model setting {unknown[0]!r}; remove it")
         try:
             return ModelConfig(
                 **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
@@ -126,35 +153,41 @@ class ModelConfig:
             raise InputError(f"{source}: {error}; train the model again") from error
 
 
+# Keys of a method beside its switches: its name, and what a study changes for a variant of it.
+VARIANT_KEYS = ("name", "based_on", "scenes", "train")
+
+
 def method_switches(method: Mapping[str, Any], source: str = "method") -> dict[str, Any]:
-    """Return a method file's switches; raises `InputError` for a key that is none of them."""
-    switches = dict(method.get("switches", {}))
-    for name, value in switches.items():
-        if name not in SWITCHES:
-            raise InputError(f"{source}: unknown switch {name!r}; use one of {', '.join(SWITCHES)}")
-        if name == "supervision_3d":
-            if isinstance(value, bool) or not 0 <= float(value) <= 1:
-                raise InputError(f"{source}: supervision_3d is {value}; give a share from 0 to 1")
-        elif not isinstance(value, bool):
-            raise InputError(f"{source}: switch {name} is {value!r}; give true or false")
-    return switches
+    """Return the checked switches of a method.
+
+    Args:
+        method: content of config/methods/<name>.yaml, with the keys that a study adds.
+        source: the file, for messages.
+
+    Raises:
+        InputError: for an unknown, missing or misplaced key, or a value of the wrong type.
+    """
+    names = [field.name for field in fields(Switches)]
+    for key in method:
+        if key in names:
+            raise InputError(f"{source}: switch `{key}` is at the top; move it under `switches:`")
+        if key not in ("switches", *VARIANT_KEYS):
+            raise InputError(f"{source}: unknown key `{key}`; a method has the key `switches`")
+    return read_section(Switches, method.get("switches") or {}, "switches", source)
 
 
 def model_sizes(config: Mapping[str, Any], source: str = "config") -> dict[str, int]:
-    """Return an experiment's `model` section; raises `InputError` for what is not one of `SIZES`
-    or no whole number from 1, and for a width that the heads cannot share."""
-    sizes = dict(config.get("model", {}))
-    for name, value in sizes.items():
-        if name not in SIZES:
-            known = ", ".join(SIZES)
-            raise InputError(f"{source}: unknown model size {name!r}; use one of {known}")
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{source}: model.{name} is {value!r}; give a whole number from 1")
-    hidden, heads = (sizes.get(name, getattr(ModelConfig, name)) for name in ("hidden", "heads"))
-    if sizes.get("point_hidden", 2) % 2:
-        raise InputError(
-            f"{source}: model.point_hidden {sizes['point_hidden']} is odd; make it even"
-        )
+    """Return the checked `model` section of an experiment's config.
+
+    Raises:
+        InputError: for an unknown, missing or invalid size, and for a width that is not a multiple
+            of the number of heads.
+    """
+    sizes = read_section(ModelSizes, config.get("model", {}), "model", source)
+    hidden, heads = sizes["hidden"], sizes["heads"]
     if hidden % heads:
-        raise InputError(f"{source}: model.hidden {hidden} is no multiple of model.heads {heads}")
+        raise InputError(
+            f"{source}: model.hidden {hidden} is not a multiple of model.heads {heads}; "
+            "change one of them"
+        )
     return sizes

@@ -1,4 +1,7 @@
-"""Losses of the first stage: L_depth, L_normal, L_surface_smoothness, L_reconstruction."""
+"""Losses of stage 1: L_depth, L_normal, L_surface_smoothness, L_reconstruction.
+
+Shapes: B scenes, V views of h x w point cells, P = V*h*w points, K occupancy queries.
+"""
 
 from __future__ import annotations
 
@@ -7,101 +10,133 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from g2vlm.models.state import SceneState
-from g2vlm.training.data import GeometryTargets
+from g2vlm.training.outputs import StepOutputs
 
-EDGE = 0.03
+# A neighbour farther than this from a point's tangent plane lies on another surface.
+EDGE_M = 0.03
+# Relative errors are cut off here: a flying pixel teaches nothing by being ten times wrong.
+LARGEST_RELATIVE_ERROR = 3
+# Weight of the likelihood next to the plain distance: the likelihood alone could be lowered by
+# predicting large errors instead of better points.
+LIKELIHOOD_WEIGHT = 0.25
+# How fast smoothness fades with the colour difference (0..1) of neighbouring cells.
+EDGE_DECAY = 10
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of `values` where `mask` (same shape) weighs; 0 if it weighs nothing."""
-    return (values * mask).sum() / mask.sum().clamp(min=1)
+def masked_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Return the mean of `values` under weights of the same shape; 0 where all weights are 0."""
+    return (values * weight).sum() / weight.sum().clamp(min=1)
 
 
-def as_image(values: Tensor, state: SceneState, rows: int) -> Tensor:
-    """[B,P,...] to [B,V,h,w,...], `rows` = h."""
-    views = state.batch.pose.shape[1]
+def as_image(values: Tensor, state: SceneState) -> Tensor:
+    """Return point values [B,P,...] as images [B,V,h,w,...]."""
+    views, rows = state.batch.pose.shape[1], state.grid.cells[0]
     return values.unflatten(1, (views, rows, -1))
 
 
-def depth_loss(state: SceneState, targets: GeometryTargets) -> Tensor:
-    """L_depth: mean absolute log error of the depth read from images, and of the final depth.
+def depth_loss(step: StepOutputs) -> Tensor:
+    """Return L_depth: relative errors of predicted depth over points with a true depth.
 
-    Without rays to lift along, of the pointmap's z-depth in the true cameras.
+    The depth predicted from images enters by its logarithm; the final depth, which may copy the
+    sensor's, by its relative error. A model without known rays predicts points directly; their
+    z-depth in the true cameras is compared instead.
+
+    Source: log error after Eigen et al. 2014.
     """
-    valid = (targets.depth > 0).float()
-    true = targets.depth.clamp(min=0.1)
+    state, targets = step.state, step.geometry
+    valid = (targets.depth > 0).float()  # (B, P)
+    true = targets.depth.clamp(min=0.1)  # (B, P), no division by 0 where there is no depth
     if state.guess is not None:
-        wrong = (state.guess / true).log().abs() + 2 * (state.depth - true).abs() / true
-        return masked_mean(wrong.clamp(max=3), valid)
+        error = (state.guess / true).log().abs() + 2 * (state.depth - true).abs() / true
+        return masked_mean(error.clamp(max=LARGEST_RELATIVE_ERROR), valid)
     views = state.batch.pose.shape[1]
-    turn = state.batch.pose[:, :, :3, 2]
-    offset = (state.points - state.batch.camera).unflatten(1, (views, -1))
-    depth = torch.einsum("bvni,bvi->bvn", offset, turn).flatten(1)
-    return masked_mean(((depth - true).abs() / true).clamp(max=3), valid)
+    forward = state.batch.pose[:, :, :3, 2]  # (B, V, 3), optical axes
+    offset = (state.points - state.batch.camera).unflatten(1, (views, -1))  # (B, V, h*w, 3)
+    depth = torch.einsum("bvni,bvi->bvn", offset, forward).flatten(1)  # (B, P)
+    error = (depth - true).abs() / true
+    return masked_mean(error.clamp(max=LARGEST_RELATIVE_ERROR), valid)
 
 
 def pointmap_normals(points: Tensor) -> Tensor:
-    """Normals [...,h-2,w-2,3] of pointmaps [...,h,w,3] by central differences, unoriented."""
+    """Return unit normals [...,h-2,w-2,3] of pointmaps [...,h,w,3], of unknown sign.
+
+    A normal is the cross product of the central differences along rows and columns.
+    """
     across = points[..., 1:-1, 2:, :] - points[..., 1:-1, :-2, :]
     down = points[..., 2:, 1:-1, :] - points[..., :-2, 1:-1, :]
     return F.normalize(torch.linalg.cross(down, across), dim=-1, eps=1e-4)
 
 
-def normal_loss(state: SceneState, targets: GeometryTargets, rows: int) -> Tensor:
-    """L_normal: 1 - |cosine| of the pointmap's and the true normals.
+def normal_loss(step: StepOutputs) -> Tensor:
+    """Return L_normal: 1 - |cosine| between normals of the pointmap and true normals.
 
-    A point counts where its four neighbours lie within 3 cm of its true tangent plane.
+    A point counts where its four true neighbours lie within 3 cm of its tangent plane: across an
+    edge, a difference of points is no tangent of the surface.
     """
-    points = as_image(state.points, state, rows)
-    rays = as_image(state.batch.rays, state, rows)
-    depth = as_image(targets.depth, state, rows)
+    state, targets = step.state, step.geometry
+    points = as_image(state.points, state)  # (B, V, h, w, 3)
+    rays = as_image(state.batch.rays, state)
+    depth = as_image(targets.depth, state)  # (B, V, h, w)
+    # The camera's position cancels in differences of points of one view.
     surface = rays * depth[..., None]
-    true = as_image(targets.normal, state, rows)[..., 1:-1, 1:-1, :]
+    true = as_image(targets.normal, state)[..., 1:-1, 1:-1, :]  # (B, V, h-2, w-2, 3)
     middle = surface[..., 1:-1, 1:-1, :]
     smooth = (depth[..., 1:-1, 1:-1] > 0) & (true.abs().sum(-1) > 0)
-    for side in (
+    for neighbour in (
         surface[..., 2:, 1:-1, :],
         surface[..., :-2, 1:-1, :],
         surface[..., 1:-1, 2:, :],
         surface[..., 1:-1, :-2, :],
     ):
-        smooth &= ((side - middle) * true).sum(-1).abs() < EDGE
-    cosine = (pointmap_normals(points) * true).sum(-1).abs()
+        smooth &= ((neighbour - middle) * true).sum(-1).abs() < EDGE_M
+    # The sign is dropped because normals of a pointmap have none.
+    cosine = (pointmap_normals(points) * true).sum(-1).abs()  # (B, V, h-2, w-2)
     return masked_mean(1 - cosine, smooth.float())
 
 
-def smoothness_loss(state: SceneState, rows: int) -> Tensor:
-    """L_surface_smoothness: second differences of the pointmap, less across colour edges.
+def smoothness_loss(step: StepOutputs) -> Tensor:
+    """Return L_surface_smoothness: second differences of the pointmap, weighted by colour edges.
 
-    The edge-aware weight exp(-|colour gradient|) follows Godard et al. 2017.
+    Depth edges usually coincide with colour edges, so the weight exp(-10 |colour difference|)
+    leaves them free.
+
+    Source: edge-aware smoothness of Godard et al. 2017.
     """
-    points = as_image(state.points, state, rows)
-    colour = as_image(state.batch.rgb, state, rows)
+    state = step.state
+    points = as_image(state.points, state)  # (B, V, h, w, 3)
+    colour = as_image(state.batch.rgb, state)
     total = points.new_zeros(())
-    for axis in (2, 3):
-        bend = points.diff(n=2, dim=axis).norm(dim=-1)
-        edge = colour.diff(dim=axis).abs().mean(-1)
+    for axis in (2, 3):  # rows, columns
+        bend = points.diff(n=2, dim=axis).norm(dim=-1)  # two shorter along the axis
+        edge = colour.diff(dim=axis).abs().mean(-1)  # one shorter along the axis
+        # Both colour differences that the three points of a second difference span.
         length = edge.shape[axis] - 1
-        step = edge.narrow(axis, 0, length) + edge.narrow(axis, 1, length)
-        total = total + (bend.clamp(max=1) * (-10 * step).exp()).mean()
+        both = edge.narrow(axis, 0, length) + edge.narrow(axis, 1, length)
+        total = total + (bend.clamp(max=1) * (-EDGE_DECAY * both).exp()).mean()
     return total
 
 
-def reconstruction_loss(
-    state: SceneState, targets: GeometryTargets, occupancy: Tensor
-) -> dict[str, Tensor]:
-    """L_reconstruction by parts: pointmap, occupancy, colour.
+def reconstruction_loss(step: StepOutputs) -> dict[str, Tensor]:
+    """Return L_reconstruction by parts: pointmap, occupancy, colour.
 
-    The pointmap's distance to the true point is scored by a Laplace likelihood whose spread is the
-    point's own expected error (the confidence); its floor of 1 mm keeps it bounded.
+    pointmap: distance to the true point, and its negative log-likelihood under a Laplace
+    distribution whose scale b = exp(log_error) is predicted for each point: |e| / b + log b. The
+    scale becomes the confidence. Its lower bound of 1 mm keeps the loss bounded.
+    occupancy: cross-entropy of solid and free at sampled 3D points.
+    colour: mean absolute difference.
+
+    Source: learned uncertainty of Kendall & Gal 2017.
     """
-    valid = (targets.depth > 0).float()
-    true = state.batch.camera + state.batch.rays * targets.depth[..., None]
-    error = (state.points - true).norm(dim=-1).clamp(max=5)
+    state, targets = step.state, step.geometry
+    occupancy = step.model.occupancy(state, targets.queries)  # (B, K), logits
+    valid = (targets.depth > 0).float()  # (B, P)
+    true = state.batch.camera + state.batch.rays * targets.depth[..., None]  # (B, P, 3)
+    error = (state.points - true).norm(dim=-1).clamp(max=5)  # (B, P), metres
     likelihood = error * (-state.log_error).exp() + state.log_error
     solid = F.binary_cross_entropy_with_logits(occupancy, targets.solid, reduction="none")
     return {
-        "pointmap": masked_mean(0.25 * likelihood.clamp(max=20) + error, valid),
+        "pointmap": masked_mean(LIKELIHOOD_WEIGHT * likelihood.clamp(max=20) + error, valid),
+        # Solids are 3D labels, so only scenes with 3D supervision count.
         "occupancy": masked_mean(solid, targets.supervised[:, None].expand_as(solid)),
         "colour": (state.colours - state.batch.rgb).abs().mean(),
     }

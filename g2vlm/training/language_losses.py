@@ -1,4 +1,8 @@
-"""Losses of the second stage: L_spatial, L_align, L_text."""
+"""Losses of stage 2: L_spatial, L_text, L_align.
+
+Shapes: B scenes, P points, T patches, N objects, R references, S sentences (references, then
+questions), C classes, E descriptor width.
+"""
 
 from __future__ import annotations
 
@@ -15,107 +19,160 @@ from g2vlm.models.model import G2VLM
 from g2vlm.models.state import GroundState, RelationLogits, SceneState
 from g2vlm.training.data import GeometryTargets, LanguageTargets
 from g2vlm.training.geometry_losses import masked_mean
+from g2vlm.training.outputs import StepOutputs
+
+FRONT_WEIGHT = 0.1
+MASK_WEIGHT = 5
+# Corner distances below this enter by their square, in metres.
+CORNER_BETA_M = 0.1
+
+
+def spatial_loss(step: StepOutputs) -> dict[str, Tensor]:
+    """Return L_spatial by parts: classes, boxes, relations and grounding of sentences."""
+    state, geometry, targets = step.state, step.geometry, step.language
+    # The order of these three fixes which dropout masks each of them draws.
+    ground, boxes, relations = step.ground, step.boxes, step.relations
+    return {
+        "class": class_loss(state, geometry),
+        "name": name_loss(state, targets),
+        "vote": vote_loss(state, geometry),
+        "box": object_loss(boxes, geometry.supervised, targets),
+        "relation": relation_loss(relations, targets, step.relation_weights),
+        "front": FRONT_WEIGHT * front_loss(relations, targets),
+        **grounding_loss(step.model, ground, targets),
+    }
 
 
 def class_loss(state: SceneState, targets: GeometryTargets) -> Tensor:
-    """Cross-entropy of the points' classes; structure, two thirds of the points, weighs a third."""
-    known = (targets.classes >= 0).float()
+    """Return the cross-entropy of the points' classes; structure weighs a third."""
+    known = (targets.classes >= 0).float()  # (B, P)
     structure = (targets.classes == state.kinds.shape[-1] - 1).float()
+    # Probability of the true class, (B, P).
     share = state.kinds.gather(-1, targets.classes.clamp(min=0)[..., None])[..., 0]
+    # Two thirds of all points are structure; a third of the weight balances them with objects.
     weight = known * (1 - structure * 2 / 3)
     return masked_mean(-share.clamp(min=1e-6).log(), weight)
 
 
 def name_loss(state: SceneState, targets: LanguageTargets) -> Tensor:
-    """Cross-entropy of the objects' classes, read from the mean logits of their points.
+    """Return the cross-entropy of the objects' classes, from the mean logits of their points.
 
-    Here a cup weighs as much as a sofa; in `class_loss` it weighs by its points.
+    Here a cup weighs as much as a sofa; in `class_loss` each weighs by its points.
     """
-    found = mask_mean(targets.masks, state.class_logits[..., :-1])
-    chosen = targets.present & (targets.masks.amax(-1) > 0)
-    if not bool(chosen.any()):
-        return found.sum() * 0
-    return F.cross_entropy(found[chosen], targets.classes[chosen])
+    logits = mask_mean(targets.masks, state.class_logits[..., :-1])  # (B, N, C)
+    visible = targets.present & (targets.masks.amax(-1) > 0)  # (B, N)
+    if not bool(visible.any()):
+        return logits.sum() * 0
+    return F.cross_entropy(logits[visible], targets.classes[visible])
 
 
 def volume(size: Tensor) -> Tensor:
-    """Product of [...,3] (its gradient is much cheaper than that of `prod`)."""
+    """Return the products [...] of sizes [...,3]; the gradient of `prod` would be much slower."""
     return size[..., 0] * size[..., 1] * size[..., 2]
 
 
 def vote_loss(state: SceneState, targets: GeometryTargets) -> Tensor:
-    """Points' voted boxes against their objects'."""
-    chosen = targets.votes
+    """Return the box loss of the boxes that points vote for."""
+    chosen = targets.votes  # (B, P)
     return box_loss(state.boxes[chosen], targets.boxes[chosen])
 
 
 def object_loss(boxes: Tensor, supervised: Tensor, targets: LanguageTargets) -> Tensor:
-    """Boxes [B,N,6] of the true masks against the objects', in scenes [B] with 3D labels."""
-    chosen = targets.present & (supervised > 0)[:, None]
+    """Return the box loss of boxes [B,N,6] of the true masks, in scenes [B] with 3D labels."""
+    chosen = targets.present & (supervised > 0)[:, None]  # (B, N)
     return box_loss(boxes[chosen], targets.boxes[chosen])
 
 
-def box_loss(found: Tensor, true: Tensor) -> Tensor:
-    """Corner distances and 1 - IoU of boxes [M,6], mean; 0 of no boxes."""
-    if not len(found):
-        return found.sum() * 0
-    low, high = found[:, :3] - found[:, 3:] / 2, found[:, :3] + found[:, 3:] / 2
+def box_loss(predicted: Tensor, true: Tensor) -> Tensor:
+    """Return the mean corner distance plus 1 - IoU of axis-aligned boxes [M,6]; 0 if M is 0.
+
+    IoU alone has no gradient for disjoint boxes, and corner distances alone favour large boxes.
+    """
+    if not len(predicted):
+        return predicted.sum() * 0
+    low = predicted[:, :3] - predicted[:, 3:] / 2  # (M, 3)
+    high = predicted[:, :3] + predicted[:, 3:] / 2
     true_low, true_high = true[:, :3] - true[:, 3:] / 2, true[:, :3] + true[:, 3:] / 2
-    corners = F.smooth_l1_loss(low, true_low, beta=0.1) + F.smooth_l1_loss(
-        high, true_high, beta=0.1
+    corners = F.smooth_l1_loss(low, true_low, beta=CORNER_BETA_M) + F.smooth_l1_loss(
+        high, true_high, beta=CORNER_BETA_M
     )
     shared = volume((torch.minimum(high, true_high) - torch.maximum(low, true_low)).clamp(min=0))
-    union = volume(found[:, 3:]) + volume(true[:, 3:]) - shared
+    union = volume(predicted[:, 3:]) + volume(true[:, 3:]) - shared  # (M,)
     return corners + (1 - shared / union.clamp(min=1e-6)).mean()
 
 
-def mass_loss(log_share: Tensor, wanted: Tensor) -> Tensor:
-    """-log of the probability on `wanted` [...,K] (0..1), mean over rows that want something."""
+def mass_loss(log_probability: Tensor, wanted: Tensor) -> Tensor:
+    """Return the mean of -log of the probability mass on the wanted entries.
+
+    Args:
+        log_probability: [...,K], log of a distribution over K entries.
+        wanted: [...,K], 0..1; rows of zeros are left out.
+
+    Several entries may be right: their probabilities are added before the logarithm, so the model
+    may choose among them.
+    """
     asked = wanted.amax(-1) > 0
     weight = wanted / wanted.amax(-1, keepdim=True).clamp(min=1e-6)
-    mass = (log_share.exp() * weight).sum(-1).clamp(min=1e-6)
+    mass = (log_probability.exp() * weight).sum(-1).clamp(min=1e-6)
     return masked_mean(-mass.log(), asked.float())
 
 
 def grounding_loss(
     model: G2VLM, ground: GroundState, targets: LanguageTargets
 ) -> dict[str, Tensor]:
-    """Masks (cross-entropy and Dice), picks and the first attention's aims."""
+    """Return the losses of grounding R references, by parts.
+
+    mask: cross-entropy and Dice loss of the target's points (Milletari et al. 2016 for Dice).
+    pick: the target among the objects, by the mean logit of their points.
+    patch: the target among the patches.
+    said: the class that the sentence names.
+    aim: anchors and candidates of the first attention, with cross-attention only.
+    """
     count = targets.targets.shape[1]
-    asked = (targets.targets[..., :1] >= 0).float()
+    asked = (targets.targets[..., :1] >= 0).float()  # (B, R, 1), 0 = padding
+    # (3, B, R, N): targets, anchors, and objects of the targets' class.
     roles = torch.stack([targets.targets, targets.anchors, targets.rivals]).clamp(min=0)
-    logits = ground.point_logits[:, :count]
-    wanted = roles[0] @ targets.masks
-    pixelwise = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(-1)
+    logits = ground.point_logits[:, :count]  # (B, R, P)
+    wanted = roles[0] @ targets.masks  # (B, R, P), share of a cell that the target covers
+    pointwise = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(-1)
     share = logits.sigmoid()
     dice = 1 - (2 * (share * wanted).sum(-1) + 1) / (share.sum(-1) + wanted.sum(-1) + 1)
-    has = (wanted.amax(-1) > 0).float() * asked[..., 0]
+    # Dice of an empty mask would punish every point, so it is left out.
+    visible = (wanted.amax(-1) > 0).float() * asked[..., 0]  # (B, R)
     weight = targets.masks / targets.masks.sum(-1, keepdim=True).clamp(min=1e-6)
     with exact(logits):
-        by_object = logits.float() @ weight.transpose(1, 2)
+        by_object = logits.float() @ weight.transpose(1, 2)  # (B, R, N)
     by_object = by_object.masked_fill(~targets.present[:, None], -1e4)
-    patches = model.encoder.grid.pool(targets.masks.transpose(1, 2)).transpose(1, 2)
-    tokens = roles @ patches
+    patches = model.encoder.grid.pool(targets.masks.transpose(1, 2)).transpose(1, 2)  # (B, N, T)
+    tokens = roles @ patches  # (3, B, R, T)
     return {
-        "mask": masked_mean(5 * pixelwise, asked[..., 0]) + masked_mean(dice, has),
+        "mask": masked_mean(MASK_WEIGHT * pointwise, asked[..., 0]) + masked_mean(dice, visible),
         "pick": mass_loss(by_object.log_softmax(-1), roles[0]),
         "patch": mass_loss(ground.token_logits[:, :count].log_softmax(-1), tokens[0]),
-        "said": said_loss(ground.name_logits, targets.named),
+        "said": named_class_loss(ground.name_logits, targets.named),
         **aim_loss(model, ground, tokens),
     }
 
 
-def said_loss(logits: Tensor, named: Tensor) -> Tensor:
-    """Cross-entropy of the class that sentences ask for, logits [B,S,C] and named i64[B,S]."""
+def named_class_loss(logits: Tensor, named: Tensor) -> Tensor:
+    """Return the cross-entropy of the class that sentences name.
+
+    Args:
+        logits: [B,S,C].
+        named: i64[B,S], -1 = none or several.
+    """
     if not bool((named >= 0).any()):
         return logits.sum() * 0
     return F.cross_entropy(logits.flatten(0, 1), named.flatten(), ignore_index=-1)
 
 
 def aim_loss(model: G2VLM, ground: GroundState, tokens: Tensor) -> dict[str, Tensor]:
-    """Where the first attention should fall: patches of anchors and of the targets' rivals.
+    """Return the loss of the first attention: its mass on patches of anchors and of candidates.
 
-    `tokens` [3,B,R,T]: patches of targets, anchors, rivals. Nothing without cross-attention.
+    Args:
+        model: tells whether there is cross-attention; without it the result is empty.
+        ground: the predictions.
+        tokens: [3,B,R,T], share of each patch in targets, anchors, and objects of the target class.
     """
     if not model.config.cross_attention:
         return {}
@@ -127,72 +184,85 @@ def aim_loss(model: G2VLM, ground: GroundState, tokens: Tensor) -> dict[str, Ten
 def relation_loss(
     logits: RelationLogits, targets: LanguageTargets, weights: Mapping[str, Tensor]
 ) -> Tensor:
-    """Mean over families of class-weighted cross-entropy on judged pairs."""
+    """Return the mean over relation families of the class-weighted cross-entropy.
+
+    Pairs with the label -1 (void) are left out. `weights[family]` [K] weighs the labels.
+    """
     total = logits.front.new_zeros(())
-    for family, labels in targets.relations.items():
+    for family, labels in targets.relations.items():  # labels (B, N, N)
         if bool((labels >= 0).any()):
-            found = logits.families[family].flatten(0, 2)
+            pairs = logits.families[family].flatten(0, 2)  # (B*N*N, K)
             total = total + F.cross_entropy(
-                found, labels.flatten(), weights[family], ignore_index=-1
+                pairs, labels.flatten(), weights[family], ignore_index=-1
             )
     return total / len(targets.relations)
 
 
 def front_loss(logits: RelationLogits, targets: LanguageTargets) -> Tensor:
-    """1 - cosine of the predicted and the true front direction (the yaw's -y axis)."""
-    true = torch.stack([targets.yaw.sin(), -targets.yaw.cos()], dim=-1)
+    """Return 1 - cosine between predicted and true front directions.
+
+    An object with yaw 0 faces -y, so its front is (sin yaw, -cos yaw).
+    """
+    true = torch.stack([targets.yaw.sin(), -targets.yaw.cos()], dim=-1)  # (B, N, 2)
     cosine = (F.normalize(logits.front, dim=-1, eps=1e-3) * true).sum(-1)
     return masked_mean(1 - cosine, targets.present.float())
 
 
 def contrast(scores: Tensor, positive: Tensor) -> Tensor:
-    """Symmetric InfoNCE of scores [N,M] with several positives; rows without one skip."""
+    """Return the symmetric InfoNCE loss of scores [N,M]; `positive` [N,M] may hold several a row.
+
+    Rows and columns without a positive are left out.
+
+    Source: van den Oord et al. 2018; symmetric as in CLIP, Radford et al. 2021.
+    """
     across = mass_loss(scores.log_softmax(1), positive)
     down = mass_loss(scores.log_softmax(0).T, positive.T)
     return (across + down) / 2
 
 
 def products(first: Tensor, second: Tensor) -> Tensor:
-    """Inner products [N,M] of vectors [N,E] and [M,E], in float32."""
+    """Return inner products [N,M] of vectors [N,E] and [M,E], in float32."""
     with exact(first):
         return first.float() @ second.float().T
 
 
-def align_loss(model: G2VLM, state: SceneState, boxes: Tensor, targets: LanguageTargets) -> Tensor:
-    """L_align: captions against the batch's scenes, phrases against its objects, of `boxes`."""
+def align_loss(step: StepOutputs) -> Tensor:
+    """Return L_align: captions against the batch's scenes, and phrases against its objects."""
+    model, targets = step.model, step.language
+    boxes = step.boxes.detach()
     scale = model.descriptors.sharpness
-    texts = model.embed_text(targets.captions).flatten(0, 1)
-    scenes = model.embed_scene(state)
+    texts = model.embed_text(targets.captions).flatten(0, 1)  # (B*captions, E)
+    scenes = model.embed_scene(step.state)  # (B, E)
     kept = targets.captions.present.flatten()
     alike = products(scale * texts[kept], scenes)
     scene_part = contrast(alike, targets.caption_scenes.flatten(0, 1)[kept])
-    phrases = model.embed_phrase(targets.phrases).flatten(0, 1)
-    objects = model.embed_objects(state, targets.masks, boxes).flatten(0, 1)
-    here, named = targets.present.flatten(), targets.phrases.present.flatten()
-    wanted = targets.phrase_objects.flatten(0, 1)[named][:, here]
-    return scene_part + contrast(products(scale * phrases[named], objects[here]), wanted)
+    phrases = model.embed_phrase(targets.phrases).flatten(0, 1)  # (B*phrases, E)
+    objects = model.embed_objects(step.state, targets.masks, boxes).flatten(0, 1)  # (B*N, E)
+    present, real = targets.present.flatten(), targets.phrases.present.flatten()
+    positive = targets.phrase_objects.flatten(0, 1)[real][:, present]
+    return scene_part + contrast(products(scale * phrases[real], objects[present]), positive)
 
 
-def text_loss(
-    model: G2VLM, state: SceneState, ground: GroundState, targets: LanguageTargets
-) -> dict[str, Tensor]:
-    """L_text by parts: next words of answers, and of one caption a scene."""
+def text_loss(step: StepOutputs) -> dict[str, Tensor]:
+    """Return L_text by parts: next words of answers, and of one caption per scene."""
+    model, state, targets = step.model, step.state, step.language
     pad = 0
-    count = targets.targets.shape[1]
-    asked = targets.answers.shape[1]
-    memory = ground.text_states[:, count : count + asked]
+    references, questions = targets.targets.shape[1], targets.answers.shape[1]
+    # Sentences are references, then questions; only questions have answers.
+    memory = step.ground.text_states[:, references : references + questions]
     scene = model.decoder.read_scene(state.tokens)
-    said = model.decoder(targets.answers[..., :-1], scene, memory)
-    told = model.decoder(targets.caption[..., :-1], scene, model.caption_memory(state))
+    answers = model.decoder(targets.answers[..., :-1], scene, memory)
+    captions = model.decoder(targets.caption[..., :-1], scene, model.caption_memory(state))
     return {
-        "answer": next_word_loss(said.logits, targets.answers[..., 1:], pad),
-        "caption": next_word_loss(told.logits, targets.caption[..., 1:], pad),
+        "answer": next_word_loss(answers.logits, targets.answers[..., 1:], pad),
+        "caption": next_word_loss(captions.logits, targets.caption[..., 1:], pad),
     }
 
 
-def number_loss(found: Tensor, true: Tensor) -> Tensor:
-    """Mean absolute difference of log values [B,Q], over the answers that have one (not NaN).
+def number_loss(predicted: Tensor, true: Tensor) -> Tensor:
+    """Return the mean absolute difference of log values [B,Q] over answers that are numbers.
 
-    The value that makes it least is the median, and differences of logs are relative errors.
+    A difference of logarithms is a relative error, and the median minimises its absolute value.
+    Answers that are no numbers are NaN in `true`.
     """
-    return masked_mean((found - true.nan_to_num()).abs(), true.isfinite().float())
+    return masked_mean((predicted - true.nan_to_num()).abs(), true.isfinite().float())

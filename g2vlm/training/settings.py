@@ -1,62 +1,60 @@
-"""The training section of the configuration, with its defaults, and the learning-rate schedule."""
+"""The `train` section of an experiment's config."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-from torch import nn
-
-from g2vlm.training.muon import Muon, large_matrices
-from metrics.files import InputError
-
-OPTIMIZERS = ("muon", "adamw", "sgd")
-BETAS = (0.9, 0.98)
-
-WEIGHTS = {
-    "depth": 1.0,
-    "normal": 0.2,
-    "smoothness": 0.05,
-    "reconstruction": 1.0,
-    "align": 0.5,
-    "spatial": 1.0,
-    "text": 0.3,
-}
+from g2vlm.settings import read_section, setting
+from g2vlm.training.losses import LOSSES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """How to train. `queries_per_scene` sentences (two references to each question) and
-    `occupancy_queries` 3D points are drawn for each scene of each step; `warmup` is a share of all
-    steps; `accumulation` batches make one optimizer step, shared by `processes`; `clip` bounds the
-    gradient's norm. On the trained model's objects `refit_steps` fit the box head, `reader_steps`
-    the object reader and `answer_steps` what answers are read from. With `precision` bf16 matrix
-    products are in bfloat16 (autocast), but for positions and similarities."""
+    """How every method of an experiment is trained; config/cpu.yaml holds the default values."""
 
-    stage1_steps: int = 22
-    stage2_steps: int = 158
-    batch_scenes: int = 3
-    queries_per_scene: int = 6
-    occupancy_queries: int = 256
-    captions_per_scene: int = 2
-    phrases_per_scene: int = 4
-    learning_rate: float = 4e-3
-    weight_decay: float = 0.05
-    warmup: float = 0.05
-    dropout: float = 0.1
-    optimizer: str = "muon"
-    accumulation: int = 1
-    refit_steps: int = 2400
-    reader_steps: int = 260
-    answer_steps: int = 330
-    processes: int = 1
-    precision: str = "fp32"
-    clip: float = 1.0
-    checkpoint_seconds: float = 20.0
-    loss_weights: dict[str, float] = field(default_factory=lambda: dict(WEIGHTS))
+    stage1_steps: int = setting("Optimizer steps of stage 1, geometry alone.", minimum=0)
+    stage2_steps: int = setting("Optimizer steps of stage 2, geometry and language.", minimum=0)
+    box_head_steps: int = setting("Steps of the box head on cached features.", minimum=1)
+    referring_head_steps: int = setting(
+        "Steps of the referring head on cached features.", minimum=1
+    )
+    qa_head_steps: int = setting(
+        "Steps of the question-answering head on cached features.", minimum=1
+    )
+    batch_scenes: int = setting("Scenes in a batch.", minimum=1)
+    queries_per_scene: int = setting(
+        "Sentences sampled per scene and step, two references for each question.", minimum=1
+    )
+    occupancy_queries: int = setting(
+        "3D points per scene and step at which occupancy is predicted.", minimum=1
+    )
+    captions_per_scene: int = setting("Captions per scene and step in L_align.", minimum=1)
+    phrases_per_scene: int = setting("Object phrases per scene and step in L_align.", minimum=1)
+    learning_rate: float = setting("Peak of the learning-rate schedule.", exclusiveMinimum=0)
+    weight_decay: float = setting("Decoupled weight decay of matrices.", minimum=0)
+    warmup: float = setting("Share of all steps with a rising learning rate.", minimum=0, maximum=1)
+    dropout: float = setting("Dropout rate.", minimum=0, maximum=1)
+    optimizer: str = setting(
+        "Muon for large matrices and AdamW for the rest; AdamW; or SGD with momentum.",
+        enum=["muon", "adamw", "sgd"],
+    )
+    accumulation: int = setting(
+        "Batches whose gradients make one optimizer step, shared by the processes.", minimum=1
+    )
+    clip: float = setting("Largest norm of the gradient.", exclusiveMinimum=0)
+    precision: str = setting(
+        "fp32, or bf16: matrix products in bfloat16, except for positions and similarities.",
+        enum=["fp32", "bf16"],
+    )
+    checkpoint_seconds: float = setting("Seconds between checkpoints.", exclusiveMinimum=0)
+    processes: int = setting("Processes that train one model together.", default=1, minimum=1)
+    loss_weights: dict[str, float] = setting(
+        "Weights of the losses in the objective; 1 for a loss that is not listed.",
+        additionalProperties=False,
+        properties={loss.name: {"type": "number", "minimum": 0} for loss in LOSSES},
+    )
 
     @property
     def steps(self) -> int:
@@ -65,57 +63,26 @@ class TrainSettings:
 
     @property
     def questions(self) -> int:
-        """Questions a scene and step."""
+        """Questions per scene and step."""
         return max(1, self.queries_per_scene // 3)
 
     @property
     def references(self) -> int:
-        """References a scene and step."""
+        """References per scene and step."""
         return max(1, self.queries_per_scene - self.questions)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Return plain JSON values."""
         return asdict(self)
 
     @staticmethod
     def from_config(values: Mapping[str, Any], source: str = "config") -> TrainSettings:
-        """Read the `train` section; raises `InputError` for a key or weight it does not know."""
-        known = {one.name for one in fields(TrainSettings)}
-        for name in values:
-            if name not in known:
-                raise InputError(f"{source}: unknown training setting {name!r}; take it out")
-        weights = dict(WEIGHTS) | dict(values.get("loss_weights", {}))
-        if unknown := sorted(set(weights) - set(WEIGHTS)):
-            raise InputError(f"{source}: unknown loss {unknown[0]!r}; use {', '.join(WEIGHTS)}")
-        if values.get("optimizer", OPTIMIZERS[0]) not in OPTIMIZERS:
-            known = ", ".join(OPTIMIZERS)
-            raise InputError(f"{source}: optimizer {values['optimizer']!r}; use one of {known}")
-        if values.get("precision", "fp32") not in ("fp32", "bf16"):
-            raise InputError(f"{source}: precision {values['precision']!r}; use fp32 or bf16")
-        return TrainSettings(**(dict(values) | {"loss_weights": weights}))
+        """Read a `train` section.
 
-
-def learning_rate(settings: TrainSettings, step: int) -> float:
-    """Linear warm-up, then a cosine to a hundredth of the peak."""
-    warm = max(1, round(settings.warmup * settings.steps))
-    if step < warm:
-        return settings.learning_rate * (step + 1) / warm
-    done = (step - warm) / max(1, settings.steps - warm)
-    return settings.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
-
-
-def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """Muon, AdamW or SGD with momentum; vectors (biases, norms, constants) do not decay."""
-    rate, decay = settings.learning_rate, settings.weight_decay
-    matrices = large_matrices(model) if settings.optimizer == "muon" else []
-    apart = {id(one) for one in matrices}
-    others = [one for one in model.parameters() if id(one) not in apart]
-    groups = [
-        {"params": [one for one in others if one.ndim > 1], "weight_decay": decay},
-        {"params": [one for one in others if one.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=rate, momentum=0.9)
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=rate, betas=BETAS, fused=True)
-    return Muon(matrices, groups, rate, decay, BETAS)
+        Raises:
+            InputError: for an unknown or missing key, or a value out of bounds.
+        """
+        read = read_section(TrainSettings, values, "train", source)
+        given = read["loss_weights"]
+        unlisted = {loss.name: loss.weight for loss in LOSSES if loss.name not in given}
+        return TrainSettings(**(read | {"loss_weights": {**given, **unlisted}}))

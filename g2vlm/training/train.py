@@ -22,12 +22,13 @@ from g2vlm.models.size import sentence
 from g2vlm.training.cache_features import caption_embeddings, survey
 from g2vlm.training.data import TrainSet
 from g2vlm.training.objective import Objective
+from g2vlm.training.optimizer import learning_rate, make_optimizer
 from g2vlm.training.process_group import Team
 from g2vlm.training.qa_head import refit_answers
 from g2vlm.training.referring_head import refit_reader
 from g2vlm.training.resume import Checkpoint, training_key
 from g2vlm.training.second_stage import refit_boxes, refit_retrieval
-from g2vlm.training.settings import TrainSettings, learning_rate, make_optimizer
+from g2vlm.training.settings import TrainSettings
 from metrics.files import atomic_path, rng, write_json
 
 PROGRESS_SECONDS = 5.0
@@ -106,12 +107,12 @@ def finish(objective: Objective) -> tuple[RetrievalProbe, float]:
     found = survey(model, data.scenes)
     fitted: dict[str, float | None] = {}
     if config.votes:
-        supervised, steps = objective.supervised, settings.refit_steps
+        supervised, steps = objective.supervised, settings.box_head_steps
         fitted["boxes"] = refit_boxes(model, found.seen, supervised, seed, steps)
     seen = [one.draw(model) for one in found.seen]
-    losses = refit_reader(model, seen, data, seed, settings.reader_steps)
+    losses = refit_reader(model, seen, data, seed, settings.referring_head_steps)
     fitted |= {f"reader/{name}": value for name, value in losses.items()}
-    losses = refit_answers(model, seen, data, seed, settings.answer_steps)
+    losses = refit_answers(model, seen, data, seed, settings.qa_head_steps)
     fitted |= {f"answers/{name}": value for name, value in losses.items()}
     captions = caption_embeddings(data)
     if config.language and config.align_loss:

@@ -27,7 +27,7 @@ def test_shares_weights_and_rates_are_named_and_nothing_else_changes():
     assert without["loss_weights"] == plain["loss_weights"] | {"align": 0}
     rest = {k: v for k, v in plain.items() if k != "loss_weights"}
     assert rest == {k: v for k, v in without.items() if k != "loss_weights"}
-    for steps in ("stage2_steps", "refit_steps", "answer_steps"):
+    for steps in ("stage2_steps", "box_head_steps", "qa_head_steps"):
         assert plain[steps] == round(CONFIG["train"][steps] / 2)
     assert found["full_depth_x2"]["train"]["loss_weights"]["depth"] == 2
     losses = len(CONFIG["train"]["loss_weights"])

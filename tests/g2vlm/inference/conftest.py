@@ -51,14 +51,22 @@ def write_model(folder: Path, **switches: object) -> Path:
     import torch
 
     from g2vlm.models.checkpoint import save_model
-    from g2vlm.models.config import ModelConfig
     from g2vlm.models.decoder import build_words
     from g2vlm.models.model import G2VLM
+    from tests.g2vlm.models.build import model_config
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
     words = build_words(["two chairs and 1 table", "34.5"])
-    config = ModelConfig(HEIGHT, WIDTH, CLASSES, words, colours=("blue", "red"))
+    config = model_config(
+        height=HEIGHT,
+        width=WIDTH,
+        classes=CLASSES,
+        words=words,
+        token_features=416,
+        point_features=96,
+        text_features=384,
+    )
     folder.mkdir(parents=True, exist_ok=True)
     model = G2VLM(replace(config, **switches))
     save_model(model, folder, {"seed": 3})

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import torch
 import yaml
-from rooms import CLASSES, HEIGHT, POINTS, TEXT, TOKENS, WIDTH, Rooms
 
 from g2vlm.models.batch import SceneBatch, build_batch, build_text
 from g2vlm.models.config import ModelConfig, method_switches
@@ -16,12 +14,15 @@ from g2vlm.models.decoder import build_words
 from g2vlm.models.model import G2VLM
 from g2vlm.scenes.language.mention_parser import Mention
 from g2vlm.training.data import TrainSet
+from g2vlm.training.settings import TrainSettings
+from tests.g2vlm.models.rooms import CLASSES, HEIGHT, POINTS, TEXT, TOKENS, VIEWS, WIDTH, Rooms
 from tests.paths import REPOSITORY
 
 METHODS = sorted(REPOSITORY.glob("config/methods/*.yaml"))
+CPU = yaml.safe_load((REPOSITORY / "config" / "cpu.yaml").read_text(encoding="utf-8"))
 # Widths of a model that trains in seconds.
 SMALL = {"hidden": 32, "point_hidden": 16, "heads": 2, "embedding": 16}
-CONFIG = {"render": {"height": HEIGHT, "width": WIDTH}}
+CONFIG = {"render": {"height": HEIGHT, "width": WIDTH}, "model": CPU["model"] | SMALL}
 
 
 def read_method(name: str) -> dict[str, Any]:
@@ -30,23 +31,34 @@ def read_method(name: str) -> dict[str, Any]:
     return yaml.safe_load(path.read_text()) | {"name": name}
 
 
+def train_settings(**changes: Any) -> TrainSettings:
+    """The `train` section of config/cpu.yaml with some values changed."""
+    return TrainSettings.from_config(CPU["train"] | changes)
+
+
+def model_config(method: str = "full", **changes: Any) -> ModelConfig:
+    """The configuration of a method for the toy rooms, with the sizes of config/cpu.yaml."""
+    data = {
+        "height": HEIGHT,
+        "width": WIDTH,
+        "classes": CLASSES,
+        "words": build_words(["a room with 3 boxes"]),
+        "colours": ("blue", "red"),
+        "method": method,
+        "dropout": CPU["train"]["dropout"],
+        "token_features": TOKENS,
+        "point_features": POINTS,
+        "text_features": TEXT,
+        "views": VIEWS,
+    }
+    return ModelConfig(**(CPU["model"] | method_switches(read_method(method)) | data | changes))
+
+
 def small_model(name: str = "full", **changes: Any) -> G2VLM:
     """A seeded model of a method in eval mode for the toy rooms."""
-    switches = method_switches(read_method(name))
-    config = ModelConfig(
-        height=HEIGHT,
-        width=WIDTH,
-        classes=CLASSES,
-        words=build_words(["a room with 3 boxes"]),
-        colours=("blue", "red"),
-        method=name,
-        token_features=TOKENS,
-        point_features=POINTS,
-        text_features=TEXT,
-        **switches,
-    )
+    config = model_config(name, **changes)
     torch.manual_seed(0)
-    model = G2VLM(replace(config, **changes)).eval()
+    model = G2VLM(config).eval()
     # Learned constants start at zero, where a missing input could not be told from a zero one.
     with torch.no_grad():
         for parameter in model.parameters():

@@ -8,8 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from build import scene_batch, sentences, small_model
-from rooms import CLASSES, HEIGHT, VIEWS, WIDTH, Rooms, make_room
 from torch.nn import functional as F
 
 from g2vlm.models.batch import (
@@ -39,6 +37,8 @@ from g2vlm.models.layers import Standardise, read_side_by_side, relative_feature
 from g2vlm.models.qa_context import SLOTS
 from g2vlm.training.language_losses import number_loss
 from metrics.files import InputError
+from tests.g2vlm.models.build import scene_batch, sentences, small_model
+from tests.g2vlm.models.rooms import CLASSES, HEIGHT, VIEWS, WIDTH, Rooms, make_room
 
 P = VIEWS * (HEIGHT // 4) * (WIDTH // 4)
 T = VIEWS * 2 * 2

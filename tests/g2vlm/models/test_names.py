@@ -1,19 +1,19 @@
 """The class that a sentence asks for: what is learned from, and what is made of it."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from build import small_model, train_set
 
-from g2vlm.models.config import SIZES
+from g2vlm.models.config import ModelSizes
 from g2vlm.models.fusion import named_share
 from g2vlm.run.config import SCHEMA
 from g2vlm.training.data import language_batch
-from g2vlm.training.language_losses import name_loss, said_loss
+from g2vlm.training.language_losses import name_loss, named_class_loss
+from tests.g2vlm.models.build import small_model, train_set
 
 COUNTS = {"references": 3, "questions": 3, "captions": 1, "phrases": 1}
 
@@ -53,9 +53,11 @@ def test_the_class_that_sentences_ask_for(monkeypatch):
 def test_the_loss_of_the_class_asked_for():
     logits = torch.zeros(1, 3, 4)
     logits[0, 1, 2] = 20.0
-    assert said_loss(logits, torch.tensor([[-1, -1, -1]])) == 0
-    assert said_loss(logits, torch.tensor([[-1, 2, -1]])) < 1e-6
-    assert said_loss(logits, torch.tensor([[0, 2, -1]])).item() == pytest.approx(np.log(4) / 2)
+    assert named_class_loss(logits, torch.tensor([[-1, -1, -1]])) == 0
+    assert named_class_loss(logits, torch.tensor([[-1, 2, -1]])) < 1e-6
+    assert named_class_loss(logits, torch.tensor([[0, 2, -1]])).item() == pytest.approx(
+        np.log(4) / 2
+    )
 
 
 def test_an_object_weighs_as_much_as_another_whatever_its_points():
@@ -96,4 +98,6 @@ def test_points_of_the_named_class_are_favoured():
 
 def test_the_schema_knows_every_size():
     schema = yaml.safe_load(SCHEMA.read_text())
-    assert set(schema["properties"]["model"]["properties"]) == set(SIZES)
+    assert set(schema["properties"]["model"]["properties"]) == {
+        field.name for field in fields(ModelSizes)
+    }

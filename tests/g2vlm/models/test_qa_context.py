@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from build import small_model, train_set
-from rooms import CLASSES
 from torch.nn import functional as F
 
 from g2vlm.models.batch import build_text
@@ -26,6 +24,8 @@ from g2vlm.models.qa_context import (
 from g2vlm.models.referring_head import ROLES, ObjectSet
 from g2vlm.training import cache_features
 from g2vlm.training.qa_head import Mentions, mentions_of, refit_answers, role_losses
+from tests.g2vlm.models.build import small_model, train_set
+from tests.g2vlm.models.rooms import CLASSES
 
 
 def test_who_stands_at_one_object_and_faces_another_has_the_third_at_a_side():

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from build import SMALL, small_model, train_set
-from rooms import CLASSES, TEXT
 from torch.nn import functional as F
 
 from g2vlm.models.batch import TextBatch
 from g2vlm.models.referring_head import ROLES, ObjectReader, ObjectSet, Reading, Roles
 from g2vlm.training import cache_features
 from g2vlm.training.referring_head import Wanted, reading_losses, refit_reader, wanted_of
+from tests.g2vlm.models.build import SMALL, small_model, train_set
+from tests.g2vlm.models.rooms import CLASSES, TEXT
 
 CHAIR, TABLE, LAMP = range(len(CLASSES))
 STEPS, SCENES, QUERIES = 150, 16, 4

@@ -1,11 +1,11 @@
 """The size of a model folder."""
 
 import pytest
-from build import small_model
 
 from g2vlm.models.checkpoint import save_model
 from g2vlm.models.size import PARTS, parameters_by_part, sentence, table
 from metrics.files import InputError
+from tests.g2vlm.models.build import small_model
 
 
 @pytest.mark.parametrize("method", ["full", "reconstruction_only"])

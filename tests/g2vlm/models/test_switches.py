@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
-from build import METHODS, read_method, scene_batch, sentences, small_model
 
-from g2vlm.models.config import SWITCHES, ModelConfig, method_switches
+from g2vlm.models.config import ModelConfig, Switches, method_switches
 from metrics.files import InputError
+from tests.g2vlm.models.build import METHODS, read_method, scene_batch, sentences, small_model
 
 WORDS = (["the chair", "the red lamp"], ["the table", "a lamp"])
 
@@ -50,7 +50,8 @@ def test_every_method_has_the_same_parameters():
 
 def test_method_files_set_every_switch():
     for path in METHODS:
-        assert set(method_switches(read_method(path.stem))) == set(SWITCHES), path
+        names = {field.name for field in fields(Switches)}
+        assert set(method_switches(read_method(path.stem))) == names, path
 
 
 @pytest.mark.parametrize("field", ["depth", "normal", "partial", "rays", "camera"])
@@ -138,13 +139,37 @@ def test_without_cross_attention_only_the_pooled_vector_is_read():
         assert torch.equal(before["logits"], moved) is not same
 
 
-def test_unknown_switch_names_the_mend():
-    with pytest.raises(InputError, match="unknown switch 'depht'.*use one of"):
-        method_switches({"switches": {"depht": False}}, "config/methods/x.yaml")
-    with pytest.raises(InputError, match="true or false"):
-        method_switches({"switches": {"depth": "no"}})
-    with pytest.raises(InputError, match="share from 0 to 1"):
-        method_switches({"switches": {"supervision_3d": 3}})
+FULL = read_method("full")["switches"]
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (
+            {"switches": FULL | {"depht": False}},
+            r"x\.yaml: unknown key `switches\.depht`; did you mean `depth`",
+        ),
+        ({"switches": FULL | {"depth": "no"}}, r"`switches\.depth`: 'no' is not of type 'boolean'"),
+        ({"switches": FULL | {"supervision_3d": 3}}, "3 is greater than the maximum of 1; Share"),
+        (
+            {"switches": FULL | {"supervision_3d": True}},
+            "`switches.supervision_3d`: True is not of type 'number'",
+        ),
+        (
+            {"switches": FULL, "normals": False},
+            "x.yaml: switch `normals` is at the top; move it under `switches:`",
+        ),
+        ({"switches": FULL, "swiches": {}}, "x.yaml: unknown key `swiches`"),
+        (
+            {"switches": {k: v for k, v in FULL.items() if k != "poses"}},
+            "x.yaml: key `switches.poses` is missing; add it",
+        ),
+        ({}, "x.yaml: key `switches.depth` is missing"),
+    ],
+)
+def test_invalid_methods_are_refused(method, message):
+    with pytest.raises(InputError, match=message):
+        method_switches(method, "config/methods/x.yaml")
 
 
 def test_config_round_trip():

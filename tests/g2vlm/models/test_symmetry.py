@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from build import small_model
 
 from g2vlm.models.boxes import QUANTILES, SHAPE, face_box, mask_quantiles, sides
 from g2vlm.models.symmetry import SYMMETRIES, Symmetries
+from tests.g2vlm.models.build import small_model
 
 BOX = [("along", 3), ("extent", 3)]
 

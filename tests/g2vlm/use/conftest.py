@@ -17,15 +17,25 @@ def write_model(folder: Path) -> Path:
 
     from g2vlm.inference.thresholds import Thresholds, write_thresholds
     from g2vlm.models.checkpoint import save_model
-    from g2vlm.models.config import ModelConfig
     from g2vlm.models.decoder import build_words
     from g2vlm.models.model import G2VLM
+    from tests.g2vlm.models.build import model_config
 
     torch.manual_seed(0)
     words = build_words(["two chairs and 1 table", "34.5"])
     folder.mkdir(parents=True)
     save_model(
-        G2VLM(ModelConfig(HEIGHT, WIDTH, CLASSES, words, colours=("blue", "red"))),
+        G2VLM(
+            model_config(
+                height=HEIGHT,
+                width=WIDTH,
+                classes=CLASSES,
+                words=words,
+                token_features=416,
+                point_features=96,
+                text_features=384,
+            )
+        ),
         folder,
         {"seed": 3},
     )

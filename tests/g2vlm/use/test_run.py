@@ -225,10 +225,10 @@ def test_the_command_refuses_in_one_line(
 
 def test_a_method_without_language_is_refused(tmp_path: Path) -> None:
     from g2vlm.models.checkpoint import save_model
-    from g2vlm.models.config import ModelConfig
     from g2vlm.models.model import G2VLM
+    from tests.g2vlm.models.build import model_config
 
-    config = ModelConfig(48, 64, CLASSES, ("a",), ("red",), "reconstruction_only", language=False)
+    config = model_config("reconstruction_only", height=48, width=64, classes=CLASSES, words=("a",))
     tmp_path.joinpath("m").mkdir()
     save_model(G2VLM(config), tmp_path / "m", {})
     with pytest.raises(InputError, match="reconstruction_only"):

@@ -10,32 +10,49 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from build import CONFIG, SMALL, read_method, small_model, train_set
-from rooms import LOW, Rooms
 from safetensors.torch import load_file, save_file
 
 from g2vlm.models.checkpoint import load_model, save_model
 from g2vlm.models.detection import Detection
 from g2vlm.training import cache_features, second_stage
 from g2vlm.training import train as loop
-from g2vlm.training.data import geometry_batch
+from g2vlm.training.data import geometry_batch, input_batch
+from g2vlm.training.geometry_losses import normal_loss
+from g2vlm.training.losses import LOSSES
 from g2vlm.training.objective import Objective, relation_weights
+from g2vlm.training.optimizer import learning_rate, make_optimizer
+from g2vlm.training.outputs import StepOutputs
 from g2vlm.training.process_group import Team
+<<<<<<< Updated upstream:tests/g2vlm/models/test_training.py
 from g2vlm.training.settings import TrainSettings, learning_rate, make_optimizer
 from g2vlm.training.targets import POOL, relation_targets
 from metrics.constants import VOXEL_M
+=======
+from g2vlm.training.settings import TrainSettings
+from g2vlm.training.targets import POOL, SOLID_CELL, relation_targets
+>>>>>>> Stashed changes:tests/g2vlm/training/test_training.py
 from metrics.files import InputError, sha256_file
+from tests.g2vlm.models.build import (
+    CONFIG,
+    CPU,
+    SMALL,
+    read_method,
+    small_model,
+    train_set,
+    train_settings,
+)
+from tests.g2vlm.models.rooms import LOW, Rooms
 
-SETTINGS = {
+SETTINGS = CPU["train"] | {
     "stage1_steps": 3,
     "stage2_steps": 4,
     "batch_scenes": 2,
     "queries_per_scene": 3,
     "occupancy_queries": 32,
     "checkpoint_seconds": 1e-6,
-    "refit_steps": 60,
-    "reader_steps": 4,
-    "answer_steps": 4,
+    "box_head_steps": 60,
+    "referring_head_steps": 4,
+    "qa_head_steps": 4,
 }
 
 
@@ -43,8 +60,6 @@ SETTINGS = {
 def study(toy_study, monkeypatch):
     """A function that trains in the toy study."""
     monkeypatch.setattr(loop, "load_train_set", lambda *_: train_set())
-    real = loop.configure
-    monkeypatch.setattr(loop, "configure", lambda *given: replace(real(*given), **SMALL))
 
     def run(out: str = "model", method: str = "full", seed: int = 0, threads: int = 1, **settings):
         folder = toy_study / out
@@ -96,7 +111,12 @@ def test_more_threads_change_a_model_by_rounding_alone(study):
     # Where a gradient is zero but for rounding (the bias of a softmax's keys), a step of Muon or
     # AdamW is as large as its rate: a small rate keeps that apart from real differences.
     # What is fitted last has rates of its own, so it takes few steps here.
-    slow = {"learning_rate": 1e-4, "refit_steps": 3, "reader_steps": 2, "answer_steps": 2}
+    slow = {
+        "learning_rate": 1e-4,
+        "box_head_steps": 3,
+        "referring_head_steps": 2,
+        "qa_head_steps": 2,
+    }
     one, two = study("one", **slow), study("two", threads=2, **slow)
     torch.set_num_threads(1)
     weights = [load_file(folder / "model.safetensors") for folder in (one, two)]
@@ -206,12 +226,9 @@ def test_every_loss_falls(tmp_path):
 def test_normal_loss_turns_the_surface():
     model = small_model("no_geometry")
     data = train_set(2)
-    from g2vlm.training.data import input_batch
-    from g2vlm.training.geometry_losses import normal_loss
-
     truth = geometry_batch(data.scenes, np.ones(2, bool), 3, 8, np.random.default_rng(0))
     state = model.encode(input_batch(data.scenes, model.config))
-    loss = normal_loss(state, truth, model.config.height // 4)
+    loss = normal_loss(StepOutputs(model, state, truth))
     loss.backward()
     gradient = model.points.out.weight.grad
     assert loss.item() > 0.01
@@ -267,15 +284,38 @@ def test_rare_labels_weigh_more():
 
 
 def test_settings_and_schedule():
-    settings = TrainSettings.from_config({"stage1_steps": 10, "stage2_steps": 90, "warmup": 0.1})
+    settings = train_settings(stage1_steps=10, stage2_steps=90, warmup=0.1)
     rates = [learning_rate(settings, step) for step in range(100)]
     assert max(rates) == pytest.approx(settings.learning_rate)
     assert rates[0] < rates[9]
     assert rates[-1] < 0.02 * settings.learning_rate
-    with pytest.raises(InputError, match="unknown training setting 'steps'"):
-        TrainSettings.from_config({"steps": 3})
-    with pytest.raises(InputError, match="unknown loss 'depht'"):
-        TrainSettings.from_config({"loss_weights": {"depht": 1}})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 3}, "config: unknown key `train.steps`; known keys: stage1_steps"),
+        ({"loss_weights": {"depht": 1}}, r"`train\.loss_weights\.depht`; did you mean `depth`"),
+        ({"optimizer": "adam"}, r"`train\.optimizer`: 'adam' is not one of \['muon', 'adamw'"),
+        ({"precision": "fp8"}, r"`train\.precision`: 'fp8' is not one of \['fp32', 'bf16'\]"),
+        ({"stage1_steps": True}, r"`train\.stage1_steps`: True is not of type 'integer'"),
+        ({"clip": 0}, r"`train\.clip`: 0 is less than or equal to the minimum of 0; Largest norm"),
+    ],
+)
+def test_invalid_settings_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        train_settings(**change)
+
+
+def test_a_missing_setting_is_refused():
+    without = {key: value for key, value in CPU["train"].items() if key != "warmup"}
+    with pytest.raises(InputError, match=r"key `train\.warmup` is missing; add it"):
+        TrainSettings.from_config(without)
+
+
+def test_an_unlisted_loss_has_its_default_weight():
+    settings = train_settings(loss_weights={"text": 0.5})
+    assert settings.loss_weights == {loss.name: loss.weight for loss in LOSSES} | {"text": 0.5}
 
 
 def test_model_folders(tmp_path):

@@ -2,12 +2,11 @@
 
 import pytest
 import torch
-from build import SMALL, scene_batch, small_model, train_set
 
 from g2vlm.models.config import model_sizes
 from g2vlm.training.objective import Objective
-from g2vlm.training.settings import TrainSettings
 from metrics.files import InputError
+from tests.g2vlm.models.build import CPU, SMALL, scene_batch, small_model, train_set, train_settings
 
 SETTINGS = {"stage1_steps": 0, "batch_scenes": 2, "queries_per_scene": 3, "occupancy_queries": 32}
 
@@ -16,7 +15,7 @@ def losses(method, precision, device):
     """One step's losses of a method on a device; its gradients are float32 and finite."""
     # Without dropout: a GPU draws other masks for other precisions.
     model = small_model(method, dropout=0.0, **SMALL).train().to(device)
-    settings = TrainSettings.from_config(SETTINGS | {"precision": precision})
+    settings = train_settings(**SETTINGS, precision=precision)
     total, named = Objective(model, train_set(), settings, 0).losses(1, 0)
     total.backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
@@ -52,17 +51,21 @@ def test_positions_stay_where_they_are_in_bfloat16(method, close):
     torch.testing.assert_close(exact.points * seen, rounded.points * seen, rtol=0, atol=close)
 
 
-def test_sizes_of_a_model():
-    assert model_sizes({}) == {}
-    assert model_sizes({"model": {"hidden": 256, "heads": 8}}) == {"hidden": 256, "heads": 8}
-    for wrong, said in (
-        ({"width": 9}, "unknown model size 'width'"),
-        ({"layers": 0}, r"model\.layers is 0"),
-        ({"hidden": True}, r"model\.hidden is True"),
-        ({"point_hidden": 33}, r"model\.point_hidden 33 is odd"),
-        ({"hidden": 130}, r"model\.hidden 130 is no multiple of model\.heads 4"),
-    ):
-        with pytest.raises(InputError, match=said):
-            model_sizes({"model": wrong})
-    with pytest.raises(InputError, match="precision 'fp8'; use fp32 or bf16"):
-        TrainSettings.from_config({"precision": "fp8"})
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"width": 9}, r"config: unknown key `model\.width`; known keys: hidden"),
+        ({"layers": 0}, r"`model\.layers`: 0 is less than the minimum of 1"),
+        ({"hidden": True}, r"`model\.hidden`: True is not of type 'integer'"),
+        ({"point_hidden": 33}, r"`model\.point_hidden`: 33 is not a multiple of 2"),
+        ({"hidden": 130}, r"model\.hidden 130 is not a multiple of model\.heads 4"),
+    ],
+)
+def test_invalid_model_sizes_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        model_sizes({"model": CPU["model"] | change})
+
+
+def test_model_sizes_are_the_section_of_the_config():
+    larger = CPU["model"] | {"hidden": 256, "heads": 8}
+    assert model_sizes({"model": larger}) == larger

@@ -4,18 +4,18 @@ import copy
 
 import pytest
 import torch
-from build import small_model
 from torch import nn
 
-from g2vlm.training.muon import (
+from g2vlm.training.optimizer import (
     LEAST_SIDE,
     MOMENTUM,
     STEP_SIZE,
     Muon,
     large_matrices,
+    make_optimizer,
     orthogonalise,
 )
-from g2vlm.training.settings import TrainSettings, make_optimizer
+from tests.g2vlm.models.build import small_model, train_settings
 
 RATE, DECAY, BETAS = 3e-3, 0.05, (0.9, 0.98)
 
@@ -95,7 +95,7 @@ def test_only_large_matrices_of_linear_layers_are_turned():
 
 def test_a_parameter_without_a_gradient_stands_still():
     model = network()
-    optimizer = make_optimizer(model, TrainSettings())
+    optimizer = make_optimizer(model, train_settings())
     before = copy.deepcopy(model.state_dict())
     model[0].requires_grad_(False)
     run(model, [optimizer], 1)
@@ -106,7 +106,7 @@ def test_a_parameter_without_a_gradient_stands_still():
 
 @pytest.mark.parametrize("name", ["muon", "adamw", "sgd"])
 def test_every_optimizer_goes_on_from_its_state(name):
-    settings = TrainSettings(optimizer=name)
+    settings = train_settings(optimizer=name)
     whole, cut = network(), network()
     one = make_optimizer(whole, settings)
     run(whole, [one], 2)

@@ -1,0 +1,101 @@
+"""Settings as dataclasses: each field states its meaning, type and bounds, once.
+
+The config schema (`section_schema`), the checks of values (`read_section`) and the tables of the
+documentation (`setting_rows`) follow from the fields. Bounds are JSON Schema keywords.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import MISSING, field, fields
+from typing import Any, get_type_hints
+
+from metrics.files import InputError
+
+JSON_TYPES = {int: "integer", float: "number", bool: "boolean", str: "string"}
+
+
+def setting(description: str, default: Any = MISSING, **bounds: Any) -> Any:
+    """Declare a dataclass field that a config may set.
+
+    Args:
+        description: one sentence on what the setting does.
+        default: the value where no config holds one; without it config/cpu.yaml must hold the key.
+        bounds: JSON Schema keywords, such as `minimum=1` or `enum=["a", "b"]`.
+    """
+    return field(default=default, metadata={"description": description, **bounds})
+
+
+def section_schema(settings: type) -> dict[str, Any]:
+    """Return the JSON Schema of the config section that the dataclass `settings` describes.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Example:
+    ...     steps: int = setting("Optimizer steps.", minimum=1)
+    >>> schema = section_schema(Example)
+    >>> schema["required"], schema["properties"]["steps"]["minimum"]
+    (['steps'], 1)
+    """
+    types = get_type_hints(settings)
+    properties = {
+        one.name: {"type": JSON_TYPES.get(types[one.name], "object"), **one.metadata}
+        for one in fields(settings)
+    }
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": [one.name for one in fields(settings) if one.default is MISSING],
+        "properties": properties,
+    }
+
+
+def read_section(
+    settings: type, values: Mapping[str, Any], section: str, source: str
+) -> dict[str, Any]:
+    """Return the values of a config section after checking them against its dataclass.
+
+    Args:
+        settings: the dataclass.
+        values: the section as read from YAML.
+        section: its name, for messages.
+        source: the file that holds it, for messages.
+
+    Raises:
+        InputError: for the first unknown, missing or invalid key.
+    """
+    import jsonschema
+
+    schema = section_schema(settings)
+    faults = jsonschema.Draft202012Validator(schema).iter_errors(dict(values))
+    fault = min(faults, key=lambda one: list(map(str, one.path)), default=None)
+    if fault is not None:
+        raise InputError(f"{source}: {describe_fault(fault, section)}")
+    return dict(values)
+
+
+def describe_fault(fault: Any, section: str = "") -> str:
+    """Return what is wrong in a `jsonschema` error of a config, and how to fix it.
+
+    Args:
+        fault: the `jsonschema.ValidationError`.
+        section: the section that was checked; "" where it was the whole config.
+    """
+    path = [section] * bool(section) + [str(part) for part in fault.absolute_path]
+    where = ".".join(path) or "the top level"
+    if fault.validator == "additionalProperties":
+        known = list(fault.schema.get("properties", {}))
+        unknown = next(key for key in fault.instance if key not in known)
+        near = difflib.get_close_matches(str(unknown), known, 1)
+        hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
+        return f"unknown key `{'.'.join([*path, str(unknown)])}`; {hint}"
+    if fault.validator == "required":
+        missing = next(key for key in fault.validator_value if key not in fault.instance)
+        return f"key `{'.'.join([*path, missing])}` is missing; add it"
+    return f"`{where}`: {fault.message}; {fault.schema.get('description', 'see config/cpu.yaml')}"
+
+
+def setting_rows(settings: type) -> list[list[str]]:
+    """Return a row [name, description] for each setting of a dataclass, for a table of the docs."""
+    return [[f"`{one.name}`", one.metadata["description"]] for one in fields(settings)]
