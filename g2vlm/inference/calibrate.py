@@ -1,8 +1,14 @@
-"""Choose a trained model's thresholds on the validation split."""
+"""The thresholds of a trained model and their calibration on the validation split.
+
+Calibration is the only step of prediction that reads ground truth, and it reads val alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,31 +16,116 @@ import numpy as np
 
 from g2vlm.inference.network import EncodedScene, Network
 from g2vlm.inference.points import dense_depth, point_edges, upsample
-from g2vlm.inference.scene import object_rows, scene_objects, scene_queries
-from g2vlm.inference.spq import GraphSample, best_graph, judge
-from g2vlm.inference.thresholds import (
-    FILE,
-    FILTERS,
-    Evidence,
-    Thresholds,
-    best_grounding,
-    best_occupancy,
-    best_points,
-    occupancy_sample,
-    write_thresholds,
-)
-from metrics.files import rng
-from metrics.geometry import lift_depth, to_frame
+from g2vlm.inference.scene import MOST_BOXES, Ranked, object_rows, scene_graph, scene_queries
+from metrics.constants import VOXEL_M
+from metrics.files import InputError, read_json, rng, write_json
+from metrics.geometry import lift_depth, to_frame, transform
+from metrics.language.grounding import ref_f1
+from metrics.scene_graph.boxes import box_iou, match_objects
+from metrics.scene_graph.pooled import fixed_set
+from metrics.scene_graph.predicates import FAMILY_OF, VIEW_DEPENDENT
+from metrics.scene_graph.spq import GraphTruth, Triplet, fold, graph_truth, true_counts
 
 if TYPE_CHECKING:
     from g2vlm.features import ImageFeatures, TextFeatures
     from g2vlm.scenes.dataset import SceneStore, SceneViews
 
+FILE = "thresholds.json"
+# Ways to use the sensor's depth that are compared: (smoothing, trust in the learned correction).
+FILTERS = ((0.0, 0.0), (0.0, 1.0), (0.5, 1.0), (1.0, 0.0), (1.0, 0.5), (1.0, 1.0))
+NEAR_M = 0.05
+GROUNDING_IOU = 0.25
+GRAPH_IOU = 0.5
 OCCUPANCY_POINTS = 4000
+# Every seventh pixel is enough to measure depth errors.
 PIXEL_STEP = 7
+# Candidate thresholds: quantiles of confidences and logits, and of detection scores.
+_QUANTILES = 25
+_SCORE_QUANTILES = 101
 
 
-def choose_thresholds(
+@dataclass(frozen=True)
+class Thresholds:
+    """The thresholds that prediction applies.
+
+    Args:
+        occupancy_logit: a cell is solid above it.
+        smoothing: 0 to 1, how far pixels move to the surface around them.
+        trust: 0 to 1, how much of the learned correction is added to the sensor's depth.
+        least_confidence: points below it are dropped.
+        zero_logit: a query above it has no target.
+        multi_logit: further boxes above it are targets too.
+        object_score, triplet_score: detections and triplets below them are dropped.
+    """
+
+    occupancy_logit: float = 0.0
+    smoothing: float = 0.5
+    trust: float = 1.0
+    least_confidence: float = 0.0
+    zero_logit: float = math.inf
+    multi_logit: float = math.inf
+    object_score: float = 0.0
+    triplet_score: float = 0.0
+
+    def to_json(self) -> dict[str, float | None]:
+        """Return plain values; an infinite threshold, which nothing reaches, becomes null."""
+        return {k: v if math.isfinite(v) else None for k, v in asdict(self).items()}
+
+
+def read_thresholds(path: str | Path) -> Thresholds:
+    """Read what `write_thresholds` wrote.
+
+    Raises:
+        InputError: the file is missing, or a name in it is missing or unknown.
+    """
+    values = read_json(path)
+    names = {item.name for item in fields(Thresholds)}
+    if set(values) != names:
+        wrong = sorted(set(values) ^ names)[0]
+        raise InputError(f"{path}: threshold {wrong!r} is missing or unknown; calibrate again")
+    return Thresholds(**{k: math.inf if v is None else float(v) for k, v in values.items()})
+
+
+def write_thresholds(path: str | Path, thresholds: Thresholds) -> None:
+    """Write thresholds as JSON."""
+    write_json(path, thresholds.to_json())
+
+
+@dataclass(frozen=True)
+class GraphMatch:
+    """The predictions of one validation scene, each matched to the truth.
+
+    Predictions that only touch void objects or pairs are left out.
+
+    Args:
+        truth: objects and triplets of the scene.
+        objects: (class, score, IoU with the matched object or 0) of each detection.
+        triplets: (folded predicate, score, quality or 0) of each predicted triplet.
+    """
+
+    truth: GraphTruth
+    objects: list[tuple[str, float, float]]
+    triplets: list[tuple[str, float, float]]
+
+
+@dataclass
+class CalibrationData:
+    """Predictions and truth of the validation scenes, collected scene by scene.
+
+    Args:
+        occupancy: (logits [N], solid bool[N]) at sampled positions.
+        errors: (error in metres [len(FILTERS), K], confidence [K]) of sampled pixels.
+        queries: (ranked boxes, zero logit, target boxes [T, 6]) of each reference.
+        graphs: the matched scene graphs.
+    """
+
+    occupancy: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    errors: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    queries: list[tuple[Ranked, float, np.ndarray]] = field(default_factory=list)
+    graphs: list[GraphMatch] = field(default_factory=list)
+
+
+def calibrate_thresholds(
     model_dir: str | Path,
     store: SceneStore,
     image_features: ImageFeatures,
@@ -45,29 +136,39 @@ def choose_thresholds(
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Thresholds:
-    """Choose all thresholds on `store`, which must be the validation split, and write them.
+    """Calibrate all thresholds on `store`, which must be the validation split, and write them.
 
-    `out_path` is thresholds.json in `model_dir` by default. Occupancy: best mean IoU; smoothing:
-    least depth error; confidence: best F at 5 cm; zero and multi targets: best mean F1 at IoU .25;
-    objects: best panoptic quality of boxes at IoU .5; triplets: best SPQ at IoU .5.
+    Criteria: occupancy, best mean IoU; smoothing and trust, least depth error; confidence, best F1
+    at 5 cm; zero targets, most correct decisions; multiple targets, best mean F1 at IoU 0.25;
+    objects, best panoptic quality of boxes at IoU 0.5; triplets, best SPQ at IoU 0.5.
+
+    Args:
+        model_dir: a trained model.
+        store, image_features, text_features: the scenes and their cached features.
+        config: the experiment's config; reads `seed`.
+        out_path: the file to write; by default thresholds.json in `model_dir`.
+        device: a torch device; by default the GPU where there is one.
+        progress: called with (scenes done, scenes in all).
     """
     network = Network(model_dir, text_features, device, threads)
-    evidence = Evidence()
-    graphs: list[GraphSample] = []
+    data = CalibrationData()
     for done, name in enumerate(store.ids, 1):
         scene = network.encode(store.inputs(name), image_features[name])
         views = store.views(name)
         random = rng(int(config.get("seed", 0)), "thresholds", name)
-        _geometry(scene, views, random, evidence)
+        if network.config.votes:
+            xyz, solid = occupancy_sample(views, OCCUPANCY_POINTS, random)
+            data.occupancy.append((scene.occupancy(xyz), solid))
+        data.errors.append(pixel_errors(scene, views.depth[: len(scene.inputs.rgb)]))
         if network.config.language:
-            _spatial(scene, store.annotation(name), evidence, graphs)
+            _add_objects(scene, store.annotation(name), data)
         if progress:
             progress(done, len(store.ids))
-    smoothing, trust, confidence = best_points(evidence.errors)
-    zero, multi = best_grounding(evidence.queries)
-    object_score, triplet_score = best_graph(graphs)
-    chosen = Thresholds(
-        occupancy_logit=best_occupancy(evidence.occupancy),
+    smoothing, trust, confidence = best_points(data.errors)
+    zero, multi = best_grounding(data.queries)
+    object_score, triplet_score = best_graph(data.graphs)
+    thresholds = Thresholds(
+        occupancy_logit=best_occupancy(data.occupancy),
         smoothing=smoothing,
         trust=trust,
         least_confidence=confidence,
@@ -76,56 +177,229 @@ def choose_thresholds(
         object_score=object_score,
         triplet_score=triplet_score,
     )
-    write_thresholds(out_path or Path(model_dir) / FILE, chosen)
-    return chosen
+    write_thresholds(out_path or Path(model_dir) / FILE, thresholds)
+    return thresholds
 
 
-def _geometry(
-    scene: EncodedScene, views: SceneViews, random: np.random.Generator, evidence: Evidence
-) -> None:
-    if scene.network.config.votes:
-        xyz, solid = occupancy_sample(views, OCCUPANCY_POINTS, random)
-        evidence.occupancy.append((scene.occupancy(xyz), solid))
-    evidence.errors.append(pixel_errors(scene, views.depth[: len(scene.inputs.rgb)]))
+def occupancy_sample(
+    views: SceneViews, count: int, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sample positions of a room uniformly.
+
+    Positions in cells at the border of a solid are left out, because truth is void there.
+
+    Returns:
+        Positions f32[N, 3] in the frame, N <= count, and whether each is solid, bool[N].
+    """
+    position = random.random((count, 3)) * views.room  # (count, 3) room frame
+    index = np.floor(position / VOXEL_M).astype(int)
+    shape = np.array(views.solids.shape)
+    inside = (index < shape).all(1)
+    index = np.minimum(index, shape - 1)
+    solid = views.solids[tuple(index.T)] & inside
+    border = np.zeros(count, bool)
+    for axis in range(3):
+        for step in (-1, 1):
+            neighbour = index.copy()
+            neighbour[:, axis] = np.clip(neighbour[:, axis] + step, 0, shape[axis] - 1)
+            border |= (views.solids[tuple(neighbour.T)] & inside) != solid
+    xyz = transform(position, views.frame_from_room).astype(np.float32)
+    return xyz[~border], solid[~border]
 
 
 def pixel_errors(scene: EncodedScene, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return errors in metres [len(FILTERS), K] and confidences [K] of sampled pixels.
 
-    `truth` f32 [V, H, W] is the input views' true depth. A pixel for which the method says nothing
-    is left out, whatever the filter.
+    Pixels without a prediction are left out, for all filters alike.
+
+    Args:
+        scene: the encoded scene.
+        truth: f32[V, H, W], true depth of the input views.
     """
     inputs, cells = scene.inputs, scene.cells()
-    exact = to_frame(lift_depth(truth, inputs.intrinsics), inputs.pose)
-    confidence = upsample(cells.confidence)
+
+    def lift(depth: np.ndarray) -> np.ndarray:
+        return to_frame(lift_depth(depth, inputs.intrinsics), inputs.pose)  # (V, H, W, 3)
+
     if cells.depth is None:
         kept = (truth > 0) & ~point_edges(cells.points)
         predicted = [upsample(cells.points, extend=True)] * len(FILTERS)
     else:
         depths = [dense_depth(cells, inputs.depth, *values) for values in FILTERS]
         kept = (truth > 0) & (depths[0] > 0)
-        predicted = [
-            to_frame(lift_depth(depth, inputs.intrinsics), inputs.pose) for depth in depths
-        ]
-    index = np.flatnonzero(kept)[::PIXEL_STEP]
-    place = exact.reshape(-1, 3)[index]
-    errors = [np.linalg.norm(p.reshape(-1, 3)[index] - place, axis=1) for p in predicted]
-    return np.stack(errors), confidence.reshape(-1)[index]
+        predicted = [lift(depth) for depth in depths]
+    index = np.flatnonzero(kept)[::PIXEL_STEP]  # (K,)
+    target = lift(truth).reshape(-1, 3)[index]
+    errors = [np.linalg.norm(p.reshape(-1, 3)[index] - target, axis=1) for p in predicted]
+    return np.stack(errors), upsample(cells.confidence).reshape(-1)[index]
 
 
-def _spatial(
-    scene: EncodedScene,
-    annotation: dict[str, Any],
-    evidence: Evidence,
-    graphs: list[GraphSample],
-) -> None:
-    found = scene_objects(scene)
-    objects = object_rows(found.objects, scene.network.config.classes)
-    graphs.append(judge(annotation, objects, found.triplets))
+def _add_objects(scene: EncodedScene, annotation: dict[str, Any], data: CalibrationData) -> None:
+    """Add the scene graph and the references of one scene."""
+    graph = scene_graph(scene)
+    objects = object_rows(graph.objects, scene.network.config.classes)
+    data.graphs.append(match_predictions(annotation, objects, graph.triplets))
     boxes = {item["index"]: item["box"] for item in annotation["objects"]}
     targets = {
         item["id"]: np.array([boxes[index] for index in item["targets"]]).reshape(-1, 6)
         for item in annotation["references"]
     }
-    for query, ranked, zero, _ in scene_queries(scene, found.objects):
-        evidence.queries.append((ranked, zero, targets[query]))
+    for query, ranked, zero_logit, _ in scene_queries(scene, graph.objects):
+        data.queries.append((ranked, zero_logit, targets[query]))
+
+
+def match_predictions(
+    annotation: dict[str, Any],
+    objects: Sequence[dict[str, Any]],
+    triplets: Sequence[tuple[int, str, int, float]],
+) -> GraphMatch:
+    """Match detections ({"box", "class", "score"}) and triplets (best first) to the truth.
+
+    The steps are those of `metrics.scene_graph.spq.graph_counts`, with each triplet's score kept.
+    """
+    truth = graph_truth(annotation)
+    boxes = np.array([item["box"] for item in objects], float).reshape(-1, 6)
+    classes = [item["class"] for item in objects]
+    match = match_objects(boxes, classes, truth.boxes, truth.classes, GRAPH_IOU)
+    excused = (box_iou(boxes, truth.void_boxes) > GRAPH_IOU).any(axis=1)
+    overlap = {true: iou for true, iou in match.values()}
+    # Nodes are true objects; unmatched detections get numbers after them.
+    total = len(truth.boxes)
+    node = [match[k][0] if k in match else total + k for k in range(len(objects))]
+    rows, seen = [], set()
+    for subject, name, other, score in triplets:
+        folded = fold((node[subject], name, node[other]))
+        if folded not in seen:
+            seen.add(folded)
+            quality = _quality(folded, truth, overlap, excused)
+            if quality is not None:
+                rows.append((folded[1], score, quality))
+    detections = [
+        (item["class"], float(item["score"]), match[k][1] if k in match else 0.0)
+        for k, item in enumerate(objects)
+        if k in match or not excused[k]
+    ]
+    return GraphMatch(truth, detections, rows)
+
+
+def _quality(
+    triplet: Triplet, truth: GraphTruth, overlap: dict[int, float], excused: np.ndarray
+) -> float | None:
+    """Return the quality of a folded triplet, 0 if it is wrong and None if it is left out."""
+    subject, name, other = triplet
+    unmatched = [end - len(truth.boxes) for end in (subject, other) if end >= len(truth.boxes)]
+    if unmatched:
+        return None if all(excused[end] for end in unmatched) else 0.0
+    if triplet in truth.triplets:
+        return float(np.sqrt(overlap[subject] * overlap[other]))
+    return None if (subject, other, FAMILY_OF[name]) in truth.void else 0.0
+
+
+def best_occupancy(samples: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Return the logit threshold of the best mean IoU over scenes."""
+    if not samples:
+        return Thresholds.occupancy_logit
+    levels = np.linspace(-4.0, 3.0, 57)
+    total = np.zeros(len(levels))
+    for logits, solid in samples:
+        # A sorted array has len - searchsorted values above each level.
+        every, true = np.sort(logits), np.sort(logits[solid])
+        above = len(every) - np.searchsorted(every, levels, "right")  # (57,)
+        hit = len(true) - np.searchsorted(true, levels, "right")
+        total += hit / np.maximum(above + solid.sum() - hit, 1)
+    return float(levels[int(np.argmax(total))])
+
+
+def best_points(samples: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float, float]:
+    """Return smoothing and trust of the least mean error, and confidence of the best F1 at 5 cm.
+
+    Errors are clipped at 20 cm. Recall is the share of all sampled pixels that are kept and right.
+    """
+    if not samples:
+        return Thresholds.smoothing, Thresholds.trust, Thresholds.least_confidence
+    errors = np.concatenate([item[0] for item in samples], axis=1)  # (filters, K)
+    confidence = np.concatenate([item[1] for item in samples])  # (K,)
+    best = int(np.argmin(np.minimum(errors, 4 * NEAR_M).mean(1)))
+    right = errors[best] < NEAR_M
+    levels = np.concatenate([[0.0], np.quantile(confidence, np.linspace(0.01, 0.6, _QUANTILES))])
+    kept = confidence[None] >= levels[:, None]  # (levels, K)
+    hit = (kept & right).sum(1)
+    score = 2 * hit / np.maximum(kept.sum(1) + len(right), 1)
+    return *FILTERS[best], float(levels[int(np.argmax(score))])
+
+
+def prefix_f1(ranked: Ranked, targets: np.ndarray) -> np.ndarray:
+    """Return F1 at IoU 0.25, [9], of the first 0, 1, .. 8 boxes against targets [T, 6]."""
+    count = min(len(ranked.boxes), MOST_BOXES)
+    values = [ref_f1(ranked.boxes[:k], targets, GROUNDING_IOU) for k in range(count + 1)]
+    return np.array(values + values[-1:] * (MOST_BOXES - count))
+
+
+def best_grounding(queries: list[tuple[Ranked, float, np.ndarray]]) -> tuple[float, float]:
+    """Return the zero threshold and the multi threshold.
+
+    Zero: most queries correctly predicted to have a target or none. Boxes do not count, because a
+    model with poor boxes would then do best without any prediction. Multi: best mean F1 at IoU
+    0.25.
+    """
+    if not queries:
+        return math.inf, math.inf
+    f1 = np.stack([prefix_f1(ranked, targets) for ranked, _, targets in queries])  # (Q, 9)
+    empty = np.array([len(targets) == 0 for _, _, targets in queries])
+    zero = np.array([zero_logit for _, zero_logit, _ in queries])
+    # Falling levels: of equally good thresholds argmax takes the highest, the most cautious.
+    zero_levels = np.append(np.sort(zero), math.inf)[::-1]
+    correct = ((zero > zero_levels[:, None]) == empty).mean(1)
+    logits = np.full((len(queries), MOST_BOXES), -np.inf)  # (Q, 8)
+    for row, (ranked, _, _) in enumerate(queries):
+        logits[row, : len(ranked.logits)] = ranked.logits
+    # The first box is always predicted, so the second logit decides whether there is another.
+    second = logits[np.isfinite(logits[:, 1]), 1]
+    multi_levels = np.quantile(second, np.linspace(0, 0.99, _QUANTILES)) if len(second) else []
+    multi_levels = np.append(multi_levels, math.inf)[::-1]
+    counts = np.maximum((logits > multi_levels[:, None, None]).sum(2), 1)  # (levels, Q)
+    mean_f1 = f1[np.arange(len(queries)), counts].mean(1)
+    return (
+        float(zero_levels[int(np.argmax(correct))]),
+        float(multi_levels[int(np.argmax(mean_f1))]),
+    )
+
+
+def best_graph(graphs: Sequence[GraphMatch]) -> tuple[float, float]:
+    """Return the object score and the triplet score of the best box_pq and the best spq@0.5.
+
+    Counts pool over the scenes; the mean runs over the classes, or view-independent predicates,
+    that are common enough in the split's truth. Without a detection or a triplet the score is 0.
+    """
+    classes = Counter(name for graph in graphs for name in graph.truth.classes)
+    predicates = {
+        name: count
+        for name, count in true_counts([graph.truth for graph in graphs]).items()
+        if FAMILY_OF[name] not in VIEW_DEPENDENT
+    }
+    objects = [row for graph in graphs for row in graph.objects]
+    triplets = [row for graph in graphs for row in graph.triplets]
+    return best_score(objects, classes), best_score(triplets, predicates)
+
+
+def best_score(rows: Sequence[tuple[str, float, float]], totals: dict[str, int]) -> float:
+    """Return the least score of the best subset of (name, score, quality) rows.
+
+    The best subset has the highest mean over names of panoptic quality, the sum of quality over
+    TP + FP/2 + FN/2. With `totals` true items of each name, TP + FP is the number of rows and
+    TP + FN the total.
+    """
+    names, _ = fixed_set(totals)
+    if not rows or not names:
+        return 0.0
+    scores = [row[1] for row in rows]
+    levels = np.unique(np.quantile(scores, np.linspace(0, 1, _SCORE_QUANTILES)))
+    mean = np.zeros(len(levels))
+    for name in names:
+        own = sorted((score, quality) for row_name, score, quality in rows if row_name == name)
+        own_scores = np.array([score for score, _ in own])
+        # Entry k is the summed quality of the rows from k on.
+        gained = np.append(np.cumsum([quality for _, quality in own][::-1])[::-1], 0.0)
+        first = np.searchsorted(own_scores, levels, "left")  # (levels,)
+        mean += 2 * gained[first] / (len(own) - first + totals[name])
+    return float(levels[int(np.argmax(mean))])

@@ -1,7 +1,7 @@
-"""Scenes as a worse sensor, fewer or more views, or wrong calibration would have given them.
+"""Scenes as a worse sensor, fewer or more views, or a wrong calibration would have given them.
 
-For the robustness study: a trained model reads the same rooms under conditions that it was not
-trained on. Nothing here looks at what a method answers.
+The robustness study runs a trained model on the same rooms under conditions that it was not
+trained on. Nothing here depends on a method's predictions.
 """
 
 from __future__ import annotations
@@ -18,46 +18,61 @@ from metrics.files import InputError, rng
 if TYPE_CHECKING:
     from g2vlm.scenes.dataset import SceneInputs, SceneStore, SceneViews
 
-# Holes are squares of this many pixels: a sensor loses patches, not single pixels.
+# Sensors lose patches, not single pixels: holes are squares with this side.
 HOLE_PX = 8
-Encode = Callable[[np.ndarray], SceneFeatures]
+# Noise never moves a measurement nearer than this; 0 would mean "no measurement".
+_LEAST_DEPTH_M = 0.05
+_LABELS = {
+    "noise": "depth noise ×{0:g}",
+    "holes": "{0:.0%} of the depth lost",
+    "views": "{0:g} view{1}",
+    "focal": "focal length {2:+.0%}",
+}
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A kind of trouble and its size: noise (times the sensor's sigma), holes (share of pixels),
-    views (their number) or focal (times the true focal length)."""
+    """One corruption of the input.
+
+    Args:
+        kind: "noise", "holes", "views" or "focal".
+        size: times the sensor's sigma, share of pixels, number of views, or times the true focal
+            length.
+    """
 
     kind: str
     size: float
 
     @property
     def label(self) -> str:
-        """How tables name it."""
-        return {
-            "noise": f"depth noise ×{self.size:g}",
-            "holes": f"{self.size:.0%} of the depth lost",
-            "views": f"{self.size:g} view" + "s" * (self.size != 1),
-            "focal": f"focal length {self.size - 1:+.0%}",
-        }[self.kind]
+        """Its name in tables."""
+        plural = "" if self.size == 1 else "s"
+        return _LABELS[self.kind].format(self.size, plural, self.size - 1)
 
     @property
     def name(self) -> str:
-        """How files name it."""
+        """Its name in file paths."""
         return f"{self.kind}_{self.size:g}".replace(".", "_")
 
 
-def conditions(said: dict[str, Any]) -> list[Condition]:
+def conditions(config: dict[str, Any]) -> list[Condition]:
     """Return the conditions of the config's `studies.robustness`."""
-    kinds = ("noise", "holes", "views", "focal")
-    return [Condition(kind, size) for kind in kinds for size in said.get(kind, ())]
+    return [Condition(kind, size) for kind in _LABELS for size in config.get(kind, ())]
 
 
-class SpoiledStore:
-    """A split's scenes under one condition, and their image features: a store and its features.
+class CorruptedStore:
+    """The scenes of a split under one condition, and their image features.
 
-    `images` are the cached features of the input views; `encode` gives those of views [V,H,W,3]
-    and is called for more views than are cached. The same seed gives the same scenes.
+    Stands in for both a `SceneStore` and `ImageFeatures`. The same seed gives the same scenes.
+
+    Args:
+        store: the split's scenes.
+        images: the cached features of the input views.
+        condition: the corruption.
+        sensor: the config's `render.sensor`.
+        seed: the experiment's seed.
+        encode: returns the features of views u8[V, H, W, 3]; called where more views are asked for
+            than are cached.
     """
 
     def __init__(
@@ -67,27 +82,29 @@ class SpoiledStore:
         condition: Condition,
         sensor: dict[str, float],
         seed: int,
-        encode: Encode,
+        encode: Callable[[np.ndarray], SceneFeatures],
     ) -> None:
         self.ids = store.ids
         self._store, self._images, self._condition = store, images, condition
         self._sensor, self._seed, self._encode = sensor, seed, encode
 
     def inputs(self, scene: str) -> SceneInputs:
-        """Return what a method sees of a scene under the condition."""
+        """Return a scene's inputs under the condition."""
         inputs, views = self._store.inputs(scene), self._store.views(scene)
         kind, size = self._condition.kind, self._condition.size
-        draw = rng(self._seed, f"spoil.{self._condition.name}", scene)
+        # The key holds an old word; another one would change every draw.
+        random = rng(self._seed, "spoil" + f".{self._condition.name}", scene)
         if kind == "noise":
-            return replace(inputs, depth=noisy(inputs.depth, views.depth, size, self._sensor, draw))
+            depth = add_noise(inputs.depth, views.depth, size, self._sensor, random)
+            return replace(inputs, depth=depth)
         if kind == "holes":
-            return replace(inputs, depth=holed(inputs.depth, size, draw))
+            return replace(inputs, depth=add_holes(inputs.depth, size, random))
         if kind == "focal":
-            return replace(inputs, intrinsics=zoomed(inputs.intrinsics, size))
-        return viewed(inputs, views, int(size))
+            return replace(inputs, intrinsics=scale_focal_length(inputs.intrinsics, size))
+        return with_views(inputs, views, int(size))
 
     def __getitem__(self, scene: str) -> SceneFeatures:
-        """Return the image features of the views that `inputs` gives."""
+        """Return the image features of the views of `inputs`."""
         cached = self._images[scene]
         if self._condition.kind != "views":
             return cached
@@ -95,52 +112,60 @@ class SpoiledStore:
         if count <= len(cached.tokens):
             return SceneFeatures(cached.tokens[:count], cached.points[:count])
         more = self._encode(self._store.views(scene).rgb[len(cached.tokens) : count])
-        joined = (np.concatenate(pair) for pair in zip(_parts(cached), _parts(more), strict=True))
-        return SceneFeatures(*joined)
+        return SceneFeatures(
+            np.concatenate([cached.tokens, more.tokens]),
+            np.concatenate([cached.points, more.points]),
+        )
 
 
-def _parts(features: SceneFeatures) -> tuple[np.ndarray, np.ndarray]:
-    return features.tokens, features.points
-
-
-def noisy(
+def add_noise(
     measured: np.ndarray,
     true: np.ndarray,
-    times: float,
+    factor: float,
     sensor: dict[str, float],
-    draw: np.random.Generator,
+    random: np.random.Generator,
 ) -> np.ndarray:
-    """Return depth f32[V,H,W] m with `times` the sensor's axial noise; what it lost stays lost.
+    """Return depth f32[V, H, W] with `factor` times the sensor's axial noise.
 
-    `true` f32[>=V,H,W] is the rendered depth. Times 0 is the true depth where anything was
-    measured; the sensor's disparity steps are left out (their size is that of the noise ×1).
+    Pixels without a measurement stay without. The sensor's disparity steps are left out; they are
+    as large as the noise of factor 1. Factor 0 gives the true depth.
+
+    Args:
+        measured: f32[V, H, W] metres, 0 = no measurement.
+        true: f32[>=V, H, W] metres, rendered.
+        factor: times the sensor's sigma.
+        sensor: the parameters of the noise model.
+        random: source of the noise.
+
+    Source: Nguyen, Izadi and Lovell, "Modeling Kinect sensor noise", 2012.
     """
     true = true[: len(measured)]
-    away = true - sensor["axial_near_m"]
-    sigma = sensor["axial_base_m"] + sensor["axial_slope"] * away**2
-    spoiled = true + times * sigma * draw.normal(size=true.shape)
-    return np.where(measured > 0, np.maximum(spoiled, 0.05), 0).astype(np.float32)
+    distance = true - sensor["axial_near_m"]
+    sigma = sensor["axial_base_m"] + sensor["axial_slope"] * distance**2  # (V, H, W)
+    noisy = true + factor * sigma * random.normal(size=true.shape)
+    return np.where(measured > 0, np.maximum(noisy, _LEAST_DEPTH_M), 0).astype(np.float32)
 
 
-def holed(depth: np.ndarray, share: float, draw: np.random.Generator) -> np.ndarray:
-    """Return depth [V,H,W] with `share` of its pixels lost in squares of HOLE_PX."""
+def add_holes(depth: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+    """Return depth f32[V, H, W] with `share` of its pixels set to 0, in squares of `HOLE_PX`."""
     views, height, width = depth.shape
     grid = (views, -(-height // HOLE_PX), -(-width // HOLE_PX))
-    lost = np.repeat(np.repeat(draw.random(grid) < share, HOLE_PX, 1), HOLE_PX, 2)
+    lost = np.repeat(np.repeat(random.random(grid) < share, HOLE_PX, 1), HOLE_PX, 2)
     return np.where(lost[:, :height, :width], 0, depth).astype(np.float32)
 
 
-def zoomed(intrinsics: np.ndarray, times: float) -> np.ndarray:
-    """Return intrinsics [V,3,3] with focal lengths wrong by a factor."""
+def scale_focal_length(intrinsics: np.ndarray, factor: float) -> np.ndarray:
+    """Return intrinsics [V, 3, 3] with focal lengths that are wrong by a factor."""
     wrong = intrinsics.copy()
-    wrong[:, [0, 1], [0, 1]] *= times
+    wrong[:, [0, 1], [0, 1]] *= factor
     return wrong
 
 
-def viewed(inputs: SceneInputs, views: SceneViews, count: int) -> SceneInputs:
-    """Return the scene seen in its first `count` views, held-out ones behind the inputs.
+def with_views(inputs: SceneInputs, views: SceneViews, count: int) -> SceneInputs:
+    """Return the scene with its first `count` views: the input views, then held-out ones.
 
-    Raises `InputError` when so many were not rendered.
+    Raises:
+        InputError: fewer views were rendered.
     """
     from g2vlm.scenes.dataset import given_masks
 

@@ -1,8 +1,9 @@
-"""Let a trained model answer one split and keep its scores alone, for the studies."""
+"""Run a trained model over one split and keep only its scores, for the studies."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,34 +11,38 @@ from g2vlm.inference.predict import predict
 from metrics.score import score_submission
 
 if TYPE_CHECKING:
-    from g2vlm.features import TextFeatures
-    from g2vlm.run.progress import Progress
+    from g2vlm.features import ImageFeatures, TextFeatures
+    from g2vlm.inference.corrupt import CorruptedStore
+    from g2vlm.scenes.dataset import SceneStore
 
 
-def judge_model(
+def evaluate_model(
     model_dir: Path,
-    store: Any,
-    image_features: Any,
+    store: SceneStore | CorruptedStore,
+    image_features: ImageFeatures | CorruptedStore,
     text_features: TextFeatures,
     thresholds: str | Path,
     truth_dir: Path,
     table: str | Path,
     config: dict[str, Any],
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write the score table of a trained model on the split whose truth is in `truth_dir`.
 
-    Of the reconstruction metrics it holds those of `config["studies"]["metrics"]`, which halves the
-    scoring.
+    The table holds the reconstruction metrics of `config["studies"]["metrics"]` only, which halves
+    the scoring time.
 
     Args:
-        store, image_features: the split's scenes and the features of their views, as they are or
-            spoiled (`g2vlm.inference.corrupt.SpoiledStore` is both).
-        table: Parquet file, as `metrics.score.score_submission` writes it. The predictions, as
-            large as a method's own, lie beside it until they are scored.
+        model_dir, text_features, config: as for `predict`.
+        store, image_features: the split's scenes and their features; a `CorruptedStore` is both.
+        thresholds: file of `calibrate_thresholds`.
+        truth_dir: the split's truth; its name is the split's.
+        table: Parquet file of `metrics.score.score_submission`. The predictions, as large as a
+            submission, are in a folder next to it until they are scored.
         progress: called with (scenes predicted, scenes in all).
 
-    Raises `InputError` as `predict` and `score_submission` do.
+    Raises:
+        InputError: as `predict` and `score_submission`.
     """
     folder = Path(table).with_suffix(".predictions")
     predict(

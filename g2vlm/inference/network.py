@@ -1,4 +1,4 @@
-"""A trained model as questions about one scene, answered in NumPy."""
+"""A trained model with NumPy in and out: `Network` encodes a scene, `EncodedScene` queries it."""
 
 from __future__ import annotations
 
@@ -30,14 +30,22 @@ if TYPE_CHECKING:
     from g2vlm.scenes.dataset import SceneInputs
 
 ANSWER_TOKENS = 8
-# On a CPU small chunks stay in its cache: 8 against 25 microseconds a query.
+# On a CPU small chunks stay in its cache: 8 vs 25 microseconds a query.
 _QUERIES_A_CHUNK = {"cpu": 2048, "cuda": 65_536}
+_TEXTS_A_BATCH = 256
 
 
 class Network:
     """A model folder (model.safetensors, config.json, cost.json) ready to predict.
 
-    Raises `InputError` naming the file that is missing, damaged or of another configuration.
+    Args:
+        model_dir: the folder.
+        texts: cached or live token states of sentences.
+        device: a torch device; by default the GPU where there is one.
+        threads: CPU threads of torch.
+
+    Raises:
+        InputError: a file is missing, damaged or of another configuration.
     """
 
     def __init__(
@@ -70,33 +78,40 @@ class Network:
 
     @torch.inference_mode()
     def captions(self, states: Sequence[SceneState]) -> list[str]:
-        """Return a sentence about each scene; the captioner reads the states' tokens alone."""
-        found = [""] * len(states)
-        # Scenes of as many views are read together.
+        """Return one sentence about each scene."""
+        captions = [""] * len(states)
+        # The captioner reads the tokens alone, so scenes with equally many views form a batch.
         for size in {state.tokens.shape[1] for state in states}:
-            places = [k for k, state in enumerate(states) if state.tokens.shape[1] == size]
-            joined = replace(states[0], tokens=torch.cat([states[k].tokens for k in places]))
-            for place, text in zip(places, self.model.caption(joined), strict=True):
-                found[place] = text
-        return found
+            rows = [k for k, state in enumerate(states) if state.tokens.shape[1] == size]
+            batch = replace(states[0], tokens=torch.cat([states[k].tokens for k in rows]))
+            for row, text in zip(rows, self.model.caption(batch), strict=True):
+                captions[row] = text
+        return captions
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str], phrases: bool = False) -> np.ndarray:
-        """Return unit embeddings [Q, E] of captions, or of context-free phrases."""
+        """Return the unit embeddings f32[Q, E] of captions, or of phrases without context."""
         embed = self.model.embed_phrase if phrases else self.model.embed_text
-        rows = [
-            to_numpy(embed(build_text(self.texts, [texts[i : i + 256]]).to(self.device))[0])
-            for i in range(0, len(texts), 256)
-        ]
+        rows = []
+        for start in range(0, len(texts), _TEXTS_A_BATCH):
+            batch = build_text(self.texts, [texts[start : start + _TEXTS_A_BATCH]])
+            rows.append(to_numpy(embed(batch.to(self.device))[0]))
         return np.concatenate(rows) if rows else np.zeros((0, self.config.embedding), np.float32)
 
     def read_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Return the frozen text encoder's embeddings [Q, W]."""
+        """Return the frozen text encoder's embeddings f32[Q, W]."""
         return build_text(self.texts, [texts]).pooled[0].numpy()
 
 
 class EncodedScene:
-    """One encoded scene. P points: the 4-pixel cells of the input views, view after view."""
+    """One encoded scene.
+
+    Its P points are the 4-pixel cells of the input views, view after view. Objects are given as
+    masks [N, P] over the points and boxes [N, 6] (centre and size, metres).
+
+    Attributes:
+        masks: f32[N, P] of the ground-truth objects that the tasks on known objects use.
+    """
 
     def __init__(self, network: Network, inputs: SceneInputs, state: SceneState) -> None:
         self.network = network
@@ -117,66 +132,68 @@ class EncodedScene:
             to_numpy(self.state.confidence[0]).reshape(grid),
         )
 
-    def kinds(self) -> PointClasses:
-        """Return what each point says about its object."""
+    def point_classes(self) -> PointClasses:
+        """Return the class probabilities of the points."""
         return point_classes(self.state, self.network.config, 0)
 
     @torch.inference_mode()
     def occupancy(self, xyz: np.ndarray) -> np.ndarray:
-        """Return occupancy logits [N] at float32 positions [N, 3] in the frame."""
-        places = torch.from_numpy(xyz).to(self.network.device)
-        size = _QUERIES_A_CHUNK["cpu" if places.device.type == "cpu" else "cuda"]
+        """Return occupancy logits f32[N] at positions f32[N, 3] in the frame."""
+        positions = torch.from_numpy(xyz).to(self.network.device)
+        size = _QUERIES_A_CHUNK["cpu" if positions.device.type == "cpu" else "cuda"]
         rows = [
-            self.network.model.occupancy(self.state, part[None])[0] for part in places.split(size)
+            self.network.model.occupancy(self.state, chunk[None])[0]
+            for chunk in positions.split(size)
         ]
         return to_numpy(torch.cat(rows)) if rows else np.zeros(0, np.float32)
 
     @torch.inference_mode()
     def ground(self, queries: Sequence[str]) -> np.ndarray:
-        """Return logits [Q, P]: the target of each of Q queries covers the point."""
+        """Return logits f32[Q, P] that the target of each query covers the point."""
         text = build_text(self.network.texts, [queries]).to(self.network.device)
         return to_numpy(self.network.model.ground(self.state, text).point_logits[0])
 
+    def _tensors(self, *arrays: np.ndarray) -> list[torch.Tensor]:
+        """Return arrays as float tensors on the model's device, in a batch of one."""
+        return [torch.from_numpy(a).float().to(self.network.device)[None] for a in arrays]
+
     def objects(self, masks: np.ndarray, boxes: np.ndarray) -> ObjectSet:
-        """Return the objects of masks [N, P] and boxes [N, 6]; one absent where there are none."""
+        """Return the object set of masks [N, P] and boxes [N, 6]."""
         if not len(masks):
+            # The heads need at least one object: one without points, of size 0.
             masks, boxes = np.zeros((1, self.masks.shape[1])), np.zeros((1, 6))
-        parts = (torch.from_numpy(value).float() for value in (masks, boxes))
-        inside, where = (part.to(self.network.device)[None] for part in parts)
-        return self.network.model.see_objects(self.state, inside, where)
+        return self.network.model.see_objects(self.state, *self._tensors(masks, boxes))
 
     @torch.inference_mode()
-    def read(
+    def refer(
         self, queries: Sequence[str], masks: np.ndarray, boxes: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return logits [Q, N] that a query means an object, of masks [N, P] and boxes [N, 6], and
-        logits [Q] that it means none."""
+        """Run the referring head.
+
+        Returns:
+            Logits f32[Q, N] that each query means each object of masks [N, P] and boxes [N, 6], and
+            zero logits f32[Q] that it means none.
+        """
         if not queries:
             return np.zeros((0, len(masks)), np.float32), np.zeros(0, np.float32)
         text = build_text(self.network.texts, [queries]).to(self.network.device)
-        found = self.network.model.reader(text, self.objects(masks, boxes))
-        return to_numpy(found.logits[0, :, : len(masks)]), to_numpy(found.zero_logit[0])
+        output = self.network.model.reader(text, self.objects(masks, boxes))
+        return to_numpy(output.logits[0, :, : len(masks)]), to_numpy(output.zero_logit[0])
 
     @torch.inference_mode()
     def boxes(self, masks: np.ndarray) -> np.ndarray:
-        """Return the amodal boxes [N, 6] of the objects under masks [N, P] (0..1)."""
-        inside = torch.from_numpy(masks).float().to(self.network.device)[None]
-        return to_numpy(self.network.model.object_boxes(self.state, inside)[0])
+        """Return the amodal boxes f32[N, 6] of the objects of masks [N, P] in 0..1."""
+        return to_numpy(self.network.model.object_boxes(self.state, *self._tensors(masks))[0])
 
     @cached_property
-    def given_boxes(self) -> np.ndarray:
-        """The model's own boxes [N, 6] of the given objects."""
+    def gt_object_boxes(self) -> np.ndarray:
+        """The model's own boxes f32[N, 6] of the ground-truth objects, from their masks."""
         return self.boxes(self.masks)
 
     @torch.inference_mode()
     def relations(self, masks: np.ndarray, boxes: np.ndarray) -> dict[str, np.ndarray]:
-        """Return each family's probabilities [N, N, K] for objects of masks [N, P], boxes [N, 6].
-
-        K runs over `metrics.scene_graph.predicates.LABELS[family]`.
-        """
-        device = self.network.device
-        inside, where = (torch.from_numpy(v).float().to(device)[None] for v in (masks, boxes))
-        logits = self.network.model.relations(self.state, inside, where).families
+        """Return the probabilities f32[N, N, K] of each family's labels (`LABELS[family]`)."""
+        logits = self.network.model.relations(self.state, *self._tensors(masks, boxes)).families
         return {family: to_numpy(values[0].softmax(-1)) for family, values in logits.items()}
 
     @torch.inference_mode()
@@ -187,64 +204,72 @@ class EncodedScene:
         masks: np.ndarray,
         boxes: np.ndarray,
     ) -> list[str]:
-        """Return the greedy answer to each of Q questions, given objects as in `read`.
+        """Return the answer to each of Q questions by greedy decoding.
 
-        Where a question names its choices and the greedy answer is none of them, the likeliest
-        choice is taken.
+        Where a question has choices and the greedy answer is none of them, the answer is the choice
+        of the highest likelihood.
+
+        Args:
+            questions: Q sentences.
+            choices: the allowed answers of each question, empty where any is allowed.
+            masks, boxes: objects of the scene, [N, P] and [N, 6].
         """
         if not questions:
             return []
         model = self.network.model
         text = build_text(self.network.texts, [questions]).to(self.network.device)
-        objects = self.objects(masks, boxes)
-        (said,), found = model.answer(self.state, text, objects, ANSWER_TOKENS)
-        odd = [r for r, names in enumerate(choices) if names and said[r] not in names]
-        if odd:
-            best = self._likeliest(found, odd, [choices[row] for row in odd])
-            for row, name in zip(odd, best, strict=True):
-                said[row] = name
-        return said
+        (answers,), context = model.answer(
+            self.state, text, self.objects(masks, boxes), ANSWER_TOKENS
+        )
+        rows = [row for row, names in enumerate(choices) if names and answers[row] not in names]
+        if rows:
+            best = self._likeliest_choices(context, rows, [choices[row] for row in rows])
+            for row, name in zip(rows, best, strict=True):
+                answers[row] = name
+        return answers
 
-    def _likeliest(
-        self, found: Found, rows: Sequence[int], choices: Sequence[Sequence[str]]
+    def _likeliest_choices(
+        self, context: Found, rows: Sequence[int], choices: Sequence[Sequence[str]]
     ) -> list[str]:
-        """Return for each of the questions `rows` the choice that the decoder finds likeliest."""
+        """Return the choice of the highest likelihood for each of the questions `rows`.
+
+        The decoder scores all L choices of all these questions as one batch of L sequences.
+        """
         model = self.network.model
         pad = model.vocabulary.index[PAD]
-        owner = [place for place, names in enumerate(choices) for _ in names]
+        owner = [place for place, names in enumerate(choices) for _ in names]  # L, into `rows`
         lines = [
             model.vocabulary.encode(name, START, 3 * ANSWER_TOKENS)
             for names in choices
             for name in names
         ]
-        words = torch.full((1, len(lines), max(map(len, lines))), pad)
+        words = torch.full((1, len(lines), max(map(len, lines))), pad)  # (1, L, T)
         for place, line in enumerate(lines):
             words[0, place, : len(line)] = torch.tensor(line)
         words = words.to(self.network.device)
-        which = [rows[place] for place in owner]
+        question = [rows[place] for place in owner]  # L, the question of each sequence
         scene = model.decoder.read_scene(self.state.tokens)
-        memory, hints = found.memory[:, which], found.hints.take(which)
-        shares = model.decoder(words[..., :-1], scene, memory, hints).logits.log_softmax(-1)
-        following = words[..., 1:]
-        each = shares.gather(-1, following[..., None])[..., 0] * (following != pad)
-        total, owners = to_numpy(each.sum(-1)[0]), np.array(owner)
+        memory, hints = context.memory[:, question], context.hints.take(question)
+        log_probability = model.decoder(words[..., :-1], scene, memory, hints).logits.log_softmax(
+            -1
+        )
+        target = words[..., 1:]
+        each = log_probability.gather(-1, target[..., None])[..., 0] * (target != pad)
+        total, owners = to_numpy(each.sum(-1)[0]), np.array(owner)  # (L,)
         return [names[int(total[owners == place].argmax())] for place, names in enumerate(choices)]
 
     @torch.inference_mode()
     def embedding(self) -> np.ndarray:
-        """Return the scene's unit embedding [E]."""
+        """Return the scene's unit embedding f32[E]."""
         return to_numpy(self.network.model.embed_scene(self.state)[0])
 
     @torch.inference_mode()
     def pooled(self) -> np.ndarray:
-        """Return what the trunk says of the whole scene [D]: what the retrieval probe reads."""
+        """Return the trunk's pooled features f32[D], the input of the retrieval probe."""
         return to_numpy(pool_scene(self.state)[0])
 
     @torch.inference_mode()
-    def object_embeddings(self) -> np.ndarray:
-        """Return the unit embeddings [N, E] of the given objects."""
-        device = self.network.device
-        masks, boxes = (
-            torch.from_numpy(v).to(device)[None] for v in (self.masks, self.given_boxes)
-        )
-        return to_numpy(self.network.model.embed_objects(self.state, masks, boxes)[0])
+    def embed_objects(self, masks: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """Return the unit embeddings f32[N, E] of objects of masks [N, P] and boxes [N, 6]."""
+        tensors = self._tensors(masks, boxes)
+        return to_numpy(self.network.model.embed_objects(self.state, *tensors)[0])

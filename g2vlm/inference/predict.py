@@ -1,4 +1,4 @@
-"""The predict stage: a trained model over a split, handed in as one submission."""
+"""The predict stage: run a trained model over a split and write one submission."""
 
 from __future__ import annotations
 
@@ -6,25 +6,41 @@ import gc
 import resource
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from g2vlm.inference.calibrate import choose_thresholds
-from g2vlm.inference.capabilities import capabilities
-from g2vlm.inference.gallery import Gallery, ProbedGallery
-from g2vlm.inference.network import Network
-from g2vlm.inference.scene import SceneWriter
-from g2vlm.inference.thresholds import FILE, read_thresholds
+import numpy as np
+
+from g2vlm.inference.calibrate import FILE, Thresholds, read_thresholds
+from g2vlm.inference.network import EncodedScene, Network
+from g2vlm.inference.scene import (
+    gt_relations,
+    masks_and_boxes,
+    object_rows,
+    scene_graph,
+    scene_points,
+    scene_queries,
+    scene_solids,
+    target_boxes,
+)
+from g2vlm.models.config import ModelConfig
+from g2vlm.models.probe import RetrievalProbe
+from metrics.files import InputError
 from metrics.submission.writer import SubmissionWriter
 
 if TYPE_CHECKING:
     from g2vlm.features import ImageFeatures, TextFeatures
     from g2vlm.scenes.dataset import SceneStore
 
-__all__ = ["choose_thresholds", "predict"]
-
 VOXEL_M = 0.1
-Progress = Callable[[int, int], None]
+# A step of the caption decoder costs much the same for one scene and for many.
+CAPTIONS_A_BATCH = 16
+_GEOMETRY = ("points", "mesh", "occupancy")
+_LANGUAGE = (
+    *("objects", "graph", "given_relations"),
+    *("grounding", "picks", "retrieval", "grounding_retrieval", "answers", "captions"),
+)
 
 
 def predict(
@@ -38,7 +54,7 @@ def predict(
     thresholds: str | Path | None = None,
     device: str | None = None,
     threads: int = 1,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write the submission of a trained model on one split.
 
@@ -46,18 +62,22 @@ def predict(
         model_dir: what training wrote (model.safetensors, config.json, cost.json,
             probe.safetensors).
         store, image_features, text_features: the split's scenes and the cached features.
-        out_dir: the submission's folder; an earlier one is replaced at a clean end.
+        out_dir: the submission's folder; an earlier one is replaced at the end.
+        split: name of the split.
         config: the experiment's config; reads predict.mesh_voxel_m (finest cell, metres).
-        thresholds: the file of `choose_thresholds`; by default thresholds.json in `model_dir`.
+        thresholds: file of `calibrate_thresholds`; by default thresholds.json in `model_dir`.
         device: a torch device; by default the GPU where there is one.
+        threads: CPU threads of torch.
         progress: called with (scenes done, scenes in all).
 
-    Raises `InputError` for a damaged model, features of other scenes or missing thresholds.
+    Raises:
+        InputError: the model is damaged, the features are of other scenes, or the thresholds are
+            missing.
     """
     network = Network(model_dir, text_features, device, threads)
-    # The imported modules are many objects; without this each collection walks them all.
+    # The imported modules are many objects; unfrozen, each garbage collection would visit them all.
     gc.freeze()
-    able = capabilities(network.config)
+    reasons = missing_tasks(network.config)
     limits = read_thresholds(thresholds or Path(model_dir) / FILE)
     voxel = float(config.get("predict", {}).get("mesh_voxel_m", VOXEL_M))
     with SubmissionWriter(
@@ -66,26 +86,37 @@ def predict(
         network.seed,
         split,
         True,
-        able.produces,
-        able.reasons,
-        able.mesh_kind,
+        [task for task in (*_GEOMETRY, *_LANGUAGE, "probed_retrieval") if task not in reasons],
+        reasons,
+        None if "mesh" in reasons else "solids",
     ) as writer:
         writer.thresholds = limits.to_json()
-        scenes = SceneWriter(writer, limits, voxel)
-        galleries: list[Gallery | ProbedGallery] = [ProbedGallery(network, writer)]
-        galleries += [Gallery(network, writer)] if network.config.language else []
+        parts: list[SceneWriter | SplitWriter | ProbeWriter] = [SceneWriter(writer, limits, voxel)]
+        parts += [ProbeWriter(network, writer)]
+        parts += [SplitWriter(network, writer)] if network.config.language else []
         started = time.perf_counter()
         for done, scene in enumerate(store.ids, 1):
             encoded = network.encode(store.inputs(scene), image_features[scene])
-            scenes.write(encoded)
-            for gallery in galleries:
-                gallery.add(encoded)
+            for part in parts:
+                part.add(encoded)
             if progress:
                 progress(done, len(store.ids))
-        for gallery in galleries:
-            gallery.close()
+        for part in parts:
+            part.close()
         seconds = (time.perf_counter() - started) / max(1, len(store.ids))
         writer.cost |= _cost(network, seconds)
+
+
+def missing_tasks(config: ModelConfig) -> dict[str, str]:
+    """Return the tasks that a model of this configuration does not produce, with the reasons."""
+    reasons: dict[str, str] = {}
+    if not config.votes:
+        no_field = "the model has no occupancy field: it is trained without any 3D supervision"
+        reasons |= {"mesh": no_field, "occupancy": no_field}
+    if not config.language:
+        no_language = "a reconstruction model: no language and no objects are trained"
+        reasons |= dict.fromkeys(_LANGUAGE, no_language)
+    return reasons
 
 
 def _cost(network: Network, seconds_per_scene: float) -> dict[str, Any]:
@@ -96,3 +127,121 @@ def _cost(network: Network, seconds_per_scene: float) -> dict[str, Any]:
         "seconds_per_scene": round(seconds_per_scene, 4),
         "peak_memory_mb": round(peak_kb / 1024, 1),
     }
+
+
+@dataclass(frozen=True)
+class SceneWriter:
+    """Writes the predictions that belong to one scene alone."""
+
+    writer: SubmissionWriter
+    thresholds: Thresholds
+    voxel: float
+
+    def add(self, scene: EncodedScene) -> None:
+        """Write one scene."""
+        name, limits = scene.inputs.scene, self.thresholds
+        dense = scene_points(scene, limits.smoothing, limits.trust, limits.least_confidence)
+        self.writer.points(name, dense.points, dense.colours, dense.pixels, dense.confidence)
+        if "occupancy" in self.writer.produces:
+            grid, mesh = scene_solids(scene, dense, limits.occupancy_logit, self.voxel)
+            self.writer.occupancy(name, grid.solid, grid.origin, grid.voxel)
+            self.writer.mesh(name, mesh.vertices, mesh.faces, mesh.colours)
+        if "objects" in self.writer.produces:
+            self._add_language(scene)
+
+    def _add_language(self, scene: EncodedScene) -> None:
+        """Write objects, triplets, relations, references and answers."""
+        inputs, limits = scene.inputs, self.thresholds
+        graph = scene_graph(scene, limits.triplet_score)
+        kept = graph.above(limits.object_score, limits.triplet_score)
+        self.writer.objects(
+            inputs.scene,
+            object_rows(kept.objects, scene.network.config.classes),
+            [list(triplet) for triplet in kept.triplets],
+        )
+        relations = []
+        if inputs.given_indices:
+            probabilities = scene.relations(scene.masks, scene.gt_object_boxes)
+            relations = gt_relations(inputs.given_indices, probabilities)
+        self.writer.relations(inputs.scene, relations)
+        # References and questions read all detections, also those below the object score.
+        for query, ranked, zero_logit, picked in scene_queries(scene, graph.objects):
+            boxes = target_boxes(ranked, zero_logit, limits.zero_logit, limits.multi_logit)
+            self.writer.grounding(inputs.scene, query, boxes, picked)
+        questions = [question[1] for question in inputs.questions]
+        choices = [question[4] for question in inputs.questions]
+        answers = scene.answers(questions, choices, *masks_and_boxes(scene, graph.objects))
+        for question, answer in zip(inputs.questions, answers, strict=True):
+            self.writer.answer(inputs.scene, question[0], answer)
+
+    def close(self) -> None:
+        """Every scene is written already."""
+
+
+class ProbeWriter:
+    """Writes the scores of captions against scenes by the linear probe, which every model has."""
+
+    def __init__(self, network: Network, writer: SubmissionWriter) -> None:
+        self._network, self._writer = network, writer
+        self._probe = RetrievalProbe.load(network.folder)
+        self._scenes: dict[str, np.ndarray] = {}
+        self._captions: dict[str, str] = {}
+
+    def add(self, scene: EncodedScene) -> None:
+        """Collect one scene."""
+        inputs = scene.inputs
+        self._scenes[inputs.scene] = scene.pooled()
+        self._captions |= {f"{inputs.scene}/{name}": text for name, text in inputs.captions}
+
+    def close(self) -> None:
+        """Write the matrix."""
+        texts = self._network.read_texts(list(self._captions.values()))
+        scores = self._probe.scores(texts, np.stack(list(self._scenes.values())))
+        self._writer.probed_retrieval(list(self._captions), list(self._scenes), scores)
+
+
+class SplitWriter:
+    """Writes captions, and the retrieval scores: cosines of the model's own embeddings."""
+
+    def __init__(self, network: Network, writer: SubmissionWriter) -> None:
+        self._network, self._writer = network, writer
+        self._uncaptioned: list[EncodedScene] = []
+        self._scenes: dict[str, np.ndarray] = {}
+        self._objects: list[str] = []
+        self._object_embeddings: list[np.ndarray] = []
+        self._captions: dict[str, str] = {}
+        self._phrases: dict[str, str] = {}
+
+    def add(self, scene: EncodedScene) -> None:
+        """Collect one scene."""
+        inputs = scene.inputs
+        self._uncaptioned.append(scene)
+        if len(self._uncaptioned) == CAPTIONS_A_BATCH:
+            self._write_captions()
+        self._scenes[inputs.scene] = scene.embedding()
+        if inputs.given_indices:
+            self._objects += [f"{inputs.scene}:{index}" for index in inputs.given_indices]
+            self._object_embeddings.append(scene.embed_objects(scene.masks, scene.gt_object_boxes))
+        self._captions |= {f"{inputs.scene}/{name}": text for name, text in inputs.captions}
+        self._phrases |= {f"{inputs.scene}/{name}": text for name, text in inputs.phrases}
+
+    def _write_captions(self) -> None:
+        texts = self._network.captions([scene.state for scene in self._uncaptioned])
+        for scene, text in zip(self._uncaptioned, texts, strict=True):
+            self._writer.caption(scene.inputs.scene, text)
+        self._uncaptioned.clear()
+
+    def close(self) -> None:
+        """Write the last captions and both matrices."""
+        if not self._objects:
+            raise InputError(
+                f"{self._writer.folder}: the split has no scene or no object; render it again"
+            )
+        if self._uncaptioned:
+            self._write_captions()
+        captions = self._network.embed_texts(list(self._captions.values()))
+        scores = captions @ np.stack(list(self._scenes.values())).T
+        self._writer.retrieval(list(self._captions), list(self._scenes), scores)
+        phrases = self._network.embed_texts(list(self._phrases.values()), phrases=True)
+        scores = phrases @ np.concatenate(self._object_embeddings).T
+        self._writer.grounding_retrieval(list(self._phrases), self._objects, scores)

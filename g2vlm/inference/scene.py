@@ -1,4 +1,4 @@
-"""One scene from inputs to everything a submission holds about it."""
+"""The predictions of one encoded scene: points, solids, objects, triplets and referred boxes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from g2vlm.inference.graph import given_pairs, triplets
-from g2vlm.inference.grounding import Ranked, chosen_boxes, likeliest, pick, rank
 from g2vlm.inference.network import EncodedScene
 from g2vlm.inference.points import DensePoints, dense_points
 from g2vlm.inference.surface import (
@@ -20,42 +18,56 @@ from g2vlm.inference.surface import (
     occupancy_grid,
     region_of,
 )
-from g2vlm.inference.thresholds import Thresholds
-from g2vlm.models.detection import Detection, detect, member_masks
-from metrics.submission.writer import SubmissionWriter
+from g2vlm.models.detection import BoxFunction, Detection, detect, member_masks
+from metrics.scene_graph.predicates import FAMILIES, LABELS
 
+# (subject, predicate, object, score); subject and object are positions in the list of objects.
 Triplet = tuple[int, str, int, float]
 
-# Cells of the first look at the occupancy field are at most this large.
+# The occupancy field is first evaluated on cells of at most this size.
 COARSEST_M = 0.25
+# Points that are structure with less than this probability lie on a possible object.
+OBJECT_LIKE = 0.7
+LEAST_TRIPLET = 0.02
+MOST_BOXES = 8
+# Points of the fallback box where nothing was detected.
+LIKELIEST_POINTS = 30
 
 
 @dataclass(frozen=True)
-class FoundObjects:
-    """Detections, best first, and triplets over them (subject, predicate, object, score)."""
+class Graph:
+    """Detected objects, best first, and triplets among them."""
 
     objects: list[Detection]
     triplets: list[Triplet]
 
-    def over(self, object_score: float, triplet_score: float) -> FoundObjects:
-        """Return what reaches both scores; triplets keep their ends whatever these score.
+    def above(self, object_score: float, triplet_score: float) -> Graph:
+        """Return the objects and triplets that reach these scores.
 
-        Objects that only a triplet needs stay, so that the graph is whole.
+        An object below its score stays where a triplet needs it, so that the graph is whole.
         """
-        kept = [t for t in self.triplets if t[3] >= triplet_score]
-        needed = {end for t in kept for end in (t[0], t[2])}
-        index = [
+        triplets = [triplet for triplet in self.triplets if triplet[3] >= triplet_score]
+        needed = {end for triplet in triplets for end in (triplet[0], triplet[2])}
+        kept = [
             i for i, item in enumerate(self.objects) if item.score >= object_score or i in needed
         ]
-        place = {old: new for new, old in enumerate(index)}
-        return FoundObjects(
-            [self.objects[i] for i in index],
-            [(place[s], name, place[o], score) for s, name, o, score in kept],
+        place = {old: new for new, old in enumerate(kept)}
+        return Graph(
+            [self.objects[i] for i in kept],
+            [(place[s], name, place[o], score) for s, name, o, score in triplets],
         )
 
 
-def scene_points(scene: EncodedScene, thresholds: Thresholds) -> DensePoints:
-    """Return the dense coloured points of a scene."""
+@dataclass(frozen=True)
+class Ranked:
+    """Candidate boxes of one query, best first: boxes [K, 6] and their logits [K]."""
+
+    boxes: np.ndarray
+    logits: np.ndarray
+
+
+def scene_points(scene: EncodedScene, smoothing: float, trust: float, least: float) -> DensePoints:
+    """Return the dense coloured points of a scene; see `dense_points`."""
     inputs = scene.inputs
     return dense_points(
         scene.cells(),
@@ -63,116 +75,167 @@ def scene_points(scene: EncodedScene, thresholds: Thresholds) -> DensePoints:
         inputs.depth,
         inputs.intrinsics,
         inputs.pose,
-        thresholds.smoothing,
-        thresholds.trust,
-        thresholds.least_confidence,
+        smoothing,
+        trust,
+        least,
     )
 
 
 def scene_solids(
-    scene: EncodedScene, dense: DensePoints, thresholds: Thresholds, voxel: float
+    scene: EncodedScene, dense: DensePoints, threshold: float, voxel: float
 ) -> tuple[OccupancyGrid, Mesh]:
-    """Return the occupancy grid and the mesh of the solids."""
+    """Return the occupancy grid and the mesh of the solids.
+
+    Args:
+        scene: the encoded scene.
+        dense: its points, which bound the grid and colour the mesh.
+        threshold: logit above which a cell is solid.
+        voxel: side of the finest cells, metres.
+    """
     inputs, depth = scene.inputs, scene.cells().depth
-    kinds = scene.kinds()
-    object_like = kinds.probabilities[:, -1] < 0.7 if scene.network.config.language else slice(None)
+    classes = scene.point_classes()
+    is_object = slice(None)
+    if scene.network.config.language:
+        is_object = classes.probabilities[:, -1] < OBJECT_LIKE
     grid = occupancy_grid(
         scene.occupancy,
         region_of(dense.points),
-        thresholds.occupancy_logit,
+        threshold,
         voxel=voxel,
         levels=max(0, int(np.log2(COARSEST_M / voxel))),
         free=None if depth is None else FreeSpace(depth, inputs.intrinsics, inputs.pose),
-        surface=kinds.points[object_like],
+        surface=classes.points[is_object],
     )
     return grid, mesh_of(grid, dense.points, dense.colours)
 
 
-def scene_objects(scene: EncodedScene, least: float = 0.0) -> FoundObjects:
-    """Return detected objects and the triplets among them that score at least `least`."""
-    found = detect(scene.kinds(), scene.boxes)
-    if len(found) < 2:
-        return FoundObjects(found, [])
-    probabilities = scene.relations(*found_rows(scene, found))
-    return FoundObjects(found, triplets(found, probabilities, least))
+def scene_graph(scene: EncodedScene, least: float = 0.0) -> Graph:
+    """Return the detected objects and the triplets among them that score at least `least`."""
+    objects = detect(scene.point_classes(), scene.boxes)
+    if len(objects) < 2:
+        return Graph(objects, [])
+    probabilities = scene.relations(*masks_and_boxes(scene, objects))
+    return Graph(objects, triplets(objects, probabilities, least))
 
 
-def object_rows(found: Sequence[Detection], classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return detections as a submission holds them: box, class name and score."""
-    return [{"box": o.box, "class": classes[o.label], "score": o.score} for o in found]
+def triplets(
+    objects: list[Detection], probabilities: dict[str, np.ndarray], least: float
+) -> list[Triplet]:
+    """Return the triplets with a score of at least `least`, best first.
+
+    A pair has the likeliest predicate of each family, or none where "none" is likelier. The score
+    is the product of both detections' scores and the predicate's probability.
+
+    Args:
+        objects: N detections.
+        probabilities: of each family's labels, [N, N, K].
+        least: least score.
+    """
+    scores = np.array([item.score for item in objects])
+    rows: list[Triplet] = []
+    for family, values in probabilities.items():
+        best = values.argmax(-1)  # (N, N)
+        total = values.max(-1) * scores[:, None] * scores[None]
+        # "none" is the last label, after the family's predicates.
+        keep = (total >= max(least, LEAST_TRIPLET)) & (best < len(FAMILIES[family]))
+        np.fill_diagonal(keep, False)
+        rows += [
+            (int(i), LABELS[family][best[i, j]], int(j), float(total[i, j]))
+            for i, j in np.argwhere(keep)
+        ]
+    return sorted(rows, key=lambda row: -row[3])
 
 
-def found_rows(scene: EncodedScene, found: list[Detection]) -> tuple[np.ndarray, np.ndarray]:
-    """Return masks [N, P] and boxes [N, 6] of detected objects."""
-    boxes = np.array([item.box for item in found], np.float32).reshape(-1, 6)
-    return member_masks(found, scene.masks.shape[1]), boxes
+def gt_relations(indices: list[int], probabilities: dict[str, np.ndarray]) -> list[list[Any]]:
+    """Return [i, j, {family: label}] for all ordered pairs of ground-truth objects.
+
+    Args:
+        indices: the N objects' indices in the scene.
+        probabilities: of each family's labels, [N, N, K].
+    """
+    best = {family: values.argmax(-1) for family, values in probabilities.items()}
+    return [
+        [i, j, {family: LABELS[family][best[family][a, b]] for family in best}]
+        for a, i in enumerate(indices)
+        for b, j in enumerate(indices)
+        if a != b
+    ]
 
 
-def scene_ranks(
-    scene: EncodedScene, found: list[Detection], queries: Sequence[str]
+def object_rows(objects: Sequence[Detection], classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Return detections as a submission stores them: box, class name and score."""
+    return [{"box": o.box, "class": classes[o.label], "score": o.score} for o in objects]
+
+
+def masks_and_boxes(scene: EncodedScene, objects: list[Detection]) -> tuple[np.ndarray, np.ndarray]:
+    """Return masks f32[N, P] and boxes f32[N, 6] of detected objects."""
+    boxes = np.array([item.box for item in objects], np.float32).reshape(-1, 6)
+    return member_masks(objects, scene.masks.shape[1]), boxes
+
+
+def rank_boxes(
+    scene: EncodedScene, objects: list[Detection], queries: Sequence[str]
 ) -> list[tuple[Ranked, float]]:
-    """Return for each query its ranked boxes and the logit that it means nothing."""
-    logits, zero = scene.read(queries, *found_rows(scene, found))
-    if found or not queries:
-        ranked = [rank(row, found) for row in logits]
+    """Return for each query its ranked boxes and the logit that it has no target."""
+    logits, zero = scene.refer(queries, *masks_and_boxes(scene, objects))  # (Q, N), (Q,)
+    if objects or not queries:
+        ranked = [rank(row, objects) for row in logits]
     else:
         ranked = [likeliest(row, scene.boxes) for row in scene.ground(queries)]
     return list(zip(ranked, zero.tolist(), strict=True))
 
 
+def rank(logits: np.ndarray, objects: list[Detection]) -> Ranked:
+    """Rank detected objects by their logits [N], at most 8 of them."""
+    order = np.argsort(-logits, kind="stable")[:MOST_BOXES]
+    boxes = [objects[i].box for i in order]
+    return Ranked(np.array(boxes, np.float32).reshape(-1, 6), logits[order])
+
+
+def likeliest(point_logits: np.ndarray, boxes: BoxFunction) -> Ranked:
+    """Return the box around a query's likeliest points, used where nothing was detected.
+
+    Args:
+        point_logits: [P], that the target covers the point.
+        boxes: returns the boxes [N, 6] of N masks [N, P].
+    """
+    top = np.argsort(-point_logits)[:LIKELIEST_POINTS]
+    mask = np.zeros((1, len(point_logits)), np.float32)
+    mask[:, top] = 1.0
+    return Ranked(boxes(mask), point_logits[top].mean()[None])
+
+
+def target_boxes(
+    ranked: Ranked, zero_logit: float, zero_above: float, multi_above: float
+) -> np.ndarray:
+    """Return the boxes [K, 6] of a query's targets, best first.
+
+    No box when `zero_logit` exceeds `zero_above`; else the best one and all whose logit exceeds
+    `multi_above`.
+    """
+    if zero_logit > zero_above:
+        return np.zeros((0, 6), np.float32)
+    keep = ranked.logits > multi_above
+    keep[0] = True
+    return ranked.boxes[keep]
+
+
+def pick(logits: np.ndarray, indices: list[int]) -> int | None:
+    """Return the index of the ground-truth object of the best logit [N]; None without objects."""
+    return indices[int(np.argmax(logits))] if indices else None
+
+
 def scene_queries(
-    scene: EncodedScene, found: list[Detection]
+    scene: EncodedScene, objects: list[Detection]
 ) -> list[tuple[str, Ranked, float, int | None]]:
-    """Return for each reference its id, ranked boxes, zero logit and the picked given object."""
-    queries = [text for _, text in scene.inputs.references]
-    given, _ = scene.read(queries, scene.masks, scene.given_boxes)
+    """Return for each reference its id, ranked boxes, zero logit and picked ground-truth object."""
+    inputs = scene.inputs
+    queries = [text for _, text in inputs.references]
+    gt_logits, _ = scene.refer(queries, scene.masks, scene.gt_object_boxes)  # (Q, N)
+    ranks = rank_boxes(scene, objects, queries)
     return [
-        (name, ranked, zero, pick(row, scene.inputs.given_indices))
-        for (name, _), (ranked, zero), row in zip(
-            scene.inputs.references, scene_ranks(scene, found, queries), given, strict=True
+        (name, ranked, zero_logit, pick(row, inputs.given_indices))
+        for (name, _), (ranked, zero_logit), row in zip(
+            inputs.references, ranks, gt_logits, strict=True
         )
     ]
-
-
-@dataclass(frozen=True)
-class SceneWriter:
-    """Writes one encoded scene after another into a submission."""
-
-    writer: SubmissionWriter
-    thresholds: Thresholds
-    voxel: float
-
-    def write(self, scene: EncodedScene) -> None:
-        """Write what the submission declares about this scene alone."""
-        produces = set(self.writer.produces)
-        name = scene.inputs.scene
-        dense = scene_points(scene, self.thresholds)
-        self.writer.points(name, dense.points, dense.colours, dense.pixels, dense.confidence)
-        if "occupancy" in produces:
-            grid, mesh = scene_solids(scene, dense, self.thresholds, self.voxel)
-            self.writer.occupancy(name, grid.solid, grid.origin, grid.voxel)
-            self.writer.mesh(name, mesh.vertices, mesh.faces, mesh.colours)
-        if "objects" in produces:
-            self._spatial(scene)
-
-    def _spatial(self, scene: EncodedScene) -> None:
-        name = scene.inputs.scene
-        found = scene_objects(scene, self.thresholds.triplet_score)
-        kept = found.over(self.thresholds.object_score, self.thresholds.triplet_score)
-        classes = scene.network.config.classes
-        self.writer.objects(
-            name,
-            object_rows(kept.objects, classes),
-            [list(triplet) for triplet in kept.triplets],
-        )
-        given = scene.inputs.given_indices
-        pairs = given_pairs(given, scene.relations(scene.masks, scene.given_boxes)) if given else []
-        self.writer.relations(name, pairs)
-        for query, ranked, zero, chosen in scene_queries(scene, found.objects):
-            limits = self.thresholds.zero_logit, self.thresholds.multi_logit
-            self.writer.grounding(name, query, chosen_boxes(ranked, zero, *limits), chosen)
-        questions = scene.inputs.questions
-        asked, choices = [q[1] for q in questions], [q[4] for q in questions]
-        answers = scene.answers(asked, choices, *found_rows(scene, found.objects))
-        for question, answer in zip(questions, answers, strict=True):
-            self.writer.answer(name, question[0], answer)

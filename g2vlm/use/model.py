@@ -9,23 +9,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from g2vlm.captures.capture import Capture
-from g2vlm.inference.grounding import chosen_boxes
+from g2vlm.inference.calibrate import FILE as THRESHOLDS
+from g2vlm.inference.calibrate import Thresholds, read_thresholds, write_thresholds
 from g2vlm.inference.network import EncodedScene, Network
 from g2vlm.inference.scene import (
-    FoundObjects,
-    found_rows,
-    scene_objects,
+    masks_and_boxes,
+    rank_boxes,
+    scene_graph,
     scene_points,
-    scene_ranks,
     scene_solids,
+    target_boxes,
 )
 from g2vlm.inference.surface import Mesh
-from g2vlm.inference.thresholds import FILE as THRESHOLDS
-from g2vlm.inference.thresholds import Thresholds, read_thresholds
-from g2vlm.models.detection import Detection, member_masks
+from g2vlm.models.detection import Detection
 from g2vlm.models.probe import FILE as PROBE
 from g2vlm.use import ood_score
 from g2vlm.use.processor import G2VLMProcessor
@@ -37,14 +35,13 @@ DEFAULT_MODEL = Path("results/reference/cpu/checkpoint")
 MODEL_HELP = "train one by `make reproduce` and give --model results/cpu/models/full/0"
 SOLIDS_VOXEL_M = 0.1
 NEIGHBOURS = 3
-Say = Callable[[str], None]
 
 
 class G2VLMModel:
-    """A model folder ready to be used on captures.
+    """A model folder ready to run on captures; `from_pretrained` makes one.
 
-    The folder holds config.json and model.safetensors; thresholds.json and
-    ood_score.safetensors beside them where they were chosen and calibrated.
+    The folder holds config.json and model.safetensors, and, where they were calibrated,
+    thresholds.json and ood_score.safetensors.
     """
 
     def __init__(
@@ -66,10 +63,18 @@ class G2VLMModel:
         device: str | None = None,
         threads: int | None = None,
     ) -> G2VLMModel:
-        """Load a model folder; raises `InputError` that says how to get one.
+        """Load a model folder.
 
-        A folder of a study, `results/<experiment>/models/<method>/<seed>`, takes the thresholds
-        that the study chose on val. `threads` is all usable cores by default.
+        Args:
+            folder: a published model, or a model of an experiment
+                (`results/<experiment>/models/<method>/<seed>`), which uses the thresholds that the
+                experiment calibrated on val.
+            processor: by default the one of the folder.
+            device: a torch device; by default the GPU where there is one.
+            threads: CPU threads; by default all usable cores.
+
+        Raises:
+            InputError: the folder has no such model; the message says how to get one.
         """
         path = Path(folder)
         if not (path / "config.json").is_file():
@@ -83,7 +88,7 @@ class G2VLMModel:
                 f"{path}: method {config.method!r} has no objects, language or depth of its own; "
                 "give a model of method full"
             )
-        thresholds, notes = _thresholds(path)
+        thresholds, notes = _find_thresholds(path)
         calibration = path / ood_score.FILE
         ood_scorer = ood_score.OODScorer(calibration) if calibration.is_file() else None
         if ood_scorer is None:
@@ -94,9 +99,7 @@ class G2VLMModel:
         return cls(network, processor, thresholds, ood_scorer, notes)
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Copy the model, its thresholds and its calibration into one folder of their own."""
-        from g2vlm.inference.thresholds import write_thresholds
-
+        """Copy the model with its thresholds and its calibration into a folder of its own."""
         source = self.network.folder
         with atomic_path(folder, folder=True) as temporary:
             for name in ("config.json", "model.safetensors", "cost.json", PROBE, ood_score.FILE):
@@ -109,147 +112,150 @@ class G2VLMModel:
         capture: Capture,
         questions: Sequence[str] = (),
         phrases: Sequence[str] = (),
-        say: Say | None = None,
+        progress: Callable[[str], None] | None = None,
     ) -> Result:
-        """Reconstruct a capture, find its objects and relations, answer and ground.
+        """Reconstruct a capture, detect objects and relations, answer questions, ground phrases.
 
-        `questions` are answered, `phrases` ("the chair nearest the table") are pointed at; `say`
-        is called with a line at each stage. The model reads as many views as it was trained with
-        (4); all frames of the capture go into points and surfaces.
+        The model reads as many views as it was trained with (4); points and surfaces use all
+        frames.
+
+        Args:
+            capture: the frames.
+            questions: sentences to answer.
+            phrases: descriptions of objects to find, e.g. "the chair nearest the table".
+            progress: called with a line at the start of each stage.
+
+        Raises:
+            InputError: a sentence is empty or too long.
         """
-        say = say or (lambda line: None)
-        asked = self.processor.sentences(questions, "ask")
-        sought = self.processor.sentences(phrases, "find")
-        say("reading the views with the frozen image encoder")
+        progress = progress or (lambda line: None)
+        questions = self.processor.sentences(questions, "ask")
+        phrases = self.processor.sentences(phrases, "find")
+        progress("encoding the views with the frozen image encoder")
         prepared = self.processor(capture)
         scene = self.network.encode(prepared.inputs, prepared.features)
-        say("finding objects and relations")
-        every = scene_objects(scene)
+        progress("detecting objects and relations")
         limits = self.thresholds
-        kept = every.over(limits.object_score, limits.triplet_score)
-        names = _names(kept.objects, scene.network.config.classes)
-        if asked or sought:
-            say(f"reading {len(asked) + len(sought)} sentences")
-        answers = scene.answers(asked, [()] * len(asked), *found_rows(scene, every.objects))
-        grounded = self._ground(scene, kept, names, sought)
-        say("points, surfaces and solids")
+        graph = scene_graph(scene)
+        kept = graph.above(limits.object_score, limits.triplet_score)
+        names = _unique_names(kept.objects, scene.network.config.classes)
+        if questions or phrases:
+            progress(f"reading {len(questions) + len(phrases)} sentences")
+        # Questions read all detections, also those below the object score.
+        choices = [()] * len(questions)
+        answers = scene.answers(questions, choices, *masks_and_boxes(scene, graph.objects))
+        grounded = self._ground(scene, kept.objects, names, phrases)
+        progress("computing points, surfaces and solids")
         refined = refine(capture, scene, prepared.windows, limits)
         read = sorted({window.frame for window in prepared.windows})
+        score = None
+        if self.ood_scorer:
+            score = self.ood_scorer(prepared.inputs, prepared.features)
         return Result(
             capture=capture,
             method=scene.network.config.method,
-            objects=_objects(scene, kept.objects, names),
+            objects=_typed_objects(scene, kept.objects, names),
             relations=tuple(
                 Relation(names[s], predicate, names[o], round(score, 4))
                 for s, predicate, o, score in kept.triplets
             ),
-            answers=tuple(Answer(q, a) for q, a in zip(asked, answers, strict=True)),
+            answers=tuple(Answer(q, a) for q, a in zip(questions, answers, strict=True)),
             grounded=grounded,
             captions=tuple(self.network.captions([scene.state])),
             cloud=coloured_points(capture, refined),
             surfaces=textured_surface(capture, refined),
             solids=self._solids(scene),
-            ood_score=(
-                self.ood_scorer(prepared.inputs, prepared.features) if self.ood_scorer else None
-            ),
+            ood_score=score,
             views=tuple(capture.names[frame] for frame in read),
             notes=(*capture.notes, *self.notes, *_view_notes(capture, read)),
         )
 
     def _solids(self, scene: EncodedScene) -> Mesh:
-        dense = scene_points(scene, self.thresholds)
-        return scene_solids(scene, dense, self.thresholds, SOLIDS_VOXEL_M)[1]
+        limits = self.thresholds
+        dense = scene_points(scene, limits.smoothing, limits.trust, limits.least_confidence)
+        return scene_solids(scene, dense, limits.occupancy_logit, SOLIDS_VOXEL_M)[1]
 
     def _ground(
-        self,
-        scene: EncodedScene,
-        kept: FoundObjects,
-        names: list[str],
-        phrases: list[str],
+        self, scene: EncodedScene, objects: list[Detection], names: list[str], phrases: list[str]
     ) -> tuple[Grounding, ...]:
-        """Point every phrase at detected objects, or at its likeliest points if there are none."""
-        owner = {item.box.tobytes(): name for item, name in zip(kept.objects, names, strict=True)}
-        out = []
-        ranks = scene_ranks(scene, kept.objects, phrases)
-        for phrase, (ranked, zero) in zip(phrases, ranks, strict=True):
-            nothing = zero > self.thresholds.zero_logit
-            boxes = chosen_boxes(ranked, zero, np.inf, self.thresholds.multi_logit)
-            logits = {box.tobytes(): logit for box, logit in zip(*_rows(ranked), strict=True)}
-            found = tuple(
+        """Ground every phrase in detected objects, or in its likeliest points without any."""
+        name_of = {item.box.tobytes(): name for item, name in zip(objects, names, strict=True)}
+        groundings = []
+        ranks = rank_boxes(scene, objects, phrases)
+        for phrase, (ranked, zero_logit) in zip(phrases, ranks, strict=True):
+            # No zero threshold here: a phrase without a target still gets its best guess.
+            boxes = target_boxes(ranked, zero_logit, np.inf, self.thresholds.multi_logit)
+            logit_of = {
+                box.tobytes(): logit for box, logit in zip(ranked.boxes, ranked.logits, strict=True)
+            }
+            grounded = tuple(
                 GroundedBox(
-                    _box(box),
-                    round(float(1 / (1 + np.exp(-logits[box.tobytes()]))), 4),
-                    owner.get(box.tobytes()),
+                    _rounded(box),
+                    round(float(1 / (1 + np.exp(-logit_of[box.tobytes()]))), 4),
+                    name_of.get(box.tobytes()),
                 )
                 for box in boxes
             )
-            out.append(Grounding(phrase, found, nothing))
-        return tuple(out)
+            nothing = zero_logit > self.thresholds.zero_logit
+            groundings.append(Grounding(phrase, grounded, nothing))
+        return tuple(groundings)
 
 
-def _rows(ranked) -> tuple[np.ndarray, np.ndarray]:
-    return ranked.boxes, ranked.logits
+def _rounded(box: np.ndarray) -> tuple[float, ...]:
+    return tuple(round(float(value), 4) for value in box)
 
 
-def _box(values: np.ndarray) -> tuple[float, ...]:
-    return tuple(round(float(value), 4) for value in values)
-
-
-def _thresholds(path: Path) -> tuple[Thresholds, tuple[str, ...]]:
-    """Read the thresholds of a model folder, or those that its study chose."""
-    resolved = path.resolve()
-    seed, method, models = resolved.name, resolved.parent.name, resolved.parent.parent
-    study = models.parent / "predictions" / method / seed / THRESHOLDS
-    for place in (path / THRESHOLDS, study):
-        if place.is_file() and (place != study or models.name == "models"):
-            return read_thresholds(place), ()
-    return Thresholds(), ("No thresholds were chosen for this checkpoint: defaults are used.",)
+def _find_thresholds(path: Path) -> tuple[Thresholds, tuple[str, ...]]:
+    """Read the thresholds of a model folder or of its experiment; returns them and notes."""
+    if (path / THRESHOLDS).is_file():
+        return read_thresholds(path / THRESHOLDS), ()
+    # An experiment keeps them next to its predictions: results/cpu/predictions/full/0.
+    model = path.resolve()
+    models = model.parent.parent
+    calibrated = models.parent / "predictions" / model.parent.name / model.name / THRESHOLDS
+    if models.name == "models" and calibrated.is_file():
+        return read_thresholds(calibrated), ()
+    return Thresholds(), ("This checkpoint has no calibrated thresholds: defaults are used.",)
 
 
 def _view_notes(capture: Capture, read: list[int]) -> tuple[str, ...]:
-    left = [name for frame, name in enumerate(capture.names) if frame not in read]
-    if not left:
+    unread = [name for frame, name in enumerate(capture.names) if frame not in read]
+    if not unread:
         return ()
     return (
-        f"The model read {len(read)} of {len(capture)} frames; {', '.join(left)} went into points "
-        "and surfaces alone.",
+        f"The model read {len(read)} of {len(capture)} frames; points and surfaces also use "
+        f"{', '.join(unread)}.",
     )
 
 
-def _names(found: list[Detection], classes: Sequence[str]) -> list[str]:
+def _unique_names(objects: list[Detection], classes: Sequence[str]) -> list[str]:
     """Return a unique name for each detection: "chair 1", "chair 2", best first."""
-    seen: Counter[str] = Counter()
+    count: Counter[str] = Counter()
     names = []
-    for item in found:
-        kind = classes[item.label]
-        seen[kind] += 1
-        names.append(f"{kind} {seen[kind]}")
+    for item in objects:
+        label = classes[item.label]
+        count[label] += 1
+        names.append(f"{label} {count[label]}")
     return names
 
 
-@torch.inference_mode()
-def _objects(
-    scene: EncodedScene, found: list[Detection], names: list[str]
+def _typed_objects(
+    scene: EncodedScene, objects: list[Detection], names: list[str]
 ) -> tuple[DetectedObject, ...]:
-    """Type the detections, each with the others of the nearest descriptors."""
-    if not found:
+    """Return the detections, each with the other objects of the nearest descriptors."""
+    if not objects:
         return ()
-    network = scene.network
-    masks = torch.from_numpy(member_masks(found, scene.masks.shape[1]))[None]
-    boxes = torch.from_numpy(np.stack([item.box for item in found]))[None]
-    embedded = network.model.embed_objects(
-        scene.state, masks.to(network.device), boxes.to(network.device)
-    )[0]
-    cosine = (embedded @ embedded.T).cpu().numpy()
+    embeddings = scene.embed_objects(*masks_and_boxes(scene, objects))  # (N, E), unit length
+    cosine = embeddings @ embeddings.T
     np.fill_diagonal(cosine, -np.inf)
-    order = np.argsort(-cosine, axis=1, kind="stable")[:, : min(NEIGHBOURS, len(found) - 1)]
+    nearest = np.argsort(-cosine, axis=1, kind="stable")[:, : min(NEIGHBOURS, len(objects) - 1)]
     return tuple(
         DetectedObject(
             name,
-            network.config.classes[item.label],
+            scene.network.config.classes[item.label],
             round(float(item.score), 4),
-            _box(item.box),
-            tuple((names[k], round(float(cosine[row, k]), 4)) for k in order[row]),
+            _rounded(item.box),
+            tuple((names[k], round(float(cosine[row, k]), 4)) for k in nearest[row]),
         )
-        for row, (item, name) in enumerate(zip(found, names, strict=True))
+        for row, (item, name) in enumerate(zip(objects, names, strict=True))
     )

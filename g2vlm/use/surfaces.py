@@ -8,9 +8,9 @@ import numpy as np
 from scipy import ndimage
 
 from g2vlm.captures.capture import Capture
+from g2vlm.inference.calibrate import Thresholds
 from g2vlm.inference.network import EncodedScene
 from g2vlm.inference.points import LARGEST_CORRECTION_M, dense_depth, thin, upsample
-from g2vlm.inference.thresholds import Thresholds
 from g2vlm.use.views import Window
 from metrics.geometry import lift_pixels, to_camera
 

@@ -16,8 +16,8 @@ SPLITS = config["data"]["splits"]
 ANSWERED = config["predict"]["splits"]
 SCORED = config["score"]["splits"]
 REAL_ROOMS = "real_rooms"
-# The split that the studies judge their trainings on.
-JUDGED_ON = "test_scene"
+# The split on which the studies evaluate their trainings.
+STUDY_SPLIT = "test_scene"
 PINS = ["data.manifest.json", "data.dvc"]
 DATA_HASH = pins.folder_hash()
 # data/ holds the recipes of the default experiment; a larger one samples its own.
@@ -183,16 +183,16 @@ def verified(wildcards):
     return VERIFICATION
 
 
-def judged(methods, seeds=SEEDS):
-    """Return the score tables of trained methods or variants on the judged split.
+def study_scores(methods, seeds=SEEDS):
+    """Return the score tables of trained methods or variants on the studies' split.
 
-    A study's variants answer that split alone.
+    The studies' variants are evaluated on that split alone.
     """
     return [
         (
-            f"{RESULTS}/studies/scores/{JUDGED_ON}/{method}/{seed}.parquet"
+            f"{RESULTS}/studies/scores/{STUDY_SPLIT}/{method}/{seed}.parquet"
             if method in VARIANTS
-            else f"{RESULTS}/scores/{method}/{seed}/{JUDGED_ON}.parquet"
+            else f"{RESULTS}/scores/{method}/{seed}/{STUDY_SPLIT}.parquet"
         )
         for method in methods
         for seed in seeds
@@ -200,7 +200,7 @@ def judged(methods, seeds=SEEDS):
 
 
 def thresholds_of(wildcards):
-    """Return the thresholds that were chosen for a method's or a variant's training."""
+    """Return the calibrated thresholds of a method's or a variant's training."""
     trained, seed = wildcards.trained, wildcards.seed
     if trained in VARIANTS:
         return f"{RESULTS}/studies/thresholds/{trained}/{seed}.json"

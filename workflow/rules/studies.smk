@@ -1,19 +1,21 @@
-"""Studies beside the main comparison, each a target of its own: `snakemake robustness`."""
+"""The studies, each a target of its own: `snakemake robustness`."""
 
 from g2vlm.inference.corrupt import conditions
 
-ASKED = config["studies"]
+STUDIES = config["studies"]
 REFERENCE_METHOD = config["statistics"]["reference"]
-SPOILED = [one for one in ASKED["robustness"]["methods"] if one in METHODS]
-CONDITIONS = [one.name for one in conditions(ASKED["robustness"])]
-COMPARED = [one for one in ASKED["subgroups"]["methods"] if one in METHODS]
+ROBUSTNESS_METHODS = [
+    name for name in STUDIES["robustness"]["methods"] if name in METHODS
+]
+CONDITIONS = [condition.name for condition in conditions(STUDIES["robustness"])]
+COMPARED = [name for name in STUDIES["subgroups"]["methods"] if name in METHODS]
 # {condition: {method: trained name}}
 RATES = studies.tuning_trainings(config)
 RATED = [trained for found in RATES.values() for trained in found.values()]
-TRIALS = range(ASKED["tuning"]["seeds"])
+TRIALS = range(STUDIES["tuning"]["seeds"])
 
 
-rule choose:
+rule calibrate:
     input:
         scenes=scenes("val"),
         features=features("val"),
@@ -22,9 +24,9 @@ rule choose:
     output:
         f"{RESULTS}/studies/thresholds/{{variant}}/{{seed}}.json",
     log:
-        f"{RESULTS}/logs/choose/{{variant}}-{{seed}}.log",
+        f"{RESULTS}/logs/calibrate/{{variant}}-{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/choose/{{variant}}-{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/calibrate/{{variant}}-{{seed}}.tsv"
     threads: 1
     resources:
         mem_mb=grows(1200, 20, count_scenes("val")),
@@ -32,12 +34,12 @@ rule choose:
         gpu=one_gpu,
     params:
         predict=config["predict"],
-        code=job_code("choose"),
+        code=job_code("calibrate"),
     script:
-        "../scripts/choose.py"
+        "../scripts/calibrate.py"
 
 
-rule judge:
+rule evaluate:
     input:
         scenes=lambda wildcards: scenes(wildcards.split),
         features=lambda wildcards: features(wildcards.split),
@@ -51,25 +53,25 @@ rule judge:
     output:
         f"{RESULTS}/studies/scores/{{split}}/{{trained}}/{{seed}}.parquet",
     log:
-        f"{RESULTS}/logs/judge/{{split}}-{{trained}}-{{seed}}.log",
+        f"{RESULTS}/logs/evaluate/{{split}}-{{trained}}-{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/judge/{{split}}-{{trained}}-{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/evaluate/{{split}}-{{trained}}-{{seed}}.tsv"
     threads: 1
     resources:
         mem_mb=grows(1200, 20, in_split),
         runtime=grows(30, 0.1, in_split),
         gpu=one_gpu,
     params:
-        metrics=ASKED["metrics"],
+        metrics=STUDIES["metrics"],
         predict=config["predict"],
-        code=job_code("judge"),
+        code=job_code("evaluate"),
     script:
-        "../scripts/judge.py"
+        "../scripts/evaluate.py"
 
 
 rule data_efficiency:
     input:
-        judged(
+        study_scores(
             dict.fromkeys(
                 trained
                 for found in studies.data_efficiency_trainings(config).values()
@@ -87,7 +89,7 @@ rule data_efficiency:
         mem_mb=grows(2000),
         runtime=grows(30),
     params:
-        metrics=ASKED["metrics"],
+        metrics=STUDIES["metrics"],
         shares=studies.data_efficiency_trainings(config),
         reference=REFERENCE_METHOD,
         code=job_code("study"),
@@ -97,13 +99,13 @@ rule data_efficiency:
 
 rule loss_balance:
     input:
-        judged(
+        study_scores(
             [
                 name
                 for name in studies.loss_balance_trainings(config).values()
                 if name in VARIANTS
             ],
-            range(ASKED["loss_balance"]["seeds"]),
+            range(STUDIES["loss_balance"]["seeds"]),
         ),
     output:
         study_files("loss_balance"),
@@ -115,47 +117,47 @@ rule loss_balance:
         mem_mb=grows(2000),
         runtime=grows(30),
     params:
-        metrics=ASKED["metrics"],
+        metrics=STUDIES["metrics"],
         variants=studies.loss_balance_trainings(config),
-        method=ASKED["loss_balance"]["method"],
+        method=STUDIES["loss_balance"]["method"],
         code=job_code("study"),
     script:
         "../scripts/study.py"
 
 
-rule spoil:
+rule corrupt:
     input:
-        scenes=scenes(JUDGED_ON),
-        features=features(JUDGED_ON),
+        scenes=scenes(STUDY_SPLIT),
+        features=features(STUDY_SPLIT),
         model=f"{RESULTS}/models/{{trained}}/{{seed}}/model.safetensors",
         probe=f"{RESULTS}/models/{{trained}}/{{seed}}/probe.safetensors",
         thresholds=f"{RESULTS}/predictions/{{trained}}/{{seed}}/thresholds.json",
-        truth=truth(JUDGED_ON),
-        prepared=f"{RESULTS}/truth/{JUDGED_ON}/prepared.safetensors",
+        truth=truth(STUDY_SPLIT),
+        prepared=f"{RESULTS}/truth/{STUDY_SPLIT}/prepared.safetensors",
     output:
         [
             f"{RESULTS}/studies/robustness/scores/{condition}/{{trained}}/{{seed}}.parquet"
             for condition in CONDITIONS
         ],
     log:
-        f"{RESULTS}/logs/spoil/{{trained}}-{{seed}}.log",
+        f"{RESULTS}/logs/corrupt/{{trained}}-{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/spoil/{{trained}}-{{seed}}.tsv"
+        f"{RESULTS}/benchmarks/corrupt/{{trained}}-{{seed}}.tsv"
     threads: 1
     resources:
-        mem_mb=grows(2000, 20, SPLITS[JUDGED_ON]),
-        runtime=grows(60, 1, SPLITS[JUDGED_ON]),
+        mem_mb=grows(2000, 20, SPLITS[STUDY_SPLIT]),
+        runtime=grows(60, 1, SPLITS[STUDY_SPLIT]),
         gpu=one_gpu,
     params:
-        metrics=ASKED["metrics"],
-        asked=ASKED["robustness"],
-        split=JUDGED_ON,
+        metrics=STUDIES["metrics"],
+        robustness=STUDIES["robustness"],
+        split=STUDY_SPLIT,
         sensor=config["render"]["sensor"],
         predict=config["predict"],
         encoder=config["encode"]["image"],
-        code=job_code("spoil"),
+        code=job_code("corrupt"),
     script:
-        "../scripts/spoil.py"
+        "../scripts/corrupt.py"
 
 
 rule robustness:
@@ -163,10 +165,10 @@ rule robustness:
         scores=[
             f"{RESULTS}/studies/robustness/scores/{condition}/{method}/{seed}.parquet"
             for condition in CONDITIONS
-            for method in SPOILED
+            for method in ROBUSTNESS_METHODS
             for seed in SEEDS
         ],
-        nominal=judged(SPOILED),
+        nominal=study_scores(ROBUSTNESS_METHODS),
     output:
         study_files("robustness"),
     log:
@@ -177,8 +179,8 @@ rule robustness:
         mem_mb=grows(2000),
         runtime=grows(30),
     params:
-        metrics=ASKED["metrics"],
-        asked=ASKED["robustness"],
+        metrics=STUDIES["metrics"],
+        robustness=STUDIES["robustness"],
         code=job_code("study"),
     script:
         "../scripts/study.py"
@@ -186,8 +188,8 @@ rule robustness:
 
 rule subgroups:
     input:
-        scores=judged(COMPARED),
-        truth=f"{RESULTS}/truth/{JUDGED_ON}/annotations.jsonl",
+        scores=study_scores(COMPARED),
+        truth=f"{RESULTS}/truth/{STUDY_SPLIT}/annotations.jsonl",
         train=scenes("train", kinds=["jsonl"]),
     output:
         study_files("subgroups"),
@@ -214,7 +216,7 @@ rule tuning:
                 for trained in RATED
                 for seed in TRIALS
             ],
-            JUDGED_ON: judged(RATED, TRIALS),
+            STUDY_SPLIT: study_scores(RATED, TRIALS),
         },
     output:
         study_files("tuning"),
@@ -226,7 +228,7 @@ rule tuning:
         mem_mb=grows(2000),
         runtime=grows(30),
     params:
-        metrics=ASKED["metrics"],
+        metrics=STUDIES["metrics"],
         rates=RATES,
         reference=REFERENCE_METHOD,
         code=job_code("study"),

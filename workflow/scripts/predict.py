@@ -1,4 +1,4 @@
-"""Let one trained model answer its splits, with thresholds chosen on validation."""
+"""Calibrate one trained model's thresholds on val and write its predictions of all splits."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from g2vlm.run.job import job
 
 with job(snakemake) as task:
     from g2vlm.features.readers import ImageFeatures, TextFeatures
-    from g2vlm.inference.calibrate import choose_thresholds
+    from g2vlm.inference.calibrate import calibrate_thresholds
     from g2vlm.inference.predict import predict
     from g2vlm.run.progress import Progress
     from g2vlm.scenes.dataset import SceneStore
@@ -21,13 +21,13 @@ with job(snakemake) as task:
         )
         for split in task.config["predict"]["splits"]
     }
-    choose_thresholds(
+    calibrate_thresholds(
         model,
         *splits["val"],
         texts,
         task.config,
         task.output.thresholds,
-        progress=Progress("choose thresholds"),
+        progress=Progress("calibrate thresholds"),
     )
     for split, (store, images) in splits.items():
         predict(

@@ -24,7 +24,7 @@ with job(snakemake) as task:
         from g2vlm.inference.corrupt import conditions
 
         frames = {designs.NOMINAL: read_scores(task.input.nominal, split)}
-        for condition in conditions(params.asked):
+        for condition in conditions(params.robustness):
             files = [name for name in task.input.scores if Path(name).parts[-3] == condition.name]
             frames[condition.label] = read_scores(files, split)
         study = designs.robustness(frames, params.metrics)

@@ -1,4 +1,4 @@
-"""Spoiled input is spoiled as much as it says, and in nothing else."""
+"""A condition corrupts what it names by the stated amount, and nothing else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from g2vlm.features.readers import SceneFeatures
-from g2vlm.inference.corrupt import Condition, SpoiledStore, conditions, holed, noisy
+from g2vlm.inference.corrupt import Condition, CorruptedStore, add_holes, add_noise, conditions
 from metrics.files import InputError
 from tests.g2vlm.inference.synthetic import views
 
@@ -56,40 +56,40 @@ def encode(rgb):
     return SceneFeatures(*(np.full((len(rgb), 6, 1), 9),) * 2)
 
 
-def spoiled(kind, size, seed=0):
+def corrupted(kind, size, seed=0):
     rooms = Rooms()
-    return SpoiledStore(rooms, rooms, Condition(kind, size), SENSOR, seed, encode)
+    return CorruptedStore(rooms, rooms, Condition(kind, size), SENSOR, seed, encode)
 
 
-def test_noise_has_the_size_it_says():
+def test_noise_has_the_stated_size():
     depth = np.full((4, 200, 200), 2.4, np.float32)
     sigma = SENSOR["axial_base_m"] + SENSOR["axial_slope"] * 4.0
     for times in (1, 4):
-        found = noisy(depth, depth, times, SENSOR, np.random.default_rng(0))
+        found = add_noise(depth, depth, times, SENSOR, np.random.default_rng(0))
         assert (found - 2.4).std() == pytest.approx(times * sigma, rel=0.02)
     lost = depth.copy()
     lost[0, :10] = 0
-    found = noisy(lost, depth, 0, SENSOR, np.random.default_rng(0))
+    found = add_noise(lost, depth, 0, SENSOR, np.random.default_rng(0))
     assert (found[0, :10] == 0).all() and (found[1] == depth[1]).all()
 
 
-def test_holes_take_their_share_in_patches():
+def test_holes_cover_their_share_in_patches():
     depth = np.ones((4, 480, 640), np.float32)
-    lost = holed(depth, 0.5, np.random.default_rng(0)) == 0
+    lost = add_holes(depth, 0.5, np.random.default_rng(0)) == 0
     assert lost.mean() == pytest.approx(0.5, abs=0.03)
     assert (lost[:, :8, :8].all((1, 2)) | ~lost[:, :8, :8].any((1, 2))).all()
 
 
-def test_a_wrong_focal_length_leaves_the_rest():
-    plain, wrong = Rooms().inputs("room-0"), spoiled("focal", 1.05).inputs("room-0")
+def test_a_wrong_focal_length_changes_nothing_else():
+    plain, wrong = Rooms().inputs("room-0"), corrupted("focal", 1.05).inputs("room-0")
     np.testing.assert_allclose(wrong.intrinsics[:, 0, 0], 1.05 * plain.intrinsics[:, 0, 0])
     assert np.array_equal(wrong.intrinsics[:, :2, 2], plain.intrinsics[:, :2, 2])
     assert wrong.depth is plain.depth or np.array_equal(wrong.depth, plain.depth)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 8])
-def test_views_and_features_are_of_one_number(count):
-    store = spoiled("views", count)
+def test_views_and_features_have_the_same_number(count):
+    store = corrupted("views", count)
     inputs, features = store.inputs("room-0"), store["room-0"]
     for value in (inputs.rgb, inputs.depth, inputs.intrinsics, inputs.pose, inputs.given_masks):
         assert len(value) == count
@@ -99,12 +99,12 @@ def test_views_and_features_are_of_one_number(count):
 
 def test_more_views_than_rendered_are_refused():
     with pytest.raises(InputError, match="room-0: 8 views were rendered; ask for fewer"):
-        spoiled("views", 9).inputs("room-0")
+        corrupted("views", 9).inputs("room-0")
 
 
-def test_a_condition_is_drawn_once():
-    first, again = (spoiled("holes", 0.5, seed).inputs("room-0").depth for seed in (0, 0))
-    other = spoiled("holes", 0.5, 1).inputs("room-0").depth
+def test_a_seed_fixes_a_condition():
+    first, again = (corrupted("holes", 0.5, seed).inputs("room-0").depth for seed in (0, 0))
+    other = corrupted("holes", 0.5, 1).inputs("room-0").depth
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 

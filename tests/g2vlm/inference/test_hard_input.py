@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from g2vlm.features import SceneFeatures
+from g2vlm.inference.calibrate import calibrate_thresholds
 from g2vlm.inference.network import Network
-from g2vlm.inference.predict import choose_thresholds, predict
-from g2vlm.inference.scene import scene_ranks
+from g2vlm.inference.predict import predict
+from g2vlm.inference.scene import rank_boxes
 from metrics.submission.reader import Submission
 from metrics.submission.validate import validate
 from tests.g2vlm.inference.conftest import Case, write_model
@@ -71,7 +72,7 @@ class Hard:
 @pytest.mark.parametrize("change", [one_view, no_depth, half_depth, nothing_named, wide_room])
 def test_every_number_handed_in_is_finite(case: Case, tmp_path, change, method) -> None:
     model = write_model(tmp_path / "model", **method)
-    choose_thresholds(model, case.store, case.images, case.texts, CONFIG)
+    calibrate_thresholds(model, case.store, case.images, case.texts, CONFIG)
     hard = Hard(case, change)
     predict(model, hard, hard, case.texts, tmp_path / "out", "val", CONFIG)
     found, scene = Submission(tmp_path / "out"), hard.ids[1]
@@ -89,14 +90,14 @@ def test_a_scene_without_objects_has_no_relations_to_ask_about(case: Case) -> No
     inputs = nothing_named(case.store.inputs("room-0"))
     scene = network.encode(inputs, case.images["room-0"])
     assert scene.boxes(scene.masks).shape == (0, 6)
-    assert scene.relations(scene.masks, scene.given_boxes)["support"].shape[:2] == (0, 0)
+    assert scene.relations(scene.masks, scene.gt_object_boxes)["support"].shape[:2] == (0, 0)
     query = case.store.inputs("room-0").references[0][1]
     nothing = np.zeros((0, 6), np.float32)
     assert scene.answers([], [], scene.masks, nothing) == []
-    assert [part.shape for part in scene.read([], scene.masks, nothing)] == [(0, 0), (0,)]
-    logits, zero = scene.read([query], scene.masks, nothing)
+    assert [part.shape for part in scene.refer([], scene.masks, nothing)] == [(0, 0), (0,)]
+    logits, zero = scene.refer([query], scene.masks, nothing)
     assert logits.shape == (1, 0) and np.isfinite(zero).all()
-    (ranked, _), *_ = scene_ranks(scene, [], [query])
+    (ranked, _), *_ = rank_boxes(scene, [], [query])
     assert ranked.boxes.shape == (1, 6) and np.isfinite(ranked.boxes).all()
 
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from g2vlm.inference.graph import given_pairs, triplets
-from g2vlm.inference.grounding import chosen_boxes, likeliest, pick, rank
-from g2vlm.inference.scene import FoundObjects
+from g2vlm.inference.scene import (
+    Graph,
+    gt_relations,
+    likeliest,
+    pick,
+    rank,
+    target_boxes,
+    triplets,
+)
 from g2vlm.models.detection import Detection, PointClasses, detect, member_masks, smooth
 from metrics.geometry import lift_depth, to_frame
 from metrics.scene_graph.predicates import FAMILIES
@@ -104,7 +110,7 @@ def test_triplets_take_one_predicate_a_family_and_multiply_scores() -> None:
     # Side has no "none": one of the four for every ordered pair.
     assert sum(row[1] == "behind" for row in rows) == 6
     assert [row[3] for row in rows] == sorted((row[3] for row in rows), reverse=True)
-    pairs = given_pairs([4, 7, 9], given)
+    pairs = gt_relations([4, 7, 9], given)
     assert len(pairs) == 6
     assert next(p[2]["support"] for p in pairs if p[:2] == [9, 7]) == "on"
     assert {p[2]["distance"] for p in pairs} == {"none"}
@@ -112,8 +118,8 @@ def test_triplets_take_one_predicate_a_family_and_multiply_scores() -> None:
 
 def test_cutting_keeps_the_ends_of_kept_triplets() -> None:
     found = [Detection(BOXES[i], i, s, np.arange(3)) for i, s in enumerate((0.9, 0.2, 0.1))]
-    graph = FoundObjects(found, [(0, "near", 2, 0.5), (0, "near", 1, 0.01)])
-    kept = graph.over(0.5, 0.1)
+    graph = Graph(found, [(0, "near", 2, 0.5), (0, "near", 1, 0.01)])
+    kept = graph.above(0.5, 0.1)
     assert [item.label for item in kept.objects] == [0, 2]
     assert kept.triplets == [(0, "near", 1, 0.5)]
 
@@ -126,9 +132,9 @@ def test_grounding_ranks_by_logit_and_cuts_by_thresholds() -> None:
     table = next(item for item in found if item.label == 1)
     np.testing.assert_array_equal(ranked.boxes[0], table.box)
     assert ranked.logits[0] > 1 > 0 > ranked.logits[-1]
-    assert len(chosen_boxes(ranked, 0.0, zero_above=1.0, multi_above=5.0)) == 1
-    assert len(chosen_boxes(ranked, 0.0, zero_above=1.0, multi_above=-9.0)) == len(found)
-    assert len(chosen_boxes(ranked, 1.5, zero_above=1.0, multi_above=5.0)) == 0
+    assert len(target_boxes(ranked, 0.0, zero_above=1.0, multi_above=5.0)) == 1
+    assert len(target_boxes(ranked, 0.0, zero_above=1.0, multi_above=-9.0)) == len(found)
+    assert len(target_boxes(ranked, 1.5, zero_above=1.0, multi_above=5.0)) == 0
     assert pick(np.array([-1.0, 2.0, 0.5]), [3, 5, 8]) == 5
     assert pick(np.zeros(0), []) is None
     assert rank(np.zeros(0), []).boxes.shape == (0, 6)

@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from g2vlm.inference.predict import choose_thresholds, predict
-from g2vlm.inference.thresholds import Thresholds, read_thresholds, write_thresholds
+from g2vlm.inference.calibrate import (
+    Thresholds,
+    calibrate_thresholds,
+    read_thresholds,
+    write_thresholds,
+)
+from g2vlm.inference.predict import predict
 from metrics.files import InputError, read_json
 from metrics.submission.reader import Submission
 from metrics.submission.validate import validate
@@ -16,7 +21,7 @@ CONFIG = {"seed": 1, "predict": {"mesh_voxel_m": 0.16}}
 
 
 def run(case: Case, model_dir, out) -> Submission:
-    choose_thresholds(model_dir, case.store, case.images, case.texts, CONFIG)
+    calibrate_thresholds(model_dir, case.store, case.images, case.texts, CONFIG)
     predict(model_dir, case.store, case.images, case.texts, out, "val", CONFIG)
     return Submission(out)
 
@@ -54,8 +59,8 @@ def test_a_gpu_sees_what_a_processor_sees(case: Case) -> None:
     for device in ("cpu", "cuda"):
         network = Network(case.model_dir, case.texts, device)
         one = network.encode(inputs, case.images[scene])
-        reading = one.read(queries, one.masks, one.given_boxes)
-        found[device] = (one.cells().points, one.occupancy(xyz), one.embedding(), *reading)
+        referred = one.refer(queries, one.masks, one.gt_object_boxes)
+        found[device] = (one.cells().points, one.occupancy(xyz), one.embedding(), *referred)
     for here, there in zip(*found.values(), strict=True):
         np.testing.assert_allclose(there, here, atol=5e-3)
 

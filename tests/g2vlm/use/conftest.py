@@ -15,7 +15,7 @@ def write_model(folder: Path) -> Path:
     """Write an untrained model of small views in the layout of a model folder."""
     import torch
 
-    from g2vlm.inference.thresholds import Thresholds, write_thresholds
+    from g2vlm.inference.calibrate import Thresholds, write_thresholds
     from g2vlm.models.checkpoint import save_model
     from g2vlm.models.decoder import build_words
     from g2vlm.models.model import G2VLM

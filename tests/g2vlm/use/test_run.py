@@ -197,7 +197,7 @@ def test_a_studys_model_takes_the_thresholds_of_the_study(
 ) -> None:
     from shutil import copytree
 
-    from g2vlm.inference.thresholds import Thresholds, write_thresholds
+    from g2vlm.inference.calibrate import Thresholds, write_thresholds
 
     folder = tmp_path / "models/full/0"
     copytree(model_folder, folder)

@@ -1,4 +1,4 @@
-"""Let one trained model answer the judged split under every spoiled condition, and score it."""
+"""Evaluate one trained model on one split under every corruption of its input."""
 
 from functools import partial
 from pathlib import Path
@@ -9,8 +9,8 @@ with job(snakemake) as task:
     from g2vlm.features.encoders import view_features
     from g2vlm.features.image_encoders import load_image_encoder
     from g2vlm.features.readers import ImageFeatures, TextFeatures
-    from g2vlm.inference.corrupt import SpoiledStore, conditions
-    from g2vlm.inference.evaluate import judge_model
+    from g2vlm.inference.corrupt import CorruptedStore, conditions
+    from g2vlm.inference.evaluate import evaluate_model
     from g2vlm.run.progress import Progress
     from g2vlm.scenes.dataset import SceneStore
 
@@ -20,14 +20,14 @@ with job(snakemake) as task:
     store = SceneStore(results / "scenes" / split)
     images = ImageFeatures(features / "images" / f"{split}.safetensors")
     encode = partial(view_features, load_image_encoder(task.params.encoder))
-    for condition, table in zip(conditions(task.params.asked), task.output, strict=True):
-        spoiled = SpoiledStore(
+    for condition, table in zip(conditions(task.params.robustness), task.output, strict=True):
+        corrupted = CorruptedStore(
             store, images, condition, task.params.sensor, task.config["seed"], encode
         )
-        judge_model(
+        evaluate_model(
             Path(task.input.model).parent,
-            spoiled,
-            spoiled,
+            corrupted,
+            corrupted,
             texts,
             task.input.thresholds,
             results / "truth" / split,

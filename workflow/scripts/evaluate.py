@@ -1,4 +1,4 @@
-"""Let a training answer one split with the thresholds chosen for it, and keep its scores alone."""
+"""Run a trained model over one split with its calibrated thresholds and keep only its scores."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ from g2vlm.run.job import job
 
 with job(snakemake) as task:
     from g2vlm.features.readers import ImageFeatures, TextFeatures
-    from g2vlm.inference.evaluate import judge_model
+    from g2vlm.inference.evaluate import evaluate_model
     from g2vlm.run.progress import Progress
     from g2vlm.scenes.dataset import SceneStore
 
     results, split = Path("results", task.config["experiment"]), task.wildcards.split
-    judge_model(
+    evaluate_model(
         Path(task.input.model).parent,
         SceneStore(results / "scenes" / split),
         ImageFeatures(results / "features" / "images" / f"{split}.safetensors"),

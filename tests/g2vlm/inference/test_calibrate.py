@@ -1,4 +1,4 @@
-"""Thresholds found on validation evidence are the best ones, and their file is checked."""
+"""Calibration finds the best thresholds of validation data, and their file is checked."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import math
 import numpy as np
 import pytest
 
-from g2vlm.inference.grounding import Ranked
-from g2vlm.inference.spq import best_graph, best_score, judge
-from g2vlm.inference.thresholds import (
+from g2vlm.inference.calibrate import (
     FILTERS,
     Thresholds,
+    best_graph,
     best_grounding,
     best_occupancy,
     best_points,
+    best_score,
+    match_predictions,
     occupancy_sample,
     prefix_f1,
     read_thresholds,
     write_thresholds,
 )
+from g2vlm.inference.scene import Ranked
 from metrics.files import InputError, write_json
 from metrics.scene_graph.spq import graph_counts, graph_scores, graph_truth
 from tests.g2vlm.inference.synthetic import BOXES, CLASSES, annotation, views
@@ -65,7 +67,7 @@ def test_best_score_weighs_missed_and_false() -> None:
     assert best_score([], {"a": 2}) == 0.0
 
 
-def test_judging_agrees_with_the_metric() -> None:
+def test_matching_agrees_with_the_metric() -> None:
     random = np.random.default_rng(0)
     line = annotation("s")
     objects = [
@@ -73,7 +75,7 @@ def test_judging_agrees_with_the_metric() -> None:
         for box, name in zip(BOXES, CLASSES, strict=True)
     ]
     rows = [(2, "on", 1, 0.9), (1, "under", 2, 0.8), (1, "larger", 0, 0.4), (0, "on", 1, 0.2)]
-    sample = judge(line, objects, rows)
+    sample = match_predictions(line, objects, rows)
     assert [row[0] for row in sample.triplets] == ["on", "larger", "on"]
     cut = best_graph([sample])[1]
     truth = graph_truth(line)
