@@ -133,8 +133,8 @@ def growth() -> list[Bar]:
 
 def scoring(experiment: Path, method: str = "full", split: str = "test_scene") -> list[Bar]:
     """Score one method, seed and split of a finished experiment on one core, by its scenes."""
+    from metrics.prepare import open_truth
     from metrics.score import score_submission
-    from metrics.truth import Truth
 
     submission = experiment / "predictions" / method / "0" / split
     task = f"scoring {method}, seed 0, {split}"
@@ -142,9 +142,8 @@ def scoring(experiment: Path, method: str = "full", split: str = "test_scene") -
         return [Bar(task, f"{submission} is not there; name a finished experiment", "", None)]
     with tempfile.TemporaryDirectory() as name:
         truth_dir = _linked(experiment / "truth" / split, Path(name) / "truth")
-        truth = Truth(truth_dir)
-        count = len(truth.scenes)
-        truth.floors()  # prepares what all submissions share
+        # Opening the truth prepares what all submissions share.
+        count = len(open_truth(truth_dir).scenes)
         start, cpu = time.perf_counter(), time.process_time()
         score_submission(submission, truth_dir, Path(name) / "scores.parquet")
         wall, cpu = time.perf_counter() - start, time.process_time() - cpu

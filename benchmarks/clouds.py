@@ -20,6 +20,7 @@ THRESHOLDS = (0.025, 0.05, 0.1)
 
 def ours(folder: Path) -> dict[str, float]:
     """Return accuracy to normal consistency; each direction is searched once."""
+    from metrics.reconstruction import distances
     from metrics.reconstruction import pointcloud as geo
 
     first, second = (np.load(folder / f"{name}.npy") for name in ("first", "second"))
@@ -28,17 +29,17 @@ def ours(folder: Path) -> dict[str, float]:
     backward = geo.Cloud(first).nearest(second)
     near, far = forward.distance, backward.distance
     values = {
-        "accuracy": geo.mean_distance(near),
-        "completeness": geo.mean_distance(far),
-        "chamfer": geo.chamfer_l1(near, far),
-        "normal_consistency": geo.normal_consistency(
-            geo.normal_agreement(normals[0], normals[1].take(forward.index, axis=0)),
-            geo.normal_agreement(normals[1], normals[0].take(backward.index, axis=0)),
+        "accuracy": distances.mean_distance(near),
+        "completeness": distances.mean_distance(far),
+        "chamfer": distances.chamfer_l1(near, far),
+        "normal_consistency": distances.normal_consistency(
+            distances.normal_agreement(normals[0], normals[1].take(forward.index, axis=0)),
+            distances.normal_agreement(normals[1], normals[0].take(backward.index, axis=0)),
         ),
     }
     for threshold in THRESHOLDS:
-        shares = (geo.share_within(side, threshold) for side in (near, far))
-        values[f"fscore@{threshold}"] = geo.fscore(*shares)
+        shares = (distances.share_within(side, threshold) for side in (near, far))
+        values[f"fscore@{threshold}"] = distances.fscore(*shares)
     return values
 
 

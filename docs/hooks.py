@@ -44,7 +44,7 @@ def metrics() -> str:
     families: dict[str, list[list[str]]] = {}
     for name, one in METRICS.items():
         row = [f"`{name}`", f"{one.description} (*{one.source}*)"]
-        row += [one.unit + (" ↑" if one.higher_is_better else " ↓"), one.worst_said]
+        row += [one.unit + (" ↑" if one.higher_is_better else " ↓"), one.worst_text]
         families.setdefault(one.family, []).append(row)
     heads = ["metric", "what it is", "unit", "worst"]
     return "\n".join(

@@ -10,7 +10,6 @@ import argparse
 import json
 import math
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -242,16 +241,16 @@ def _list(arguments: argparse.Namespace) -> int:
     from metrics.registry import METRICS
     from metrics.scoreboard import metric_lines
 
-    table = [asdict(metric) | {"floor": metric.floor} for metric in METRICS.values()]
+    table = [metric.facts() for metric in METRICS.values()]
     _show(arguments, table, metric_lines())
     return 0
 
 
 def _controls(arguments: argparse.Namespace) -> int:
-    from metrics.controls import check_chance, check_oracle
+    from metrics.controls import check_ceiling, check_chance
 
     folder = _truth(arguments.data, arguments.split).folder
-    faults = check_oracle(arguments.oracle, folder) if arguments.oracle else []
+    faults = check_ceiling(arguments.oracle, folder) if arguments.oracle else []
     if arguments.chance:
         faults += check_chance(arguments.chance, folder)
     _show(arguments, faults, faults or ["the controls stand where they must"])

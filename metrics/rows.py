@@ -8,8 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from metrics.registry import METRICS
-from metrics.scene_graph.pooled import PooledValue
+from metrics.metric import Metric
 from metrics.submission.parsing import Invalid
 
 ALL = "all"
@@ -29,14 +28,25 @@ class Row:
     succeeded: bool = True
 
 
-def failed(
-    scene: str, metrics: Iterable[str], diagonal: float, query: str = "", subset: str = ALL
-) -> list[Row]:
-    """Return rows with each metric's worst value."""
-    return [
-        Row(scene, query, subset, name, METRICS[name].worst_in(diagonal), "item", False)
-        for name in metrics
-    ]
+def item_row(
+    metric: Metric,
+    scene: str,
+    value: float | None,
+    size: float = 0.0,
+    query: str = "",
+    subset: str = ALL,
+    succeeded: bool = True,
+) -> Row:
+    """Return the row of one item; its worst value where there is none.
+
+    Args:
+        value: None or not finite for an item that failed.
+        size: see `Metric.worst_in`.
+        succeeded: False where an unusable answer has a value of its own.
+    """
+    if value is None or not np.isfinite(value):
+        return Row(scene, query, subset, metric.name, metric.worst_in(size), "item", False)
+    return Row(scene, query, subset, metric.name, value, "item", succeeded)
 
 
 def usable(getter: Callable[[], Value | None]) -> Value | None:
@@ -60,8 +70,8 @@ def summarise(rows: Iterable[Row]) -> dict[str, dict[str, Cell]]:
     - ``items`` and ``succeeded``: how many there are, and the share that could be used (scenes,
       for a pooled metric);
     - ``mean_succeeded``: the mean over those alone; None where none is, and for pooled metrics,
-      which have no value by item (see `pooled_succeeded`);
-    - ``query_mean``: the plain mean over queries that ScanRefer and others give; None for a
+      which have no value by item (`metrics.score` fills it in);
+    - ``query_mean``: the plain mean over queries that ScanRefer and others report; None for a
       metric without queries.
 
     >>> rows = [Row("a", "q0", "all", "ref_pick", 1.0), Row("a", "q1", "all", "ref_pick", 1.0),
@@ -73,17 +83,10 @@ def summarise(rows: Iterable[Row]) -> dict[str, dict[str, Cell]]:
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.metric, row.subset), []).append(row)
-    found: dict[str, dict[str, Cell]] = {}
+    cells: dict[str, dict[str, Cell]] = {}
     for (metric, subset), members in groups.items():
-        found.setdefault(metric, {})[subset] = _cell(members)
-    return found
-
-
-def pooled_succeeded(values: dict[str, PooledValue], succeeded: np.ndarray) -> dict[str, float]:
-    """Return each pooled statistic over the succeeded scenes alone, bool [N]; {} without any."""
-    if not succeeded.any():
-        return {}
-    return {name: value.over(succeeded) for name, value in values.items()}
+        cells.setdefault(metric, {})[subset] = _cell(members)
+    return cells
 
 
 def _cell(rows: list[Row]) -> Cell:

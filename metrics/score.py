@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from metrics.files import InputError, atomic_path, write_json
-from metrics.language.score import score_answers, score_grounding, score_retrieval
-from metrics.reconstruction.score import NO_PIXELS, geometry_tasks, has_pixels, score_geometry
-from metrics.reconstruction.surfaces import SIM3
-from metrics.registry import SIM3_FLOORS
-from metrics.rows import Row, pooled_succeeded, summarise
-from metrics.scene_graph.score import score_graph, score_relations
+from metrics.language.score import score_language
+from metrics.prepare import measured_floors, open_truth
+from metrics.reconstruction.score import geometry_tasks, score_reconstruction
+from metrics.registry import METRICS, ROWS
+from metrics.rows import Row, summarise
+from metrics.scene_graph.score import score_graphs, score_relations
 from metrics.submission.reader import Submission
 from metrics.truth import Truth
 
@@ -25,22 +25,24 @@ def score_submission(
     cache_dir: str | os.PathLike[str] | None = None,
     reconstruction: Collection[str] | None = None,
 ) -> None:
-    """Score a submission folder and write its table, and beside it a ``.json`` summary.
+    """Score a submission folder; write its table, and next to it a ``.json`` summary.
+
+    Items that are missing or unusable get their metric's worst value and succeeded = False;
+    tasks that are not declared get no rows.
 
     Args:
         submission_dir: a folder in the submission format.
         truth_dir: the truth folder of the same split.
-        out_parquet: method, seed, split, scene, query, subset, metric, value, kind ("item",
-            "pseudo", "pooled"), succeeded.
-        cache_dir: where to keep the truth's shared work, if the truth folder does not hold it.
-        reconstruction: names of the reconstruction metrics to compute, the costly ones; by
-            default all. Every metric of the other tasks is computed.
+        out_parquet: table to write, with columns method, seed, split, scene, query, subset,
+            metric, value, kind ("item", "pseudo", "pooled"), succeeded.
+        cache_dir: where to keep the truth's prepared file, if the truth folder does not hold it.
+        reconstruction: names of the reconstruction metrics to compute, which are the costly ones;
+            by default all. Every metric of the other tasks is computed.
 
-    Items that are missing or unusable get their metric's worst value and succeeded = False;
-    tasks that are not declared get no rows. Raises `InputError` for a folder that cannot be
-    scored at all.
+    Raises:
+        InputError: the folder cannot be scored at all.
     """
-    submission, truth = Submission(submission_dir), Truth(truth_dir, cache_dir)
+    submission, truth = Submission(submission_dir), open_truth(truth_dir, cache_dir)
     if submission.split != truth.split:
         raise InputError(
             f"{submission_dir}: predicts split {submission.split!r}, the truth is "
@@ -54,31 +56,29 @@ def score_submission(
 def score_rows(
     submission: Submission, truth: Truth, reconstruction: Collection[str] | None = None
 ) -> tuple[list[Row], dict[str, Any]]:
-    """Return every row of a submission and notes on what was used or left out.
+    """Return every row of a submission, and notes on what was used or left out.
 
-    `reconstruction` as in `score_submission`.
+    Args:
+        submission, truth: of one split; the truth is prepared.
+        reconstruction: as in `score_submission`.
     """
-    rows: list[Row] = []
-    reasons = dict(submission.reasons)
-    if geometry_tasks(submission):
-        pixels = has_pixels(submission, truth.scenes)
-        if not pixels:
-            reasons |= dict.fromkeys(SIM3, NO_PIXELS)
-        for scene in truth.scenes:
-            rows += score_geometry(submission, truth, scene, pixels, reconstruction)
-    succeeded: dict[str, float] = {}
-    graph = score_graph(submission, truth)
-    for scored in (graph, score_relations(submission, truth)):
-        rows += scored.rows
-        reasons |= scored.reasons
-        succeeded |= pooled_succeeded(scored.pooled, scored.succeeded)
-    rows += score_grounding(submission, truth)
-    rows += score_retrieval(submission, truth)
-    rows += score_answers(submission, truth)
+    rows, reasons = score_reconstruction(
+        submission,
+        truth,
+        [metric for metric in ROWS if metric.family == "reconstruction"],
+        reconstruction,
+    )
+    reasons = submission.reasons | reasons
+    graphs = score_graphs(submission, truth, ROWS)
+    relations = score_relations(submission, truth, ROWS)
+    for part in (graphs, relations):
+        rows += part.rows
+        reasons |= part.reasons
+    rows += score_language(submission, truth, ROWS)
     summary = summarise(rows)
-    for name, value in succeeded.items():
+    for name, value in (graphs.mean_succeeded | relations.mean_succeeded).items():
         summary[name]["all"]["mean_succeeded"] = value
-    return rows, {"reasons": reasons, "graph": graph.notes, "summary": summary}
+    return rows, {"reasons": reasons, "graph": graphs.notes, "summary": summary}
 
 
 def write_scores(
@@ -119,9 +119,9 @@ def _summary(submission: Submission, truth: Truth, notes: dict[str, Any]) -> dic
 
 
 def _floors(submission: Submission, truth: Truth) -> dict[str, float]:
-    """What a perfect surface, sampled anew, scores on the split; {} where none is scored."""
+    """Return what a perfect surface, sampled again, scores on the split; {} without surfaces."""
     if "points" not in geometry_tasks(submission):
         return {}
-    floors = truth.floors()
-    aligned = {name: floors[plain] for name, plain in SIM3_FLOORS.items() if plain in floors}
-    return floors | aligned
+    measured = measured_floors(truth)
+    floors = {name: metric.floor_of for name, metric in METRICS.items()}
+    return {name: measured[plain] for name, plain in floors.items() if plain in measured}

@@ -21,7 +21,7 @@ def metric_lines() -> list[str]:
     lines = []
     for metric in METRICS.values():
         better = "higher" if metric.higher_is_better else "lower"
-        facts = f"{metric.unit or 'share'}, {better} is better, worst {metric.worst_said}"
+        facts = f"{metric.unit or 'share'}, {better} is better, worst {metric.worst_text}"
         lines.append(f"{metric.name}  [{facts}, floor: {metric.floor}]")
         lines.append(f"    {metric.description}; {metric.source}")
     return lines

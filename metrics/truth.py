@@ -1,16 +1,17 @@
-"""Read the truth of a split, and prepare once what every submission's scoring shares.
+"""Read the truth of a split, and what `metrics.prepare` derived from it.
 
 A truth folder holds:
 
 - ``geometry.safetensors``, by scene: ``surface`` f32 [S, 3], ``surface_normal`` i8 [S, 3] (/127),
   ``surface_flag`` u8 [S] (1 seen by an input camera, 2 by a held-out camera alone, 0 by none),
   ``surface_colour`` u8 [S, 3], ``occupancy_points`` f32 [O, 3], ``occupancy`` u8 [O] (0 free,
-  1 solid, 2 void), ``room_corners`` f32 [8, 3], ``diagonal`` f32 [1], ``held_depth``,
-  ``held_intrinsics``, ``held_pose``, ``input_depth``, ``input_intrinsics``, ``input_pose``,
+  1 solid, 2 void), ``room_corners`` f32 [8, 3], ``diagonal`` f32 [1], ``held_depth`` f32
+  [V, H, W], ``held_intrinsics`` f32 [V, 3, 3], ``held_pose`` f32 [V, 4, 4] of the held-out
+  cameras, ``input_depth``, ``input_intrinsics``, ``input_pose`` of the input cameras,
   ``boxes`` f32 [N, 6], ``yaw`` f32 [N];
 - ``annotations.jsonl``, one line a scene;
-- ``prepared.safetensors``, written by `metrics.reconstruction.surfaces`: which samples
-  represent each cell, averaged normals, voxel sets and the floors.
+- ``prepared.safetensors``, written by `metrics.prepare`: which samples represent each cell,
+  averaged normals, voxel sets and the floors.
 
 Metres, in the levelled frame of the first input camera.
 """
@@ -27,33 +28,16 @@ import numpy as np
 
 from metrics.constants import COMPLETION, OBSERVED
 from metrics.files import InputError, read_lines
-from metrics.reconstruction.pointcloud import CELL, THRESHOLDS
-from metrics.reconstruction.voxels import SIDES
 from metrics.submission.parsing import open_tensors
 
 SUBSETS = ("all", "observed", "completion")
-CELLS = (CELL, *(threshold / 2 for threshold in THRESHOLDS))
+GEOMETRY = "geometry.safetensors"
 PREPARED = "prepared.safetensors"
-# Increased whenever `prepare` writes something else, so that older files are rewritten.
-PREPARED_VERSION = 2
-# Metrics of a sampled surface: what the truth scores when it is sampled twice is their floor.
-FLOORS = (
-    *("accuracy_m", "completeness_m", "completeness_completion_m"),
-    *("chamfer_l1_m", "chamfer_l2sq_m2"),
-    *(
-        f"{name}@{threshold * 100:g}cm"
-        for threshold in THRESHOLDS
-        for name in ("fscore", "precision", "recall", "recall_completion")
-    ),
-    *("normal_consistency", "colour_mae"),
-    *(f"voxel_iou@{side * 100:g}cm" for side in SIDES),
-    *("novel_depth_absrel", "novel_depth_delta1.25"),
-)
 
 
 @dataclass(frozen=True)
 class SceneTruth:
-    """The true geometry of a scene; shapes stand in this module's docstring."""
+    """The true geometry of a scene; this module's docstring gives the shapes."""
 
     surface: np.ndarray
     surface_normal: np.ndarray
@@ -85,23 +69,23 @@ class SceneTruth:
 
 
 def reordered(truth: SceneTruth, order: np.ndarray) -> SceneTruth:
-    """Return the truth with its surface samples in another order, i32 [S]."""
+    """Return the truth with its surface samples in another order [S]."""
     names = ("surface", "surface_normal", "surface_flag", "surface_colour")
     return replace(truth, **{name: getattr(truth, name)[order] for name in names})
 
 
 def cell_name(subset: str, cell: float) -> str:
-    """Return the name of the prepared bits that choose one sample a cell of side `cell` (m)."""
+    """Return the prepared tensor that marks one sample a cell of side `cell` metres."""
     return f"cells_{subset}@{cell * 1000:g}mm"
 
 
 def voxel_name(name: str, side: float) -> str:
-    """Return the name of the prepared "surface" or "known" voxels of a side (m)."""
+    """Return the prepared tensor of "surface" or "known" voxels of side `side` metres."""
     return f"{name}_voxels@{side * 1000:g}mm"
 
 
 class Prepared:
-    """What `prepare` wrote for one scene, unpacked when asked."""
+    """What `metrics.prepare` wrote for one scene, unpacked on request."""
 
     def __init__(self, tensors: Any, scene: str) -> None:
         self._tensors, self._scene = tensors, scene
@@ -113,12 +97,12 @@ class Prepared:
     def ordered(self, truth: SceneTruth) -> SceneTruth:
         """Return the truth with its surface samples in spatial order.
 
-        Neighbour searches run faster so, and `chosen` counts in this order.
+        Neighbour searches are faster in that order, and `chosen` gives places in it.
         """
         return reordered(truth, self.tensor("order"))
 
     def chosen(self, subset: str, cell: float, count: int) -> np.ndarray:
-        """Return i64 indices of the samples, of `count` ordered ones, that stand for the cells."""
+        """Return i64 [K]: places, among `count` ordered samples, of one sample a cell."""
         bits = np.unpackbits(self.tensor(cell_name(subset, cell)), count=count)
         return np.flatnonzero(bits)
 
@@ -127,7 +111,7 @@ class Prepared:
         return self.tensor(f"normals_{subset}").astype(np.float32) / 127
 
     def voxels(self, name: str, side: float, shape: tuple[int, int, int]) -> np.ndarray:
-        """Return bool [X, Y, Z]: "surface" or "known" voxels of a side."""
+        """Return bool [X, Y, Z]: "surface" or "known" voxels of side `side` metres."""
         packed = self.tensor(voxel_name(name, side))
         return np.unpackbits(packed, count=int(np.prod(shape))).astype(bool).reshape(shape)
 
@@ -136,18 +120,22 @@ class Truth:
     """The truth folder of one split, read lazily.
 
     Args:
-        folder: where the truth stands.
-        cache_dir: where to keep what `prepare` writes, if the truth folder does not hold it.
+        folder: the truth folder.
+
+    Attributes:
+        prepared_path: the prepared file; `metrics.prepare.open_truth` sets it.
+
+    Raises `InputError` for a folder without scenes.
     """
 
-    def __init__(
-        self, folder: str | os.PathLike[str], cache_dir: str | os.PathLike[str] | None = None
-    ) -> None:
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
-        self._cache_dir = cache_dir
+        self.prepared_path: Path | None = None
         lines = read_lines(self.folder / "annotations.jsonl")
         if not lines:
-            raise InputError(f"{self.folder / 'annotations.jsonl'}: no scenes; write the truth")
+            raise InputError(
+                f"{self.folder / 'annotations.jsonl'}: no scenes; write the truth again"
+            )
         self._lines: dict[str, dict[str, Any]] = {line["scene"]: line for line in lines}
 
     @property
@@ -171,7 +159,7 @@ class Truth:
 
     @cached_property
     def _geometry(self) -> Any:
-        path = self.folder / "geometry.safetensors"
+        path = self.folder / GEOMETRY
         tensors = open_tensors(path)
         if tensors is None:
             raise InputError(f"{path}: no such file; run the stage that writes the truth")
@@ -179,22 +167,9 @@ class Truth:
 
     @cached_property
     def _prepared(self) -> Any:
-        path = self.folder / PREPARED
-        if not self._fresh(path) and self._cache_dir is not None:
-            path = Path(self._cache_dir) / f"{self.split}.safetensors"
-        if not self._fresh(path):
-            from metrics.reconstruction.surfaces import prepare
-
-            prepare(self.folder, path)
-        return open_tensors(path)
-
-    def _fresh(self, path: Path) -> bool:
-        source = self.folder / "geometry.safetensors"
-        if not path.exists() or path.stat().st_mtime_ns < source.stat().st_mtime_ns:
-            return False
-        tensors = open_tensors(path)
-        named = "version" in tensors.keys()  # noqa: SIM118 (not a mapping)
-        return named and int(tensors.get_tensor("version")[0]) == PREPARED_VERSION
+        if self.prepared_path is None:
+            raise InputError(f"{self.folder}: not prepared; open it by metrics.prepare.open_truth")
+        return open_tensors(self.prepared_path)
 
     def geometry(self, scene: str) -> SceneTruth:
         """Return the true geometry of a scene."""
@@ -202,16 +177,10 @@ class Truth:
         return SceneTruth(**{name: self._geometry.get_tensor(f"{scene}/{name}") for name in names})
 
     def prepared(self, scene: str) -> Prepared:
-        """Return what is shared by every submission; written first if it is not there."""
+        """Return the reductions of a scene that every scoring shares."""
         return Prepared(self._prepared, scene)
 
-    def floors(self) -> dict[str, float]:
-        """Return what a perfect surface, sampled anew, scores: the split's mean, by metric.
-
-        `FLOORS` that no scene of the split defines are left out.
-        """
-        table = self._prepared.get_tensor("floors").astype(np.float64)
-        there = np.isfinite(table)
-        sums, counts = np.where(there, table, 0.0).sum(axis=0), there.sum(axis=0)
-        means = zip(FLOORS, sums, counts, strict=True)
-        return {name: float(total / count) for name, total, count in means if count}
+    @property
+    def floor_table(self) -> np.ndarray:
+        """Floors f32 [scenes, metrics] of some scenes, by metric of `metrics.registry.FLOORS`."""
+        return self._prepared.get_tensor("floors")

@@ -18,8 +18,9 @@ import numpy as np
 from baselines.tsdf_fusion.fusion import Settings
 from baselines.tsdf_fusion.method import Fused, fuse_scene
 from metrics.files import run_main, write_json
+from metrics.reconstruction.distances import fscore, share_within
 from metrics.reconstruction.occupancy import grid_occupancy, occupancy_iou
-from metrics.reconstruction.pointcloud import Cloud, cell_representatives, fscore, share_within
+from metrics.reconstruction.pointcloud import Cloud, cell_representatives
 from metrics.truth import SceneTruth
 
 # Finer voxels are tried for the record; they take more than 0.3 core-seconds a scene.

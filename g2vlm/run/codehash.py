@@ -80,7 +80,27 @@ def _imports(path: Path, module: str) -> tuple[str, ...]:
             base = package[: len(package) - node.level + 1] if node.level else []
             stem = ".".join([*base, *([node.module] if node.module else [])])
             names += [stem, *(f"{stem}.{alias.name}" for alias in node.names)]
+    if "pkgutil" in names:
+        names += _discovered(path, module, names)
     return tuple(names)
+
+
+def _discovered(path: Path, module: str, names: list[str]) -> list[str]:
+    """Return the modules that a file imports through `pkgutil`.
+
+    They are those of its own package, for an `__init__.py`, and of the packages that it names.
+    """
+    parents = {module.rsplit(".", depth)[0] for depth in range(1, module.count(".") + 1)}
+    packages = {name: _locate(name) for name in set(names) - parents}
+    if path.name == "__init__.py":
+        packages[module] = path
+    return [
+        f"{package}.{child.stem}"
+        for package, place in packages.items()
+        if place is not None and place.name == "__init__.py"
+        for child in place.parent.glob("*.py")
+        if child.name != "__init__.py"
+    ]
 
 
 @cache

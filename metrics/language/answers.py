@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+from metrics.chance import Annotation, ChanceValue, by_subset, hit
+from metrics.metric import Comparison, Metric
 
 THETAS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 _ARTICLES = frozenset({"a", "an", "the"})
@@ -109,3 +115,86 @@ def score_answer(answer: str | None, truth: str, kind: str) -> tuple[float, bool
         value = parse_number(answer)
         return mean_relative_accuracy(value, float(truth)), value is not None
     return exact_match(answer, truth), True
+
+
+class AnswerComparison(Comparison):
+    """The answer to one question next to the true one.
+
+    Args:
+        question: its annotation.
+        answer: a string, or None without a usable one.
+    """
+
+    def __init__(self, question: dict[str, Any], answer: str | None) -> None:
+        self.question, self.answer = question, answer
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the question asks for a number."""
+        return bool(self.question["answer_kind"] == "number")
+
+    @cached_property
+    def scored(self) -> tuple[float, bool]:
+        """What `score_answer` returns."""
+        return score_answer(self.answer, self.question["answer"], self.question["answer_kind"])
+
+
+def _choices_by_chance(annotations: Sequence[Annotation]) -> dict[str, ChanceValue]:
+    """Return the score of a random choice, by the question types that always offer choices."""
+    open_types = {
+        question["type"]
+        for line in annotations
+        for question in line["questions"]
+        if not question["choices"]
+    }
+
+    def queries(line: Annotation) -> Iterator[tuple[Sequence[str], ChanceValue]]:
+        for question in line["questions"]:
+            if question["type"] not in open_types:
+                yield [question["type"]], hit(len(question["choices"]))
+
+    return by_subset(annotations, queries)
+
+
+def _metric(name: str, compute: Callable[[AnswerComparison], float], **more: Any) -> Metric:
+    facts = {"family": "answers", "task": "answers", "input": "question"}
+    return Metric(name=name, compute=compute, **(facts | more))
+
+
+METRICS = (
+    _metric(
+        "answer_score",
+        lambda question: question.scored[0],
+        subsets=("type",),
+        description="exact match for words and choices, MRA for numbers; mean over question types",
+        source="this project",
+    ),
+    _metric(
+        "answer_em",
+        lambda question: question.scored[0],
+        applies=lambda question: not question.is_number,
+        subsets=("all", "type"),
+        description="exact match of words and choices",
+        source="this project",
+        optional=True,
+        chance=_choices_by_chance,
+    ),
+    _metric(
+        "answer_mra",
+        lambda question: question.scored[0],
+        applies=lambda question: question.is_number,
+        subsets=("all", "type"),
+        description=f"mean over {len(THETAS)} tolerances of 1[|p-g|/|g| <= 1-theta], theta .50 to "
+        ".95",
+        source="Yang et al. 2024 (VSI-Bench)",
+        optional=True,
+    ),
+    _metric(
+        "answer_unparsed",
+        lambda question: float(not question.scored[1]),
+        higher_is_better=False,
+        description="share of answers that are missing, empty, or hold no number where one is "
+        "asked",
+        source="this project",
+    ),
+)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from metrics.chance import Annotation, ChanceFunction, ChanceValue, by_subset, hit
+from metrics.metric import Comparison, Metric
 from metrics.scene_graph.boxes import assign, box_iou
 
 THRESHOLDS = (0.25, 0.5)
@@ -73,3 +76,126 @@ def subsets_of(reference: dict[str, Any]) -> list[str]:
     if "view_dependent" not in tags:
         found.append("view_independent")
     return found
+
+
+class ReferenceComparison(Comparison):
+    """The answer to one reference next to its targets.
+
+    Args:
+        reference: its annotation.
+        boxes: f64 [K, 6] predicted, best first; pick: index of a given object, or None.
+        targets: f64 [N, 6] true boxes.
+    """
+
+    def __init__(
+        self, reference: dict[str, Any], boxes: np.ndarray, pick: int | None, targets: np.ndarray
+    ) -> None:
+        self.reference, self.boxes, self.pick, self.targets = reference, boxes, pick, targets
+
+
+def target_boxes(line: dict[str, Any], reference: dict[str, Any]) -> np.ndarray:
+    """Return f64 [N, 6]: the true boxes of a reference's targets."""
+    box_of = {item["index"]: item["box"] for item in line["objects"]}
+    return np.array([box_of[index] for index in reference["targets"]], float).reshape(-1, 6)
+
+
+def is_single(comparison: ReferenceComparison) -> bool:
+    """Return whether the reference has exactly one target by its kind."""
+    return comparison.reference["kind"] in SINGLE
+
+
+def _is_not_single(comparison: ReferenceComparison) -> bool:
+    return not is_single(comparison)
+
+
+def _chance(of_reference: Callable[[Annotation, dict], ChanceValue | None]) -> ChanceFunction:
+    """Return the expected score, by subset, of one given object chosen uniformly.
+
+    Args:
+        of_reference: takes a line and a reference and returns the expected score on it, or None
+            where the metric does not apply.
+    """
+
+    def queries(line: Annotation) -> Iterator[tuple[Sequence[str], ChanceValue]]:
+        for reference in line["references"] if line["given"] else ():
+            value = of_reference(line, reference)
+            if value is not None:
+                yield subsets_of(reference), value
+
+    return lambda annotations: by_subset(annotations, queries)
+
+
+def _given_overlaps(line: Annotation, reference: dict[str, Any]) -> np.ndarray:
+    """Return f64 [G, N]: IoU of the true boxes of given objects with the targets."""
+    box_of = {item["index"]: item["box"] for item in line["objects"]}
+    given = [box_of[index] for index in line["given"]]
+    return box_iou(given, target_boxes(line, reference))
+
+
+def _pick_chance(line: Annotation, reference: dict[str, Any]) -> ChanceValue | None:
+    if reference["kind"] not in SINGLE:
+        return None
+    return hit(len(line["given"]), len(reference["targets"]))
+
+
+def _acc_chance(
+    line: Annotation, reference: dict[str, Any], threshold: float
+) -> ChanceValue | None:
+    if reference["kind"] not in SINGLE:
+        return None
+    right = int((_given_overlaps(line, reference)[:, 0] >= threshold).sum())
+    return hit(len(line["given"]), right)
+
+
+def _f1_chance(line: Annotation, reference: dict[str, Any], threshold: float) -> ChanceValue | None:
+    if reference["kind"] in SINGLE:
+        return None
+    hits = (_given_overlaps(line, reference) >= threshold).any(axis=1)  # (G,)
+    scores = np.where(hits, 2 / (1 + len(reference["targets"])), 0.0)
+    return ChanceValue(float(scores.mean()), float(scores.std()))
+
+
+def _at(threshold: float) -> tuple[Metric, Metric]:
+    """Return `ref_acc` and `ref_f1` at one threshold."""
+    return (
+        Metric(
+            name=f"ref_acc@{threshold:g}",
+            family="grounding",
+            task="grounding",
+            input="reference",
+            compute=lambda c: ref_acc(c.boxes, c.targets[0], threshold),
+            applies=is_single,
+            description=f"first box has IoU >= {threshold:g} with the target",
+            source="Chen et al. 2020 (ScanRefer)",
+            chance=_chance(lambda line, reference: _acc_chance(line, reference, threshold)),
+        ),
+        Metric(
+            name=f"ref_f1@{threshold:g}",
+            family="grounding",
+            task="grounding",
+            input="reference",
+            compute=lambda c: ref_f1(c.boxes, c.targets, threshold),
+            applies=_is_not_single,
+            description=f"F1 of boxes on multi- and zero-target references, IoU >= {threshold:g}",
+            source="Zhang et al. 2023 (Multi3DRefer)",
+            optional=True,
+            chance=_chance(lambda line, reference: _f1_chance(line, reference, threshold)),
+        ),
+    )
+
+
+METRICS = (
+    *_at(0.25),
+    *_at(0.5),
+    Metric(
+        name="ref_pick",
+        family="grounding",
+        task="picks",
+        input="reference",
+        compute=lambda c: ref_pick(c.pick, c.reference["targets"]),
+        applies=is_single,
+        description="the right one among given objects",
+        source="Achlioptas et al. 2020 (ReferIt3D)",
+        chance=_chance(_pick_chance),
+    ),
+)

@@ -1,175 +1,182 @@
-"""Scores of references, retrieval and answers over a split."""
+"""Rows of references, retrieval and answers over a split."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from metrics.language import grounding, retrieval
-from metrics.language.answers import score_answer
-from metrics.rows import Row, failed, usable
-from metrics.submission.reader import TABLES, ScoreTable, Submission
+from metrics.language.answers import AnswerComparison
+from metrics.language.grounding import ReferenceComparison, subsets_of, target_boxes
+from metrics.language.retrieval import QueryRanking
+from metrics.metric import Metric
+from metrics.rows import ALL, Row, item_row, usable
+from metrics.submission.reader import ScoreTable, Submission
 from metrics.truth import Truth
 
+# Queries are (scene, query); a scene as a query of its own has the query "".
+Keys = list[tuple[str, str]]
 
-def score_grounding(submission: Submission, truth: Truth) -> list[Row]:
-    """Return one row a reference, metric and subset."""
-    boxes, picks = "grounding" in submission.produces, "picks" in submission.produces
-    rows: list[Row] = []
-    if not boxes and not picks:
-        return rows
+
+def score_language(submission: Submission, truth: Truth, metrics: Sequence[Metric]) -> list[Row]:
+    """Return the rows of every declared task of this domain.
+
+    Args:
+        submission, truth: of one split.
+        metrics: those of this domain, in the order of rows.
+    """
+    metrics = [metric for metric in metrics if metric.task in submission.produces]
+    return [
+        *_reference_rows(submission, truth, _of_input(metrics, "reference")),
+        *_caption_rows(submission, truth, metrics),
+        *_phrase_rows(submission, truth, metrics),
+        *_answer_rows(submission, truth, _of_input(metrics, "question")),
+    ]
+
+
+def _of_input(metrics: Sequence[Metric], name: str) -> list[Metric]:
+    return [metric for metric in metrics if metric.input == name]
+
+
+def _reference_rows(
+    submission: Submission, truth: Truth, metrics: Sequence[Metric]
+) -> Iterable[Row]:
+    """Yield one row a reference, subset and metric."""
+    if not metrics:
+        return
+    nothing = np.zeros((0, 6))
     for line in truth.annotations:
         scene = line["scene"]
-        box_of = {item["index"]: item["box"] for item in line["objects"]}
         for reference in line["references"]:
-            found = usable(lambda r=reference, s=scene: submission.grounding(s, r["id"]))
-            targets = np.array([box_of[i] for i in reference["targets"]], float).reshape(-1, 6)
-            single = reference["kind"] in grounding.SINGLE
-            values: dict[str, float] = {}
-            for threshold in grounding.THRESHOLDS if boxes else ():
-                name = f"ref_acc@{threshold:g}" if single else f"ref_f1@{threshold:g}"
-                metric = grounding.ref_acc if single else grounding.ref_f1
-                wanted = targets[0] if single else targets
-                values[name] = metric(found.boxes, wanted, threshold) if found else 0.0
-            if picks and single:
-                pick = found.pick if found else None
-                values["ref_pick"] = grounding.ref_pick(pick, reference["targets"])
-            rows += [
-                Row(scene, reference["id"], subset, name, value, "item", found is not None)
-                for subset in grounding.subsets_of(reference)
-                for name, value in values.items()
-            ]
-    return rows
+            query = reference["id"]
+            answer = usable(lambda q=query, s=scene: submission.grounding(s, q))
+            boxes, pick = (nothing, None) if answer is None else (answer.boxes, answer.pick)
+            targets = target_boxes(line, reference)
+            comparison = ReferenceComparison(reference, boxes, pick, targets)
+            values = {
+                metric: None if answer is None else metric.compute(comparison)
+                for metric in metrics
+                if metric.applies(comparison)
+            }
+            for subset in subsets_of(reference):
+                for metric, value in values.items():
+                    yield item_row(metric, scene, value, 0.0, query, subset)
 
 
-def score_retrieval(submission: Submission, truth: Truth) -> list[Row]:
-    """Return rows of captions against scenes (both ways) and of phrases against objects."""
-    rows: list[Row] = []
-    asked = [task for task in ("retrieval", "probed_retrieval") if task in submission.produces]
-    if asked:
-        texts = [
-            (line["scene"], caption["id"], line["relevance"][caption["id"]])
-            for line in truth.annotations
-            for caption in line["captions"]
-        ]
-        names = [f"{scene}/{caption}" for scene, caption, _ in texts]
-        relevant = _relevance([right for _, _, right in texts], truth.scenes)
-        keys = [(scene, caption) for scene, caption, _ in texts]
-    for task in asked:
-        table = _full_table(usable(lambda t=task: submission.table(t)), names, truth.scenes)
-        rows += _query_rows(TABLES[task][0], keys, table, relevant, False)
-        if task == "retrieval":
-            own = [(scene, "") for scene in truth.scenes]
-            rows += _query_rows("scene_to_text", own, table.T, relevant.T, False)
-    if "grounding_retrieval" in submission.produces:
-        rows += _score_phrases(submission, truth)
-    return rows
-
-
-def _score_phrases(submission: Submission, truth: Truth) -> list[Row]:
-    phrases = [
-        (line["scene"], phrase["id"], line["phrase_relevance"][phrase["id"]])
-        for line in truth.annotations
-        for phrase in line["phrases"]
+def _caption_rows(submission: Submission, truth: Truth, metrics: Sequence[Metric]) -> Iterable[Row]:
+    """Yield rows of captions against scenes, both ways, and through a probe."""
+    if not submission.produces & {"retrieval", "probed_retrieval"}:
+        return
+    keys = [
+        (line["scene"], caption["id"]) for line in truth.annotations for caption in line["captions"]
     ]
+    names = [f"{scene}/{caption}" for scene, caption in keys]
+    right = [truth.annotation(scene)["relevance"][caption] for scene, caption in keys]
+    relevant = _relevance(right, truth.scenes)  # (texts, scenes)
+    if "retrieval" in submission.produces:
+        table = _full_table(usable(submission.retrieval), names, truth.scenes)
+        yield from _query_rows(metrics, "text_to_scene", keys, table, relevant)
+        scenes = [(scene, "") for scene in truth.scenes]
+        yield from _query_rows(metrics, "scene_to_text", scenes, table.T, relevant.T)
+    if "probed_retrieval" in submission.produces:
+        table = _full_table(usable(submission.probed_retrieval), names, truth.scenes)
+        yield from _query_rows(metrics, "probed_text_to_scene", keys, table, relevant)
+
+
+def _phrase_rows(submission: Submission, truth: Truth, metrics: Sequence[Metric]) -> Iterable[Row]:
+    """Yield rows of phrases against the given objects of all scenes."""
+    if "grounding_retrieval" not in submission.produces:
+        return
+    keys = [
+        (line["scene"], phrase["id"]) for line in truth.annotations for phrase in line["phrases"]
+    ]
+    names = [f"{scene}/{phrase}" for scene, phrase in keys]
     objects = [f"{line['scene']}:{index}" for line in truth.annotations for index in line["given"]]
-    names = [f"{scene}/{phrase}" for scene, phrase, _ in phrases]
+    right = [truth.annotation(scene)["phrase_relevance"][phrase] for scene, phrase in keys]
     table = _full_table(usable(submission.grounding_retrieval), names, objects)
-    relevant = _relevance([right for _, _, right in phrases], objects)
-    keys = [(scene, phrase) for scene, phrase, _ in phrases]
-    return _query_rows("grounding_retrieval", keys, table, relevant, True)
+    relevant = _relevance(right, objects)  # (phrases, objects)
+    yield from _query_rows(metrics, "grounding_retrieval", keys, table, relevant)
 
 
 def _full_table(table: ScoreTable | None, rows: list[str], columns: list[str]) -> np.ndarray:
-    """Return f32 [rows, columns]; NaN where the submission says nothing or no number."""
+    """Return f32 [rows, columns]; NaN where the submission has no number."""
     full = np.full((len(rows), len(columns)), np.nan, np.float32)
     if table is None:
         return full
     row_of = {name: place for place, name in enumerate(table.rows)}
     column_of = {name: place for place, name in enumerate(table.columns)}
-    here = [place for place, name in enumerate(rows) if name in row_of]
-    there = [place for place, name in enumerate(columns) if name in column_of]
-    mine = [row_of[rows[place]] for place in here]
-    theirs = [column_of[columns[place]] for place in there]
-    full[np.ix_(here, there)] = table.scores[np.ix_(mine, theirs)]
+    filled_rows = [place for place, name in enumerate(rows) if name in row_of]
+    filled_columns = [place for place, name in enumerate(columns) if name in column_of]
+    from_rows = [row_of[rows[place]] for place in filled_rows]
+    from_columns = [column_of[columns[place]] for place in filled_columns]
+    full[np.ix_(filled_rows, filled_columns)] = table.scores[np.ix_(from_rows, from_columns)]
     return full
 
 
 def _relevance(right: Iterable[list[str]], columns: list[str]) -> np.ndarray:
+    """Return bool [queries, columns]: which items are relevant to each query."""
     place = {name: index for index, name in enumerate(columns)}
     rows = [[place[name] for name in names if name in place] for names in right]
-    found = np.zeros((len(rows), len(columns)), bool)
+    relevant = np.zeros((len(rows), len(columns)), bool)
     for row, chosen in enumerate(rows):
-        found[row, chosen] = True
-    return found
+        relevant[row, chosen] = True
+    return relevant
 
 
 def _query_rows(
-    name: str,
-    keys: list[tuple[str, str]],
-    scores: np.ndarray,
-    relevant: np.ndarray,
-    precision: bool,
-) -> list[Row]:
-    """Score queries [Q] with something relevant; unscored gallery items rank last."""
+    metrics: Sequence[Metric], name: str, keys: Keys, scores: np.ndarray, relevant: np.ndarray
+) -> Iterable[Row]:
+    """Yield rows of the queries with something relevant, then of their scenes' ranks.
+
+    Args:
+        metrics: of all inputs; name: the input to score.
+        keys: of the queries, Q.
+        scores: f32 [Q, gallery], NaN where an item is not scored: such items rank last.
+        relevant: bool [Q, gallery].
+    """
+    of_query, of_ranks = _of_input(metrics, name), _of_input(metrics, f"{name}_ranks")
     gallery = scores.shape[1]
-    ranks = retrieval.ranks_reported(gallery)
-    metrics = [f"{name}_mrr", *(f"{name}_r@{k}" for k in ranks)]
-    metrics += [f"{name}_map"] if precision else []
-    rows = []
-    of_scene: dict[str, list[int]] = {}
+    ranks: dict[str, list[int]] = {}
+    answered: set[str] = set()
     for (scene, query), values, right in zip(keys, scores, relevant, strict=True):
         if not right.any():
             continue
-        if np.isnan(values).all():
-            rows += failed(scene, metrics, 0.0, query)
-            of_scene.setdefault(scene, []).append(gallery)
-            continue
-        values = np.where(np.isnan(values), -np.inf, values)
-        rank = retrieval.first_rank(values, right)
-        of_scene.setdefault(scene, []).append(rank)
-        found = [retrieval.reciprocal_rank(rank), *(retrieval.recall_at(rank, k) for k in ranks)]
-        found += [retrieval.average_precision(values, right)] if precision else []
-        rows += [
-            Row(scene, query, "all", metric, value)
-            for metric, value in zip(metrics, found, strict=True)
-        ]
-    return rows + _median_ranks(name, of_scene, {row.scene for row in rows if row.succeeded})
+        unscored = np.isnan(values)
+        ranking = QueryRanking(np.where(unscored, -np.inf, values), right)
+        failed = bool(unscored.all())
+        if not failed:
+            answered.add(scene)
+        ranks.setdefault(scene, []).append(gallery if failed else ranking.rank)
+        for metric in of_query:
+            if metric.applies(ranking):
+                yield item_row(metric, scene, None if failed else metric.compute(ranking), 0, query)
+    for metric in of_ranks:
+        for scene, of_scene in ranks.items():
+            value = metric.compute(of_scene)
+            yield item_row(metric, scene, value, succeeded=scene in answered)
 
 
-def _median_ranks(name: str, ranks: dict[str, list[int]], heard: set[str]) -> list[Row]:
-    metric = f"{name}_median_rank"
-    return [
-        Row(scene, "", "all", metric, retrieval.median_rank(found), "item", scene in heard)
-        for scene, found in ranks.items()
-    ]
-
-
-def score_answers(submission: Submission, truth: Truth) -> list[Row]:
-    """Return rows of questions, and the macro mean over question types a scene."""
-    rows: list[Row] = []
-    if "answers" not in submission.produces:
-        return rows
+def _answer_rows(submission: Submission, truth: Truth, metrics: Sequence[Metric]) -> Iterable[Row]:
+    """Yield rows of questions, by type, and `answer_score` of scenes: the mean over types."""
+    if not metrics:
+        return
     for line in truth.annotations:
         scene = line["scene"]
         by_type: dict[str, list[float]] = {}
-        read = []
-        for item in line["questions"]:
-            answer = usable(lambda q=item, s=scene: submission.answer(s, q["id"]))
-            kind, query = item["answer_kind"], item["id"]
-            value, parsed = score_answer(answer, item["answer"], kind)
-            there = answer is not None
-            by_type.setdefault(item["type"], []).append(value)
-            read.append(there)
-            own = "answer_mra" if kind == "number" else "answer_em"
-            rows += [
-                Row(scene, query, item["type"], "answer_score", value, "item", there),
-                Row(scene, query, "all", own, value, "item", there),
-                Row(scene, query, item["type"], own, value, "item", there),
-                Row(scene, query, "all", "answer_unparsed", float(not parsed), "item", there),
-            ]
+        answered = []
+        for question in line["questions"]:
+            query, kind = question["id"], question["type"]
+            answer = usable(lambda q=query, s=scene: submission.answer(s, q))
+            comparison = AnswerComparison(question, answer)
+            by_type.setdefault(kind, []).append(comparison.scored[0])
+            answered.append(answer is not None)
+            for metric in metrics:
+                if metric.applies(comparison):
+                    value = metric.compute(comparison)
+                    for subset in metric.subsets:
+                        place = kind if subset == "type" else ALL
+                        good = answer is not None
+                        yield item_row(metric, scene, value, 0.0, query, place, good)
         if by_type:
             mean = float(np.mean([np.mean(values) for values in by_type.values()]))
-            rows.append(Row(scene, "", "all", "answer_score", mean, "item", all(read)))
-    return rows
+            yield Row(scene, "", ALL, "answer_score", mean, "item", all(answered))

@@ -17,6 +17,17 @@ import numpy as np
 from metrics.files import InputError, rng
 from metrics.reconstruction import pointcloud as geo
 from metrics.reconstruction.alignment import IDENTITY, Similarity, icp, umeyama
+from metrics.reconstruction.distances import (
+    THRESHOLDS,
+    chamfer_l1,
+    chamfer_l2sq,
+    fscore,
+    mean_distance,
+    normal_agreement,
+    normal_consistency,
+    share_within,
+    threshold_name,
+)
 from metrics.reconstruction.surface_files import SurfaceFile, read_surface
 
 ALIGNMENTS = ("none", "icp_se3", "icp_sim3", "sim3")
@@ -45,7 +56,7 @@ def compare_files(
     truth: str | Path,
     align: str = "none",
     samples: int = SAMPLES,
-    thresholds: Sequence[float] = geo.THRESHOLDS,
+    thresholds: Sequence[float] = THRESHOLDS,
     with_floors: bool = True,
 ) -> dict[str, Any]:
     """Return what a predicted surface scores against a true one.
@@ -90,7 +101,7 @@ def compare_files(
 
 
 def compare_surfaces(
-    mine: Surface, true: Surface, thresholds: Sequence[float] = geo.THRESHOLDS
+    mine: Surface, true: Surface, thresholds: Sequence[float] = THRESHOLDS
 ) -> dict[str, float]:
     """Return exact and one-point-a-cell values of a predicted against a true surface, unclipped."""
     exact = exact_values(mine, true, thresholds)
@@ -114,9 +125,9 @@ def exact_values(mine: Surface, true: Surface, thresholds: Sequence[float]) -> d
     ]
     values = _neighbour_values(forward, backward, normals[0], normals[1])
     for threshold in thresholds:
-        precision = geo.share_within(forward.distance, threshold)
-        recall = geo.share_within(backward.distance, threshold)
-        values |= geo.fscore_values(threshold, precision, recall)
+        precision = share_within(forward.distance, threshold)
+        recall = share_within(backward.distance, threshold)
+        values |= _fscore_values(threshold, precision, recall)
     return values
 
 
@@ -141,9 +152,9 @@ def cell_values(mine: Surface, true: Surface, thresholds: Sequence[float]) -> di
         )
         # Beyond the threshold a distance counts only as too far: the search may stop there.
         bound = threshold * 1.001
-        precision = geo.share_within(geo.Cloud(b).nearest(a, bound).distance, threshold)
-        recall = geo.share_within(geo.Cloud(a).nearest(b, bound).distance, threshold)
-        values |= geo.fscore_values(threshold, precision, recall)
+        precision = share_within(geo.Cloud(b).nearest(a, bound).distance, threshold)
+        recall = share_within(geo.Cloud(a).nearest(b, bound).distance, threshold)
+        values |= _fscore_values(threshold, precision, recall)
     return values
 
 
@@ -153,12 +164,27 @@ def _neighbour_values(
     my_normals: np.ndarray,
     true_normals: np.ndarray,
 ) -> dict[str, float]:
-    values = geo.distance_values(forward.distance, backward.distance)
-    values["normal_consistency"] = geo.normal_consistency(
-        geo.normal_agreement(my_normals, true_normals[forward.index]),
-        geo.normal_agreement(true_normals, my_normals[backward.index]),
-    )
-    return values
+    """Return accuracy, completeness, both chamfers and normal consistency, by metric name."""
+    return {
+        "accuracy_m": mean_distance(forward.distance),
+        "completeness_m": mean_distance(backward.distance),
+        "chamfer_l1_m": chamfer_l1(forward.distance, backward.distance),
+        "chamfer_l2sq_m2": chamfer_l2sq(forward.distance, backward.distance),
+        "normal_consistency": normal_consistency(
+            normal_agreement(my_normals, true_normals[forward.index]),
+            normal_agreement(true_normals, my_normals[backward.index]),
+        ),
+    }
+
+
+def _fscore_values(threshold: float, precision: float, recall: float) -> dict[str, float]:
+    """Return precision, recall and their F-score at a threshold in metres, by metric name."""
+    tau = threshold_name(threshold)
+    return {
+        f"precision@{tau}": precision,
+        f"recall@{tau}": recall,
+        f"fscore@{tau}": fscore(precision, recall),
+    }
 
 
 def _drawn(file: SurfaceFile, samples: int, purpose: str) -> Surface:

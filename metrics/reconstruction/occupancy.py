@@ -11,6 +11,10 @@ import numpy as np
 
 from metrics.constants import SOLID, VOID
 from metrics.geometry import UNIT_CORNERS
+from metrics.metric import Comparison, Metric
+from metrics.reconstruction.distances import OCCUPANCY_NETWORKS
+from metrics.submission.reader import Mesh, Occupancy
+from metrics.truth import SceneTruth
 
 ROOM_MARGIN = 0.2
 
@@ -111,3 +115,79 @@ def mesh_contains(
     if near.any():
         inside[near] = np.asarray(igl.fast_winding_number(vertices, faces, points[near])) > 0.5
     return inside
+
+
+class SolidComparison(Comparison):
+    """Predicted solids of a scene next to the truth: what `METRICS` here read.
+
+    Args:
+        true: geometry of the scene.
+        mesh: the predicted mesh, or None without a usable one.
+        mesh_kind: "solids" or "free_boundary".
+        grid: the predicted occupancy grid, or None without a usable one.
+        has_grids: the submission produces grids, so the mesh does not stand in for this one.
+    """
+
+    def __init__(
+        self,
+        true: SceneTruth,
+        mesh: Mesh | None,
+        mesh_kind: str,
+        grid: Occupancy | None,
+        has_grids: bool,
+    ) -> None:
+        evaluated = true.occupancy != VOID
+        self.points = true.occupancy_points[evaluated]  # (O, 3)
+        self.occupancy = true.occupancy[evaluated]  # (O,)
+        self.room_corners = true.room_corners
+        self.mesh, self.mesh_kind = mesh, mesh_kind
+        self.grid, self.has_grids = grid, has_grids
+
+
+def mesh_iou_of(comparison: SolidComparison) -> float | None:
+    """Return `occupancy_iou` of the predicted mesh; None without triangles."""
+    mesh = comparison.mesh
+    if mesh is None or not len(mesh.faces):
+        return None
+    room = room_from_corners(comparison.room_corners)
+    kind = comparison.mesh_kind
+    inside = mesh_contains(comparison.points, mesh.vertices, mesh.faces, kind, room)  # (O,)
+    return occupancy_iou(inside, comparison.occupancy)
+
+
+def occupancy_iou_of(comparison: SolidComparison) -> float | None:
+    """Return `occupancy_iou` of the predicted grid, or of the mesh where no grid is produced."""
+    if not comparison.has_grids:
+        return comparison.once(mesh_iou_of)
+    grid = comparison.grid
+    if grid is None:
+        return None
+    inside = grid_occupancy(comparison.points, grid.grid, grid.origin, grid.voxel)  # (O,)
+    return occupancy_iou(inside, comparison.occupancy)
+
+
+# A perfect answer passes through a voxel grid, so it has a bound and no exact ceiling.
+METRICS = (
+    Metric(
+        name="occupancy_iou",
+        family="reconstruction",
+        task="occupancy",
+        input="solids",
+        compute=occupancy_iou_of,
+        description="solids at uniform points of the room; from the mesh where no grid is produced",
+        source=OCCUPANCY_NETWORKS,
+        perfect_bound=0.9,
+        place=70,
+    ),
+    Metric(
+        name="mesh_iou",
+        family="reconstruction",
+        task="mesh",
+        input="solids",
+        compute=lambda comparison: comparison.once(mesh_iou_of),
+        description="the same points, generalized winding number of the mesh > .5",
+        source=f"{OCCUPANCY_NETWORKS}; Barill et al. 2018",
+        perfect_bound=0.95,
+        place=71,
+    ),
+)

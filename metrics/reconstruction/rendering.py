@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from metrics.geometry import camera_rays, to_camera
-from metrics.reconstruction.pointcloud import Cloud
+from metrics.metric import Metric
+from metrics.reconstruction.pointcloud import CELL, Cloud
+from metrics.reconstruction.surfaces import SurfaceComparison
 
 WIDEST = 160
 DELTA = 1.25
@@ -148,3 +153,55 @@ def depth_delta(predicted: np.ndarray, truth: np.ndarray) -> float | None:
     mine, true = predicted[known], truth[known]
     ratio = np.maximum(mine / true, true / np.where(mine > 0, mine, 1e-6))
     return float((ratio < DELTA).mean())
+
+
+def held_out_depths(comparison: SurfaceComparison) -> tuple[np.ndarray, np.ndarray]:
+    """Return predicted and true depths f32 [V, H', W'] in the held-out cameras, metres.
+
+    The mesh is rendered if the comparison has one, else the points as squares. Every
+    `stride_of`-th row and column is kept.
+    """
+    true = comparison.clouds.true
+    stride = stride_of(true.held_depth.shape[2])
+    camera = (true.held_depth.shape[1:], true.held_intrinsics, true.held_pose, stride)
+    if comparison.mesh is not None:
+        predicted = mesh_depth(comparison.mesh.vertices, comparison.mesh.faces, *camera)
+    else:
+        cloud = comparison.samples.cloud(CELL)
+        predicted = point_depth(cloud.points, point_radii(cloud), *camera)
+    return predicted, true.held_depth[:, ::stride, ::stride]
+
+
+def _has_held_out_depth(comparison: SurfaceComparison) -> bool:
+    return bool((comparison.clouds.true.held_depth > 0).any())
+
+
+def _metric(name: str, function: Callable[..., float | None], **more: Any) -> Metric:
+    return Metric(
+        name=name,
+        family="reconstruction",
+        task="points",
+        input="surface",
+        compute=lambda comparison: function(*comparison.once(held_out_depths)),
+        applies=_has_held_out_depth,
+        source="Eigen et al. 2014",
+        floor_of=name,
+        computed_ceiling=True,
+        place=80,
+        **more,
+    )
+
+
+METRICS = (
+    _metric(
+        "novel_depth_absrel",
+        depth_absrel,
+        higher_is_better=False,
+        description="mean |p-g|/g in the held-out cameras, each pixel at most 1, empty pixels 1",
+    ),
+    _metric(
+        "novel_depth_delta1.25",
+        depth_delta,
+        description="share of held-out pixels with max(p/g, g/p) < 1.25",
+    ),
+)

@@ -1,85 +1,92 @@
-"""Reconstruction rows of one scene of a submission."""
+"""Reconstruction rows of a submission, scene after scene."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from metrics.constants import VOID
 from metrics.files import rng
-from metrics.reconstruction import pointcloud as geo
-from metrics.reconstruction.occupancy import (
-    grid_occupancy,
-    mesh_contains,
-    occupancy_iou,
-    room_from_corners,
-)
-from metrics.reconstruction.surfaces import (
-    SIM3,
-    Surface,
-    TruthClouds,
-    point_metrics,
-    sim3_values,
-    surface_values,
-)
-from metrics.rows import Row, failed, usable
+from metrics.metric import Metric
+from metrics.reconstruction.occupancy import SolidComparison
+from metrics.reconstruction.pointcloud import sample_mesh
+from metrics.reconstruction.surfaces import Surface, SurfaceComparison, TruthClouds
+from metrics.rows import Row, item_row, usable
 from metrics.submission.reader import Mesh, Submission
-from metrics.truth import SceneTruth, Truth
+from metrics.truth import Truth
 
 MESH_SAMPLES = 200_000
-NO_PIXELS = "points carry no pixels (view, row, column), so no sim3 alignment"
 
 
 def geometry_tasks(submission: Submission) -> frozenset[str]:
-    """Return the registry tasks a submission can be scored on; a mesh stands in for the others."""
-    found = submission.produces & {"points", "mesh", "occupancy"}
-    return found | {"points", "occupancy"} if "mesh" in found else found
+    """Return the tasks a submission can be scored on; a mesh stands in for the others."""
+    declared = submission.produces & {"points", "mesh", "occupancy"}
+    return declared | {"points", "occupancy"} if "mesh" in declared else declared
+
+
+def score_reconstruction(
+    submission: Submission,
+    truth: Truth,
+    metrics: Sequence[Metric],
+    wanted: Collection[str] | None = None,
+) -> tuple[list[Row], dict[str, str]]:
+    """Return the rows of a submission, and why metrics of its tasks have none.
+
+    Args:
+        submission, truth: of one split; the truth is prepared.
+        metrics: those of this domain, in the order of rows.
+        wanted: names of the metrics to compute, by default all.
+    """
+    tasks = geometry_tasks(submission)
+    if not tasks:
+        return [], {}
+    pixels = has_pixels(submission, truth.scenes)
+    reasons = {} if pixels else {metric.name: metric.reason for metric in metrics if metric.reason}
+    chosen = [m for m in metrics if m.task in tasks and (wanted is None or m.name in wanted)]
+    rows: list[Row] = []
+    for scene in truth.scenes:
+        rows += _scene_rows(submission, truth, scene, chosen, pixels)
+    return rows, reasons
 
 
 def has_pixels(submission: Submission, scenes: Iterable[str]) -> bool:
-    """Say whether any scene's points carry the pixels they belong to."""
+    """Return whether any scene's points carry the pixels they belong to."""
     if "points" not in submission.produces:
         return False
     clouds = (usable(lambda s=scene: submission.points(s)) for scene in scenes)
     return any(cloud is not None and cloud.pixels is not None for cloud in clouds)
 
 
-def score_geometry(
-    submission: Submission,
-    truth: Truth,
-    scene: str,
-    pixels: bool,
-    wanted: Collection[str] | None = None,
+def _scene_rows(
+    submission: Submission, truth: Truth, scene: str, metrics: Sequence[Metric], pixels: bool
 ) -> list[Row]:
-    """Return a scene's rows of the `wanted` reconstruction metrics, of all by default.
+    """Return a scene's rows.
 
-    `pixels` says whether the submission offers pixel correspondences; a scene without them then
-    fails the sim3 metrics.
+    Where the submission offers pixels, a scene without them fails the metrics that need them.
     """
     prepared = truth.prepared(scene)
     true = prepared.ordered(truth.geometry(scene))
-    tasks = geometry_tasks(submission)
     mesh = usable(lambda: submission.mesh(scene)) if "mesh" in submission.produces else None
     rows: list[Row] = []
-    names = _wanted(point_metrics(true, pixels) if "points" in tasks else [], wanted)
-    if names:
+    of_surface = [metric for metric in metrics if metric.input == "surface"]
+    if of_surface:
         surface = predicted_surface(submission, scene, mesh)
         # A mesh of solids holds no walls: it is rendered only where no points are produced.
         whole = submission.mesh_kind == "free_boundary" or "points" not in submission.produces
-        values = {}
-        if surface is not None:
-            clouds = TruthClouds(true, prepared)
-            values = surface_values(surface, clouds, mesh if whole else None, names)
-            values |= {} if set(SIM3).isdisjoint(names) else sim3_values(surface, clouds)
-        rows += _rows(scene, names, values, true.clip)
-    names = _wanted([f"{name}_iou" for name in ("occupancy", "mesh") if name in tasks], wanted)
-    solid = _solid_values(submission, scene, mesh, true) if names else {}
-    return rows + _rows(scene, names, solid, true.clip)
-
-
-def _wanted(names: Iterable[str], wanted: Collection[str] | None) -> list[str]:
-    return [name for name in names if wanted is None or name in wanted]
+        clouds = TruthClouds(true, prepared)
+        comparison = SurfaceComparison(surface, clouds, mesh if whole else None, pixels)
+        for metric in of_surface:
+            if metric.applies(comparison):
+                value = metric.compute(comparison) if comparison.usable else None
+                rows.append(item_row(metric, scene, value, true.clip))
+    of_solids = [metric for metric in metrics if metric.input == "solids"]
+    if of_solids:
+        has_grids = "occupancy" in submission.produces
+        grid = usable(lambda: submission.occupancy(scene)) if has_grids else None
+        kind = submission.mesh_kind or "solids"
+        solids = SolidComparison(true, mesh, kind, grid, has_grids)
+        rows += [item_row(m, scene, m.compute(solids), true.clip) for m in of_solids]
+    return rows
 
 
 def predicted_surface(submission: Submission, scene: str, mesh: Mesh | None) -> Surface | None:
@@ -92,44 +99,11 @@ def predicted_surface(submission: Submission, scene: str, mesh: Mesh | None) -> 
     if mesh is None:
         return None
     generator = rng(0, "mesh_samples", scene)
-    drawn = geo.sample_mesh(mesh.vertices, mesh.faces, MESH_SAMPLES, generator)
-    points, normals, face, weights = drawn
+    points, normals, face, weights = sample_mesh(mesh.vertices, mesh.faces, MESH_SAMPLES, generator)
     if len(points) == 0:
         return None
     colours = None
     if mesh.colours is not None:
-        corner = mesh.colours[mesh.faces[face]].astype(np.float32)
+        corner = mesh.colours[mesh.faces[face]].astype(np.float32)  # (N, 3 corners, 3)
         colours = np.einsum("nk,nkj->nj", weights, corner).round().astype(np.uint8)
     return Surface.ordered(points, normals, colours)
-
-
-def _solid_values(
-    submission: Submission, scene: str, mesh: Mesh | None, true: SceneTruth
-) -> dict[str, float]:
-    values = {}
-    judged = true.occupancy != VOID
-    points, answer = true.occupancy_points[judged], true.occupancy[judged]
-    if mesh is not None and len(mesh.faces):
-        room = room_from_corners(true.room_corners)
-        kind = submission.mesh_kind or "solids"
-        inside = mesh_contains(points, mesh.vertices, mesh.faces, kind, room)
-        values["mesh_iou"] = occupancy_iou(inside, answer)
-        values["occupancy_iou"] = values["mesh_iou"]
-    if "occupancy" in submission.produces:
-        values.pop("occupancy_iou", None)
-        grid = usable(lambda: submission.occupancy(scene))
-        if grid is not None:
-            inside = grid_occupancy(points, grid.grid, grid.origin, grid.voxel)
-            values["occupancy_iou"] = occupancy_iou(inside, answer)
-    return values
-
-
-def _rows(scene: str, names: Iterable[str], values: dict[str, float], diagonal: float) -> list[Row]:
-    rows = []
-    for name in names:
-        value = values.get(name)
-        if value is None or not np.isfinite(value):
-            rows += failed(scene, [name], diagonal)
-        else:
-            rows.append(Row(scene, "", "all", name, value))
-    return rows

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from metrics.geometry import lift_pixels
+from metrics.metric import Metric
+from metrics.reconstruction.surfaces import SurfaceComparison
 
 SIDES = (0.05, 0.1)
 
@@ -83,3 +85,28 @@ def voxel_iou(predicted: np.ndarray, truth: np.ndarray, known: np.ndarray) -> fl
     """
     union = int(((predicted | truth) & known).sum())
     return float((predicted & truth & known).sum() / union) if union else 0.0
+
+
+def surface_voxel_iou(comparison: SurfaceComparison, side: float) -> float:
+    """Return `voxel_iou` of a comparison over voxels of side `side` metres."""
+    grid = grid_around(comparison.clouds.true.room_corners, side)
+    true = comparison.clouds.prepared.voxels("surface", side, grid.shape)
+    known = comparison.clouds.prepared.voxels("known", side, grid.shape)
+    return voxel_iou(voxelise(comparison.surface.points, grid), true, known)
+
+
+METRICS = tuple(
+    Metric(
+        name=f"voxel_iou@{side * 100:g}cm",
+        family="reconstruction",
+        task="points",
+        input="surface",
+        compute=lambda comparison, side=side: surface_voxel_iou(comparison, side),
+        description="surface voxels, over voxels that an input ray crossed or hit",
+        source="Song et al. 2017 (scene completion practice)",
+        floor_of=f"voxel_iou@{side * 100:g}cm",
+        computed_ceiling=True,
+        place=60,
+    )
+    for side in SIDES
+)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from metrics.metric import Metric
 from metrics.scene_graph.boxes import box_iou, match_objects
 from metrics.scene_graph.pooled import PooledValue, fixed_set, jackknife, macro
-from metrics.scene_graph.spq import GraphTruth
+from metrics.scene_graph.spq import GraphComparison, GraphTruth
 
 
 def average_precision(scores: np.ndarray, hits: np.ndarray, total: int) -> float:
@@ -36,6 +37,10 @@ def average_precision(scores: np.ndarray, hits: np.ndarray, total: int) -> float
     return float(envelope[hits[order]].sum() / total)
 
 
+# Overlaps that count as a detection.
+THRESHOLDS = (0.25, 0.5)
+
+
 @dataclass(frozen=True)
 class Detections:
     """Judged predictions of one class in one scene: scores f64 [N], hits bool [N], true count."""
@@ -45,7 +50,7 @@ class Detections:
     total: int
 
 
-def judge_detections(
+def match_predictions(
     truth: GraphTruth, objects: Sequence[dict[str, Any]], threshold: float
 ) -> dict[str, Detections]:
     """Judge a scene's axis-aligned boxes by class, best score first (VOC).
@@ -55,17 +60,17 @@ def judge_detections(
     """
     boxes = np.array([item["box"] for item in objects], float).reshape(-1, 6)
     excused = (box_iou(boxes, truth.void_boxes) > threshold).any(axis=1)
-    return judge_overlaps(box_iou(boxes, truth.boxes), excused, truth.classes, objects, threshold)
+    return match_by_overlap(box_iou(boxes, truth.boxes), excused, truth.classes, objects, threshold)
 
 
-def judge_overlaps(
+def match_by_overlap(
     overlap: np.ndarray,
     excused: np.ndarray,
     classes: Sequence[str],
     objects: Sequence[dict[str, Any]],
     threshold: float,
 ) -> dict[str, Detections]:
-    """Judge predictions whose overlap with the truth is known, as `judge_detections` does.
+    """Judge predictions whose overlap with the truth is known, as `match_predictions` does.
 
     Args:
         overlap: f64 [N, M] of predicted with true objects; excused: bool [N], whether a false
@@ -97,7 +102,7 @@ def object_map(scenes: Sequence[dict[str, Detections]]) -> PooledValue | None:
     """Mean over the split's true classes of `average_precision` (object mAP, VOC 2010).
 
     Args:
-        scenes: `judge_detections` of each scene.
+        scenes: `match_predictions` of each scene.
 
     Higher is better, in [0, 1], worst 0; a perfect answer scores 1. None without true objects.
     A class whose true objects are all in the scene left out does not count in that resample.
@@ -184,3 +189,45 @@ def box_pq(
         return macro(quality, hits + (false + missed) / 2)
 
     return jackknife(statistic, len(scenes))
+
+
+def map_at(comparison: GraphComparison, threshold: float) -> PooledValue | None:
+    """Return `object_map` at IoU > `threshold`."""
+    return object_map(
+        [match_predictions(truth, objects, threshold) for truth, objects, _ in comparison.scenes()]
+    )
+
+
+def pq_of(comparison: GraphComparison) -> PooledValue | None:
+    """Return `box_pq` at IoU > 0.5."""
+    counts = [box_quality_counts(truth, objects, 0.5) for truth, objects, _ in comparison.scenes()]
+    return box_pq(counts, comparison.truths)
+
+
+METRICS = (
+    *(
+        Metric(
+            name=f"object_map@{threshold:g}",
+            family="graph",
+            task="objects",
+            input="graphs",
+            compute=lambda comparison, threshold=threshold: map_at(comparison, threshold),
+            description=f"mean over classes of all-point average precision, IoU > {threshold:g}",
+            source="Everingham et al. 2010 (VOC)",
+            pooled=True,
+            place=place,
+        )
+        for threshold, place in zip(THRESHOLDS, (11, 13), strict=True)
+    ),
+    Metric(
+        name="box_pq@0.5",
+        family="graph",
+        task="objects",
+        input="graphs",
+        compute=pq_of,
+        description="sum of IoU over TP + FP/2 + FN/2, mean over classes",
+        source="Kirillov et al. 2019",
+        pooled=True,
+        place=30,
+    ),
+)

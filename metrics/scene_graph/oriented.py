@@ -6,9 +6,15 @@ frame's.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from metrics.metric import Metric
+from metrics.scene_graph.detection import THRESHOLDS, Detections, match_by_overlap, object_map
+from metrics.scene_graph.pooled import PooledValue
+from metrics.scene_graph.spq import GraphComparison
 
 _TOUCH = 1e-9
 
@@ -108,3 +114,68 @@ def _crossings(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.nd
     crossed = sound & (along >= 0) & (along <= 1) & (across >= 0) & (across <= 1)
     points = start + along[..., None] * side
     return points.reshape(-1, 16, 2), crossed.reshape(-1, 16)
+
+
+@dataclass(frozen=True)
+class SceneOverlaps:
+    """Overlaps of a scene's predicted boxes with true ones, all of them with a heading.
+
+    Attributes:
+        eligible: f64 [N, M] with the true objects.
+        void: f64 [N, K] with objects too little seen to be evaluated.
+        classes: of the true objects, M.
+    """
+
+    eligible: np.ndarray
+    void: np.ndarray
+    classes: list[str]
+
+
+def oriented_overlaps(comparison: GraphComparison) -> list[SceneOverlaps] | None:
+    """Return the overlaps of each scene; None where the truth or every prediction lacks headings.
+
+    A predicted object without a heading counts with its axis-aligned box.
+    """
+    if not any(item.get("oriented") for objects, _ in comparison.answers for item in objects):
+        return None
+    scenes = []
+    for line, (objects, _) in zip(comparison.annotations, comparison.answers, strict=True):
+        eligible = [item for item in line["objects"] if item["state"] == "eligible"]
+        void = [item for item in line["objects"] if item["state"] == "void"]
+        true, excused = true_boxes(eligible), true_boxes(void)
+        if true is None or excused is None:
+            return None
+        boxes = np.array([item.get("oriented") or [*item["box"], 0.0] for item in objects])
+        overlap, beside = oriented_iou(boxes, true), oriented_iou(boxes, excused)
+        scenes.append(SceneOverlaps(overlap, beside, [item["class"] for item in eligible]))
+    return scenes
+
+
+def oriented_map_at(comparison: GraphComparison, threshold: float) -> PooledValue | None:
+    """Return `object_map` of boxes with a heading at IoU > `threshold`."""
+    matched: list[dict[str, Detections]] = []
+    overlaps = comparison.once(oriented_overlaps)
+    for scene, (objects, _) in zip(overlaps, comparison.answers, strict=True):
+        excused = (scene.void > threshold).any(axis=1)  # (N,)
+        found = match_by_overlap(scene.eligible, excused, scene.classes, objects, threshold)
+        matched.append(found)
+    return object_map(matched)
+
+
+METRICS = tuple(
+    Metric(
+        name=f"oriented_map@{threshold:g}",
+        family="graph",
+        task="objects",
+        input="graphs",
+        compute=lambda comparison, threshold=threshold: oriented_map_at(comparison, threshold),
+        description=f"object_map of upright boxes with a heading, IoU > {threshold:g}",
+        source="Everingham et al. 2010 (VOC); Ravi et al. 2020 (box3d_overlap)",
+        pooled=True,
+        applies=lambda comparison: comparison.once(oriented_overlaps) is not None,
+        reason="objects carry no oriented boxes",
+        optional=True,
+        place=20,
+    )
+    for threshold in THRESHOLDS
+)

@@ -1,4 +1,4 @@
-"""Scores of detected objects, scene graphs and relations of given objects over a split."""
+"""Rows of detected objects, scene graphs and relations of given objects over a split."""
 
 from __future__ import annotations
 
@@ -8,226 +8,105 @@ from typing import Any
 
 import numpy as np
 
-from metrics.rows import Row, usable
-from metrics.scene_graph import detection, spq, triplet_recall
-from metrics.scene_graph.oriented import oriented_iou, true_boxes
+from metrics.metric import Metric
+from metrics.rows import Row, item_row, usable
 from metrics.scene_graph.pooled import PooledValue
-from metrics.scene_graph.rule_baseline import RULES, relations_of_boxes
-from metrics.scene_graph.spq import GraphTruth
+from metrics.scene_graph.spq import GraphComparison, RelationComparison
+from metrics.scene_graph.triplet_recall import RankedScene, ScoredScene, rankings
 from metrics.submission.reader import Submission
 from metrics.truth import Truth
-
-BOX_THRESHOLDS = (0.25, 0.5)
-# Rooms hold a fifth of this; pairs grow with the square of the number of boxes.
-MOST_RULED = 128
-NO_HEADING = "objects carry no oriented boxes"
-NO_SCORES = "given relations carry no scores, so nothing to rank"
-Answer = tuple[list[dict[str, Any]], list[tuple]]
 
 
 @dataclass(frozen=True)
 class GraphRows:
-    """Rows of a split's graphs, notes on the predicates used, and pooled values by metric.
+    """Rows of a split's graphs.
 
-    `succeeded` says of which scenes a pooled metric could use the answer; `reasons` why a metric
-    of a declared task has no rows.
+    Attributes:
+        rows: of the score table.
+        reasons: why a metric of a declared task has no rows.
+        mean_succeeded: each pooled metric over the scenes with a usable answer alone.
+        notes: which predicates the macro means run over.
     """
 
-    rows: list[Row]
-    notes: dict[str, Any]
-    pooled: dict[str, PooledValue]
-    succeeded: np.ndarray
+    rows: list[Row] = field(default_factory=list)
     reasons: dict[str, str] = field(default_factory=dict)
+    mean_succeeded: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
-def score_graph(submission: Submission, truth: Truth) -> GraphRows:
+def score_graphs(submission: Submission, truth: Truth, metrics: Sequence[Metric]) -> GraphRows:
     """Score detected objects and the graph over them.
 
-    A scene without usable objects counts as one with no object found.
+    A scene without usable objects counts as one in which no object was detected.
     """
-    if not submission.produces & {"objects", "graph"}:
-        return GraphRows([], {}, {}, np.zeros(0, bool))
+    metrics = [m for m in metrics if m.task in submission.produces & {"objects", "graph"}]
+    if not metrics:
+        return GraphRows()
     answers = [usable(lambda s=scene: submission.objects(s)) for scene in truth.scenes]
     succeeded = np.array([answer is not None for answer in answers])
-    found = [answer if answer is not None else ([], []) for answer in answers]
-    truths = [spq.graph_truth(line) for line in truth.annotations]
-    values: dict[str, PooledValue | None] = {}
-    notes: dict[str, Any] = {}
+    filled = [answer if answer is not None else ([], []) for answer in answers]
+    comparison = GraphComparison(truth.annotations, filled)
     rows: list[Row] = []
-    reasons: dict[str, str] = {}
-    if "objects" in submission.produces:
-        values |= object_values(truths, found) | rule_values(truths, found)
-        oriented = oriented_values(truth.annotations, found)
-        values |= oriented
-        if not oriented:
-            names = [f"oriented_map@{threshold:g}" for threshold in BOX_THRESHOLDS]
-            reasons = dict.fromkeys(names, NO_HEADING)
-    if "graph" in submission.produces:
-        pooled, notes = triplet_values(truths, found)
-        ranked = [
-            triplet_recall.ranked_triplets(true, *answer)
-            for true, answer in zip(truths, found, strict=True)
-        ]
-        values |= pooled | ranked_values(truths, ranked)
-        rows = _recall_rows(truth.scenes, truths, ranked, succeeded)
-    kept = {name: value for name, value in values.items() if value is not None}
-    rows += _pooled_rows(truth.scenes, kept, succeeded)
-    return GraphRows(rows, notes, kept, succeeded, reasons)
+    of_scenes = [metric for metric in metrics if metric.input == "ranked_scene"]
+    if of_scenes:
+        ranked = comparison.once(rankings)
+        for scene, true, best, good in zip(
+            truth.scenes, comparison.truths, ranked, succeeded.tolist(), strict=True
+        ):
+            rows += _scene_rows(of_scenes, scene, RankedScene(true, best), good)
+    of_split = [metric for metric in metrics if metric.input == "graphs"]
+    reasons = {m.name: m.reason for m in of_split if m.reason and not m.applies(comparison)}
+    # Object metrics come before those of triplets in a score table.
+    of_split.sort(key=lambda metric: metric.task == "graph")
+    values = _pooled_values([m for m in of_split if m.name not in reasons], comparison)
+    rows += _pooled_rows(truth.scenes, values, succeeded)
+    notes = _predicates(comparison) if "graph" in submission.produces else {}
+    return GraphRows(rows, reasons, _over_succeeded(values, succeeded), notes)
 
 
-def score_relations(submission: Submission, truth: Truth) -> GraphRows:
+def score_relations(submission: Submission, truth: Truth, metrics: Sequence[Metric]) -> GraphRows:
     """Score the relations of given objects; a scene without a usable answer is all wrong."""
     if "given_relations" not in submission.produces:
-        return GraphRows([], {}, {}, np.zeros(0, bool))
+        return GraphRows()
     answers = [usable(lambda s=scene: submission.relations(s)) for scene in truth.scenes]
-    confusion = [
-        spq.relation_confusion(line, answer or {})
-        for line, answer in zip(truth.annotations, answers, strict=True)
-    ]
-    truths = [spq.graph_truth(line) for line in truth.annotations]
-    counts = [
-        triplet_recall.given_counts(true, line["given"], answer or {})
-        for true, line, answer in zip(truths, truth.annotations, answers, strict=True)
-    ]
-    values = {"sg_accuracy": spq.sg_accuracy(confusion), **triplet_recall.spq_given(counts, truths)}
-    kept = {name: value for name, value in values.items() if value is not None}
     succeeded = np.array([answer is not None for answer in answers])
-    ranked, reasons = _given_recall_rows(submission, truth, truths)
-    rows = _pooled_rows(truth.scenes, kept, succeeded) + ranked
-    return GraphRows(rows, {}, kept, succeeded, reasons)
-
-
-def _given_recall_rows(
-    submission: Submission, truth: Truth, truths: Sequence[GraphTruth]
-) -> tuple[list[Row], dict[str, str]]:
-    """Return rows of ranked relations, or why there are none."""
-    names = {k: f"triplet_recall_given@{k}" for k in triplet_recall.GIVEN_RANKS}
+    comparison = RelationComparison(truth.annotations, [answer or {} for answer in answers])
+    of_split = [metric for metric in metrics if metric.input == "relations"]
+    values = _pooled_values(of_split, comparison)
+    rows = _pooled_rows(truth.scenes, values, succeeded)
+    of_scenes = [metric for metric in metrics if metric.input == "scored_scene"]
     scored = [usable(lambda s=scene: submission.relation_scores(s)) for scene in truth.scenes]
+    reasons: dict[str, str] = {}
     if all(answer is None for answer in scored):
-        return [], dict.fromkeys(names.values(), NO_SCORES)
-    rows = []
-    for line, true, answer in zip(truth.annotations, truths, scored, strict=True):
-        for k, name in names.items():
-            recall = triplet_recall.given_recall(true, line["given"], answer or [], k)
-            if recall is not None:
-                good = answer is not None
-                rows.append(Row(line["scene"], "", "all", name, recall, "item", good))
-    return rows, {}
+        reasons = {metric.name: metric.reason for metric in of_scenes}
+    else:
+        for line, true, answer in zip(truth.annotations, comparison.truths, scored, strict=True):
+            scene = ScoredScene(true, line["given"], answer or [])
+            rows += _scene_rows(of_scenes, line["scene"], scene, answer is not None)
+    return GraphRows(rows, reasons, _over_succeeded(values, succeeded))
 
 
-def object_values(
-    truths: Sequence[GraphTruth], found: Sequence[Answer]
-) -> dict[str, PooledValue | None]:
-    """Return object_map at both thresholds and box_pq of the objects of each scene."""
-    values: dict[str, PooledValue | None] = {}
-    for threshold in BOX_THRESHOLDS:
-        judged = [
-            detection.judge_detections(true, objects, threshold)
-            for true, (objects, _) in zip(truths, found, strict=True)
-        ]
-        values[f"object_map@{threshold:g}"] = detection.object_map(judged)
-    boxes = [
-        detection.box_quality_counts(true, objects, 0.5)
-        for true, (objects, _) in zip(truths, found, strict=True)
-    ]
-    return values | {"box_pq@0.5": detection.box_pq(boxes, truths)}
-
-
-def oriented_values(
-    lines: Sequence[dict[str, Any]], found: Sequence[Answer]
-) -> dict[str, PooledValue | None]:
-    """Return object mAP of boxes with a heading; {} where the truth or every prediction lacks it.
-
-    A predicted object without one counts with its axis-aligned box.
-    """
-    if not any(item.get("oriented") for objects, _ in found for item in objects):
-        return {}
-    judged: dict[float, list[dict[str, detection.Detections]]] = {}
-    for line, (objects, _) in zip(lines, found, strict=True):
-        states = ("eligible", "void")
-        nodes, void = ([o for o in line["objects"] if o["state"] == state] for state in states)
-        true, unseen = true_boxes(nodes), true_boxes(void)
-        if true is None or unseen is None:
-            return {}
-        boxes = np.array([item.get("oriented") or [*item["box"], 0.0] for item in objects])
-        overlap, beside = oriented_iou(boxes, true), oriented_iou(boxes, unseen)
-        classes = [item["class"] for item in nodes]
-        for threshold in BOX_THRESHOLDS:
-            excused = (beside > threshold).any(axis=1)
-            scene = detection.judge_overlaps(overlap, excused, classes, objects, threshold)
-            judged.setdefault(threshold, []).append(scene)
-    return {
-        f"oriented_map@{threshold:g}": detection.object_map(scenes)
-        for threshold, scenes in judged.items()
-    }
-
-
-def triplet_values(
-    truths: Sequence[GraphTruth], found: Sequence[Answer]
-) -> tuple[dict[str, PooledValue], dict[str, Any]]:
-    """Return SPQ at both thresholds and predicate F1, and which predicates they run over."""
-    values: dict[str, PooledValue] = {}
-    predicates: dict[str, list[str]] = {}
-    fewest = 0
-    for threshold in BOX_THRESHOLDS:
-        scores = _graph_scores(truths, found, threshold)
-        values |= scores.values
-        predicates |= scores.predicates
-        fewest = scores.fewest
-    return values, {"predicates": predicates, "fewest_triplets": fewest}
-
-
-def rule_values(truths: Sequence[GraphTruth], found: Sequence[Answer]) -> dict[str, PooledValue]:
-    """Return what `rules.relations_of_boxes` scores on the found boxes (rules_pred).
-
-    Of very many boxes in a scene the `MOST_RULED` best-scored ones are related.
-    """
-    ruled = []
-    for objects, _ in found:
-        best = sorted(objects, key=lambda item: -item["score"])[:MOST_RULED]
-        ruled.append((best, relations_of_boxes(np.array([item["box"] for item in best]))))
-    scores = _graph_scores(truths, ruled, 0.5).values
-    return {name: scores[source] for source, name in RULES.items() if source in scores}
-
-
-def ranked_values(
-    truths: Sequence[GraphTruth], ranked: Sequence[Sequence[spq.Triplet]]
-) -> dict[str, PooledValue | None]:
-    """Return mean triplet recall at each rank of `triplet_recall.ranked_triplets` of each scene."""
-    return {
-        f"triplet_mean_recall@{k}": triplet_recall.mean_triplet_recall(ranked, truths, k)
-        for k in triplet_recall.RANKS
-    }
-
-
-def _graph_scores(
-    truths: Sequence[GraphTruth], found: Sequence[Answer], threshold: float
-) -> spq.GraphScores:
-    counts = [
-        spq.graph_counts(true, objects, triplets, threshold)
-        for true, (objects, triplets) in zip(truths, found, strict=True)
-    ]
-    return spq.graph_scores(counts, truths, threshold)
-
-
-def _recall_rows(
-    scenes: list[str],
-    truths: Sequence[GraphTruth],
-    ranked: Sequence[Sequence[spq.Triplet]],
-    succeeded: np.ndarray,
+def _scene_rows(
+    metrics: Sequence[Metric], scene: str, comparison: RankedScene | ScoredScene, succeeded: bool
 ) -> list[Row]:
-    rows = []
-    for scene, true, best, good in zip(scenes, truths, ranked, succeeded.tolist(), strict=True):
-        for k in triplet_recall.RANKS:
-            recall = triplet_recall.triplet_recall(true, best, k)
-            if recall is not None:
-                rows.append(Row(scene, "", "all", f"triplet_recall@{k}", recall, "item", good))
-    return rows
+    return [
+        item_row(metric, scene, metric.compute(comparison), succeeded=succeeded)
+        for metric in metrics
+        if metric.applies(comparison)
+    ]
+
+
+def _pooled_values(
+    metrics: Sequence[Metric], comparison: GraphComparison | RelationComparison
+) -> dict[str, PooledValue]:
+    values = {metric.name: metric.compute(comparison) for metric in metrics}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _pooled_rows(
     scenes: list[str], values: dict[str, PooledValue], succeeded: np.ndarray
 ) -> list[Row]:
+    """Return a row of each metric over the split, then its pseudo-value of each scene."""
     rows = []
     for name, value in values.items():
         rows.append(Row("", "", "all", name, value.theta, "pooled"))
@@ -236,3 +115,23 @@ def _pooled_rows(
         ):
             rows.append(Row(scene, "", "all", name, pseudo, "pseudo", good))
     return rows
+
+
+def _over_succeeded(values: dict[str, PooledValue], succeeded: np.ndarray) -> dict[str, float]:
+    """Return each pooled metric over the succeeded scenes alone, bool [N]; {} without any."""
+    if not succeeded.any():
+        return {}
+    return {name: value.over(succeeded) for name, value in values.items()}
+
+
+def _predicates(comparison: GraphComparison) -> dict[str, Any]:
+    """Return the predicates of each macro mean, and how many true triplets each had to have."""
+    sets = comparison.predicates
+    predicates: dict[str, list[str]] = {}
+    for threshold in (0.25, 0.5):
+        predicates[f"spq@{threshold:g}"] = sets.independent
+        predicates[f"spq_view@{threshold:g}"] = sets.view
+        predicates[f"spq_micro@{threshold:g}"] = sets.all
+    if sets.all:
+        predicates["predicate_f1"] = sets.all
+    return {"predicates": predicates, "fewest_triplets": sets.fewest}

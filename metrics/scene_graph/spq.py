@@ -6,12 +6,16 @@ place of segments. It is not comparable with PQ or with panoptic scene-graph sco
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from metrics.chance import ChanceValue
+from metrics.metric import Comparison, Metric
 from metrics.scene_graph.boxes import box_iou, match_objects
 from metrics.scene_graph.pooled import PooledValue, fixed_set, jackknife, macro
 from metrics.scene_graph.predicates import (
@@ -23,8 +27,14 @@ from metrics.scene_graph.predicates import (
     SYMMETRIC,
     VIEW_DEPENDENT,
 )
+from metrics.scene_graph.rule_baseline import relations_of_boxes
 
 Triplet = tuple[int, str, int]
+# Objects and triplets (subject, predicate, object, score) of a scene.
+Answer = tuple[list[dict[str, Any]], list[tuple]]
+OWN = "this project"
+# Rooms hold a fifth of this; pairs grow with the square of the number of boxes.
+MOST_RULED = 128
 
 # Of two predicates that are each other's inverse the first named is kept.
 _FOLDED_AWAY = frozenset(
@@ -190,15 +200,6 @@ def true_counts(truths: Sequence[GraphTruth]) -> dict[str, int]:
     return totals
 
 
-@dataclass(frozen=True)
-class GraphScores:
-    """Pooled scores of a split by name, and the predicates the macro means run over."""
-
-    values: dict[str, PooledValue]
-    predicates: dict[str, list[str]]
-    fewest: int
-
-
 def spq(quality: np.ndarray, hits: np.ndarray, false: np.ndarray, missed: np.ndarray) -> float:
     """Mean over predicates of the sum of q over TP + FP/2 + FN/2: SPQ, this project's own.
 
@@ -211,31 +212,66 @@ def spq(quality: np.ndarray, hits: np.ndarray, false: np.ndarray, missed: np.nda
     return macro(quality, hits + (false + missed) / 2)
 
 
-def graph_scores(
-    scenes: Sequence[GraphCounts], truths: Sequence[GraphTruth], threshold: float
-) -> GraphScores:
-    """Return spq, spq_view, spq_micro and, at .5, predicate_f1 with their pseudo-values.
+@dataclass(frozen=True)
+class PredicateSets:
+    """Predicates that the macro means of a split run over.
 
-    The predicate set is fixed by the split's truth alone (at least 20 true triplets; at least 1
-    where none has 20), so it is the same for every method and every resample.
+    The truth of the split alone fixes them (see `fixed_set`), so they are the same for every
+    method and every resample.
+
+    Attributes:
+        all: every predicate with enough true triplets.
+        independent: those whose truth does not depend on the view; view: the others.
+        fewest: how many true triplets were asked for.
     """
+
+    all: list[str]
+    independent: list[str]
+    view: list[str]
+    fewest: int
+
+
+def predicate_sets(truths: Sequence[GraphTruth]) -> PredicateSets:
+    """Return the predicates that the macro means of a split run over."""
     names, fewest = fixed_set(true_counts(truths))
     view = [name for name in names if FAMILY_OF[name] in VIEW_DEPENDENT]
-    plain = [name for name in names if name not in view]
-    predicates = {
-        f"spq@{threshold:g}": plain,
-        f"spq_view@{threshold:g}": view,
-        f"spq_micro@{threshold:g}": names,
-    }
-    values = {
-        name: jackknife(_spq_over(scenes, chosen, "micro" in name), len(scenes))
-        for name, chosen in predicates.items()
-        if chosen
-    }
-    if threshold == 0.5 and names:
-        predicates["predicate_f1"] = names
-        values["predicate_f1"] = jackknife(_f1_over(scenes, names), len(scenes))
-    return GraphScores(values, predicates, fewest)
+    independent = [name for name in names if name not in view]
+    return PredicateSets(names, independent, view, fewest)
+
+
+def pooled_spq(
+    scenes: Sequence[GraphCounts], names: list[str], micro: bool = False
+) -> PooledValue | None:
+    """Return `spq` over the named predicates; None without any.
+
+    Args:
+        scenes: counts of each scene.
+        names: predicates, each of which weighs the same unless `micro` adds up their counts.
+    """
+    if not names:
+        return None
+    table = _table(scenes, names, "all")  # (scenes, predicates, 4)
+
+    def statistic(keep: np.ndarray) -> float:
+        pooled = table[keep].sum(axis=0)
+        if micro:
+            pooled = pooled.sum(axis=0, keepdims=True)
+        return spq(*pooled.T)
+
+    return jackknife(statistic, len(scenes))
+
+
+def predicate_f1(scenes: Sequence[GraphCounts], names: list[str]) -> PooledValue | None:
+    """Return F1 of triplets between matched objects, mean over the named predicates."""
+    if not names:
+        return None
+    table = _table(scenes, names, "matched")  # (scenes, predicates, 4)
+
+    def statistic(keep: np.ndarray) -> float:
+        _, hits, false, missed = table[keep].sum(axis=0).T
+        return macro(2 * hits, 2 * hits + false + missed)
+
+    return jackknife(statistic, len(scenes))
 
 
 def _table(scenes: Sequence[GraphCounts], names: list[str], which: str) -> np.ndarray:
@@ -245,28 +281,6 @@ def _table(scenes: Sequence[GraphCounts], names: list[str], which: str) -> np.nd
         items = [getattr(scene, which)[name] for name in names]
         rows.append([[item.quality, item.hits, item.false, item.missed] for item in items])
     return np.array(rows, float).reshape(len(scenes), len(names), 4)
-
-
-def _spq_over(scenes: Sequence[GraphCounts], names: list[str], micro: bool) -> Any:
-    table = _table(scenes, names, "all")
-
-    def statistic(keep: np.ndarray) -> float:
-        pooled = table[keep].sum(axis=0)
-        if micro:
-            pooled = pooled.sum(axis=0, keepdims=True)
-        return spq(*pooled.T)
-
-    return statistic
-
-
-def _f1_over(scenes: Sequence[GraphCounts], names: list[str]) -> Any:
-    table = _table(scenes, names, "matched")
-
-    def statistic(keep: np.ndarray) -> float:
-        _, hits, false, missed = table[keep].sum(axis=0).T
-        return macro(2 * hits, 2 * hits + false + missed)
-
-    return statistic
 
 
 def relation_confusion(
@@ -341,3 +355,185 @@ def sg_accuracy(scenes: Sequence[dict[str, np.ndarray]]) -> PooledValue | None:
     if not any(table.sum() for table in tables.values()):
         return None
     return jackknife(statistic, len(scenes))
+
+
+class GraphComparison(Comparison):
+    """Predicted objects and triplets of a split next to its truth.
+
+    Args:
+        annotations: annotation lines of the scenes, N.
+        answers: (objects, triplets) of each scene, both empty where it failed.
+    """
+
+    def __init__(self, annotations: Sequence[dict[str, Any]], answers: Sequence[Answer]) -> None:
+        self.annotations, self.answers = annotations, answers
+
+    @cached_property
+    def truths(self) -> list[GraphTruth]:
+        """The true graph of each scene."""
+        return [graph_truth(line) for line in self.annotations]
+
+    @cached_property
+    def predicates(self) -> PredicateSets:
+        """What the macro means run over."""
+        return predicate_sets(self.truths)
+
+    def scenes(self) -> Iterable[tuple[GraphTruth, list[dict[str, Any]], list[tuple]]]:
+        """Return (truth, objects, triplets) of each scene."""
+        return [(truth, *answer) for truth, answer in zip(self.truths, self.answers, strict=True)]
+
+
+def counts_at(comparison: GraphComparison, threshold: float) -> list[GraphCounts]:
+    """Return `graph_counts` of each scene."""
+    return [graph_counts(*scene, threshold) for scene in comparison.scenes()]
+
+
+def by_rules(comparison: GraphComparison) -> GraphComparison:
+    """Return the comparison with the triplets that rules read off the predicted boxes.
+
+    Of very many boxes in a scene only the `MOST_RULED` best-scored ones are related.
+    """
+    answers: list[Answer] = []
+    for objects, _ in comparison.answers:
+        best = sorted(objects, key=lambda item: -item["score"])[:MOST_RULED]
+        answers.append((best, relations_of_boxes(np.array([item["box"] for item in best]))))
+    return GraphComparison(comparison.annotations, answers)
+
+
+def macro_spq(comparison: GraphComparison, threshold: float) -> PooledValue | None:
+    """Return SPQ over predicates that do not depend on the view."""
+    counts = comparison.once(counts_at, threshold)
+    return pooled_spq(counts, comparison.predicates.independent)
+
+
+def view_spq(comparison: GraphComparison, threshold: float) -> PooledValue | None:
+    """Return SPQ over the predicates that depend on the view."""
+    return pooled_spq(comparison.once(counts_at, threshold), comparison.predicates.view)
+
+
+def micro_spq(comparison: GraphComparison, threshold: float) -> PooledValue | None:
+    """Return SPQ of the counts of all predicates added up."""
+    return pooled_spq(comparison.once(counts_at, threshold), comparison.predicates.all, True)
+
+
+def f1_of(comparison: GraphComparison) -> PooledValue | None:
+    """Return `predicate_f1` at IoU > 0.5."""
+    return predicate_f1(comparison.once(counts_at, 0.5), comparison.predicates.all)
+
+
+class RelationComparison(Comparison):
+    """Predicted relations of given objects of a split next to its truth.
+
+    Args:
+        annotations: annotation lines of the scenes, N.
+        answers: {(i, j): {family: predicate or "none"}} of each scene, empty where it failed.
+    """
+
+    def __init__(
+        self,
+        annotations: Sequence[dict[str, Any]],
+        answers: Sequence[dict[tuple[int, int], dict[str, str]]],
+    ) -> None:
+        self.annotations, self.answers = annotations, answers
+
+    @cached_property
+    def truths(self) -> list[GraphTruth]:
+        """The true graph of each scene."""
+        return [graph_truth(line) for line in self.annotations]
+
+
+def accuracy_of(comparison: RelationComparison) -> PooledValue | None:
+    """Return `sg_accuracy` of a split."""
+    return sg_accuracy(
+        [
+            relation_confusion(line, answer)
+            for line, answer in zip(comparison.annotations, comparison.answers, strict=True)
+        ]
+    )
+
+
+def accuracy_by_chance(annotations: Sequence[dict[str, Any]]) -> dict[str, ChanceValue]:
+    """Return `sg_accuracy` of uniform labels: whatever is true, each of K labels is 1 in K."""
+    tables = [relation_confusion(line, {}) for line in annotations]
+    means, variances = [], []
+    for family in FAMILIES:
+        totals = sum(table[family].sum(axis=1) for table in tables)  # (K,) true labels
+        share, present = 1.0 / len(totals), totals[totals > 0]
+        if len(present):
+            means.append(share)
+            variances.append(float((share * (1 - share) / present).sum()) / len(present) ** 2)
+    if not means:
+        return {}
+    spread = math.sqrt(sum(variances)) / len(means)
+    return {"all": ChanceValue(sum(means) / len(means), spread)}
+
+
+def _pooled(
+    name: str, compute: Callable[[GraphComparison], PooledValue | None], place: int, **more: Any
+) -> Metric:
+    facts = {"task": "graph", "input": "graphs", "source": OWN, "pooled": True} | more
+    return Metric(name=name, family="graph", compute=compute, place=place, optional=True, **facts)
+
+
+def _at(threshold: float, place: int) -> list[Metric]:
+    """Return the variants of SPQ at one threshold of IoU."""
+    variants = (
+        (
+            "spq",
+            macro_spq,
+            f"sum of sqrt(IoU_s IoU_o) over TP + FP/2 + FN/2 at IoU > {threshold:g}, mean over "
+            "view-independent predicates",
+        ),
+        ("spq_view", view_spq, "the same over the side family"),
+        ("spq_micro", micro_spq, "the same, predicates pooled"),
+    )
+    return [
+        _pooled(
+            f"{name}@{threshold:g}",
+            lambda comparison, function=function: function(comparison, threshold),
+            place,
+            description=text,
+        )
+        for name, function, text in variants
+    ]
+
+
+def _ruled(
+    name: str, plain: str, compute: Callable[[GraphComparison], PooledValue | None]
+) -> Metric:
+    return _pooled(
+        name,
+        lambda comparison: compute(comparison.once(by_rules)),
+        32,
+        task="objects",
+        computed_ceiling=True,
+        description=f"{plain} of relation rules read off the method's own boxes",
+    )
+
+
+METRICS = (
+    _ruled("spq_rules@0.5", "spq@0.5", lambda comparison: macro_spq(comparison, 0.5)),
+    _ruled("spq_view_rules@0.5", "spq_view@0.5", lambda comparison: view_spq(comparison, 0.5)),
+    _ruled("predicate_f1_rules", "predicate_f1", f1_of),
+    *_at(0.25, 10),
+    *_at(0.5, 12),
+    _pooled(
+        "predicate_f1",
+        f1_of,
+        31,
+        description="F1 of triplets between matched objects (IoU > .5), mean over predicates",
+    ),
+    Metric(
+        name="sg_accuracy",
+        family="graph",
+        task="given_relations",
+        input="relations",
+        compute=accuracy_of,
+        description='balanced accuracy of given-object relations with "none" as a label, mean over '
+        "families",
+        source="Brodersen et al. 2010",
+        pooled=True,
+        chance=accuracy_by_chance,
+        place=40,
+    ),
+)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from metrics.metric import Comparison, Metric
 from metrics.scene_graph.boxes import box_iou, match_objects
-from metrics.scene_graph.pooled import PooledValue, fixed_set, jackknife, macro
+from metrics.scene_graph.pooled import PooledValue, jackknife, macro
 from metrics.scene_graph.predicates import FAMILY_OF, MUTUAL
 from metrics.scene_graph.spq import (
+    OWN,
+    GraphComparison,
     GraphCounts,
     GraphTruth,
+    RelationComparison,
     Triplet,
     fold,
     graph_counts,
-    graph_scores,
-    true_counts,
+    pooled_spq,
+    predicate_sets,
 )
 
 RANKS = (20, 50)
@@ -47,15 +52,6 @@ def given_counts(
     names = [item["class"] for item in objects]
     named = GraphTruth(truth.boxes, names, truth.void_boxes, truth.triplets, truth.void)
     return graph_counts(named, objects, triplets, 0.5)
-
-
-def spq_given(
-    scenes: Sequence[GraphCounts], truths: Sequence[GraphTruth]
-) -> dict[str, PooledValue]:
-    """Return spq_given and spq_given_view: SPQ with objects given, so that q is 1."""
-    values = graph_scores(scenes, truths, 0.5).values
-    names = {"spq@0.5": "spq_given", "spq_view@0.5": "spq_given_view"}
-    return {names[name]: value for name, value in values.items() if name in names}
 
 
 def ranked_triplets(
@@ -123,7 +119,7 @@ def mean_triplet_recall(
     >>> mean_triplet_recall([[(0, "near", 1)]], [truth], 20).theta
     0.5
     """
-    names, _ = fixed_set(true_counts(truths))
+    names = predicate_sets(truths).all
     if not names:
         return None
     table = np.zeros((len(scenes), len(names), 2))
@@ -173,3 +169,122 @@ def given_recall(
     ranked = sorted(best, key=lambda triplet: (-best[triplet], triplet))
     hits = len(truth.triplets & set(ranked[:k]))
     return hits / min(k, len(truth.triplets))
+
+
+@dataclass(frozen=True)
+class RankedScene(Comparison):
+    """Ranked triplets of one scene next to its true graph."""
+
+    truth: GraphTruth
+    ranked: Sequence[Triplet]
+
+
+@dataclass(frozen=True)
+class ScoredScene(Comparison):
+    """Scored triplets (i, predicate, j, score) of given objects next to their true graph."""
+
+    truth: GraphTruth
+    gt_objects: Sequence[int]
+    scored: Sequence[tuple[int, str, int, float]]
+
+
+def _has_triplets(comparison: RankedScene | ScoredScene) -> bool:
+    return bool(comparison.truth.triplets)
+
+
+def rankings(comparison: GraphComparison) -> list[list[Triplet]]:
+    """Return `ranked_triplets` of each scene."""
+    return [ranked_triplets(*scene) for scene in comparison.scenes()]
+
+
+def given_counts_of(comparison: RelationComparison) -> list[GraphCounts]:
+    """Return `given_counts` of each scene."""
+    lines, truths = comparison.annotations, comparison.truths
+    return [
+        given_counts(truth, line["given"], answer)
+        for truth, line, answer in zip(truths, lines, comparison.answers, strict=True)
+    ]
+
+
+def spq_given(comparison: RelationComparison) -> PooledValue | None:
+    """Return SPQ with objects given, so that every quality is 1."""
+    names = predicate_sets(comparison.truths).independent
+    return pooled_spq(comparison.once(given_counts_of), names)
+
+
+def spq_given_view(comparison: RelationComparison) -> PooledValue | None:
+    """Return `spq_given` over the predicates that depend on the view."""
+    names = predicate_sets(comparison.truths).view
+    return pooled_spq(comparison.once(given_counts_of), names)
+
+
+METRICS = (
+    *(
+        Metric(
+            name=f"triplet_recall@{k}",
+            family="graph",
+            task="graph",
+            input="ranked_scene",
+            compute=lambda scene, k=k: triplet_recall(scene.truth, scene.ranked, k),
+            description=f"share of true triplets among the {k} best, of min({k}, true), IoU > .5",
+            source="Lu et al. 2016 (Recall@K)",
+            applies=_has_triplets,
+            optional=True,
+            place=60,
+        )
+        for k in RANKS
+    ),
+    *(
+        Metric(
+            name=f"triplet_mean_recall@{k}",
+            family="graph",
+            task="graph",
+            input="graphs",
+            compute=lambda c, k=k: mean_triplet_recall(c.once(rankings), c.truths, k),
+            description=f"the same by predicate, hits and min({k}, true) pooled, mean over "
+            "predicates",
+            source="Tang et al. 2019 (mean Recall@K)",
+            pooled=True,
+            computed_ceiling=True,
+            optional=True,
+            place=62,
+        )
+        for k in RANKS
+    ),
+    *(
+        Metric(
+            name=name,
+            family="graph",
+            task="given_relations",
+            input="relations",
+            compute=compute,
+            description="sum of hits over TP + FP/2 + FN/2 with objects given, mean over "
+            f"{predicates}",
+            source=OWN,
+            pooled=True,
+            optional=True,
+            place=50,
+        )
+        for name, compute, predicates in (
+            ("spq_given", spq_given, "view-independent predicates"),
+            ("spq_given_view", spq_given_view, "the side family"),
+        )
+    ),
+    *(
+        Metric(
+            name=f"triplet_recall_given@{k}",
+            family="graph",
+            task="given_relations",
+            input="scored_scene",
+            compute=lambda s, k=k: given_recall(s.truth, s.gt_objects, s.scored, k),
+            description=f"share of true triplets among the {k} best of given objects, of "
+            f"min({k}, true), no graph constraint",
+            source="in the style of Wald et al. 2020 (3DSSG)",
+            applies=_has_triplets,
+            reason="given relations carry no scores, so nothing to rank",
+            optional=True,
+            place=61,
+        )
+        for k in GIVEN_RANKS
+    ),
+)

@@ -16,7 +16,7 @@ import pytest
 
 from metrics.__main__ import main
 from metrics.files import InputError
-from metrics.reconstruction.surfaces import prepare
+from metrics.prepare import prepare
 from metrics.registry import METRICS
 from metrics.submission.reader import SubmissionWriter
 from tests.metrics import toy_truth

@@ -7,16 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from metrics.controls import (
-    ChanceValue,
-    average_precision,
-    chance_values,
-    first_rank_distribution,
-    hit,
-    recall_at,
-    reciprocal_rank,
-)
+from metrics.chance import ChanceValue, hit
+from metrics.controls import chance_values
 from metrics.language.grounding import ref_acc, ref_f1
+from metrics.language.retrieval import (
+    chance_of_average_precision,
+    chance_of_recall,
+    chance_of_reciprocal_rank,
+    first_rank_distribution,
+)
 from metrics.scene_graph.predicates import FAMILIES, LABELS
 from metrics.scene_graph.spq import balanced_accuracy, relation_confusion
 
@@ -37,16 +36,16 @@ def assert_near(value: ChanceValue, simulated: np.ndarray) -> None:
 def test_ranking_values_match_simulation(gallery: int, relevant: int) -> None:
     ranks = ranks_of_relevant(gallery, relevant)
     first = ranks[:, 0]
-    assert_near(reciprocal_rank(gallery, relevant), 1 / first)
+    assert_near(chance_of_reciprocal_rank(gallery, relevant), 1 / first)
     for k in (1, 5, 10):
-        assert_near(recall_at(gallery, relevant, k), first <= k)
+        assert_near(chance_of_recall(gallery, relevant, k), first <= k)
     precision = (np.arange(relevant) + 1) / ranks
-    assert_near(average_precision(gallery, relevant), precision.mean(1))
+    assert_near(chance_of_average_precision(gallery, relevant), precision.mean(1))
 
 
 def test_spread_of_the_reciprocal_rank_matches_simulation() -> None:
     simulated = 1 / ranks_of_relevant(20, 3)[:, 0]
-    assert reciprocal_rank(20, 3).sd == pytest.approx(simulated.std(), rel=0.1)
+    assert chance_of_reciprocal_rank(20, 3).sd == pytest.approx(simulated.std(), rel=0.1)
 
 
 def test_first_rank_distribution_by_hand() -> None:
@@ -129,7 +128,7 @@ def test_values_of_a_split_match_a_thousand_random_answerers() -> None:
         assert values[name].sd == pytest.approx(np.std(simulated), rel=0.15)
 
 
-def test_boxes_of_a_drawn_object_match_random_answerers() -> None:
+def test_boxes_of_a_random_object_match_random_answerers() -> None:
     lines = annotations()
     values = chance_values(lines)
     generator = np.random.default_rng(11)

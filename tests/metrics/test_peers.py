@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from metrics.language import retrieval
+from metrics.reconstruction import distances
 from metrics.reconstruction import pointcloud as geo
 
 # `e3r metric geometry` 0.2.1 (cKDTree in float64) on the two clouds of `clouds`.
@@ -26,23 +27,25 @@ def clouds() -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def distances() -> tuple[np.ndarray, np.ndarray]:
+def both_distances() -> tuple[np.ndarray, np.ndarray]:
     mine, true = (geo.Cloud(cloud) for cloud in clouds())
     return true.nearest(mine.points).distance, mine.nearest(true.points).distance
 
 
 def test_distances_agree_with_eval3r():
-    near, far = distances()
-    assert geo.mean_distance(near) == pytest.approx(EVAL3R["accuracy"], rel=1e-6)
-    assert geo.mean_distance(far) == pytest.approx(EVAL3R["completeness"], rel=1e-6)
-    assert geo.chamfer_l1(near, far) == pytest.approx(EVAL3R["l1_mean_bidirectional"], rel=1e-6)
-    assert geo.chamfer_l2sq(near, far) == pytest.approx(EVAL3R["l2_squared"], rel=1e-6)
+    near, far = both_distances()
+    assert distances.mean_distance(near) == pytest.approx(EVAL3R["accuracy"], rel=1e-6)
+    assert distances.mean_distance(far) == pytest.approx(EVAL3R["completeness"], rel=1e-6)
+    assert distances.chamfer_l1(near, far) == pytest.approx(
+        EVAL3R["l1_mean_bidirectional"], rel=1e-6
+    )
+    assert distances.chamfer_l2sq(near, far) == pytest.approx(EVAL3R["l2_squared"], rel=1e-6)
 
 
 @pytest.mark.parametrize("threshold", [0.05, 0.1])
 def test_f_scores_agree_with_eval3r(threshold):
-    shares = [geo.share_within(side, threshold) for side in distances()]
-    assert (geo.fscore(*shares), *shares) == pytest.approx(EVAL3R[str(threshold)], rel=1e-12)
+    shares = [distances.share_within(side, threshold) for side in both_distances()]
+    assert (distances.fscore(*shares), *shares) == pytest.approx(EVAL3R[str(threshold)], rel=1e-12)
 
 
 def test_neighbours_and_chamfer_agree_with_pytorch3d():
@@ -50,10 +53,10 @@ def test_neighbours_and_chamfer_agree_with_pytorch3d():
     ops, loss = pytest.importorskip("pytorch3d.ops"), pytest.importorskip("pytorch3d.loss")
     first, second = (torch.from_numpy(cloud).float()[None] for cloud in clouds())
     found = ops.knn_points(first, second, K=1)
-    near, far = distances()
+    near, far = both_distances()
     np.testing.assert_allclose(near, found.dists[0, :, 0].sqrt(), atol=1e-6)
     theirs, _ = loss.chamfer_distance(first, second)
-    assert geo.chamfer_l2sq(near, far) == pytest.approx(float(theirs), rel=1e-5)
+    assert distances.chamfer_l2sq(near, far) == pytest.approx(float(theirs), rel=1e-5)
     around = geo.Cloud(clouds()[0]).around()
     twelve = ops.knn_points(first, first, K=geo.AROUND)
     np.testing.assert_allclose(around.distance, twelve.dists[0].sqrt(), atol=1e-6)

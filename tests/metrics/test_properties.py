@@ -12,17 +12,12 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from metrics.language import grounding
+from metrics.prepare import measured_floors, open_truth, scene_floors
+from metrics.reconstruction import distances
 from metrics.reconstruction import pointcloud as geo
-from metrics.reconstruction.surfaces import (
-    Surface,
-    TruthClouds,
-    point_metrics,
-    scene_floors,
-    surface_values,
-)
-from metrics.registry import METRICS
+from metrics.reconstruction.surfaces import Surface, SurfaceComparison, TruthClouds
+from metrics.registry import FLOORS, METRICS
 from metrics.scene_graph.boxes import assign, box_iou
-from metrics.truth import FLOORS, Truth
 
 SEEDS = st.integers(0, 2**31)
 Values = Callable[[np.ndarray], dict[str, float]]
@@ -31,7 +26,7 @@ Values = Callable[[np.ndarray], dict[str, float]]
 @pytest.fixture(scope="module")
 def clouds(truth_dir: Path) -> TruthClouds:
     """The true surface of one small room."""
-    truth = Truth(truth_dir)
+    truth = open_truth(truth_dir)
     prepared = truth.prepared(truth.scenes[0])
     return TruthClouds(prepared.ordered(truth.geometry(truth.scenes[0])), prepared)
 
@@ -39,6 +34,16 @@ def clouds(truth_dir: Path) -> TruthClouds:
 def values_of(clouds: TruthClouds, points: np.ndarray) -> dict[str, float]:
     grey = np.full(points.shape, 100, np.uint8)
     return surface_values(Surface.ordered(points, None, grey), clouds)
+
+
+def surface_values(surface: Surface, clouds: TruthClouds) -> dict[str, float]:
+    """Return every metric of a surface without pixels that the scene defines."""
+    comparison = SurfaceComparison(surface, clouds)
+    return {
+        metric.name: metric.compute(comparison)
+        for metric in METRICS.values()
+        if metric.input == "surface" and metric.applies(comparison)
+    }
 
 
 def guess(clouds: TruthClouds, seed: int, count: int = 1500) -> np.ndarray:
@@ -61,7 +66,7 @@ def test_order_and_duplicates_change_nothing(clouds, seed):
 def test_the_truth_is_perfect_and_every_value_has_its_metric(clouds):
     true = clouds.true
     found = surface_values(Surface.ordered(true.surface, None, true.surface_colour), clouds)
-    assert set(found) == set(point_metrics(true, False))
+    assert None not in found.values()
     assert found["accuracy_m"] == found["colour_mae"] == 0
     # In a cell with both seen and unseen samples another one may stand for the seen ones alone.
     assert found["completeness_m"] == pytest.approx(0, abs=1e-4)
@@ -72,10 +77,10 @@ def test_the_truth_is_perfect_and_every_value_has_its_metric(clouds):
 
 
 def test_floors_lie_between_the_truth_itself_and_a_guess(clouds, truth_dir):
-    truth = Truth(truth_dir)
-    floors = truth.floors()
+    truth = open_truth(truth_dir)
+    floors = measured_floors(truth)
     assert list(floors) == [name for name in FLOORS if name in floors]
-    assert set(point_metrics(clouds.true, False)) <= set(floors)
+    assert set(values_of(clouds, guess(clouds, 0))) <= set(floors)
     assert scene_floors(truth.geometry(truth.scenes[0])).keys() == floors.keys()
     guessed = values_of(clouds, guess(clouds, 0))
     for name, floor in floors.items():
@@ -97,7 +102,9 @@ def test_moving_both_clouds_rigidly_changes_no_distance(seed):
     turn, shift = Rotation.random(rng=generator), generator.uniform(-2, 2, 3)
 
     def chamfer(a: np.ndarray, b: np.ndarray) -> float:
-        return geo.chamfer_l1(geo.Cloud(b).nearest(a).distance, geo.Cloud(a).nearest(b).distance)
+        return distances.chamfer_l1(
+            geo.Cloud(b).nearest(a).distance, geo.Cloud(a).nearest(b).distance
+        )
 
     moved = (turn.apply(cloud) + shift for cloud in (first, second))
     assert chamfer(*moved) == pytest.approx(chamfer(first, second), abs=1e-5)
@@ -108,7 +115,7 @@ def test_moving_both_clouds_rigidly_changes_no_distance(seed):
 def test_shares_and_hits_are_monotone_in_their_thresholds(seed, thresholds):
     generator, rising = np.random.default_rng(seed), sorted(thresholds)
     distance = generator.uniform(0, 1, 50)
-    shares = [geo.share_within(distance, threshold) for threshold in rising]
+    shares = [distances.share_within(distance, threshold) for threshold in rising]
     assert shares == sorted(shares)
     boxes, targets = (
         np.c_[generator.uniform(-0.3, 0.3, (4, 3)), generator.uniform(0.5, 1, (4, 3))]

@@ -53,7 +53,7 @@ def test_registry_says_what_a_column_means():
     for name, metric in METRICS.items():
         assert name == metric.name and metric.task in TASKS
         assert metric.description and metric.source
-        assert metric.worst_said and metric.floor
+        assert metric.worst_text and metric.floor
         worst = metric.worst_in(7.0)
         assert (worst < metric.best) if metric.higher_is_better else (worst > metric.best)
     assert set(RULES.values()) <= set(METRICS)

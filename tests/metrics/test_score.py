@@ -13,7 +13,7 @@ import pytest
 
 from metrics import controls
 from metrics.files import InputError
-from metrics.reconstruction.surfaces import prepare
+from metrics.prepare import measured_floors, open_truth, prepare
 from metrics.registry import METRICS
 from metrics.score import score_submission
 from metrics.submission.reader import SubmissionWriter
@@ -48,7 +48,7 @@ def test_the_named_reconstruction_metrics_score_as_among_all(
 
 
 def test_oracle_reaches_its_ceiling(oracle_scores, truth_dir):
-    assert controls.check_oracle(oracle_scores, truth_dir) == []
+    assert controls.check_ceiling(oracle_scores, truth_dir) == []
     frame = pd.read_parquet(oracle_scores)
     assert list(frame.columns) == COLUMNS
     assert frame.succeeded.all() and np.isfinite(frame.value).all()
@@ -221,23 +221,23 @@ def test_preparing_again_gives_the_same_bytes(tmp_path, truth_dir):
 
 def test_shared_work_is_taken_from_the_truth_folder_or_kept_in_the_cache(tmp_path, truth_dir):
     prepare(truth_dir)
-    Truth(truth_dir, tmp_path).floors()
+    measured_floors(open_truth(truth_dir, tmp_path))
     assert list(tmp_path.iterdir()) == []
     bare = tmp_path / "bare"
     bare.mkdir()
     for name in ("geometry.safetensors", "annotations.jsonl"):
         (bare / name).symlink_to(truth_dir / name)
-    Truth(bare, tmp_path / "cache").floors()
+    measured_floors(open_truth(bare, tmp_path / "cache"))
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["toy.safetensors"]
     assert not (bare / PREPARED).exists()
 
 
-def test_a_spoiled_oracle_is_noticed(oracle_scores, truth_dir, tmp_path):
+def test_a_corrupted_ceiling_control_is_reported(oracle_scores, truth_dir, tmp_path):
     frame = pd.read_parquet(oracle_scores)
     frame.loc[frame.metric == "ref_pick", "value"] -= 1e-4
     frame = frame[frame.metric != "sg_accuracy"]
-    frame.to_parquet(tmp_path / "spoiled.parquet")
-    faults = controls.check_oracle(tmp_path / "spoiled.parquet", truth_dir)
+    frame.to_parquet(tmp_path / "corrupted.parquet")
+    faults = controls.check_ceiling(tmp_path / "corrupted.parquet", truth_dir, "oracle")
     assert [fault.split(":")[0] for fault in faults] == ["oracle ref_pick", "oracle sg_accuracy"]
 
 

@@ -87,3 +87,10 @@ def test_every_script_is_the_hash_of_its_rule(script):
     for rule in re.split(r"(?m)^ *rule ", rules):
         if f'"../scripts/{name}.py"' in rule:
             assert f'job_code("{name}"' in rule or "baseline_code(" in rule
+
+
+def test_modules_that_a_package_collects_by_itself_count():
+    files = codehash.closure(("metrics.score",))
+    names = {path.relative_to(codehash.ROOT).as_posix() for path in files}
+    assert {"metrics/language/answers.py", "metrics/reconstruction/voxels.py"} <= names
+    assert "metrics/scoreboard.py" not in names

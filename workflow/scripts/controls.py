@@ -1,21 +1,24 @@
-"""Stop the study when the oracle or chance does not stand where it must."""
+"""Stop the study when a control does not score what it must."""
 
 from pathlib import Path
 
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
-    from metrics.controls import check_chance, check_oracle
+    from metrics.controls import check_ceiling, check_chance
     from metrics.files import InputError, write_json
 
     results = Path("results", task.config["experiment"])
+    settings = task.config["statistics"]
     faults = {}
     for split in task.config["score"]["splits"]:
         truth = results / "truth" / split
-        oracle = [path for path in task.input.oracle if Path(path).stem == split]
-        chance = [path for path in task.input.chance if Path(path).stem == split]
-        found = [fault for path in oracle for fault in check_oracle(path, truth)]
-        found += check_chance(chance, truth) if chance else []
+        upper = [path for path in task.input.upper if Path(path).stem == split]
+        lower = [path for path in task.input.lower if Path(path).stem == split]
+        found = [
+            fault for path in upper for fault in check_ceiling(path, truth, settings["upper_bound"])
+        ]
+        found += check_chance(lower, truth, settings["lower_bound"]) if lower else []
         faults[split] = found
     for split, found in faults.items():
         for fault in found:
@@ -24,6 +27,6 @@ with job(snakemake) as task:
     if wrong:
         raise InputError(
             f"{task.log[0]}: {wrong} control values are off, so no score can be trusted; "
-            "they are listed there: mend the metric, the truth or the control"
+            "they are listed there: fix the metric, the truth or the control"
         )
     write_json(task.output[0], {"checked": sorted(faults), "faults": faults})

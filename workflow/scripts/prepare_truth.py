@@ -1,10 +1,10 @@
-"""Prepare what every method's scores share: truth-side samples, trees and visibility."""
+"""Prepare what the scores of every method share: reduced true surfaces, voxels, floors."""
 
 from pathlib import Path
 
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
-    from metrics.reconstruction.surfaces import prepare
+    from metrics.prepare import prepare
 
     prepare(Path(task.output[0]).parent)

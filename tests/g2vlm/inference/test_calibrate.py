@@ -23,7 +23,7 @@ from g2vlm.inference.calibrate import (
 )
 from g2vlm.inference.scene import Ranked
 from metrics.files import InputError, write_json
-from metrics.scene_graph.spq import graph_counts, graph_scores, graph_truth
+from metrics.scene_graph.spq import graph_counts, graph_truth, pooled_spq, predicate_sets
 from tests.g2vlm.inference.synthetic import BOXES, CLASSES, annotation, views
 
 
@@ -82,7 +82,7 @@ def test_matching_agrees_with_the_metric() -> None:
 
     def spq_at(level: float) -> float:
         counts = graph_counts(truth, objects, [r for r in rows if r[3] >= level], 0.5)
-        return graph_scores([counts], [truth], 0.5).values["spq@0.5"].theta
+        return pooled_spq([counts], predicate_sets([truth]).independent).theta
 
     assert spq_at(cut) == pytest.approx(max(spq_at(level) for level in (0.9, 0.8, 0.4, 0.2)))
     assert spq_at(cut) > spq_at(0.0)

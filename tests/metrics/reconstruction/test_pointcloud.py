@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
+from metrics.reconstruction import distances
 from metrics.reconstruction import pointcloud as geo
 from metrics.reconstruction.alignment import icp, umeyama
 
@@ -24,8 +25,8 @@ def both_ways(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.nda
 def test_reference_points_give_five_and_fifty():
     first, second = np.zeros((1, 3)), np.array([[3.0, 4.0, 0.0]])
     near, far = both_ways(first, second)
-    assert geo.chamfer_l1(near, far) == 5.0
-    assert geo.chamfer_l2sq(near, far) == 50.0
+    assert distances.chamfer_l1(near, far) == 5.0
+    assert distances.chamfer_l2sq(near, far) == 50.0
 
 
 def test_chamfer_agrees_with_pytorch3d():
@@ -35,7 +36,9 @@ def test_chamfer_agrees_with_pytorch3d():
     first = generator.normal(size=(300, 3)).astype(np.float32)
     second = generator.normal(size=(200, 3)).astype(np.float32)
     theirs, _ = loss.chamfer_distance(torch.from_numpy(first)[None], torch.from_numpy(second)[None])
-    assert geo.chamfer_l2sq(*both_ways(first, second)) == pytest.approx(float(theirs), rel=1e-5)
+    assert distances.chamfer_l2sq(*both_ways(first, second)) == pytest.approx(
+        float(theirs), rel=1e-5
+    )
 
 
 def test_nearest_agrees_with_scipy_and_bound_only_hides_the_far():
@@ -51,18 +54,18 @@ def test_nearest_agrees_with_scipy_and_bound_only_hides_the_far():
 
 def test_distances_are_clipped_and_scores_strict():
     distance = np.array([0.5, 9.0], np.float32)
-    assert geo.mean_distance(distance, clip=2.0) == 1.25
-    assert geo.share_within(distance, 0.5) == 0.0
-    assert geo.fscore(0.0, 0.0) == 0.0
+    assert distances.mean_distance(distance, clip=2.0) == 1.25
+    assert distances.share_within(distance, 0.5) == 0.0
+    assert distances.fscore(0.0, 0.0) == 0.0
 
 
 def test_f_score_by_hand():
     first = np.array([[0, 0, 0], [1, 0, 0], [9, 0, 0]], float)
     second = np.array([[0, 0.01, 0], [1, 0, 0.3]], float)
     near, far = both_ways(first, second)
-    precision, recall = geo.share_within(near, 0.05), geo.share_within(far, 0.05)
+    precision, recall = distances.share_within(near, 0.05), distances.share_within(far, 0.05)
     assert (precision, recall) == pytest.approx((1 / 3, 1 / 2))
-    assert geo.fscore(precision, recall) == pytest.approx(0.4)
+    assert distances.fscore(precision, recall) == pytest.approx(0.4)
 
 
 @settings(max_examples=25, deadline=None)
@@ -73,15 +76,18 @@ def test_duplicates_and_order_never_matter(first, second):
     again = geo.cell_representatives(repeated, 0.1)
     mine, theirs = first[chosen], repeated[again]
     assert np.array_equal(mine, theirs)
-    assert geo.mean_distance(geo.Cloud(second).nearest(mine).distance) >= 0
+    assert distances.mean_distance(geo.Cloud(second).nearest(mine).distance) >= 0
 
 
 @settings(max_examples=25, deadline=None)
 @given(CLOUDS)
 def test_identity_is_perfect(cloud):
     near, far = both_ways(cloud, cloud)
-    assert geo.chamfer_l1(near, far) == 0.0
-    assert geo.fscore(geo.share_within(near, 0.01), geo.share_within(far, 0.01)) == 1.0
+    assert distances.chamfer_l1(near, far) == 0.0
+    assert (
+        distances.fscore(distances.share_within(near, 0.01), distances.share_within(far, 0.01))
+        == 1.0
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -114,8 +120,8 @@ def test_normals_of_a_plane_and_of_random_clouds():
 
 def test_normal_consistency_of_perpendicular_planes_is_zero():
     up, side = np.tile([0, 0, 1.0], (5, 1)), np.tile([1.0, 0, 0], (5, 1))
-    assert geo.normal_consistency(geo.normal_agreement(up, side), 0.0) == 0.0
-    assert geo.normal_agreement(up, -up) == 1.0
+    assert distances.normal_consistency(distances.normal_agreement(up, side), 0.0) == 0.0
+    assert distances.normal_agreement(up, -up) == 1.0
 
 
 def test_cell_normals_do_not_cancel_across_a_thin_sheet():
@@ -141,8 +147,8 @@ def test_mesh_samples_are_uniform_by_area():
 def test_colour_error_looks_at_close_neighbours_alone():
     mine, other = np.array([[0, 0, 0], [255, 0, 0]]), np.array([[51, 51, 51], [0, 0, 0]])
     mine, other = mine.astype(np.uint8), other.astype(np.uint8)
-    assert geo.colour_error(np.array([0.01, 0.06]), mine, other) == pytest.approx(0.2)
-    assert geo.colour_error(np.array([1.0, 1.0]), mine, other) is None
+    assert distances.colour_error(np.array([0.01, 0.06]), mine, other) == pytest.approx(0.2)
+    assert distances.colour_error(np.array([1.0, 1.0]), mine, other) is None
 
 
 def turn(angle: float) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics.reconstruction import gpu
+from metrics.reconstruction import distances, gpu
 from metrics.reconstruction import pointcloud as geo
 from metrics.reconstruction.radius_counts import Samples, link, within
 
@@ -35,7 +35,7 @@ def test_shares_equal_those_of_a_search(seed, many, others, noise, threshold):
     cell = threshold / 2
     found = within(source, target, cell, threshold, link(source, target))
     distance = target.cloud(cell).nearest(source.cloud(cell).points).distance
-    assert found == geo.share_within(distance, threshold)
+    assert found == distances.share_within(distance, threshold)
 
 
 @settings(max_examples=25, deadline=None)

@@ -87,20 +87,31 @@ def test_folding_is_idempotent_and_keeps_meaning():
             assert folded == spq.fold((2, name, 4))
 
 
+def thetas(counts: spq.GraphCounts, truth: spq.GraphTruth) -> dict[str, float]:
+    """Return every pooled metric of a split of one scene."""
+    sets = spq.predicate_sets([truth])
+    values = {
+        "spq": spq.pooled_spq([counts], sets.independent),
+        "spq_view": spq.pooled_spq([counts], sets.view),
+        "spq_micro": spq.pooled_spq([counts], sets.all, micro=True),
+        "predicate_f1": spq.predicate_f1([counts], sets.all),
+    }
+    return {name: value.theta for name, value in values.items() if value is not None}
+
+
 def test_perfect_prediction_scores_one():
     truth = spq.graph_truth(line())
     said = [(0, "near", 1, 1.0), (0, "larger", 1), (0, "left", 1), (2, "behind", 0)]
     counts = spq.graph_counts(truth, perfect(), said, 0.5)
     assert total(counts) == (4.0, 4, 0, 0)
-    scores = spq.graph_scores([counts], [truth], 0.5)
-    assert {name: value.theta for name, value in scores.values.items()} == {
-        "spq@0.5": 1.0,
-        "spq_view@0.5": 1.0,
-        "spq_micro@0.5": 1.0,
+    assert thetas(counts, truth) == {
+        "spq": 1.0,
+        "spq_view": 1.0,
+        "spq_micro": 1.0,
         "predicate_f1": 1.0,
     }
-    assert scores.predicates["spq@0.5"] == ["larger", "near"]
-    assert scores.fewest == 1
+    assert spq.predicate_sets([truth]).independent == ["larger", "near"]
+    assert spq.predicate_sets([truth]).fewest == 1
 
 
 def test_spq_by_hand():
@@ -111,9 +122,9 @@ def test_spq_by_hand():
     counts = spq.graph_counts(truth, objects, said, 0.5)
     quality = np.sqrt(box_iou(at(0), [0, 0, 0.5, 1, 1, 0.8])[0, 0])
     assert counts.all["near"] == spq.Counts(pytest.approx(quality), 1, 1, 1)
-    scores = spq.graph_scores([counts], [truth], 0.5)
-    assert scores.values["spq@0.5"].theta == pytest.approx(quality / 2)
-    assert scores.values["predicate_f1"].theta == pytest.approx(0.5)
+    scores = thetas(counts, truth)
+    assert scores["spq"] == pytest.approx(quality / 2)
+    assert scores["predicate_f1"] == pytest.approx(0.5)
 
 
 def test_inverse_and_repeated_triplets_count_once():
@@ -158,15 +169,15 @@ def test_repeats_never_help_and_scores_stay_in_range(said):
     once = spq.graph_counts(truth, perfect(), said, 0.5)
     twice = spq.graph_counts(truth, perfect(), said + said, 0.5)
     assert total(once) == total(twice)
-    for value in spq.graph_scores([once], [truth], 0.5).values.values():
-        assert 0 <= value.theta <= 1
+    for theta in thetas(once, truth).values():
+        assert 0 <= theta <= 1
 
 
 def test_empty_prediction_is_worst():
     truth = spq.graph_truth(line())
     counts = spq.graph_counts(truth, [], [], 0.5)
-    for value in spq.graph_scores([counts], [truth], 0.5).values.values():
-        assert value.theta == 0
+    for theta in thetas(counts, truth).values():
+        assert theta == 0
 
 
 def test_fixed_set_takes_predicates_with_twenty():
@@ -233,7 +244,7 @@ def test_detections_take_each_object_once_and_skip_void():
     truth = spq.graph_truth(line())
     objects = predict(("bed", at(0.1)), ("bed", at(0)), ("vase", at(9)), ("vase", at(12)))
     objects[1]["score"] = 0.5
-    judged = detection.judge_detections(truth, objects, 0.5)
+    judged = detection.match_predictions(truth, objects, 0.5)
     assert judged["bed"].hits.tolist() == [True, False]
     assert judged["vase"].hits.tolist() == [False]
     assert detection.object_map([judged]).theta == pytest.approx(1 / 3)
@@ -301,10 +312,7 @@ def test_given_recall_has_no_graph_constraint():
 
 def test_spq_given_by_hand():
     said = {(0, 1): {"distance": "near", "side": "left"}, (0, 5): {"size": "larger"}}
-    truth = spq.graph_truth(line())
-    scores = triplet_recall.spq_given(
-        [triplet_recall.given_counts(truth, [0, 1, 5], said)], [truth]
-    )
+    comparison = spq.RelationComparison([line()], [said])
     # near is found; larger has one false and one missed; of two sides one is found.
-    assert scores["spq_given"].theta == pytest.approx(0.5)
-    assert scores["spq_given_view"].theta == pytest.approx(0.5)
+    assert triplet_recall.spq_given(comparison).theta == pytest.approx(0.5)
+    assert triplet_recall.spq_given_view(comparison).theta == pytest.approx(0.5)
