@@ -51,7 +51,7 @@ def _write(writer: Any, pretrained: Pretrained, scenes: Inputs) -> None:
         found = embed_images(pretrained, [*inputs.rgb, *object_crops(inputs)])
         descriptors.append(unit(found[:count].mean(0)))
         crops.append(found[count:])
-        objects += [f"{scene}:{index}" for index in inputs.given_indices]
+        objects += [f"{scene}:{index}" for index in inputs.gt_indices]
         captions += [(f"{scene}/{name}", text) for name, text in inputs.captions]
         phrases += [(f"{scene}/{name}", text) for name, text in inputs.phrases]
     words = embed_texts(pretrained, [text for _, text in captions + phrases])
@@ -65,8 +65,8 @@ def _write(writer: Any, pretrained: Pretrained, scenes: Inputs) -> None:
 def object_crops(inputs: Any) -> list[np.ndarray]:
     """Return each given object's surroundings u8[h, w, 3] in the view that shows most of it."""
     crops = []
-    for number in range(1, len(inputs.given_indices) + 1):
-        shown = inputs.given_masks == number
+    for number in range(1, len(inputs.gt_indices) + 1):
+        shown = inputs.gt_masks == number
         view = int(shown.sum((1, 2)).argmax())
         sides = []
         for axis, length in enumerate(shown.shape[1:]):

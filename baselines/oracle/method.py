@@ -56,7 +56,7 @@ def _write_geometry(writer: Any, truth: SplitTruth, scene: str) -> None:
     writer.points(scene, true.surface, true.surface_colour, pixels=pixels)
     views = truth.scenes.views(scene)
     matrix = views.frame_from_room.astype(np.float64)
-    vertices, faces = voxel_mesh(views.solids, VOXEL_M)
+    vertices, faces = voxel_mesh(views.occupancy, VOXEL_M)
     writer.mesh(scene, transform(vertices, matrix), faces)
 
 

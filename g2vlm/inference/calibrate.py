@@ -193,16 +193,16 @@ def occupancy_sample(
     """
     position = random.random((count, 3)) * views.room  # (count, 3) room frame
     index = np.floor(position / VOXEL_M).astype(int)
-    shape = np.array(views.solids.shape)
+    shape = np.array(views.occupancy.shape)
     inside = (index < shape).all(1)
     index = np.minimum(index, shape - 1)
-    solid = views.solids[tuple(index.T)] & inside
+    solid = views.occupancy[tuple(index.T)] & inside
     border = np.zeros(count, bool)
     for axis in range(3):
         for step in (-1, 1):
             neighbour = index.copy()
             neighbour[:, axis] = np.clip(neighbour[:, axis] + step, 0, shape[axis] - 1)
-            border |= (views.solids[tuple(neighbour.T)] & inside) != solid
+            border |= (views.occupancy[tuple(neighbour.T)] & inside) != solid
     xyz = transform(position, views.frame_from_room).astype(np.float32)
     return xyz[~border], solid[~border]
 

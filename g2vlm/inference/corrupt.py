@@ -167,7 +167,7 @@ def with_views(inputs: SceneInputs, views: SceneViews, count: int) -> SceneInput
     Raises:
         InputError: fewer views were rendered.
     """
-    from g2vlm.scenes.dataset import given_masks
+    from g2vlm.scenes.dataset import gt_masks
 
     if count > len(views.rgb):
         raise InputError(f"{inputs.scene}: {len(views.rgb)} views were rendered; ask for fewer")
@@ -178,5 +178,5 @@ def with_views(inputs: SceneInputs, views: SceneViews, count: int) -> SceneInput
         depth=depth[:count],
         intrinsics=views.intrinsics[:count],
         pose=views.pose[:count],
-        given_masks=given_masks(views.instance[:count], inputs.given_indices),
+        gt_masks=gt_masks(views.instance[:count], inputs.gt_indices),
     )

@@ -117,7 +117,7 @@ class EncodedScene:
         self.network = network
         self.inputs = inputs
         self.state = state
-        self.masks = object_masks(inputs.given_masks, len(inputs.given_indices))
+        self.masks = object_masks(inputs.gt_masks, len(inputs.gt_indices))
 
     def cells(self) -> CellMap:
         """Return the pointmap on cells."""

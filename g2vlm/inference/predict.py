@@ -160,9 +160,9 @@ class SceneWriter:
             [list(triplet) for triplet in kept.triplets],
         )
         relations = []
-        if inputs.given_indices:
+        if inputs.gt_indices:
             probabilities = scene.relations(scene.masks, scene.gt_object_boxes)
-            relations = gt_relations(inputs.given_indices, probabilities)
+            relations = gt_relations(inputs.gt_indices, probabilities)
         self.writer.relations(inputs.scene, relations)
         # References and questions read all detections, also those below the object score.
         for query, ranked, zero_logit, picked in scene_queries(scene, graph.objects):
@@ -219,8 +219,8 @@ class SplitWriter:
         if len(self._uncaptioned) == CAPTIONS_A_BATCH:
             self._write_captions()
         self._scenes[inputs.scene] = scene.embedding()
-        if inputs.given_indices:
-            self._objects += [f"{inputs.scene}:{index}" for index in inputs.given_indices]
+        if inputs.gt_indices:
+            self._objects += [f"{inputs.scene}:{index}" for index in inputs.gt_indices]
             self._object_embeddings.append(scene.embed_objects(scene.masks, scene.gt_object_boxes))
         self._captions |= {f"{inputs.scene}/{name}": text for name, text in inputs.captions}
         self._phrases |= {f"{inputs.scene}/{name}": text for name, text in inputs.phrases}

@@ -234,7 +234,7 @@ def scene_queries(
     gt_logits, _ = scene.refer(queries, scene.masks, scene.gt_object_boxes)  # (Q, N)
     ranks = rank_boxes(scene, objects, queries)
     return [
-        (name, ranked, zero_logit, pick(row, inputs.given_indices))
+        (name, ranked, zero_logit, pick(row, inputs.gt_indices))
         for (name, _), (ranked, zero_logit), row in zip(
             inputs.references, ranks, gt_logits, strict=True
         )

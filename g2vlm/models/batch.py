@@ -225,12 +225,12 @@ def build_batch(inputs: Sequence[Any], features: Sequence[Any], config: ModelCon
     return stack_scenes([scene_arrays(one, f.tokens, f.points) for one, f in pairs], config)
 
 
-def object_masks(given_masks: np.ndarray, count: int) -> np.ndarray:
+def object_masks(gt_masks: np.ndarray, count: int) -> np.ndarray:
     """Share of each point's cell that every given object covers: f32[count,P].
 
-    `given_masks` u8[V,H,W]: 0 none, 1+k = the k-th given object.
+    `gt_masks` u8[V,H,W]: 0 none, 1+k = the k-th given object.
     """
-    cells = cell_pixels(given_masks).reshape(-1, CELL * CELL)
+    cells = cell_pixels(gt_masks).reshape(-1, CELL * CELL)
     kinds = np.arange(1, count + 1)[:, None, None]
     return (cells[None] == kinds).mean(-1, dtype=np.float32)
 

@@ -9,27 +9,10 @@ from typing import Any
 from g2vlm.settings import read_section, setting
 from metrics.files import InputError
 
-<<<<<<< Updated upstream
 # Side in pixels of the square cell that becomes one token. It is defined in this light module so
 # that inference can read it without loading torch.
 CELL = 4
 
-SWITCHES = (
-    "depth",
-    "normals",
-    "positions",
-    "partial",
-    "poses",
-    "intrinsics",
-    "geometry_module",
-    "cross_attention",
-    "align_loss",
-    "language",
-    "two_d",
-    "supervision_3d",
-)
-=======
->>>>>>> Stashed changes
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSizes:

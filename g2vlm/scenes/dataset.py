@@ -1,4 +1,8 @@
-"""Read rendered shards, without torch: what a method may see, and what it is judged by."""
+"""Read rendered scenes from their shards, without torch.
+
+`SceneStore.inputs` gives what a method may see of a scene, `SceneStore.views` everything that was
+rendered, and `SceneStore.annotation` the true objects, relations and sentences.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +14,33 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from metrics.constants import FIRST_OBJECT, INPUT_VIEWS
 from metrics.files import InputError, read_lines
 
-FLOOR, WALL, CEILING, OPENING = 1, 2, 3, 4
-FIRST_OBJECT = 10
-INPUT_VIEWS = 4
+# An object that the input views show on fewer pixels than this is left out of all questions.
 ELIGIBLE_PIXELS = 40
 
 
 @dataclass(frozen=True)
 class SceneViews:
-    """Everything rendered of a scene: V views, the 4 inputs first; N objects.
+    """Everything rendered of a scene: V views, the input views first, and N objects.
 
-    rgb u8[V, H, W, 3]; depth f32[V, H, W] true z-depth m, 0 = none; sensor f32[V, H, W] measured
-    m, 0 = lost; normal f32[V, H, W, 3] frame axes, facing the camera; instance u8[V, H, W] (0
-    nothing, or a surface of a captured room that has no name, 1 floor, 2 wall, 3 ceiling, 4
-    opening, 10 + object index); intrinsics f32[V, 3, 3]; pose f32[V, 4, 4] camera to frame; boxes
-    f32[N, 6]; yaw f32[N]; pixels i32[N, V]; partial f32[P, 6]; solids bool[X, Y, Z] at 4 cm in the
-    room frame; frame_from_room f32[4, 4]; room f32[3] m; exposure: linear light to display.
+    Args:
+        rgb: uint8 [V, H, W, 3].
+        depth: float32 [V, H, W] true z-depth in metres, 0 = no surface.
+        sensor: float32 [V, H, W] simulated sensor's z-depth in metres, 0 = no measurement.
+        normal: float32 [V, H, W, 3] in the frame, towards the camera.
+        instance: uint8 [V, H, W], values of `metrics.constants`.
+        intrinsics: float32 [V, 3, 3] in pixels.
+        pose: float32 [V, 4, 4] camera to frame.
+        boxes: float32 [N, 6] centre and size in metres, axis-aligned in the frame.
+        yaw: float32 [N] radians, counter-clockwise in the frame.
+        pixels: int32 [N, V] pixels of each object in each view.
+        partial: float32 [P, 6] partial point cloud, xyz in metres and rgb in 0..1.
+        occupancy: bool [X, Y, Z] cells of `VOXEL_M` in the room frame, true where solid.
+        frame_from_room: float32 [4, 4].
+        room: float32 [3] size of the room in metres.
+        exposure: factor from linear light to display.
     """
 
     rgb: np.ndarray
@@ -41,7 +54,7 @@ class SceneViews:
     yaw: np.ndarray
     pixels: np.ndarray
     partial: np.ndarray
-    solids: np.ndarray
+    occupancy: np.ndarray
     frame_from_room: np.ndarray
     room: np.ndarray
     exposure: float
@@ -49,12 +62,20 @@ class SceneViews:
 
 @dataclass(frozen=True)
 class SceneInputs:
-    """What a method may see of a scene: 4 posed views and the questions asked of it.
+    """What a method may see of a scene: 4 posed views and the questions about it.
 
-    rgb u8[4, H, W, 3]; depth f32[4, H, W] measured m, 0 = lost; intrinsics f32[4, 3, 3]; pose
-    f32[4, 4, 4] camera to frame; partial f32[P, 6]; given_masks u8[4, H, W] (0 none, 1 + k = the
-    k-th given object); given_indices: the objects' indices; held_out_*: cameras to predict into;
-    references, captions, phrases: (id, text); questions: (id, text, type, answer kind, choices).
+    Args:
+        scene: id of the scene.
+        rgb: uint8 [4, H, W, 3].
+        depth: float32 [4, H, W] simulated sensor's z-depth in metres, 0 = no measurement.
+        intrinsics: float32 [4, 3, 3] in pixels.
+        pose: float32 [4, 4, 4] camera to frame.
+        partial: float32 [P, 6] partial point cloud, xyz in metres and rgb in 0..1.
+        gt_masks: uint8 [4, H, W] masks of the ground-truth objects that the tasks on known objects
+            hand in: 1 + k for the k-th of them, 0 elsewhere.
+        gt_indices: the index of each of those objects in the scene.
+        references, captions, phrases: (id, text) of each.
+        questions: (id, text, type, answer kind, choices) of each.
     """
 
     scene: str
@@ -63,10 +84,8 @@ class SceneInputs:
     intrinsics: np.ndarray
     pose: np.ndarray
     partial: np.ndarray
-    given_masks: np.ndarray
-    given_indices: list[int]
-    held_out_intrinsics: np.ndarray
-    held_out_pose: np.ndarray
+    gt_masks: np.ndarray
+    gt_indices: list[int]
     references: list[tuple[str, str]]
     questions: list[tuple[str, str, str, str, list[str]]]
     captions: list[tuple[str, str]]
@@ -76,7 +95,11 @@ class SceneInputs:
 class SceneStore:
     """The rendered scenes of one split, read lazily from memory-mapped shards.
 
-    Raises `InputError` naming the file when a shard is missing, cut short or malformed.
+    Args:
+        folder: holds the shards, one .jsonl and one .safetensors file each.
+
+    Raises:
+        InputError: a shard is missing, cut short or malformed; the message names the file.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -113,26 +136,23 @@ class SceneStore:
             **{name: get(name) for name in names.split()},
             sensor=_metres(get("sensor")),
             normal=get("normal").astype(np.float32) / 127.0,
-            solids=bits.astype(bool).reshape(shape),
+            occupancy=bits.astype(bool).reshape(shape),
             exposure=float(get("exposure")[0]),
         )
 
     def inputs(self, scene: str) -> SceneInputs:
         """Return what a method may see of a scene."""
         get, line = self._reader(scene), self.annotation(scene)
-        given = [item["index"] for item in line["objects"] if item["state"] == "eligible"]
-        intrinsics, pose = get("intrinsics"), get("pose")
+        indices = [item["index"] for item in line["objects"] if item["state"] == "eligible"]
         return SceneInputs(
             scene=scene,
             rgb=get("rgb")[:INPUT_VIEWS],
             depth=_metres(get("sensor")[:INPUT_VIEWS]),
-            intrinsics=intrinsics[:INPUT_VIEWS],
-            pose=pose[:INPUT_VIEWS],
+            intrinsics=get("intrinsics")[:INPUT_VIEWS],
+            pose=get("pose")[:INPUT_VIEWS],
             partial=get("partial"),
-            given_masks=given_masks(get("instance")[:INPUT_VIEWS], given),
-            given_indices=given,
-            held_out_intrinsics=intrinsics[INPUT_VIEWS:],
-            held_out_pose=pose[INPUT_VIEWS:],
+            gt_masks=gt_masks(get("instance")[:INPUT_VIEWS], indices),
+            gt_indices=indices,
             references=[(r["id"], r["text"]) for r in line["references"]],
             questions=[
                 (q["id"], q["text"], q["type"], q["answer_kind"], list(q["choices"]))
@@ -143,6 +163,7 @@ class SceneStore:
         )
 
     def _reader(self, scene: str) -> Any:
+        """Return a function that reads a tensor of `scene` by its field's name."""
         self.annotation(scene)
         path = self._shard_of[scene]
         if path not in self._open:
@@ -157,11 +178,16 @@ class SceneStore:
         return get
 
 
-def given_masks(instance: np.ndarray, given: list[int]) -> np.ndarray:
-    """Turn instance maps u8[V, H, W] into masks u8[V, H, W]: 1 + k for the k-th given object."""
-    table = np.zeros(256, np.uint8)
-    table[[FIRST_OBJECT + index for index in given]] = np.arange(1, len(given) + 1)
-    return table[instance]
+def gt_masks(instance: np.ndarray, indices: list[int]) -> np.ndarray:
+    """Return masks uint8 [V, H, W] of objects: 1 + k where a view shows the k-th, 0 elsewhere.
+
+    Args:
+        instance: uint8 [V, H, W] instance values.
+        indices: the objects' indices in the scene.
+    """
+    number = np.zeros(256, np.uint8)
+    number[[FIRST_OBJECT + index for index in indices]] = np.arange(1, len(indices) + 1)
+    return number[instance]
 
 
 def _metres(millimetres: np.ndarray) -> np.ndarray:
@@ -170,7 +196,7 @@ def _metres(millimetres: np.ndarray) -> np.ndarray:
 
 def _open_shard(path: Path) -> Any:
     if not path.is_file():
-        raise InputError(f"{path}: missing beside its .jsonl; run `snakemake` again")
+        raise InputError(f"{path}: missing, but its .jsonl exists; run `snakemake` again")
     try:
         return safe_open(path, framework="numpy")
     except (SafetensorError, OSError) as error:

@@ -15,9 +15,10 @@ from g2vlm.scenes.assets.sources import TEXTURES
 from g2vlm.scenes.dataset import ELIGIBLE_PIXELS
 from g2vlm.scenes.language.captions import CAPTION_COUNT, PHRASE_COUNT
 from g2vlm.scenes.language.question_templates import floor_area, tenths
-from g2vlm.scenes.layout.cameras import ROLES, SEEN_PIXELS
+from g2vlm.scenes.layout.cameras import SEEN_PIXELS
 from g2vlm.scenes.layout.recipes import COVERED_PERCENT, seen_percent
 from g2vlm.scenes.real.source import CAPTURES
+from metrics.constants import INPUT_VIEWS
 from metrics.scene_graph.predicates import DEFINITIONS, VIEW_DEPENDENT
 
 # Per cent of a model's own size along a side, over which it counts as stretched.
@@ -115,8 +116,8 @@ def _definitions() -> list[str]:
 WORDS_ABOUT = (
     "## What the words mean",
     "",
-    f"A scene has {2 * ROLES} views, 128 x 96 pixels in the cpu experiment, 320 x 240 in the gpu "
-    f"one: {ROLES} inputs, and as many held out that only metrics see. An object counts "
+    f"A scene has {2 * INPUT_VIEWS} views, 128 x 96 pixels in the cpu experiment, 320 x 240 in the "
+    f"gpu one: {INPUT_VIEWS} inputs, and as many held out that only metrics see. An object counts "
     f"(`eligible`) when the inputs show at least {ELIGIBLE_PIXELS} of its pixels at 128 x 96; one "
     "that they show less of is void: no sentence names it, and finding it is neither right nor "
     "wrong. One that no input shows is absent, and no sentence needs it.",

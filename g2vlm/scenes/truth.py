@@ -17,15 +17,25 @@ from pykdtree.kdtree import KDTree
 
 from g2vlm.scenes.assets.catalog import Catalog
 from g2vlm.scenes.assets.classes import CLASSES, SYNONYMS, plural
-from g2vlm.scenes.dataset import ELIGIBLE_PIXELS, FIRST_OBJECT, INPUT_VIEWS, SceneStore, SceneViews
+from g2vlm.scenes.dataset import ELIGIBLE_PIXELS, SceneStore, SceneViews
 from g2vlm.scenes.language.generate import facts_hold, phrase_holds
 from g2vlm.scenes.language.question_templates import SIDES
 from g2vlm.scenes.layout.recipes import load_recipes
 from g2vlm.scenes.render.meshes import ModelLibrary, SceneMesh
-from g2vlm.scenes.render.occupancy import VOXEL_M, surface_points
+from g2vlm.scenes.render.occupancy import surface_points
 from g2vlm.scenes.render.raycast import Camera, RayScene, recipe_camera
 from g2vlm.scenes.render.scene import scene_mesh, unknown_points
 from g2vlm.scenes.render.shading import albedo, expose, irradiance, to_bytes, towards
+from metrics.constants import (
+    COMPLETION,
+    FIRST_OBJECT,
+    FREE,
+    INPUT_VIEWS,
+    OBSERVED,
+    SOLID,
+    VOID,
+    VOXEL_M,
+)
 from metrics.files import InputError, atomic_path, rng, write_lines
 from metrics.submission.writer import TensorSpool
 
@@ -150,8 +160,6 @@ def _keep_phrase(item: dict, line: dict) -> bool:
     return any(phrase_holds(item, candidate) for candidate in eligible(line))
 
 
-OBSERVED, COMPLETION = 1, 2
-FREE, SOLID, VOID = 0, 1, 2
 _VOID_M = 0.02
 _SPACING_M = 0.01
 _SEEN_M = 0.004
@@ -319,14 +327,14 @@ def _in_image(camera: Camera, points: np.ndarray) -> np.ndarray:
 def _occupancy(points: np.ndarray, recipe: dict, mesh: SceneMesh, views: SceneViews) -> np.ndarray:
     """Label room points: uint8[N], free, solid, or void: within 2 cm of a furniture surface, or
     where a captured room does not tell."""
-    cells = np.minimum((points / VOXEL_M).astype(np.int64), np.array(views.solids.shape) - 1)
-    labels = np.where(views.solids[tuple(cells.T)], SOLID, FREE).astype(np.uint8)
+    cells = np.minimum((points / VOXEL_M).astype(np.int64), np.array(views.occupancy.shape) - 1)
+    labels = np.where(views.occupancy[tuple(cells.T)], SOLID, FREE).astype(np.uint8)
     furniture = mesh.triangles[mesh.instance >= FIRST_OBJECT]
     if len(furniture):
         tree = KDTree(surface_points(furniture, _SPACING_M))
         near, _ = tree.query(points.astype(np.float32), k=1, distance_upper_bound=_VOID_M)
         labels[np.isfinite(near)] = VOID
-    labels[unknown_points(recipe, mesh, points, views.solids)] = VOID
+    labels[unknown_points(recipe, mesh, points, views.occupancy)] = VOID
     return labels
 
 

@@ -69,8 +69,8 @@ def train_scene(
     every = {entry["index"]: row for row, entry in enumerate(annotation["objects"])}
     kinds = [_class(number, entry, annotation) for entry in annotation["objects"]]
     boxes = [entry["box"] for entry in annotation["objects"]]
-    rows = {index: row for row, index in enumerate(inputs.given_indices)}
-    given = [every[index] for index in inputs.given_indices]
+    rows = {index: row for row, index in enumerate(inputs.gt_indices)}
+    given = [every[index] for index in inputs.gt_indices]
     all_boxes = np.array(boxes, np.float32).reshape(-1, 6)
     all_classes = np.array(kinds, np.int64)
     pool, solid = occupancy_pool(views, annotation["scene"])
@@ -82,7 +82,7 @@ def train_scene(
         owner=point_owners(centre_pixels(views.instance[:shown]), every),
         all_boxes=all_boxes,
         all_classes=all_classes,
-        masks=np.rint(object_masks(inputs.given_masks, len(rows)) * 16).astype(np.uint8),
+        masks=np.rint(object_masks(inputs.gt_masks, len(rows)) * 16).astype(np.uint8),
         boxes=all_boxes[given],
         classes=all_classes[given],
         yaw=np.array([annotation["objects"][row]["yaw"] for row in given], np.float32),
@@ -145,18 +145,18 @@ def occupancy_pool(views: Any, scene: str) -> tuple[np.ndarray, np.ndarray]:
     draw = rng(0, "occupancy_pool", scene)
     room = np.asarray(views.room, np.float32)
     uniform = draw.random((POOL, 3), np.float32) * room
-    cells = np.flatnonzero(views.solids)
+    cells = np.flatnonzero(views.occupancy)
     if len(cells):
         drawn = cells[draw.integers(len(cells), size=POOL)]
-        where = np.stack(np.unravel_index(drawn, views.solids.shape), axis=-1)
+        where = np.stack(np.unravel_index(drawn, views.occupancy.shape), axis=-1)
         centres = (where.astype(np.float32) + 0.5) * VOXEL_M
         near = centres + draw.normal(0, NEAR_SOLIDS, (POOL, 3)).astype(np.float32)
         near = np.clip(near, 0, room - 1e-4)
     else:
         near = draw.random((POOL, 3), np.float32) * room
     points = np.concatenate([uniform, near])
-    index = np.minimum((points / VOXEL_M).astype(int), np.array(views.solids.shape) - 1)
-    solid = views.solids[tuple(index.T)]
+    index = np.minimum((points / VOXEL_M).astype(int), np.array(views.occupancy.shape) - 1)
+    solid = views.occupancy[tuple(index.T)]
     matrix = np.asarray(views.frame_from_room, np.float32)
     return transform(points, matrix).astype(np.float32), solid
 

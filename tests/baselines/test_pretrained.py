@@ -163,7 +163,7 @@ def test_an_object_is_cut_out_of_the_view_that_shows_most_of_it() -> None:
     masks[0, 5, 6] = 2
     rgb = np.zeros((2, 30, 40, 3), np.uint8)
     rgb[1, ..., 0] = np.arange(40)
-    large, small = object_crops(SimpleNamespace(given_masks=masks, given_indices=[4, 7], rgb=rgb))
+    large, small = object_crops(SimpleNamespace(gt_masks=masks, gt_indices=[4, 7], rgb=rgb))
     # A tenth of its sides around it, and no further than the picture goes.
     assert large.shape == (12, 22, 3) and large[0, 0, 0] == 18
     assert small.shape == (1, 1, 3)

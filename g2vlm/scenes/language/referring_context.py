@@ -18,9 +18,9 @@ from g2vlm.scenes.assets.classes import (
     plural,
 )
 from g2vlm.scenes.language.templates import NUMBERS, TEST_ONLY
-from g2vlm.scenes.layout.cameras import ROLES
 from g2vlm.scenes.layout.openings import distance_to
 from g2vlm.scenes.layout.relations import SceneGeometry, volume
+from metrics.constants import INPUT_VIEWS
 from metrics.files import rng
 
 # Estimated pixels over the four input views that make an object likely to be eligible (40).
@@ -106,7 +106,7 @@ class ReferringContext:
         # A capture labels few classes, so only the absence of those is known.
         self.captured = "capture" in recipe
         self.known_classes = CAPTURED_CLASSES if self.captured else CLASSES
-        total = pixels[:ROLES].sum(0)
+        total = pixels[:INPUT_VIEWS].sum(0)
         self.visible = [k for k in range(len(self.items)) if total[k] >= VISIBLE_PIXELS]
         self.in_first_view = {k for k in self.visible if pixels[0][k] >= FIRST_VIEW_PIXELS}
         self.by_class: dict[str, list[int]] = {}

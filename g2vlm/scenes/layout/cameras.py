@@ -13,8 +13,8 @@ import numpy as np
 from g2vlm.scenes.assets.classes import OPAQUE
 from g2vlm.scenes.layout.integer_geometry import SINES, UNIT, cosine, sine
 from g2vlm.scenes.layout.room_state import Item, Room, connected, covered, walkable
+from metrics.constants import INPUT_VIEWS
 
-ROLES = 4  # input cameras, and as many held out
 SEEN_PIXELS = 60
 IMAGE = (128, 96)
 APART_MM = 700
@@ -58,7 +58,7 @@ def candidates(room: Room, count: int = 36) -> Cameras | None:
         position.append(place)
         yaw.append(heading(tx - place[0], ty - place[1]))
         pitch.append(-room.draw(8, 26))
-    if len(position) < 2 * ROLES:
+    if len(position) < 2 * INPUT_VIEWS:
         return None
     arrays = (np.array(v, np.int64) for v in (position, yaw, pitch))
     return Cameras(*arrays, hfov)
@@ -190,13 +190,14 @@ def choose(
     seen = pixels >= SEEN_PIXELS
     fit = [k for k in range(len(pixels)) if np.count_nonzero(seen[k]) >= least]
     chosen: list[int] = []
-    for role in range(2 * ROLES):
+    for role in range(2 * INPUT_VIEWS):
         union = np.zeros(pixels.shape[1], bool)
         for k in chosen:
             union |= seen[k]
         best, score = -1, (-1, -1)
         for k in fit:
-            if k in chosen or not _apart(cameras, chosen, k, apart if role < ROLES else apart // 2):
+            distance = apart if role < INPUT_VIEWS else apart // 2
+            if k in chosen or not _apart(cameras, chosen, k, distance):
                 continue
             worth = (np.count_nonzero(seen[k] & ~union), np.count_nonzero(seen[k]))
             if worth > score:

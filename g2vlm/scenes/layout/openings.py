@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from g2vlm.scenes.layout.cameras import ROLES, seen_shares
+from g2vlm.scenes.layout.cameras import seen_shares
 from g2vlm.scenes.layout.integer_geometry import point_to_footprint
 from g2vlm.scenes.layout.recipes import cameras_of
 from g2vlm.scenes.layout.room_state import Item, Point, wall_point
+from metrics.constants import INPUT_VIEWS
 
 # Points along an opening, and up it; the share (%) of them that one input view must see.
 ALONG, UP = 5, 4
@@ -20,7 +21,7 @@ SEEN_PERCENT = 40
 def named_openings(recipe: dict[str, Any], items: list[Item]) -> dict[str, list[Point]]:
     """Return by kind the floor points (mm) under the room's only door or window, if an input view
     is estimated to see it."""
-    cameras, found = cameras_of(recipe).take(list(range(ROLES))), {}
+    cameras, found = cameras_of(recipe).take(list(range(INPUT_VIEWS))), {}
     for kind in ("door", "window"):
         cut = [o for o in recipe["openings"] if o["kind"] == kind]
         if len(cut) != 1:

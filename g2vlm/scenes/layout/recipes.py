@@ -11,7 +11,6 @@ import numpy as np
 from g2vlm.scenes.assets.catalog import ModelRow
 from g2vlm.scenes.assets.classes import KINDS
 from g2vlm.scenes.layout.cameras import (
-    ROLES,
     SEEN_PIXELS,
     Cameras,
     candidates,
@@ -20,12 +19,13 @@ from g2vlm.scenes.layout.cameras import (
 )
 from g2vlm.scenes.layout.furnish import Pool, furnish
 from g2vlm.scenes.layout.room_state import Item, Room, connected, walkable
+from metrics.constants import INPUT_VIEWS
 from metrics.files import InputError, read_lines, rng
 
 OBJECTS = (8, 22)
 ATTEMPTS = 60
 # The share (%) of objects that some camera must see, by how many cameras: the inputs, and all.
-COVERED_PERCENT = {ROLES: 85, 2 * ROLES: 90}
+COVERED_PERCENT = {INPUT_VIEWS: 85, 2 * INPUT_VIEWS: 90}
 REAL_ROOMS = "real_rooms"
 # Classes whose captured boxes carry things on their top.
 CARRIERS = frozenset({"table", "cabinet"})
@@ -151,9 +151,9 @@ def camera_fields(cameras: Cameras) -> list[dict[str, Any]]:
             "yaw_deg": int(cameras.yaw[k]),
             "pitch_deg": int(cameras.pitch[k]),
             "hfov_deg": cameras.hfov,
-            "role": "input" if k < ROLES else "held_out",
+            "role": "input" if k < INPUT_VIEWS else "held_out",
         }
-        for k in range(2 * ROLES)
+        for k in range(2 * INPUT_VIEWS)
     ]
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from g2vlm.scenes.layout.cameras import (
     APART_MM,
-    ROLES,
     SEEN_PIXELS,
     Cameras,
     choose,
@@ -22,6 +21,7 @@ from g2vlm.scenes.layout.recipes import CARRIERS, REAL_ROOMS, camera_fields, ite
 from g2vlm.scenes.layout.room_state import Item, connected
 from g2vlm.scenes.real.capture import Box, CapturedRoom, read_room
 from g2vlm.scenes.real.source import CAPTURES, FOLDER
+from metrics.constants import INPUT_VIEWS
 from metrics.files import InputError, rng
 
 KINDS = {
@@ -219,7 +219,7 @@ def _cameras(
                 order = choose(cameras, pixels, least, apart)
                 if order is None:
                     continue
-                seen = int((pixels[order[:ROLES]] >= SEEN_PIXELS).any(0).sum())
+                seen = int((pixels[order[:INPUT_VIEWS]] >= SEEN_PIXELS).any(0).sum())
                 if best is None or seen > best[0]:
                     best = (seen, cameras.take(order), pixels[order])
             if best is not None:
@@ -249,7 +249,7 @@ def _candidates(
     spots: np.ndarray, items: list[Item], generator: np.random.Generator
 ) -> Cameras | None:
     """Draw cameras that look between two objects, from free cells not right before them."""
-    if len(spots) < 2 * ROLES:
+    if len(spots) < 2 * INPUT_VIEWS:
         return None
 
     def draw(low: int, high: int) -> int:
@@ -270,7 +270,7 @@ def _candidates(
         pitch.append(-draw(8, 26))
         if len(position) == _CANDIDATES:
             break
-    if len(position) < 2 * ROLES:
+    if len(position) < 2 * INPUT_VIEWS:
         return None
     arrays = (np.array(v, np.int64) for v in (position, yaw, pitch))
     return Cameras(*arrays, hfov)

@@ -9,11 +9,11 @@ import numpy as np
 from scipy import ndimage
 
 from g2vlm.scenes.assets.textures import Atlas
-from g2vlm.scenes.dataset import CEILING, FIRST_OBJECT, FLOOR, OPENING, WALL
 from g2vlm.scenes.real.capture import NEAR_BOX_MM, Box, CapturedRoom, inside, read_room
 from g2vlm.scenes.real.source import FOLDER
 from g2vlm.scenes.render.meshes import SceneMesh
-from g2vlm.scenes.render.occupancy import VOXEL_M, surface_points
+from g2vlm.scenes.render.occupancy import surface_points
+from metrics.constants import CEILING, FIRST_OBJECT, FLOOR, OPENING, VOXEL_M, WALL
 from metrics.files import InputError
 
 UNNAMED = 0

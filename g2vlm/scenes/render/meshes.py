@@ -17,8 +17,8 @@ import numpy as np
 
 from g2vlm.scenes.assets.objfile import read_entry, read_obj
 from g2vlm.scenes.assets.textures import Atlas, Texture, read_texture
-from g2vlm.scenes.dataset import FIRST_OBJECT
 from g2vlm.scenes.render.room import room_shell
+from metrics.constants import FIRST_OBJECT
 from metrics.files import InputError
 
 # Faces thinner than this are drawn by no viewer: the catalogs use them as hidden helpers.

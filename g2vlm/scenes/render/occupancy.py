@@ -11,8 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from g2vlm.scenes.render.meshes import bounds
-
-VOXEL_M = 0.04
+from metrics.constants import VOXEL_M
 
 
 def surface_points(triangles: np.ndarray, spacing: float) -> np.ndarray:

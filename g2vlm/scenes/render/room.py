@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from g2vlm.scenes.dataset import CEILING, FLOOR, OPENING, WALL
+from metrics.constants import CEILING, FLOOR, OPENING, WALL
 
 FRAME_M = 0.05
 # Width and height in cm that one repeat covers, from Sweet Home 3D's texture catalog.

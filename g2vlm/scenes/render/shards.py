@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from g2vlm.scenes.dataset import FIRST_OBJECT, INPUT_VIEWS
 from g2vlm.scenes.render.meshes import ModelLibrary, SceneMesh, bounds, dots, lengths
 from g2vlm.scenes.render.raycast import (
     Camera,
@@ -27,6 +26,7 @@ from g2vlm.scenes.render.scene import scene_mesh, scene_solids
 from g2vlm.scenes.render.sensor import SensorModel, back_project, measure, partial_cloud
 from g2vlm.scenes.render.views import Layers, render_views
 from g2vlm.scenes.truth import annotate
+from metrics.constants import FIRST_OBJECT, INPUT_VIEWS
 from metrics.files import InputError, atomic_path, rng, write_lines
 
 _REPORT_EVERY = 10

@@ -31,8 +31,8 @@ class Inputs:
     intrinsics: np.ndarray
     pose: np.ndarray
     partial: np.ndarray
-    given_masks: np.ndarray
-    given_indices: list[int]
+    gt_masks: np.ndarray
+    gt_indices: list[int]
     references: list[tuple[str, str]]
     questions: list[tuple[str, str, str, str, list[str]]]
     captions: list[tuple[str, str]]
@@ -45,7 +45,7 @@ class Views:
 
     depth: np.ndarray
     instance: np.ndarray
-    solids: np.ndarray
+    occupancy: np.ndarray
     room: np.ndarray
     frame_from_room: np.ndarray
 
@@ -88,15 +88,15 @@ def views() -> tuple[Views, np.ndarray, np.ndarray]:
     traced = [trace(p[:3, 3], local @ p[:3, :3].T) for p in poses]
     cells = np.ceil((ROOM_HIGH - ROOM_LOW) / 0.04).astype(int)
     centres = (np.stack(np.meshgrid(*map(np.arange, cells), indexing="ij"), -1) + 0.5) * 0.04
-    solids = np.zeros(cells, bool)
+    occupancy = np.zeros(cells, bool)
     for box in BOXES:
-        solids |= (np.abs(centres + ROOM_LOW - box[:3]) < box[3:] / 2).all(-1)
+        occupancy |= (np.abs(centres + ROOM_LOW - box[:3]) < box[3:] / 2).all(-1)
     matrix = np.eye(4, dtype=np.float32)
     matrix[:3, 3] = ROOM_LOW
     true = Views(
         np.stack([t[0] for t in traced]),
         np.stack([t[1] for t in traced]),
-        solids,
+        occupancy,
         (ROOM_HIGH - ROOM_LOW).astype(np.float32),
         matrix,
     )
@@ -149,8 +149,8 @@ class Store:
             intrinsics=intrinsics,
             pose=poses,
             partial=np.zeros((512, 6), np.float32) + 1.0,
-            given_masks=np.where(true.instance >= 10, true.instance - 9, 0).astype(np.uint8),
-            given_indices=[0, 1, 2],
+            gt_masks=np.where(true.instance >= 10, true.instance - 9, 0).astype(np.uint8),
+            gt_indices=[0, 1, 2],
             references=[("r00", "the chair"), ("r01", "a sofa")],
             questions=[
                 ("q00", "how many chairs are there", "count", "number", []),

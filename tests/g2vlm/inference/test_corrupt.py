@@ -41,9 +41,9 @@ class Rooms:
         from g2vlm.scenes.dataset import SceneInputs
 
         seen = {k: getattr(self.true, k)[:4] for k in ("rgb", "depth", "intrinsics", "pose")}
-        nothing = {"held_out_intrinsics": None, "held_out_pose": None, "partial": np.zeros((0, 6))}
+        nothing = {"partial": np.zeros((0, 6))}
         empty = {k: [] for k in ("references", "questions", "captions", "phrases")}
-        masks = {"given_masks": np.zeros((4, 48, 64), np.uint8), "given_indices": [0, 1]}
+        masks = {"gt_masks": np.zeros((4, 48, 64), np.uint8), "gt_indices": [0, 1]}
         return SceneInputs(scene=scene, **seen, **nothing, **empty, **masks)
 
     def __getitem__(self, scene):
@@ -91,10 +91,10 @@ def test_a_wrong_focal_length_changes_nothing_else():
 def test_views_and_features_have_the_same_number(count):
     store = corrupted("views", count)
     inputs, features = store.inputs("room-0"), store["room-0"]
-    for value in (inputs.rgb, inputs.depth, inputs.intrinsics, inputs.pose, inputs.given_masks):
+    for value in (inputs.rgb, inputs.depth, inputs.intrinsics, inputs.pose, inputs.gt_masks):
         assert len(value) == count
     assert features.tokens[:, 0, 0].tolist() == ([0, 1, 2, 3] + [9] * 4)[:count]
-    assert set(np.unique(inputs.given_masks)) <= {0, 1, 2}
+    assert set(np.unique(inputs.gt_masks)) <= {0, 1, 2}
 
 
 def test_more_views_than_rendered_are_refused():

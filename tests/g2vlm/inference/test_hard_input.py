@@ -23,7 +23,7 @@ FAR_M = 40.0
 
 def one_view(inputs):
     kept = {name: getattr(inputs, name)[:1] for name in ("rgb", "depth", "intrinsics", "pose")}
-    return replace(inputs, **kept, given_masks=inputs.given_masks[:1])
+    return replace(inputs, **kept, gt_masks=inputs.gt_masks[:1])
 
 
 def no_depth(inputs):
@@ -37,8 +37,8 @@ def half_depth(inputs):
 
 
 def nothing_named(inputs):
-    empty = {"references": [], "questions": [], "phrases": [], "given_indices": []}
-    return replace(inputs, **empty, given_masks=np.zeros_like(inputs.given_masks))
+    empty = {"references": [], "questions": [], "phrases": [], "gt_indices": []}
+    return replace(inputs, **empty, gt_masks=np.zeros_like(inputs.gt_masks))
 
 
 def wide_room(inputs):

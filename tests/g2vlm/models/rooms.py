@@ -159,16 +159,16 @@ class Rooms:
         room = self.rooms[name]
         cells = np.ceil((HIGH - LOW) / 0.04).astype(int)
         centres = (np.stack(np.meshgrid(*map(np.arange, cells), indexing="ij"), -1) + 0.5) * 0.04
-        solids = np.zeros(cells, bool)
+        occupancy = np.zeros(cells, bool)
         for box in room.boxes:
-            solids |= (np.abs(centres + LOW - box[:3]) < box[3:] / 2).all(-1)
+            occupancy |= (np.abs(centres + LOW - box[:3]) < box[3:] / 2).all(-1)
         matrix = np.eye(4, dtype=np.float32)
         matrix[:3, 3] = LOW
         return SimpleNamespace(
             depth=room.depth,
             normal=room.normal,
             instance=room.instance,
-            solids=solids,
+            occupancy=occupancy,
             room=HIGH - LOW,
             frame_from_room=matrix,
         )
@@ -187,8 +187,8 @@ class Rooms:
             intrinsics=room.intrinsics,
             pose=room.pose,
             partial=partial.astype(np.float32),
-            given_masks=np.where(room.instance >= 10, room.instance - 9, 0).astype(np.uint8),
-            given_indices=list(range(len(room.kinds))),
+            gt_masks=np.where(room.instance >= 10, room.instance - 9, 0).astype(np.uint8),
+            gt_indices=list(range(len(room.kinds))),
         )
 
     def __getitem__(self, name: str) -> SceneFeatures:

@@ -23,14 +23,9 @@ from g2vlm.training.objective import Objective, relation_weights
 from g2vlm.training.optimizer import learning_rate, make_optimizer
 from g2vlm.training.outputs import StepOutputs
 from g2vlm.training.process_group import Team
-<<<<<<< Updated upstream:tests/g2vlm/models/test_training.py
-from g2vlm.training.settings import TrainSettings, learning_rate, make_optimizer
+from g2vlm.training.settings import TrainSettings
 from g2vlm.training.targets import POOL, relation_targets
 from metrics.constants import VOXEL_M
-=======
-from g2vlm.training.settings import TrainSettings
-from g2vlm.training.targets import POOL, SOLID_CELL, relation_targets
->>>>>>> Stashed changes:tests/g2vlm/training/test_training.py
 from metrics.files import InputError, sha256_file
 from tests.g2vlm.models.build import (
     CONFIG,

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from g2vlm.scenes.dataset import CEILING, FIRST_OBJECT, FLOOR, OPENING, WALL
 from g2vlm.scenes.language.generate import generate_language
 from g2vlm.scenes.language.question_templates import floor_area
 from g2vlm.scenes.layout.recipes import cameras_of, items_of, load_recipes
@@ -20,7 +19,8 @@ from g2vlm.scenes.real.capture import distinct, read_room
 from g2vlm.scenes.real.layout import behind_walls, draw_room, within
 from g2vlm.scenes.real.mesh import captured_scene, captured_solids, open_cells
 from g2vlm.scenes.render.shards import render_scene
-from g2vlm.scenes.truth import VOID, annotate, scene_truth
+from g2vlm.scenes.truth import annotate, scene_truth
+from metrics.constants import CEILING, FIRST_OBJECT, FLOOR, OPENING, VOID, WALL
 from metrics.files import InputError
 from tests.g2vlm.scenes.real import captures
 from tests.paths import REPOSITORY
@@ -156,7 +156,8 @@ def test_the_truth_of_a_captured_room(folder, drawn):
 
     fields = render_scene(bare, Library(folder), RENDER, 3)
     shape = tuple(fields.pop("solids_shape"))
-    fields["solids"] = np.unpackbits(fields["solids"], count=np.prod(shape)).reshape(shape) > 0
+    bits = np.unpackbits(fields.pop("solids"), count=np.prod(shape))
+    fields["occupancy"] = bits.reshape(shape) > 0
     fields["exposure"] = float(fields["exposure"][0])
     views = SceneViews(**fields)
     truth = scene_truth(bare, views, Library(folder), (2000, 4000), 3)

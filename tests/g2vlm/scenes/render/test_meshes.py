@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from g2vlm.scenes.assets.objfile import read_obj
-from g2vlm.scenes.dataset import OPENING, WALL
 from g2vlm.scenes.render.meshes import ModelLibrary, build_scene, load_model, place
 from g2vlm.scenes.render.room import room_shell, wall_frame
+from metrics.constants import OPENING, WALL
 from metrics.files import InputError
 from tests.g2vlm.scenes.render.conftest import make_recipe, thing
 

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from g2vlm.scenes.dataset import SceneStore, given_masks
+from g2vlm.scenes.dataset import SceneStore, gt_masks
 from g2vlm.scenes.render.shards import render_shard
 from metrics.files import InputError
 from tests.g2vlm.scenes.render.conftest import RENDER, make_language, make_recipe
@@ -22,7 +22,7 @@ def test_tensors_have_the_documented_shapes(store):
     assert views.normal.shape == (8, 48, 64, 3)
     assert views.boxes.shape == (2, 6) and views.pixels.shape == (2, 8)
     assert views.partial.shape == (128, 6)
-    assert views.solids.shape == (100, 75, 63) and views.solids.any()
+    assert views.occupancy.shape == (100, 75, 63) and views.occupancy.any()
     assert views.room == pytest.approx([4.0, 3.0, 2.5])
 
 
@@ -62,17 +62,17 @@ def test_inputs_hold_no_truth(store):
     inputs = store.inputs(SCENE)
     views = store.views(SCENE)
     assert inputs.rgb.shape[0] == inputs.depth.shape[0] == 4
-    assert inputs.held_out_pose.shape == (4, 4, 4)
+    assert inputs.pose.shape == (4, 4, 4)
     assert np.array_equal(inputs.depth, views.sensor[:4])
-    assert inputs.given_indices == [0]
-    assert np.array_equal(inputs.given_masks == 1, views.instance[:4] == 10)
-    assert not {"boxes", "room", "solids", "instance"} & set(vars(inputs))
+    assert inputs.gt_indices == [0]
+    assert np.array_equal(inputs.gt_masks == 1, views.instance[:4] == 10)
+    assert not {"boxes", "room", "occupancy", "instance"} & set(vars(inputs))
 
 
-def test_given_masks_number_objects_in_index_order():
+def test_gt_masks_number_objects_in_index_order():
     instance = np.array([[[0, 1, 10, 13]]], np.uint8)
-    assert given_masks(instance, [3]).tolist() == [[[0, 0, 0, 1]]]
-    assert given_masks(instance, [0, 3]).tolist() == [[[0, 0, 1, 2]]]
+    assert gt_masks(instance, [3]).tolist() == [[[0, 0, 0, 1]]]
+    assert gt_masks(instance, [0, 3]).tolist() == [[[0, 0, 1, 2]]]
 
 
 def test_rendering_again_gives_the_same_bytes(store, catalog, tmp_path):
@@ -94,7 +94,7 @@ def test_another_seed_changes_the_noise_alone(store, catalog, tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 100, -1000])
-def test_a_truncated_shard_is_named_with_its_mend(store, tmp_path, keep):
+def test_a_truncated_shard_is_named_with_its_fix(store, tmp_path, keep):
     for path in store.folder.iterdir():
         shutil.copy(path, tmp_path)
     broken = tmp_path / "000.safetensors"

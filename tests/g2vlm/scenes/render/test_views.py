@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from g2vlm.scenes.dataset import FIRST_OBJECT, OPENING, WALL
 from g2vlm.scenes.render.meshes import ModelLibrary, build_scene
 from g2vlm.scenes.render.raycast import RayScene, frame_from_room, recipe_camera
 from g2vlm.scenes.render.sensor import back_project
 from g2vlm.scenes.render.shading import irradiance, linear_to_srgb, srgb_to_linear
 from g2vlm.scenes.render.views import render_views
+from metrics.constants import FIRST_OBJECT, OPENING, WALL
 from tests.g2vlm.scenes.render.conftest import camera, make_recipe, thing
 
 
