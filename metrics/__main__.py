@@ -270,7 +270,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from metrics.statistics.planning import from_scores, told
+    from metrics.statistics.planning import format_plan, from_scores
 
     given = arguments
     parts, designs = from_scores(
@@ -280,7 +280,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     if given.json:
         print(designs.to_json(orient="records", indent=2))
     else:
-        print(told(parts, designs, given.gap, given.power))
+        print(format_plan(parts, designs, given.gap, given.power))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What the command line prints: scores, floors and comparisons as a few aligned lines."""
+"""Format scores, floors and comparisons as the aligned lines that the command line prints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from metrics.files import InputError, read_json
 from metrics.registry import METRICS
-from metrics.schemas import shown
+from metrics.schemas import printable, short_repr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,7 @@ DIFFERENCES = ["split", "metric", "method_a", "method_b", "difference", "ci_low"
 
 
 def metric_lines() -> list[str]:
-    """Return the registry, two lines a metric."""
+    """Return two lines for each metric of the registry."""
     lines = []
     for metric in METRICS.values():
         better = "higher" if metric.higher_is_better else "lower"
@@ -27,33 +27,30 @@ def metric_lines() -> list[str]:
     return lines
 
 
-def geometry_lines(found: dict[str, Any]) -> list[str]:
+def geometry_lines(result: dict[str, Any]) -> list[str]:
     """Return the values of `compare_files`, each next to its floor."""
-    floors = found["floors"]
+    floors = result["floors"]
     rows = [
         [name, f"{value:.6g}", f"{floors[name]:.6g}" if name in floors else ""]
-        for name, value in found["values"].items()
+        for name, value in result["values"].items()
     ]
     return _aligned([["metric", "value", "floor"], *rows])
 
 
-def score_lines(said: dict[str, Any], kept: str | None) -> list[str]:
-    """Return what stands beside a score table as lines: both summaries, floors, what is missing.
+def score_lines(scored: dict[str, Any], out: str | None) -> list[str]:
+    """Return the summary of a scored submission as lines.
 
     Args:
-        said: the ``.json`` that `metrics.score.score_submission` writes.
-        kept: where the rows were kept, if they were.
+        scored: the ``.json`` that `metrics.score.score_submission` writes.
+        out: file of the score table, or None if it was not kept.
     """
-    cells = {
-        name: said["summary"][name]["all"]
-        for name in METRICS
-        if "all" in said["summary"].get(name, {})
-    }
+    summary = scored["summary"]
+    cells = {name: summary[name]["all"] for name in METRICS if "all" in summary.get(name, {})}
     rows = [["metric", "value", "floor", "unit", "succeeded", "value of those"]]
     for name, cell in cells.items():
         metric = METRICS[name]
-        floor = said["floors"].get(name)
-        alone = None if cell["succeeded"] == 1 else cell["mean_succeeded"]
+        floor = scored["floors"].get(name)
+        of_succeeded = None if cell["succeeded"] == 1 else cell["mean_succeeded"]
         rows.append(
             [
                 f"{name} {'^' if metric.higher_is_better else 'v'}",
@@ -61,17 +58,17 @@ def score_lines(said: dict[str, Any], kept: str | None) -> list[str]:
                 "" if floor is None else f"{floor:.4f}",
                 metric.unit,
                 f"{100 * cell['succeeded']:.0f}%",
-                "" if alone is None else f"{alone:.4f}",
+                "" if of_succeeded is None else f"{of_succeeded:.4f}",
             ]
         )
-    head = f"{shown(said['method'])[1:-1]}, seed {said['seed']}, {said['split']}; "
+    head = f"{printable(scored['method'])}, seed {scored['seed']}, {scored['split']}; "
     lines = [f"{head}^ higher is better, v lower; failures count as the worst value"]
     lines += _aligned(rows)
-    lines += [f"no {task}: {shown(why)[1:-1]}" for task, why in sorted(said["reasons"].items())]
+    lines += [f"no {task}: {printable(why)}" for task, why in sorted(scored["reasons"].items())]
     if any(cell["succeeded"] < 1 for cell in cells.values()):
         lines.append("some items failed: python -m metrics validate lists why")
-    if kept:
-        lines.append(f"rows: {kept}")
+    if out:
+        lines.append(f"rows: {out}")
     return lines
 
 
@@ -82,11 +79,13 @@ def compare_tables(
 
     Args:
         scores: tables, or one folder of <method>/<seed>/<split>.parquet.
-        reference: method that each other one is compared with.
-        config: yaml whose statistics section declares the families.
+        reference: method that all others are compared with; None takes that of the config, if any.
+        config: yaml with a statistics section (families, controls and so on), or None. Without
+            families, the comparisons with the reference are one exploratory family.
         out: folder for the statistics, or None.
 
-    Raises `InputError` for what cannot be compared.
+    Raises:
+        InputError: the tables cannot be compared.
     """
     from metrics.statistics.compare import compare, write
 
@@ -114,57 +113,52 @@ def _settings(config: str) -> dict[str, Any]:
     try:
         loaded = yaml.safe_load(Path(config).read_text(encoding="utf-8")) or {}
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{config}: cannot be read as yaml; mend the file") from error
+        raise InputError(f"{config}: cannot be read as yaml; fix the file") from error
     if not isinstance(loaded, dict):
-        raise InputError(f"{config}: holds no mapping; write a statistics section")
+        raise InputError(f"{config}: not a mapping; write a statistics section")
     return dict(loaded.get("statistics", loaded))
 
 
 def _joined(scores: list[str], deterministic: list[str]) -> tuple[pd.DataFrame, list[str]]:
-    """Return the tables as one, and the methods whose sidecars say that reruns are identical."""
+    """Return the tables as one, and all methods whose reruns are identical, sidecars included."""
     import pandas as pd
 
-    frames, fixed = [], set(deterministic)
-    for name in scores:
-        path = Path(name)
-        try:
-            frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: no score table ({error}); score the submission") from error
-        beside = path.with_suffix(".json")
-        said = read_json(beside) if beside.is_file() else {}
-        if not said.get("stochastic", True):
-            fixed.add(said["method"])
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True), sorted(fixed)
+    from metrics.statistics.table import read_scores
+
+    frames = [read_scores(Path(name)) for name in scores]
+    sidecars = [Path(name).with_suffix(".json") for name in scores]
+    facts = [read_json(sidecar) for sidecar in sidecars if sidecar.is_file()]
+    fixed = {scored["method"] for scored in facts if not scored.get("stochastic", True)}
+    return pd.concat(frames, ignore_index=True), sorted({*deterministic, *fixed})
 
 
-def compare_lines(found: dict[str, pd.DataFrame]) -> list[str]:
+def compare_lines(results: dict[str, pd.DataFrame]) -> list[str]:
     """Return means with intervals of every metric, and the differences from the reference."""
+    estimates, differences = results["estimates"], results["differences"]
     lines = ["means with 95% intervals", ""]
-    estimates = found["estimates"]
     lines += _table(estimates[estimates["subset"] == "all"], HEADLINE)
-    differences = found["differences"]
-    differences = (
-        differences[differences["difference"].notna()] if len(differences) else differences
-    )
-    if len(differences):
-        chosen = differences[differences["subset"] == "all"]
-        chosen = chosen.drop_duplicates(["split", "metric", "method_a", "method_b"])
+    measured = differences[differences["difference"].notna() & (differences["subset"] == "all")]
+    if len(measured):
+        # A declared difference has a row for each question; the headline's comes first.
+        headline = measured.drop_duplicates(["split", "metric", "method_a", "method_b"])
         lines += ["", "differences, a minus b, with 95% intervals", ""]
-        lines += _table(chosen, DIFFERENCES)
+        lines += _table(headline, DIFFERENCES)
+    else:
+        lines += ["", "no differences: choose a method to compare with by --reference"]
     return lines
 
 
 def _table(frame: pd.DataFrame, columns: list[str]) -> list[str]:
     rows = [columns]
     for values in frame[columns].itertuples(index=False):
-        rows.append([f"{v:.4g}" if isinstance(v, float) else shown(v).strip("'") for v in values])
+        rows.append(
+            [f"{v:.4g}" if isinstance(v, float) else short_repr(v).strip("'") for v in values]
+        )
     return _aligned(rows)
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
-    """Pad the columns; the first is words, the others stand right."""
+    """Pad the columns: the first is text and aligned left, the others are aligned right."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return [
         "  ".join(

@@ -38,12 +38,17 @@ def schema_faults(part: str, value: Any) -> list[tuple[str, str]]:
     return sorted({(_what(error), _mend(part, error)) for error in errors})
 
 
-def shown(value: Any) -> str:
-    """Return a value of a stranger's file as short printable ASCII."""
+def short_repr(value: Any) -> str:
+    """Return the representation of an untrusted value as short printable ASCII."""
     text = ascii(value)
     if len(text) <= LONGEST_SHOWN:
         return text
     return f"{text[: LONGEST_SHOWN // 2]}...{text[-LONGEST_SHOWN // 4 :]}"
+
+
+def printable(text: str) -> str:
+    """Return an untrusted text as short printable ASCII, without quotes."""
+    return short_repr(text)[1:-1]
 
 
 @cache
@@ -98,13 +103,13 @@ def _validator(part: str) -> Draft202012Validator:
 
 def _what(error: ValidationError) -> str:
     place = "".join(
-        f"[{step}]" if isinstance(step, int) else f".{shown(step)[1:-1]}"
+        f"[{step}]" if isinstance(step, int) else f".{printable(step)}"
         for step in error.absolute_path
     ).lstrip(".")
     if error.validator == "pattern":
-        message = f"{shown(error.instance)} has not the form that is asked"
+        message = f"{short_repr(error.instance)} has not the form that is asked"
     else:
-        message = error.message.replace(repr(error.instance), shown(error.instance))
+        message = error.message.replace(repr(error.instance), short_repr(error.instance))
     message = message.encode("ascii", "backslashreplace").decode()[: 4 * LONGEST_SHOWN]
     return f"{place}: {message}" if place else message
 

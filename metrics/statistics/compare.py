@@ -1,4 +1,7 @@
-"""From a long table of scores to estimates and differences: `python -m metrics compare`."""
+"""Turn a long table of scores into estimates, differences and tests.
+
+`python -m metrics compare` and the compare stage of the workflow call `compare` and `write`.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,9 @@ from metrics.statistics import (
     secondary_tests,
     table,
 )
-from metrics.statistics.measures import higher_is_better, margin
+from metrics.statistics.measures import equivalence_margin, higher_is_better
 
 HEADLINE = moments.TRAININGS_AND_SCENES
-CONTROLS = frozenset({"oracle", "chance", "text_only", "majority", "rules_gt", "rules_pred"})
-DESCRIPTIVE = ["real_rooms"]
 ESTIMATE_COLUMNS = [
     *("method", "split", "subset", "metric", "mean", "ci_low", "ci_high", "df", "n_seeds"),
     *("n_scenes", "question", "estimator", "tie_group", "succeeded", "mean_succeeded", "note"),
@@ -40,98 +41,121 @@ DIFFERENCE_COLUMNS = [
     *("estimator", "n_seeds_a", "n_seeds_b", "n_scenes", "note"),
 ]
 
-Key = tuple[str, str, str]
-Rows = dict[tuple[str, str], dict[str, Any]]
+Key = tuple[str, str, str]  # split, subset, metric
+PairRows = dict[tuple[str, str], dict[str, Any]]  # (method a, method b) -> row of their difference
 
 
 @dataclass
-class _Study:
-    """What the walk over the metrics gathers, and what it is asked for."""
+class _Comparison:
+    """The settings of one comparison, and the rows collected while it walks over the metrics."""
 
-    tests: list[families.Test]
-    reference: str
+    tests: list[families.DeclaredTest]
     config: dict[str, Any]
     estimates: list[dict[str, Any]] = field(default_factory=list)
     differences: list[dict[str, Any]] = field(default_factory=list)
-    declared: list[secondary_tests.Pair] = field(default_factory=list)
+    declared: list[secondary_tests.DeclaredPair] = field(default_factory=list)
     ranks: list[dict[str, Any]] = field(default_factory=list)
     profiles: list[dict[str, Any]] = field(default_factory=list)
-    kept: contrasts.Kept = field(default_factory=dict)
+    blocks: contrasts.Blocks = field(default_factory=dict)
 
-    def descriptive(self, split: str) -> bool:
-        """Say whether a split has too few scenes for a test, by declaration."""
-        return split in self.config.get("descriptive", DESCRIPTIVE)
+    @property
+    def reference(self) -> str | None:
+        return self.config.get("reference")
+
+    def competitors(self, blocks: dict[str, table.Block]) -> dict[str, table.Block]:
+        """Return the blocks of the methods that are no controls."""
+        controls = self.config.get("controls", ())
+        return {name: block for name, block in blocks.items() if name not in controls}
+
+    def is_descriptive(self, split: str) -> bool:
+        """Return whether the config declares that a split has too few scenes for a test."""
+        return split in self.config.get("descriptive", ())
 
 
 def compare(
     source: str | Path | pd.DataFrame, config: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return the statistics of a scores folder, file or table, by name.
+    """Return the statistics of a table of scores.
 
-    Frames "estimates", "differences", "ranks", "profiles", "retention" and "cells", and the dict
-    "methods". `config` is the experiment's `statistics` section: reference, families,
-    deterministic, generalisation, data_efficiency, margins, descriptive. Raises InputError for a
-    table that cannot be compared.
+    Args:
+        source: a scores folder (method/seed/split.parquet), one parquet or csv file, or a frame.
+        config: an experiment's `statistics` section; every key may be left out:
+            reference: method that all others are compared with, in the exploratory family;
+            families: the declared tests, see `families.parse_families`;
+            controls: methods that get no rank and no tie letter;
+            upper_bound: the control that is not compared with the reference either;
+            descriptive: splits with too few scenes for a test;
+            deterministic: methods without a seed axis, where no sidecar file says so;
+            margins: {metric: margin of the equivalence test};
+            generalisation, data_efficiency: see `contrasts`.
+
+    Returns:
+        The frames "estimates", "differences", "ranks", "profiles", "retention" and "cells", and
+        the dict "methods".
+
+    Raises:
+        InputError: the table cannot be compared.
     """
     config = config or {}
-    scores = table.load(source, config)
-    names = set(scores.cells["method"].unique())
-    tests = families.drop_untrained(families.declared(config.get("families")), names)
-    study = _Study(tests, config.get("reference", "full"), config)
-    wanted = contrasts.splits(config)
+    scores = table.load(source, config.get("deterministic", ()))
+    methods = set(scores.cells["method"].unique())
+    tests = families.parse_families(config.get("families", {}))
+    run = _Comparison(families.drop_families_without_scores(tests, methods), config)
+    contrasted = contrasts.splits(config)
     for key, blocks in table.blocks(scores):
-        _add(study, key, blocks)
-        if key[1] == "all" and key[0] in wanted:
-            study.kept[key] = blocks
-    rows = study.differences
-    rows += _lacking(tests, rows)
-    said = config.get("generalisation")
-    rows += contrasts.generalisation(study.kept, study.reference, said)
-    rows += contrasts.data_efficiency(study.kept, study.reference, config.get("data_efficiency"))
-    estimates = _with_success(pd.DataFrame(study.estimates), scores.success)
+        _compare_metric(run, key, blocks)
+        if key[1] == "all" and key[0] in contrasted:
+            run.blocks[key] = blocks
+    rows = run.differences
+    rows += _tests_without_scores(run.tests, rows)
+    rows += contrasts.generalisation(run.blocks, run.reference, config.get("generalisation"))
+    rows += contrasts.data_efficiency(run.blocks, run.reference, config.get("data_efficiency"))
+    retention = contrasts.retention(run.blocks, config.get("generalisation"))
     return {
-        "estimates": estimates.reindex(columns=ESTIMATE_COLUMNS),
-        "differences": _difference_table(rows, secondary_tests.other_answers(study.declared)),
-        "ranks": pd.DataFrame(study.ranks).reindex(columns=ranks.COLUMNS),
-        "profiles": pd.DataFrame(study.profiles).reindex(columns=profiles.COLUMNS),
-        "retention": pd.DataFrame(contrasts.retention(study.kept, said)).reindex(
-            columns=contrasts.RETENTION_COLUMNS
-        ),
+        "estimates": _estimate_table(run.estimates, scores.success),
+        "differences": _difference_table(rows, secondary_tests.secondary_rows(run.declared)),
+        "ranks": pd.DataFrame(run.ranks).reindex(columns=ranks.COLUMNS),
+        "profiles": pd.DataFrame(run.profiles).reindex(columns=profiles.COLUMNS),
+        "retention": pd.DataFrame(retention).reindex(columns=contrasts.RETENTION_COLUMNS),
         "cells": scores.cells,
         "methods": scores.methods,
     }
 
 
-def _add(study: _Study, key: Key, blocks: dict[str, table.Block]) -> None:
-    """Add what one metric of one split and subset says."""
+def _compare_metric(run: _Comparison, key: Key, blocks: dict[str, table.Block]) -> None:
+    """Add the rows of one metric on one split and subset."""
     split, subset, metric = key
-    upwards, known = higher_is_better(metric), {n: b for n, b in blocks.items() if b.scenes}
-    limit = margin(metric, study.config.get("margins"))
-    chosen = list(combinations(known, 2))
-    found = pairwise_differences.differences(known, chosen, limit)
-    every = dict(zip(chosen, found, strict=True))
-    few = study.descriptive(split)
-    for row in every.values():
-        row["margin"] = limit
-        if few:
+    scored = {name: block for name, block in blocks.items() if block.scenes}
+    margin = equivalence_margin(metric, run.config.get("margins"))
+    pairs = list(combinations(scored, 2))
+    rows = pairwise_differences.differences(scored, pairs, margin)
+    pair_rows = dict(zip(pairs, rows, strict=True))
+    descriptive = run.is_descriptive(split)
+    for row in rows:
+        row["margin"] = margin
+        if descriptive:
             row["p"] = row["p_equivalent"] = np.nan
-            row["note"] = "; ".join(n for n in (row["note"], "descriptive: no test") if n)
-    letters = {} if few else _letters(metric, known, every)
-    study.estimates += _estimates(key, blocks, letters)
-    study.differences += _chosen(study, key, known, every, letters)
+            row["note"] = _join_notes(row["note"], "descriptive: no test")
+    letters = {} if descriptive else _tie_letters(metric, run.competitors(scored), pair_rows)
+    run.estimates += _estimate_rows(key, blocks, letters)
+    _add_reported_differences(run, key, scored, pair_rows, letters)
     if subset == "all":
-        rivals = {n: b for n, b in known.items() if n not in CONTROLS}
-        study.ranks += ranks.rank_rows(key, rivals, upwards, few)
-        study.profiles += profiles.profile_rows(key, known, upwards)
+        upwards = higher_is_better(metric)
+        run.ranks += ranks.rank_rows(key, run.competitors(scored), upwards, descriptive)
+        run.profiles += profiles.profile_rows(key, scored, upwards)
 
 
-def _estimates(
+def _join_notes(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)
+
+
+def _estimate_rows(
     key: Key, blocks: dict[str, table.Block], letters: dict[str, str]
 ) -> list[dict[str, Any]]:
     rows = []
     for name, block in blocks.items():
         cells = block.summary()
-        result = moments.one(cells)
+        result = moments.mean_interval(cells)
         note = pairwise_differences.limits_note(cells.scenes, float(result.variance), cells)
         rows.append(
             dict(zip(table.KEY, key, strict=True))
@@ -146,83 +170,85 @@ def _estimates(
                 "question": moments.question_of(cells),
                 "estimator": pairwise_differences.estimator_name(bool(result.fallback)),
                 "tie_group": letters.get(name, ""),
-                "note": "; ".join(n for n in (note, block.note) if n),
+                "note": _join_notes(note, block.note),
             }
         )
     return rows
 
 
-def _letters(metric: str, blocks: dict[str, table.Block], every: Rows) -> dict[str, str]:
-    """Return tie letters from Holm-adjusted headline p-values over this metric's pairs.
+def _tie_letters(
+    metric: str, blocks: dict[str, table.Block], pair_rows: PairRows
+) -> dict[str, str]:
+    """Return tie letters from the Holm-adjusted headline p-values of one metric's pairs.
 
-    Controls are marks on the scale, not competitors: they get no letter and cost no power.
+    `blocks` holds the competitors alone: controls mark the scale, so they get no letter, and
+    leaving them out keeps the correction small.
     """
-    blocks = {n: b for n, b in blocks.items() if n not in CONTROLS}
-    every = {pair: row for pair, row in every.items() if set(pair) <= set(blocks)}
-    p = np.array([r["p"] if r["question"] == HEADLINE else np.nan for r in every.values()])
+    pair_rows = {pair: row for pair, row in pair_rows.items() if set(pair) <= set(blocks)}
+    p = np.array([r["p"] if r["question"] == HEADLINE else np.nan for r in pair_rows.values()])
     adjusted = families.holm(p)
-    separable = {pair: bool(a < 0.05) for pair, a in zip(every, adjusted, strict=True)}
-    for pair, row in every.items():
+    separable = {pair: bool(a < 0.05) for pair, a in zip(pair_rows, adjusted, strict=True)}
+    for pair, row in pair_rows.items():
+        # The same gap in every cell leaves no variance to estimate, hence no p, but is no tie.
         if row["question"] == HEADLINE and row["variance"] == 0 and row["difference"] != 0:
-            separable[pair] = True  # the same gap in every cell: nothing to estimate
+            separable[pair] = True
     sign = -1 if higher_is_better(metric) else 1
-    means = {n: float(b.summary().estimate) for n, b in blocks.items()}
-    return effects.tie_letters(sorted(means, key=lambda n: (sign * means[n], n)), separable)
+    means = {name: float(block.summary().estimate) for name, block in blocks.items()}
+    best_first = sorted(means, key=lambda name: (sign * means[name], name))
+    return effects.tie_letters(best_first, separable)
 
 
-def _chosen(
-    study: _Study,
+def _add_reported_differences(
+    run: _Comparison,
     key: Key,
     blocks: dict[str, table.Block],
-    every: Rows,
+    pair_rows: PairRows,
     letters: dict[str, str],
-) -> list[dict[str, Any]]:
-    """Return this metric's declared and exploratory rows; note the declared for other answers."""
+) -> None:
+    """Add one metric's declared and exploratory differences."""
     split, subset, metric = key
-    here = [t for t in study.tests if (t.split, t.subset, t.metric) == key]
-    wanted = {(t.a, t.b): t.family for t in here if {t.a, t.b} <= set(blocks)}
-    if study.reference in blocks:
+    here = [t for t in run.tests if (t.split, t.subset, t.metric) == key]
+    reported = {(t.a, t.b): t.family for t in here if {t.a, t.b} <= set(blocks)}
+    if run.reference in blocks:
         for name in blocks:
-            if name not in (study.reference, "oracle") and (name, study.reference) not in wanted:
-                wanted.setdefault((study.reference, name), "exploratory")
-    rows = []
-    for (a, b), family in wanted.items():
-        row = every[a, b] if (a, b) in every else _turned(every[b, a])
-        shared = set(letters.get(a, "")) & set(letters.get(b, ""))
+            excluded = name in (run.reference, run.config.get("upper_bound"))
+            if not excluded and (name, run.reference) not in reported:
+                reported.setdefault((run.reference, name), families.EXPLORATORY)
+    for (a, b), family in reported.items():
+        row = pair_rows[a, b] if (a, b) in pair_rows else _swapped(pair_rows[b, a])
         row = row | {"family": family, "split": split, "subset": subset, "metric": metric}
-        row["tie_group"] = "".join(sorted(shared))
+        row["tie_group"] = "".join(sorted(set(letters.get(a, "")) & set(letters.get(b, ""))))
         row["prob_improvement"] = pairwise_differences.improvement(
             blocks[a], blocks[b], higher_is_better(metric)
         )
-        rows.append(row)
-        if family != "exploratory" and not study.descriptive(split):
-            study.declared.append((row, blocks[a], blocks[b]))
-    return rows
+        run.differences.append(row)
+        if family != families.EXPLORATORY and not run.is_descriptive(split):
+            run.declared.append((row, blocks[a], blocks[b]))
 
 
-def _turned(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row of (a, b) as the row of (b, a)."""
+def _swapped(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of a - b as the row of b - a."""
     out = dict(row)
-    for first, second in (("method_a", "method_b"), ("mean_a", "mean_b")):
-        out[first], out[second] = row[second], row[first]
-    out["n_seeds_a"], out["n_seeds_b"] = row["n_seeds_b"], row["n_seeds_a"]
+    for name in ("method", "mean", "n_seeds"):
+        out[f"{name}_a"], out[f"{name}_b"] = row[f"{name}_b"], row[f"{name}_a"]
     out["difference"], out["dz"] = -row["difference"], -row["dz"]
     out["ci_low"], out["ci_high"] = -row["ci_high"], -row["ci_low"]
     return out
 
 
-def _lacking(tests: list[families.Test], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _tests_without_scores(
+    tests: list[families.DeclaredTest], rows: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return a row without numbers for each declared test that could not be run."""
     names = ("family", "split", "subset", "metric", "method_a", "method_b")
     done = {tuple(row[name] for name in names) for row in rows}
-    return [
-        dict(zip(names, key, strict=True)) | {"question": HEADLINE, "note": "not tested: no scores"}
-        for t in tests
-        if (key := (t.family, t.split, t.subset, t.metric, t.a, t.b)) not in done
-    ]
+    note = {"question": HEADLINE, "note": "not tested: no scores"}
+    keys = [(t.family, t.split, t.subset, t.metric, t.a, t.b) for t in tests]
+    return [dict(zip(names, key, strict=True)) | note for key in keys if key not in done]
 
 
-def _difference_table(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> pd.DataFrame:
-    """Adjust the headline rows within their families; scenes-only p-values stay raw."""
+def _difference_table(rows: list[dict[str, Any]], secondary: list[dict[str, Any]]) -> pd.DataFrame:
+    """Adjust the headline rows within their families; every other p-value stays unadjusted."""
     if not rows:
         return pd.DataFrame(columns=DIFFERENCE_COLUMNS)
     frame = pd.DataFrame(rows).reindex(columns=DIFFERENCE_COLUMNS)
@@ -232,34 +258,36 @@ def _difference_table(rows: list[dict[str, Any]], others: list[dict[str, Any]]) 
     for count in sizes.unique():
         some = adjusted.index[sizes == count]
         half = (adjusted.loc[some, "ci_high"] - adjusted.loc[some, "ci_low"]) / 2
-        alpha = 0.05 / count
-        exploratory = adjusted.loc[some, "family"] == "exploratory"
-        mde = effects.detectable(half, adjusted.loc[some, "df"], alpha)
+        exploratory = adjusted.loc[some, "family"] == families.EXPLORATORY
+        # Holm's first step tests at 0.05 divided by the size of the family.
+        mde = effects.detectable(half, adjusted.loc[some, "df"], alpha=0.05 / count)
         adjusted.loc[some, "mde_family"] = np.where(exploratory, np.nan, mde)
-    rest = pd.concat([frame[~headline], pd.DataFrame(others)], ignore_index=True)
+    rest = pd.concat([frame[~headline], pd.DataFrame(secondary)], ignore_index=True)
     out = pd.concat([adjusted, rest.reindex(columns=DIFFERENCE_COLUMNS)], ignore_index=True)
     out[["adjustment", "tie_group", "note"]] = out[["adjustment", "tie_group", "note"]].fillna("")
     return out
 
 
-def _with_success(estimates: pd.DataFrame, success: pd.DataFrame) -> pd.DataFrame:
-    if estimates.empty:
-        return estimates
-    share = success.assign(
-        mean_succeeded=success["succeeded_sum"]
-        / success["succeeded"].where(success["succeeded"] > 0),
-        succeeded=success["succeeded"] / success["items"],
-    )
-    columns = [*table.SUCCESS, "succeeded", "mean_succeeded"]
-    return estimates.merge(share[columns], on=table.SUCCESS, how="left")
+def _estimate_table(rows: list[dict[str, Any]], success: pd.DataFrame) -> pd.DataFrame:
+    """Return the estimates with the share of items that succeeded, and the mean over those."""
+    frame = pd.DataFrame(rows)
+    if not frame.empty:
+        succeeded = success["succeeded"]
+        rates = success.assign(
+            mean_succeeded=success["succeeded_sum"] / succeeded.where(succeeded > 0),
+            succeeded=succeeded / success["items"],
+        )
+        columns = [*table.SUCCESS, "succeeded", "mean_succeeded"]
+        frame = frame.merge(rates[columns], on=table.SUCCESS, how="left")
+    return frame.reindex(columns=ESTIMATE_COLUMNS)
 
 
 def write(results: dict[str, Any], out_dir: str | Path) -> None:
-    """Write every frame of `compare` as parquet and methods.json, whole or not at all."""
+    """Write every frame of `compare` as parquet, and methods.json; the folder appears whole."""
     with atomic_path(out_dir, folder=True) as folder:
         for name, frame in results.items():
             if isinstance(frame, pd.DataFrame):
-                # Without the schema, categories are read back as the plain strings they stand for.
+                # Without the pandas metadata, categories are read back as plain strings.
                 columns = pa.Table.from_pandas(frame, preserve_index=False)
                 columns = columns.replace_schema_metadata(None)
                 pq.write_table(columns, folder / f"{name}.parquet", store_schema=False)

@@ -1,4 +1,9 @@
-"""Claims that are interactions, and ratios between two conditions of one method."""
+"""Interactions of two conditions with the choice of method, and ratios between two conditions.
+
+An interaction asks whether the gap between two methods changes from one condition to another: from
+known to held-out furniture, or from all training scenes to few. It is a difference of differences
+over paired cells, and goes through the same moments as any difference.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +17,9 @@ from metrics.statistics import effects, moments
 from metrics.statistics.pairwise_differences import limits_note
 from metrics.statistics.table import Block
 
-Kept = dict[tuple[str, str, str], dict[str, Block]]
+# (split, subset, metric) -> {method: its cells}
+Blocks = dict[tuple[str, str, str], dict[str, Block]]
 
-GENERALISATION: dict[str, Any] = {
-    "splits": ["test_asset", "test_scene"],
-    "methods": ["no_geometry", "no_alignment"],
-    "metrics": ["fscore@5cm", "chamfer_l1_m", "ref_acc@0.25"],
-}
 RETENTION_COLUMNS = [
     *("metric", "method", "first", "second", "mean_first", "mean_second", "ratio", "ci_low"),
     *("ci_high", "df", "n_seeds", "n_scenes", "question", "note"),
@@ -26,111 +27,161 @@ RETENTION_COLUMNS = [
 
 
 def splits(config: dict[str, Any]) -> set[str]:
-    """Return the splits that the contrasts of a `statistics` section are about."""
-    said = GENERALISATION | (config.get("generalisation") or {})
-    less = config.get("data_efficiency") or {}
-    return {*said["splits"], less.get("split", "test_scene")}
+    """Return the splits that the contrasts of a `statistics` section compare."""
+    found = set((config.get("generalisation") or {}).get("splits", ()))
+    if config.get("data_efficiency"):
+        found.add(config["data_efficiency"].get("split"))
+    return found
 
 
 def generalisation(
-    kept: Kept, reference: str, config: dict[str, Any] | None = None
+    blocks: Blocks, reference: str | None, config: dict[str, Any] | None
 ) -> list[dict[str, Any]]:
-    """Return (reference - ablation) on the first split minus the same on the second.
+    """Return (reference - method) on the first split minus the same on the second.
 
-    Scenes are paired over the splits by the number that ends their names. `config` may name other
-    `splits`, `methods` and `metrics`. Rows of family "generalisation"; combinations without scores
-    are left out.
+    Scenes are paired over the splits by the number that ends their names.
+
+    Args:
+        blocks: cells by (split, subset, metric) and method.
+        reference: the method that the others are compared with.
+        config: `splits` (two), `methods` and `metrics`; None asks for nothing.
+
+    Returns:
+        Rows of the family "generalisation"; combinations without scores are left out.
+
+    Raises:
+        InputError: the config lacks a key.
     """
-    said = GENERALISATION | (config or {})
-    first, second = said["splits"]
+    if not config:
+        return []
+    (first, second), methods, metrics = _required(
+        config, "generalisation", "splits", "methods", "metrics"
+    )
     rows = []
-    for metric in said["metrics"]:
-        here, there = (kept.get((split, "all", metric), {}) for split in (first, second))
-        for name in said["methods"]:
-            if all(m in blocks for m in (reference, name) for blocks in (here, there)):
-                chosen = [here[reference], there[reference], here[name], there[name]]
-                label = ("generalisation", f"{first} - {second}", metric, reference, name)
-                rows.append(_row(label, chosen))
+    for metric in metrics:
+        at_first, at_second = (blocks.get((split, "all", metric), {}) for split in (first, second))
+        for method in methods:
+            if {reference, method} <= at_first.keys() & at_second.keys():
+                chosen = [at[name] for name in (reference, method) for at in (at_first, at_second)]
+                label = ("generalisation", f"{first} - {second}", metric, reference, method)
+                rows.append(_interaction_row(label, chosen))
     return rows
 
 
 def data_efficiency(
-    kept: Kept, reference: str, config: dict[str, Any] | None = None
+    blocks: Blocks, reference: str | None, config: dict[str, Any] | None
 ) -> list[dict[str, Any]]:
-    """Return (reference - ablation) trained with less data minus the same trained with all.
+    """Return (reference - method) trained with less data minus the same trained with all.
 
-    `config`: `less` maps a method to the name under which it was trained with less data, `metrics`
-    lists metrics, `split` is test_scene unless said. Rows of family "data_efficiency", a row for
-    every method in `less` but the reference. Raises InputError where `less` lacks the reference.
+    Args:
+        blocks: cells by (split, subset, metric) and method.
+        reference: the method that the others are compared with.
+        config: `less` ({method: its name when trained with less data}), `split` and `metrics`;
+            None asks for nothing.
+
+    Returns:
+        Rows of the family "data_efficiency", for every method of `less` but the reference.
+
+    Raises:
+        InputError: the config lacks a key, or `less` lacks the reference.
     """
     if not config:
         return []
-    less, split = config.get("less") or {}, config.get("split", "test_scene")
+    less, split, metrics = _required(config, "data_efficiency", "less", "split", "metrics")
     if reference not in less:
-        raise InputError(f"config: statistics.data_efficiency.less lacks the reference {reference}")
+        raise InputError(
+            f"config: statistics.data_efficiency.less lacks the reference {reference}; add it"
+        )
     rows = []
-    for metric in config.get("metrics", GENERALISATION["metrics"]):
-        blocks = kept.get((split, "all", metric), {})
-        for name in less:
-            names = (reference, name, less[reference], less[name])
-            if name != reference and all(n in blocks for n in names):
-                chosen = [blocks[n] for m in (reference, name) for n in (less[m], m)]
-                label = ("data_efficiency", f"{split}, less - all data", metric, reference, name)
-                rows.append(_row(label, chosen))
+    for metric in metrics:
+        scored = blocks.get((split, "all", metric), {})
+        for method in less:
+            names = [less[reference], reference, less[method], method]
+            if method != reference and set(names) <= scored.keys():
+                label = ("data_efficiency", f"{split}, less - all data", metric, reference, method)
+                rows.append(_interaction_row(label, [scored[name] for name in names]))
     return rows
 
 
-def retention(kept: Kept, config: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """Return a row (`RETENTION_COLUMNS`) a method and metric: its mean on the first split over that
-    on the second, with limits on the log scale.
+def _required(config: dict[str, Any], section: str, *keys: str) -> list[Any]:
+    missing = [key for key in keys if key not in config]
+    if missing:
+        raise InputError(f"config: statistics.{section} has no {missing[0]}; add it")
+    return [config[key] for key in keys]
 
-    For every metric that both of the generalisation's splits have, pooled ones left out.
+
+def retention(blocks: Blocks, config: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Return each method's mean on the first split over that on the second, with limits.
+
+    Args:
+        blocks: cells by (split, subset, metric) and method.
+        config: the `generalisation` section, of which `splits` is read; None asks for nothing.
+
+    Returns:
+        A row (`RETENTION_COLUMNS`) for every method and metric that both splits have; pooled
+        metrics are left out.
     """
-    first, second = (GENERALISATION | (config or {}))["splits"]
+    if not config:
+        return []
+    first, second = config["splits"]
     rows = []
-    for split, subset, metric in sorted(kept):
+    for split, subset, metric in sorted(blocks):
         if (split, subset) != (first, "all"):
             continue
-        there = kept.get((second, "all", metric), {})
-        for name, block in kept[split, subset, metric].items():
-            if name not in there or block.theta is not None:
+        at_second = blocks.get((second, "all", metric), {})
+        for method, block in blocks[split, subset, metric].items():
+            if method not in at_second or block.theta is not None:
                 continue
-            pair = paired([block, there[name]])
-            if pair is not None:
-                said = {"metric": metric, "method": name, "first": first, "second": second}
-                rows.append(said | _retention_row(pair[0], pair[1], block.stochastic))
+            cells = paired_cells([block, at_second[method]])
+            if cells is not None:
+                row = {"metric": metric, "method": method, "first": first, "second": second}
+                rows.append(row | _retention_row(*cells, block.stochastic))
     return rows
 
 
 def log_ratio(first: np.ndarray, second: np.ndarray, stochastic: bool = True) -> moments.Interval:
-    """Return the interval of log(mean(first) / mean(second)) of paired cells [S, N], means above 0.
+    """Return the interval of log(mean(first) / mean(second)) over paired cells.
 
-    Delta method: the cells x / mean(x) - y / mean(y) have the ratio's variance on the log scale to
-    first order (Fieller's problem on the log scale; Hedges, Gurevitch and Curtis 1999).
+    Delta method: to first order, the cells x / mean(x) - y / mean(y) have the variance of the log
+    ratio.
+
+    Args:
+        first: f64 [S, N], with a mean above 0.
+        second: f64 [S, N], of the same trainings and paired scenes, with a mean above 0.
+        stochastic: False for a method without randomness.
+
+    Source: Hedges, Gurevitch and Curtis, The meta-analysis of response ratios, 1999.
     """
     centre = np.log(first.mean() / second.mean())
-    scaled = first / first.mean() - second / second.mean()
-    found = moments.one(moments.summarise(scaled, stochastic=stochastic))
-    return replace(found, estimate=centre, low=centre + found.low, high=centre + found.high)
+    scaled = first / first.mean() - second / second.mean()  # (S, N)
+    spread = moments.mean_interval(moments.summarise(scaled, stochastic=stochastic))
+    # `spread` is centred at 0, because both scaled tables have a mean of 1.
+    return replace(spread, estimate=centre, low=centre + spread.low, high=centre + spread.high)
 
 
-def paired(blocks: list[Block]) -> list[np.ndarray] | None:
-    """Return the cells [S, N] of every block over the scenes that all have, in one order.
+def paired_cells(blocks: list[Block]) -> list[np.ndarray] | None:
+    """Return the cells of every block over the scenes that all have, in one order.
 
-    Blocks come two by two, each two of one method. Scenes pair by the number that ends their names.
-    None where a method's trainings differ, a number stands for two scenes, or fewer than two pair.
+    Scenes are paired by the number that ends their names, since two splits name theirs differently.
+
+    Args:
+        blocks: an even number; each two in a row are of one method.
+
+    Returns:
+        One f64 [S, N] a block. None where the trainings of one method differ, where a number
+        belongs to two scenes of a block, or where fewer than two scenes are paired.
     """
-    places = [{_number(s): k for k, s in enumerate(b.scenes)} for b in blocks]
-    if any(len(place) < len(b.scenes) for place, b in zip(places, blocks, strict=True)):
+    columns = [{_number(s): k for k, s in enumerate(block.scenes)} for block in blocks]
+    if any(len(at) < len(block.scenes) for at, block in zip(columns, blocks, strict=True)):
         return None
     if any(a.seeds != b.seeds for a, b in zip(blocks[::2], blocks[1::2], strict=True)):
         return None
-    shared = sorted(set.intersection(*map(set, places)))
+    shared = sorted(set.intersection(*map(set, columns)))
     if len(shared) < 2:
         return None
     return [
-        b.values[:, [place[scene] for scene in shared]]
-        for place, b in zip(places, blocks, strict=True)
+        block.values[:, [at[number] for number in shared]]
+        for at, block in zip(columns, blocks, strict=True)
     ]
 
 
@@ -138,16 +189,19 @@ def _number(scene: str) -> str:
     return scene.rsplit("-", 1)[-1]
 
 
-def _row(label: tuple[str, str, str, str, str], blocks: list[Block]) -> dict[str, Any]:
+def _interaction_row(
+    label: tuple[str, str, str, str | None, str], blocks: list[Block]
+) -> dict[str, Any]:
     """Return the row of (blocks 0 - 1) - (blocks 2 - 3); without numbers where they do not pair."""
     names = ("family", "split", "metric", "method_a", "method_b")
     row = dict(zip(names, label, strict=True)) | {"subset": "all"}
-    cells = paired(blocks)
+    cells = paired_cells(blocks)
     if cells is None:
         note = "not tested: trainings or scenes do not pair up"
         return row | {"question": moments.TRAININGS_AND_SCENES, "note": note}
+    # What is compared is each method's change from condition to condition, cell by cell.
     a, b = (_change(blocks[k : k + 2], cells[k : k + 2]) for k in (0, 2))
-    result = moments.difference(a, b)
+    result = moments.difference_interval(a, b)
     half = (result.high - result.low) / 2
     return row | {
         "mean_a": float(a.estimate),
@@ -161,8 +215,8 @@ def _row(label: tuple[str, str, str, str, str], blocks: list[Block]) -> dict[str
         "mde": float(effects.detectable(half, result.df)),
         "question": moments.question_of(a, b),
         "estimator": "two-way moments of the change",
-        "n_seeds_a": a.seeds if a.has_trainings else 0,
-        "n_seeds_b": b.seeds if b.has_trainings else 0,
+        "n_seeds_a": a.n_trainings,
+        "n_seeds_b": b.n_trainings,
         "n_scenes": a.scenes,
         "note": limits_note(a.scenes, float(result.variance), a, b),
     }
@@ -186,9 +240,9 @@ def _retention_row(first: np.ndarray, second: np.ndarray, stochastic: bool) -> d
     cells = moments.summarise(first, stochastic=stochastic)
     row["question"] = moments.question_of(cells)
     if min(first.mean(), second.mean()) > 0:
-        found = log_ratio(first, second, stochastic)
-        limits = {"ratio": found.estimate, "ci_low": found.low, "ci_high": found.high}
-        row |= {name: float(np.exp(value)) for name, value in limits.items()}
-        row["df"] = float(found.df)
-        row["note"] = limits_note(first.shape[1], float(found.variance), cells)
+        result = log_ratio(first, second, stochastic)
+        row["ratio"] = float(np.exp(result.estimate))
+        row["ci_low"], row["ci_high"] = float(np.exp(result.low)), float(np.exp(result.high))
+        row["df"] = float(result.df)
+        row["note"] = limits_note(first.shape[1], float(result.variance), cells)
     return row

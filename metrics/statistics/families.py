@@ -1,4 +1,4 @@
-"""Families of tests declared before training, and their correction for multiplicity."""
+"""Declared families of tests, and p-values corrected for multiplicity within each family."""
 
 from __future__ import annotations
 
@@ -11,57 +11,12 @@ from statsmodels.stats.multitest import multipletests
 
 from metrics.files import InputError
 
-RECONSTRUCTION = ["chamfer_l1_m", "fscore@5cm", "mesh_iou", "occupancy_iou"]
-REASONING = ["spq@0.5", "sg_accuracy"]
-LANGUAGE = ["probed_text_to_scene_mrr", "ref_acc@0.25", "grounding_retrieval_map"]
-
-ARTICLE_ROWS = {
-    "no_geometry": ["chamfer_l1_m", "fscore@5cm", "mesh_iou", *REASONING],
-    "no_alignment": LANGUAGE,
-    "geometry_free_vlm": [*REASONING, *LANGUAGE],
-    "reconstruction_only": RECONSTRUCTION,
-    "minimal_3d_vlm": [*RECONSTRUCTION, *LANGUAGE],
-}
-
-DEFAULT: dict[str, Any] = {
-    "article": {
-        "split": "test_scene",
-        "tests": [
-            {"a": "full", "b": [name], "metrics": metrics} for name, metrics in ARTICLE_ROWS.items()
-        ],
-    },
-    "contrasts": {
-        "split": "test_scene",
-        "tests": [
-            {"a": "minimal_3d_vlm", "b": ["geometry_free_vlm"], "metrics": REASONING + LANGUAGE},
-            {
-                "a": "reconstruction_only",
-                "b": ["geometry_free_vlm", "minimal_3d_vlm"],
-                "metrics": RECONSTRUCTION,
-            },
-        ],
-    },
-    "causes": {
-        "split": "test_scene",
-        "tests": [
-            {
-                "a": "full",
-                "b": ["no_depth", "no_geometry_module"],
-                "metrics": ["fscore@5cm", "spq@0.5", "ref_acc@0.25/needs_geometry", "answer_mra"],
-            },
-            {
-                "a": "full",
-                "b": ["no_align_loss", "no_cross_attention"],
-                "metrics": ["probed_text_to_scene_mrr", "ref_acc@0.25"],
-            },
-        ],
-    },
-}
+EXPLORATORY = "exploratory"
 
 
 @dataclass(frozen=True)
-class Test:
-    """One declared comparison: a against b on one metric of one split and subset."""
+class DeclaredTest:
+    """One declared comparison: method a against method b, on one metric of a split and subset."""
 
     family: str
     split: str
@@ -71,77 +26,93 @@ class Test:
     b: str
 
 
-def declared(families: dict[str, Any] | None) -> list[Test]:
-    """Expand the config's families ({name: {split, tests: [{a, b, metrics}]}}) into tests.
+def parse_families(families: dict[str, Any]) -> list[DeclaredTest]:
+    """Expand the families of a config into single tests, without duplicates.
 
-    A metric is written `name` or `name/subset`. None gives the project's own families. Raises
-    InputError for a family that is not of that form.
+    Args:
+        families: {family: {"split": ..., "tests": [{"a": ..., "b": [...], "metrics": [...]}]}};
+            `b` may be a single name, and a metric is written `name` or `name/subset`.
+
+    Returns:
+        The tests in the order of the config.
+
+    Raises:
+        InputError: a family has another form.
+
+    Example:
+        >>> tests = [{"a": "ours", "b": ["theirs"], "metrics": ["fscore@5cm"]}]
+        >>> [(t.metric, t.a, t.b) for t in parse_families({"f": {"split": "s", "tests": tests}})]
+        [('fscore@5cm', 'ours', 'theirs')]
     """
     tests = []
-    for family, said in (DEFAULT if families is None else families).items():
+    for family, declared in families.items():
         try:
-            for group in said["tests"]:
-                others = [group["b"]] if isinstance(group["b"], str) else group["b"]
-                for b in others:
-                    for written in group["metrics"]:
-                        metric, _, subset = written.partition("/")
-                        split = said.get("split", "test_scene")
-                        tests.append(Test(family, split, subset or "all", metric, group["a"], b))
+            for group in declared["tests"]:
+                rivals = [group["b"]] if isinstance(group["b"], str) else group["b"]
+                for rival in rivals:
+                    for text in group["metrics"]:
+                        metric, _, subset = text.partition("/")
+                        where = (family, declared["split"], subset or "all", metric)
+                        tests.append(DeclaredTest(*where, group["a"], rival))
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(
-                f"config: statistics.families.{family} is not {{split, tests: [{{a, b, metrics}}]}}"
-                f" ({error})"
+                f"config: statistics.families.{family} cannot be read ({error!r}); "
+                "write it as {split, tests: [{a, b, metrics}]}"
             ) from error
     return list(dict.fromkeys(tests))
 
 
-def drop_untrained(tests: list[Test], methods: set[str]) -> list[Test]:
-    """Leave out families none of whose tests has both methods in the experiment.
+def drop_families_without_scores(
+    tests: list[DeclaredTest], methods: set[str]
+) -> list[DeclaredTest]:
+    """Drop the families in which no test has both of its methods among `methods`.
 
-    A family that has some keeps all of its tests, so that its size stays as declared.
+    A family that has one such test keeps all of its tests, so that its size stays as declared.
     """
-    alive = {t.family for t in tests if {t.a, t.b} <= methods}
-    return [t for t in tests if t.family in alive]
-
-
-def adjust(p: np.ndarray, how: str) -> np.ndarray:
-    """Return p adjusted by "holm" or "fdr_bh" (statsmodels).
-
-    A declared test that could not be run keeps its place in a Holm family with p = 1 and gets NaN;
-    for Benjamini-Hochberg, which runs over what was done, it is left out.
-    """
-    p = np.asarray(p, dtype=np.float64)
-    lacking = np.isnan(p)
-    out = np.full(p.shape, np.nan)
-    if lacking.all():
-        return out
-    if how == "holm":
-        out = multipletests(np.where(lacking, 1.0, p), method="holm")[1]
-        return np.where(lacking, np.nan, out)
-    out[~lacking] = multipletests(p[~lacking], method=how)[1]
-    return out
+    available = {t.family for t in tests if {t.a, t.b} <= methods}
+    return [t for t in tests if t.family in available]
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Return Holm-adjusted p; NaN counts as 1 and stays NaN.
+    """Return p-values [n] adjusted by Holm's step-down procedure.
 
-    The same as `adjust(p, "holm")` without the garbage collection that statsmodels runs in every
-    call, which would dominate where there is one small family a metric.
+    A test that was declared and could not be run (NaN) counts as p = 1 and stays NaN. The values
+    equal those of statsmodels, whose function collects garbage in every call; that would dominate
+    the run time here, with one small family a metric.
+
+    Source: Holm, A simple sequentially rejective multiple test procedure, 1979.
     """
     filled = np.where(np.isnan(p), 1.0, p)
     order = np.argsort(filled, kind="stable")
     steps = np.minimum(np.maximum.accumulate(filled[order] * np.arange(len(p), 0, -1)), 1.0)
-    out = np.empty(len(p))
-    out[order] = steps
-    return np.where(np.isnan(p), np.nan, out)
+    adjusted = np.empty(len(p))
+    adjusted[order] = steps
+    return np.where(np.isnan(p), np.nan, adjusted)
+
+
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """Return p-values [n] adjusted for the false discovery rate; NaN are left out and stay NaN.
+
+    Source: Benjamini and Hochberg, Controlling the false discovery rate, 1995.
+    """
+    known = ~np.isnan(p)
+    adjusted = np.full(p.shape, np.nan)
+    if known.any():
+        adjusted[known] = multipletests(p[known], method="fdr_bh")[1]
+    return adjusted
 
 
 def adjust_families(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with p_adjusted and adjustment: Holm per family, BH for "exploratory"."""
+    """Return rows with the columns p_adjusted and adjustment, corrected within each `family`.
+
+    Declared families are corrected by Holm's procedure, the exploratory one by Benjamini and
+    Hochberg's.
+    """
     rows = rows.copy()
     rows["p_adjusted"], rows["adjustment"] = np.nan, ""
     for family, index in rows.groupby("family").groups.items():
-        how = "fdr_bh" if family == "exploratory" else "holm"
-        rows.loc[index, "p_adjusted"] = adjust(rows.loc[index, "p"].to_numpy(np.float64), how)
-        rows.loc[index, "adjustment"] = "Benjamini-Hochberg" if how == "fdr_bh" else "Holm"
+        p = rows.loc[index, "p"].to_numpy(np.float64)
+        exploratory = family == EXPLORATORY
+        rows.loc[index, "p_adjusted"] = benjamini_hochberg(p) if exploratory else holm(p)
+        rows.loc[index, "adjustment"] = "Benjamini-Hochberg" if exploratory else "Holm"
     return rows

@@ -1,4 +1,4 @@
-"""What the statistics know of a metric: its direction and the margin for equivalence."""
+"""Facts about metrics that the statistics use: the better direction and the equivalence margin."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import Any
 
 from metrics.registry import METRICS
 
+# By the metric's unit: 0.02 for scores (no unit), 5 mm for distances.
 MARGINS = {"": 0.02, "m": 0.005}
 
 
 def higher_is_better(metric: str) -> bool:
-    """Return the registry's direction; distances and errors are lower-better by their names."""
+    """Return a metric's direction: the registry's, or that its name suggests for any other."""
     if metric in METRICS:
         return bool(METRICS[metric].higher_is_better)
     return not metric.endswith(("_m", "_m2", "absrel", "_mae", "_rank", "unparsed"))
 
 
-def margin(metric: str, declared: dict[str, Any] | None = None) -> float:
-    """Return the difference under which two methods count as equal, NaN where none was declared.
+def equivalence_margin(metric: str, declared: dict[str, Any] | None = None) -> float:
+    """Return the difference below which two methods count as equal, NaN where none is declared.
 
-    .02 for scores and 5 mm for distances of the registry, by their units; `declared` (the config's
-    `margins`) adds other metrics' or replaces these.
+    `declared` (the config's `margins`) adds other metrics or replaces the margin of their unit.
     """
     if declared and metric in declared:
         return float(declared[metric])

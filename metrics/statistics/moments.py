@@ -1,13 +1,35 @@
-"""Two-way moments: intervals for new trainings and new scenes at once.
+"""Two-way moments: t intervals for new trainings and new scenes at once.
 
-Scores form a cell table per method: rows are trainings (seeds), columns are scenes, queries are
-averaged within a cell. With s2_A the variance of a method's seed means, s2_d the variance over
-scenes of the difference of seed means and MSR the seed x scene residual mean square,
+The model. A method's scores form a table with S rows, one for each training (seed), and N columns,
+one for each scene; queries are averaged within a cell. Trainings and scenes are crossed random
+effects:
 
-    V = s2_A/S_A + s2_B/S_B + s2_d/N - MSR_A/(S_A N) - MSR_B/(S_B N),
+    y[s, n] = mean + training[s] + scene[n] + rest[s, n]
 
-never below its seed part (the first two terms) nor below s2_d/N. Everything takes leading axes, so
-that a grid of comparisons or of simulated studies is one call.
+`rest` is the interaction of training and scene, with the noise of the queries. Two methods A and B
+are trained independently and scored on the same scenes, so their scene effects are subtracted
+scene by scene. Four mean squares are observed, with these expectations:
+
+    s2_A  variance of A's S_A training means         var(training_A) + var(rest_A) / N
+    s2_B  the same for B                             var(training_B) + var(rest_B) / N
+    s2_d  variance over scenes of the difference     var(scene_A - scene_B)
+          of the methods' scene means                  + var(rest_A) / S_A + var(rest_B) / S_B
+    MSR   residual mean square of one method         var(rest)
+
+The variance of mean(A) - mean(B) is estimated by
+
+    V = s2_A/S_A + s2_B/S_B + s2_d/N - MSR_A/(S_A N) - MSR_B/(S_B N).
+
+The last two terms are subtracted because the seed part (the first two terms) and the scene part
+(the third) each hold the residual once, while the mean holds it once in all. V can come out too
+small by chance, so it is never taken below its seed part nor below its scene part. The interval of
+one method's mean is the same with B left out.
+
+Every function takes leading axes (...): a grid of comparisons or of simulated studies is one call.
+
+Source: Searle, Casella and McCulloch, Variance components, 1992 (expected mean squares of the
+crossed design); Satterthwaite, An approximate distribution of estimates of variance components,
+1946 (degrees of freedom).
 """
 
 from __future__ import annotations
@@ -23,18 +45,29 @@ CROSS_CHECK = "cross-check of: new trainings and new scenes"
 SCENES = "these checkpoints, new scenes"
 TRAININGS = "new trainings, these scenes"
 
+# From so many degrees of freedom of the scene part on, and from such a share of one method in the
+# seed part on, the wider interval is taken. The grid of `metrics.statistics.simulate` chose them.
 FALLBACK_SCENES, FALLBACK_SHARE = 12, 0.7
 
-Term = tuple[np.ndarray, int]  # a variance [...] and its degrees of freedom
+# One part of a variance of a mean: f64 [...], and its degrees of freedom.
+Term = tuple[np.ndarray, int]
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Summaries of cell tables [..., S, N].
+    """The sums over cell tables f64 [..., S, N] of one method that the moments need.
 
-    `trainings` [..., S] is each training's mean, or its pooled value where pseudo-values stand in
-    the cells (`pooled`), and `estimate` [...] their mean; `scene_means` [..., N]; `seed_variance`
-    and `residual` (MSR) [...], both zero where there is no seed axis (`seeds` 1).
+    Attributes:
+        trainings: f64 [..., S], the mean of each training; its pooled value where the cells are
+            jackknife pseudo-values of a metric pooled over scenes.
+        scene_means: f64 [..., N], means over trainings.
+        seed_variance: f64 [...], s2 of the training means; 0 with one training.
+        residual: f64 [...], residual mean square MSR; 0 with one training or one scene.
+        estimate: f64 [...], mean of `trainings`.
+        seeds: number of rows S, 1 for a method without randomness.
+        scenes: number of columns N.
+        stochastic: False for a method without randomness.
+        pooled: whether the cells are pseudo-values.
     """
 
     trainings: np.ndarray
@@ -44,17 +77,26 @@ class Cells:
     estimate: np.ndarray
     seeds: int
     scenes: int
-    has_trainings: bool
+    stochastic: bool
     pooled: bool
+
+    @property
+    def n_trainings(self) -> int:
+        """The number of trainings, 0 for a method without randomness."""
+        return self.seeds if self.stochastic else 0
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate, its variance, degrees of freedom, limits and p against zero, all [...].
+    """An estimate with its variance, degrees of freedom, limits and p-values, each [...].
 
-    Limits, p and `p_equivalent` (two one-sided tests against the margin that was asked for) are NaN
-    where the data give none (one scene, or nothing varies); `fallback` says where the conservative
-    half-width was taken, for limits and p-values alike.
+    Attributes:
+        p: two-sided p-value against zero; NaN for the mean of one method.
+        p_equivalent: p-value of the equivalence test against a margin; NaN without one.
+        fallback: bool, whether the wider interval was taken, for limits and p-values alike.
+
+    `df`, limits and p-values are NaN where the data give none: with one scene, or where nothing
+    varies.
     """
 
     estimate: np.ndarray
@@ -68,72 +110,92 @@ class Interval:
 
 
 def summarise(cells: np.ndarray, theta: np.ndarray | None = None, stochastic: bool = True) -> Cells:
-    """Reduce cells [..., S, N] (no NaN) to the sums that the moments need.
+    """Reduce cell tables to the sums that the moments need.
 
-    `theta` [..., S] are pooled values per seed when the cells hold pseudo-values. A deterministic
-    method (`stochastic=False`) has one row; copies of it over seeds are refused with ValueError.
+    Args:
+        cells: f64 [..., S, N], without NaN.
+        theta: f64 [..., S], pooled value of each training, where the cells are pseudo-values.
+        stochastic: False for a method without randomness, which has one row.
+
+    Raises:
+        ValueError: a method without randomness has several rows. Copies of one row would look like
+            trainings that never vary.
     """
     cells = np.asarray(cells, dtype=np.float64)
     seeds, scenes = cells.shape[-2:]
     if not stochastic and seeds != 1:
         raise ValueError(f"a deterministic method has one row of cells, not {seeds}")
-    seed_means = cells.mean(-1) if scenes else np.full(cells.shape[:-1], np.nan)
-    scene_means = cells.mean(-2)
-    zero = np.zeros(cells.shape[:-2])
-    seed_variance, residual = zero, zero
+    seed_means = cells.mean(-1) if scenes else np.full(cells.shape[:-1], np.nan)  # (..., S)
+    scene_means = cells.mean(-2)  # (..., N)
+    seed_variance = residual = np.zeros(cells.shape[:-2])
     if seeds > 1:
         seed_variance = seed_means.var(-1, ddof=1)
         if scenes > 1:
-            rest = cells - seed_means[..., None] - scene_means[..., None, :]
+            # What row, column and grand mean leave of a cell; (S - 1)(N - 1) of them are free.
+            rest = cells - seed_means[..., None] - scene_means[..., None, :]  # (..., S, N)
             rest = rest + cells.mean((-2, -1))[..., None, None]
             residual = np.square(rest).sum((-2, -1)) / ((seeds - 1) * (scenes - 1))
     trainings = seed_means if theta is None else np.asarray(theta, np.float64)
     return Cells(
-        trainings,
-        scene_means,
-        seed_variance,
-        residual,
-        trainings.mean(-1),
-        seeds,
-        scenes,
-        stochastic,
-        theta is not None,
+        trainings=trainings,
+        scene_means=scene_means,
+        seed_variance=seed_variance,
+        residual=residual,
+        estimate=trainings.mean(-1),
+        seeds=seeds,
+        scenes=scenes,
+        stochastic=stochastic,
+        pooled=theta is not None,
     )
 
 
-def one(a: Cells, level: float = 0.95, fallback: bool | None = None) -> Interval:
-    """Return the interval of one method's mean, without a p: nobody asks whether it is zero.
+def mean_interval(a: Cells, level: float = 0.95, fallback: bool | None = None) -> Interval:
+    """Return the interval of one method's mean, without p-values.
 
-    `fallback` chooses the conservative half-width; None leaves it to `needs_fallback`, per element.
+    Args:
+        a: the method's cells.
+        level: of the interval.
+        fallback: True takes the wider interval, False the plain one; None decides by
+            `needs_fallback`, element by element.
     """
     return _interval(a.estimate, a.scene_means, [a], level, fallback, None)
 
 
-def difference(
+def difference_interval(
     a: Cells,
     b: Cells,
     level: float = 0.95,
     fallback: bool | None = None,
     margin: float = np.nan,
 ) -> Interval:
-    """Return the interval of mean(a) - mean(b) over the same scenes in the same order.
+    """Return the interval of mean(a) - mean(b), its p against zero and its equivalence test.
 
-    `fallback` as in `one`. `p` is against a difference of zero; `p_equivalent` against one of
-    `margin` or more either way (TOST, Schuirmann 1987), NaN where no margin is declared. Raises
-    ValueError when the scenes differ in number.
+    Args:
+        a: the first method's cells.
+        b: the second's, over the same scenes in the same order.
+        level: of the interval.
+        fallback: as in `mean_interval`.
+        margin: the equivalence test asks whether the difference lies within +-margin; NaN for no
+            such test.
+
+    Raises:
+        ValueError: the numbers of scenes differ.
+
+    Source: Schuirmann, A comparison of the two one-sided tests procedure, 1987 (equivalence).
     """
     if a.scenes != b.scenes:
-        raise ValueError(f"methods must share their scenes: {a.scenes} against {b.scenes}")
-    by_scene = a.scene_means - b.scene_means
+        raise ValueError(f"methods must share their scenes: {a.scenes} vs {b.scenes}")
+    by_scene = a.scene_means - b.scene_means  # (..., N)
     return _interval(a.estimate - b.estimate, by_scene, [a, b], level, fallback, margin)
 
 
 def question_of(*methods: Cells) -> str:
-    """Say which question an interval over these methods answers.
+    """Return the question that an interval over these methods answers.
 
-    A method that was trained once says nothing about new trainings; a deterministic one has none.
+    A single training does not tell how trainings vary. A method without randomness has none to
+    vary, so it does not narrow the question.
     """
-    if any(m.has_trainings and m.seeds == 1 for m in methods):
+    if any(m.stochastic and m.seeds == 1 for m in methods):
         return SCENES
     return TRAININGS_AND_SCENES
 
@@ -146,18 +208,22 @@ def _interval(
     fallback: bool | None,
     margin: float | None,
 ) -> Interval:
-    """Return the interval of an estimate; without any p where `margin` is None."""
+    """Return the interval of an estimate [...] whose value by scene is `by_scene` [..., N].
+
+    There are no p-values where `margin` is None.
+    """
     scenes = methods[0].scenes
     estimate = np.asarray(estimate, dtype=np.float64)
     if scenes < 2:
         empty = np.full(estimate.shape, np.nan)
         return Interval(estimate, *[empty] * 6, np.zeros(estimate.shape, bool))
+    # Each term is a part of V in the docstring of the module, with its degrees of freedom.
     scene_term = (by_scene.var(-1, ddof=1) / scenes, scenes - 1)
     trained = [m for m in methods if m.seeds > 1]
     seed_terms = [(m.seed_variance / m.seeds, m.seeds - 1) for m in trained]
     residuals = [(m.residual / (m.seeds * scenes), (m.seeds - 1) * (scenes - 1)) for m in trained]
     variance, df = variance_and_df(seed_terms, scene_term, residuals)
-    # What rounding leaves of a constant is not a measured variance: no limits, no p, no df.
+    # Rounding leaves a tiny variance of what is constant. It must not give limits or a p.
     size = sum(np.abs(m.scene_means).max(-1) for m in methods)
     variance = np.where(variance > np.square(1e-12 * size), variance, 0.0)
     df = np.where(variance > 0, df, np.nan)
@@ -165,110 +231,133 @@ def _interval(
         wide = needs_fallback(seed_terms, scene_term)
     else:
         wide = np.full(variance.shape, fallback)
+    # stdtrit is the inverse of Student's t distribution function, so -stdtrit(df, tail) is the
+    # distance that leaves `tail` on either side.
     half = -stdtrit(df, (1 - level) / 2) * np.sqrt(variance)
     if wide.any():
-        widen = _conservative(variance, seed_terms, scene_term)
-        half = np.where(wide, widen((1 - level) / 2), half)
+        wide_half = _wide_half_width(variance, seed_terms, scene_term)
+        half = np.where(wide, wide_half((1 - level) / 2), half)
     half = np.where(variance > 0, half, np.nan)
-    p = equal = np.full(estimate.shape, np.nan)
+    p = p_equivalent = np.full(estimate.shape, np.nan)
     if margin is not None:
-        beyond = _tails(variance, df, wide, seed_terms, scene_term)
-        p = np.minimum(2 * beyond(np.abs(estimate)), 1.0)
+        tail = _tail_probability(variance, df, wide, seed_terms, scene_term)
+        p = np.minimum(2 * tail(np.abs(estimate)), 1.0)
         if np.isfinite(margin):
-            equal = np.maximum(beyond(margin - estimate), beyond(margin + estimate))
-    return Interval(estimate, variance, df, estimate - half, estimate + half, p, equal, wide)
+            # Both one-sided tests must reject: below +margin and above -margin.
+            p_equivalent = np.maximum(tail(margin - estimate), tail(margin + estimate))
+    return Interval(estimate, variance, df, estimate - half, estimate + half, p, p_equivalent, wide)
 
 
-def _tails(
+def _tail_probability(
     variance: np.ndarray,
     df: np.ndarray,
     wide: np.ndarray,
     seed_terms: list[Term],
     scene_term: Term,
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Return the one-sided p of an error beyond a distance [...], which may be negative."""
+    """Return a function: the probability that the error exceeds a distance [...] on one side.
+
+    A negative distance has a probability above 0.5. Where `wide` is set, the probability is that of
+    the wider interval, so that limits and p-values always agree.
+    """
     chosen = wide & (variance > 0)
 
-    def part(term: Term) -> Term:
+    def select(term: Term) -> Term:
         return term[0][chosen], term[1]
 
-    def beyond(distance: np.ndarray) -> np.ndarray:
+    def tail_probability(distance: np.ndarray) -> np.ndarray:
         size = np.abs(distance)
         with np.errstate(divide="ignore", invalid="ignore"):
             tail = stdtr(df, -size / np.sqrt(variance))
         if chosen.any():
-            widen = _conservative(variance[chosen], list(map(part, seed_terms)), part(scene_term))
+            half = _wide_half_width(
+                variance[chosen], [select(term) for term in seed_terms], select(scene_term)
+            )
             tail = np.array(tail)
-            tail[chosen] = _invert(widen, size[chosen])
+            tail[chosen] = _invert_half_width(half, size[chosen])
         return np.where(distance < 0, 1 - tail, tail)
 
-    return beyond
+    return tail_probability
 
 
 def variance_and_df(
     seed_terms: list[Term], scene_term: Term, residuals: list[Term]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return V and its degrees of freedom from (value, df) terms.
+    """Return the variance V f64 [...] and its degrees of freedom f64 [...].
 
-    V is floored by the seed part and by the scene term. Degrees of freedom: the scene term's when V
-    equals it, Welch's when V equals the seed part, otherwise Satterthwaite's over all the terms.
+    Args:
+        seed_terms: s2 / S of each method that was trained more than once.
+        scene_term: s2_d / N.
+        residuals: MSR / (S N) of the same methods as `seed_terms`.
+
+    The degrees of freedom are the scene part's where V equals it, Welch's (1947) where V equals the
+    seed part, and otherwise Satterthwaite's over all terms: V^2 / sum(term^2 / df of the term).
     """
     scene, scene_df = scene_term
     seed_part = sum((value for value, _ in seed_terms), np.zeros_like(scene))
     raw = seed_part + scene - sum((value for value, _ in residuals), np.zeros_like(scene))
     variance = np.maximum(raw, np.maximum(seed_part, scene))
     with np.errstate(divide="ignore", invalid="ignore"):
-        welch = np.square(seed_part) / _spread(seed_terms, scene)
-        full = np.square(raw) / _spread([*seed_terms, scene_term, *residuals], scene)
-    df = np.where(variance == scene, scene_df, np.where(variance == seed_part, welch, full))
-    return variance, df
+        welch = np.square(seed_part) / _sum_of_squares_over_df(seed_terms, scene)
+        every_term = [*seed_terms, scene_term, *residuals]
+        satterthwaite = np.square(raw) / _sum_of_squares_over_df(every_term, scene)
+    df = np.where(variance == seed_part, welch, satterthwaite)
+    return variance, np.where(variance == scene, scene_df, df)
 
 
-def _spread(terms: list[Term], like: np.ndarray) -> np.ndarray:
+def _sum_of_squares_over_df(terms: list[Term], like: np.ndarray) -> np.ndarray:
     return sum((np.square(value) / df for value, df in terms), np.zeros_like(like))
 
 
 def needs_fallback(seed_terms: list[Term], scene_term: Term) -> np.ndarray:
-    """Say, bool [...], where the plain interval is known to cover too little.
+    """Return, bool [...], where the plain interval is known to cover too little.
 
-    With more than a dozen scenes and one method carrying most of the seed part, Satterthwaite's
-    degrees of freedom follow a variance of few trainings: where it happens to come out small they
-    come out large. Simulation (`metrics.statistics.simulate`) puts the plain interval's coverage
-    down to .92 there, and this rule's within [.94, .99] everywhere on its grid.
+    With more than a dozen scenes and one method carrying most of the seed part, the degrees of
+    freedom depend on the variance of a few trainings: where that variance comes out small by
+    chance, the degrees of freedom come out large, and the interval is too narrow twice over. In
+    the simulation (`metrics.statistics.simulate`) the plain interval covers down to 0.92 there;
+    with this rule the coverage stays within [0.94, 0.99] on the whole grid.
     """
     scene, scene_df = scene_term
     if not seed_terms or scene_df < FALLBACK_SCENES:
         return np.zeros(scene.shape, bool)
-    values = np.stack([value for value, _ in seed_terms])
+    values = np.stack([value for value, _ in seed_terms])  # (methods, ...)
     return values.max(0) > FALLBACK_SHARE * values.sum(0)
 
 
-def _conservative(
+def _wide_half_width(
     variance: np.ndarray, seed_terms: list[Term], scene_term: Term
 ) -> Callable[[np.ndarray | float], np.ndarray]:
-    """Return the fallback's half-width [...] as a function of the tail [...] on either side.
+    """Return a function: the wider interval's half-width [...] for a tail probability [...].
 
-    Every part is widened by its own t before the parts are added.
+    Each part of the variance is multiplied by its own squared t quantile before the parts are
+    added, so that a part with few degrees of freedom cannot borrow those of another.
     """
     scene, scene_df = scene_term
     seed_part = sum((value for value, _ in seed_terms), np.zeros_like(scene))
     rest = np.maximum(variance - seed_part, 0)
 
-    def half(tail: np.ndarray | float) -> np.ndarray:
-        scene_t = np.square(stdtrit(scene_df, tail))
-        total = scene_t * rest
-        for value, degrees in seed_terms:
-            total = total + np.square(stdtrit(degrees, tail)) * value
-        return np.sqrt(np.maximum(total, scene_t * scene))
+    def half_width(tail: np.ndarray | float) -> np.ndarray:
+        scene_t2 = np.square(stdtrit(scene_df, tail))
+        total = scene_t2 * rest
+        for value, df in seed_terms:
+            total = total + np.square(stdtrit(df, tail)) * value
+        return np.sqrt(np.maximum(total, scene_t2 * scene))
 
-    return half
+    return half_width
 
 
-def _invert(half: Callable[[np.ndarray | float], np.ndarray], distance: np.ndarray) -> np.ndarray:
-    """Return the tail on one side whose half-width is `distance`, by bisection on its log."""
+def _invert_half_width(
+    half_width: Callable[[np.ndarray | float], np.ndarray], distance: np.ndarray
+) -> np.ndarray:
+    """Return the tail probability [n] whose half-width is `distance` [n].
+
+    Bisection on the logarithm of the probability: p-values below 1e-300 are still found, and 45
+    steps leave a relative error below 1e-10.
+    """
     low, high = np.full(distance.shape, -700.0), np.full(distance.shape, np.log(0.5))
     for _ in range(45):
         middle = (low + high) / 2
-        wide = half(np.exp(middle)) > distance
-        low, high = np.where(wide, middle, low), np.where(wide, high, middle)
+        too_wide = half_width(np.exp(middle)) > distance
+        low, high = np.where(too_wide, middle, low), np.where(too_wide, high, middle)
     return np.exp((low + high) / 2)

@@ -1,4 +1,4 @@
-"""Differences of many pairs of methods at once, with the sizes that stand beside them."""
+"""Differences between many pairs of methods on one metric, with their effect sizes."""
 
 from __future__ import annotations
 
@@ -11,87 +11,93 @@ from metrics.statistics import effects, moments
 from metrics.statistics.table import Block
 
 Pair = tuple[str, str]
+NUMBERS = (
+    *("mean_a", "mean_b", "difference", "ci_low", "ci_high", "variance", "df", "p"),
+    *("p_equivalent", "dz", "mde"),
+)
 
 
 def differences(
     blocks: dict[str, Block], pairs: list[Pair], margin: float = np.nan
 ) -> list[dict[str, Any]]:
-    """Return one row a pair, in order: means, difference, interval, p, sizes and notes.
+    """Return one row for each pair of methods: means, difference, interval, p, sizes and notes.
 
-    Pairs of equal shape are stacked and go through the moments in one call. `margin` is that of the
-    equivalence tests, NaN for none.
+    Pairs of equal shape are stacked and go through the moments in one call: with 100 methods there
+    are 4,950 pairs a metric.
+
+    Args:
+        blocks: the cells of each method.
+        pairs: names of the two methods, (a, b) for a - b.
+        margin: of the equivalence tests, NaN for none.
     """
-    whole = {name: block.summary() for name, block in blocks.items()}
-    ready = [_prepare(blocks[a], blocks[b], whole) for a, b in pairs]
+    summaries = {name: block.summary() for name, block in blocks.items()}
+    prepared = [_on_shared_scenes(blocks[a], blocks[b], summaries) for a, b in pairs]
     rows: list[dict[str, Any]] = [{} for _ in pairs]
     shapes: dict[tuple[Any, ...], list[int]] = {}
-    for place, (a, b, _) in enumerate(ready):
-        shape = (a.seeds, a.has_trainings, b.seeds, b.has_trainings, a.scenes)
+    for place, (a, b, _) in enumerate(prepared):
+        shape = (a.seeds, a.stochastic, b.seeds, b.stochastic, a.scenes)
         shapes.setdefault(shape, []).append(place)
     for places in shapes.values():
-        left, right = (stack([ready[p][side] for p in places]) for side in (0, 1))
-        for place, row in zip(places, _rows(left, right, margin), strict=True):
+        stacked_a, stacked_b = (stack([prepared[p][side] for p in places]) for side in (0, 1))
+        for place, row in zip(places, _rows(stacked_a, stacked_b, margin), strict=True):
             rows[place] = row
-    for (name_a, name_b), row, (_, _, note) in zip(pairs, rows, ready, strict=True):
+    for (name_a, name_b), row, (_, _, note) in zip(pairs, rows, prepared, strict=True):
         row |= {"method_a": name_a, "method_b": name_b}
         row["note"] = "; ".join(part for part in (row["note"], note) if part)
     return rows
 
 
 def shared_scenes(a: Block, b: Block) -> tuple[str, ...]:
-    """Return the scenes that both were scored on, in the first one's order."""
-    there = set(b.scenes)
-    return tuple(scene for scene in a.scenes if scene in there)
+    """Return the scenes that both methods were scored on, in the first one's order."""
+    of_b = set(b.scenes)
+    return tuple(scene for scene in a.scenes if scene in of_b)
 
 
-def _prepare(
-    a: Block, b: Block, whole: dict[str, moments.Cells]
+def _on_shared_scenes(
+    a: Block, b: Block, summaries: dict[str, moments.Cells]
 ) -> tuple[moments.Cells, moments.Cells, str]:
+    """Return both methods' sums over their shared scenes, and a note on scenes left out."""
     note = "; ".join(dict.fromkeys(n for n in (a.note, b.note) if n))
     if a.scenes == b.scenes:
-        return whole[a.method], whole[b.method], note
-    shared, there = shared_scenes(a, b), set(b.scenes)
-    lost = len(set(a.scenes) | there) - len(shared)
+        return summaries[a.method], summaries[b.method], note
+    shared = shared_scenes(a, b)
+    lost = len(set(a.scenes) | set(b.scenes)) - len(shared)
     extra = f"{lost} scenes left out: only one of the two was scored there"
     return a.summary(shared), b.summary(shared), "; ".join(n for n in (note, extra) if n)
 
 
 def stack(cells: list[moments.Cells]) -> moments.Cells:
-    """Return summaries of one shape as one, with a leading axis."""
-    first = cells[0]
+    """Return the sums of tables of one shape as one object, with a leading axis M."""
     arrays = {
         name: np.stack([getattr(c, name) for c in cells])
         for name in ("trainings", "scene_means", "seed_variance", "residual", "estimate")
     }
-    return replace(first, **arrays)
+    return replace(cells[0], **arrays)
 
 
 def _rows(a: moments.Cells, b: moments.Cells, margin: float) -> list[dict[str, Any]]:
-    if a.scenes == 0:
-        return [_empty(a, b) for _ in a.estimate]
-    result = moments.difference(a, b, margin=margin)
-    half = (result.high - result.low) / 2
-    columns = {
-        "mean_a": a.estimate,
-        "mean_b": b.estimate,
-        "difference": result.estimate,
-        "ci_low": result.low,
-        "ci_high": result.high,
-        "variance": result.variance,
-        "df": result.df,
-        "p": result.p,
-        "p_equivalent": result.p_equivalent,
-        "dz": effects.cohens_dz(a.scene_means - b.scene_means),
-        "mde": effects.detectable(half, result.df),
-    }
+    """Return the rows of M pairs of one shape."""
     fixed = {
         "question": moments.question_of(a, b),
-        "n_seeds_a": a.seeds if a.has_trainings else 0,
-        "n_seeds_b": b.seeds if b.has_trainings else 0,
+        "n_seeds_a": a.n_trainings,
+        "n_seeds_b": b.n_trainings,
         "n_scenes": a.scenes,
     }
+    if a.scenes == 0:
+        nothing = dict.fromkeys(NUMBERS, np.nan)
+        note = {"estimator": "none", "note": "no interval: no scene in common"}
+        return [nothing | fixed | note for _ in a.estimate]
+    result = moments.difference_interval(a, b, margin=margin)
+    half = (result.high - result.low) / 2
+    arrays = (
+        *(a.estimate, b.estimate, result.estimate, result.low, result.high, result.variance),
+        *(result.df, result.p, result.p_equivalent),
+        effects.cohens_dz(a.scene_means - b.scene_means),
+        effects.detectable(half, result.df),
+    )
+    numbers = dict(zip(NUMBERS, arrays, strict=True))
     return [
-        {name: float(values[k]) for name, values in columns.items()}
+        {name: float(values[k]) for name, values in numbers.items()}
         | fixed
         | {"estimator": estimator_name(bool(result.fallback[k]))}
         | {"note": limits_note(a.scenes, float(result.variance[k]), a, b)}
@@ -100,38 +106,27 @@ def _rows(a: moments.Cells, b: moments.Cells, margin: float) -> list[dict[str, A
 
 
 def estimator_name(fallback: bool) -> str:
-    """Return the printed name of the interval."""
+    """Return the interval's name in the column `estimator`."""
     return "two-way moments, fallback" if fallback else "two-way moments"
 
 
 def limits_note(scenes: int, variance: float, *methods: moments.Cells) -> str:
-    """Say why there is no interval, or what it leaves out; empty when nothing is to be said."""
-    if scenes < 2:
-        return "no interval: one scene" if scenes else "no scene was scored for every seed"
+    """Return why there is no interval, or what it leaves out; "" for a full interval."""
+    if scenes == 0:
+        return "no scene was scored for every seed"
+    if scenes == 1:
+        return "no interval: one scene"
     if not variance > 0:
         return "no interval: nothing varies"
-    if any(m.has_trainings and m.seeds == 1 for m in methods):
+    if moments.question_of(*methods) == moments.SCENES:
         return "one seed: scenes only"
     return ""
 
 
-def _empty(a: moments.Cells, b: moments.Cells) -> dict[str, Any]:
-    numbers = ("mean_a", "mean_b", "difference", "ci_low", "ci_high", "variance", "df", "p")
-    row: dict[str, Any] = dict.fromkeys((*numbers, "p_equivalent", "dz", "mde"), np.nan)
-    return row | {
-        "question": moments.question_of(a, b),
-        "estimator": "none",
-        "n_seeds_a": a.seeds if a.has_trainings else 0,
-        "n_seeds_b": b.seeds if b.has_trainings else 0,
-        "n_scenes": 0,
-        "note": "no interval: no scene in common",
-    }
-
-
 def improvement(a: Block, b: Block, higher_is_better: bool) -> float:
-    """Return the probability of improvement over scenes; over trainings where a metric is pooled.
+    """Return the probability of improvement of method a over method b, NaN without shared scenes.
 
-    NaN without a scene in common.
+    For a metric pooled over scenes, trainings are compared by their pooled values.
     """
     if a.theta is not None and b.theta is not None:
         return effects.probability_of_improvement(

@@ -1,4 +1,4 @@
-"""How many trainings and scenes does a difference need? From scores that are already there."""
+"""How many trainings and scenes a difference needs, planned from scores of a finished study."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ COLUMNS = ["seeds", "scenes", "power", "detectable", "enough"]
 
 @dataclass(frozen=True)
 class Components:
-    """Variances of the difference of two methods that are each trained once on one scene.
+    """Variance components of the difference of two methods, in the model of `moments`.
 
-    `seed` of the trainings (both methods' summed), `scene` of the methods' scene effects' gap,
-    `cell` of what is left of a (training, scene) cell, queries included (summed).
+    Attributes:
+        seed: variance of the training effects, summed over both methods.
+        scene: variance of the difference of the methods' scene effects.
+        cell: variance of what is left of a cell, queries included, summed over both methods.
     """
 
     seed: float
@@ -33,17 +35,27 @@ class Components:
 def components(a: moments.Cells, b: moments.Cells) -> Components:
     """Return the variance components of mean(a) - mean(b) by the method of moments.
 
-    s2 of seed means = seed + cell / N, variance of scene gaps = scene + cell_A / S_A + cell_B / S_B
-    (expected mean squares of the crossed design; Searle, Casella and McCulloch 1992), none below 0.
-    A method with one training adds nothing to `seed`. Raises ValueError with fewer than two scenes.
+    The mean squares are set equal to their expectations (see `metrics.statistics.moments`), and
+    no component may be negative. A method with one training adds nothing to `seed`.
+
+    Args:
+        a: cells of the first method.
+        b: cells of the second, over the same scenes in the same order.
+
+    Raises:
+        ValueError: the methods do not share two scenes or more.
+
+    Source: Searle, Casella and McCulloch, Variance components, 1992.
     """
     if a.scenes != b.scenes or a.scenes < 2:
         raise ValueError("planning needs the same two scenes or more of both methods")
+    # E[s2 of the training means] = seed + cell / N.
     seed = sum(
         max(float(m.seed_variance) - float(m.residual) / m.scenes, 0.0)
         for m in (a, b)
         if m.seeds > 1
     )
+    # E[s2 of the scene gaps] = scene + cell_A / S_A + cell_B / S_B.
     gaps = float((a.scene_means - b.scene_means).var(ddof=1))
     inside = sum(float(m.residual) / m.seeds for m in (a, b))
     cell = float(a.residual) + float(b.residual)
@@ -51,10 +63,10 @@ def components(a: moments.Cells, b: moments.Cells) -> Components:
 
 
 def variance_and_df(parts: Components, seeds: int, scenes: int) -> tuple[float, float]:
-    """Return the variance of a difference of such a study, and Satterthwaite's df.
+    """Return the variance of the difference in a study of that size, and Satterthwaite's df.
 
-    The terms are the expected ones of `metrics.statistics.moments`; both methods are taken to have
-    `seeds` trainings and to share the components evenly.
+    The terms of `moments` take their expected values. Both methods have `seeds` trainings and half
+    of each component, so their two seed terms have 2 (seeds - 1) degrees of freedom together.
     """
     inside = parts.cell / (seeds * scenes)
     terms = np.array([parts.seed / seeds + inside, parts.scene / scenes + inside, -inside])
@@ -65,10 +77,20 @@ def variance_and_df(parts: Components, seeds: int, scenes: int) -> tuple[float, 
 
 
 def power(gap: float, parts: Components, seeds: int, scenes: int, alpha: float = 0.05) -> float:
-    """Return the chance that the two-sided t test at `alpha` finds a true difference of `gap`.
+    """Return the probability that the two-sided t test detects a true difference of `gap`.
 
-    Noncentral t; both directions count. NaN where nothing varies. Where the fallback half-width is
-    taken (one method carries most of the seed part), the study has somewhat less power.
+    Rejections in both directions count. A study in which the wider interval of `moments` is taken
+    has somewhat less power.
+
+    Args:
+        gap: true difference, in the unit of the metric.
+        parts: variance components.
+        seeds: trainings of each method.
+        scenes: number of scenes.
+        alpha: level of the test.
+
+    Returns:
+        The power; NaN where nothing varies.
     """
     variance, df = variance_and_df(parts, seeds, scenes)
     if variance == 0:
@@ -85,18 +107,28 @@ def plan(
     seeds: tuple[int, ...] = SEEDS,
     scenes: tuple[int, ...] = SCENES,
 ) -> pd.DataFrame:
-    """Return a row a design (`COLUMNS`): its power for `gap` and whether that is `wanted` or more.
+    """Return a row (`COLUMNS`) for each design, a number of trainings and a number of scenes.
 
-    `tests` is the size of the family: power at the first, strictest step of Holm's procedure. The
-    column `detectable` holds the difference that the design would find with the wanted power.
+    Args:
+        gap: true difference, in the unit of the metric.
+        parts: variance components.
+        wanted: power to reach.
+        tests: size of the family; the power is that of the first, strictest step of Holm's
+            procedure.
+        seeds: numbers of trainings of the designs.
+        scenes: numbers of scenes of the designs.
+
+    Returns:
+        The power for `gap`, the difference that is detected with the wanted power (`detectable`),
+        and whether the design reaches the wanted power for `gap` (`enough`).
     """
     alpha, rows = 0.05 / tests, []
     for s in seeds:
         for n in scenes:
             reached = power(gap, parts, s, n, alpha)
             variance, df = variance_and_df(parts, s, n)
-            found = effects.noncentrality(df, alpha, wanted) * np.sqrt(variance)
-            rows.append((s, n, reached, found, bool(reached >= wanted)))
+            detectable = effects.noncentrality(df, alpha, wanted) * np.sqrt(variance)
+            rows.append((s, n, reached, detectable, bool(reached >= wanted)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -111,34 +143,44 @@ def from_scores(
     wanted: float = 0.8,
     tests: int = 1,
 ) -> tuple[Components, pd.DataFrame]:
-    """Return the variance components of a against b in scores that are there, and their `plan`.
+    """Return the variance components of a vs b in a table of scores, and the `plan` for them.
 
-    `source` as in `metrics.statistics.table.load`. Raises InputError where the table lacks one of
-    the names, where fewer than two scenes are shared, or where neither method was trained twice and
-    one of them has trainings: the largest component would be unknown.
+    Args:
+        source: as in `metrics.statistics.table.load`.
+        metric: its name.
+        a: name of the first method.
+        b: name of the second.
+        gap: true difference to detect, in the unit of the metric.
+        split: of the scores.
+        subset: of the scores.
+        wanted: power to reach.
+        tests: size of the family.
+
+    Raises:
+        InputError: the table lacks one of the names, fewer than two scenes are shared, or no
+            training was repeated, so that the variance between trainings is unknown.
     """
     if not gap > 0 or not 0 < wanted < 1 or tests < 1:
         raise InputError("plan: the gap must be above 0, the power between 0 and 1, the tests >= 1")
     key = (split, subset, metric)
-    found = {k: blocks for k, blocks in table.blocks(table.load(source)) if k == key}
-    if key not in found:
+    blocks = next((found for k, found in table.blocks(table.load(source)) if k == key), None)
+    if blocks is None:
         raise InputError(f"{source}: has no {metric} on {split} ({subset}); name one that it has")
-    lacking = [name for name in (a, b) if name not in found[key]]
-    if lacking:
-        names = ", ".join(found[key])
-        raise InputError(f"{source}: {metric} has no {lacking[0]}; methods are {names}")
-    first, second = (found[key][name] for name in (a, b))
+    missing = [name for name in (a, b) if name not in blocks]
+    if missing:
+        raise InputError(f"{source}: {metric} has no {missing[0]}; choose from {', '.join(blocks)}")
+    first, second = blocks[a], blocks[b]
     shared = pairwise_differences.shared_scenes(first, second)
     if len(shared) < 2:
         raise InputError(f"{source}: {a} and {b} share {len(shared)} scenes; planning needs two")
     cells = [block.summary(shared) for block in (first, second)]
-    if any(m.has_trainings for m in cells) and all(m.seeds < 2 for m in cells):
+    if any(m.stochastic for m in cells) and all(m.seeds < 2 for m in cells):
         raise InputError(f"{source}: one training each of {a} and {b}; train one of them twice")
     parts = components(*cells)
     return parts, plan(gap, parts, wanted, tests)
 
 
-def told(parts: Components, designs: pd.DataFrame, gap: float, wanted: float) -> str:
+def format_plan(parts: Components, designs: pd.DataFrame, gap: float, wanted: float) -> str:
     """Return the components as standard deviations, and the power of every design, as text."""
     sizes = ", ".join(
         f"{name} {np.sqrt(getattr(parts, name)):.4f}" for name in ("seed", "scene", "cell")
@@ -146,15 +188,14 @@ def told(parts: Components, designs: pd.DataFrame, gap: float, wanted: float) ->
     grid = designs.pivot(index="seeds", columns="scenes", values="power")
     lines = [
         f"Standard deviations of the difference: {sizes}",
-        f"Power to find {gap:g}, by trainings (down) and scenes (across):",
+        f"Power to detect {gap:g}, by trainings (rows) and scenes (columns):",
         grid.to_string(float_format=lambda value: f"{value:.2f}"),
     ]
-    enough = designs[designs["enough"]]
-    least = enough.sort_values(["seeds", "scenes"])
-    if least.empty:
+    enough = designs[designs["enough"]].sort_values(["seeds", "scenes"])
+    if enough.empty:
         lines.append(f"No design here reaches a power of {wanted:g}.")
     else:
-        row = least.iloc[0]
+        row = enough.iloc[0]
         lines.append(
             f"Fewest trainings for a power of {wanted:g}: {row['seeds']:.0f}, with "
             f"{row['scenes']:.0f} scenes."

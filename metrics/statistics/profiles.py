@@ -17,7 +17,10 @@ STEPS = 41
 
 
 def thresholds(values: np.ndarray, steps: int = STEPS) -> np.ndarray:
-    """Return up to `steps` increasing thresholds for scores [n]: 0 to 1, else their quantiles."""
+    """Return up to `steps` increasing thresholds for scores f64 [n].
+
+    They are evenly spaced from 0 to 1 where all scores lie there, otherwise the scores' quantiles.
+    """
     if values.min() >= 0 and values.max() <= 1:
         return np.linspace(0, 1, steps)
     return np.unique(np.quantile(values, np.linspace(0, 1, steps)))
@@ -26,28 +29,45 @@ def thresholds(values: np.ndarray, steps: int = STEPS) -> np.ndarray:
 def profile(
     cells: np.ndarray, at: np.ndarray, higher_is_better: bool = True, stochastic: bool = True
 ) -> moments.Interval:
-    """Return the share [T] of cells [S, N] at least (at most, where lower is better) `at` [T].
+    """Return the share of a method's cells that reach each threshold, with pointwise limits.
 
-    Score distributions of Dolan and More (2002) as Agarwal et al. (2021) use them; limits are the
-    two-way moments of the indicator, pointwise, cut to [0, 1].
+    Args:
+        cells: f64 [S, N].
+        at: f64 [T], thresholds; a cell reaches one from above, or from below where lower is better.
+        higher_is_better: direction of the metric.
+        stochastic: False for a method without randomness.
+
+    Returns:
+        The interval [T] of the indicator by two-way moments; the limits may leave [0, 1].
+
+    Source: Dolan and More, Benchmarking optimization software with performance profiles, 2002;
+        Agarwal et al., Deep reinforcement learning at the edge of the statistical precipice, 2021.
     """
     cells, at = np.asarray(cells), np.asarray(at)[:, None, None]
-    reached = (cells >= at if higher_is_better else cells <= at).astype(np.float64)
-    return moments.one(moments.summarise(reached, stochastic=stochastic))
+    reached = (cells >= at if higher_is_better else cells <= at).astype(np.float64)  # (T, S, N)
+    return moments.mean_interval(moments.summarise(reached, stochastic=stochastic))
 
 
 def profile_rows(
     key: tuple[str, str, str], blocks: dict[str, Block], higher_is_better: bool
 ) -> list[dict[str, Any]]:
-    """Return a row a method and threshold; see `COLUMNS`. Pooled metrics have no profile."""
-    blocks = {n: b for n, b in blocks.items() if b.scenes and b.theta is None}
+    """Return a row (`COLUMNS`) for each method and threshold of one metric.
+
+    Pooled metrics have no score a scene, hence no profile.
+
+    Args:
+        key: split, subset and metric.
+        blocks: cells of each method, all with scenes.
+        higher_is_better: direction of the metric.
+    """
+    blocks = {name: block for name, block in blocks.items() if block.theta is None}
     if not blocks:
         return []
     at = thresholds(np.concatenate([b.values.ravel() for b in blocks.values()]))
     rows = []
     for name, block in blocks.items():
-        found = profile(block.values, at, higher_is_better, block.stochastic)
-        low, high = np.clip(found.low, 0, 1), np.clip(found.high, 0, 1)
+        share = profile(block.values, at, higher_is_better, block.stochastic)
+        low, high = np.clip(share.low, 0, 1), np.clip(share.high, 0, 1)
         fixed = {
             "split": key[0],
             "metric": key[2],
@@ -58,7 +78,7 @@ def profile_rows(
         }
         rows += [
             fixed
-            | {"threshold": float(at[k]), "share": float(found.estimate[k])}
+            | {"threshold": float(at[k]), "share": float(share.estimate[k])}
             | {"ci_low": float(low[k]), "ci_high": float(high[k])}
             for k in range(len(at))
         ]

@@ -1,4 +1,4 @@
-"""Ranks and medians of methods over scenes: a question about these checkpoints, not trainings."""
+"""Ranks and medians of methods over scenes. They describe these checkpoints, not new trainings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS = [
 
 @dataclass(frozen=True)
 class Friedman:
-    """Mean ranks [k] (1 is best), Friedman's chi-square, Iman and Davenport's F, and both p."""
+    """Result of Friedman's test: mean ranks f64 [k] (1 is best), chi-square and F with their p."""
 
     mean_ranks: np.ndarray
     chi_square: float
@@ -33,18 +33,32 @@ class Friedman:
 def friedman(
     scores: np.ndarray, higher_is_better: bool = True, correct_ties: bool = True
 ) -> Friedman:
-    """Return Friedman's test of scores [N, k]: N scenes (blocks), k >= 3 methods on each.
+    """Return Friedman's test of whether methods differ in rank over scenes.
 
-    chi2 = 12 N / (k (k + 1)) (sum of squared mean ranks - k (k + 1)^2 / 4), divided by the share
-    of rank variance that ties leave (Friedman 1937; Conover 1999); without `correct_ties` as
-    written by Demsar (2006). F = (N - 1) chi2 / (N (k - 1) - chi2) (Iman and Davenport 1980). NaN
-    where every scene ties all methods. Raises ValueError under two scenes or three methods.
+    chi2 = 12 N / (k (k + 1)) (sum of squared mean ranks - k (k + 1)^2 / 4), divided by the share of
+    rank variance that ties leave; F = (N - 1) chi2 / (N (k - 1) - chi2).
+
+    Args:
+        scores: f64 [N, k], N scenes and k >= 3 methods.
+        higher_is_better: direction of the metric.
+        correct_ties: False leaves the chi-square as Demsar (2006) writes it.
+
+    Returns:
+        The statistics; NaN where every scene ties all methods.
+
+    Raises:
+        ValueError: there are fewer than two scenes or three methods.
+
+    Source: Friedman, The use of ranks to avoid the assumption of normality, 1937; Conover,
+        Practical nonparametric statistics, 1999 (ties); Iman and Davenport, Approximations of the
+        critical region of the Friedman statistic, 1980 (F).
     """
     scenes, methods = scores.shape
     if scenes < 2 or methods < 3:
         raise ValueError(f"Friedman's test needs 2 scenes and 3 methods, not {scenes}, {methods}")
-    ranks = stats.rankdata(-scores if higher_is_better else scores, axis=1)
-    mean = ranks.mean(0)
+    ranks = stats.rankdata(-scores if higher_is_better else scores, axis=1)  # (N, k)
+    mean = ranks.mean(0)  # (k,)
+    # Variance of one rank without ties: (k^2 - 1) / 12 = constant * (k - 1) / k.
     constant = methods * (methods + 1) / 12
     chi2 = scenes / constant * (np.square(mean).sum() - methods * (methods + 1) ** 2 / 4)
     if correct_ties:
@@ -60,10 +74,13 @@ def friedman(
 def critical_difference(methods: int, scenes: int, alpha: float = 0.05) -> float:
     """Return Nemenyi's critical difference of mean ranks: q sqrt(k (k + 1) / (6 N)).
 
-    q is the studentized range's upper quantile over sqrt(2) (Nemenyi 1963; Demsar 2006).
+    q is the upper quantile of the studentized range of k means, over sqrt(2).
 
-    >>> round(critical_difference(4, 14), 2)
-    1.25
+    Example:
+        >>> round(critical_difference(4, 14), 2)
+        1.25
+
+    Source: Demsar, Statistical comparisons of classifiers over multiple data sets, 2006.
     """
     q = stats.studentized_range.isf(alpha, methods, np.inf) / np.sqrt(2)
     return float(q * np.sqrt(methods * (methods + 1) / (6 * scenes)))
@@ -72,14 +89,23 @@ def critical_difference(methods: int, scenes: int, alpha: float = 0.05) -> float
 def bootstrap_ranks(
     scene_means: np.ndarray, higher_is_better: bool = True, draws: int = resampling.DRAWS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return low [k], high [k] of each method's rank by its mean over scenes, and share best [k].
+    """Return bootstrap limits of each method's rank by its mean over scenes.
 
-    `scene_means` [k, N]; scenes are resampled jointly for all methods, limits are percentiles.
+    Scenes are resampled jointly for all methods.
+
+    Args:
+        scene_means: f64 [k, N].
+        higher_is_better: direction of the metric.
+        draws: number of bootstrap draws.
+
+    Returns:
+        low, high: f64 [k], 95% percentile limits of the rank; share of the draws f64 [k] in which
+        the method is best, ties shared evenly.
     """
     scenes = scene_means.shape[-1]
     # One unit for all methods, so that equal means tie exactly.
-    held, _ = resampling.whole(scene_means.ravel(), scenes)
-    totals = resampling.counts(scenes, draws) @ held.reshape(scene_means.shape).T
+    integers, _ = resampling.to_integers(scene_means.ravel(), scenes)
+    totals = resampling.counts(scenes, draws) @ integers.reshape(scene_means.shape).T  # (draws, k)
     ranks = stats.rankdata(-totals if higher_is_better else totals, axis=1)
     low, high = np.quantile(ranks, [0.025, 0.975], axis=0)
     best = ranks == ranks.min(1, keepdims=True)
@@ -92,26 +118,33 @@ def rank_rows(
     higher_is_better: bool,
     descriptive: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return a row a method of one metric: ranks, Friedman's test, the median; see `COLUMNS`.
+    """Return a row (`COLUMNS`) for each method of one metric: ranks, Friedman's test, the median.
 
-    Over the scenes on which every method was scored for every seed. Friedman's test needs three
-    methods and two scenes; a pooled metric has ranks by its pseudo-values and no median.
+    Only scenes on which every method was scored for every seed count. Friedman's test needs three
+    methods and two scenes. A pooled metric is ranked by its pseudo-values and has no median.
+
+    Args:
+        key: split, subset and metric.
+        blocks: cells of each method, all with scenes.
+        higher_is_better: direction of the metric.
+        descriptive: True leaves out tests and limits, for a split with too few scenes.
     """
-    blocks = {name: block for name, block in blocks.items() if block.scenes}
     if not blocks:
         return []
     shared = sorted(set.intersection(*(set(b.scenes) for b in blocks.values())))
     cells = [block.summary(tuple(shared)) for block in blocks.values()]
-    means = np.stack([c.scene_means for c in cells])
+    means = np.stack([c.scene_means for c in cells])  # (k, N)
     known = len(shared) >= 2 and not descriptive
     pooled = any(c.pooled for c in cells)
     columns: dict[str, Any] = {}
-    note = "" if known else "descriptive: no test" if descriptive else "no interval: one scene"
+    note = ""
+    if not known:
+        note = "descriptive: no test" if descriptive else "no interval: one scene"
     if known and len(blocks) >= 3:
-        found = friedman(means.T, higher_is_better)
-        columns["mean_rank"] = found.mean_ranks
+        test = friedman(means.T, higher_is_better)
+        columns["mean_rank"] = test.mean_ranks
         columns["critical_difference"] = critical_difference(*means.shape)
-        columns |= {"friedman_chi2": found.chi_square, "friedman_p": found.f_p}
+        columns |= {"friedman_chi2": test.chi_square, "friedman_p": test.f_p}
     if known:
         low, high, best = bootstrap_ranks(means, higher_is_better)
         columns |= {"rank_low": low, "rank_high": high, "share_best": best}

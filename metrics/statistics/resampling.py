@@ -1,9 +1,12 @@
-"""Bootstrap and permutation of many rows at once: one set of draws, one product of matrices.
+"""Bootstrap and permutation tests of many rows at once.
 
-Every row with the same number of units is resampled with the same draws, so that a draw costs one
-column of a matrix product instead of a copy of the data. Values are held as whole multiples of a
-tiny unit (2^-40 of the largest and less): sums of products with whole counts are then exact, and
-the same whichever way, and on however many threads, the product is summed.
+A bootstrap mean is a weighted mean whose weights count how often each unit was drawn. All rows with
+the same number of units use the same draws, so the means of all rows and draws are one matrix
+product: values [rows, units] times counts [units, draws].
+
+Such a product depends in its last bits on the order of summation, hence on the BLAS and the number
+of threads. Values are therefore rounded to whole multiples of a tiny unit (at most 2^-40 of the
+largest value): sums of whole numbers below 2^53 are exact in float64, in any order.
 """
 
 from __future__ import annotations
@@ -24,14 +27,21 @@ def counts(units: int, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
     """Return how often each unit is drawn in each bootstrap draw, f64 [draws, units]."""
     generator = np.random.default_rng([seed, units, draws])
     chosen = generator.integers(0, units, (draws, units))
+    # One bincount for all draws: draw k counts in the bins k * units to (k + 1) * units - 1.
     chosen += np.arange(draws)[:, None] * units
     return np.bincount(chosen.ravel(), minlength=draws * units).reshape(draws, units) * 1.0
 
 
-def whole(x: np.ndarray, units: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return x [..., N] as whole numbers and the unit [...] they are multiples of.
+def to_integers(x: np.ndarray, units: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return x as whole numbers times a unit, such that sums of them are exact in float64.
 
-    The sum of `units` of them stays under 2^53, hence exact in float64.
+    Args:
+        x: f64 [..., N].
+        units: how many values are summed at most.
+
+    Returns:
+        Whole numbers f64 [..., N], and the unit f64 [...] of each row, a power of 2. A sum of
+        `units` of the numbers stays below 2^53.
     """
     x = np.asarray(x, dtype=np.float64)
     _, exponent = np.frexp(np.abs(x).max(-1))
@@ -42,36 +52,50 @@ def whole(x: np.ndarray, units: int) -> tuple[np.ndarray, np.ndarray]:
 def bootstrap_means(
     x: np.ndarray, draws: int = DRAWS, seed: int = 0, method: str = "BCa", level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return bootstrap limits (low [...], high [...]) of the mean over the last axis of x [..., N].
+    """Return bootstrap limits of the means of rows.
 
-    `method` "percentile" or "BCa" (Efron 1987; the acceleration of a mean is that of its jackknife,
-    sum of cubed deviations over 6 times the sum of squared ones to the power 3/2). Rows that do not
-    vary get NaN. Agrees with `scipy.stats.bootstrap` but for the draws.
+    Args:
+        x: f64 [..., N]; the N values of a row are resampled.
+        draws: number of bootstrap draws.
+        seed: of the draws.
+        method: "percentile" or "BCa" (bias-corrected and accelerated).
+        level: of the interval.
+
+    Returns:
+        low, high: f64 [...], NaN for rows that do not vary. They agree with
+        `scipy.stats.bootstrap`, except that the draws differ.
+
+    Source: Efron, Better bootstrap confidence intervals, 1987.
     """
     x = np.asarray(x, dtype=np.float64)
     rows = x.reshape(-1, x.shape[-1])
     low, high = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     varies = np.ptp(rows, axis=-1) > 0
     if rows.shape[-1] > 1 and varies.any():
-        held, unit = whole(rows[varies], rows.shape[-1])
-        drawn = np.sort(held @ counts(rows.shape[-1], draws, seed).T, axis=-1)
+        integers, unit = to_integers(rows[varies], rows.shape[-1])  # (R, N), (R,)
+        sums = np.sort(integers @ counts(rows.shape[-1], draws, seed).T, axis=-1)  # (R, draws)
         tails = np.array([(1 - level) / 2, (1 + level) / 2])
-        shares = np.broadcast_to(tails, (len(held), 2))
+        shares = np.broadcast_to(tails, (len(integers), 2))
         if method == "BCa":
-            shares = _bca_shares(held, drawn, ndtri(tails))
-        limits = _quantiles(drawn, shares) * (unit / rows.shape[-1])[:, None]
+            shares = _bca_shares(integers, sums, ndtri(tails))
+        limits = _quantiles(sums, shares) * (unit / rows.shape[-1])[:, None]
         low[varies], high[varies] = limits.T
     return low.reshape(x.shape[:-1]), high.reshape(x.shape[:-1])
 
 
 def _bca_shares(x: np.ndarray, drawn: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Return which shares [rows, 2] of the sorted draws [rows, draws] are the BCa limits."""
+    """Return the shares [R, 2] of the sorted draws [R, draws] that are the BCa limits.
+
+    `x` [R, N] are the values and `z` [2] the normal quantiles of the nominal tails.
+    """
     observed = x.sum(-1)
     below = [
         [np.searchsorted(row, value, side) for side in ("left", "right")]
         for row, value in zip(drawn, observed, strict=True)
     ]
-    bias = ndtri(np.mean(below, axis=-1) / drawn.shape[-1])[:, None]
+    # The bias is the normal quantile of the share of draws below the observed sum; ties count half.
+    bias = ndtri(np.mean(below, axis=-1) / drawn.shape[-1])[:, None]  # (R, 1)
+    # The acceleration of a mean has a closed form: that of its jackknife.
     off = x - x.mean(-1, keepdims=True)
     acceleration = np.power(off, 3).sum(-1) / (6 * np.power(np.square(off).sum(-1), 1.5))
     shifted = bias + z
@@ -79,7 +103,7 @@ def _bca_shares(x: np.ndarray, drawn: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 
 def _quantiles(ordered: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Return linear quantiles at shares [rows, k] of sorted rows [rows, draws]."""
+    """Return linear quantiles at shares [R, k] of sorted rows [R, draws]."""
     place = shares * (ordered.shape[-1] - 1)
     under = np.clip(np.floor(place).astype(np.int64), 0, ordered.shape[-1] - 2)
     first = np.take_along_axis(ordered, under, -1)
@@ -89,20 +113,32 @@ def _quantiles(ordered: np.ndarray, shares: np.ndarray) -> np.ndarray:
 def crossed_bootstrap(
     a: np.ndarray, b: np.ndarray, draws: int = DRAWS, seed: int = 0, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return percentile limits of mean(a) - mean(b), trainings and scenes resampled together.
+    """Return percentile limits of mean(a) - mean(b), resampling trainings and scenes.
 
-    a [..., S_A, N] and b [..., S_B, N] on the same scenes: trainings whole per method, scenes
-    jointly (Davidson and Hinkley 1997; Owen 2007). Only a cross-check, and only with ten trainings
-    and more: with fewer its limits are too narrow. A deterministic method has one row.
+    Each draw resamples the scenes once for both methods, because scenes are paired, and the
+    trainings of each method on its own. With fewer than ten trainings its limits are too narrow.
+
+    Args:
+        a: f64 [..., S_A, N], one row for a method without randomness.
+        b: f64 [..., S_B, N], on the same scenes.
+        draws: number of bootstrap draws.
+        seed: of the draws.
+        level: of the interval.
+
+    Returns:
+        low, high: f64 [...].
+
+    Source: Davison and Hinkley, Bootstrap methods and their application, 1997; Owen, The pigeonhole
+        bootstrap, 2007.
     """
     scenes = a.shape[-1]
-    columns = counts(scenes, draws, seed)
+    columns = counts(scenes, draws, seed)  # (draws, N)
     drawn: np.ndarray | float = 0.0
     for place, (sign, cells) in enumerate(((1.0, a), (-1.0, b))):
         seeds = cells.shape[-2]
-        held, unit = whole(cells.reshape(*cells.shape[:-2], -1), seeds * scenes)
-        by_seed = (held.reshape(-1, scenes) @ columns.T).reshape(*cells.shape[:-1], -1)
-        rows = counts(seeds, draws, seed + 1 + place)
+        integers, unit = to_integers(cells.reshape(*cells.shape[:-2], -1), seeds * scenes)
+        by_seed = (integers.reshape(-1, scenes) @ columns.T).reshape(*cells.shape[:-1], -1)
+        rows = counts(seeds, draws, seed + 1 + place)  # (draws, S)
         drawn = drawn + sign * (by_seed * rows.T).sum(-2) * (unit / (seeds * scenes))[..., None]
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=-1)
     return low, high
@@ -110,8 +146,9 @@ def crossed_bootstrap(
 
 @lru_cache(maxsize=2)
 def _signs(units: int, seed: int) -> tuple[np.ndarray, bool]:
-    """Return signs [flips, units] and whether they are all there are, up to a common sign."""
+    """Return signs f64 [flips, units], and whether these are all flips up to a common sign."""
     if 2 ** (units - 1) <= FLIPS:
+        # The bits of 0 to 2^(units - 1) - 1 are the flips; the last unit is never flipped.
         numbers = np.arange(2 ** (units - 1))[:, None]
         return 1.0 - 2.0 * ((numbers >> np.arange(units)) & 1), True
     generator = np.random.default_rng([seed, units])
@@ -119,26 +156,38 @@ def _signs(units: int, seed: int) -> tuple[np.ndarray, bool]:
 
 
 def sign_flip(x: np.ndarray, seed: int = 0) -> tuple[np.ndarray, float]:
-    """Return two-sided sign-flip p-values [...] of the means of x [..., N], and the least p.
+    """Return two-sided p-values of the sign-flip test that the mean of a row is zero.
 
-    All 2^N flips where at most 20,000 of them differ in size, otherwise 20,000 drawn ones with the
-    identity counted in (Phipson and Smyth 2010). Rows that are zero throughout get NaN.
+    Args:
+        x: f64 [..., N].
+        seed: of the sampled flips.
+
+    Returns:
+        p f64 [...], NaN for rows of zeros, and the smallest p that the test can reach. All 2^N
+        flips are taken where at most 20,000 of them differ in size, otherwise 20,000 random ones.
+
+    Source: Phipson and Smyth, Permutation p-values should never be zero, 2010 (the observed order
+        counts as one of the random flips).
     """
     x = np.asarray(x, dtype=np.float64)
     units = x.shape[-1]
     signs, exact = _signs(units, seed)
-    held, _ = whole(x, units)
-    sums = np.abs(held @ signs.T)
-    # Values were rounded by half a unit each: sums that tie before may differ by that much after.
-    extreme = (sums >= np.abs(held.sum(-1, keepdims=True)) - units).sum(-1)
+    integers, _ = to_integers(x, units)
+    sums = np.abs(integers @ signs.T)  # (..., flips)
+    # Each value was rounded by up to half a unit, so sums that tied before may now differ by
+    # `units`. They still count as ties.
+    extreme = (sums >= np.abs(integers.sum(-1, keepdims=True)) - units).sum(-1)
     p = extreme / len(signs) if exact else (extreme + 1) / (len(signs) + 1)
-    least = 1 / len(signs) if exact else 1 / (len(signs) + 1)
-    return np.where(np.any(x != 0, axis=-1), p, np.nan), least
+    smallest = 1 / len(signs) if exact else 1 / (len(signs) + 1)
+    return np.where(np.any(x != 0, axis=-1), p, np.nan), smallest
 
 
 @lru_cache(maxsize=32)
 def _splits(first: int, second: int, seed: int) -> tuple[np.ndarray, bool]:
-    """Return weights [splits, first + second] of mean differences times both sizes."""
+    """Return weights f64 [splits, first + second], and whether these are all splits.
+
+    Values times weights are mean differences times both group sizes, which keeps them whole.
+    """
     size = first + second
     exact = comb(size, first) <= FLIPS
     if exact:
@@ -152,29 +201,50 @@ def _splits(first: int, second: int, seed: int) -> tuple[np.ndarray, bool]:
 
 
 def permute_trainings(a: np.ndarray, b: np.ndarray, seed: int = 0) -> tuple[np.ndarray, float]:
-    """Return p [...] that trainings a [..., S_A] and b [..., S_B] differ in mean, and the least p.
+    """Return two-sided p-values of the permutation test that two methods' trainings differ.
 
-    Every way to deal the trainings to the two methods where there are at most 20,000, otherwise as
-    many drawn ones (Fisher 1935). The least p is two-sided: .10 for three trainings against three.
+    Args:
+        a: f64 [..., S_A], value of each training of the first method.
+        b: f64 [..., S_B], of the second.
+        seed: of the sampled permutations.
+
+    Returns:
+        p f64 [...], and the smallest p that the test can reach: 0.10 for three trainings vs three.
+        All splits of the trainings are taken where there are at most 20,000, otherwise 20,000
+        random ones.
+
+    Source: Fisher, The design of experiments, 1935.
     """
     first, second = a.shape[-1], b.shape[-1]
     weights, exact = _splits(first, second, seed)
     both = np.concatenate([a, b], axis=-1)
-    held, _ = whole(both, 2 * first * second)
-    sums = np.abs(held @ weights.T)
-    own = np.concatenate([np.full(first, float(second)), np.full(second, -float(first))])
-    extreme = (sums >= np.abs(held @ own)[..., None] - first * second).sum(-1)
+    integers, _ = to_integers(both, 2 * first * second)
+    sums = np.abs(integers @ weights.T)  # (..., splits)
+    observed = np.concatenate([np.full(first, float(second)), np.full(second, -float(first))])
+    # Ties as in `sign_flip`: each of the 2 * first * second summands was rounded by half a unit.
+    extreme = (sums >= np.abs(integers @ observed)[..., None] - first * second).sum(-1)
     if not exact:
         return (extreme + 1) / (len(weights) + 1), 1 / (len(weights) + 1)
+    # With groups of one size, the mirror image of the observed split is as extreme.
     return extreme / len(weights), (2 if first == second else 1) / len(weights)
 
 
 def median_limits(x: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Return bootstrap percentile limits (low [...], high [...]) of the median of x [..., N].
+    """Return bootstrap percentile limits of the medians of rows, without drawing.
 
-    Nothing is drawn: the m-th smallest of a resample lies at or below the k-th smallest value with
-    the probability that at least m of N draws do, a binomial's tail (Efron 1979; Maritz and Jarrett
-    1978). With an even N the limits of both middle values are averaged.
+    The m-th smallest value of a resample is at most the k-th smallest value of the row if at least
+    m of the N draws are. That probability is the tail of a binomial distribution. With an even N,
+    the limits of both middle values are averaged.
+
+    Args:
+        x: f64 [..., N].
+        level: of the interval.
+
+    Returns:
+        low, high: f64 [...].
+
+    Source: Maritz and Jarrett, A note on estimating the variance of the sample median, 1978; Efron,
+        Bootstrap methods, 1979.
     """
     ordered = np.sort(np.asarray(x, dtype=np.float64), axis=-1)
     count = ordered.shape[-1]
@@ -182,7 +252,8 @@ def median_limits(x: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.nd
     share = np.arange(1, count + 1) / count
     limits = []
     for middle in {(count + 1) // 2, count // 2 + 1}:
-        reached = 1 - betaincc(middle, count - middle + 1, share)
+        # The binomial tail as a regularised incomplete beta function, at every k at once.
+        reached = 1 - betaincc(middle, count - middle + 1, share)  # (N,)
         limits.append(ordered[..., np.minimum(np.searchsorted(reached, tails), count - 1)])
     low, high = np.moveaxis(np.mean(limits, axis=0), -1, 0)
     return low, high

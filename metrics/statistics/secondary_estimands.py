@@ -1,7 +1,7 @@
-"""The other questions: the same checkpoints on new scenes, new trainings on the same scenes.
+"""The secondary questions: these checkpoints on new scenes, new trainings on these scenes.
 
-Every function takes the summaries of many comparisons of one shape at once (leading axis M) and
-returns one `Answers`, whose arrays [M] are NaN where the data give no answer.
+Every function takes the sums of M comparisons of one shape (leading axis M) and returns one
+`Estimand`, whose arrays [M] are NaN where the data give no answer.
 """
 
 from __future__ import annotations
@@ -14,138 +14,165 @@ from scipy.special import stdtr, stdtrit
 from metrics.statistics import resampling
 from metrics.statistics.moments import CROSS_CHECK, SCENES, TRAININGS, Cells
 
+# With fewer trainings the crossed bootstrap's limits are too narrow.
 FEWEST_FOR_CROSSED = 10
 
 
 @dataclass(frozen=True)
-class Answers:
-    """One question answered M times: by what, the limits and p [M] and a note for each."""
+class Estimand:
+    """The answers of one estimator to one question for M comparisons.
+
+    Attributes:
+        question: one of the questions of `moments`.
+        estimator: its name in the table.
+        low, high: f64 [M], 95% limits of the difference.
+        p: f64 [M], two-sided.
+        notes: M strings, "" where there is nothing to note.
+    """
 
     question: str
     estimator: str
     low: np.ndarray
     high: np.ndarray
     p: np.ndarray
-    note: list[str]
+    notes: list[str]
 
 
-def scene_answers(a: Cells, b: Cells) -> list[Answers]:
-    """Answer "these checkpoints, new scenes": t on scene differences, and BCa with sign flips.
+def new_scenes(a: Cells, b: Cells) -> list[Estimand]:
+    """Answer "these checkpoints, new scenes" by a t interval, and by BCa limits with sign flips.
 
-    With pseudo-values in the cells the t's limits are moved to the pooled estimate; the flips and
-    the BCa limits, which need scenes that stand alone, are left out.
+    For a metric pooled over scenes, the t interval is moved to the pooled estimate. BCa limits and
+    flips are left out: they need scenes that each have a value of their own.
     """
-    gaps = _settled(a.scene_means - b.scene_means, _size(a.scene_means, b.scene_means))
-    shift = a.estimate - b.estimate - gaps.mean(-1)
-    found = [clustered_t(gaps, shift)]
-    return found if a.pooled or b.pooled else [*found, bootstrap_and_flip(gaps)]
+    gaps = _rounded(a.scene_means - b.scene_means, _scale(a.scene_means, b.scene_means))  # (M, N)
+    shift = a.estimate - b.estimate - gaps.mean(-1)  # (M,)
+    t = clustered_t(gaps, shift)
+    return [t] if a.pooled or b.pooled else [t, bootstrap_and_flip(gaps)]
 
 
-def clustered_t(gaps: np.ndarray, shift: np.ndarray | float = 0.0) -> Answers:
-    """Return the t interval of paired scene differences [M, N], moved by `shift` [M].
+def clustered_t(gaps: np.ndarray, shift: np.ndarray | float = 0.0) -> Estimand:
+    """Return the paired t interval over scenes.
 
-    The t of the paired test (Student 1908) on query means, so that queries count within scenes.
+    Queries are averaged within scenes first, so that they do not count as independent.
+
+    Args:
+        gaps: f64 [M, N], difference of the two methods on each scene.
+        shift: f64 [M], added to the centre of the interval.
+
+    Source: Student, The probable error of a mean, 1908.
     """
     name, count = "scene-clustered t", gaps.shape[-1]
     if count < 2:
-        return _none(SCENES, name, len(gaps), "no interval: one scene")
+        return _no_answer(SCENES, name, len(gaps), "no interval: one scene")
     error = np.where(np.ptp(gaps, axis=-1) > 0, np.sqrt(gaps.var(-1, ddof=1) / count), 0.0)
-    low, high, p = _t(gaps.mean(-1) + shift, error, np.full(len(gaps), count - 1.0))
-    return Answers(SCENES, name, low, high, p, _notes(error > 0, "scenes do not vary"))
+    low, high, p = _t_interval(gaps.mean(-1) + shift, error, np.full(len(gaps), count - 1.0))
+    return Estimand(SCENES, name, low, high, p, _notes(error > 0, "scenes do not vary"))
 
 
-def bootstrap_and_flip(gaps: np.ndarray) -> Answers:
-    """Return BCa limits over scenes and sign-flip p of paired scene differences [M, N].
+def bootstrap_and_flip(gaps: np.ndarray) -> Estimand:
+    """Return BCa limits over scenes, and the p-value of sign flips, of scene differences [M, N].
 
-    The smallest p that flips can give stands in the note where it exceeds .001.
+    A note gives the smallest p-value that the flips can reach, where it exceeds 0.001.
     """
     name = "BCa bootstrap, sign-flip"
     if gaps.shape[-1] < 2:
-        return _none(SCENES, name, len(gaps), "no interval: one scene")
+        return _no_answer(SCENES, name, len(gaps), "no interval: one scene")
     low, high = resampling.bootstrap_means(gaps)
-    p, least = resampling.sign_flip(gaps)
+    p, smallest = resampling.sign_flip(gaps)
     varies = np.isfinite(low)
-    p = np.where(varies, p, np.nan)
-    notes = _notes(varies, "scenes do not vary", _smallest(least))
-    return Answers(SCENES, name, low, high, p, notes)
+    notes = _notes(varies, "scenes do not vary", _smallest_p_note(smallest))
+    return Estimand(SCENES, name, low, high, np.where(varies, p, np.nan), notes)
 
 
-def training_answers(a: Cells, b: Cells) -> list[Answers]:
-    """Answer "new trainings, these scenes": Welch's t, and the permutation of trainings.
+def new_trainings(a: Cells, b: Cells) -> list[Estimand]:
+    """Answer "new trainings, these scenes" by Welch's t, and by permuting the trainings.
 
-    Only methods that were trained more than once have an answer.
+    The permutation needs two trainings or more of both methods.
     """
     found = [welch(a, b)]
     if min(a.seeds, b.seeds) > 1:
-        p, least = resampling.permute_trainings(a.trainings, b.trainings)
-        varies = _spread(a, b).sum(0) > 0
-        none = np.full(len(p), np.nan)
-        notes = _notes(varies, "seeds do not vary", _smallest(least))
+        p, smallest = resampling.permute_trainings(a.trainings, b.trainings)
+        varies = _training_variances(a, b).sum(0) > 0
+        nothing = np.full(len(p), np.nan)
+        notes = _notes(varies, "seeds do not vary", _smallest_p_note(smallest))
         p = np.where(varies, p, np.nan)
-        found.append(Answers(TRAININGS, "permutation of trainings", none, none, p, notes))
+        found.append(Estimand(TRAININGS, "permutation of trainings", nothing, nothing, p, notes))
     return found
 
 
-def welch(a: Cells, b: Cells) -> Answers:
-    """Return Welch's t (1947) on the trainings' means."""
-    count = len(a.estimate)
+def welch(a: Cells, b: Cells) -> Estimand:
+    """Return Welch's t interval of the trainings' means.
+
+    Source: Welch, The generalization of Student's problem, 1947.
+    """
     if min(a.seeds, b.seeds) < 2:
-        return _none(TRAININGS, "Welch t", count, "no interval: one seed")
-    parts = _spread(a, b) / np.array([[a.seeds], [b.seeds]])
-    degrees = np.array([[a.seeds - 1.0], [b.seeds - 1.0]])
+        return _no_answer(TRAININGS, "Welch t", len(a.estimate), "no interval: one seed")
+    parts = _training_variances(a, b) / np.array([[a.seeds], [b.seeds]])  # (2, M)
+    degrees = np.array([[a.seeds - 1.0], [b.seeds - 1.0]])  # (2, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         df = np.square(parts.sum(0)) / (np.square(parts) / degrees).sum(0)
     error = np.sqrt(parts.sum(0))
-    low, high, p = _t(a.estimate - b.estimate, error, df)
-    return Answers(TRAININGS, "Welch t", low, high, p, _notes(error > 0, "seeds do not vary"))
+    low, high, p = _t_interval(a.estimate - b.estimate, error, df)
+    return Estimand(TRAININGS, "Welch t", low, high, p, _notes(error > 0, "seeds do not vary"))
 
 
-def crossed(a: np.ndarray, b: np.ndarray) -> list[Answers]:
-    """Cross-check the headline by the crossed bootstrap of cells [M, S_A, N] and [M, S_B, N].
+def crossed_bootstrap(a: np.ndarray, b: np.ndarray) -> list[Estimand]:
+    """Cross-check the headline interval by resampling trainings and scenes; it has no p-value.
 
-    Nothing is returned under ten trainings of a method that has any: the limits would be too
-    narrow. A cross-check has no p of its own.
+    Args:
+        a: f64 [M, S_A, N], cells of the first method, one row for a method without randomness.
+        b: f64 [M, S_B, N], of the second.
+
+    Returns:
+        One answer; none where a method that varies has fewer than ten trainings, or neither
+        varies.
     """
     if any(1 < len(x[0]) < FEWEST_FOR_CROSSED for x in (a, b)) or len(a[0]) == len(b[0]) == 1:
         return []
     low, high = resampling.crossed_bootstrap(a, b)
-    none = np.full(len(low), np.nan)
-    return [Answers(CROSS_CHECK, "crossed bootstrap", low, high, none, [""] * len(low))]
+    nothing = np.full(len(low), np.nan)
+    return [Estimand(CROSS_CHECK, "crossed bootstrap", low, high, nothing, [""] * len(low))]
 
 
-def _settled(x: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Return x [M, n] to twelve digits of `size` [M]: what rounding left is no measured spread."""
-    unit = np.maximum(1e-12 * size, np.finfo(np.float64).tiny)[:, None]
+def _rounded(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return x [M, n] rounded to 12 digits of `scale` [M].
+
+    Equal values that went through different sums differ in their last bits. Rounding removes that
+    difference, which would otherwise count as variance.
+    """
+    unit = np.maximum(1e-12 * scale, np.finfo(np.float64).tiny)[:, None]
     return np.rint(x / unit) * unit
 
 
-def _size(*x: np.ndarray) -> np.ndarray:
+def _scale(*x: np.ndarray) -> np.ndarray:
     return sum(np.abs(part).max(-1) for part in x)
 
 
-def _spread(a: Cells, b: Cells) -> np.ndarray:
+def _training_variances(a: Cells, b: Cells) -> np.ndarray:
     """Return the variances [2, M] of the two methods' trainings."""
-    settled = [_settled(m.trainings, _size(a.trainings, b.trainings)) for m in (a, b)]
-    return np.stack([np.where(np.ptp(x, axis=-1) > 0, x.var(-1, ddof=1), 0.0) for x in settled])
+    scale = _scale(a.trainings, b.trainings)
+    rounded = [_rounded(m.trainings, scale) for m in (a, b)]
+    return np.stack([np.where(np.ptp(x, axis=-1) > 0, x.var(-1, ddof=1), 0.0) for x in rounded])
 
 
-def _t(
+def _t_interval(
     centre: np.ndarray, error: np.ndarray, df: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return low, high and p [M] of Student's t; NaN where the standard error is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         half = np.where(error > 0, -stdtrit(df, 0.025) * error, np.nan)
         p = np.where(error > 0, 2 * stdtr(df, -np.abs(centre) / error), np.nan)
     return centre - half, centre + half, p
 
 
-def _smallest(least: float) -> str:
-    return f"smallest possible p {least:.2g}" if least > 0.001 else ""
+def _smallest_p_note(smallest: float) -> str:
+    return f"smallest possible p {smallest:.2g}" if smallest > 0.001 else ""
 
 
-def _notes(varies: np.ndarray, lacking: str, otherwise: str = "") -> list[str]:
-    return [otherwise if there else lacking for there in varies]
+def _notes(varies: np.ndarray, constant_note: str, varies_note: str = "") -> list[str]:
+    return [varies_note if v else constant_note for v in varies]
 
 
-def _none(question: str, estimator: str, count: int, note: str) -> Answers:
+def _no_answer(question: str, estimator: str, count: int, note: str) -> Estimand:
     nothing = np.full(count, np.nan)
-    return Answers(question, estimator, nothing, nothing, nothing, [note] * count)
+    return Estimand(question, estimator, nothing, nothing, nothing, [note] * count)

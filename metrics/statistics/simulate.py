@@ -1,6 +1,8 @@
-"""Studies with known truth: does the headline interval cover, and do the naive ones?
+"""Simulated studies with a known truth: how often do the intervals cover it?
 
-`python -m metrics.statistics.simulate` writes the whole grid to coverage.csv beside this file.
+The headline interval of `metrics.statistics.moments` is compared with three naive ones: queries as
+independent, scenes alone, and a percentile bootstrap.
+`python -m metrics.statistics.simulate` writes the whole grid to coverage.csv next to this file.
 """
 
 from __future__ import annotations
@@ -16,20 +18,29 @@ from metrics.files import atomic_path
 from metrics.statistics import moments, resampling
 
 COVERAGE = Path(__file__).with_name("coverage.csv")
-# Studies a setting; fewer where they are dear: over 900 cells, pooled metrics, bootstraps.
-STUDIES, LARGE_STUDIES, POOLED_STUDIES, BOOTSTRAPPED, DRAWS = 10_000, 4000, 2000, 400, 999
+# Simulated studies for each setting; fewer where they are slow: over 900 cells, pooled metrics.
+STUDIES, LARGE_STUDIES, POOLED_STUDIES = 10_000, 4000, 2000
+# So many of them, at least, also get a bootstrap, of so many draws.
+BOOTSTRAPPED, DRAWS = 400, 999
 QUERIES, PREDICATES = 10, 6
+# Standard deviations of the effects that all settings share: of scenes, of scenes for one method,
+# of a training on a scene, and of a query.
 SCENE_SD, METHOD_SCENE_SD, SEED_SCENE_SD, QUERY_SD = 0.1, 0.05, 0.03, 0.3
 SHAPES = ("normal", "binary", "skewed", "pooled")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One cell of the grid: trainings of method A, scenes, seed SDs and the shape of the scores.
+    """One setting of the grid.
 
-    `shape` is "normal", "binary" (a query is right or wrong), "skewed" (squared) or "pooled" (a
-    macro mean of ratios over predicates, by pseudo-values). `seeds_b` and `seed_sd_b` are those of
-    method B; 0 trainings make it deterministic.
+    Attributes:
+        seeds: trainings of method A.
+        scenes: number of scenes.
+        seed_sd: standard deviation of A's training effect.
+        seeds_b: trainings of method B, 0 for a method without randomness.
+        seed_sd_b: standard deviation of B's training effect.
+        shape: of the scores: "normal"; "binary", where a query is right or wrong; "skewed", squares
+            of normal scores; "pooled", a macro mean of ratios over predicates, by pseudo-values.
     """
 
     seeds: int
@@ -41,27 +52,30 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Scores of one method in K studies, reduced to what the intervals need.
+class Sample:
+    """Scores of one method in K simulated studies, reduced to what the intervals need.
 
-    `cells` [K, S, N] are cell means over queries, or pseudo-values; `inside` [K] the sum of squares
-    of queries within cells; `theta` [K, S] pooled values or None; `parts` the counted sums
-    [2, K, S, N, predicates] of a pooled metric or None.
+    Attributes:
+        cells: f64 [K, S, N], cell means over queries, or pseudo-values.
+        within: f64 [K], sum of squares of queries within cells; NaN for a pooled metric.
+        theta: f64 [K, S], pooled values, or None.
+        parts: f64 [2, K, S, N, P], numerators and denominators of a pooled metric's P predicates,
+            or None.
     """
 
     cells: np.ndarray
-    inside: np.ndarray
+    within: np.ndarray
     theta: np.ndarray | None = None
     parts: np.ndarray | None = None
 
 
-def draw(setting: Setting, studies: int, generator: np.random.Generator) -> list[Drawn]:
-    """Return both methods' scores; the scene effect is common to both: scenes are paired."""
+def sample(setting: Setting, studies: int, generator: np.random.Generator) -> list[Sample]:
+    """Return the scores of both methods, which share the scene effect because scenes are paired."""
     scene = generator.normal(0, SCENE_SD, (studies, 1, setting.scenes))
     items = None
     if setting.shape == "pooled":
         items = generator.poisson(3.0, (studies, 1, setting.scenes, PREDICATES))
-    drawn = []
+    samples = []
     for seeds, sd in (
         (setting.seeds, setting.seed_sd),
         (setting.seeds_b, setting.seed_sd_b),
@@ -70,76 +84,92 @@ def draw(setting: Setting, studies: int, generator: np.random.Generator) -> list
         if seeds:
             level = level + generator.normal(0, sd, (studies, seeds, 1))
             level = level + generator.normal(0, SEED_SCENE_SD, (studies, seeds, setting.scenes))
-        drawn.append(_scores(level, setting.shape, items, generator))
-    return drawn
+        samples.append(_scores(level, setting.shape, items, generator))
+    return samples
 
 
 def _scores(
     level: np.ndarray, shape: str, items: np.ndarray | None, generator: np.random.Generator
-) -> Drawn:
-    """Draw the queries of cells [K, S, N], by their sufficient statistics where there are such."""
+) -> Sample:
+    """Sample the queries of cells with expected scores `level` [K, S, N].
+
+    Only the mean and the sum of squares of a cell's queries are needed. Where their distribution
+    is known, they are sampled directly instead of query by query.
+    """
     if items is not None:
-        return _pooled(level, items, generator)
+        return _pooled_scores(level, items, generator)
     if shape == "normal":
         cells = 0.5 + level + generator.normal(0, QUERY_SD / np.sqrt(QUERIES), level.shape)
         degrees = (QUERIES - 1) * level[0].size
-        return Drawn(cells, QUERY_SD**2 * generator.chisquare(degrees, len(level)))
+        return Sample(cells, QUERY_SD**2 * generator.chisquare(degrees, len(level)))
     if shape == "binary":
         share = generator.binomial(QUERIES, np.clip(0.5 + level, 0, 1)) / QUERIES
-        return Drawn(share, QUERIES * (share * (1 - share)).sum((-2, -1)))
+        return Sample(share, QUERIES * (share * (1 - share)).sum((-2, -1)))
     scores = np.square(
         0.6 + level[..., None] + generator.normal(0, QUERY_SD, (*level.shape, QUERIES))
     )
-    cells = scores.mean(-1)
-    return Drawn(cells, np.square(scores - cells[..., None]).sum((-3, -2, -1)))
+    cells = scores.mean(-1)  # (K, S, N)
+    return Sample(cells, np.square(scores - cells[..., None]).sum((-3, -2, -1)))
 
 
-def _pooled(level: np.ndarray, items: np.ndarray, generator: np.random.Generator) -> Drawn:
-    """Draw a quality like SPQ: sum of sqrt(IoU IoU) of hits over TP + FP/2 + FN/2, macro mean.
+def _pooled_scores(level: np.ndarray, items: np.ndarray, generator: np.random.Generator) -> Sample:
+    """Sample a pooled quality like SPQ: quality of hits over TP + FP/2 + FN/2, mean of predicates.
 
-    A hit's quality has mean .75 and SD .144 (uniform on .5 to 1); false positives come at three
-    times the miss rate, so that the expected denominator does not depend on the level and the true
-    difference is zero whenever the levels' means agree.
+    A hit's quality has mean 0.75 and standard deviation 0.144, as if uniform on 0.5 to 1. With
+    three expected items, false positives come at the rate 3 (1 - share), the same as misses. The
+    expected denominator then does not depend on the level, so the true difference is zero whenever
+    the mean levels agree.
+
+    `level` is f64 [K, S, N] and `items` i64 [K, 1, N, P], the true items of each predicate.
     """
     share = np.clip(0.5 + level[..., None], 0.02, 0.98)
     hits = generator.binomial(items, share)
     false = generator.poisson(3.0 * (1 - share), hits.shape)
     quality = 0.75 * hits + 0.144 * np.sqrt(hits) * generator.normal(0, 1, hits.shape)
-    parts = np.stack([quality, hits + false / 2 + (items - hits) / 2])
-    total = parts.sum(-2)
-    theta = _macro(total)
+    parts = np.stack([quality, hits + false / 2 + (items - hits) / 2])  # (2, K, S, N, P)
+    total = parts.sum(-2)  # (2, K, S, P)
+    theta = _mean_ratio(total)  # (K, S)
+    # Jackknife pseudo-value of a scene: N theta - (N - 1) theta without that scene.
     count = parts.shape[-2]
-    without = _macro(total[..., None, :] - parts)
+    without = _mean_ratio(total[..., None, :] - parts)  # (K, S, N)
     pseudo = count * theta[..., None] - (count - 1) * without
-    return Drawn(pseudo, np.full(len(level), np.nan), theta, parts)
+    return Sample(pseudo, np.full(len(level), np.nan), theta, parts)
 
 
-def _macro(sums: np.ndarray) -> np.ndarray:
+def _mean_ratio(sums: np.ndarray) -> np.ndarray:
+    """Return numerator / denominator of sums [2, ..., P], averaged over the predicates."""
     top, bottom = sums
     return np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0).mean(-1)
 
 
 def run(setting: Setting, studies: int | None = None, seed: int = 0) -> pd.DataFrame:
-    """Return a row an interval: its coverage of the truth, its false positives and its width.
+    """Return the coverage of each kind of interval in one setting, whose true difference is zero.
 
-    The true difference is zero. `coverage` is the share of studies whose 95% limits hold the truth;
-    `false_positives` the share with p < .05 (of the headline's own p; of limits that leave zero out
-    for the others, NaN for one method's mean); `half_width` the mean one; `studies` how many.
+    Args:
+        setting: sizes and spread of the study.
+        studies: how many are simulated; None for the number of the committed grid.
+        seed: of the simulation.
+
+    Returns:
+        A row for each interval: `coverage`, the share of studies whose 95% limits hold the truth;
+        `false_positives`, the share with p < 0.05 by the headline's p, for the others the share
+        whose limits exclude zero, NaN for the mean of one method; the mean `half_width`; `studies`.
     """
     if studies is None:
         large = setting.seeds * setting.scenes > 900
         studies = LARGE_STUDIES if large else STUDIES
         studies = POOLED_STUDIES if setting.shape == "pooled" else studies
-    words = [setting.seeds, setting.scenes, setting.seeds_b, SHAPES.index(setting.shape)]
-    words += [round(1000 * sd) for sd in (setting.seed_sd, setting.seed_sd_b)]
-    generator = np.random.default_rng(np.random.SeedSequence([seed, *words]))
+    key = [setting.seeds, setting.scenes, setting.seeds_b, SHAPES.index(setting.shape)]
+    key += [round(1000 * sd) for sd in (setting.seed_sd, setting.seed_sd_b)]
+    generator = np.random.default_rng(np.random.SeedSequence([seed, *key]))
+    # Studies are simulated in chunks of some two million numbers, to bound the memory.
     size = max(setting.seeds, 1) * setting.scenes
     size *= {"skewed": QUERIES, "pooled": 3 * PREDICATES}.get(setting.shape, 1)
     chunk = int(np.clip(2_000_000 // size, 20, 1000))
     found: dict[str, list[np.ndarray]] = {}
     for start in range(0, studies, chunk):
-        drawn = draw(setting, min(chunk, studies - start), generator)
-        for name, columns in _intervals(setting, drawn, start < BOOTSTRAPPED).items():
+        samples = sample(setting, min(chunk, studies - start), generator)
+        for name, columns in _intervals(setting, samples, start < BOOTSTRAPPED).items():
             found.setdefault(name, []).append(np.stack(np.broadcast_arrays(*columns)))
     rows = []
     for name, parts in found.items():
@@ -150,63 +180,62 @@ def run(setting: Setting, studies: int | None = None, seed: int = 0) -> pd.DataF
 
 
 def _intervals(
-    setting: Setting, drawn: list[Drawn], with_bootstrap: bool
+    setting: Setting, samples: list[Sample], with_bootstrap: bool
 ) -> dict[str, tuple[np.ndarray, ...]]:
-    """Return (covers, false positive, half-width) [K] of each interval."""
-    trained = (True, setting.seeds_b > 0)
-    a, b = (
-        moments.summarise(d.cells, d.theta, stochastic)
-        for d, stochastic in zip(drawn, trained, strict=True)
-    )
-    headline = moments.difference(a, b)
-    found = {"headline": _judged(headline.low, headline.high, positive=headline.p < 0.05)}
+    """Return (covers, false positive, half-width) [K] of each kind of interval."""
+    first, second = samples
+    a = moments.summarise(first.cells, first.theta)
+    b = moments.summarise(second.cells, second.theta, stochastic=setting.seeds_b > 0)
+    headline = moments.difference_interval(a, b)
+    found = {"headline": _outcomes(headline.low, headline.high, positive=headline.p < 0.05)}
     for name, wide in (("two-way moments", False), ("fallback", True)):
-        other = moments.difference(a, b, fallback=wide)
-        found[name] = _judged(other.low, other.high)
-    alone = moments.one(a)
-    truth = _truth(setting)
+        other = moments.difference_interval(a, b, fallback=wide)
+        found[name] = _outcomes(other.low, other.high)
+    alone = moments.mean_interval(a)
     nothing = np.full(len(alone.low), np.nan)
-    found["headline, one method"] = _judged(alone.low, alone.high, truth, nothing)
-    gaps = a.scene_means - b.scene_means
+    found["headline, one method"] = _outcomes(alone.low, alone.high, _true_mean(setting), nothing)
+    gaps = a.scene_means - b.scene_means  # (K, N)
     error = np.sqrt(gaps.var(-1, ddof=1) / setting.scenes)
     half = -stdtrit(setting.scenes - 1, 0.025) * error
     centre = gaps.mean(-1)
-    found["naive: scenes only"] = _judged(centre - half, centre + half)
+    found["naive: scenes only"] = _outcomes(centre - half, centre + half)
     if setting.shape != "pooled":
-        limits = _queries_as_independent(*drawn)
-        found["naive: queries as independent"] = _judged(*limits)
+        limits = _queries_as_independent(*samples)
+        found["naive: queries as independent"] = _outcomes(*limits)
     if with_bootstrap:
-        limits = _percentile(*drawn)
-        found["naive: percentile bootstrap"] = _judged(*limits)
+        limits = _percentile_bootstrap(*samples)
+        found["naive: percentile bootstrap"] = _outcomes(*limits)
     return found
 
 
-def _judged(
+def _outcomes(
     low: np.ndarray,
     high: np.ndarray,
     truth: float = 0.0,
     positive: np.ndarray | None = None,
 ) -> tuple[np.ndarray, ...]:
+    """Return (covers, false positive, half-width) [K]; a positive is by default a limit past 0."""
     covers = (low <= truth) & (truth <= high)
     return covers, ~covers if positive is None else positive, (high - low) / 2
 
 
-def _truth(setting: Setting) -> float:
+def _true_mean(setting: Setting) -> float:
     """Return method A's expected score."""
     if setting.shape == "skewed":
-        inside = (SCENE_SD, METHOD_SCENE_SD, setting.seed_sd, SEED_SCENE_SD, QUERY_SD)
-        return 0.6**2 + sum(sd**2 for sd in inside)
+        # E[x^2] = mean^2 + variance.
+        deviations = (SCENE_SD, METHOD_SCENE_SD, setting.seed_sd, SEED_SCENE_SD, QUERY_SD)
+        return 0.6**2 + sum(sd**2 for sd in deviations)
     return 0.375 if setting.shape == "pooled" else 0.5
 
 
-def _queries_as_independent(a: Drawn, b: Drawn) -> tuple[np.ndarray, np.ndarray]:
+def _queries_as_independent(a: Sample, b: Sample) -> tuple[np.ndarray, np.ndarray]:
     """Return Welch's limits [K] over all queries of all cells, as if they were independent."""
     centre, parts, degrees = 0.0, [], []
-    for sign, drawn in ((1, a), (-1, b)):
-        count = drawn.cells[0].size * QUERIES
-        mean = drawn.cells.mean((-2, -1))
-        spread = QUERIES * np.square(drawn.cells - mean[:, None, None]).sum((-2, -1))
-        parts.append((drawn.inside + spread) / (count - 1) / count)
+    for sign, scores in ((1, a), (-1, b)):
+        count = scores.cells[0].size * QUERIES
+        mean = scores.cells.mean((-2, -1))
+        between = QUERIES * np.square(scores.cells - mean[:, None, None]).sum((-2, -1))
+        parts.append((scores.within + between) / (count - 1) / count)
         degrees.append(count - 1)
         centre = centre + sign * mean
     df = sum(parts) ** 2 / sum(part**2 / d for part, d in zip(parts, degrees, strict=True))
@@ -214,30 +243,32 @@ def _queries_as_independent(a: Drawn, b: Drawn) -> tuple[np.ndarray, np.ndarray]
     return centre - half, centre + half
 
 
-def _percentile(a: Drawn, b: Drawn) -> tuple[np.ndarray, np.ndarray]:
+def _percentile_bootstrap(a: Sample, b: Sample) -> tuple[np.ndarray, np.ndarray]:
     """Return crossed percentile bootstrap limits [K]; pooled metrics are pooled in every draw."""
     if a.parts is None or b.parts is None:
         return resampling.crossed_bootstrap(a.cells, b.cells, DRAWS)
     columns = resampling.counts(a.parts.shape[-2], DRAWS)
     drawn: np.ndarray | float = 0.0
     for place, (sign, parts) in enumerate(((1.0, a.parts), (-1.0, b.parts))):
-        rows = resampling.counts(parts.shape[2], DRAWS, place + 1) / parts.shape[2]
-        by_scene = np.ascontiguousarray(np.swapaxes(parts, -1, -2))
+        rows = resampling.counts(parts.shape[2], DRAWS, place + 1) / parts.shape[2]  # (draws, S)
+        by_scene = np.ascontiguousarray(np.swapaxes(parts, -1, -2))  # (2, K, S, P, N)
         sums = by_scene.reshape(-1, by_scene.shape[-1]) @ columns.T
-        theta = _macro(np.moveaxis(sums.reshape(*by_scene.shape[:-1], -1), -2, -1))
+        sums = np.moveaxis(sums.reshape(*by_scene.shape[:-1], -1), -2, -1)  # (2, K, S, draws, P)
+        theta = _mean_ratio(sums)  # (K, S, draws)
         drawn = drawn + sign * np.einsum("ksd,ds->kd", theta, rows)
     low, high = np.quantile(drawn, [0.025, 0.975], axis=-1)
     return low, high
 
 
 def grid() -> list[Setting]:
-    """Return the settings that the project answers for.
+    """Return the settings for which coverage is reported.
 
-    Every size (trainings, scenes) with every kind of score and of spread between the methods;
-    with ten trainings, where intervals are nearly nominal, one setting of each kind.
+    Every size (trainings, scenes) is combined with every shape of scores and every spread between
+    the methods; with ten trainings, where coverage is nearly nominal, only the main ones.
     """
     settings = []
     for seeds in (3, 5, 10):
+        # Standard deviation of A's trainings; trainings and standard deviation of B; shape.
         kinds = [(sd, seeds, sd, "normal") for sd in (0.0, 0.02, 0.05)]
         kinds += [(0.02, seeds, 0.02, shape) for shape in ("binary", "skewed", "pooled")]
         kinds += [(0.05, seeds, 0.0, "normal"), (0.05, 0, 0.0, "normal")]
@@ -263,11 +294,11 @@ def table(settings: list[Setting] | None = None, studies: int | None = None) -> 
         for setting in (grid() if settings is None else settings)
     ]
     rows = pd.concat(tables, ignore_index=True)
-    said = list(Setting.__dataclass_fields__)
-    return rows[[*said, *(c for c in rows.columns if c not in said)]]
+    fields = list(Setting.__dataclass_fields__)
+    return rows[[*fields, *(c for c in rows.columns if c not in fields)]]
 
 
 if __name__ == "__main__":
-    # Written once and committed: the report draws it, the slow test draws a part of it anew.
+    # Written once and committed: the report plots it, and the slow test repeats a part of it.
     with atomic_path(COVERAGE) as path:
         table().to_csv(path, index=False, float_format="%.4f")

@@ -1,8 +1,8 @@
-"""The long table of scores, read, checked and folded into seed x scene blocks."""
+"""Read and check the long table of scores, and fold it into seed x scene blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,13 @@ DEFAULTS = {"query": "", "subset": "all", "split": "test", "kind": "item", "succ
 class ScoreTable:
     """Scores with queries already averaged.
 
-    `cells`: split, subset, metric, method, seed, scene, value (a mean over queries, or the
-    pseudo-value of a pooled metric), sorted by these, names as categories; `pooled`: (split,
-    subset, metric) -> {(method, seed): pooled value}; `success`: method, split, subset, metric,
-    items, succeeded, succeeded_sum; `methods`: per method what its sidecars say ("stochastic",
-    "produces", "reasons", "costs", "floors").
+    Attributes:
+        cells: columns split, subset, metric, method, seed, scene and value, sorted by these, names
+            as categories. A value is a mean over queries, or the pseudo-value of a pooled metric.
+        pooled: {(split, subset, metric): {(method, seed): pooled value}}.
+        success: columns method, split, subset, metric, items, succeeded and succeeded_sum.
+        methods: {method: what its sidecar files say}, with the keys "stochastic", "produces",
+            "reasons", "costs" and "floors".
     """
 
     cells: pd.DataFrame
@@ -39,7 +41,17 @@ class ScoreTable:
 
 @dataclass(frozen=True)
 class Block:
-    """One method's cells on one metric: `values` [S, N], `theta` [S] or None, names, notes."""
+    """One method's cells on one metric of a split and subset.
+
+    Attributes:
+        method: its name.
+        values: f64 [S, N], a row for each training and a column for each scene.
+        theta: f64 [S], pooled value of each training; None for a metric with a value a scene.
+        seeds: S seeds.
+        scenes: N names.
+        stochastic: False for a method without randomness, which has one row.
+        note: what was left out, or "".
+    """
 
     method: str
     values: np.ndarray
@@ -50,37 +62,42 @@ class Block:
     note: str = ""
 
     def summary(self, scenes: tuple[str, ...] | None = None) -> moments.Cells:
-        """Return the sums of the moments, over `scenes` alone where given."""
+        """Return the sums that the moments need, over `scenes` or over all of them."""
         return moments.summarise(self.over(scenes), self.theta, self.stochastic)
 
     def over(self, scenes: tuple[str, ...] | None) -> np.ndarray:
-        """Return the cells [S, len(scenes)] in that order of scenes, all of them for None."""
+        """Return the cells f64 [S, len(scenes)] in that order of scenes; all cells for None."""
         if scenes is None or scenes == self.scenes:
             return self.values
-        where = {scene: column for column, scene in enumerate(self.scenes)}
-        return self.values[:, [where[scene] for scene in scenes]]
+        columns = {scene: column for column, scene in enumerate(self.scenes)}
+        return self.values[:, [columns[scene] for scene in scenes]]
 
 
-def load(source: str | Path | pd.DataFrame, config: dict[str, Any] | None = None) -> ScoreTable:
-    """Read a scores folder (method/seed/split.parquet), one parquet or csv file, or a frame.
+def load(source: str | Path | pd.DataFrame, deterministic: Collection[str] = ()) -> ScoreTable:
+    """Read a table of scores and average its queries.
 
-    `config["deterministic"]` names the methods without a seed axis where no sidecar says so.
-    Raises InputError for missing columns, values that are not finite, or repeated rows.
+    Args:
+        source: a scores folder (method/seed/split.parquet), one parquet or csv file, or a frame.
+        deterministic: methods without a seed axis, where no sidecar file says so.
+
+    Raises:
+        InputError: columns are missing, values are not finite, or rows are repeated.
     """
-    folded = _Folded()
+    scores = _Accumulator()
     methods: dict[str, dict[str, Any]] = {}
+    name = "the table"
     if isinstance(source, pd.DataFrame):
-        folded.add(source, "the table")
+        scores.add(source, name)
     else:
+        name = str(source)
         files = _files(Path(source))
         for file in files:
             expected = None if file == Path(source) else file.parent.parent.name
-            folded.add(_read(file), str(file), expected)
+            scores.add(read_scores(file), str(file), expected)
         methods = _sidecars(files)
-    for name in (config or {}).get("deterministic", []):
-        methods.setdefault(name, {})["stochastic"] = False
-    where = "the table" if isinstance(source, pd.DataFrame) else str(source)
-    return ScoreTable(folded.cells(where), folded.pooled, folded.success(), methods)
+    for method in deterministic:
+        methods.setdefault(method, {})["stochastic"] = False
+    return ScoreTable(scores.cells(name), scores.pooled, scores.success(), methods)
 
 
 def _files(source: Path) -> list[Path]:
@@ -92,15 +109,19 @@ def _files(source: Path) -> list[Path]:
     return files
 
 
-def _read(file: Path) -> pd.DataFrame:
+def read_scores(file: Path) -> pd.DataFrame:
+    """Read one table of scores, csv or parquet; raises InputError for any other file."""
     try:
         return pd.read_csv(file) if file.suffix == ".csv" else pd.read_parquet(file)
     except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read ({error}); score it again") from error
+        raise InputError(f"{file}: no score table ({error}); score the submission") from error
 
 
-class _Folded:
-    """Tables added one by one: queries averaged, names replaced by numbers shared by all."""
+class _Accumulator:
+    """Adds up tables one by one, so that a large study is never held as text.
+
+    Queries are averaged at once, and names are replaced by integer codes that all tables share.
+    """
 
     def __init__(self) -> None:
         self.pooled: dict[tuple[str, str, str], dict[tuple[str, int], float]] = {}
@@ -111,19 +132,22 @@ class _Folded:
     def add(self, rows: pd.DataFrame, where: str, method: str | None = None) -> None:
         """Check one table and average its queries within (method, seed, scene).
 
-        `method` is the only name of a method that the table may hold, if given.
+        Args:
+            rows: the table.
+            where: its name in messages.
+            method: the only method that it may hold, or None.
         """
         rows = _checked(rows, where)
-        others = set(rows["method"].unique()) - {method} if method else set()
-        if others:
-            raise InputError(f"{where}: holds scores of {sorted(others)[0]}; score {method} again")
+        foreign = set(rows["method"].unique()) - {method} if method else set()
+        if foreign:
+            raise InputError(f"{where}: holds scores of {sorted(foreign)[0]}; score {method} again")
         codes = {c: self._encode(c, rows[c]) for c in self._names}
         codes["seed"] = rows["seed"].to_numpy(np.int64)
         kind, query = (pd.factorize(rows[c], sort=True)[0] for c in ("kind", "query"))
-        whole = _joint([*(codes[c] for c in CELL), kind, query])
-        # Sums run in the order of the names, so that a table's own order leaves no trace.
-        order = np.argsort(whole, kind="stable")
-        repeated = np.flatnonzero(whole[order][1:] == whole[order][:-1])
+        joint = _joint_code([*(codes[c] for c in CELL), kind, query])
+        # Sums run in the order of the names, so that they do not depend on the order of the rows.
+        order = np.argsort(joint, kind="stable")
+        repeated = np.flatnonzero(joint[order][1:] == joint[order][:-1])
         if len(repeated):
             _refuse_repeats(rows.iloc[order[repeated]], where)
         pooled = (rows["kind"] == "pooled").to_numpy(bool)
@@ -134,14 +158,10 @@ class _Folded:
 
     def _add_items(self, codes: dict[str, np.ndarray], value: np.ndarray, well: np.ndarray) -> None:
         """Average values within cells, and count successes within metrics."""
-        _, first, into = np.unique(
-            _joint([codes[c] for c in CELL]), return_index=True, return_inverse=True
-        )
+        first, into = _group([codes[c] for c in CELL])
         part = {c: codes[c][first] for c in CELL}
         self._parts.append(part | {"value": np.bincount(into, value) / np.bincount(into)})
-        _, first, into = np.unique(
-            _joint([codes[c] for c in SUCCESS]), return_index=True, return_inverse=True
-        )
+        first, into = _group([codes[c] for c in SUCCESS])
         names = {c: list(self._names[c]) for c in SUCCESS}
         counted = {c: [names[c][k] for k in codes[c][first]] for c in SUCCESS} | {
             "items": np.bincount(into),
@@ -151,6 +171,7 @@ class _Folded:
         self._success.append(pd.DataFrame(counted))
 
     def _encode(self, column: str, values: pd.Series) -> np.ndarray:
+        """Return a code i32 for each value of a column of names."""
         codes, names = pd.factorize(values, sort=True)
         known = self._names[column]
         numbers = [known.setdefault(str(name), len(known)) for name in names]
@@ -160,9 +181,11 @@ class _Folded:
         if pooled.empty and pseudo.empty:
             return
         key = [*KEY, "method", "seed"]
-        there, needed = (set(map(tuple, f[key].drop_duplicates().values)) for f in (pooled, pseudo))
-        if there != needed:
-            split, _, metric, method, seed = sorted(there ^ needed)[0]
+        with_pooled, with_pseudo = (
+            set(map(tuple, rows[key].drop_duplicates().values)) for rows in (pooled, pseudo)
+        )
+        if with_pooled != with_pseudo:
+            split, _, metric, method, seed = sorted(with_pooled ^ with_pseudo)[0]
             raise InputError(
                 f"{where}: {metric} of {method}, seed {seed}, split {split} needs both its pooled "
                 "value and its pseudo-values; score it again"
@@ -172,17 +195,18 @@ class _Folded:
             into[row.method, int(row.seed)] = float(row.value)
 
     def cells(self, where: str) -> pd.DataFrame:
-        """Return the cells of every table that was added, sorted; empties what is held."""
+        """Return the sorted cells of all tables. It releases the parts, so call it once."""
         columns, names = {}, {}
         for column in [*CELL, "value"]:
             columns[column] = np.concatenate([part.pop(column) for part in self._parts])
             if column in self._names:
                 names[column] = sorted(self._names[column])
+                # Codes were given in order of appearance; renumber them in the order of the names.
                 rank = np.empty(len(names[column]), np.int32)
                 rank[[self._names[column][n] for n in names[column]]] = np.arange(len(rank))
                 columns[column] = rank[columns[column]]
                 columns[column] = columns[column].astype(np.min_scalar_type(-len(rank)))
-        joint = _joint([columns[c] for c in CELL])
+        joint = _joint_code([columns[c] for c in CELL])
         order = np.argsort(joint, kind="stable")
         joint = joint[order]
         repeated = np.flatnonzero(joint[1:] == joint[:-1])
@@ -199,13 +223,13 @@ class _Folded:
         return frame
 
     def success(self) -> pd.DataFrame:
-        """Return items, successes and the sum of successful values a method and metric."""
-        every = pd.concat(self._success, ignore_index=True)
-        return every.groupby(SUCCESS, observed=True, sort=True).sum().reset_index()
+        """Return items, successes and the sum of successful values of each method and metric."""
+        parts = pd.concat(self._success, ignore_index=True)
+        return parts.groupby(SUCCESS, observed=True, sort=True).sum().reset_index()
 
 
 def _checked(rows: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Return the table with its defaults filled in; raises InputError for what cannot be."""
+    """Return the table with default columns filled in; raises InputError for an invalid one."""
     rows = rows.copy(deep=False)
     for column, value in DEFAULTS.items():
         if column not in rows:
@@ -224,8 +248,9 @@ def _checked(rows: pd.DataFrame, where: str) -> pd.DataFrame:
         if rows[column].isna().any():
             raise InputError(f"{where}: a row has no {column}; name it")
     seeds, values = (pd.to_numeric(rows[c], errors="coerce") for c in ("seed", "value"))
-    if seeds.isna().any() or (seeds != seeds.round()).any():
-        bad = rows["seed"][seeds.isna() | (seeds != seeds.round())].iloc[0]
+    fractional = seeds.isna() | (seeds != seeds.round())
+    if fractional.any():
+        bad = rows["seed"][fractional].iloc[0]
         raise InputError(f"{where}: seed {bad} is not a whole number; number the trainings")
     bad_values = ~np.isfinite(values.to_numpy(np.float64))
     if bad_values.any():
@@ -241,20 +266,26 @@ def _refuse_repeats(repeated: pd.DataFrame, where: str) -> None:
     row = repeated.iloc[0]
     raise InputError(
         f"{where}: {row['metric']} of {row['method']}, seed {row['seed']}, split {row['split']} "
-        "stands there twice; give each method its own name"
+        "is in the table twice; give each method its own name"
     )
 
 
-def _joint(columns: list[np.ndarray]) -> np.ndarray:
-    """Return an int64 a row, equal and ordered as the combinations of the columns [n] are."""
+def _joint_code(columns: list[np.ndarray]) -> np.ndarray:
+    """Return a code i64 [n] for each row of integer columns [n].
+
+    Codes are equal where the rows are, and ordered as the rows are, first column first. Sorting
+    one integer is much faster than sorting rows of several columns.
+    """
     joint = np.zeros(len(columns[0]), np.int64)
-    reach = 1
+    reach = 1  # one more than the largest code possible so far
     for column in columns:
         low = int(column.min(initial=0))
         width = int(column.max(initial=0)) - low + 1
         if reach * width >= 2**62:
+            # The next product would overflow: renumber the codes without gaps.
             joint = np.unique(joint, return_inverse=True)[1]
             reach = int(joint.max(initial=0)) + 1
+        # In place, because a large study has a hundred million rows.
         joint *= width
         joint += column
         joint -= low
@@ -262,22 +293,29 @@ def _joint(columns: list[np.ndarray]) -> np.ndarray:
     return joint
 
 
+def _group(columns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first row of each group of equal rows, and each row's group."""
+    _, first, into = np.unique(_joint_code(columns), return_index=True, return_inverse=True)
+    return first, into
+
+
 def _sidecars(files: list[Path]) -> dict[str, dict[str, Any]]:
+    """Return what the json files next to the tables say of each method."""
     methods: dict[str, dict[str, Any]] = {}
     for file in files:
         sidecar = file.with_suffix(".json")
         if not sidecar.exists():
             continue
-        said = read_json(sidecar)
+        facts = read_json(sidecar)
         method, seed = file.parent.parent.name, file.parent.name
         into = methods.setdefault(
             method, {"costs": [], "produces": [], "reasons": {}, "floors": {}}
         )
-        into["stochastic"] = bool(said.get("stochastic", True)) or into.get("stochastic", False)
-        into["produces"] = sorted({*into["produces"], *said.get("produces", [])})
-        into["reasons"] |= said.get("reasons") or {}
-        into["floors"][file.stem] = said.get("floors") or {}
-        into["costs"].append({"seed": seed, "split": file.stem, **(said.get("cost") or {})})
+        into["stochastic"] = bool(facts.get("stochastic", True)) or into.get("stochastic", False)
+        into["produces"] = sorted({*into["produces"], *facts.get("produces", [])})
+        into["reasons"] |= facts.get("reasons") or {}
+        into["floors"][file.stem] = facts.get("floors") or {}
+        into["costs"].append({"seed": seed, "split": file.stem, **(facts.get("cost") or {})})
     return methods
 
 
@@ -286,7 +324,8 @@ def blocks(table: ScoreTable) -> Iterator[tuple[tuple[str, str, str], dict[str, 
     cells = table.cells
     names = {c: list(cells[c].cat.categories) for c in CELL if c != "seed"}
     codes = {c: cells[c].cat.codes.to_numpy() for c in names} | {"seed": cells["seed"].to_numpy()}
-    joint = _joint([codes[c] for c in KEY])
+    joint = _joint_code([codes[c] for c in KEY])
+    # The cells are sorted, so those of one metric are the rows between two changes of the code.
     edges = np.flatnonzero(np.diff(joint, prepend=-1, append=joint[-1:] + 1))
     for start, end in zip(edges[:-1], edges[1:], strict=True):
         split, subset, metric = (str(names[c][codes[c][start]]) for c in KEY)
@@ -294,16 +333,16 @@ def blocks(table: ScoreTable) -> Iterator[tuple[tuple[str, str, str], dict[str, 
         axes = [
             np.unique(codes[c][start:end], return_inverse=True) for c in ("method", "seed", "scene")
         ]
-        grid = np.full([len(values) for values, _ in axes], np.nan)
+        grid = np.full([len(values) for values, _ in axes], np.nan)  # (methods, S, N)
         grid[tuple(into for _, into in axes)] = cells["value"].to_numpy()[start:end]
         scenes = np.array([names["scene"][k] for k in axes[2][0]], dtype=object)
-        found = {}
+        by_method = {}
         for values, code in zip(grid, axes[0][0], strict=True):
             method = str(names["method"][code])
             stochastic = table.methods.get(method, {}).get("stochastic", True)
             thetas = table.pooled.get(key, {})
-            found[method] = _block(method, values, axes[1][0], scenes, thetas, stochastic, key)
-        yield key, found
+            by_method[method] = _block(method, values, axes[1][0], scenes, thetas, stochastic, key)
+        yield key, by_method
 
 
 def _block(
@@ -315,11 +354,15 @@ def _block(
     stochastic: bool,
     key: tuple[str, str, str],
 ) -> Block:
+    """Return one method's cells from its part [S, N] of the grid of all methods.
+
+    Only seeds that the method has, and scenes that were scored for each of them, are kept.
+    """
     trained = np.isfinite(values).any(1)
     values, numbers = values[trained], [int(s) for s in seeds[trained]]
-    here = np.isfinite(values)
-    complete = here.all(0)
-    lost = int(here.any(0).sum() - complete.sum())
+    scored = np.isfinite(values)
+    complete = scored.all(0)
+    lost = int(scored.any(0).sum() - complete.sum())
     note = f"{lost} scenes left out: not scored for every seed" if lost else ""
     values = values[:, complete]
     theta = None

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from metrics.files import InputError
-from metrics.schemas import schema_faults, shown
+from metrics.schemas import printable, schema_faults, short_repr
 
 MEBIBYTE = 1 << 20
 # Largest sizes in bytes. A thousand scenes of a million points each fit.
@@ -136,7 +136,9 @@ def read_object(path: Path, part: str) -> tuple[dict[str, Any], list[Fault]]:
     except Invalid as error:
         return {}, [from_error(error, path)]
     except (ValueError, OSError) as error:
-        return {}, [fault(f"not valid JSON ({shown(str(error))})", "write it again as UTF-8 JSON")]
+        return {}, [
+            fault(f"not valid JSON ({short_repr(str(error))})", "write it again as UTF-8 JSON")
+        ]
     faults = [fault(what, mend) for what, mend in schema_faults(part, value)]
     return (value if isinstance(value, dict) else {}), faults
 
@@ -184,7 +186,7 @@ def _take_row(found: Rows, name: str, number: int, line: bytes | None) -> None:
     try:
         row = parse(line)
     except ValueError as error:
-        what = f"not valid JSON ({shown(str(error))})"
+        what = f"not valid JSON ({short_repr(str(error))})"
         found.faults.append(Fault(name, number, "", what, "write one JSON object a line"))
         return
     problems = schema_faults(part, row)
@@ -206,14 +208,17 @@ def _take_row(found: Rows, name: str, number: int, line: bytes | None) -> None:
 
 def label(keys: tuple[str, ...], key: tuple[str, ...]) -> str:
     """Return an item's name for a fault, printable: "scene a, query r00"."""
-    return ", ".join(f"{name} {shown(part)[1:-1]}" for name, part in zip(keys, key, strict=True))
+    return ", ".join(f"{name} {printable(part)}" for name, part in zip(keys, key, strict=True))
 
 
 def _loose_ends(row: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the triplets whose ends are no objects of the row."""
     count = len(row["objects"])
     return [
-        (f"triplets[{place}]: {shown(triplet)} names no object", "index the row's objects, from 0")
+        (
+            f"triplets[{place}]: {short_repr(triplet)} names no object",
+            "index the row's objects, from 0",
+        )
         for place, triplet in enumerate(row.get("triplets") or [])
         if max(triplet[0], triplet[2]) >= count
     ]
@@ -235,9 +240,9 @@ class Tensors:
         part = self._handle.get_slice(name)
         shape, kind = part.get_shape(), part.get_dtype()
         if kind not in _DTYPES:
-            raise Invalid(f"{self.path}: {shown(name)} is {kind}; write F32, I32, I16 or U8")
+            raise Invalid(f"{self.path}: {short_repr(name)} is {kind}; write F32, I32, I16 or U8")
         if max(shape, default=1) > MOST_ELEMENTS or math.prod(shape) > MOST_ELEMENTS:
-            raise Invalid(f"{self.path}: {shown(name)} is {shape}; write at most 2^28 numbers")
+            raise Invalid(f"{self.path}: {short_repr(name)} is {shape}; write at most 2^28 numbers")
         return self._handle.get_tensor(name)
 
 

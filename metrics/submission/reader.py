@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from metrics.files import InputError
-from metrics.schemas import shown
+from metrics.schemas import printable
 from metrics.submission import items
 from metrics.submission.items import Grounding, Mesh, Occupancy, Points, ScoreTable
 from metrics.submission.parsing import (
@@ -125,7 +125,7 @@ class Contents:
 
     def _refuse(self, scene: str, problems: Iterator[items.Problem]) -> None:
         for what, mend in problems:
-            item = f"scene {shown(scene)[1:-1]}"
+            item = f"scene {printable(scene)}"
             raise Invalid(f"{self.folder}/{Fault(GEOMETRY, None, item, what, mend)}")
 
     def rows(self, name: str) -> Rows:

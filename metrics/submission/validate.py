@@ -13,7 +13,7 @@ import numpy as np
 
 from metrics.files import InputError, read_json, sha256_file, write_json
 from metrics.language.answers import parse_number
-from metrics.schemas import shown
+from metrics.schemas import printable, short_repr
 from metrics.submission import items
 from metrics.submission.parsing import KEYS, LIMITS, Fault, Invalid, from_error, label, regular_file
 from metrics.submission.reader import GEOMETRY, TABLES, Contents, read_manifest, repeated
@@ -72,7 +72,7 @@ def validate(
     declared = {task for task in produces if isinstance(task, str)} if _listed(produces) else set()
     wanted = split if truth is None else truth.split
     if wanted is not None and manifest.get("split") not in (None, wanted):
-        said = shown(manifest["split"])
+        said = short_repr(manifest["split"])
         report.faults.append(
             Fault("manifest.json", None, "", f"split is {said}, not {wanted!r}", "predict that one")
         )
@@ -151,7 +151,7 @@ def _file_faults(folder: Path, digests: Any) -> Iterator[Fault]:
     there = sorted(entry.name for entry in os.scandir(folder))
     for name in there:
         if name not in LIMITS:
-            yield Fault(shown(name)[1:-1], None, "", "not a file of the format", "remove it")
+            yield Fault(printable(name), None, "", "not a file of the format", "remove it")
     for name in LIMITS:
         if name == "manifest.json":
             continue
@@ -184,7 +184,7 @@ def _geometry(
         scene, _, part = name.rpartition("/")
         known = truth is None or scene in truth.scenes
         if part not in parts or not scene:
-            yield Fault(GEOMETRY, None, shown(name), "no tensor of the format", "remove it")
+            yield Fault(GEOMETRY, None, short_repr(name), "no tensor of the format", "remove it")
         elif known:
             scenes[scene] = None
         elif part in ("points", "vertices", "occupancy"):
@@ -302,7 +302,7 @@ def _not_given(contents: Contents, truth: Truth) -> Iterator[Fault]:
         ends |= {int(end) for scored in row.get("scores") or [] for end in scored[:3:2]}
         loose = sorted(ends - given.get(key[0], ends))
         if loose:
-            what = f"objects {shown(loose)} are not given"
+            what = f"objects {short_repr(loose)} are not given"
             yield Fault("relations.jsonl", number, _scene(key[0]), what, "relate given objects")
 
 
@@ -316,7 +316,7 @@ def _class_warnings(contents: Contents, truth: Truth) -> list[Fault]:
     )
     mend = "check its spelling; such objects can only be false positives"
     return [
-        Fault("objects.jsonl", None, "", f"class {shown(name)} ({count}) is in no room", mend)
+        Fault("objects.jsonl", None, "", f"class {short_repr(name)} ({count}) is in no room", mend)
         for name, count in sorted(found.items())
     ]
 
@@ -351,7 +351,7 @@ def _tables(contents: Contents, declared: set[str], truth: Truth | None) -> Iter
             continue
         for axis, (names, what) in enumerate(((table.rows, rows), (table.columns, columns))):
             for place in repeated(names):
-                name = shown(names[place])
+                name = short_repr(names[place])
                 yield Fault("retrieval.json", None, what, f"{name} twice", "name each once")
             if truth is not None:
                 yield from _table_names(truth, what, names, task in declared)
@@ -361,7 +361,7 @@ def _tables(contents: Contents, declared: set[str], truth: Truth | None) -> Iter
                 yield Fault(
                     "retrieval.safetensors",
                     None,
-                    f"{tensor}, {shown(names[place])}",
+                    f"{tensor}, {short_repr(names[place])}",
                     "no score is a number",
                     "give finite scores",
                 )
@@ -381,11 +381,11 @@ def _table_names(truth: Truth, what: str, names: list[str], must: bool) -> Itera
     for name in names:
         if name not in wanted:
             yield Fault(
-                "retrieval.json", None, what, f"{shown(name)} not in the split", "remove it"
+                "retrieval.json", None, what, f"{short_repr(name)} not in the split", "remove it"
             )
     for name in wanted if must else ():
         if name not in there:
-            yield Fault("retrieval.json", None, what, f"{shown(name)} missing", "score it too")
+            yield Fault("retrieval.json", None, what, f"{short_repr(name)} missing", "score it too")
 
 
 def split_names(truth: Truth, what: str) -> dict[str, None]:

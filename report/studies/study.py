@@ -75,7 +75,7 @@ def estimates(blocks: Blocks, metrics: Sequence[str]) -> pd.DataFrame:
     for (metric, condition), methods in blocks.items():
         for name, block in methods.items():
             cells = block.summary()
-            found = moments.one(cells)
+            found = moments.mean_interval(cells)
             rows.append(
                 {
                     "condition": condition,
@@ -84,7 +84,7 @@ def estimates(blocks: Blocks, metrics: Sequence[str]) -> pd.DataFrame:
                     "estimate": float(found.estimate),
                     "ci_low": float(found.low),
                     "ci_high": float(found.high),
-                    "n_seeds": cells.seeds if cells.has_trainings else 0,
+                    "n_seeds": cells.n_trainings,
                     "n_scenes": cells.scenes,
                     "note": pairwise_differences.limits_note(
                         cells.scenes, float(found.variance), cells
@@ -126,7 +126,7 @@ def _change(after: Block, before: Block) -> dict[str, Any] | None:
         theta = after.theta - before.theta
     cells = moments.summarise(after.over(shared) - before.over(shared), theta, after.stochastic)
     none = moments.summarise(np.zeros((1, len(shared))), None, stochastic=False)
-    found = moments.difference(cells, none)
+    found = moments.difference_interval(cells, none)
     return {
         "difference": float(found.estimate),
         "ci_low": float(found.low),
@@ -142,5 +142,5 @@ def adjusted(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """Return rows of DIFFERENCES with Benjamini-Hochberg over all of them."""
     frame = pd.DataFrame(rows).reindex(columns=DIFFERENCES)
     if len(frame):
-        frame["p_adjusted"] = families.adjust(frame["p"].to_numpy(np.float64), "fdr_bh")
+        frame["p_adjusted"] = families.benjamini_hochberg(frame["p"].to_numpy(np.float64))
     return frame

@@ -5,8 +5,6 @@ import pytest
 from metrics.statistics import compare
 from tests.metrics.statistics import synthetic
 
-CONFIG = {"deterministic": sorted(synthetic.DETERMINISTIC)}
-
 
 @pytest.fixture(scope="session")
 def score_files(tmp_path_factory):
@@ -18,7 +16,7 @@ def score_files(tmp_path_factory):
 def stats_dir(tmp_path_factory):
     """Return the statistics of eight methods, three trainings and ten scenes of two splits."""
     scores = synthetic.scores(scenes=10, splits=("test_scene", "test_asset"))
-    found = compare.compare(scores, CONFIG)
+    found = compare.compare(scores, synthetic.CONFIG)
     found["methods"] = synthetic.sidecars(found["methods"])
     folder = tmp_path_factory.mktemp("study") / "statistics"
     compare.write(found, folder)

@@ -22,7 +22,7 @@ def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     table = synthetic.scores(scenes=6, queries=1, splits=("test_scene", "test_asset"))
     table["method"] = table["method"].replace("tsdf_fusion", HOSTILE)
-    found = compare.compare(table, {"deterministic": ["oracle", HOSTILE]})
+    found = compare.compare(table, synthetic.CONFIG | {"deterministic": ["oracle", HOSTILE]})
     compare.write(found, folder / "statistics")
     submission = folder / "predictions" / "full" / "0" / "test_scene"
     rooms.write(folder / "truth", folder / "scenes", submission, rooms.SCENES[:6])

@@ -9,14 +9,14 @@ from metrics.statistics import compare
 from report import reference, verify
 from tests.metrics.statistics import synthetic
 
-CONFIG = {"deterministic": sorted(synthetic.DETERMINISTIC)}
-
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     """Return the folder of a finished run, as far as a reference reads it."""
     folder = tmp_path_factory.mktemp("run") / "example"
-    compare.write(compare.compare(synthetic.scores(scenes=8), CONFIG), folder / "statistics")
+    compare.write(
+        compare.compare(synthetic.scores(scenes=8), synthetic.CONFIG), folder / "statistics"
+    )
     (folder / "tables").mkdir()
     (folder / "tables" / "article.csv").write_text("method\nfull\n", encoding="utf-8")
     (folder / "headline.txt").write_text("headline\n", encoding="utf-8")

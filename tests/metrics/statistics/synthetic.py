@@ -1,4 +1,4 @@
-"""A study with known effects in the shape of real scores, for tests of statistics and present."""
+"""A study with known effects in the shape of real scores, for tests of statistics and report."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
+
+from tests.paths import REPOSITORY
 
 # base value, seed SD, scene SD, noise, lower-is-better
 METRICS = {
@@ -22,7 +25,7 @@ METRICS = {
 }
 POOLED = {"spq@0.5": (0.21, 0.012, 0.2), "sg_accuracy": (0.58, 0.012, 0.3)}
 GEOMETRY = ["chamfer_l1_m", "fscore@5cm", "mesh_iou", "occupancy_iou"]
-# how far each method stands from full: (geometry, reasoning, language), in units of .1 of the scale
+# distance of each method from full: (geometry, reasoning, language), in units of .1 of the scale
 METHODS = {
     "full": (0.0, 0.0, 0.0),
     "no_geometry": (-2.0, -1.0, -0.6),
@@ -34,6 +37,9 @@ METHODS = {
     "oracle": (4.0, 4.0, 4.0),
 }
 DETERMINISTIC = {"tsdf_fusion", "oracle"}
+# The project's own families, controls and contrasts.
+CONFIG = yaml.safe_load((REPOSITORY / "config" / "cpu.yaml").read_text("utf-8"))["statistics"]
+CONFIG["deterministic"] = sorted(DETERMINISTIC)
 
 
 def scores(
@@ -111,8 +117,8 @@ def _rows(method, seed, split, metric, values):
 
 
 def sidecars(methods: dict | None = None) -> dict:
-    """Return what the scores' sidecars would say of the methods above."""
-    said = dict(methods or {})
+    """Return what the sidecar files of the scores would hold for the methods above."""
+    facts = dict(methods or {})
     for place, name in enumerate(METHODS):
         entry = {"stochastic": name not in DETERMINISTIC, "produces": [], "floors": {}}
         entry["reasons"] = {}
@@ -130,5 +136,5 @@ def sidecars(methods: dict | None = None) -> dict:
                 "peak_memory_mb": 900 + 30 * place,
             }
         ]
-        said[name] = entry
-    return said
+        facts[name] = entry
+    return facts

@@ -1,4 +1,4 @@
-"""Tables that leave something to be wished: an answer with its limits said, or a clear error."""
+"""Incomplete tables give an answer with a note on its limits, or a clear error."""
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from metrics.statistics import compare, moments
 from tests.metrics.statistics import synthetic
 
 GENERATOR = np.random.default_rng(6)
+REFERENCE = {"reference": "full"}
 
 
 def tiny(values, **columns):
@@ -25,7 +26,7 @@ def tiny(values, **columns):
 def test_one_seed_is_labelled_and_not_compared():
     g = np.random.default_rng(0)
     values = {(m, 0, n): g.random() for m in ("full", "no_geometry") for n in range(6)}
-    found = compare.compare(tiny(values), {"families": {}})
+    found = compare.compare(tiny(values), REFERENCE)
     row = found["differences"].iloc[0]
     assert row["question"] == moments.SCENES and "one seed" in row["note"]
     assert np.isnan(row["p_adjusted"])
@@ -36,22 +37,22 @@ def test_one_seed_is_labelled_and_not_compared():
 
 def test_one_scene_and_constants_have_no_p():
     one = compare.compare(
-        tiny({(m, s, 0): s + len(m) for m in ("full", "other") for s in (0, 1)}), {"families": {}}
+        tiny({(m, s, 0): s + len(m) for m in ("full", "other") for s in (0, 1)}), REFERENCE
     )
     same = compare.compare(
         tiny({(m, s, n): 0.5 for m in ("full", "other") for s in (0, 1) for n in (0, 1)}),
-        {"families": {}},
+        REFERENCE,
     )
     for found, word in ((one, "one scene"), (same, "nothing varies")):
         row = found["differences"].iloc[0]
         assert np.isnan(row["p"]) and word in row["note"]
 
 
-def test_unbalanced_seeds_and_missing_scenes_are_said():
+def test_unbalanced_seeds_and_missing_scenes_are_noted():
     g = np.random.default_rng(1)
     values = {("full", s, n): g.random() for s in range(3) for n in range(6)}
     values |= {("other", s, n): g.random() for s in range(2) for n in range(5)}
-    row = compare.compare(tiny(values), {"families": {}})["differences"].iloc[0]
+    row = compare.compare(tiny(values), REFERENCE)["differences"].iloc[0]
     assert (row["n_seeds_a"], row["n_seeds_b"], row["n_scenes"]) == (3, 2, 5)
     assert "1 scenes left out" in row["note"]
 
@@ -59,8 +60,13 @@ def test_unbalanced_seeds_and_missing_scenes_are_said():
 def test_declared_test_without_scores_keeps_its_place():
     g = np.random.default_rng(2)
     values = {(m, s, n): g.random() for m in ("full", "b") for s in (0, 1) for n in range(5)}
-    said = {"f": {"tests": [{"a": "full", "b": ["b", "c"], "metrics": ["fscore@5cm"]}]}}
-    rows = compare.compare(tiny(values), {"families": said})["differences"]
+    families = {
+        "f": {
+            "split": "test_scene",
+            "tests": [{"a": "full", "b": ["b", "c"], "metrics": ["fscore@5cm"]}],
+        }
+    }
+    rows = compare.compare(tiny(values), REFERENCE | {"families": families})["differences"]
     rows = rows[rows["question"] == compare.HEADLINE].set_index("method_b")
     assert rows.loc["b", "p_adjusted"] == pytest.approx(min(1, 2 * rows.loc["b", "p"]))
     assert rows.loc["c", "note"] == "not tested: no scores"
@@ -77,7 +83,7 @@ def test_declared_test_without_scores_keeps_its_place():
 def test_bad_tables_are_refused(change, word):
     table = tiny({("full", 0, n): 0.1 * n for n in range(3)})
     with pytest.raises(InputError, match=word):
-        compare.compare(change(table), {"families": {}})
+        compare.compare(change(table), REFERENCE)
 
 
 @pytest.mark.parametrize(
@@ -92,18 +98,23 @@ def test_bad_tables_are_refused(change, word):
         (lambda t: t.assign(kind="pseudo"), "needs both its pooled"),
     ],
 )
-def test_tables_that_are_no_scores_are_refused(change, word):
+def test_tables_without_valid_scores_are_refused(change, word):
     table = tiny({("full", 0, n): 0.1 * n for n in range(3)})
     with pytest.raises(InputError, match=word):
-        compare.compare(change(table), {"families": {}})
+        compare.compare(change(table), REFERENCE)
 
 
 def test_a_metric_that_one_method_has_is_estimated_and_not_compared():
     values = {("full", s, n): GENERATOR.random() for s in (0, 1) for n in range(5)}
-    said = {"f": {"tests": [{"a": "full", "b": "other", "metrics": ["fscore@5cm", "mesh_iou"]}]}}
+    families = {
+        "f": {
+            "split": "test_scene",
+            "tests": [{"a": "full", "b": "other", "metrics": ["fscore@5cm", "mesh_iou"]}],
+        }
+    }
     both = pd.concat([tiny(values).assign(method=m) for m in ("full", "other")])
     table = pd.concat([both, tiny(values).assign(metric="mesh_iou")])
-    found = compare.compare(table, {"families": said})
+    found = compare.compare(table, REFERENCE | {"families": families})
     assert len(found["estimates"]) == 3
     rows = found["differences"].set_index(["metric", "question"])
     assert rows.loc[("mesh_iou", compare.HEADLINE), "note"] == "not tested: no scores"
@@ -122,9 +133,9 @@ def test_two_methods_of_one_name_are_refused(tmp_path):
         compare.compare(one, {})
 
 
-def test_seeds_without_a_scene_in_common_leave_a_row_that_says_so():
+def test_seeds_without_a_scene_in_common_leave_a_row_with_a_note():
     values = {("full", s, n): 0.1 * n for s in (0, 1) for n in (2 * s, 2 * s + 1)}
-    row = compare.compare(tiny(values), {"families": {}})["estimates"].iloc[0]
+    row = compare.compare(tiny(values), REFERENCE)["estimates"].iloc[0]
     assert np.isnan(row["mean"]) and "no scene was scored for every seed" in row["note"]
 
 
@@ -135,17 +146,17 @@ def test_methods_without_a_scene_in_common_are_not_compared():
         for s in (0, 1)
         for n in range(4)
     }
-    found = compare.compare(tiny(values), {"families": {}})
+    found = compare.compare(tiny(values), REFERENCE)
     row = found["differences"].iloc[0]
     assert np.isnan(row["p"]) and "no scene in common" in row["note"]
     assert len(found["estimates"]) == 2
 
 
-def test_few_real_rooms_are_described_and_not_tested():
+def test_a_descriptive_split_is_described_and_not_tested():
     values = {
         (m, s, n): GENERATOR.random() for m in ("full", "other") for s in (0, 1) for n in range(5)
     }
-    found = compare.compare(tiny(values, split="real_rooms"), {"families": {}})
+    found = compare.compare(tiny(values), REFERENCE | {"descriptive": ["test_scene"]})
     row = found["differences"].iloc[0]
     assert np.isnan(row["p"]) and np.isnan(row["p_equivalent"]) and "descriptive" in row["note"]
     assert set(found["estimates"]["tie_group"]) == {""}
@@ -155,7 +166,7 @@ def test_few_real_rooms_are_described_and_not_tested():
 def test_deterministic_method_is_never_copied_over_seeds():
     values = {("tsdf", s, n): 0.1 * n for s in (0, 1, 2) for n in range(6)}
     values |= {("full", s, n): GENERATOR.random() for s in (0, 1, 2) for n in range(6)}
-    config = {"families": {}, "deterministic": ["tsdf"]}
+    config = REFERENCE | {"deterministic": ["tsdf"]}
     rows = compare.compare(tiny(values), config)["estimates"].set_index("method")
     assert rows.loc["tsdf", "n_seeds"] == 0 and rows.loc["full", "n_seeds"] == 3
     alone = stats.ttest_1samp([0.1 * n for n in range(6)], 0).confidence_interval()
@@ -170,7 +181,7 @@ def test_names_are_text_whatever_they_hold():
     values = {
         (m, s, n): GENERATOR.random() for m in ("full", name) for s in (0, 1) for n in range(4)
     }
-    found = compare.compare(tiny(values), {"families": {}})
+    found = compare.compare(tiny(values), REFERENCE)
     assert name in set(found["estimates"]["method"])
 
 

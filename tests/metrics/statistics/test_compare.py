@@ -9,13 +9,11 @@ from metrics.files import InputError, write_json
 from metrics.statistics import compare, moments
 from tests.metrics.statistics import synthetic
 
-CONFIG = {"deterministic": sorted(synthetic.DETERMINISTIC)}
-
 
 @pytest.fixture(scope="module")
 def results():
     table = synthetic.scores(scenes=10, splits=("test_scene", "test_asset"))
-    return compare.compare(table, CONFIG)
+    return compare.compare(table, synthetic.CONFIG)
 
 
 def test_pooled_estimate_is_theta_and_item_estimate_the_mean_of_scenes(results):
@@ -40,13 +38,13 @@ def test_article_family_is_whole_and_holm_is_over_it(results):
     assert (rows["mde_family"] > rows["mde"]).all()
 
 
-def test_scene_only_answers_are_never_adjusted(results):
+def test_p_values_of_secondary_questions_are_never_adjusted(results):
     rows = results["differences"]
     other = rows[rows["question"] != compare.HEADLINE]
     assert len(other) and other["p_adjusted"].isna().all() and (other["adjustment"] == "").all()
 
 
-def test_known_gap_is_found_in_the_right_direction(results):
+def test_known_gap_is_detected_in_the_right_direction(results):
     rows = results["differences"]
     row = rows[
         (rows["family"] == "article")
@@ -83,8 +81,8 @@ def test_folder_with_sidecars(tmp_path):
         folder = tmp_path / "scores" / method / str(seed)
         folder.mkdir(parents=True)
         rows.to_parquet(folder / "test_scene.parquet")
-        said = {"stochastic": method not in synthetic.DETERMINISTIC, "cost": {"parameters": 3}}
-        write_json(folder / "test_scene.json", said | {"reasons": {"answers": "no text"}})
+        facts = {"stochastic": method not in synthetic.DETERMINISTIC, "cost": {"parameters": 3}}
+        write_json(folder / "test_scene.json", facts | {"reasons": {"answers": "no text"}})
     found = compare.compare(tmp_path / "scores", {})
     assert found["methods"]["oracle"]["stochastic"] is False
     assert found["methods"]["full"]["costs"][0]["parameters"] == 3
@@ -110,7 +108,7 @@ def test_command_line_on_a_csv_of_one_s_own(tmp_path, capsys):
     assert set(rows.loc[rows["family"] == "exploratory", "method_a"]) == {"no_geometry"}
 
 
-def test_every_row_says_its_question(results):
+def test_every_row_names_its_question(results):
     for name in ("estimates", "differences", "ranks", "profiles", "retention"):
         frame = results[name]
         assert len(frame) and frame["question"].notna().all(), name
@@ -121,7 +119,7 @@ def test_every_row_says_its_question(results):
     assert (dealt["note"] == "smallest possible p 0.1").all() and (dealt["p"] >= 0.1 - 1e-12).all()
 
 
-def test_equivalence_stands_beside_the_declared_margin(results):
+def test_equivalence_is_tested_against_the_declared_margin(results):
     rows = results["differences"]
     rows = rows[rows["question"] == compare.HEADLINE]
     assert set(rows.loc[rows["metric"] == "chamfer_l1_m", "margin"].dropna()) == {0.005}
@@ -133,7 +131,7 @@ def test_equivalence_stands_beside_the_declared_margin(results):
 def test_ten_trainings_get_the_cross_check():
     table = synthetic.scores(seeds=10, scenes=12, queries=1)
     table = table[table["metric"].isin(["fscore@5cm"]) & (table["subset"] == "all")]
-    rows = compare.compare(table, CONFIG)["differences"]
+    rows = compare.compare(table, synthetic.CONFIG)["differences"]
     rows = rows[(rows["family"] == "article") & (rows["method_b"] == "no_geometry")]
     rows = rows.set_index("estimator")
     cross = rows.loc["crossed bootstrap"]
@@ -148,12 +146,24 @@ def test_same_table_gives_the_same_bytes_in_any_order(tmp_path):
     table = table[table["metric"].isin(["fscore@5cm", "spq@0.5"])]
     written = []
     for place, rows in enumerate((table, table.sample(frac=1, random_state=1))):
-        compare.write(compare.compare(rows, CONFIG), tmp_path / str(place))
+        compare.write(compare.compare(rows, synthetic.CONFIG), tmp_path / str(place))
         names = ("estimates", "differences", "ranks", "profiles", "cells")
         written.append([(tmp_path / str(place) / f"{n}.parquet").read_bytes() for n in names])
     assert written[0] == written[1]
 
 
-def test_statistics_know_nothing_of_what_presents_them():
+def test_statistics_do_not_import_the_report():
     files = codehash.closure(("metrics.statistics.compare", "metrics.statistics.planning"))
-    assert not [file for file in files if "present" in file.parts]
+    assert not [file for file in files if "report" in file.parts]
+
+
+def test_without_families_the_comparisons_with_the_reference_are_exploratory():
+    table = synthetic.scores(seeds=2, scenes=6, queries=1)
+    table = table[(table["metric"] == "mesh_iou") & (table["method"] != "oracle")]
+    rows = compare.compare(table, {"reference": "full", "deterministic": ["tsdf_fusion"]})[
+        "differences"
+    ]
+    assert set(rows["family"]) == {"exploratory"} and set(rows["method_a"]) == {"full"}
+    assert set(rows["method_b"]) == set(table["method"]) - {"full"}
+    assert (rows["adjustment"] == "Benjamini-Hochberg").all()
+    assert compare.compare(table)["differences"].empty

@@ -10,6 +10,11 @@ from metrics.statistics import compare, contrasts, moments
 from metrics.statistics.table import Block
 
 GENERATOR = np.random.default_rng(8)
+GENERALISATION = {
+    "splits": ["test_asset", "test_scene"],
+    "methods": ["no_geometry"],
+    "metrics": ["fscore@5cm"],
+}
 
 
 def block(name, values, split="test_scene", seeds=None, stochastic=True):
@@ -28,7 +33,7 @@ def test_generalisation_is_the_t_of_paired_changes_where_nothing_is_trained():
         }
         for k, split in enumerate(("test_asset", "test_scene"))
     }
-    (row,) = contrasts.generalisation(kept, "full")
+    (row,) = contrasts.generalisation(kept, "full", GENERALISATION)
     change = (cells[0] - cells[2] - cells[1] + cells[3])[0]
     peer = stats.ttest_1samp(change, 0)
     assert row["difference"] == pytest.approx(change.mean())
@@ -39,10 +44,10 @@ def test_generalisation_is_the_t_of_paired_changes_where_nothing_is_trained():
 def test_scenes_pair_by_number_whatever_their_order():
     first = Block("a", np.array([[1.0, 2.0, 3.0]]), None, (0,), ("x-2", "x-1", "x-7"), True)
     second = Block("a", np.array([[10.0, 20.0]]), None, (0,), ("y-1", "y-2"), True)
-    here, there = contrasts.paired([first, second])
+    here, there = contrasts.paired_cells([first, second])
     assert here.tolist() == [[2.0, 1.0]] and there.tolist() == [[10.0, 20.0]]
     twice = Block("a", np.ones((1, 2)), None, (0,), ("y-1", "z-1"), True)
-    assert contrasts.paired([first, twice]) is None
+    assert contrasts.paired_cells([first, twice]) is None
 
 
 def test_data_efficiency_takes_the_methods_that_the_config_names():
@@ -50,7 +55,7 @@ def test_data_efficiency_takes_the_methods_that_the_config_names():
     cells = dict(zip(names, GENERATOR.normal(0.5, 0.1, (4, 3, 8)), strict=True))
     kept = {("test_scene", "all", "mesh_iou"): {n: block(n, cells[n]) for n in names}}
     less = {"full": "full_tenth", "no_geometry": "no_geometry_tenth"}
-    config = {"less": less, "metrics": ["mesh_iou"]}
+    config = {"less": less, "split": "test_scene", "metrics": ["mesh_iou"]}
     (row,) = contrasts.data_efficiency(kept, "full", config)
     gap = {n: x.mean() for n, x in cells.items()}
     at_less = gap["full_tenth"] - gap["no_geometry_tenth"]
@@ -58,17 +63,19 @@ def test_data_efficiency_takes_the_methods_that_the_config_names():
     assert row["family"] == "data_efficiency" and row["n_seeds_a"] == 3
     assert contrasts.data_efficiency(kept, "full", None) == []
     with pytest.raises(InputError, match="lacks the reference full"):
-        contrasts.data_efficiency(kept, "full", {"less": {"no_geometry": "x"}})
+        contrasts.data_efficiency(kept, "full", config | {"less": {"no_geometry": "x"}})
+    with pytest.raises(InputError, match="data_efficiency has no split"):
+        contrasts.data_efficiency(kept, "full", {"less": less})
 
 
-def test_trainings_that_do_not_pair_are_said_and_not_tested():
+def test_trainings_that_do_not_pair_are_noted_and_not_tested():
     kept = {
         (split, "all", "fscore@5cm"): {
             name: block(name, np.ones((2, 4)), split, seeds) for name in ("full", "no_geometry")
         }
         for split, seeds in (("test_asset", (0, 1)), ("test_scene", (0, 2)))
     }
-    (row,) = contrasts.generalisation(kept, "full")
+    (row,) = contrasts.generalisation(kept, "full", GENERALISATION)
     assert "p" not in row and row["note"].startswith("not tested")
 
 
@@ -99,7 +106,7 @@ def test_retention_covers_the_true_ratio():
     assert 0.92 <= np.mean(covered) <= 0.99
 
 
-def test_retention_rows_leave_out_what_has_no_ratio():
+def test_retention_rows_without_a_ratio_have_a_note():
     kept = {
         (split, "all", metric): {"full": block("full", values, split)}
         for split in ("test_asset", "test_scene")
@@ -108,7 +115,7 @@ def test_retention_rows_leave_out_what_has_no_ratio():
             ("spq@0.5", np.zeros((2, 2))),
         )
     }
-    first, second = contrasts.retention(kept)
+    first, second = contrasts.retention(kept, GENERALISATION)
     assert first["ratio"] == pytest.approx(1.0) and first["note"] == "no interval: nothing varies"
     assert "ratio" not in second and "above zero" in second["note"]
     frame = pd.DataFrame([first, second]).reindex(columns=contrasts.RETENTION_COLUMNS)
@@ -129,7 +136,12 @@ def test_contrasts_reach_the_differences_of_a_whole_table():
                 for k, value in enumerate(values)
             ]
     less = {"full": "full_10", "no_geometry": "no_geometry_10"}
-    found = compare.compare(pd.DataFrame(rows), {"families": {}, "data_efficiency": {"less": less}})
+    config = {
+        "reference": "full",
+        "generalisation": GENERALISATION,
+        "data_efficiency": {"less": less, "split": "test_scene", "metrics": ["fscore@5cm"]},
+    }
+    found = compare.compare(pd.DataFrame(rows), config)
     families = set(found["differences"]["family"])
     assert {"generalisation", "data_efficiency"} <= families
     ratios = found["retention"].set_index("method")["ratio"]

@@ -11,6 +11,7 @@ from statsmodels.stats.power import TTestPower
 
 from metrics.files import InputError
 from metrics.statistics import effects, families, measures
+from tests.metrics.statistics import synthetic
 
 GENERATOR = np.random.default_rng(5)
 
@@ -45,10 +46,10 @@ def test_holm_agrees_with_statsmodels_and_keeps_the_place_of_missing_tests():
     assert families.holm(p) == pytest.approx(multipletests(p, method="holm")[1], rel=1e-12)
     lacking = np.append(p, np.nan)
     expected = multipletests(np.append(p, 1.0), method="holm")[1][:-1]
-    for found in (families.holm(lacking), families.adjust(lacking, "holm")):
-        assert found[:-1] == pytest.approx(expected, rel=1e-12)
-        assert np.isnan(found[-1])
-    left_out = families.adjust(lacking, "fdr_bh")[:-1]
+    found = families.holm(lacking)
+    assert found[:-1] == pytest.approx(expected, rel=1e-12)
+    assert np.isnan(found[-1])
+    left_out = families.benjamini_hochberg(lacking)[:-1]
     assert left_out == pytest.approx(multipletests(p, method="fdr_bh")[1], rel=1e-12)
 
 
@@ -83,21 +84,27 @@ def test_many_methods_get_the_best_group_alone():
 
 
 def test_families_expand_subsets_and_refuse_other_forms():
-    said = {"mine": {"split": "s", "tests": [{"a": "x", "b": "y", "metrics": ["m/part", "n"]}]}}
-    tests = families.declared(said)
+    written = {"mine": {"split": "s", "tests": [{"a": "x", "b": "y", "metrics": ["m/part", "n"]}]}}
+    tests = families.parse_families(written)
     assert [(t.metric, t.subset) for t in tests] == [("m", "part"), ("n", "all")]
     with pytest.raises(InputError, match="statistics.families.mine"):
-        families.declared({"mine": {"tests": [{"a": "x"}]}})
+        families.parse_families({"mine": {"tests": [{"a": "x"}]}})
 
 
 def test_article_family_has_the_article_s_rows():
-    tests = [t for t in families.declared(None) if t.family == "article"]
+    tests = families.parse_families(synthetic.CONFIG["families"])
+    tests = [t for t in tests if t.family == "article"]
     assert len(tests) == 24
     assert all(t.a == "full" and t.split == "test_scene" for t in tests)
-    assert {t.b for t in tests} == set(families.ARTICLE_ROWS)
+    assert len({t.b for t in tests}) == 5
 
 
 def test_margins_are_those_declared_for_the_unit():
-    assert measures.margin("fscore@5cm") == 0.02 and measures.margin("chamfer_l1_m") == 0.005
-    assert np.isnan(measures.margin("chamfer_l2sq_m2")) and np.isnan(measures.margin("mine"))
-    assert measures.margin("mine", {"mine": 3}) == 3.0
+    assert (
+        measures.equivalence_margin("fscore@5cm") == 0.02
+        and measures.equivalence_margin("chamfer_l1_m") == 0.005
+    )
+    assert np.isnan(measures.equivalence_margin("chamfer_l2sq_m2")) and np.isnan(
+        measures.equivalence_margin("mine")
+    )
+    assert measures.equivalence_margin("mine", {"mine": 3}) == 3.0

@@ -22,7 +22,7 @@ def crossed(seeds, scenes, seed_sd, scene_sd=0.3, noise=0.1, size=(), mean=0.0):
 def test_variance_by_hand():
     a = np.array([[1.0, 2.0, 6.0], [2.0, 4.0, 9.0]])
     b = np.array([[0.0, 2.0, 4.0], [1.0, 1.0, 7.0]])
-    found = moments.difference(moments.summarise(a), moments.summarise(b), fallback=False)
+    found = moments.difference_interval(moments.summarise(a), moments.summarise(b), fallback=False)
     seed_a, seed_b = np.var([3, 5], ddof=1) / 2, np.var([2, 3], ddof=1) / 2
     scene = np.var([1.0, 1.5, 2.0], ddof=1) / 3
     # residuals about row and column means: sums of squares 1.0 and 3.0 on two degrees of freedom
@@ -37,7 +37,7 @@ def test_variance_by_hand():
 def test_satterthwaite_over_the_five_terms():
     a, b = crossed(4, 20, 0.2), crossed(3, 20, 0.1)
     left, right = moments.summarise(a), moments.summarise(b)
-    found = moments.difference(left, right, fallback=False)
+    found = moments.difference_interval(left, right, fallback=False)
     terms = [
         (a.mean(1).var(ddof=1) / 4, 3),
         (b.mean(1).var(ddof=1) / 3, 2),
@@ -53,7 +53,7 @@ def test_satterthwaite_over_the_five_terms():
 def test_deterministic_pair_is_the_paired_t():
     a, b = GENERATOR.normal(0.5, 0.2, 15), GENERATOR.normal(0.4, 0.2, 15)
     left, right = (moments.summarise(x[None], stochastic=False) for x in (a, b))
-    found = moments.difference(left, right)
+    found = moments.difference_interval(left, right)
     expected = stats.ttest_rel(a, b)
     assert found.p == pytest.approx(expected.pvalue, rel=1e-10)
     limits = expected.confidence_interval()
@@ -64,7 +64,7 @@ def test_deterministic_pair_is_the_paired_t():
 def test_equals_welch_when_scenes_do_not_matter():
     seeds_a, seeds_b = np.array([0.1, 0.3, 0.2, 0.5]), np.array([0.9, 0.7, 0.6])
     a, b = (np.repeat(s[:, None], 6, axis=1) for s in (seeds_a, seeds_b))
-    found = moments.difference(moments.summarise(a), moments.summarise(b), fallback=False)
+    found = moments.difference_interval(moments.summarise(a), moments.summarise(b), fallback=False)
     expected = stats.ttest_ind(seeds_a, seeds_b, equal_var=False)
     assert found.p == pytest.approx(expected.pvalue, rel=1e-10)
     assert found.df == pytest.approx(expected.df, rel=1e-10)
@@ -74,7 +74,7 @@ def test_variance_agrees_with_crossed_mixed_model():
     cells = crossed(6, 12, 0.2, 0.3, 0.1)
     components, residual = reml.fitted(cells)
     expected = components["seed"] / 6 + components["scene"] / 12 + residual / 72
-    found = moments.one(moments.summarise(cells), fallback=False)
+    found = moments.mean_interval(moments.summarise(cells), fallback=False)
     assert float(found.variance) == pytest.approx(expected, rel=2e-3)
 
 
@@ -84,8 +84,8 @@ def test_fallback_limits_and_p_agree(seeds, scenes):
         crossed(seeds, scenes, 0.1, size=(50,), mean=0.1),
         crossed(seeds, scenes, 0.05, size=(50,)),
     )
-    found = moments.difference(moments.summarise(a), moments.summarise(b), fallback=True)
-    plain = moments.difference(moments.summarise(a), moments.summarise(b), fallback=False)
+    found = moments.difference_interval(moments.summarise(a), moments.summarise(b), fallback=True)
+    plain = moments.difference_interval(moments.summarise(a), moments.summarise(b), fallback=False)
     excludes_zero = (found.low > 0) | (found.high < 0)
     assert np.array_equal(excludes_zero, found.p < 0.05)
     assert ((found.high - found.low) > 0.99 * (plain.high - plain.low)).mean() > 0.9
@@ -93,7 +93,7 @@ def test_fallback_limits_and_p_agree(seeds, scenes):
 
 def test_fallback_half_width_by_hand():
     a, b = crossed(3, 30, 0.2), crossed(4, 30, 0.2)
-    found = moments.difference(moments.summarise(a), moments.summarise(b), fallback=True)
+    found = moments.difference_interval(moments.summarise(a), moments.summarise(b), fallback=True)
     seed_a, seed_b = a.mean(1).var(ddof=1) / 3, b.mean(1).var(ddof=1) / 4
     scene = (a.mean(0) - b.mean(0)).var(ddof=1) / 30
     t = [stats.t.ppf(0.975, df) ** 2 for df in (2, 3, 29)]
@@ -103,8 +103,8 @@ def test_fallback_half_width_by_hand():
 
 
 def test_no_interval_where_none_can_be():
-    one_scene = moments.one(moments.summarise(np.array([[0.2], [0.3]])))
-    constant = moments.one(moments.summarise(np.ones((3, 5))))
+    one_scene = moments.mean_interval(moments.summarise(np.array([[0.2], [0.3]])))
+    constant = moments.mean_interval(moments.summarise(np.ones((3, 5))))
     for found in (one_scene, constant):
         assert np.isnan([found.low, found.high, found.p]).all()
     once = moments.summarise(np.array([[0.1, 0.4, 0.2]]))
@@ -119,34 +119,36 @@ def test_copies_of_a_deterministic_method_are_refused():
 def test_pooled_estimate_comes_from_theta():
     pseudo = crossed(3, 10, 0.1)
     cells = moments.summarise(pseudo, theta=np.array([0.5, 0.6, 0.7]))
-    found = moments.one(cells)
+    found = moments.mean_interval(cells)
     assert found.estimate == pytest.approx(0.6)
-    assert found.variance == pytest.approx(float(moments.one(moments.summarise(pseudo)).variance))
+    assert found.variance == pytest.approx(
+        float(moments.mean_interval(moments.summarise(pseudo)).variance)
+    )
 
 
 def test_fallback_is_taken_where_one_method_s_trainings_carry_the_seed_part():
     steady, loose = crossed(3, 80, 0.001), crossed(3, 80, 0.3)
-    assert moments.difference(moments.summarise(loose), moments.summarise(steady)).fallback
+    assert moments.difference_interval(moments.summarise(loose), moments.summarise(steady)).fallback
     twins = [moments.summarise(loose), moments.summarise(loose[::-1] * 0.9)]
-    assert not moments.difference(*twins).fallback
-    assert not moments.one(moments.summarise(crossed(3, 8, 0.3))).fallback
+    assert not moments.difference_interval(*twins).fallback
+    assert not moments.mean_interval(moments.summarise(crossed(3, 8, 0.3))).fallback
 
 
 def test_equivalence_is_two_one_sided_tests_of_the_same_interval():
     a, b = crossed(4, 30, 0.01, noise=0.02), crossed(4, 30, 0.01, noise=0.02)
     left, right = moments.summarise(a), moments.summarise(b)
     for wide in (False, True):
-        narrow = moments.difference(left, right, level=0.9, fallback=wide)
+        narrow = moments.difference_interval(left, right, level=0.9, fallback=wide)
         reach = float(max(abs(narrow.low), abs(narrow.high)))
-        found = moments.difference(left, right, fallback=wide, margin=reach)
+        found = moments.difference_interval(left, right, fallback=wide, margin=reach)
         # equivalence at .05 is the 90% interval just fitting within the margins (Schuirmann 1987)
         assert found.p_equivalent == pytest.approx(0.05, abs=1e-9)
-    assert np.isnan(moments.difference(left, right).p_equivalent)
+    assert np.isnan(moments.difference_interval(left, right).p_equivalent)
 
 
 def test_rounding_left_of_a_constant_is_no_variance():
     a, b = np.full((3, 7), 0.1), np.full((3, 7), 0.3)
     a[:, ::2] = 0.1 + 1e-17
-    found = moments.difference(moments.summarise(a), moments.summarise(b), margin=1.0)
+    found = moments.difference_interval(moments.summarise(a), moments.summarise(b), margin=1.0)
     assert found.variance == 0
     assert np.isnan([found.p, found.p_equivalent, found.low, found.df]).all()

@@ -54,7 +54,7 @@ def test_power_is_what_simulated_studies_reach():
         + GENERATOR.normal(0, 0.1, shape)
         for _ in range(2)
     ]
-    found = moments.difference(
+    found = moments.difference_interval(
         moments.summarise(cells[0] + gap), moments.summarise(cells[1]), fallback=False
     )
     assert np.mean(found.p < 0.05) == pytest.approx(planning.power(gap, parts, 5, 40), abs=0.03)
@@ -78,8 +78,8 @@ def test_plan_from_scores_and_its_errors():
     ask = ("fscore@5cm", "full", "no_geometry", 0.02)
     parts, designs = planning.from_scores(table, *ask)
     assert parts.seed > 0 and parts.cell > 0
-    text = planning.told(parts, designs, 0.02, 0.8)
-    assert "Power to find 0.02" in text and "Fewest trainings" in text
+    text = planning.format_plan(parts, designs, 0.02, 0.8)
+    assert "Power to detect 0.02" in text and "Fewest trainings" in text
     for change, word in (
         (("nothing", *ask[1:]), "has no nothing"),
         ((*ask[:2], "nobody", 0.02), "has no nobody"),

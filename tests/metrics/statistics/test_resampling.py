@@ -38,7 +38,7 @@ def test_bootstrap_limits_are_scipy_s_but_for_the_draws():
 
 def test_draws_sum_exactly_whatever_the_order():
     x = GENERATOR.normal(0, 1, (5, 60))
-    held, _ = resampling.whole(x, 60)
+    held, _ = resampling.to_integers(x, 60)
     draws = resampling.counts(60, 200)
     backwards = held[:, ::-1] @ draws[:, ::-1].T
     assert np.array_equal(held @ draws.T, backwards)
@@ -107,7 +107,7 @@ def test_crossed_bootstrap_agrees_with_the_moments_at_twelve_trainings():
         for _ in range(2)
     )
     low, high = resampling.crossed_bootstrap(a, b, draws=4000)
-    found = moments.difference(moments.summarise(a), moments.summarise(b))
+    found = moments.difference_interval(moments.summarise(a), moments.summarise(b))
     assert high - low == pytest.approx(float(found.high - found.low), rel=0.15)
 
 
@@ -126,36 +126,38 @@ def test_crossed_bootstrap_is_a_loop_over_draws_by_hand():
     assert found == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), rel=1e-9)
 
 
-def test_other_questions_agree_with_scipy():
+def test_secondary_questions_agree_with_scipy():
     cells = [GENERATOR.normal(mean, 0.1, (4, 9)) for mean in (0.6, 0.5)]
     a, b = (moments.summarise(x[None]) for x in cells)
     gaps = (a.scene_means - b.scene_means)[0]
-    clustered, flips = secondary_estimands.scene_answers(a, b)
+    clustered, flips = secondary_estimands.new_scenes(a, b)
     peer = stats.ttest_1samp(gaps, 0)
     assert clustered.p[0] == pytest.approx(peer.pvalue, rel=1e-9)
     limits = peer.confidence_interval()
     assert (clustered.low[0], clustered.high[0]) == pytest.approx((limits.low, limits.high))
     assert clustered.question == flips.question == moments.SCENES
-    assert flips.note == ["smallest possible p 0.0039"]
-    welch, dealt = secondary_estimands.training_answers(a, b)
+    assert flips.notes == ["smallest possible p 0.0039"]
+    welch, dealt = secondary_estimands.new_trainings(a, b)
     peer = stats.ttest_ind(cells[0].mean(1), cells[1].mean(1), equal_var=False)
     assert welch.p[0] == pytest.approx(peer.pvalue, rel=1e-9)
     limits = peer.confidence_interval()
     assert (welch.low[0], welch.high[0]) == pytest.approx((limits.low, limits.high))
-    assert dealt.question == moments.TRAININGS and dealt.note == ["smallest possible p 0.029"]
+    assert dealt.question == moments.TRAININGS and dealt.notes == ["smallest possible p 0.029"]
 
 
-def test_nothing_that_does_not_vary_gets_a_p():
+def test_constant_values_get_no_p():
     a, b = (moments.summarise(np.full((1, 3, 6), x)) for x in (0.3, 0.1))
     for answers in [
-        *secondary_estimands.scene_answers(a, b),
-        *secondary_estimands.training_answers(a, b),
+        *secondary_estimands.new_scenes(a, b),
+        *secondary_estimands.new_trainings(a, b),
     ]:
-        assert np.isnan(answers.p[0]) and "vary" in answers.note[0]
+        assert np.isnan(answers.p[0]) and "vary" in answers.notes[0]
 
 
 def test_crossed_bootstrap_is_not_offered_under_ten_trainings():
     few, many = GENERATOR.normal(0, 1, (1, 3, 8)), GENERATOR.normal(0, 1, (1, 10, 8))
-    assert secondary_estimands.crossed(few, many) == []
-    assert secondary_estimands.crossed(many, many)[0].question == moments.CROSS_CHECK
-    assert secondary_estimands.crossed(many, many[:, :1])[0].question == moments.CROSS_CHECK
+    assert secondary_estimands.crossed_bootstrap(few, many) == []
+    assert secondary_estimands.crossed_bootstrap(many, many)[0].question == moments.CROSS_CHECK
+    assert (
+        secondary_estimands.crossed_bootstrap(many, many[:, :1])[0].question == moments.CROSS_CHECK
+    )

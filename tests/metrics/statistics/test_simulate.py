@@ -31,17 +31,17 @@ def test_headline_covers_where_naive_intervals_do_not(setting):
 def test_reduced_draws_are_the_queries_they_stand_for():
     """The within-cell sum of squares has the mean that ten drawn queries would give it."""
     generator = np.random.default_rng(0)
-    normal, _ = simulate.draw(simulate.Setting(2, 30, 0.0, 2, 0.0), 300, generator)
-    assert normal.inside.mean() == pytest.approx(2 * 30 * 9 * 0.09, rel=0.02)
+    normal, _ = simulate.sample(simulate.Setting(2, 30, 0.0, 2, 0.0), 300, generator)
+    assert normal.within.mean() == pytest.approx(2 * 30 * 9 * 0.09, rel=0.02)
     assert normal.cells.mean() == pytest.approx(0.5, abs=0.01)
-    binary, _ = simulate.draw(simulate.Setting(2, 30, 0.0, 2, 0.0, "binary"), 300, generator)
+    binary, _ = simulate.sample(simulate.Setting(2, 30, 0.0, 2, 0.0, "binary"), 300, generator)
     spread = 0.25 - (0.1**2 + 0.05**2 + 0.03**2)
-    assert binary.inside.mean() == pytest.approx(2 * 30 * 9 * spread, rel=0.02)
+    assert binary.within.mean() == pytest.approx(2 * 30 * 9 * spread, rel=0.02)
 
 
 def test_pooled_studies_have_the_truth_that_is_claimed():
     setting = simulate.Setting(2, 400, 0.02, 2, 0.02, "pooled")
-    drawn, _ = simulate.draw(setting, 60, np.random.default_rng(1))
+    drawn, _ = simulate.sample(setting, 60, np.random.default_rng(1))
     assert drawn.theta.mean() == pytest.approx(0.375, abs=0.004)
     assert drawn.cells.mean(-1) == pytest.approx(drawn.theta, abs=5e-3)
 
