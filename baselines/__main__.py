@@ -1,4 +1,4 @@
-"""List, begin or run baselines: `python -m baselines list | new NAME | run NAME ...`."""
+"""List, create or run baselines: `python -m baselines list | new NAME | run NAME ...`."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ def main() -> int | None:
     parser = argparse.ArgumentParser(prog="python -m baselines", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="name every baseline and what it does")
-    new = commands.add_parser("new", help="begin a baseline: a folder that runs at once")
+    new = commands.add_parser("new", help="create the folder of a baseline that runs")
     new.add_argument("name", help="lower-case letters, digits and underscores")
-    run = commands.add_parser("run", help="write one baseline's submissions")
+    run = commands.add_parser("run", help="write the submissions of one baseline")
     run.add_argument("name", help="a folder under baselines/")
     run.add_argument("--experiment", type=Path, required=True, metavar="FOLDER",
                      help="results folder that holds scenes/, truth/ and features/")  # fmt: skip
     run.add_argument("--splits", nargs="+", default=["val", "test_scene", "test_asset"])
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--out", type=Path, help="default: EXPERIMENT/predictions/NAME/SEED")
-    run.add_argument("--config", default="{}", help="JSON object handed to the baseline")
+    run.add_argument("--config", default="{}", help="JSON object for the baseline")
     arguments = parser.parse_args()
     if arguments.command == "list":
         return list_baselines()
     if arguments.command == "new":
-        return begin(arguments.name)
+        return create(arguments.name)
     run_baseline(
         arguments.name,
         arguments.experiment,
         arguments.splits,
         arguments.seed,
         arguments.out,
-        _object(arguments.config),
+        _parse_object(arguments.config),
     )
     return 0
 
 
-def _object(text: str) -> dict:
+def _parse_object(text: str) -> dict:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
@@ -52,7 +52,7 @@ def _object(text: str) -> dict:
 
 
 def list_baselines() -> int:
-    """Print each baseline's name, whether its seed matters and its description."""
+    """Print each baseline's name, kind and description."""
     for name in names():
         method = load(name)
         kind = "control" if method.USES_TRUTH else "method"
@@ -62,13 +62,13 @@ def list_baselines() -> int:
     return 0
 
 
-def begin(name: str) -> int:
-    """Write a new baseline's folder and say what to do next."""
+def create(name: str) -> int:
+    """Write the folder of a new baseline and print the next steps."""
     from baselines.new import write_skeleton
 
     write_skeleton(name)
     print(
-        f"baselines/{name}/method.py  what it predicts: change it (baselines/contract.py)\n"
+        f"baselines/{name}/method.py  predicts; change it as baselines/contract.py describes\n"
         f"next: python -m pytest tests/baselines -k {name}, then make smoke"
     )
     return 0
@@ -82,7 +82,19 @@ def run_baseline(
     out: Path | None = None,
     config: dict | None = None,
 ) -> None:
-    """Write one submission a split under `out`; raises `InputError` for what is missing."""
+    """Write one submission per split.
+
+    Args:
+        name: a folder under baselines/.
+        experiment: results folder with scenes/, truth/ and features/.
+        splits: names of the splits to predict.
+        seed: the run's seed.
+        out: where the submissions go; predictions/NAME/SEED in the experiment if None.
+        config: the experiment's `seed` and `pretrained`.
+
+    Raises:
+        InputError: a split is not rendered, or the baseline needs what the experiment lacks.
+    """
     from baselines.truth import SplitTruth
     from g2vlm.features.readers import TextFeatures
     from g2vlm.scenes.dataset import SceneStore

@@ -1,4 +1,4 @@
-"""What the answering baselines share: training questions by type, and how an answer is written."""
+"""Helpers of the baselines that answer questions: training questions and the form of numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def training_questions(train: Any) -> dict[str, list[dict[str, Any]]]:
-    """Return the questions of a `SceneStore` by type, in scene order."""
+    """Return the questions of a `SceneStore` by question type, in scene order."""
     by_type: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for scene in train.ids:
         for question in train.annotation(scene)["questions"]:
@@ -17,7 +17,7 @@ def training_questions(train: Any) -> dict[str, list[dict[str, Any]]]:
 
 
 def write_number(value: float, whole: bool) -> str:
-    """Write a number as an answer: an integer where the type's answers are whole.
+    """Return a number as an answer, as an integer if the answers of its type are `whole`.
 
     >>> write_number(2.6, True), write_number(1.25, False)
     ('3', '1.25')
@@ -26,7 +26,7 @@ def write_number(value: float, whole: bool) -> str:
 
 
 def all_whole(answers: Sequence[str]) -> bool:
-    """Say whether every answer is an integer.
+    """Return whether every answer is an integer.
 
     >>> all_whole(["1", "12"]), all_whole(["1", "0.5"])
     (True, False)

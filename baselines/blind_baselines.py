@@ -1,9 +1,9 @@
-"""Score answers given without seeing the scene, on each split.
+"""Scores of answers that ignore the scene, on each split, for the data sheet.
 
 Run with `python -m baselines.blind_baselines --data data --out FILE.csv`.
 
-Measured on every sentence of `data/`, the captured rooms' included where they were built, before
-rendering drops what is not seen. The figures stand in the data sheet, so that a score can be read.
+All sentences of `data/` count, also those that rendering removes later because no view shows their
+objects, and those of the captured rooms if they were built.
 """
 
 from __future__ import annotations
@@ -25,32 +25,35 @@ from metrics.language.answers import score_answer
 
 COLUMNS = ("split", "guess", "type", "score")
 OVERALL = "overall"
-# What train's own questions are answered by: fits on the other scenes, each left out once.
+# Questions of train are answered by a fit on the other folds of its scenes.
 FOLDS = 5
 Questions = dict[str, list[dict[str, Any]]]
 Answer = Callable[[str, list[dict[str, Any]]], list[str]]
 
 
 def main() -> int:
-    """Measure and write; `InputError` ends it with one line and status 2."""
+    """Measure all splits and write the table."""
     parser = argparse.ArgumentParser(
         prog="python -m baselines.blind_baselines", description=__doc__
     )
     parser.add_argument("--data", default="data", type=Path)
     parser.add_argument("--out", required=True, type=Path)
     args = parser.parse_args()
-    write_guesses(args.out, measure(args.data))
-    print(f"{args.out}: what guessing reaches on {args.data}/")
+    write_scores(args.out, measure(args.data))
+    print(f"{args.out}: scores of the blind baselines on {args.data}/")
     return 0
 
 
 def measure(data: Path) -> list[tuple[str, str, str, float]]:
-    """Return (split, guess, question type or `overall`, score 0..1) rows.
+    """Return rows (split, baseline, question type or "overall", score from 0 to 1).
 
-    text_only and majority are fitted on train, and what they reach on train itself is found by
-    leaving out a fifth of its scenes at a time; a type's score is the mean over its questions, the
-    overall one the mean over types. `same class at random` picks among a scene's objects of the
-    target's class: its mean over references with one target.
+    text_only and majority are fitted on train; their scores on train itself are cross-validated
+    over its scenes. The score of a type is the mean over its questions, the overall score the mean
+    over types. "same class at random" picks an object of the target's class; its score is the mean
+    over references with one target.
+
+    Raises:
+        InputError: the data has no split train.
     """
     scenes, lines = _read(data)
     by_split: dict[str, Questions] = defaultdict(lambda: defaultdict(list))
@@ -58,29 +61,32 @@ def measure(data: Path) -> list[tuple[str, str, str, float]]:
     for number, line in enumerate(lines):
         scene = scenes[line["scene"]]
         for question in line["questions"]:
-            asked = question | {"fold": number % FOLDS}
-            by_split[scene["split"]][question["type"]].append(asked)
+            row = question | {"fold": number % FOLDS}
+            by_split[scene["split"]][question["type"]].append(row)
         picks[scene["split"]] += _picks(scene, line)
     if "train" not in by_split:
         raise InputError(f"{data}/scenes.jsonl: no split train to fit on; build the data again")
     states = _embed([q["text"] for types in by_split.values() for q in sum(types.values(), [])])
     rows = []
-    for guess, fitted in (
+    for baseline, fit_baseline in (
         ("text_only", lambda train: _text_only(train, states)),
         ("majority", _majority),
     ):
-        answer = fitted(by_split["train"])
+        answer = fit_baseline(by_split["train"])
         for split, types in by_split.items():
-            scores = _held_out(types, fitted) if split == "train" else _scores(answer, types)
-            means = {name: float(np.mean(found)) for name, found in scores.items()}
-            rows += [(split, guess, name, value) for name, value in means.items()]
-            rows.append((split, guess, OVERALL, float(np.mean(list(means.values())))))
+            if split == "train":
+                scores = _cross_validated(types, fit_baseline)
+            else:
+                scores = _scores(answer, types)
+            means = {name: float(np.mean(values)) for name, values in scores.items()}
+            rows += [(split, baseline, name, value) for name, value in means.items()]
+            rows.append((split, baseline, OVERALL, float(np.mean(list(means.values())))))
     rows += [(s, "same class at random", "ref_pick", float(np.mean(v))) for s, v in picks.items()]
     return rows
 
 
 def _read(data: Path) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """Return {id: recipe} and the lines of language of every split that was built."""
+    """Return {id: recipe} and the rows of language of every split that was built."""
     folders = [data, data / REAL_ROOMS] if (data / REAL_ROOMS).is_dir() else [data]
     recipes = [scene for folder in folders for scene in read_lines(folder / "scenes.jsonl")]
     lines = [line for folder in folders for line in read_lines(folder / "language.jsonl")]
@@ -88,6 +94,7 @@ def _read(data: Path) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
 
 
 def _picks(scene: dict[str, Any], line: dict[str, Any]) -> list[float]:
+    """Return the chance of a random object of the right class to be the target, by reference."""
     classes = [item["class"] for item in scene["objects"]]
     count = Counter(classes)
     targets = [r["targets"] for r in line["references"] if len(r["targets"]) == 1]
@@ -95,23 +102,25 @@ def _picks(scene: dict[str, Any], line: dict[str, Any]) -> list[float]:
 
 
 def _scores(answer: Answer, questions: Questions) -> dict[str, list[float]]:
-    """Scores 0..1 of a guesser's answers, by type."""
-    found = {}
+    """Return the scores of a baseline's answers, by question type."""
+    scores = {}
     for name, rows in questions.items():
         pairs = zip(answer(name, rows), rows, strict=True)
-        found[name] = [score_answer(a, q["answer"], q["answer_kind"])[0] for a, q in pairs]
-    return found
+        scores[name] = [score_answer(a, q["answer"], q["answer_kind"])[0] for a, q in pairs]
+    return scores
 
 
-def _held_out(train: Questions, fitted: Callable[[Questions], Answer]) -> dict[str, list[float]]:
-    """Scores by type of training questions, each answered by a fit without its fold of scenes."""
-    found: dict[str, list[float]] = defaultdict(list)
+def _cross_validated(
+    train: Questions, fit_baseline: Callable[[Questions], Answer]
+) -> dict[str, list[float]]:
+    """Return scores by type of training questions, each answered by a fit without its fold."""
+    scores: dict[str, list[float]] = defaultdict(list)
     for fold in range(FOLDS):
         rest = {name: [q for q in rows if q["fold"] != fold] for name, rows in train.items()}
         left_out = {name: [q for q in rows if q["fold"] == fold] for name, rows in train.items()}
-        for name, scores in _scores(fitted(rest), left_out).items():
-            found[name] += scores
-    return found
+        for name, values in _scores(fit_baseline(rest), left_out).items():
+            scores[name] += values
+    return scores
 
 
 def _majority(train: Questions) -> Answer:
@@ -128,22 +137,22 @@ def _text_only(train: Questions, states: dict[str, np.ndarray]) -> Answer:
     def answer(name: str, rows: list[dict[str, Any]]) -> list[str]:
         out = [""] * len(rows)
         for kind in {row["answer_kind"] for row in rows}:
-            places = [place for place, row in enumerate(rows) if row["answer_kind"] == kind]
-            features = embedding([rows[place]["text"] for place in places])
-            choices = [rows[place]["choices"] for place in places]
-            found = models[name, kind].answer(features, choices)
-            for place, word in zip(places, found, strict=True):
-                out[place] = word
+            indices = [index for index, row in enumerate(rows) if row["answer_kind"] == kind]
+            features = embedding([rows[index]["text"] for index in indices])
+            choices = [rows[index]["choices"] for index in indices]
+            answers = models[name, kind].answer(features, choices)
+            for index, text in zip(indices, answers, strict=True):
+                out[index] = text
         return out
 
     return answer
 
 
 def _embed(texts: list[str], batch: int = 256) -> dict[str, np.ndarray]:
-    """Return the unit mean of each sentence's token states, by the default text encoder."""
+    """Return the normalized mean of each sentence's token states, by the default text encoder."""
     from g2vlm.features.text_encoders import TextEncoder
 
-    encoder, found = TextEncoder(), {}
+    encoder, embeddings = TextEncoder(), {}
     texts = sorted(set(texts))
     numbers = encoder.tokens(texts)
     order = sorted(range(len(texts)), key=lambda row: len(numbers[row]))
@@ -151,11 +160,11 @@ def _embed(texts: list[str], batch: int = 256) -> dict[str, np.ndarray]:
         rows = order[start : start + batch]
         for row, state in zip(rows, encoder.states([numbers[r] for r in rows]), strict=True):
             mean = state.float().mean(0)
-            found[texts[row]] = (mean / mean.norm()).numpy()
-    return found
+            embeddings[texts[row]] = (mean / mean.norm()).numpy()
+    return embeddings
 
 
-def write_guesses(path: Path, rows: list[tuple[str, str, str, float]]) -> None:
+def write_scores(path: Path, rows: list[tuple[str, str, str, float]]) -> None:
     """Write the rows of `measure` as CSV, scores to two digits."""
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""The small interface that every folder under `baselines/` fulfils.
+"""The interface that every folder under `baselines/` fulfils.
 
 A baseline is a folder with a `method.py` that defines
 
@@ -44,7 +44,7 @@ DEFAULT_REASON = "this method does not produce it"
 
 
 class Inputs:
-    """A split as a method may see it: scene names and inputs, no truth."""
+    """What a method may see of a split: scene names and inputs, no truth."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -55,17 +55,23 @@ class Inputs:
         return list(self._store.ids)
 
     def inputs(self, scene: str) -> Any:
-        """Return the scene's `SceneInputs` (4 posed RGB-D views, given masks, questions, …)."""
+        """Return the scene's `SceneInputs`: four posed RGB-D views, object masks, sentences."""
         return self._store.inputs(scene)
 
 
 @dataclass(frozen=True)
 class Context:
-    """Everything one run of a baseline is given.
+    """The inputs of one run of a baseline.
 
-    `splits` holds what may be seen of the splits to answer; `train` the training split with its
-    truth (a `SceneStore`); `truth` the `SplitTruth` of each split, filled for controls alone;
-    `text` the cached sentence features; `out` the folder that receives one submission a split.
+    Attributes:
+        name: the baseline's name.
+        seed: the run's seed.
+        out: folder that receives one submission per split.
+        splits: inputs of the splits to predict.
+        train: the training split with its truth, a `SceneStore`.
+        truth: `SplitTruth` of each split to predict; empty except for controls.
+        text: cached sentence features.
+        config: the experiment's `seed` and `pretrained`.
     """
 
     name: str
@@ -79,10 +85,14 @@ class Context:
 
     @contextmanager
     def writer(self, split: str, fit_seconds: float = 0.0) -> Iterator[SubmissionWriter]:
-        """Open the split's submission, filled with what the baseline declares.
+        """Open the submission of a split, with the baseline's declarations filled in.
 
-        The time between opening and closing, over the scenes, becomes `seconds_per_scene`.
-        Counts of parameters go to `writer.cost["parameters"]` by the baseline itself.
+        The seconds from opening to closing, divided by the number of scenes, become the cost
+        `seconds_per_scene`. The baseline itself sets `writer.cost["parameters"]`.
+
+        Args:
+            split: name of the split.
+            fit_seconds: seconds that fitting on the training split took.
         """
         method = load(self.name)
         cost = {"parameters": 0, "train_seconds": fit_seconds}
@@ -109,7 +119,11 @@ class Context:
         )
 
     def need(self, what: str) -> Any:
-        """Return the context's `train`, `truth` or `text`; `InputError` where it was not given."""
+        """Return the context's `train`, `truth` or `text`.
+
+        Raises:
+            InputError: the experiment does not have it yet.
+        """
         value = getattr(self, what)
         if not value:
             raise InputError(
@@ -119,12 +133,16 @@ class Context:
 
 
 def names() -> list[str]:
-    """Return the baselines found beside this file, sorted."""
+    """Return the names of all baselines, sorted."""
     return sorted(path.parent.name for path in Path(__file__).parent.glob("*/method.py"))
 
 
 def load(name: str) -> ModuleType:
-    """Import a baseline by the name of its folder and check that it fulfils the contract."""
+    """Import a baseline by the name of its folder.
+
+    Raises:
+        InputError: there is no such baseline, or it does not fulfil the contract.
+    """
     if name not in names():
         raise InputError(f"baseline {name}: no such folder; choose from {', '.join(names())}")
     method = importlib.import_module(f"baselines.{name}.method")
@@ -142,7 +160,7 @@ def reasons(method: ModuleType) -> dict[str, str]:
 
 
 def contract_faults(method: ModuleType) -> list[str]:
-    """Return what keeps a module from fulfilling the contract, in words; [] when it does."""
+    """Return the ways in which a module breaks the contract, [] for none."""
     missing = [name for name in (*DECLARATIONS, "predict") if not hasattr(method, name)]
     if missing:
         return [f"{name} is missing" for name in missing]

@@ -1,4 +1,4 @@
-"""Models of `transformers` from a local folder: found, checked and opened with one clear error."""
+"""Open a `transformers` model from a local folder, with one clear error if it does not fit."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Pretrained:
 
     @cached_property
     def record(self) -> dict[str, str]:
-        """What names the model in a submission: its class and the sha256 of its weights."""
+        """The model in a submission: its class and the sha256 of its weights."""
         from g2vlm.features.packages import folder_sha256
 
         return {
@@ -48,25 +48,27 @@ class Pretrained:
         }
 
     def inputs(self, **given: Any) -> Any:
-        """Return what the processor makes of its arguments, on the model's device and dtype."""
+        """Return the processor's tensors for its arguments, on the model's device."""
         return self.processor(return_tensors="pt", **given).to(self.device, self.model.dtype)
 
 
 def open_pretrained(
-    context: Context, mapping: str, processor: str, what: str, half: bool = False
+    context: Context, mapping: str, processor: str, kind: str, half: bool = False
 ) -> Pretrained:
     """Open the folder that the config's `pretrained` names for the baseline.
 
+    Nothing is downloaded, no code of the folder is run and no pickle is read.
+
     Args:
-        context: of the baseline's run; its `config` holds `pretrained`.
-        mapping: the `transformers` table of the model classes that serve.
+        context: the context of the run; its `config` holds `pretrained`.
+        mapping: the `transformers` table of the model classes that can be used.
         processor: the `transformers` class that reads the folder's processor.
-        what: such a model in words, for errors.
+        kind: such a model in words, for errors.
         half: whether a GPU computes in bfloat16.
 
-    Nothing is downloaded, no code of the folder is run and no pickle is read. Raises `InputError`
-    naming the folder and the mend when it is missing, holds another kind of model, lacks weights
-    or cannot be read.
+    Raises:
+        InputError: the folder is missing, holds another kind of model, lacks weights or cannot be
+            read.
     """
     folder = pretrained_folder(context.config, context.name)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -84,11 +86,11 @@ def open_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
     except Exception as error:
-        raise _unread(folder, "config.json", error) from error
+        raise _unreadable(folder, "config.json", error) from error
     if type(config) not in known:
         raise InputError(
-            f"{folder}: a model of type {config.model_type!r} is no {what}; give "
-            f"pretrained.{context.name} the folder of one"
+            f"{folder}: a model of type {config.model_type!r} is not a {kind}; "
+            f"set pretrained.{context.name} to the folder of one"
         )
     try:
         model, loaded = known[type(config)].from_pretrained(
@@ -99,27 +101,29 @@ def open_pretrained(
             dtype=dtype,
         )
     except Exception as error:
-        raise _unread(folder, "weights (*.safetensors)", error) from error
+        raise _unreadable(folder, "weights (*.safetensors)", error) from error
     if loaded["missing_keys"]:
         first, *rest = sorted(loaded["missing_keys"])
         raise InputError(
-            f"{folder}: its weights lack {first} and {len(rest)} more; save the whole model again"
+            f"{folder}: its weights lack {first} and {len(rest)} others; save it again"
         )
     try:
         reader = getattr(transformers, processor).from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
     except Exception as error:
-        raise _unread(folder, "processor (preprocessor_config.json, tokenizer)", error) from error
+        raise _unreadable(
+            folder, "processor (preprocessor_config.json, tokenizer)", error
+        ) from error
     if processor == "AutoProcessor" and not hasattr(reader, "image_processor"):
         raise InputError(
-            f"{folder}: holds no processor of images; save the model's processor beside it"
+            f"{folder}: has no processor of images; save the model's processor in the same folder"
         )
     model.eval().requires_grad_(False)
     return Pretrained(folder, model.to("cuda" if cuda else "cpu"), reader)
 
 
-def _unread(folder: Path, part: str, error: Exception) -> InputError:
+def _unreadable(folder: Path, part: str, error: Exception) -> InputError:
     reason = " ".join(str(error).split())[:200]
     return InputError(
         f"{folder}: transformers cannot read its {part} ({type(error).__name__}: {reason}); "
@@ -127,8 +131,8 @@ def _unread(folder: Path, part: str, error: Exception) -> InputError:
     )
 
 
-def pictures(rgb: np.ndarray | Sequence[np.ndarray]) -> list[Image]:
-    """Return images u8[V, H, W, 3] as the pictures that processors take."""
+def to_pil(rgb: np.ndarray | Sequence[np.ndarray]) -> list[Image]:
+    """Return images u8[V, H, W, 3] as the PIL images that processors take."""
     from PIL import Image
 
     return [Image.fromarray(np.ascontiguousarray(view)) for view in rgb]

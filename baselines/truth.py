@@ -1,4 +1,4 @@
-"""Truth of the splits to answer, for the controls alone (baselines with USES_TRUTH)."""
+"""Truth of the splits to predict, only for controls (baselines with USES_TRUTH)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ from metrics.truth import Truth
 
 @dataclass(frozen=True)
 class SplitTruth:
-    """Truth of one split: `files` as the metrics read it, `scenes` the rendered `SceneStore`."""
+    """Truth of one split.
+
+    Attributes:
+        files: the truth as the metrics read it.
+        scenes: the rendered `SceneStore`.
+    """
 
     files: Truth
     scenes: Any
 
     def boxes(self, scene: str) -> dict[int, list[float]]:
-        """Return the true box of each given object of a scene, by object index."""
+        """Return the true box of each ground-truth object of a scene, by object index."""
         line = self.files.annotation(scene)
         by_index = {item["index"]: item["box"] for item in line["objects"]}
         return {index: by_index[index] for index in line["given"]}
 
     def gallery(self) -> tuple[list[str], list[str], list[str], list[str]]:
-        """Return the names of the split's texts, scenes, phrases and objects, in file order."""
+        """Return the names of the split's captions, scenes, phrases and objects, in file order."""
         lines = self.files.annotations
         texts = [f"{line['scene']}/{item['id']}" for line in lines for item in line["captions"]]
         phrases = [f"{line['scene']}/{item['id']}" for line in lines for item in line["phrases"]]

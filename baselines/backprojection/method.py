@@ -1,4 +1,4 @@
-"""Sensor depth lifted to points and nothing else: the floor of effort."""
+"""Sensor depth lifted to points, without any fusion: the simplest reconstruction."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def predict(context: Context) -> None:
         with context.writer(split) as writer:
             for scene in scenes.ids:
                 inputs = scenes.inputs(scene)
-                seen = inputs.depth > 0
+                valid = inputs.depth > 0
                 lifted = lift_depth(inputs.depth, inputs.intrinsics)
-                points = to_frame(lifted, inputs.pose)[seen]
-                writer.points(scene, points, inputs.rgb[seen], pixels=np.argwhere(seen))
+                points = to_frame(lifted, inputs.pose)[valid]
+                writer.points(scene, points, inputs.rgb[valid], pixels=np.argwhere(valid))

@@ -1,4 +1,4 @@
-"""Random valid answers, wherever "valid at random" has a meaning."""
+"""Random valid answers, for every task in which a random answer is defined."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ USES_TRUTH = True
 
 
 def predict(context: Context) -> None:
-    """Answer every split at random: uniform over objects, predicates, orders and answers.
+    """Answer every split at random, uniformly over objects, predicates, orders and answers.
 
-    Boxes are the true ones of the object drawn, so that grounding asks for the choice alone.
-    Words and numbers without choices are drawn from the distinct training answers of their type.
+    A grounding answer is the true box of a random object, so only the choice is random. Answers
+    without choices are sampled from the distinct training answers of their question type.
     """
     questions = training_questions(context.need("train"))
     pools: dict[tuple[str, str], list[str]] = {}
@@ -39,6 +39,7 @@ def predict(context: Context) -> None:
         for answer_kind in {row["answer_kind"] for row in rows}:
             answers = {row["answer"] for row in rows if row["answer_kind"] == answer_kind}
             pools[kind, answer_kind] = sorted(answers)
+    # The keys of the generators ("chance-0", ...) fix every sampled answer; they must not change.
     root, purpose = int(context.config.get("seed", 0)), f"chance-{context.seed}"
     for split, truth in context.need("truth").items():
         with context.writer(split) as writer:
@@ -56,11 +57,11 @@ def _write_scene(
     rng: np.random.Generator,
 ) -> None:
     boxes = truth.boxes(inputs.scene)
-    given = list(boxes)
+    gt_objects = list(boxes)
     for name, _ in inputs.references:
-        pick = given[rng.integers(len(given))] if given else None
-        writer.grounding(inputs.scene, name, [boxes[pick]] if given else [], pick)
-    pairs = [[i, j, random_predicates(rng)] for i in given for j in given if i != j]
+        pick = gt_objects[rng.integers(len(gt_objects))] if gt_objects else None
+        writer.grounding(inputs.scene, name, [boxes[pick]] if gt_objects else [], pick)
+    pairs = [[i, j, random_predicates(rng)] for i in gt_objects for j in gt_objects if i != j]
     writer.relations(inputs.scene, pairs)
     for name, _, kind, answer_kind, choices in inputs.questions:
         options = choices or pools.get((kind, answer_kind)) or ["1"]
@@ -68,11 +69,11 @@ def _write_scene(
 
 
 def random_predicates(rng: np.random.Generator) -> dict[str, str]:
-    """Draw one predicate (or none, where a family allows it) for each family."""
-    drawn = {}
+    """Sample one predicate (or "none", where a family allows it) for each relation family."""
+    sampled = {}
     for family, labels in LABELS.items():
-        drawn[family] = labels[rng.integers(len(labels))]
-    return drawn
+        sampled[family] = labels[rng.integers(len(labels))]
+    return sampled
 
 
 def _write_galleries(writer: Any, truth: SplitTruth, rng: np.random.Generator) -> None:

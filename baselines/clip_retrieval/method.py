@@ -1,4 +1,4 @@
-"""Scenes and objects found by a sentence with a pretrained image-text model, without geometry."""
+"""Retrieval of scenes and objects with a pretrained image-text model, without geometry."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from baselines.contract import Context, Inputs
-from baselines.pretrained import Pretrained, open_pretrained, pictures
+from baselines.pretrained import Pretrained, open_pretrained, to_pil
 from metrics.geometry import unit
 
 DESCRIPTION = "Pretrained CLIP or SigLIP: mean image descriptor of a scene against its sentences"
@@ -21,18 +21,18 @@ PRETRAINED = True
 THREADS = 4
 USES_GPU = True
 
-# A crop keeps this share of the object's sides around it.
+# A crop extends beyond the object by this share of its sides.
 MARGIN = 0.1
-ITEMS_A_BATCH = 64
+BATCH_SIZE = 64
 
 
 def predict(context: Context) -> None:
-    """Score every caption against every scene and every phrase against every given object."""
+    """Score every caption against every scene, and every phrase against every object."""
     pretrained = open_pretrained(
         context,
         "MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING",
         "AutoProcessor",
-        "image-text model of the CLIP kind",
+        "image-text model like CLIP",
     )
     for split, scenes in context.splits.items():
         with context.writer(split) as writer:
@@ -48,31 +48,33 @@ def _write(writer: Any, pretrained: Pretrained, scenes: Inputs) -> None:
     for scene in scenes.ids:
         inputs = scenes.inputs(scene)
         count = len(inputs.rgb)
-        found = embed_images(pretrained, [*inputs.rgb, *object_crops(inputs)])
-        descriptors.append(unit(found[:count].mean(0)))
-        crops.append(found[count:])
+        embeddings = embed_images(pretrained, [*inputs.rgb, *object_crops(inputs)])
+        descriptors.append(unit(embeddings[:count].mean(0)))
+        crops.append(embeddings[count:])
         objects += [f"{scene}:{index}" for index in inputs.gt_indices]
         captions += [(f"{scene}/{name}", text) for name, text in inputs.captions]
         phrases += [(f"{scene}/{name}", text) for name, text in inputs.phrases]
-    words = embed_texts(pretrained, [text for _, text in captions + phrases])
-    said, sought = words[: len(captions)], words[len(captions) :]
-    writer.retrieval([name for name, _ in captions], scenes.ids, said @ np.stack(descriptors).T)
+    texts = embed_texts(pretrained, [text for _, text in captions + phrases])
+    of_captions, of_phrases = texts[: len(captions)], texts[len(captions) :]
+    writer.retrieval(
+        [name for name, _ in captions], scenes.ids, of_captions @ np.stack(descriptors).T
+    )
     writer.grounding_retrieval(
-        [name for name, _ in phrases], objects, sought @ np.concatenate(crops).T
+        [name for name, _ in phrases], objects, of_phrases @ np.concatenate(crops).T
     )
 
 
 def object_crops(inputs: Any) -> list[np.ndarray]:
-    """Return each given object's surroundings u8[h, w, 3] in the view that shows most of it."""
+    """Return a crop u8[h, w, 3] of each object, from the view with most of its pixels."""
     crops = []
     for number in range(1, len(inputs.gt_indices) + 1):
-        shown = inputs.gt_masks == number
-        view = int(shown.sum((1, 2)).argmax())
+        mask = inputs.gt_masks == number  # (V, H, W)
+        view = int(mask.sum((1, 2)).argmax())
         sides = []
-        for axis, length in enumerate(shown.shape[1:]):
-            places = np.flatnonzero(shown[view].any(1 - axis))
-            spare = round(MARGIN * (places[-1] + 1 - places[0]))
-            sides.append(slice(max(places[0] - spare, 0), min(places[-1] + 1 + spare, length)))
+        for axis, length in enumerate(mask.shape[1:]):
+            pixels = np.flatnonzero(mask[view].any(1 - axis))
+            margin = round(MARGIN * (pixels[-1] + 1 - pixels[0]))
+            sides.append(slice(max(pixels[0] - margin, 0), min(pixels[-1] + 1 + margin, length)))
         crops.append(inputs.rgb[view][tuple(sides)])
     return crops
 
@@ -83,14 +85,14 @@ def embed_images(pretrained: Pretrained, images: list[np.ndarray]) -> np.ndarray
     def describe(batch: list[Any]) -> Any:
         return pretrained.model.get_image_features(**pretrained.inputs(images=batch))
 
-    return _in_batches(describe, pictures(images))
+    return _in_batches(describe, to_pil(images))
 
 
 def embed_texts(pretrained: Pretrained, texts: list[str]) -> np.ndarray:
-    """Return the unit descriptors f32[N, D] of N sentences, cut where the model's length ends."""
+    """Return the unit descriptors f32[N, D] of N sentences, truncated to the model's length."""
     config, tokenizer = pretrained.model.config, pretrained.processor.tokenizer
     length = min(config.text_config.max_position_embeddings, tokenizer.model_max_length)
-    # SigLIP saw every sentence padded to its full length in training and needs it so.
+    # SigLIP was trained on sentences padded to the full length.
     padding = "max_length" if config.model_type.startswith("siglip") else True
 
     def describe(batch: list[str]) -> Any:
@@ -105,9 +107,10 @@ def _in_batches(describe: Callable[[list[Any]], Any], items: list[Any]) -> np.nd
 
     rows = []
     with torch.inference_mode():
-        for start in range(0, len(items), ITEMS_A_BATCH):
-            found = describe(items[start : start + ITEMS_A_BATCH])
-            # Some classes return the descriptors, others an output that holds them.
-            found = found if isinstance(found, torch.Tensor) else found.pooler_output
-            rows.append(found.float().cpu().numpy())
+        for start in range(0, len(items), BATCH_SIZE):
+            output = describe(items[start : start + BATCH_SIZE])
+            # Some classes return the descriptors, others an output object with them.
+            if not isinstance(output, torch.Tensor):
+                output = output.pooler_output
+            rows.append(output.float().cpu().numpy())
     return unit(np.concatenate(rows))

@@ -1,8 +1,8 @@
-"""A depth model's output as metres: as it is, or by one scale and shift fitted on train."""
+"""Conversion of a depth model's output to metres, with one scale and shift fitted on train."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,18 @@ METRIC, DEPTH, INVERSE = "metric", "depth", "inverse_depth"
 
 @dataclass(frozen=True)
 class Calibration:
-    """From a model's output p to z-depth in metres.
+    """Conversion of a model's output p to z-depth in metres.
 
-    `metric`: p itself; `depth`: scale * p + shift; `inverse_depth`: 1 / (scale * p + shift), as
-    MiDaS and its followers predict (Ranftl et al. 2022). What is fitted is kept between `near` and
-    `far`, the least and greatest true depth it was fitted on; `error` is its median relative error
-    on the training scenes that it was not fitted on.
+    Attributes:
+        form: "metric" for p itself, "depth" for scale * p + shift, or "inverse_depth" for
+            1 / (scale * p + shift).
+        scale: the fitted scale.
+        shift: the fitted shift.
+        near: smallest true depth in the fit, metres; fitted depth is clipped to it.
+        far: largest true depth in the fit, metres; fitted depth is clipped to it.
+        error: median relative error on training scenes that were not in the fit.
+
+    Source: Ranftl et al. 2022 (MiDaS), whose followers predict inverse depth.
     """
 
     form: str
@@ -28,7 +34,7 @@ class Calibration:
     error: float | None = None
 
     def metres(self, output: np.ndarray) -> np.ndarray:
-        """Return the depth f32 of outputs of any shape; 0 where there is none."""
+        """Return the depth f32 of outputs of any shape; 0 where a metric output is not positive."""
         if self.form == METRIC:
             return np.where(np.isfinite(output) & (output > 0), output, 0).astype(np.float32)
         value = self.scale * np.nan_to_num(output) + self.shift
@@ -42,10 +48,15 @@ class Calibration:
 
 
 def fit(form: str, output: np.ndarray, true: np.ndarray) -> Calibration:
-    """Fit one scale and shift by least squares on outputs [N] and true depths [N] in metres.
+    """Fit one scale and shift by least squares.
 
-    The squares are of depth for `depth` and of inverse depth for `inverse_depth`. A constant
-    output gives scale 0 and the mean as shift.
+    The error is that of depth for the form "depth" and that of inverse depth for "inverse_depth".
+    A constant output gets scale 0 and the mean as its shift.
+
+    Args:
+        form: "depth" or "inverse_depth".
+        output: the model's outputs, [N].
+        true: true depths, [N], metres.
     """
     output, true = output.astype(np.float64), true.astype(np.float64)
     target = 1 / true if form == INVERSE else true
@@ -56,17 +67,21 @@ def fit(form: str, output: np.ndarray, true: np.ndarray) -> Calibration:
     return Calibration(form, scale, shift, float(true.min()), float(true.max()))
 
 
-def choose(output: list[np.ndarray], true: list[np.ndarray]) -> Calibration:
-    """Fit both forms on every other training scene and keep the one nearer on the others.
+def select_calibration(output: list[np.ndarray], true: list[np.ndarray]) -> Calibration:
+    """Fit both forms on every second training scene and return the better one on the others.
 
-    `output` and `true` hold one array [N] a scene. With one scene alone it is fitted and judged on
-    that one.
+    A single scene serves for both.
+
+    Args:
+        output: the model's outputs, one array [N] per scene.
+        true: true depths, one array [N] per scene, metres.
     """
     best = None
     for form in (DEPTH, INVERSE):
-        found = fit(form, np.concatenate(output[::2]), np.concatenate(true[::2]))
-        judged = np.concatenate(output[1::2] or output), np.concatenate(true[1::2] or true)
-        error = float(np.median(np.abs(found.metres(judged[0]) - judged[1]) / judged[1]))
+        fitted = fit(form, np.concatenate(output[::2]), np.concatenate(true[::2]))
+        held_out = np.concatenate(true[1::2] or true)
+        predicted = fitted.metres(np.concatenate(output[1::2] or output))
+        error = float(np.median(np.abs(predicted - held_out) / held_out))
         if best is None or error < best.error:
-            best = Calibration(form, found.scale, found.shift, found.near, found.far, error)
+            best = replace(fitted, error=error)
     return best

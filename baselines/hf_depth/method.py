@@ -1,4 +1,4 @@
-"""Depth that a pretrained model sees in each image alone, lifted to points by the given cameras."""
+"""Pretrained monocular depth, lifted to points with the true cameras."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from baselines.contract import Context
-from baselines.hf_depth.calibration import METRIC, Calibration, choose
-from baselines.pretrained import Pretrained, open_pretrained, pictures
+from baselines.hf_depth.calibration import METRIC, Calibration, select_calibration
+from baselines.pretrained import Pretrained, open_pretrained, to_pil
 from metrics.files import InputError
 from metrics.geometry import lift_depth, to_frame
 
@@ -28,17 +28,17 @@ PRETRAINED = True
 THREADS = 4
 USES_GPU = True
 
-# Classes that always predict metres; others say so in their config or are calibrated.
+# Model types that always predict metres. Others declare it in their config or are calibrated.
 METRIC_TYPES = ("zoedepth", "depth_pro", "glpn")
 TRAIN_SCENES = 40
-PIXELS_A_VIEW = 500
+PIXELS_PER_VIEW = 500
 
 
 def predict(context: Context) -> None:
     """Write every pixel of the four input views as a point.
 
-    The sensor's depth is never read. A model that predicts metres is taken as it is; another one
-    gets one scale and shift for all images, fitted on training scenes.
+    The sensor's depth is never read. The output of a model that predicts metres is used unchanged;
+    any other output gets one scale and shift for all images, fitted on training scenes.
     """
     pretrained = open_pretrained(
         context, "MODEL_FOR_DEPTH_ESTIMATION_MAPPING", "AutoImageProcessor", "depth model"
@@ -55,16 +55,16 @@ def predict(context: Context) -> None:
 
 
 def _write(writer: Any, inputs: Any, pretrained: Pretrained, calibration: Calibration) -> None:
-    """Write one scene; one without a single depth is left out, which is scored as a failure."""
-    depth = calibration.metres(predicted(pretrained, inputs.rgb))
-    seen = depth > 0
-    if seen.any():
-        points = to_frame(lift_depth(depth, inputs.intrinsics), inputs.pose)[seen]
-        writer.points(inputs.scene, points, inputs.rgb[seen], pixels=np.argwhere(seen))
+    """Write one scene; a scene without any depth is left out, which is scored as a failure."""
+    depth = calibration.metres(predict_depth(pretrained, inputs.rgb))
+    valid = depth > 0
+    if valid.any():
+        points = to_frame(lift_depth(depth, inputs.intrinsics), inputs.pose)[valid]
+        writer.points(inputs.scene, points, inputs.rgb[valid], pixels=np.argwhere(valid))
 
 
 def calibrate(pretrained: Pretrained, context: Context) -> Calibration:
-    """Return how the model's output becomes metres, without a look at the answered splits."""
+    """Return how the model's output becomes metres, fitted on the training split if necessary."""
     config = pretrained.model.config
     if (
         config.model_type in METRIC_TYPES
@@ -76,37 +76,37 @@ def calibrate(pretrained: Pretrained, context: Context) -> Calibration:
     rows = np.unique(np.linspace(0, len(ids) - 1, TRAIN_SCENES).round().astype(int))
     outputs, depths = [], []
     for row in rows:
-        given = train.inputs(ids[row])
-        true = train.views(ids[row]).depth[: len(given.rgb)].reshape(len(given.rgb), -1)
-        output = predicted(pretrained, given.rgb).reshape(true.shape)
-        step = max(true.shape[1] // PIXELS_A_VIEW, 1)
+        rgb = train.inputs(ids[row]).rgb
+        true = train.views(ids[row]).depth[: len(rgb)].reshape(len(rgb), -1)  # (V, H*W)
+        output = predict_depth(pretrained, rgb).reshape(true.shape)
+        step = max(true.shape[1] // PIXELS_PER_VIEW, 1)
         true, output = true[:, ::step], output[:, ::step]
-        used = (true > 0) & np.isfinite(output)
-        outputs.append(output[used])
-        depths.append(true[used])
+        valid = (true > 0) & np.isfinite(output)
+        outputs.append(output[valid])
+        depths.append(true[valid])
     if not sum(map(len, outputs)):
         raise InputError(
-            f"{pretrained.folder}: the model gives no finite depth; take another or save it again"
+            f"{pretrained.folder}: the model predicts no finite depth; use another or save it again"
         )
-    return choose(outputs, depths)
+    return select_calibration(outputs, depths)
 
 
-def predicted(pretrained: Pretrained, rgb: np.ndarray) -> np.ndarray:
+def predict_depth(pretrained: Pretrained, rgb: np.ndarray) -> np.ndarray:
     """Return the model's output f32[V, H, W] at the size of the images u8[V, H, W, 3]."""
     import torch
 
     sizes = [rgb.shape[1:3]] * len(rgb)
     with torch.inference_mode():
-        outputs = pretrained.model(**pretrained.inputs(images=pictures(rgb)))
+        outputs = pretrained.model(**pretrained.inputs(images=to_pil(rgb)))
         finish = getattr(pretrained.processor, "post_process_depth_estimation", None)
         if finish is None:
-            found = torch.nn.functional.interpolate(
+            depth = torch.nn.functional.interpolate(
                 outputs.predicted_depth[:, None], rgb.shape[1:3], mode="bicubic"
             )[:, 0]
         else:
-            # ZoeDepth pads its images and cuts the margin off again where it knows their size.
+            # ZoeDepth pads its images and removes the margin again if it knows their size.
             padded = "source_sizes" in inspect.signature(finish).parameters
             extra = {"source_sizes": sizes} if padded else {}
             finished = finish(outputs, target_sizes=sizes, **extra)
-            found = torch.stack([view["predicted_depth"] for view in finished])
-    return found.float().cpu().numpy()
+            depth = torch.stack([view["predicted_depth"] for view in finished])
+    return depth.float().cpu().numpy()

@@ -1,10 +1,10 @@
-"""What an image-text model is asked: the question as it stands, and how to answer it."""
+"""Prompts for an image-text model: the question, and the required form of its answer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-# What a number of each question type counts, as its question says.
+# Units of the answers to question types, as stated in the questions.
 UNITS = {
     "absolute_distance": "metres",
     "object_size": "centimetres",
@@ -35,5 +35,5 @@ exactly one of these: yes, no.
 
 
 def caption_prompt(count: int) -> str:
-    """Return the prompt for a description of what `count` pictures show."""
+    """Return the prompt for a caption of `count` pictures."""
     return CAPTION.format(count=count)

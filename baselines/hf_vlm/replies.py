@@ -1,4 +1,4 @@
-"""What an image-text model says, read as an answer: a number, a choice, a word, or none of them."""
+"""Parse the reply of an image-text model as an answer: a number, a choice or a word."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from metrics.language.answers import normalise, parse_number
 
 _FOOT = 0.3048
-# How units are written, and metres or square metres to one.
+# Patterns of units, with their size in metres or square metres.
 _LENGTHS = {
     r"mm|millimet(?:er|re)s?": 0.001,
     r"cm|centimet(?:er|re)s?": 0.01,
@@ -19,36 +19,42 @@ _LENGTHS = {
     r"ft|foot|feet": _FOOT,
 }
 _AREAS = {r"ft2|sq\.? ?ft|square f(?:ee|oo)t": _FOOT**2}
-# For each type of question the units it may be answered in, worth so many of the asked one.
+# By question type: patterns of units, with their size in the unit that the question asks for.
 _UNITS = {
     "absolute_distance": _LENGTHS,
     "object_size": {unit: 100 * metres for unit, metres in _LENGTHS.items()},
     "room_size": _AREAS,
 }
-_SAID = re.compile(r"\banswer(?: is)?\b\s*:?")
+_ANSWER_MARK = re.compile(r"\banswer(?: is)?\b\s*:?")
 _DOUBT = re.compile(
     r"\b(?:no (?:idea|clue|way)|unable|unsure|unclear|unknown|impossible|can ?not|"
     r"not (?:sure|clear|possible|visible|enough)|(?:ca|do|does|did|is|are)n['\u2019]?t)\b"
 )
 _NO_ANSWER = re.compile(r"\bno (?:idea|clue|way)\b", re.IGNORECASE)
-_DENIED = {"not", "t", "neither", "nor"}
-_JOINED = {"or", "and"}
-MOST_WORDS = 4
+_NEGATIONS = {"not", "t", "neither", "nor"}
+_CONJUNCTIONS = {"or", "and"}
+MAX_WORDS = 4
 
 
-def read_reply(reply: str, kind: str, answer_kind: str, choices: Sequence[str]) -> str | None:
-    """Return the answer in a reply to a question of type `kind`; None where there is none.
+def parse_reply(reply: str, kind: str, answer_kind: str, choices: Sequence[str]) -> str | None:
+    """Return the answer in a reply, or None if it contains none.
 
-    A number is the first one, after the last "answer" if one follows that: digits, or a word up to
-    twenty. It is turned to the asked unit where another one stands behind it. A choice must be the
-    only one that the reply or its first clause names, or the one it begins with. A word may be up
-    to four words long. What stands inside <think> is not read.
+    A number is the first one in the reply, or the first after the last "answer" if there is one: in
+    digits, or in words up to twenty. It is converted if another unit than the asked one follows it.
+    A choice must be the only one that the reply or its first clause names, or the one it begins
+    with. A word may be up to four words long. Text inside <think> is ignored.
 
-    >>> read_reply("About 250 cm.", "absolute_distance", "number", [])
+    Args:
+        reply: the model's text.
+        kind: type of the question.
+        answer_kind: "number", "choice" or "word".
+        choices: the choices, if any.
+
+    >>> parse_reply("About 250 cm.", "absolute_distance", "number", [])
     '2.5'
-    >>> read_reply("Yes, there is no bed left.", "existence", "choice", ["yes", "no"])
+    >>> parse_reply("Yes, there is no bed left.", "existence", "choice", ["yes", "no"])
     'yes'
-    >>> read_reply("I can't tell.", "count", "number", []) is None
+    >>> parse_reply("I can't tell.", "count", "number", []) is None
     True
     """
     text = unicodedata.normalize("NFKC", reply).rpartition("</think>")[2]
@@ -60,10 +66,10 @@ def read_reply(reply: str, kind: str, answer_kind: str, choices: Sequence[str]) 
 
 
 def _number(text: str, kind: str) -> str | None:
-    after = _SAID.split(text)[-1]
+    after = _ANSWER_MARK.split(text)[-1]
     text = text if parse_number(after) is None else after
     value = parse_number(text)
-    # "I don't see one" holds a number word and no number.
+    # "I don't see one" contains a number word but no number.
     if value is None or (_DOUBT.search(text) and not re.search(r"\d", text)):
         return None
     if value < 0 or not math.isfinite(value):
@@ -72,11 +78,11 @@ def _number(text: str, kind: str) -> str | None:
 
 
 def _unit(text: str, value: float, kind: str) -> float:
-    """Return what the unit that stands behind the number `value` is worth in the asked one."""
-    for unit, worth in _UNITS.get(kind, {}).items():
-        for found in re.finditer(rf"(\d[\d.,]*|\b[a-z]+)[\s-]*(?:{unit})\b", text):
-            if parse_number(found[1]) == value:
-                return worth
+    """Return the size, in the asked unit, of the unit after the number `value`; 1 for none."""
+    for unit, size in _UNITS.get(kind, {}).items():
+        for match in re.finditer(rf"(\d[\d.,]*|\b[a-z]+)[\s-]*(?:{unit})\b", text):
+            if parse_number(match[1]) == value:
+                return size
     return 1.0
 
 
@@ -91,13 +97,13 @@ def _choice(text: str, choices: Sequence[str]) -> str | None:
     if 0 not in named:
         return None
     after = len(normalise(named[0]).split())
-    return None if after in named or words[after] in _JOINED else named[0]
+    return None if after in named or words[after] in _CONJUNCTIONS else named[0]
 
 
 def _named(words: list[str], choices: Sequence[str]) -> dict[int, str]:
-    """Return the choices that words name and do not deny, by where they begin.
+    """Return the choices that the words name without a negation, by their first word's position.
 
-    Longer ones first: "brown cabinet" does not name "cabinet" as well.
+    Longer choices are matched first: "brown cabinet" does not also name "cabinet".
     """
     found, free = {}, [True] * len(words)
     for choice in sorted(choices, key=len, reverse=True):
@@ -106,11 +112,11 @@ def _named(words: list[str], choices: Sequence[str]) -> dict[int, str]:
         for start in range(len(words) - size + 1):
             if size and words[start : start + size] == sought and all(free[start : start + size]):
                 free[start : start + size] = [False] * size
-                if not start or words[start - 1] not in _DENIED:
+                if not start or words[start - 1] not in _NEGATIONS:
                     found[start] = choice
     return found
 
 
 def _word(text: str) -> str | None:
     words = normalise(text).split()
-    return " ".join(words) if 0 < len(words) <= MOST_WORDS else None
+    return " ".join(words) if 0 < len(words) <= MAX_WORDS else None

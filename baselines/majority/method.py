@@ -1,4 +1,4 @@
-"""The commonest training answer of each question type; for numbers the training median."""
+"""The most frequent training answer of each question type; for numbers the training median."""
 
 from __future__ import annotations
 
@@ -20,28 +20,30 @@ USES_TRUTH = False
 class Majority:
     """Constant answers by question type.
 
-    `common` ranks the words and choices of each type by how often they were right in training,
-    ties in alphabetical order; `median` holds the number of each type.
+    Attributes:
+        counts: how often each word or choice was right in training, by type; ties go to the first
+            in alphabetical order.
+        median: the training median of the numbers of each type, as text.
     """
 
     def __init__(self, questions: dict[str, list[dict]]) -> None:
-        self.common: dict[str, Counter[str]] = {}
+        self.counts: dict[str, Counter[str]] = {}
         self.median: dict[str, str] = {}
         for kind, rows in questions.items():
             numbers = [row["answer"] for row in rows if row["answer_kind"] == "number"]
             words = sorted(row["answer"] for row in rows if row["answer_kind"] != "number")
-            self.common[kind] = Counter(words)
+            self.counts[kind] = Counter(words)
             if numbers:
                 middle = statistics.median(float(number) for number in numbers)
                 self.median[kind] = write_number(middle, all_whole(numbers))
 
     def answer(self, kind: str, answer_kind: str, choices: list[str]) -> str:
-        """Return the constant of the type, among the choices where there are any."""
+        """Return the constant answer of a type, among the choices if there are any."""
         if answer_kind == "number":
             return self.median.get(kind, "1")
-        common = self.common.get(kind, Counter())
-        options = choices or list(common) or ["yes"]
-        return max(options, key=lambda option: common[option])
+        counts = self.counts.get(kind, Counter())
+        options = choices or list(counts) or ["yes"]
+        return max(options, key=lambda option: counts[option])
 
 
 def predict(context: Context) -> None:

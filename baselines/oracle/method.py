@@ -1,4 +1,4 @@
-"""The truth, handed in through the submission format: what the yardstick can reach at most."""
+"""The truth in the submission format: the best score that the evaluation protocol allows."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def predict(context: Context) -> None:
 def _write_geometry(writer: Any, truth: SplitTruth, scene: str) -> None:
     true = truth.files.geometry(scene)
     cameras = true.input_depth, true.input_intrinsics, true.input_pose
-    pixels = seen_pixels(true.surface, *cameras)
+    pixels = visible_pixels(true.surface, *cameras)
     writer.points(scene, true.surface, true.surface_colour, pixels=pixels)
     views = truth.scenes.views(scene)
     matrix = views.frame_from_room.astype(np.float64)
@@ -60,13 +60,19 @@ def _write_geometry(writer: Any, truth: SplitTruth, scene: str) -> None:
     writer.mesh(scene, transform(vertices, matrix), faces)
 
 
-def seen_pixels(
+def visible_pixels(
     points: np.ndarray, depth: np.ndarray, intrinsics: np.ndarray, pose: np.ndarray
 ) -> np.ndarray:
-    """Return i16[M,3], the (view, row, column) on which points f32[M,3] are seen, or -1s.
+    """Return the pixel at which each point is visible, i16[M, 3] (view, row, column), or -1s.
 
-    A point is seen where it projects within 5 cm of the true depth f32[V,H,W]; of several views
-    the last one counts.
+    A point is visible where it projects to within 5 cm of the true depth. Of several views the last
+    one counts.
+
+    Args:
+        points: f32[M, 3], metres.
+        depth: f32[V, H, W], true z-depth, metres.
+        intrinsics: f32[V, 3, 3].
+        pose: f32[V, 4, 4], camera to frame.
     """
     pixels = np.full((len(points), 3), -1, np.int16)
     height, width = depth.shape[1:]
@@ -85,9 +91,9 @@ def seen_pixels(
 
 
 def _write_objects(writer: Any, scene: str, line: dict[str, Any]) -> None:
-    given = line["given"]
-    place = {index: number for number, index in enumerate(given)}
-    objects = [item for item in line["objects"] if item["index"] in place]
+    gt_objects = line["given"]
+    position = {index: number for number, index in enumerate(gt_objects)}
+    objects = [item for item in line["objects"] if item["index"] in position]
     headings = true_boxes(objects)
     objects = [{"box": item["box"], "class": item["class"], "score": 1.0} for item in objects]
     if headings is not None:
@@ -95,20 +101,24 @@ def _write_objects(writer: Any, scene: str, line: dict[str, Any]) -> None:
             item | {"oriented": box} for item, box in zip(objects, headings.tolist(), strict=True)
         ]
     triplets = [
-        [place[i], predicate, place[j], 1.0]
+        [position[i], predicate, position[j], 1.0]
         for i, j, predicate in line["relations"]
-        if i in place and j in place
+        if i in position and j in position
     ]
     writer.objects(scene, objects, triplets)
-    pairs = {(i, j): dict.fromkeys(FAMILIES, "none") for i in given for j in given if i != j}
+    pairs = {
+        (i, j): dict.fromkeys(FAMILIES, "none") for i in gt_objects for j in gt_objects if i != j
+    }
     for i, j, predicate in line["relations"]:
         family = FAMILY_OF[predicate]
         if (i, j) in pairs:
             pairs[i, j][family] = predicate
         if (j, i) in pairs and (predicate in INVERSE or predicate in SYMMETRIC):
             pairs[j, i][family] = INVERSE.get(predicate, predicate)
-    scores = [[i, name, j, 1.0] for i, j, name in line["relations"] if i in place and j in place]
-    writer.relations(scene, [[i, j, said] for (i, j), said in pairs.items()], scores)
+    scores = [
+        [i, name, j, 1.0] for i, j, name in line["relations"] if i in position and j in position
+    ]
+    writer.relations(scene, [[i, j, row] for (i, j), row in pairs.items()], scores)
 
 
 def _write_language(writer: Any, scene: str, line: dict[str, Any]) -> None:
@@ -135,9 +145,9 @@ def _write_galleries(writer: Any, truth: SplitTruth) -> None:
 def _relevance(
     queries: list[str], items: list[str], relevant: dict[str, dict[str, list[str]]]
 ) -> np.ndarray:
-    """Return f32[Q,N] scores above 1 where right and below 0.5 where not, no two alike in line.
+    """Return scores f32[Q, N], above 1 for relevant items and below 0.5 for others.
 
-    Equal scores would count against the method.
+    No row holds two equal scores, because ties count against the method.
     """
     column = {item: number for number, item in enumerate(items)}
     total = len(queries) + len(items)

@@ -1,4 +1,4 @@
-"""Relation rules on true boxes: the graph that perfect detection gives without any learning."""
+"""Relation rules on true boxes: the scene graph of perfect detection without learned relations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ USES_TRUTH = True
 
 
 def predict(context: Context) -> None:
-    """Write the true objects of every split with the relations that rules read off their boxes."""
+    """Write the true objects of every split with the relations that rules derive from the boxes."""
     for split, truth in context.need("truth").items():
         with context.writer(split) as writer:
             for line in truth.files.annotations:
@@ -27,12 +27,14 @@ def predict(context: Context) -> None:
 
 
 def _write_scene(writer: Any, line: dict[str, Any], boxes: dict[int, list[float]]) -> None:
-    given = list(boxes)
+    gt_objects = list(boxes)
     names = {item["index"]: item["class"] for item in line["objects"]}
-    objects = [{"box": boxes[index], "class": names[index], "score": 1.0} for index in given]
-    triplets = relations_of_boxes(np.array([boxes[index] for index in given]))
+    objects = [{"box": boxes[index], "class": names[index], "score": 1.0} for index in gt_objects]
+    triplets = relations_of_boxes(np.array([boxes[index] for index in gt_objects]))
     writer.objects(line["scene"], objects, [[*triplet, 1.0] for triplet in triplets])
-    pairs = {(i, j): dict.fromkeys(FAMILIES, "none") for i in given for j in given if i != j}
+    pairs = {
+        (i, j): dict.fromkeys(FAMILIES, "none") for i in gt_objects for j in gt_objects if i != j
+    }
     for first, name, second in triplets:
-        pairs[given[first], given[second]][FAMILY_OF[name]] = name
-    writer.relations(line["scene"], [[i, j, said] for (i, j), said in pairs.items()])
+        pairs[gt_objects[first], gt_objects[second]][FAMILY_OF[name]] = name
+    writer.relations(line["scene"], [[i, j, row] for (i, j), row in pairs.items()])

@@ -1,4 +1,7 @@
-"""Solid space behind what the cameras see (space carving: Kutulakos and Seitz 2000)."""
+"""Solid space behind the visible surfaces, by space carving.
+
+Source: Kutulakos and Seitz, "A theory of shape by space carving", IJCV 2000.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,27 @@ import numpy as np
 
 from baselines.tsdf_fusion.fusion import Settings, Surfels
 
-SLAB = 8  # layers of the grid handled at once, so that they stay in the processor's cache
-NEAREST = 0.05  # metres in front of a camera that are looked at
+SLAB = 8  # layers of the grid at a time, so that they fit into the processor's cache
+NEAREST = 0.05  # smallest depth of a cell in a view, metres
 
 
 def carve(
     surfels: Surfels, intrinsics: np.ndarray, pose: np.ndarray, settings: Settings
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the cells that more views see behind a surface than in front of one.
+    """Return the cells that lie behind a surface in more views than in front of one.
 
-    A view counts a cell as solid from `skin` to `thickness` behind its depth. The frame's origin
-    lies on the floor, which belongs to neither side. Returns bool[X,Y,Z] along the frame's axes
-    around the measured points, and the corner f32[3] of the first cell (m).
+    In a view, a cell is solid if it lies `skin` to `thickness` behind the depth of its pixel. The
+    frame's origin lies on the floor; cells below it are not solid.
+
+    Args:
+        surfels: filtered depth of V views.
+        intrinsics: f32[V, 3, 3].
+        pose: f32[V, 4, 4], camera to frame.
+        settings: settings of the fusion.
+
+    Returns:
+        The solid cells bool[X, Y, Z] in a grid around the measured points, along the axes of the
+        frame, and the corner f32[3] of the first cell in metres.
     """
     points = surfels.points[surfels.depth > 0]
     corner = points.min(0)
@@ -40,17 +52,18 @@ def carve(
 def _image_coordinates(
     axes: list[np.ndarray], matrix: np.ndarray, position: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Project a grid given by its axes: homogeneous column, row and z-depth, each f32[X,Y,Z]."""
+    """Project a grid given by its axes: homogeneous column, row and z-depth, each f32[X, Y, Z]."""
     x, y, z = (
         ((axis - position[k])[:, None] * matrix[:, k]).astype(np.float32)
         for k, axis in enumerate(axes)
     )
-    plan = x[:, None] + y[None]
+    # A projection is linear, so the axes are projected separately and added.
+    plan = x[:, None] + y[None]  # (X, Y, 3)
     return tuple(plan[:, :, None, k] + z[None, None, :, k] for k in range(3))
 
 
 def _depth_ahead(depth: np.ndarray, u: np.ndarray, v: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Depth map f32[H,W] minus z at the pixels that cells fall on; NaN where nothing is known."""
+    """Return the depth map f32[H, W] at the cells' pixels minus z, NaN where it is not known."""
     height, width = depth.shape
     front = np.maximum(z, NEAREST)
     column, row = (u / front).astype(np.int32), (v / front).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Classical fusion of the sensor depth: the bar that a learned reconstruction must pass."""
+"""Classical fusion of the sensor depth, the reference for learned reconstructions."""
 
 from __future__ import annotations
 
@@ -30,16 +30,26 @@ USES_TRUTH = False
 
 
 def load_settings() -> Settings:
-    """Read the lengths chosen on val; settings.json also holds every trial of that choice."""
+    """Return the settings that `tune.py` chose on val; settings.json also holds every trial."""
     path = Path(__file__).with_name("settings.json")
     return Settings(**json.loads(path.read_text(encoding="utf-8"))["chosen"])
 
 
 @dataclass(frozen=True)
 class Fused:
-    """One scene as handed in: points f32[M,3] with colours u8[M,3] and pixels i16[M,3], the mesh
-    of the solids, and the solids bool[X,Y,Z] with the corner f32[3] of the first cell and the
-    cell's side (m)."""
+    """The predictions for one scene, in the common frame.
+
+    Attributes:
+        points: f32[M, 3], metres.
+        colours: u8[M, 3].
+        pixels: i16[M, 3], the (view, row, column) of each point, -1s for none.
+        vertices: f32[N, 3], metres, of the closed mesh around the solid cells.
+        faces: i32[F, 3].
+        vertex_colours: u8[N, 3].
+        solid: bool[X, Y, Z], the solid cells.
+        corner: f32[3], corner of the first cell, metres.
+        voxel: side of a cell, metres.
+    """
 
     points: np.ndarray
     colours: np.ndarray
@@ -53,7 +63,7 @@ class Fused:
 
 
 def predict(context: Context) -> None:
-    """Fuse the four views of each scene and write points, the closed solids' mesh and occupancy."""
+    """Fuse the four views of each scene and write points, a closed mesh and occupancy."""
     settings = load_settings()
     for split, scenes in context.splits.items():
         with context.writer(split) as writer:
@@ -65,7 +75,11 @@ def predict(context: Context) -> None:
 
 
 def fuse_scene(inputs: Any, settings: Settings) -> Fused:
-    """Fuse the views of a `SceneInputs`; `InputError` where none has usable depth."""
+    """Fuse the views of a `SceneInputs`.
+
+    Raises:
+        InputError: no view has usable depth.
+    """
     cameras = inputs.intrinsics, inputs.pose
     surfels = fit_surfels(inputs.depth, *cameras, settings)
     try:
@@ -81,7 +95,7 @@ def fuse_scene(inputs: Any, settings: Settings) -> Fused:
     closed, closed_faces = solid_mesh(solid, corner, settings.solid_voxel, settings.smoothing)
     closed_colours, _ = view_support(closed, inputs.rgb, surfels, *cameras, settings.support)
     kept = surfels.depth > 0
-    # Sampled points belong to no pixel; (-1, -1, -1) says so.
+    # Sampled points belong to no pixel.
     pixels = np.concatenate([np.argwhere(kept), np.full((len(points), 3), -1, np.int16)])
     return Fused(
         points=np.concatenate([surfels.points[kept], points]),

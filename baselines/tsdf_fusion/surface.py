@@ -11,14 +11,20 @@ from metrics.geometry import face_crosses, to_camera
 
 
 def extract_mesh(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
-    """Extract the zero level where all corners of a cell were seen.
+    """Extract the zero level in the cells whose corners were all observed.
 
-    Returns vertices f32[N,3] (m, frame) and faces i32[F,3] with normals into free space.
+    Returns:
+        Vertices f32[N, 3] in metres in the common frame, and faces i32[F, 3] whose normals point
+        into free space.
     """
-    seen = volume.weight > 0
+    valid = volume.weight > 0
     try:
         vertices, faces, _, _ = marching_cubes(
-            volume.distance, 0.0, mask=seen, gradient_direction="descent", allow_degenerate=False
+            volume.distance,
+            0.0,
+            mask=valid,
+            gradient_direction="descent",
+            allow_degenerate=False,
         )
     except (ValueError, RuntimeError):
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
@@ -28,11 +34,18 @@ def extract_mesh(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
 def solid_mesh(
     solid: np.ndarray, corner: np.ndarray, voxel: float, smoothing: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Close the solids bool[X,Y,Z] with a surface: vertices f32[N,3] (m), outward faces i32[F,3].
+    """Return a watertight mesh around the solid cells.
 
-    The fused surface is open wherever no view looked, so what it encloses is not defined; this
-    one is watertight. `smoothing` is the Gaussian's sigma in cells; `corner` f32[3] is that of the
-    first cell.
+    The fused surface is open where no view observed it, so that its inside is not defined.
+
+    Args:
+        solid: bool[X, Y, Z].
+        corner: f32[3], corner of the first cell, metres.
+        voxel: side of a cell, metres.
+        smoothing: sigma of the Gaussian blur, cells.
+
+    Returns:
+        Vertices f32[N, 3] in metres, and faces i32[F, 3] whose normals point outwards.
     """
     if not solid.any():
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
@@ -55,11 +68,20 @@ def view_support(
     pose: np.ndarray,
     tolerance: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Colour vertices f32[N,3] by the views whose depth agrees with them within `tolerance` m.
+    """Colour vertices from the views whose depth agrees with them, weighted by confidence.
 
-    Views are weighted by confidence. Returns colours u8[N,3] (mid grey where no view agrees) and
-    bool[N], whether any does.
+    Args:
+        vertices: f32[N, 3], metres.
+        rgb: u8[V, H, W, 3].
+        surfels: filtered depth of the views.
+        intrinsics: f32[V, 3, 3].
+        pose: f32[V, 4, 4], camera to frame.
+        tolerance: largest difference of depth, metres.
+
+    Returns:
+        Colours u8[N, 3], mid grey where no view agrees, and bool[N], whether any view agrees.
     """
+    # A tiny grey weight avoids a division by zero.
     total = np.full((len(vertices), 3), 128e-6, np.float32)
     weight = np.full(len(vertices), 1e-6, np.float32)
     height, width = surfels.depth.shape[1:]
@@ -73,19 +95,19 @@ def view_support(
         inside = (image[:, 0] >= 0) & (image[:, 0] < width * z)
         inside &= (image[:, 1] >= 0) & (image[:, 1] < height * z) & (local[:, 2] > 0)
         agrees = inside & (depth > 0) & (np.abs(depth - local[:, 2]) < tolerance)
-        trust = np.where(agrees, surfels.weight[view, row, column], 0.0)
-        total += trust[:, None] * rgb[view, row, column]
-        weight += trust
+        confidence = np.where(agrees, surfels.weight[view, row, column], 0.0)
+        total += confidence[:, None] * rgb[view, row, column]
+        weight += confidence
     return np.rint(total / weight[:, None]).astype(np.uint8), weight > 1e-6
 
 
 def drop_unsupported(
     vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray, supported: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Keep the faces whose three vertices are supported, and the vertices they use.
+    """Keep the faces with three supported vertices, and the vertices of these faces.
 
-    Marching cubes also closes the seam between one view's hidden side and another's free space;
-    no view measured a surface there.
+    Marching cubes also makes a surface where the unobserved space of one view meets the free space
+    of another; no view measured a surface there.
     """
     faces = faces[supported[faces].all(1)]
     used = np.zeros(len(vertices), bool)
@@ -101,14 +123,17 @@ def sample_mesh(
     count: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw `count` points uniformly by area; returns points f32[count,3], colours u8[count,3]
-    (none where there is no face)."""
+    """Sample points uniformly by area.
+
+    Returns:
+        Points f32[count, 3] in metres and colours u8[count, 3]; no points without a face.
+    """
     if not len(faces):
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8)
     corners = vertices[faces]
     area = np.linalg.norm(face_crosses(corners), axis=1)
     share = np.cumsum(area, dtype=np.float64)
-    # Evenly spaced draws: each face gets its share to within one point.
+    # Evenly spaced positions: each face gets its share to within one point.
     place = (np.arange(count) + rng.random()) / count * share[-1]
     face = np.minimum(np.searchsorted(share, place), len(faces) - 1)
     first, second = rng.random((2, count), np.float32)

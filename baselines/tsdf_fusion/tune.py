@@ -1,8 +1,7 @@
-"""Choose the lengths of the fusion on val: `python -m baselines.tsdf_fusion.tune EXPERIMENT`.
+"""Choose the settings of the fusion on val: `python -m baselines.tsdf_fusion.tune EXPERIMENT`.
 
-Voxel, truncation, window and share are chosen by F-score at 5 cm; then the skin and thickness of
-solids by occupancy IoU. Every trial is written beside the choice into settings.json, which
-`method.py` reads.
+The F-score at 5 cm chooses voxel, truncation, window and share; then occupancy IoU chooses the skin
+and thickness of solids. The choice and every trial go to settings.json, which `method.py` reads.
 """
 
 from __future__ import annotations
@@ -15,16 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from baselines.tsdf_fusion.fusion import Settings
-from baselines.tsdf_fusion.method import Fused, fuse_scene
+from baselines.tsdf_fusion.method import Fused, fuse_scene, load_settings
 from metrics.files import run_main, write_json
 from metrics.reconstruction.distances import fscore, share_within
 from metrics.reconstruction.occupancy import grid_occupancy, occupancy_iou
 from metrics.reconstruction.pointcloud import Cloud, cell_representatives
 from metrics.truth import SceneTruth
 
-# Finer voxels are tried for the record; they take more than 0.3 core-seconds a scene.
-FINEST_VOXEL = 0.04
+# Finer voxels are tried, but not chosen: they take more than 0.3 core-seconds per scene.
+SMALLEST_VOXEL = 0.04
 SURFACE_GRID = {
     "voxel": (0.03, 0.04),
     "truncation": (0.08, 0.12),
@@ -36,26 +34,26 @@ THRESHOLD = 0.05
 
 
 def fscore_at_5cm(fused: Fused, truth: SceneTruth) -> float:
-    """F-score of the fused points: precision to all surface, recall of what was observed."""
+    """Return the F-score of the points: precision to all surfaces, recall of the observed ones."""
     cell = THRESHOLD / 2
-    mine = Cloud(fused.points[cell_representatives(fused.points, cell)])
-    everything = Cloud(truth.surface[cell_representatives(truth.surface, cell)])
-    seen = truth.surface[truth.subset("observed")]
-    seen = seen[cell_representatives(seen, cell)]
-    precision = share_within(everything.nearest(mine.points).distance, THRESHOLD)
-    return fscore(precision, share_within(mine.nearest(seen).distance, THRESHOLD))
+    predicted = Cloud(fused.points[cell_representatives(fused.points, cell)])
+    surface = Cloud(truth.surface[cell_representatives(truth.surface, cell)])
+    observed = truth.surface[truth.subset("observed")]
+    observed = observed[cell_representatives(observed, cell)]
+    precision = share_within(surface.nearest(predicted.points).distance, THRESHOLD)
+    return fscore(precision, share_within(predicted.nearest(observed).distance, THRESHOLD))
 
 
 def solid_iou(fused: Fused, truth: SceneTruth) -> float:
-    """Occupancy IoU of the fused solids at the truth's points."""
+    """Return the occupancy IoU of the solid cells at the points of the truth."""
     inside = grid_occupancy(truth.occupancy_points, fused.solid, fused.corner, fused.voxel)
     return occupancy_iou(inside, truth.occupancy)
 
 
 def search(store: Any, truth: Any, scenes: list[str]) -> dict[str, Any]:
-    """Return {"chosen": lengths, "trials": every one tried, "scenes": how many} of both grids."""
+    """Search both grids and return the content of settings.json."""
     trials: list[dict[str, Any]] = []
-    chosen = Settings()
+    chosen = load_settings()
     for grid, score, name in (
         (SURFACE_GRID, fscore_at_5cm, "fscore@5cm"),
         (SOLID_GRID, solid_iou, "occupancy_iou"),
@@ -67,7 +65,7 @@ def search(store: Any, truth: Any, scenes: list[str]) -> dict[str, Any]:
                 [score(fuse_scene(store.inputs(scene), settings), truth.geometry(scene))
                  for scene in scenes]
             )  # fmt: skip
-            if settings.voxel >= FINEST_VOXEL:
+            if settings.voxel >= SMALLEST_VOXEL:
                 results.append((float(value), settings))
             trials.append(dict(zip(grid, values, strict=True)) | {name: round(float(value), 4)})
             print(trials[-1], flush=True)
@@ -76,7 +74,7 @@ def search(store: Any, truth: Any, scenes: list[str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Search on the first scenes of val and write settings.json beside this file."""
+    """Search on the first scenes of val and write settings.json."""
     from g2vlm.scenes.dataset import SceneStore
     from metrics.truth import Truth
 
@@ -86,8 +84,8 @@ def main() -> None:
     arguments = parser.parse_args()
     store = SceneStore(arguments.experiment / "scenes" / "val")
     truth = Truth(arguments.experiment / "truth" / "val")
-    found = search(store, truth, list(store.ids)[: arguments.scenes])
-    write_json(Path(__file__).with_name("settings.json"), found)
+    settings = search(store, truth, list(store.ids)[: arguments.scenes])
+    write_json(Path(__file__).with_name("settings.json"), settings)
 
 
 if __name__ == "__main__":

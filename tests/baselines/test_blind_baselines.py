@@ -56,7 +56,7 @@ def test_words_that_tell_are_found_out_and_constants_are_not_fooled(tmp_path):
     assert rows["val", "same class at random", "ref_pick"] == pytest.approx((1 / 3 + 1) / 2)
     assert {split for split, _, _ in rows} == {"train", "val"}
     out = tmp_path / "guesses.csv"
-    blind_baselines.write_guesses(out, [(*key, value) for key, value in rows.items()])
+    blind_baselines.write_scores(out, [(*key, value) for key, value in rows.items()])
     with open(out, newline="") as handle:
         assert next(csv.reader(handle)) == list(blind_baselines.COLUMNS)
 

@@ -13,7 +13,7 @@ from baselines.__main__ import run_baseline
 from baselines.answers import all_whole, write_number
 from baselines.chance.method import random_predicates
 from baselines.majority.method import Majority
-from baselines.oracle.method import _relevance, seen_pixels
+from baselines.oracle.method import _relevance, visible_pixels
 from baselines.oracle.shapes import voxel_mesh
 from baselines.text_only.method import NumberModel, WordModel
 from metrics.files import read_lines
@@ -53,7 +53,7 @@ def test_toy_frame_is_levelled_on_the_floor_below_the_first_camera() -> None:
 def test_oracle_pixels_see_the_points_they_name(room: dict[str, np.ndarray]) -> None:
     truth = truth_of(room, 3, 3000)
     cameras = truth["input_depth"], truth["input_intrinsics"], truth["input_pose"]
-    pixels = seen_pixels(truth["surface"], *cameras)
+    pixels = visible_pixels(truth["surface"], *cameras)
     seen = pixels[:, 0] >= 0
     assert 0.3 < seen.mean() < 1
     view, row, column = pixels[seen].T

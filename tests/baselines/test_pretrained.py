@@ -13,7 +13,14 @@ from safetensors.numpy import load_file, save_file
 
 from baselines.__main__ import run_baseline
 from baselines.contract import Context, load, names
-from baselines.hf_depth.calibration import DEPTH, INVERSE, METRIC, Calibration, choose, fit
+from baselines.hf_depth.calibration import (
+    DEPTH,
+    INVERSE,
+    METRIC,
+    Calibration,
+    fit,
+    select_calibration,
+)
 from baselines.pretrained import open_pretrained
 from metrics.files import InputError, read_json, read_lines
 from metrics.submission.reader import Submission
@@ -173,7 +180,7 @@ def test_an_object_is_cut_out_of_the_view_that_shows_most_of_it() -> None:
 def test_points_stand_where_their_pixels_look_as_far_as_the_calibrated_model_says(
     metric: bool, experiment: Path, weights: Callable[[str], dict], tmp_path: Path
 ) -> None:
-    from baselines.hf_depth.method import predicted
+    from baselines.hf_depth.method import predict_depth
     from g2vlm.scenes.dataset import SceneStore
     from tests.baselines.tiny_models import depth_anything
 
@@ -190,7 +197,7 @@ def test_points_stand_where_their_pixels_look_as_far_as_the_calibrated_model_say
     opened = open_pretrained(
         context, "MODEL_FOR_DEPTH_ESTIMATION_MAPPING", "AutoImageProcessor", "depth model"
     )
-    depth = fitted.metres(predicted(opened, inputs.rgb))
+    depth = fitted.metres(predict_depth(opened, inputs.rgb))
     assert depth.shape == inputs.depth.shape
     found = Submission(out).points("val-0000")
     assert len(found.points) == (depth > 0).sum() > 1000
@@ -210,7 +217,7 @@ def test_the_right_form_and_its_constants_are_found(form: str) -> None:
     draw = np.random.default_rng(0)
     true = [draw.uniform(1, 6, 400) for _ in range(4)]
     output = [(depth if form == DEPTH else 1 / depth) * 8 - 3 for depth in true]
-    found = choose(output, true)
+    found = select_calibration(output, true)
     assert found.form == form and found.error < 1e-6
     assert (found.scale, found.shift) == pytest.approx((1 / 8, 3 / 8))
     np.testing.assert_allclose(found.metres(output[0]), true[0], rtol=1e-5)
@@ -234,7 +241,7 @@ def test_replies_without_an_answer_are_counted(
     empty = sum(not row["answer"] for row in rows)
     assert len(rows) == 6
     assert read_json(out / "manifest.json")["cost"]["unparsed_answers"] == empty
-    printed = [line for line in capfd.readouterr().err.splitlines() if "hold no answer" in line]
+    printed = [line for line in capfd.readouterr().err.splitlines() if "contain no answer" in line]
     assert sum(int(line.split(": ")[1].split()[0]) for line in printed) == empty
     assert [line.split()[1] for line in printed] == ["count:", "existence:", "relative_direction:"]
 
@@ -250,12 +257,12 @@ def test_prompts_together_get_the_replies_that_they_get_alone(
     )
     rgb = np.random.default_rng(0).integers(0, 255, (2, 24, 32, 3), np.uint8)
     prompts = ["is there a lamp ?", "how many red chairs are there ? 1 2 3", "where ?"]
-    alone = method.speak(opened, rgb, prompts, 6)
-    monkeypatch.setitem(method.PROMPTS_A_BATCH, opened.device.type, 3)
-    assert method.speak(opened, rgb, prompts, 6) == alone
+    alone = method.generate(opened, rgb, prompts, 6)
+    monkeypatch.setitem(method.PROMPTS_PER_BATCH, opened.device.type, 3)
+    assert method.generate(opened, rgb, prompts, 6) == alone
     assert len(set(alone)) > 1 and max(len(reply.split()) for reply in alone) <= 6
     # Other pictures, another reply: they are looked at.
-    assert method.speak(opened, 255 - rgb, prompts, 6) != alone
+    assert method.generate(opened, 255 - rgb, prompts, 6) != alone
 
 
 def test_a_model_without_a_chat_template_is_prompted_by_its_image_token(

@@ -8,7 +8,7 @@ import pytest
 
 from baselines.hf_vlm import prompts, replies
 from baselines.hf_vlm.prompts import UNITS, caption_prompt, question_prompt
-from baselines.hf_vlm.replies import read_reply
+from baselines.hf_vlm.replies import parse_reply
 from metrics.language.answers import score_answer
 
 SIDES = ["left", "right", "front", "behind"]
@@ -39,7 +39,7 @@ def test_each_question_type_is_asked_with_its_form(kind: str) -> None:
     assert ("whole number" in prompt) == (kind == "count")
     # A model that does as it is told is read as it meant.
     said = choices[0] if choices else "3"
-    assert read_reply(said, kind, answer_kind, choices) == said
+    assert parse_reply(said, kind, answer_kind, choices) == said
 
 
 def test_a_caption_is_asked_for_without_a_question() -> None:
@@ -87,7 +87,7 @@ def test_a_caption_is_asked_for_without_a_question() -> None:
     ],
 )
 def test_numbers(reply: str, kind: str, answer: str | None) -> None:
-    assert read_reply(reply, kind, "number", []) == answer
+    assert parse_reply(reply, kind, "number", []) == answer
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_numbers(reply: str, kind: str, answer: str | None) -> None:
     ],
 )
 def test_choices(reply: str, choices: list[str], answer: str | None) -> None:
-    assert read_reply(reply, "relative_direction", "choice", choices) == answer
+    assert parse_reply(reply, "relative_direction", "choice", choices) == answer
 
 
 @pytest.mark.parametrize(
@@ -127,11 +127,11 @@ def test_choices(reply: str, choices: list[str], answer: str | None) -> None:
      ("I believe that this is a lamp", None)],
 )  # fmt: skip
 def test_words(reply: str, answer: str | None) -> None:
-    assert read_reply(reply, "existence", "word", []) == answer
+    assert parse_reply(reply, "existence", "word", []) == answer
 
 
 def test_what_is_not_read_is_scored_as_unread() -> None:
-    assert score_answer(read_reply("who knows?", "count", "number", []) or "", "3", "number") == (
+    assert score_answer(parse_reply("who knows?", "count", "number", []) or "", "3", "number") == (
         0.0,
         False,
     )

@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from baselines.tsdf_fusion.carving import carve
-from baselines.tsdf_fusion.fusion import Settings, Surfels, Volume, fit_surfels, fuse
+from baselines.tsdf_fusion.fusion import Surfels, Volume, fit_surfels, fuse
 from baselines.tsdf_fusion.method import load_settings
 from baselines.tsdf_fusion.surface import (
     drop_unsupported,
@@ -18,7 +18,7 @@ from baselines.tsdf_fusion.surface import (
     solid_mesh,
     view_support,
 )
-from baselines.tsdf_fusion.tune import FINEST_VOXEL
+from baselines.tsdf_fusion.tune import SMALLEST_VOXEL
 from metrics.files import read_json
 from metrics.geometry import lift_depth, to_frame
 from metrics.reconstruction.occupancy import grid_occupancy, mesh_contains, room_from_corners
@@ -44,12 +44,12 @@ def noisy(room: dict[str, np.ndarray]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def surfels(room: dict[str, np.ndarray], noisy: np.ndarray) -> Surfels:
-    return fit_surfels(noisy, room["intrinsics"][:4], room["pose"][:4], Settings())
+    return fit_surfels(noisy, room["intrinsics"][:4], room["pose"][:4], load_settings())
 
 
 @pytest.fixture(scope="module")
 def volume(room: dict[str, np.ndarray], surfels: Surfels) -> Volume:
-    return fuse(surfels, room["intrinsics"][:4], room["pose"][:4], Settings())
+    return fuse(surfels, room["intrinsics"][:4], room["pose"][:4], load_settings())
 
 
 def test_lifting_inverts_projection(room: dict[str, np.ndarray]) -> None:
@@ -62,7 +62,9 @@ def test_lifting_inverts_projection(room: dict[str, np.ndarray]) -> None:
 
 
 def test_surfels_are_exact_on_noiseless_planes(room: dict[str, np.ndarray]) -> None:
-    surfels = fit_surfels(room["depth"][:4], room["intrinsics"][:4], room["pose"][:4], Settings())
+    surfels = fit_surfels(
+        room["depth"][:4], room["intrinsics"][:4], room["pose"][:4], load_settings()
+    )
     kept = surfels.depth > 0
     assert kept.mean() > 0.6
     rotated = np.einsum("vij,vhwj->vhwi", room["pose"][:4, :3, :3], surfels.normal)
@@ -114,7 +116,7 @@ def test_seams_between_views_are_dropped() -> None:
 def test_solids_lie_behind_surfaces_and_never_in_the_floor(
     room: dict[str, np.ndarray], truth: dict[str, np.ndarray], surfels: Surfels
 ) -> None:
-    settings = Settings()
+    settings = load_settings()
     solid, corner = carve(surfels, room["intrinsics"][:4], room["pose"][:4], settings)
     height = corner[2] + (np.arange(solid.shape[2]) + 0.5) * settings.solid_voxel
     assert not solid[:, :, height <= settings.floor].any()
@@ -127,7 +129,7 @@ def test_solids_lie_behind_surfaces_and_never_in_the_floor(
 def test_carving_agrees_with_a_cell_by_cell_vote(
     room: dict[str, np.ndarray], surfels: Surfels
 ) -> None:
-    settings = Settings()
+    settings = load_settings()
     solid, corner = carve(surfels, room["intrinsics"][:4], room["pose"][:4], settings)
     generator = np.random.default_rng(0)
     for cell in generator.integers(0, solid.shape, (300, 3)):
@@ -147,9 +149,9 @@ def test_carving_agrees_with_a_cell_by_cell_vote(
 
 def test_an_empty_view_leaves_nothing_to_fuse(room: dict[str, np.ndarray]) -> None:
     cameras = room["intrinsics"][:4], room["pose"][:4]
-    empty = fit_surfels(np.zeros((4, 72, 96), np.float32), *cameras, Settings())
+    empty = fit_surfels(np.zeros((4, 72, 96), np.float32), *cameras, load_settings())
     with pytest.raises(ValueError, match="no view"):
-        fuse(empty, *cameras, Settings())
+        fuse(empty, *cameras, load_settings())
 
 
 def test_samples_are_spread_by_area_and_take_the_faces_colour() -> None:
@@ -168,7 +170,7 @@ def test_chosen_settings_are_a_recorded_trial() -> None:
     chosen = asdict(load_settings())
     for metric in ("fscore@5cm", "occupancy_iou"):
         tried = [row for row in record["trials"] if metric in row]
-        best = max((row for row in tried if row.get("voxel", 1) >= FINEST_VOXEL),
+        best = max((row for row in tried if row.get("voxel", 1) >= SMALLEST_VOXEL),
                    key=lambda row: row[metric])  # fmt: skip
         assert all(chosen[name] == value for name, value in best.items() if name in chosen)
 
@@ -176,7 +178,7 @@ def test_chosen_settings_are_a_recorded_trial() -> None:
 def test_mesh_of_solids_encloses_what_the_grid_holds(
     room: dict[str, np.ndarray], truth: dict[str, np.ndarray], surfels: Surfels
 ) -> None:
-    settings = Settings()
+    settings = load_settings()
     solid, corner = carve(surfels, room["intrinsics"][:4], room["pose"][:4], settings)
     mesh = solid_mesh(solid, corner, settings.solid_voxel, settings.smoothing)
     points = truth["occupancy_points"]
