@@ -9,8 +9,7 @@ from typing import Any
 from g2vlm.settings import read_section, setting
 from metrics.files import InputError
 
-# Side in pixels of the square cell that becomes one token. It is defined in this light module so
-# that inference can read it without loading torch.
+# Side of a point cell, pixels. Defined here so that inference can read it without loading PyTorch.
 CELL = 4
 
 
