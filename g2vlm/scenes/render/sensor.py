@@ -8,41 +8,15 @@ resolution of Kinect depth data", Sensors 2012.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-
 import numpy as np
 from scipy import ndimage
 
-from metrics.files import InputError
+from g2vlm.scenes.render.settings import SensorModel
 
 _EDGE_BEND = 0.05
 _HOLE_RADIUS_PX = 1
 _THIN_M = 0.05
 _PARTIAL_NOISE_M = 0.01
-
-
-@dataclass(frozen=True)
-class SensorModel:
-    """Parameters of the sensor; lengths in metres, rates and drops as probabilities a pixel."""
-
-    axial_base_m: float = 0.0012
-    axial_slope: float = 0.0019
-    axial_near_m: float = 0.4
-    baseline_focal_px_m: float = 45.0
-    disparity_step_px: float = 0.125
-    edge_drop: float = 0.35
-    grazing_deg: float = 80.0
-    hole_rate: float = 0.01
-    glass_drop: float = 0.8
-    max_range_m: float = 8.0
-
-    @classmethod
-    def from_config(cls, values: dict) -> SensorModel:
-        """Build from the config's `render.sensor`; raises `InputError` for an unknown key."""
-        unknown = sorted(set(values) - {field.name for field in fields(cls)})
-        if unknown:
-            raise InputError(f"render.sensor: unknown key {unknown[0]}; see config/cpu.yaml")
-        return cls(**values)
 
 
 def measure(

@@ -23,7 +23,8 @@ from g2vlm.scenes.render.raycast import (
     recipe_camera,
 )
 from g2vlm.scenes.render.scene import scene_mesh, scene_solids
-from g2vlm.scenes.render.sensor import SensorModel, back_project, measure, partial_cloud
+from g2vlm.scenes.render.sensor import back_project, measure, partial_cloud
+from g2vlm.scenes.render.settings import SensorModel
 from g2vlm.scenes.render.views import Layers, render_views
 from g2vlm.scenes.truth import annotate
 from metrics.constants import FIRST_OBJECT, INPUT_VIEWS
@@ -145,7 +146,7 @@ def _sensor(
         rays = optical_rays(camera, pixels)
         normals = layers.normal[view].reshape(-1, 3) @ camera.pose[:3, :3]
         cosine[view].flat = np.abs(dots(rays, normals)) / lengths(rays)
-    model = SensorModel.from_config(config.get("sensor", {}))
+    model = SensorModel(**config["sensor"])
     generator = rng(seed, "sensor", recipe["id"])
     return measure(layers.depth, cosine, layers.opacity, model, generator)
 
@@ -154,6 +155,6 @@ def _partial(recipe: dict, fields: dict, config: dict, seed: int) -> np.ndarray:
     depth = fields["depth"][:INPUT_VIEWS]
     points = back_project(depth, fields["intrinsics"][:INPUT_VIEWS], fields["pose"][:INPUT_VIEWS])
     seen = depth > 0
-    count = config.get("partial_points", 512)
+    count = config["partial_points"]
     generator = rng(seed, "partial", recipe["id"])
     return partial_cloud(points[seen], fields["rgb"][:INPUT_VIEWS][seen], count, generator)

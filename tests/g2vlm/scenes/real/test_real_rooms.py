@@ -22,10 +22,11 @@ from g2vlm.scenes.render.shards import render_scene
 from g2vlm.scenes.truth import annotate, scene_truth
 from metrics.constants import CEILING, FIRST_OBJECT, FLOOR, OPENING, VOID, WALL
 from metrics.files import InputError
+from tests.configs import SENSOR
 from tests.g2vlm.scenes.real import captures
 from tests.paths import REPOSITORY
 
-RENDER = {"width": 64, "height": 48, "partial_points": 64}
+RENDER = {"width": 64, "height": 48, "partial_points": 64, "sensor": SENSOR}
 DATA = REPOSITORY / "data"
 
 

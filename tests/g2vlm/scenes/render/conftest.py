@@ -14,8 +14,14 @@ from PIL import Image
 from g2vlm.scenes.assets.catalog import Catalog
 from g2vlm.scenes.dataset import SceneStore
 from g2vlm.scenes.render.shards import render_shard
+from tests.configs import SENSOR
 
-RENDER = {"width": 64, "height": 48, "partial_points": 128, "sensor": {"hole_rate": 0.02}}
+RENDER = {
+    "width": 64,
+    "height": 48,
+    "partial_points": 128,
+    "sensor": SENSOR | {"hole_rate": 0.02},
+}
 
 CUBE = """mtllib cube.mtl
 v -1 0 -1\nv 1 0 -1\nv 1 0 1\nv -1 0 1\nv -1 2 -1\nv 1 2 -1\nv 1 2 1\nv -1 2 1

@@ -5,11 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from g2vlm.scenes.render.sensor import SensorModel, depth_edges, measure, partial_cloud
-from metrics.files import InputError
+from g2vlm.scenes.render.sensor import depth_edges, measure, partial_cloud
+from g2vlm.scenes.render.settings import SensorModel
+from tests.configs import SENSOR
 
 SHAPE = (1, 60, 80)
-QUIET = SensorModel(axial_base_m=0, axial_slope=0, hole_rate=0, edge_drop=0)
+
+
+def sensor_model(**changes):
+    return SensorModel(**(SENSOR | changes))
+
+
+QUIET = sensor_model(axial_base_m=0, axial_slope=0, hole_rate=0, edge_drop=0)
 
 
 def _measure(depth, model, cosine=1.0, opacity=1.0, seed=0):
@@ -19,13 +26,13 @@ def _measure(depth, model, cosine=1.0, opacity=1.0, seed=0):
 
 def test_disparity_steps_widen_with_the_square_of_depth():
     for depth in (1.5, 4.0):
-        values = np.unique(_measure(depth, SensorModel(hole_rate=0))) / 1000.0
+        values = np.unique(_measure(depth, sensor_model(hole_rate=0))) / 1000.0
         step = np.diff(values).mean()
         assert step == pytest.approx(depth**2 * 0.125 / 45.0, rel=0.1)
 
 
 def test_axial_noise_grows_with_depth():
-    model = SensorModel(disparity_step_px=1e-4, hole_rate=0)
+    model = sensor_model(disparity_step_px=1e-4, hole_rate=0)
     for depth in (1.0, 3.0):
         spread = (_measure(depth, model) / 1000.0).std()
         assert spread == pytest.approx(0.0012 + 0.0019 * (depth - 0.4) ** 2, rel=0.1)
@@ -41,7 +48,7 @@ def test_what_cannot_be_measured_is_lost(changes, share):
 
 
 def test_holes_cover_about_their_rate():
-    model = SensorModel(axial_base_m=0, axial_slope=0, hole_rate=0.05)
+    model = sensor_model(axial_base_m=0, axial_slope=0, hole_rate=0.05)
     lost = np.mean([(_measure(2.0, model, seed=k) == 0).mean() for k in range(8)])
     assert lost == pytest.approx(0.05, abs=0.012)
 
@@ -53,11 +60,6 @@ def test_a_grazing_floor_has_no_edges_and_a_step_has():
     step = np.full(SHAPE, 3.0)
     step[:, :, 40:] = 2.0
     assert depth_edges(step)[0].any(axis=0).nonzero()[0].tolist() == [39, 40]
-
-
-def test_unknown_sensor_key_is_named():
-    with pytest.raises(InputError, match="fog"):
-        SensorModel.from_config({"fog": 1})
 
 
 def test_partial_cloud_is_near_the_seen_points_and_of_the_stated_size():
