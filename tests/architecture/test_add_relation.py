@@ -84,15 +84,16 @@ assert any("Taller: over 1.5 times" in text for text in WORDS_ABOUT)
 """
 
 MODEL = """
+from types import SimpleNamespace
+
 import numpy as np
 import torch
 from g2vlm.inference.graph import given_pairs
-from g2vlm.models.config import ModelConfig
 from g2vlm.models.heads import RelationHead
 from g2vlm.models.qa_context import PAIRS, RELATIONS
 from g2vlm.training.targets import relation_targets
 
-head = RelationHead(ModelConfig(height=8, width=8, classes=("bed",), words=()))
+head = RelationHead(SimpleNamespace(point_hidden=64))
 logits = head(torch.zeros(1, 2, 64), torch.ones(1, 2, 6))
 assert logits.families["height"].shape == (1, 2, 2, 2)
 assert RELATIONS == sum(values.shape[-1] for values in logits.families.values())
