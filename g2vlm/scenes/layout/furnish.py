@@ -1,17 +1,23 @@
-"""Furnish rooms as a designer would: functional groups first, then extras until it is full."""
+"""Furnish rooms of each kind: functional groups first, then extras up to a target number.
+
+A functional group is what a person would arrange together, such as a bed with bedside tables and
+their lamps. Every choice is a draw of the room's generator, so the order of draws decides the room:
+moving one changes all that follow.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 
 from g2vlm.scenes.assets.catalog import ModelRow
 from g2vlm.scenes.assets.classes import SEATS
-from g2vlm.scenes.layout.room_state import Item, Room
+from g2vlm.scenes.layout.room_state import Item, Room, at_offset
 
-SIZES = {
+# Least and most of (width, depth) of a room by kind, in mm.
+ROOM_SIZE_MM = {
     "living": ((4200, 6400), (3800, 5400)),
     "bedroom": ((3400, 5000), (3300, 4600)),
     "office": ((3600, 6000), (3300, 5000)),
@@ -20,8 +26,8 @@ SIZES = {
     "bathroom": ((3000, 4400), (2700, 3800)),
 }
 
-# How many of a class a room is filled up to; its functional groups may bring more.
-MOST = {
+# How many of a class extras fill a room up to; functional groups may bring more.
+MOST_OF_CLASS = {
     "default": 4,
     "bathtub": 1,
     "chair": 8,
@@ -33,8 +39,8 @@ MOST = {
     "washbasin": 2,
 }
 
-# Height above the floor in mm at which things of a class hang, lowest and highest.
-HANGS = {
+# Least and greatest height (mm) of the underside of what hangs on a wall, by class.
+HANGING_MM = {
     "default": (1400, 1700),
     "electronic device": (1250, 1350),
     "kitchen utensil": (1150, 1400),
@@ -47,7 +53,7 @@ HANGS = {
     "water heater": (1250, 1400),
 }
 
-# What fills a room up, by kind: (class, where it stands, weight).
+# What fills a room of each kind up: (class, placement, weight of being drawn).
 EXTRAS = {
     "living": (
         ("bookcase", "floor", 3),
@@ -226,77 +232,80 @@ EXTRAS = {
     ),
 }
 
-
+# {(class, placement): models}; a placement is "floor", "top", "wall" or "ceiling".
 Pool = dict[tuple[str, str], list[ModelRow]]
 
 
-class Decorator:
-    """Draws models from a pool and places them in a room."""
+class Furnisher:
+    """Draws models from a pool and places them in a room.
+
+    Methods that place one thing return its index in the room's items, or -1 where none was placed.
+    """
 
     def __init__(self, room: Room, pool: Pool) -> None:
         self.room = room
         self.pool = pool
 
     def pick(
-        self, cls: str, stands: str = "floor", allow: Callable[[ModelRow], bool] | None = None
+        self, cls: str, placement: str = "floor", allow: Callable[[ModelRow], bool] | None = None
     ) -> ModelRow | None:
-        """Draw a model of a class, among those that `allow` lets through; None if there is none."""
-        rows = [r for r in self.pool.get((cls, stands), []) if allow is None or allow(r)]
+        """Draw a model of a class, among those that `allow` accepts; None if there is none."""
+        rows = [r for r in self.pool.get((cls, placement), []) if allow is None or allow(r)]
         return rows[self.room.draw(0, len(rows) - 1)] if rows else None
 
     def put_on(self, support: int, cls: str, centred: bool = False) -> int:
+        """Place a thing of a class on the top of an item."""
         row = self.pick(cls, "top")
         return self.room.add_on(support, row, centred=centred) if row else -1
 
-    def wall(
+    def put_at_wall(
         self, cls: str, allow: Callable[[ModelRow], bool] | None = None, tries: int = 12
     ) -> int:
+        """Place a thing of a class on the floor with its back to a wall."""
         row = self.pick(cls, "floor", allow)
         return self.room.add_at_wall(row, tries) if row else -1
 
-    def rug_under(self, item: Item) -> int:
+    def put_rug_under(self, item: Item) -> int:
         row = self.pick("rug")
         if not row:
             return -1
         return self.room.add(Item(row, item.centre, 0, item.yaw, row.size_mm))
 
-    # Groups.
+    # Functional groups.
 
-    def bed(self) -> int:
-        """A bed with its head to a wall, bedside tables beside it, lamps on them."""
+    def bed(self) -> None:
+        """A bed with its head to a wall, bedside tables at its sides, lamps on them."""
         room = self.room
-        index = self.wall("bed", tries=25)
+        index = self.put_at_wall("bed", tries=25)
         if index < 0:
-            return -1
+            return
         bed, table = room.items[index], self.pick("bedside table")
         for side in (-1, 1):
             if not table or not room.chance(85):
                 continue
             x = side * (bed.size[0] // 2 + table.size_mm[0] // 2 + room.draw(30, 90))
             y = bed.size[1] // 2 - table.size_mm[1] // 2
-            stand = room.add(room.beside(bed, table, (x, y), 0))
-            if stand >= 0 and room.chance(85):
-                self.put_on(stand, "lamp", centred=True)
+            placed = room.add(at_offset(bed, table, (x, y), 0))
+            if placed >= 0 and room.chance(85):
+                self.put_on(placed, "lamp", centred=True)
         if room.chance(40):
-            self.rug_under(bed)
-        return index
+            self.put_rug_under(bed)
 
-    def lounge(self) -> int:
+    def lounge(self) -> None:
         """A sofa against a wall, a coffee table before it, a television opposite, armchairs."""
         room = self.room
-        index = self.wall("sofa", tries=25)
+        index = self.put_at_wall("sofa", tries=25)
         if index < 0:
-            return -1
+            return
         sofa, row = room.items[index], self.pick("coffee table")
         front = sofa.size[1] // 2
         if row:
             place = (0, -(front + row.size_mm[1] // 2 + room.draw(300, 450)))
-            table = room.add(room.beside(sofa, row, place, 0))
+            table = room.add(at_offset(sofa, row, place, 0))
             if table >= 0:
                 self._around_coffee_table(table)
         if room.chance(85):
             self.television(sofa)
-        return index
 
     def _around_coffee_table(self, index: int) -> None:
         room = self.room
@@ -304,45 +313,47 @@ class Decorator:
         if room.chance(60):
             self.put_on(index, ("vase", "bowl", "plant", "tray")[room.draw(0, 3)])
         if room.chance(50):
-            self.rug_under(table)
+            self.put_rug_under(table)
         row = self.pick("armchair")
         for side in (-1, 1):
             if row and room.chance(55):
                 x = side * (table.size[0] // 2 + row.size_mm[1] // 2 + room.draw(250, 450))
-                room.add(room.beside(table, row, (x, room.draw(-150, 150)), -90 * side))
+                room.add(at_offset(table, row, (x, room.draw(-150, 150)), -90 * side))
 
-    def television(self, seat: Item) -> int:
-        """A low cabinet against the wall that a seat looks at, a television on it."""
+    def television(self, seat: Item) -> None:
+        """A low cabinet against the wall that a seat faces, a television on it."""
         room = self.room
-        low = self.pick("cabinet", "floor", lambda r: 0 <= r.carries_mm <= 900)
-        if not low:
-            return -1
-        wall = seat.yaw // 90  # a seat of yaw 0, 90, 180, 270 looks at wall 0, 1, 2, 3
+        cabinet = self.pick("cabinet", "floor", lambda r: 0 <= r.carries_mm <= 900)
+        if not cabinet:
+            return
+        wall = seat.yaw // 90  # A seat of yaw 0, 90, 180, 270 faces wall 0, 1, 2, 3.
         index = -1
         for _ in range(10):
-            shift = room.draw(-600, 600)
-            along = (seat.centre[0], seat.centre[1])[wall % 2] + shift
-            if wall >= 2:
-                along = room.wall_length(wall) - along
-            index = room.add(room.at_wall(low, wall, along))
+            along = self._along(wall, seat.centre, room.draw(-600, 600))
+            index = room.add(room.at_wall(cabinet, wall, along))
             if index >= 0:
                 break
         if index >= 0:
             self.put_on(index, "television", centred=True)
             if room.chance(40):
                 self.put_on(index, ("speaker", "electronic device")[room.draw(0, 1)])
-        return index
 
-    def dining(self, seats: tuple[int, int]) -> int:
+    def _along(self, wall: int, place: tuple[int, int], shift: int = 0) -> int:
+        """Return how far along a wall a place of the room is, shifted along the room's axis."""
+        along = place[wall % 2] + shift
+        # Walls 2 and 3 run against the axes.
+        return along if wall < 2 else self.room.wall_length(wall) - along
+
+    def dining(self, seats: tuple[int, int]) -> None:
         """A table with chairs that face it, something on it, often a light above."""
         room = self.room
         row = self.pick("table", "floor", lambda r: min(r.size_mm[:2]) >= 600 and r.carries_mm > 0)
         chair = self.pick("chair")
         if not row or not chair:
-            return -1
+            return
         index = room.add_free(row, 25)
         if index < 0:
-            return -1
+            return
         table = room.items[index]
         self._chairs(table, chair, room.draw(*seats))
         for _ in range(room.draw(1, 2)):
@@ -350,15 +361,16 @@ class Decorator:
         if room.chance(50):
             self.ceiling_light(table.centre)
         if room.chance(25):
-            self.rug_under(table)
-        return index
+            self.put_rug_under(table)
 
     def _chairs(self, table: Item, chair: ModelRow, wanted: int) -> None:
+        """Place chairs at drawn sides of a table, two at a long side where they fit."""
         room = self.room
         w, d = table.size[0], table.size[1]
-        pairs = w >= 2 * chair.size_mm[0] + 200
-        shifts = (-w // 4, w // 4) if pairs else (0,)
+        two_fit = w >= 2 * chair.size_mm[0] + 200
+        shifts = (-w // 4, w // 4) if two_fit else (0,)
         out = chair.size_mm[1] // 2
+        # (position in the table's axes, turn that faces the table).
         places = [((s, -(d // 2 + out)), 180) for s in shifts]
         places += [((s, d // 2 + out), 0) for s in shifts]
         places += [((w // 2 + out, 0), 270), ((-(w // 2 + out), 0), 90)]
@@ -369,27 +381,26 @@ class Decorator:
             y += away if y > d // 2 else -away if y < -d // 2 else 0
             turn += (-15, 15)[room.draw(0, 1)] if room.chance(20) else 0
             model = self.pick("chair") if room.chance(15) else chair
-            room.add(room.beside(table, model or chair, (x, y), turn))
+            room.add(at_offset(table, model or chair, (x, y), turn))
 
-    def desk(self) -> int:
+    def desk(self) -> None:
         """A desk against a wall, a chair before it that faces it, a computer and a lamp on it."""
         room = self.room
-        index = self.wall("desk", lambda r: r.carries_mm > 0, 20)
+        index = self.put_at_wall("desk", lambda r: r.carries_mm > 0, 20)
         if index < 0:
-            return -1
+            return
         desk, chair = room.items[index], self.pick("chair", "floor", lambda r: r.size_mm[2] > 700)
         if chair:
             y = -(desk.size[1] // 2 + chair.size_mm[1] // 2 + room.draw(20, 160))
             turn = 180 + (room.draw(-1, 1) * 15 if room.chance(40) else 0)
-            room.add(room.beside(desk, chair, (room.draw(-150, 150), y), turn))
+            room.add(at_offset(desk, chair, (room.draw(-150, 150), y), turn))
         if room.chance(90):
             self.put_on(index, "computer")
         if room.chance(60):
             self.put_on(index, "lamp")
-        return index
 
     def kitchen_run(self, wall: int) -> None:
-        """Appliances and cabinets side by side along a wall, upper ones above, things on top.
+        """Appliances and cabinets in a row along a wall, upper ones above, things on top.
 
         A range hood hangs over the oven, or over a cooktop let into a cabinet.
         """
@@ -398,17 +409,17 @@ class Decorator:
         order = ["refrigerator", "cabinet", "sink", "oven", "cabinet", "washing machine", "cabinet"]
         if room.chance(50):
             order = order[::-1]
-        unit = self.pick("cabinet", "floor", _is_unit)
+        unit = self.pick("cabinet", "floor", _is_kitchen_unit)
         for cls in order:
             row = unit if cls == "cabinet" and room.chance(60) else None
-            row = row or self.pick(cls, "floor", _is_unit if cls == "cabinet" else None)
+            row = row or self.pick(cls, "floor", _is_kitchen_unit if cls == "cabinet" else None)
             if not row or not room.chance(85):
                 continue
-            item = room.at_wall(row, wall, along + row.size_mm[0] // 2 + 1)
-            index = room.add(item)
-            along += row.size_mm[0] + room.draw(6, 40) if index >= 0 else 400
+            index = room.add(room.at_wall(row, wall, along + row.size_mm[0] // 2 + 1))
             if index < 0:
+                along += 400
                 continue
+            along += row.size_mm[0] + room.draw(6, 40)
             cooks = cls == "oven" or (cls == "cabinet" and room.chance(25))
             if cooks and (cls == "oven" or self.put_on(index, "cooktop", centred=True) >= 0):
                 self.hood_over(index, wall)
@@ -419,32 +430,30 @@ class Decorator:
             if row:
                 room.add_at_wall(row, 6, room.draw(1420, 1500), wall)
 
-    def hood_over(self, index: int, wall: int) -> int:
-        """Hang a range hood over what cooks, against the same wall."""
+    def hood_over(self, index: int, wall: int) -> None:
+        """Hang a range hood over an item, against the same wall."""
         room, row = self.room, self.pick("range hood", "wall")
-        if not row or not room.chance(60):
-            return -1
-        place = room.items[index].centre
-        along = place[wall % 2] if wall < 2 else room.wall_length(wall) - place[wall % 2]
-        return room.add(room.at_wall(row, wall, along, self._hang(row)))
+        if row and room.chance(60):
+            along = self._along(wall, room.items[index].centre)
+            room.add(room.at_wall(row, wall, along, self._hanging_height(row)))
 
-    def _hang(self, row: ModelRow) -> int:
-        """Return a height above the floor at which a wall thing of its class hangs."""
+    def _hanging_height(self, row: ModelRow) -> int:
+        """Draw the height of a wall thing's underside above the floor."""
         room = self.room
-        base = room.draw(*HANGS.get(row.cls, HANGS["default"]))
+        base = room.draw(*HANGING_MM.get(row.cls, HANGING_MM["default"]))
         return min(base, room.size[2] - row.size_mm[2])
 
     def bathroom(self) -> None:
         """A bathtub along a wall, washbasins hung or on a foot, a toilet with its roll, towels."""
         room = self.room
-        self.wall("bathtub", tries=25)
+        self.put_at_wall("bathtub", tries=25)
         for _ in range(room.draw(1, 2)):
             if room.chance(40):
                 self.extra("washbasin", "wall")
             else:
-                self.wall("washbasin", tries=20)
-        self.wall("toilet", tries=20)
-        self.wall("cabinet", lambda r: r.carries_mm > 0 and r.size_mm[0] <= 1200)
+                self.put_at_wall("washbasin", tries=20)
+        self.put_at_wall("toilet", tries=20)
+        self.put_at_wall("cabinet", lambda r: r.carries_mm > 0 and r.size_mm[0] <= 1200)
         for cls in ("towel rail", "toilet roll holder", "towel"):
             if room.chance(60):
                 self.extra(cls, "wall")
@@ -452,6 +461,7 @@ class Decorator:
             self.extra("rug", "floor")
 
     def ceiling_light(self, at: tuple[int, int] | None = None) -> int:
+        """Hang a ceiling light at a place, default near the middle of the room."""
         room = self.room
         row = self.pick("ceiling light", "ceiling")
         if not row:
@@ -459,6 +469,7 @@ class Decorator:
         base = room.size[2] - row.size_mm[2]
         if base < 1650:
             return -1
+        # Drawn even where `at` is given: the draws are part of the committed scenes.
         middle = (
             room.size[0] // 2 + room.draw(-400, 400),
             room.size[1] // 2 + room.draw(-400, 400),
@@ -467,83 +478,84 @@ class Decorator:
 
     # Extras.
 
-    def extra(self, cls: str, stands: str) -> int:
+    def extra(self, cls: str, placement: str) -> int:
+        """Place one thing of a class where its placement says, at a drawn position."""
         room = self.room
-        if stands == "ceiling":
+        if placement == "ceiling":
             return self.ceiling_light()
-        row = self.pick(cls, stands)
+        row = self.pick(cls, placement)
         if not row:
             return -1
-        if stands == "top":
+        if placement == "top":
             tops = [k for k, item in enumerate(room.items) if item.carries >= 0]
             return room.add_on(tops[room.draw(0, len(tops) - 1)], row) if tops else -1
-        if stands == "wall":
-            return room.add_at_wall(row, 6, self._hang(row))
+        if placement == "wall":
+            return room.add_at_wall(row, 6, self._hanging_height(row))
         if row.front and cls not in ("chair", "armchair", "stool"):
             return room.add_at_wall(row)
         at_wall = room.chance(35 if cls in SEATS else 75)
         return room.add_at_wall(row) if at_wall else room.add_free(row)
 
     def fill(self, kind: str, target: int) -> None:
-        """Add extras until there are `target` things; half of them repeat a class already there."""
+        """Add extras until there are `target` things; half of them repeat a class of the room."""
         room, table = self.room, EXTRAS[kind]
         for _ in range(5 * target):
             if len(room.items) >= target:
                 return
             present = Counter(item.row.cls for item in room.items)
-            few = [r for r in table if present[r[0]] < MOST.get(r[0], MOST["default"])]
-            rows: Iterable[tuple[str, str, int]] = few
+            most = MOST_OF_CLASS["default"]
+            rows = [row for row in table if present[row[0]] < MOST_OF_CLASS.get(row[0], most)]
             if room.chance(50):
-                rows = [r for r in few if r[0] in present] or few
-            ladder = [r for r in rows for _ in range(r[2])]
-            cls, stands, _ = ladder[room.draw(0, len(ladder) - 1)]
-            self.extra(cls, stands)
+                rows = [row for row in rows if row[0] in present] or rows
+            weighted = [row for row in rows for _ in range(row[2])]
+            cls, placement, _ = weighted[room.draw(0, len(weighted) - 1)]
+            self.extra(cls, placement)
 
 
-def _is_unit(row: ModelRow) -> bool:
+def _is_kitchen_unit(row: ModelRow) -> bool:
+    """Return whether a cabinet has the height and width of one that stands in a row."""
     return 750 <= row.size_mm[2] <= 950 and row.size_mm[0] <= 1050
 
 
 def furnish(kind: str, pool: Pool, rng: np.random.Generator) -> Room:
-    """Draw a room of `kind`, its openings and its furniture."""
-    (x0, x1), (y0, y1) = SIZES[kind]
+    """Draw a room of a kind, its openings and its furniture."""
+    (x0, x1), (y0, y1) = ROOM_SIZE_MM[kind]
     draw = rng.integers
     size = (int(draw(x0, x1 + 1)), int(draw(y0, y1 + 1)), int(draw(2400, 2901)))
     room = Room(size, rng)
     _cut_openings(room)
-    decorator = Decorator(room, pool)
+    furnisher = Furnisher(room, pool)
     target = room.draw(10, 20)
     if kind == "living":
-        decorator.lounge()
+        furnisher.lounge()
         if room.chance(35):
-            decorator.wall("sofa")
+            furnisher.put_at_wall("sofa")
     elif kind == "bedroom":
-        decorator.bed()
+        furnisher.bed()
         if room.chance(30):
-            decorator.bed()
+            furnisher.bed()
         if room.chance(30):
-            decorator.desk()
+            furnisher.desk()
     elif kind == "office":
         for _ in range(room.draw(1, 3)):
-            decorator.desk()
+            furnisher.desk()
     elif kind == "kitchen":
-        first = room.draw(0, 3)
-        decorator.kitchen_run(first)
+        furnisher.kitchen_run(room.draw(0, 3))
         if room.chance(70):
-            decorator.dining((2, 4))
+            furnisher.dining((2, 4))
     elif kind == "bathroom":
-        decorator.bathroom()
+        furnisher.bathroom()
     else:
-        decorator.dining((3, 6))
-        decorator.wall("cabinet", lambda r: r.carries_mm > 0)
+        furnisher.dining((3, 6))
+        furnisher.put_at_wall("cabinet", lambda r: r.carries_mm > 0)
     if room.chance(60):
-        decorator.ceiling_light()
-    decorator.fill(kind, target)
+        furnisher.ceiling_light()
+    furnisher.fill(kind, target)
     return room
 
 
 def _cut_openings(room: Room) -> None:
-    """A door in one wall, windows in others."""
+    """Cut a door in one wall and one to three windows in any."""
     for _ in range(20):
         wall, width = room.draw(0, 3), room.draw(800, 950)
         start = room.draw(150, room.wall_length(wall) - width - 150)

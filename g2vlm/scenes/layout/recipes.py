@@ -1,4 +1,8 @@
-"""Scene recipes: everything that is needed to build a scene, in integers; drawing and reading."""
+"""Scene recipes: everything that is needed to build a scene, in integers.
+
+A recipe is a JSON object: room, light, objects, openings and cameras, with lengths in millimetres
+(keys `..._mm`) and angles in degrees (`..._deg`), in the room's frame of `room_state`.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +16,23 @@ from g2vlm.scenes.assets.catalog import ModelRow
 from g2vlm.scenes.assets.classes import KINDS
 from g2vlm.scenes.layout.cameras import (
     SEEN_PIXELS,
+    VIEWS,
     Cameras,
     candidates,
-    choose,
+    choose_cameras,
     pixel_estimate,
 )
 from g2vlm.scenes.layout.furnish import Pool, furnish
-from g2vlm.scenes.layout.room_state import Item, Room, connected, walkable
+from g2vlm.scenes.layout.room_state import OBJECTS, Item, Room, largest_component, walkable
 from metrics.constants import INPUT_VIEWS
 from metrics.files import InputError, read_lines, rng
 
-OBJECTS = (8, 22)
+# Layouts that are drawn for a scene before the best of them is taken.
 ATTEMPTS = 60
-# The share (%) of objects that some camera must see, by how many cameras: the inputs, and all.
-COVERED_PERCENT = {INPUT_VIEWS: 85, 2 * INPUT_VIEWS: 90}
+# The share (%) of objects that some camera must see: of the input cameras, and of all.
+COVERED_PERCENT = {INPUT_VIEWS: 85, VIEWS: 90}
+# Least share (%) of the floor that is walkable, and of the walkable floor that is connected.
+WALKABLE_PERCENT, CONNECTED_PERCENT = 15, 70
 REAL_ROOMS = "real_rooms"
 # Classes whose captured boxes carry things on their top.
 CARRIERS = frozenset({"table", "cabinet"})
@@ -52,7 +59,7 @@ FLOORS = {
 
 
 def pool_of(models: dict[str, ModelRow], side: str) -> Pool:
-    """Return the models of one side of the split by (class, where they stand)."""
+    """Return the models of one side of the split, "train" or "held", by (class, placement)."""
     pool: Pool = {}
     for name in sorted(models):
         row = models[name]
@@ -68,10 +75,21 @@ def draw_recipe(
     seed: int,
     twin: Callable[[dict], tuple[dict, np.ndarray]] | None = None,
 ) -> tuple[dict, np.ndarray]:
-    """Draw the scene `split`-`number`; returns the recipe and int64[8, N] estimated pixels.
+    """Draw the scene `split`-`number`.
 
-    Redraws until the cameras see enough of the objects (`COVERED_PERCENT`), also of those of the
-    `twin` made from it, and keeps the best of `ATTEMPTS` otherwise.
+    Layouts are drawn until the cameras see enough objects (`COVERED_PERCENT`); after `ATTEMPTS` the
+    one that lacks least is taken.
+
+    Args:
+        split, number, seed: name the scene and its random generator.
+        pool: the models to choose from.
+        twin: makes the recipe's twin with other models; its cameras must see enough too.
+
+    Returns:
+        The recipe, and int64 [8, N]: estimated pixels of each object in each view.
+
+    Raises:
+        InputError: no layout was possible.
     """
     name = f"{split}-{number:04d}"
     generator = rng(seed, "scene", name)
@@ -79,10 +97,10 @@ def draw_recipe(
     best: tuple[int, dict, np.ndarray] | None = None
     for _ in range(ATTEMPTS):
         room = furnish(kind, pool, generator)
-        found = _views(room)
-        if found is None:
+        views = _views(room)
+        if views is None:
             continue
-        cameras, pixels = found
+        cameras, pixels = views
         missing = shortfall(pixels)
         recipe = _recipe(name, split, kind, room, cameras)
         if twin and not missing:
@@ -92,36 +110,37 @@ def draw_recipe(
         if not missing:
             break
     if best is None:
-        raise InputError(f"{name}: no layout found; choose another seed")
+        raise InputError(f"{name}: no layout was possible; choose another seed")
     return best[1], best[2]
 
 
 def shortfall(pixels: np.ndarray) -> int:
-    """Return the percentage points of objects that cameras see too few by; pixels: int64[8, N]."""
+    """Return by how many percentage points the seen objects fall short; pixels: int64 [8, N]."""
     shares = {count: seen_percent(pixels, count) for count in COVERED_PERCENT}
     return sum(max(0, least - shares[count]) for count, least in COVERED_PERCENT.items())
 
 
 def seen_percent(pixels: np.ndarray, cameras: int) -> int:
-    """Return the share (%) of objects that one of the first `cameras` sees; pixels: int64[8, N]."""
+    """Return the share (%) of objects that one of the first `cameras` sees, of int64 [8, N]."""
     seen = (pixels[:cameras] >= SEEN_PIXELS).any(0)
     return 100 * int(np.count_nonzero(seen)) // len(seen)
 
 
 def _views(room: Room) -> tuple[Cameras, np.ndarray] | None:
-    """Return eight cameras and their estimated pixels, or None if the room will not do."""
+    """Return eight cameras and their estimated pixels, or None if the room is not usable."""
     if not OBJECTS[0] <= len(room.items) <= OBJECTS[1]:
         return None
     free = walkable(room)
-    if 100 * np.count_nonzero(connected(free)) < 70 * max(1, np.count_nonzero(free)):
+    count, connected = (np.count_nonzero(cells) for cells in (free, largest_component(free)))
+    if 100 * connected < CONNECTED_PERCENT * max(1, count):
         return None
-    if 100 * np.count_nonzero(free) < 15 * free.size:
+    if 100 * count < WALKABLE_PERCENT * free.size:
         return None
     cameras = candidates(room)
     if cameras is None:
         return None
     pixels = pixel_estimate(cameras, room.items)
-    order = choose(cameras, pixels)
+    order = choose_cameras(cameras, pixels)
     return None if order is None else (cameras.take(order), pixels[order])
 
 
@@ -144,7 +163,7 @@ def _recipe(name: str, split: str, kind: str, room: Room, cameras: Cameras) -> d
 
 
 def camera_fields(cameras: Cameras) -> list[dict[str, Any]]:
-    """Return eight cameras as a recipe's, the inputs first."""
+    """Return eight cameras as fields of a recipe, the inputs first."""
     return [
         {
             "position_mm": [int(v) for v in cameras.position[k]],
@@ -153,12 +172,12 @@ def camera_fields(cameras: Cameras) -> list[dict[str, Any]]:
             "hfov_deg": cameras.hfov,
             "role": "input" if k < INPUT_VIEWS else "held_out",
         }
-        for k in range(2 * INPUT_VIEWS)
+        for k in range(VIEWS)
     ]
 
 
 def object_fields(index: int, item: Item) -> dict[str, Any]:
-    """Return a placed item as a recipe's object."""
+    """Return a placed item as an object of a recipe."""
     return {
         "index": index,
         "model": item.row.model,
@@ -173,6 +192,10 @@ def object_fields(index: int, item: Item) -> dict[str, Any]:
 
 
 def _light(room: Room) -> dict[str, Any]:
+    """Return lamps at ceiling lights and table lamps, at most four, and a drawn sun.
+
+    A room without a ceiling light has a lamp under the middle of its ceiling.
+    """
     lamps = []
     for item in room.items:
         if item.row.cls == "ceiling light":
@@ -186,7 +209,7 @@ def _light(room: Room) -> dict[str, Any]:
 
 
 def items_of(recipe: dict, models: dict[str, ModelRow]) -> list[Item]:
-    """Return a recipe's objects as placed items; those of a captured room have no model."""
+    """Return the objects of a recipe as placed items; those of a captured room have no model."""
     captured = "capture" in recipe
     return [
         Item(
@@ -202,7 +225,7 @@ def items_of(recipe: dict, models: dict[str, ModelRow]) -> list[Item]:
 
 
 def _captured_row(item: dict) -> ModelRow:
-    """Return what is known of a captured object as a model: no colour, no side it faces."""
+    """Return a captured object as a model, without what a capture lacks: colour and front."""
     size = tuple(item["size_mm"])
     stands = "top" if item["support"] >= 0 else "floor" if item["base_mm"] == 0 else "wall"
     return ModelRow(
@@ -226,7 +249,7 @@ def _captured_row(item: dict) -> ModelRow:
 
 
 def cameras_of(recipe: dict) -> Cameras:
-    """Return a recipe's cameras as arrays."""
+    """Return the cameras of a recipe as arrays."""
     rows = recipe["cameras"]
     return Cameras(
         np.array([c["position_mm"] for c in rows], np.int64),
@@ -237,26 +260,36 @@ def cameras_of(recipe: dict) -> Cameras:
 
 
 def load_recipes(data_dir: str | Path, split: str, limit: int | None = None) -> list[dict]:
-    """Return the first `limit` recipes of a split in order; raises `InputError` if it is absent."""
+    """Return the first `limit` recipes of a split, default all.
+
+    Raises:
+        InputError: the data folder lacks the split, or has fewer scenes of it.
+    """
     path = _folder(data_dir, split) / "scenes.jsonl"
     if not path.exists() and split == REAL_ROOMS:
-        raise InputError(f"{path}: built without the captured rooms; run with ROOMS=none, or build")
+        raise InputError(
+            f"{path}: the data was built without the captured rooms; run with ROOMS=none, or build "
+            "them with `make data`"
+        )
     rows = [row for row in read_lines(path) if row["split"] == split]
     if not rows:
         raise InputError(f"{path}: no scenes of split {split}; check the split or run `make data`")
     if limit is not None and limit > len(rows):
         raise InputError(
-            f"{path}: {len(rows)} scenes of split {split}, {limit} asked for; lower data.splits"
+            f"{path}: {len(rows)} scenes of split {split}, {limit} requested; lower data.splits"
         )
     return rows[:limit]
 
 
 def load_language(data_dir: str | Path, split: str) -> dict[str, dict]:
-    """Return {scene: its line} of the language.jsonl that holds a split."""
+    """Return {scene: its line of language.jsonl} for the file that holds a split."""
     path = _folder(data_dir, split) / "language.jsonl"
     return {row["scene"]: row for row in read_lines(path)}
 
 
 def _folder(data_dir: str | Path, split: str) -> Path:
-    """Captured rooms stand apart: a build without them has every other file unchanged."""
+    """Return the folder of a split's files.
+
+    Captured rooms have one of their own, so that a build without them leaves all others unchanged.
+    """
     return Path(data_dir, REAL_ROOMS) if split == REAL_ROOMS else Path(data_dir)

@@ -1,8 +1,10 @@
-"""A room being furnished: where things are, what collides, how to stand along a wall or on a top.
+"""The state of a room while it is furnished: placed items, openings, and what fits where.
 
-Everything is in whole millimetres and degrees in the room's frame (x in [0, sx], y in [0, sy]).
-Walls are numbered counter-clockwise, each starting where the last one ends: 0 along y = 0,
-1 along x = sx, 2 along y = sy, 3 along x = 0.
+Everything is in whole millimetres and degrees in the room's frame: x in [0, sx], y in [0, sy], z up
+from the floor, yaw counter-clockwise. Walls are numbered counter-clockwise, each starting where the
+one before it ends: 0 along y = 0, 1 along x = sx, 2 along y = sy, 3 along x = 0.
+
+A model of yaw 0 has its front towards -y.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 from math import isqrt
 
 import numpy as np
+from scipy import ndimage
 
 from g2vlm.scenes.assets.catalog import ModelRow
 from g2vlm.scenes.layout.integer_geometry import (
@@ -25,18 +28,41 @@ from g2vlm.scenes.layout.integer_geometry import (
     sine,
 )
 
+# Fewest and most objects of a room.
+OBJECTS = (8, 22)
+# Boxes may overlap by this much, which hides the rounding of turned corners.
 TOLERANCE_MM = 5
 WALL_GAP_MM = 20
-DOOR_CLEARANCE_MM = 800
+# Depth of the floor that stays free at a door and at a window.
+CLEARANCE_MM = {"door": 800, "window": 300}
+# Least distance of an opening from a corner of the room, and from another opening.
+CORNER_MM, OPENING_GAP_MM = 150, 200
 # Half of the side of the part of a top that carries things, as a share of the side: 3 / 10.
 CARRY_NUMERATOR, CARRY_DENOMINATOR = 3, 10
-# Yaw that turns the front (-y at yaw 0) from each wall into the room.
+# How far a footprint may stick out over that of its support.
+OVERHANG_MM = 10
+# A model with a longer side than this is placed at multiples of 90 degrees.
+LARGE_MM = 600
+# Yaw that turns a front away from each wall, into the room.
 WALL_YAW = (180, 270, 0, 90)
+# The walkable grid: side of a cell, half width of a person, and the height up to which they
+# bump into things.
+CELL_MM, BODY_MM, HEAD_MM = 100, 150, 1800
 
 
 @dataclass
 class Item:
-    """One placed model: box of `size` (w, d, h) at `centre`, standing at height `base`."""
+    """One placed model.
+
+    Attributes:
+        row: the model.
+        centre: (x, y) of its box.
+        base: height of its underside above the floor.
+        yaw: degrees, reduced to 0..359.
+        size: (width, depth, height) of its box at yaw 0.
+        support: index of the item that it stands on, or -1.
+        ring: its footprint.
+    """
 
     row: ModelRow
     centre: Point
@@ -64,7 +90,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Zone:
-    """A part of the room that furniture keeps out of."""
+    """A part of the room that furniture keeps out of: a ring from one height to another."""
 
     ring: list[Point]
     low: int
@@ -72,7 +98,7 @@ class Zone:
 
 
 def wall_point(size: Sequence[int], wall: int, along: int, inward: int) -> Point:
-    """Return the point `along` a wall of a room of `size` from its start and `inward` from it."""
+    """Return the point `along` a wall from its start and `inward` from it, in a room of `size`."""
     sx, sy = size[0], size[1]
     return (
         (along, inward),
@@ -83,12 +109,12 @@ def wall_point(size: Sequence[int], wall: int, along: int, inward: int) -> Point
 
 
 def heights_meet(a_low: int, a_high: int, b_low: int, b_high: int) -> bool:
-    """Say whether two height intervals share more than the tolerance."""
+    """Return whether two height intervals share more than the tolerance."""
     return min(a_high, b_high) - max(a_low, b_low) > TOLERANCE_MM
 
 
 def collide(a: Item, b: Item) -> bool:
-    """Say whether two boxes share more than the tolerance; rugs lie under furniture."""
+    """Return whether two boxes overlap by more than the tolerance; rugs lie under furniture."""
     if "rug" in (a.row.cls, b.row.cls) and a.row.cls != b.row.cls:
         return False
     if not heights_meet(a.base, a.top, b.base, b.top):
@@ -96,8 +122,28 @@ def collide(a: Item, b: Item) -> bool:
     return gap(a.ring, a.yaw, b.ring, b.yaw) < -TOLERANCE_MM
 
 
+def rests_on(item: Item, support: Item) -> bool:
+    """Return whether an item's footprint lies within its support's, but for the overhang."""
+    half = [support.size[k] // 2 + OVERHANG_MM for k in (0, 1)]
+    for x, y in item.ring:
+        dx, dy = x - support.centre[0], y - support.centre[1]
+        u, v = offset((0, 0), -support.yaw, (dx, dy))
+        if abs(u) > half[0] or abs(v) > half[1]:
+            return False
+    return True
+
+
+def at_offset(anchor: Item, row: ModelRow, local: Point, turn: int) -> Item:
+    """Return a model on the floor at `local` in the anchor's axes, turned by `turn` from it."""
+    centre = offset(anchor.centre, anchor.yaw, local)
+    return Item(row, centre, 0, anchor.yaw + turn, row.size_mm)
+
+
 class Room:
-    """The state of one room while it is furnished."""
+    """A room of size (sx, sy, height) with its items, openings and random generator.
+
+    Methods named `add_...` place something if it fits. They return the new item's index, or -1.
+    """
 
     def __init__(self, size: tuple[int, int, int], rng: np.random.Generator) -> None:
         self.size = size
@@ -106,28 +152,31 @@ class Room:
         self.openings: list[dict] = []
         self.zones: list[Zone] = []
 
+    def draw(self, low: int, high: int) -> int:
+        """Return a uniform integer in low..high, both included."""
+        return int(self.rng.integers(low, high + 1)) if high > low else low
+
+    def chance(self, percent: int) -> bool:
+        return self.draw(0, 99) < percent
+
     def wall_length(self, wall: int) -> int:
         return self.size[wall % 2]
-
-    def wall_point(self, wall: int, along: int, inward: int) -> Point:
-        """Return the point `along` a wall from its start and `inward` from it."""
-        return wall_point(self.size, wall, along, inward)
 
     def add_opening(
         self, kind: str, wall: int, start: int, width: int, base: int, top: int
     ) -> bool:
         """Cut a door or window if the wall is free there, and keep furniture clear of it."""
-        if start < 150 or start + width > self.wall_length(wall) - 150:
+        end = start + width
+        if start < CORNER_MM or end > self.wall_length(wall) - CORNER_MM:
             return False
         for other in self.openings:
-            far = other["offset_mm"] + other["width_mm"] + 200
-            if other["wall"] == wall and start < far and other["offset_mm"] - 200 < start + width:
+            low = other["offset_mm"] - OPENING_GAP_MM
+            high = other["offset_mm"] + other["width_mm"] + OPENING_GAP_MM
+            if other["wall"] == wall and start < high and low < end:
                 return False
-        depth = DOOR_CLEARANCE_MM if kind == "door" else 300
-        ring = [
-            self.wall_point(wall, *at)
-            for at in ((start, 0), (start + width, 0), (start + width, depth), (start, depth))
-        ]
+        depth = CLEARANCE_MM[kind]
+        outline = ((start, 0), (end, 0), (end, depth), (start, depth))
+        ring = [wall_point(self.size, wall, along, inward) for along, inward in outline]
         self.zones.append(Zone(ring, base, top))
         self.openings.append(
             {
@@ -141,14 +190,19 @@ class Room:
         )
         return True
 
-    def inside(self, item: Item) -> bool:
+    def is_inside(self, item: Item) -> bool:
+        """Return whether a box lies between the walls, the floor and the ceiling."""
         sx, sy, height = self.size
         within = all(0 <= x <= sx and 0 <= y <= sy for x, y in item.ring)
         return within and item.base >= 0 and item.top <= height
 
     def fits(self, item: Item, others: Iterable[Item] | None = None) -> bool:
-        """Say whether `item` is in the room, off the keep-out zones and collides with nothing."""
-        if not self.inside(item):
+        """Return whether an item is inside, clear of the zones and collides with nothing.
+
+        Args:
+            others: the items that it may collide with; default those of the room.
+        """
+        if not self.is_inside(item):
             return False
         for zone in self.zones:
             if item.row.cls == "rug" or not heights_meet(item.base, item.top, zone.low, zone.high):
@@ -158,24 +212,19 @@ class Room:
         return not any(collide(item, o) for o in (self.items if others is None else others))
 
     def add(self, item: Item) -> int:
-        """Place `item` if it fits and return its index, else -1."""
-        if len(self.items) >= 22 or not self.fits(item):
+        """Place an item if it fits and the room is not full."""
+        if len(self.items) >= OBJECTS[1] or not self.fits(item):
             return -1
         self.items.append(item)
         return len(self.items) - 1
 
     def at_wall(self, row: ModelRow, wall: int, along: int, base: int = 0) -> Item:
-        """Return `row` with its back to a wall, its middle at `along`."""
-        centre = self.wall_point(wall, along, WALL_GAP_MM + row.size_mm[1] // 2 + 1)
+        """Return a model with its back to a wall, its middle at `along`."""
+        centre = wall_point(self.size, wall, along, WALL_GAP_MM + row.size_mm[1] // 2 + 1)
         return Item(row, centre, base, WALL_YAW[wall], row.size_mm)
 
-    def beside(self, anchor: Item, row: ModelRow, local: Point, turn: int) -> Item:
-        """Return `row` on the floor at `local` in the anchor's axes, turned by `turn` from it."""
-        centre = offset(anchor.centre, anchor.yaw, local)
-        return Item(row, centre, 0, anchor.yaw + turn, row.size_mm)
-
     def add_at_wall(self, row: ModelRow, tries: int = 10, base: int = 0, wall: int = -1) -> int:
-        """Place `row` with its back to some free stretch of wall; -1 if none was found."""
+        """Place a model with its back to a wall, a drawn one for -1, at a drawn position."""
         for _ in range(tries):
             side = wall if wall >= 0 else self.draw(0, 3)
             margin = WALL_GAP_MM + row.size_mm[0] // 2 + 1
@@ -186,104 +235,80 @@ class Room:
                     return index
         return -1
 
-    def add_free(self, row: ModelRow, tries: int = 12, base: int = 0) -> int:
-        """Place `row` anywhere at any multiple of 15 degrees; -1 if it found no room."""
+    def add_free(self, row: ModelRow, tries: int = 12) -> int:
+        """Place a model anywhere on the floor at a multiple of 15 degrees, 90 for large ones."""
         reach = max(row.size_mm[0], row.size_mm[1]) // 2 + 50
+        if min(self.size[0], self.size[1]) <= 2 * reach:
+            return -1
         for _ in range(tries):
-            if min(self.size[0], self.size[1]) <= 2 * reach:
-                return -1
             x = self.draw(reach, self.size[0] - reach)
             y = self.draw(reach, self.size[1] - reach)
             turn = 15 * self.draw(0, 23)
-            if row.size_mm[0] > 600 or row.size_mm[1] > 600:
+            if row.size_mm[0] > LARGE_MM or row.size_mm[1] > LARGE_MM:
                 turn = 90 * (turn // 90)
-            index = self.add(Item(row, (x, y), base, turn, row.size_mm))
+            index = self.add(Item(row, (x, y), 0, turn, row.size_mm))
             if index >= 0:
                 return index
         return -1
 
     def add_on(self, support: int, row: ModelRow, tries: int = 6, centred: bool = False) -> int:
-        """Place `row` on the top of an item; screens and appliances look where it looks."""
-        under = self.items[support]
-        if under.carries < 0:
+        """Place a model on the top of an item, in the middle or at a drawn position."""
+        below = self.items[support]
+        if below.carries < 0:
             return -1
         for _ in range(tries):
-            item = self.on_top(under, support, row, centred)
-            if self.rests(item, under):
+            item = self._on_top(below, support, row, centred)
+            if rests_on(item, below):
                 index = self.add(item)
                 if index >= 0:
                     return index
         return -1
 
-    def on_top(self, under: Item, support: int, row: ModelRow, centred: bool) -> Item:
-        w, d = (under.size[k] * CARRY_NUMERATOR // CARRY_DENOMINATOR for k in (0, 1))
+    def _on_top(self, below: Item, support: int, row: ModelRow, centred: bool) -> Item:
+        w, d = (below.size[k] * CARRY_NUMERATOR // CARRY_DENOMINATOR for k in (0, 1))
         local = (0, 0) if centred else (self.draw(-w, w), self.draw(-d, d))
-        free = not row.front and row.cls != "kitchen appliance"
-        turn = 15 * self.draw(0, 23) if free else 0
-        centre = offset(under.centre, under.yaw, local)
-        return Item(row, centre, under.carries, under.yaw + turn, row.size_mm, support)
-
-    def rests(self, item: Item, under: Item) -> bool:
-        """Say whether an item's footprint lies within that of what it stands on (1 cm over)."""
-        half = [under.size[k] // 2 + 10 for k in (0, 1)]
-        for x, y in item.ring:
-            dx, dy = x - under.centre[0], y - under.centre[1]
-            u, v = offset((0, 0), -under.yaw, (dx, dy))
-            if abs(u) > half[0] or abs(v) > half[1]:
-                return False
-        return True
-
-    def draw(self, low: int, high: int) -> int:
-        """Return a uniform integer in low..high, both included."""
-        return int(self.rng.integers(low, high + 1)) if high > low else low
-
-    def chance(self, percent: int) -> bool:
-        return self.draw(0, 99) < percent
+        # Screens and appliances face where their support faces.
+        any_turn = not row.front and row.cls != "kitchen appliance"
+        turn = 15 * self.draw(0, 23) if any_turn else 0
+        centre = offset(below.centre, below.yaw, local)
+        return Item(row, centre, below.carries, below.yaw + turn, row.size_mm, support)
 
 
-def walkable(room: Room, cell: int = 100, body: int = 150) -> np.ndarray:
-    """Return bool[nx, ny]: cells whose middle a person of half width `body` can stand on."""
-    nx, ny = room.size[0] // cell, room.size[1] // cell
-    x = (np.arange(nx, dtype=np.int64) * cell + cell // 2)[:, None]
-    y = (np.arange(ny, dtype=np.int64) * cell + cell // 2)[None, :]
-    free = (x >= body) & (x <= room.size[0] - body) & (y >= body) & (y <= room.size[1] - body)
+def walkable(room: Room) -> np.ndarray:
+    """Return bool [nx, ny]: cells of 10 cm in whose middle a person can stand."""
+    nx, ny = room.size[0] // CELL_MM, room.size[1] // CELL_MM
+    x = (np.arange(nx, dtype=np.int64) * CELL_MM + CELL_MM // 2)[:, None]  # (nx, 1)
+    y = (np.arange(ny, dtype=np.int64) * CELL_MM + CELL_MM // 2)[None, :]  # (1, ny)
+    free = (x >= BODY_MM) & (x <= room.size[0] - BODY_MM)
+    free = free & (y >= BODY_MM) & (y <= room.size[1] - BODY_MM)  # (nx, ny)
     for item in room.items:
-        if item.row.cls != "rug" and item.base < 1800:
-            free &= ~covered(item, x, y, body)
+        if item.row.cls != "rug" and item.base < HEAD_MM:
+            free &= ~covered(item, x, y, BODY_MM)
     return free
 
 
 def covered(item: Item, x: np.ndarray, y: np.ndarray, margin: int) -> np.ndarray:
-    """Return which points lie within `margin` (mm) of an item's footprint, in its own axes."""
+    """Return which points lie on an item's footprint, enlarged by a margin along its axes.
+
+    Args:
+        x, y: int64, mm, of shapes that broadcast to that of the result.
+        margin: mm.
+    """
     c, s = cosine(item.yaw), sine(item.yaw)
     dx, dy = x - item.centre[0], y - item.centre[1]
+    # In the item's axes, times UNIT: compared with bounds times UNIT, nothing is rounded.
     u, v = dx * c + dy * s, dy * c - dx * s
     reach = [(item.size[k] // 2 + margin) * UNIT for k in (0, 1)]
     return (np.abs(u) <= reach[0]) & (np.abs(v) <= reach[1])
 
 
-def connected(free: np.ndarray) -> np.ndarray:
-    """Return the largest 4-connected part of a bool grid."""
-    left, best = free.copy(), np.zeros_like(free)
-    while left.any():
-        part = np.zeros_like(free)
-        part[tuple(np.argwhere(left)[0])] = True
-        while True:
-            grown = part.copy()
-            grown[1:] |= part[:-1]
-            grown[:-1] |= part[1:]
-            grown[:, 1:] |= part[:, :-1]
-            grown[:, :-1] |= part[:, 1:]
-            grown &= left
-            if (grown == part).all():
-                break
-            part = grown
-        left &= ~part
-        if part.sum() > best.sum():
-            best = part
-        if best.sum() >= left.sum():
-            break
-    return best
+def largest_component(free: np.ndarray) -> np.ndarray:
+    """Return the largest 4-connected part of a bool grid; of equal ones the first in row order."""
+    labels, count = ndimage.label(free)  # numbered from 1 in row order, 0 where not free
+    if count == 0:
+        return np.zeros_like(free)
+    sizes = np.bincount(labels.ravel())[1:]
+    return labels == 1 + sizes.argmax()
 
 
 def box_distance(a: Item, b: Item) -> int:

@@ -1,4 +1,4 @@
-"""The splits: how many scenes each has, which models it may use, and the swapped twin scenes."""
+"""The splits: their numbers of scenes, and the twin scenes of test_asset with held-out models."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ import numpy as np
 from g2vlm.scenes.assets.catalog import ModelRow
 from g2vlm.scenes.layout.cameras import clears, pixel_estimate
 from g2vlm.scenes.layout.recipes import cameras_of, items_of, object_fields
-from g2vlm.scenes.layout.room_state import Item, Room
+from g2vlm.scenes.layout.room_state import Item, Room, rests_on
 from metrics.files import InputError
 
 SEED = 20260401
 COUNTS = {"train": 600, "val": 60, "test_scene": 80, "test_asset": 80}
-# A swapped model takes the size of the one it replaces when no side changes by more than this.
+# A model may be stretched to a size of which no side is beyond these shares (%) of its own.
 STRETCH_PERCENT = (70, 140)
 
+Kind = tuple[str, str, bool]
 
-def held_rows(models: dict[str, ModelRow]) -> dict[tuple[str, str, bool], list[ModelRow]]:
-    """Return the held-out models by kind (class, where it stands, whether it carries)."""
-    rows: dict[tuple[str, str, bool], list[ModelRow]] = {}
+
+def held_rows(models: dict[str, ModelRow]) -> dict[Kind, list[ModelRow]]:
+    """Return the held-out models by kind (class, placement, whether it carries things)."""
+    rows: dict[Kind, list[ModelRow]] = {}
     for name in sorted(models):
         if models[name].side == "held":
             rows.setdefault(models[name].kind, []).append(models[name])
@@ -28,12 +30,12 @@ def held_rows(models: dict[str, ModelRow]) -> dict[tuple[str, str, bool], list[M
 
 
 def swap_recipe(recipe: dict, models: dict[str, ModelRow]) -> tuple[dict[str, Any], np.ndarray]:
-    """Return the test_asset twin of a test_scene recipe and int64[8, N] estimated pixels.
+    """Return the test_asset twin of a test_scene recipe, and int64 [8, N] estimated pixels.
 
-    Each model is replaced by the held-out one of its kind with the nearest size.
+    Each model is replaced by the held-out one of its kind that is nearest in size.
     """
     held = held_rows(models)
-    room = Room(tuple(recipe["room"]["size_mm"]), np.random.default_rng(0))
+    room = Room(tuple(recipe["room"]["size_mm"]), np.random.default_rng(0))  # It draws nothing.
     eyes = [camera["position_mm"] for camera in recipe["cameras"]]
     before = items_of(recipe, models)
     after = list(before)
@@ -53,47 +55,51 @@ def swap_recipe(recipe: dict, models: dict[str, ModelRow]) -> tuple[dict[str, An
 def _swapped(
     room: Room,
     item: Item,
-    held: dict[tuple[str, str, bool], list[ModelRow]],
+    held: dict[Kind, list[ModelRow]],
     placed: list[Item],
     index: int,
     eyes: list[list[int]],
 ) -> Item:
-    """Return `item` as the nearest held-out model, on the top of its swapped support.
+    """Return an item with a held-out model, on the top of its swapped support.
 
-    It keeps the size of the one it replaces where that stretches it little; else it takes its own
-    size if that fits and stands in no camera; else it is clipped to the old box, which always fits.
+    A model that can be stretched to the item's size takes that size. Otherwise the nearest model
+    takes the first of its own size and the item's, clipped to the bounds, that fits and is clear
+    of the cameras; failing both, the item's size, which fits since the item did.
+
+    Args:
+        placed: all items, those before `index` already swapped.
+        eyes: positions of the cameras.
     """
     rows = held.get(item.row.kind)
     if not rows:
-        raise InputError(f"models.csv: no held model of kind {item.row.kind}; mark one as held")
-    rows = sorted(rows, key=lambda r: (_misfit(r, item), r.model))
+        raise InputError(f"models.csv: no held-out model of kind {item.row.kind}; mark one as held")
+    rows = sorted(rows, key=lambda row: (_misfit(row, item), row.model))
     base = placed[item.support].carries if item.support >= 0 else item.base
+    stretched = next((row for row in rows if _stretches(row, item.size)), None)
+    if stretched:
+        return Item(stretched, item.centre, base, item.yaw, item.size, item.support)
+    row = rows[0]
     carried = [p for p in placed if p.support == index]
     others = [p for p in placed[:index] + placed[index + 1 :] if p.support != index]
-    best = next((row for row in rows if _stretches(row, item.size)), None)
-    if best:
-        return Item(best, item.centre, base, item.yaw, item.size, item.support)
-    for size in (rows[0].size_mm, _clipped(rows[0], item.size)):
-        own = Item(rows[0], item.centre, base, item.yaw, size, item.support)
-        under = item.support < 0 or room.rests(own, placed[item.support])
-        clear = all(clears(own, eye) for eye in eyes)
+    for size in (row.size_mm, _clipped(row, item.size)):
+        own = Item(row, item.centre, base, item.yaw, size, item.support)
         if (
-            under
-            and clear
+            (item.support < 0 or rests_on(own, placed[item.support]))
+            and all(clears(own, eye) for eye in eyes)
             and room.fits(own, others)
-            and all(_bears(room, own, p) for p in carried)
+            and all(_carries(room, own, p) for p in carried)
         ):
             return own
-    return Item(rows[0], item.centre, base, item.yaw, item.size, item.support)
+    return Item(row, item.centre, base, item.yaw, item.size, item.support)
 
 
-def _bears(room: Room, support: Item, item: Item) -> bool:
-    """Say whether `item` still stands on `support`, under the ceiling, at its new height."""
-    return room.rests(item, support) and support.carries + item.size[2] <= room.size[2]
+def _carries(room: Room, support: Item, item: Item) -> bool:
+    """Return whether `item` still rests on `support`, under the ceiling, at its new height."""
+    return rests_on(item, support) and support.carries + item.size[2] <= room.size[2]
 
 
 def _clipped(row: ModelRow, size: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Return `size` with no side stretched beyond the bound; no side grows."""
+    """Return `size` with no side beyond the upper bound of stretching; no side grows."""
     w, d, h = (
         min(old, own * STRETCH_PERCENT[1] // 100)
         for old, own in zip(size, row.size_mm, strict=True)
@@ -108,6 +114,7 @@ def _misfit(row: ModelRow, item: Item) -> int:
 
 
 def _stretches(row: ModelRow, size: tuple[int, int, int]) -> bool:
+    """Return whether a model may be stretched to a size."""
     low, high = STRETCH_PERCENT
     pairs = zip(size, row.size_mm, strict=True)
     return all(low * own <= 100 * wanted <= high * own for wanted, own in pairs)

@@ -11,14 +11,15 @@ import numpy as np
 from g2vlm.scenes.layout.cameras import (
     APART_MM,
     SEEN_PIXELS,
+    VIEWS,
     Cameras,
-    choose,
+    choose_cameras,
     heading,
     pixel_estimate,
 )
 from g2vlm.scenes.layout.integer_geometry import Point, corners, point_to_footprint
 from g2vlm.scenes.layout.recipes import CARRIERS, REAL_ROOMS, camera_fields, items_of
-from g2vlm.scenes.layout.room_state import Item, connected
+from g2vlm.scenes.layout.room_state import Item, largest_component
 from g2vlm.scenes.real.capture import Box, CapturedRoom, read_room
 from g2vlm.scenes.real.source import CAPTURES, FOLDER
 from metrics.constants import INPUT_VIEWS
@@ -171,7 +172,7 @@ def mesh_points(room: CapturedRoom, spacing: int = _SPACING_MM) -> np.ndarray:
 
 
 def free_cells(room: CapturedRoom, low: int) -> np.ndarray:
-    """Return bool[X, Y], connected 10 cm cells whose space above `low` mm is free for a camera."""
+    """Return bool [X, Y], connected 10 cm cells whose space above `low` mm is free for a camera."""
     nx, ny = (-(-side // _CELL_MM) for side in room.size[:2])
     points = mesh_points(room)
     body = points[(points[:, 2] > low) & (points[:, 2] < _BODY_MM)]
@@ -186,7 +187,7 @@ def free_cells(room: CapturedRoom, low: int) -> np.ndarray:
             taken |= padded[dx : dx + nx, dy : dy + ny]
     x = np.arange(nx)[:, None] * _CELL_MM + _CELL_MM // 2
     y = np.arange(ny)[None, :] * _CELL_MM + _CELL_MM // 2
-    return connected(within(room.outline, x, y) & ~taken)
+    return largest_component(within(room.outline, x, y) & ~taken)
 
 
 def _light(room: CapturedRoom) -> dict[str, Any]:
@@ -216,7 +217,7 @@ def _cameras(
                     continue
                 pixels = pixel_estimate(cameras, items)
                 pixels[behind_walls(room.outline, cameras, items)] = 0
-                order = choose(cameras, pixels, least, apart)
+                order = choose_cameras(cameras, pixels, least, apart)
                 if order is None:
                     continue
                 seen = int((pixels[order[:INPUT_VIEWS]] >= SEEN_PIXELS).any(0).sum())
@@ -249,7 +250,7 @@ def _candidates(
     spots: np.ndarray, items: list[Item], generator: np.random.Generator
 ) -> Cameras | None:
     """Draw cameras that look between two objects, from free cells not right before them."""
-    if len(spots) < 2 * INPUT_VIEWS:
+    if len(spots) < VIEWS:
         return None
 
     def draw(low: int, high: int) -> int:
@@ -270,7 +271,7 @@ def _candidates(
         pitch.append(-draw(8, 26))
         if len(position) == _CANDIDATES:
             break
-    if len(position) < 2 * INPUT_VIEWS:
+    if len(position) < VIEWS:
         return None
     arrays = (np.array(v, np.int64) for v in (position, yaw, pitch))
     return Cameras(*arrays, hfov)

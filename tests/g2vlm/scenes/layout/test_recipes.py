@@ -138,7 +138,7 @@ def test_scenes_do_not_depend_on_how_many_are_drawn(drawn):
 def test_loading_more_than_there_are_is_an_error(drawn, tmp_path):
     write_lines(tmp_path / "scenes.jsonl", drawn.recipes)
     assert load_recipes(tmp_path, "val", 1) == drawn.split("val")[:1]
-    with pytest.raises(InputError, match="2 scenes of split val, 3 asked for"):
+    with pytest.raises(InputError, match="2 scenes of split val, 3 requested"):
         load_recipes(tmp_path, "val", 3)
     with pytest.raises(InputError, match="no scenes of split test_b"):
         load_recipes(tmp_path, "test_b")
