@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import MISSING, field, fields
+from dataclasses import field, fields
 from typing import Any, get_type_hints
 
 from metrics.files import InputError
@@ -16,15 +16,14 @@ from metrics.files import InputError
 JSON_TYPES = {int: "integer", float: "number", bool: "boolean", str: "string"}
 
 
-def setting(description: str, default: Any = MISSING, **bounds: Any) -> Any:
-    """Declare a dataclass field that a config may set.
+def setting(description: str, **bounds: Any) -> Any:
+    """Declare a dataclass field that a config sets; config/cpu.yaml holds its default value.
 
     Args:
         description: one sentence on what the setting does.
-        default: the value where no config holds one; without it config/cpu.yaml must hold the key.
         bounds: JSON Schema keywords, such as `minimum=1` or `enum=["a", "b"]`.
     """
-    return field(default=default, metadata={"description": description, **bounds})
+    return field(metadata={"description": description, **bounds})
 
 
 def section_schema(settings: type) -> dict[str, Any]:
@@ -46,7 +45,7 @@ def section_schema(settings: type) -> dict[str, Any]:
     return {
         "type": "object",
         "additionalProperties": False,
-        "required": [one.name for one in fields(settings) if one.default is MISSING],
+        "required": list(properties),
         "properties": properties,
     }
 

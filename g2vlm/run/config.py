@@ -1,9 +1,8 @@
-"""Experiment configs: merged, checked against the schema, every fault in one line."""
+"""Experiment configs: the schema, checks with every fault in one line, methods and baselines."""
 
 from __future__ import annotations
 
 import ast
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,44 +12,99 @@ from typing import Any
 
 import yaml
 
-from g2vlm.models.config import model_sizes
+from g2vlm.models.config import ModelSizes, method_switches, model_sizes
+from g2vlm.scenes.render.settings import SensorModel
+from g2vlm.settings import describe_fault, section_schema
+from g2vlm.training.settings import TrainSettings
 from metrics.files import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
-BASE = ROOT / "config" / "cpu.yaml"
 BASELINES = ROOT / "baselines"
 METHODS = ROOT / "config" / "methods"
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Parse a YAML mapping; raises `InputError` naming the file and the row."""
+    """Return the mapping in a YAML file.
+
+    Raises:
+        InputError: the file is missing, not valid YAML, or holds no mapping.
+    """
     try:
         value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; name one under config/") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not valid YAML ({reason}); mend that row") from error
+        raise InputError(f"{path}: not valid YAML ({reason}); fix that row") from error
     if not isinstance(value, dict):
         raise InputError(f"{path}: must hold keys and values; see config/cpu.yaml")
     return value
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the values of `over` laid on top, mapping by mapping."""
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `changes`; mappings are merged, lists are replaced."""
     result = dict(base)
-    for key, value in over.items():
+    for key, value in changes.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
         result[key] = merge(result[key], value) if both else value
     return result
 
 
-def load_config(path: str | Path = BASE) -> dict[str, Any]:
-    """Return a checked experiment config: the file on top of config/cpu.yaml."""
-    config = merge(read_yaml(BASE), read_yaml(path))
-    check_config(config, [str(BASE), str(path)])
-    return config
+def config_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a merged config.
+
+    workflow/schemas/config.schema.yaml is completed by the sections that dataclasses describe, and
+    by the names of the baselines that need weights.
+    """
+    schema = read_yaml(SCHEMA)
+    sections = schema["properties"]
+    sections["render"]["properties"]["sensor"] = section_schema(SensorModel)
+    sections["model"] = section_schema(ModelSizes)
+    sections["train"] = section_schema(TrainSettings)
+    sections["pretrained"]["properties"] = {
+        name: {"$ref": "#/$defs/folder"}
+        for name, constants in declared_baselines().items()
+        if constants.get("PRETRAINED")
+    }
+    return schema
+
+
+def check_config(config: Mapping[str, Any], files: Sequence[str]) -> None:
+    """Check a merged config against the schema.
+
+    Args:
+        config: the merged config.
+        files: the config files in the order of their merging.
+
+    Raises:
+        InputError: for the first fault: the file, the key and how to fix it.
+    """
+    import jsonschema
+
+    faults = jsonschema.Draft202012Validator(config_schema()).iter_errors(config)
+    fault = min(faults, key=lambda one: list(map(str, one.absolute_path)), default=None)
+    if fault is not None:
+        keys = list(fault.absolute_path)
+        if fault.validator == "additionalProperties":
+            keys += [key for key in fault.instance if key not in fault.schema.get("properties", {})]
+        raise InputError(f"{_source(keys, files)}: {describe_fault(fault)}")
+    model_sizes(config, _source(["model"], files))
+
+
+def _source(keys: Sequence[str | int], files: Iterable[str]) -> str:
+    """Return the last file that holds a path of keys; for a path into a list, that of the list."""
+    for path in reversed(list(files)):
+        value: Any = read_yaml(path)
+        for key in keys:
+            if isinstance(value, list):
+                return str(path)
+            if not isinstance(value, Mapping) or key not in value:
+                break
+            value = value[key]
+        else:
+            return str(path)
+    return "--config on the command line"
 
 
 def remove_empty_splits(config: dict[str, Any]) -> None:
@@ -62,12 +116,18 @@ def remove_empty_splits(config: dict[str, Any]) -> None:
 
 
 def load_method(name: str, folder: str | Path = METHODS) -> dict[str, Any]:
-    """Return config/methods/<name>.yaml; an unknown name lists those there are."""
+    """Return the content of config/methods/<name>.yaml.
+
+    Raises:
+        InputError: there is no such method, or its file has an unknown, missing or misplaced key.
+    """
     path = Path(folder) / f"{name}.yaml"
     if not path.exists():
         known = ", ".join(sorted(item.stem for item in Path(folder).glob("*.yaml"))) or "none yet"
         raise InputError(f"{path}: no such method; the config's `methods` may name {known}")
-    return read_yaml(path)
+    method = read_yaml(path)
+    method_switches(method, str(path))
+    return method
 
 
 def declared_baselines(folder: str | Path = BASELINES) -> dict[str, dict[str, Any]]:
@@ -75,9 +135,9 @@ def declared_baselines(folder: str | Path = BASELINES) -> dict[str, dict[str, An
 
     Constants are names in capitals that a literal is assigned to at the top of the file.
     """
-    found = {}
+    baselines = {}
     for path in sorted(Path(folder).glob("*/method.py")):
-        constants = found[path.parent.name] = {}
+        constants = baselines[path.parent.name] = {}
         for node in ast.parse(path.read_bytes()).body:
             if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
                 continue
@@ -85,21 +145,22 @@ def declared_baselines(folder: str | Path = BASELINES) -> dict[str, dict[str, An
             if isinstance(target, ast.Name) and target.id.isupper():
                 with suppress(ValueError):  # not a literal
                     constants[target.id] = ast.literal_eval(node.value)
-    return found
+    return baselines
 
 
 def pretrained_folder(config: Mapping[str, Any], name: str) -> Path:
-    """Return the `transformers` folder that a config's `pretrained` gives the baseline `name`.
+    """Return the `transformers` folder that a config's `pretrained` names for a baseline.
 
-    Raises `InputError` where it gives none, or where what it gives is no such folder.
+    Raises:
+        InputError: it names none, or not the folder of a model.
     """
-    named = config.get("pretrained", {}).get(name)
-    if not named:
+    value = config.get("pretrained", {}).get(name)
+    if not value:
         raise InputError(
             f"baseline {name}: no weights; name a model's folder in the config: "
             f"pretrained: {{{name}: folder}}"
         )
-    folder = Path(str(named)).expanduser()
+    folder = Path(str(value)).expanduser()
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give pretrained.{name} a local model's folder")
     if not (folder / "config.json").is_file():
@@ -108,50 +169,6 @@ def pretrained_folder(config: Mapping[str, Any], name: str) -> Path:
             f"saved to with save_pretrained"
         )
     return folder
-
-
-def check_config(config: Mapping[str, Any], files: Sequence[str], schema: Path = SCHEMA) -> None:
-    """Raise `InputError` with the first fault of a merged config: its file, key and mend.
-
-    `files` are the config files in the order they were laid on one another.
-    """
-    import jsonschema
-
-    validator = jsonschema.Draft202012Validator(read_yaml(schema))
-    faults = sorted(validator.iter_errors(config), key=lambda fault: list(map(str, fault.path)))
-    if faults:
-        keys, message = _describe(faults[0])
-        raise InputError(f"{_source(keys, files)}: {message}")
-    model_sizes(config, _source(["model"], files))
-
-
-def _describe(fault: Any) -> tuple[list[str], str]:
-    """Return the path of keys to the fault and a sentence about it."""
-    path = [str(part) for part in fault.absolute_path]
-    if fault.validator == "additionalProperties" and isinstance(fault.schema, Mapping):
-        known = list(fault.schema.get("properties", {}))
-        stray = next(key for key in fault.instance if key not in known)
-        near = difflib.get_close_matches(str(stray), known, 1)
-        hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
-        keys = [*path, str(stray)]
-        return keys, f"unknown key `{'.'.join(keys)}`; {hint}"
-    where = ".".join(path) or "the top level"
-    if fault.validator == "required":
-        return path, f"{where}: {fault.message}; see config/cpu.yaml"
-    return path, f"`{where}`: {fault.message}; see workflow/schemas/config.schema.yaml"
-
-
-def _source(keys: Sequence[str], files: Iterable[str]) -> str:
-    """Return the last file that holds the path of keys, or the command line."""
-    for path in reversed(list(files)):
-        value: Any = read_yaml(path)
-        for key in keys:
-            if not isinstance(value, Mapping) or key not in value:
-                break
-            value = value[key]
-        else:
-            return str(path)
-    return "--config on the command line"
 
 
 def digest(*values: Any, length: int = 16) -> str:

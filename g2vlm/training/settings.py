@@ -49,7 +49,7 @@ class TrainSettings:
         enum=["fp32", "bf16"],
     )
     checkpoint_seconds: float = setting("Seconds between checkpoints.", exclusiveMinimum=0)
-    processes: int = setting("Processes that train one model together.", default=1, minimum=1)
+    processes: int = setting("Processes that train one model together.", minimum=1)
     loss_weights: dict[str, float] = setting(
         "Weights of the losses in the objective; 1 for a loss that is not listed.",
         additionalProperties=False,

@@ -129,7 +129,7 @@ def test_verify_needs_a_reference_and_the_report_shows_it(clone, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("damage", "words"),
     [
         ("echo 'sedes: 3' >> config/smoke.yaml", "config/smoke.yaml: unknown key `sedes`"),
         ("echo 'pretrained: {hf_vlm: gone}' >> config/smoke.yaml", "gone: no such folder; give"),
@@ -137,12 +137,16 @@ def test_verify_needs_a_reference_and_the_report_shows_it(clone, tmp_path):
         ("echo x >> data/models.csv", "data/models.csv: differs from data.manifest.json"),
         ("rm -r data", "data/: not built yet; run `make data`"),
         ("rm config/methods/full.yaml", "full.yaml: no such method"),
+        (
+            "echo 'normals: false' > config/methods/full.yaml",
+            "config/methods/full.yaml: switch `normals` is at the top; move it under `switches:`",
+        ),
     ],
 )
-def test_what_is_wrong_is_one_line(clone, tmp_path, spoil, words):
-    root = tmp_path / "spoilt"
+def test_what_is_wrong_is_one_line(clone, tmp_path, damage, words):
+    root = tmp_path / "damaged"
     shutil.copytree(clone, root)
-    subprocess.run(spoil, shell=True, cwd=root, check=True)
+    subprocess.run(damage, shell=True, cwd=root, check=True)
     done = snakemake(root, "-n", "--configfile", "config/smoke.yaml")
     errors = [row for row in done.stderr.splitlines() if row.startswith("error: ")]
     assert done.returncode != 0 and len(errors) == 1 and words in errors[0]

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from g2vlm.run import studies
-from g2vlm.run.config import load_config, load_method
+from g2vlm.run.config import load_method
 from metrics.files import InputError
+from tests.configs import load_config
 from tests.workflow.tiny import TINY, clone
 
 CONFIG = load_config()

@@ -44,7 +44,7 @@ SEEDS = range(config["seeds"])
 VARIANTS = studies.variants(config, METHODS)
 TRAINED = METHODS | VARIANTS
 # That train one model together.
-PROCESSES = config["train"].get("processes", 1)
+PROCESSES = config["train"]["processes"]
 # What `make reference` kept of a finished run, and what compares a fresh one with it, if any.
 REFERENCE = f"results/reference/{EXPERIMENT}"
 VERIFICATION = (

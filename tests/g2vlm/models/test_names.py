@@ -1,16 +1,13 @@
 """The class that a sentence asks for: what is learned from, and what is made of it."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-import yaml
 
-from g2vlm.models.config import ModelSizes
 from g2vlm.models.fusion import named_share
-from g2vlm.run.config import SCHEMA
 from g2vlm.training.data import language_batch
 from g2vlm.training.language_losses import name_loss, named_class_loss
 from tests.g2vlm.models.build import small_model, train_set
@@ -94,10 +91,3 @@ def test_points_of_the_named_class_are_favoured():
     with torch.no_grad():
         logits = model.fusion.find_points(state, sentence, match)[0, 0]
     assert logits[0] == logits[1] > logits[2] == logits[3] > logits[4]
-
-
-def test_the_schema_knows_every_size():
-    schema = yaml.safe_load(SCHEMA.read_text())
-    assert set(schema["properties"]["model"]["properties"]) == {
-        field.name for field in fields(ModelSizes)
-    }
