@@ -1,14 +1,13 @@
 """Write the truth of a rendered split in the layout that `metrics` reads.
 
-The layout is documented in `metrics.truth`; everything is in metres in the scene's frame.
+`metrics.truth` documents the layout; everything is in metres in the scene's frame. `annotate` makes
+a scene's annotation when it is rendered, `write_truth` the geometry and relevance of a whole split.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
-import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,10 @@ from g2vlm.scenes.language.generate import facts_hold, phrase_holds
 from g2vlm.scenes.language.question_templates import SIDES
 from g2vlm.scenes.layout.recipes import load_recipes
 from g2vlm.scenes.render.meshes import ModelLibrary, SceneMesh
-from g2vlm.scenes.render.occupancy import surface_points
+from g2vlm.scenes.render.occupancy import cell_of, surface_points
 from g2vlm.scenes.render.raycast import Camera, RayScene, recipe_camera
 from g2vlm.scenes.render.scene import scene_mesh, unknown_points
-from g2vlm.scenes.render.shading import albedo, expose, irradiance, to_bytes, towards
+from g2vlm.scenes.render.shading import albedo, expose, face_viewer, irradiance, to_srgb_bytes
 from metrics.constants import (
     COMPLETION,
     FIRST_OBJECT,
@@ -34,16 +33,32 @@ from metrics.constants import (
     OBSERVED,
     SOLID,
     VOID,
-    VOXEL_M,
 )
 from metrics.files import InputError, atomic_path, rng, write_lines
+from metrics.geometry import UNIT_CORNERS, random_barycentric, to_camera, transform
 from metrics.submission.writer import TensorSpool
 
-_COUNTED = ("count", "existence")
+# Types of questions whose answer counts the objects of a class.
+_COUNTING = ("count", "existence")
+# Occupancy is void this near to a furniture surface, which is covered with points this far apart.
+_VOID_M = 0.02
+_SPACING_M = 0.01
+# A camera sees a surface point if the ray towards it ends at most this far before it.
+_SEEN_M = 0.004
+# Colours of surface points are those of texels of this width.
+_FOOTPRINT_M = 0.02
+# How often a point on a clear texel is drawn again.
+_REDRAWS = 4
 
 
 def annotate(recipe: dict, language: dict, fields: dict[str, np.ndarray]) -> dict:
-    """Return one annotation line: objects with their state, and the language that they allow."""
+    """Return a scene's annotation: its objects with their state, and the sentences these allow.
+
+    Args:
+        recipe: of the scene.
+        language: its line of language.jsonl.
+        fields: the rendered tensors: `pixels`, `boxes` and `yaw` are read.
+    """
     objects = _objects(recipe, fields)
     line = {
         "scene": recipe["id"],
@@ -52,8 +67,8 @@ def annotate(recipe: dict, language: dict, fields: dict[str, np.ndarray]) -> dic
         "kind": recipe["kind"],
         "objects": objects,
     }
-    line["relations"] = _pairs(language.get("relations", []), objects)
-    line["void"] = _pairs(language.get("void", []), objects)
+    line["relations"] = _eligible_pairs(language.get("relations", []), objects)
+    line["void"] = _eligible_pairs(language.get("void", []), objects)
     dropped = {}
     for name, keep in (
         ("references", _keep_reference),
@@ -74,11 +89,14 @@ def eligible(line: dict) -> list[dict]:
 
 
 def _objects(recipe: dict, fields: dict[str, np.ndarray]) -> list[dict]:
+    """Return the annotation of every object; its state says how much of it the inputs show."""
     seen = fields["pixels"][:, :INPUT_VIEWS].sum(axis=1)
     objects = []
     for position, item in enumerate(recipe["objects"]):
         pixels = int(seen[position])
-        state = "eligible" if pixels >= ELIGIBLE_PIXELS else "void" if pixels else "absent"
+        state = "void" if pixels else "absent"
+        if pixels >= ELIGIBLE_PIXELS:
+            state = "eligible"
         objects.append(
             {
                 "index": item["index"],
@@ -96,60 +114,59 @@ def _objects(recipe: dict, fields: dict[str, np.ndarray]) -> list[dict]:
     return objects
 
 
-def _states(line: dict) -> dict[int, str]:
-    return {item["index"]: item["state"] for item in line["objects"]}
-
-
-def _pairs(pairs: list[list], objects: list[dict]) -> list[list]:
-    seen = {item["index"] for item in objects if item["state"] == "eligible"}
-    return [pair for pair in pairs if pair[0] in seen and pair[1] in seen]
+def _eligible_pairs(pairs: list[list], objects: list[dict]) -> list[list]:
+    """Return the relations [subject, object, predicate] between eligible objects."""
+    indices = {item["index"] for item in objects if item["state"] == "eligible"}
+    return [pair for pair in pairs if pair[0] in indices and pair[1] in indices]
 
 
 def _all_eligible(indices: list[int], line: dict) -> bool:
-    states = _states(line)
+    states = {item["index"]: item["state"] for item in line["objects"]}
     return all(states.get(index) == "eligible" for index in indices)
 
 
 def _in_first_view(indices: list[int], line: dict) -> bool:
-    shown = {item["index"]: item["first_view_pixels"] for item in line["objects"]}
-    return all(shown.get(index, 0) >= ELIGIBLE_PIXELS for index in indices)
+    pixels = {item["index"]: item["first_view_pixels"] for item in line["objects"]}
+    return all(pixels.get(index, 0) >= ELIGIBLE_PIXELS for index in indices)
 
 
 def _keep_reference(item: dict, line: dict) -> bool:
-    meant = [*item["targets"], *item["anchors"]]
-    if item["form"] == "ordinal":  # It ranks all of the class.
-        kinds = {o["class"] for o in line["objects"] if o["index"] in meant}
-        meant += [o["index"] for o in line["objects"] if o["class"] in kinds]
-    if "view_dependent" in item["tags"] and not _in_first_view(meant, line):
+    """Return whether the inputs show all objects that a referring expression needs."""
+    needed = [*item["targets"], *item["anchors"]]
+    if item["form"] == "ordinal":  # It ranks all objects of the class.
+        classes = {o["class"] for o in line["objects"] if o["index"] in needed}
+        needed += [o["index"] for o in line["objects"] if o["class"] in classes]
+    if "view_dependent" in item["tags"] and not _in_first_view(needed, line):
         return False
-    return _all_eligible(meant, line)
+    return _all_eligible(needed, line)
 
 
 def _keep_question(item: dict, line: dict) -> bool:
+    """Return whether the inputs show what a question needs, and no void object affects a count."""
     if not _all_eligible(item["objects"], line):
         return False
     if item["choices"] == SIDES and not _in_first_view(item["objects"], line):
         return False
-    if item["type"] not in _COUNTED:
+    if item["type"] not in _COUNTING:
         return True
-    classes = _question_classes(item, line)
+    classes = _counted_classes(item, line)
     return not any(o["state"] == "void" and o["class"] in classes for o in line["objects"])
 
 
-def _question_classes(item: dict, line: dict) -> set[str]:
+def _counted_classes(item: dict, line: dict) -> set[str]:
     """Return the classes a question counts: of its objects, or named in its text if it has none."""
     if item["objects"]:
         wanted = set(item["objects"])
         return {o["class"] for o in line["objects"] if o["index"] in wanted}
-    text, found = item["text"].lower(), set()
+    text, classes = item["text"].lower(), set()
     words = [(word, name) for name in CLASSES for word in (name, *SYNONYMS.get(name, ()))]
     # Longer words first, so that "coffee table" is not taken for a table.
     for word, name in sorted(words, key=lambda pair: -len(pair[0])):
         pattern = rf"\b({re.escape(word.lower())}|{re.escape(plural(word.lower()))})\b"
         text, count = re.subn(pattern, " ", text)
         if count:
-            found.add(name)
-    return found
+            classes.add(name)
+    return classes
 
 
 def _keep_caption(item: dict, line: dict) -> bool:
@@ -160,14 +177,6 @@ def _keep_phrase(item: dict, line: dict) -> bool:
     return any(phrase_holds(item, candidate) for candidate in eligible(line))
 
 
-_VOID_M = 0.02
-_SPACING_M = 0.01
-_SEEN_M = 0.004
-_FOOTPRINT_M = 0.02
-_REDRAWS = 4
-_REPORT_EVERY = 10
-
-
 def write_truth(
     store: SceneStore,
     data_dir: str | Path,
@@ -175,24 +184,34 @@ def write_truth(
     surface_samples: int,
     occupancy_points: int,
     seed: int,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write `geometry.safetensors` and `annotations.jsonl` of all scenes of a store.
 
-    data_dir: the data folder that the store was rendered from. Raises `InputError` when a scene
-    is not in it.
+    Args:
+        store: the rendered split.
+        data_dir: the data folder that the store was rendered from.
+        out_dir: where to write.
+        surface_samples, occupancy_points: how many of each a scene.
+        seed: of the experiment.
+        progress: called with (scenes done, scenes in all).
+
+    Raises:
+        InputError: a scene is not in `data_dir`.
     """
     lines = [store.annotation(scene) for scene in store.ids]
     recipes = _recipes(data_dir, lines)
     library = ModelLibrary(Catalog(data_dir))
-    start, spool = time.monotonic(), TensorSpool()
+    counts = (surface_samples, occupancy_points)
+    # Tensors go to disk scene by scene, so that memory does not grow with the split.
+    spool = TensorSpool()
     try:
         for done, scene in enumerate(store.ids, 1):
-            counts = (surface_samples, occupancy_points)
             tensors = scene_truth(recipes[scene], store.views(scene), library, counts, seed)
             for name, value in tensors.items():
                 spool.add(f"{scene}/{name}", value)
-            if done % _REPORT_EVERY == 0 or done == len(lines):
-                _report(done, len(lines), time.monotonic() - start)
+            if progress:
+                progress(done, len(lines))
         write_lines(Path(out_dir) / "annotations.jsonl", with_relevance(lines))
         with atomic_path(Path(out_dir) / "geometry.safetensors") as temporary:
             spool.save(temporary)
@@ -201,39 +220,38 @@ def write_truth(
 
 
 def _recipes(data_dir: str | Path, lines: list[dict]) -> dict[str, dict]:
+    """Return {scene: recipe} of all splits of the annotations."""
     splits = sorted({line["split"] for line in lines})
-    found = {r["id"]: r for split in splits for r in load_recipes(data_dir, split)}
-    missing = [line["scene"] for line in lines if line["scene"] not in found]
+    recipes = {r["id"]: r for split in splits for r in load_recipes(data_dir, split)}
+    missing = [line["scene"] for line in lines if line["scene"] not in recipes]
     if missing:
         raise InputError(f"{data_dir}/scenes.jsonl: no scene {missing[0]}; render the split again")
-    return found
-
-
-def _report(done: int, total: int, seconds: float) -> None:
-    left = seconds / done * (total - done)
-    print(
-        f"truth: {done}/{total} scenes ({100 * done // total}%), {left:.0f} s left",
-        file=sys.stderr,
-        flush=True,
-    )
+    return recipes
 
 
 def scene_truth(
     recipe: dict, views: SceneViews, library: ModelLibrary, counts: tuple[int, int], seed: int
 ) -> dict[str, np.ndarray]:
-    """Return the true geometry of one scene by tensor name; counts: surface samples, points."""
+    """Return the true geometry of one scene by the tensor names of `metrics.truth`.
+
+    Args:
+        recipe: of the scene.
+        views: as rendered.
+        library: of the furniture.
+        counts: how many surface samples and occupancy points.
+        seed: of the experiment.
+    """
     mesh = scene_mesh(recipe, library)
     generator = rng(seed, "truth", recipe["id"])
     size = views.rgb.shape[2], views.rgb.shape[1]
     cameras = [recipe_camera(camera, *size) for camera in recipe["cameras"]]
     room = views.room.astype(float)
     tensors = _surface(mesh, cameras, recipe["light"], views, counts[0], generator)
-    points = generator.random((counts[1], 3)) * room
-    corners = np.array(list(itertools.product(*((0.0, side) for side in room))))
+    points = generator.random((counts[1], 3)) * room  # (P, 3), uniform in the room
     return tensors | {
         "occupancy_points": _to_frame(points, views),
         "occupancy": _occupancy(points, recipe, mesh, views),
-        "room_corners": _to_frame(corners, views),
+        "room_corners": _to_frame(UNIT_CORNERS * room, views),
         "diagonal": np.array([np.linalg.norm(room)], np.float32),
         "held_depth": views.depth[INPUT_VIEWS:],
         "held_intrinsics": views.intrinsics[INPUT_VIEWS:],
@@ -247,8 +265,8 @@ def scene_truth(
 
 
 def _to_frame(points: np.ndarray, views: SceneViews) -> np.ndarray:
-    matrix = views.frame_from_room.astype(float)
-    return (points @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
+    """Return points [N, 3] of the room frame in the scene's frame, float32."""
+    return transform(points, views.frame_from_room.astype(float)).astype(np.float32)
 
 
 def _surface(
@@ -259,47 +277,52 @@ def _surface(
     count: int,
     generator: np.random.Generator,
 ) -> dict[str, np.ndarray]:
-    """Sample every surface by area; flags come from rays to the camera centres."""
+    """Sample every surface by area; rays from the cameras tell which samples each of them sees."""
     rays = RayScene(mesh)
     faces, weights = sample_faces(mesh, count, generator)
-    points = np.einsum("nk,nkc->nc", weights, mesh.triangles[faces])
-    seen = first_camera(rays, cameras, points)
-    normals = mesh.normals[faces]
-    centres = np.array([camera.centre for camera in cameras])
-    # Surfaces that no camera sees show the side that faces the middle of the room.
+    points = np.einsum("nk,nkc->nc", weights, mesh.triangles[faces])  # (N, 3)
+    seen = first_camera(rays, cameras, points)  # (N,)
+    centres = np.array([camera.centre for camera in cameras])  # (V, 3)
+    # A surface that no camera sees shows the side that faces the middle of the room.
     viewer = np.where((seen >= 0)[:, None], centres[seen], views.room / 2)
-    normals = towards(normals, points - viewer)
+    normals = face_viewer(mesh.normals[faces], points - viewer)
     colour, _ = albedo(mesh, faces, weights, np.full(count, _FOOTPRINT_M))
-    shown = expose(colour * irradiance(rays, points, normals, light)[:, None], views.exposure)
-    glowing = mesh.emissive[mesh.material[faces]]
-    shown[glowing] = colour[glowing]
+    shaded = expose(colour * irradiance(rays, points, normals, light)[:, None], views.exposure)
+    emissive = mesh.emissive[mesh.material[faces]]
+    shaded[emissive] = colour[emissive]
     flag = np.where(seen < 0, 0, np.where(seen < INPUT_VIEWS, OBSERVED, COMPLETION))
     turned = normals @ views.frame_from_room[:3, :3].T.astype(float)
     return {
         "surface": _to_frame(points, views),
         "surface_normal": np.rint(turned * 127).astype(np.int8),
         "surface_flag": flag.astype(np.uint8),
-        "surface_colour": to_bytes(shown),
+        "surface_colour": to_srgb_bytes(shaded),
     }
 
 
 def sample_faces(
     mesh: SceneMesh, count: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw points uniformly by area: faces int64[count], weights float32[count, 3] of corners.
+    """Draw points uniformly by area; points on clear texels (between leaves) are drawn again.
 
-    Points that fall on clear texels (between leaves, in grilles) are drawn again.
+    Args:
+        mesh: of the scene.
+        count: how many points.
+        generator: of random numbers.
+
+    Returns:
+        the face int64 [count] of each point and its barycentric weights float32 [count, 3] there.
     """
-    ladder = np.cumsum(mesh.areas, dtype=np.float64)
-    ladder /= ladder[-1]
+    # The cumulated share of the area turns a uniform number into a face.
+    share = np.cumsum(mesh.areas, dtype=np.float64)  # (F,)
+    share /= share[-1]
     faces = np.zeros(count, np.int64)
     weights = np.zeros((count, 3), np.float32)
     todo = np.arange(count)
     for _ in range(_REDRAWS):
-        drawn = np.searchsorted(ladder, generator.random(len(todo)))
-        faces[todo] = np.minimum(drawn, len(ladder) - 1)
-        root, split = np.sqrt(generator.random(len(todo))), generator.random(len(todo))
-        weights[todo] = np.stack([1 - root, root * (1 - split), root * split], axis=1)
+        drawn = np.searchsorted(share, generator.random(len(todo)))
+        faces[todo] = np.minimum(drawn, len(share) - 1)
+        weights[todo] = random_barycentric(generator, len(todo))
         todo = todo[mesh.is_clear(faces[todo], weights[todo])]
         if not len(todo):
             break
@@ -307,7 +330,13 @@ def sample_faces(
 
 
 def first_camera(rays: RayScene, cameras: list[Camera], points: np.ndarray) -> np.ndarray:
-    """Return int64[N], the first camera whose image shows each room point, or -1."""
+    """Return int64 [N], the first camera that sees each point, -1 where none does.
+
+    Args:
+        rays: of the scene.
+        cameras: in order, the input views first.
+        points: float [N, 3] in the room frame, in metres.
+    """
     seen = np.full(len(points), -1)
     for index, camera in enumerate(cameras):
         todo = np.flatnonzero(seen < 0)
@@ -317,18 +346,22 @@ def first_camera(rays: RayScene, cameras: list[Camera], points: np.ndarray) -> n
 
 
 def _in_image(camera: Camera, points: np.ndarray) -> np.ndarray:
-    local = (points - camera.centre) @ camera.pose[:3, :3]
-    pixel = local @ camera.intrinsics.T
+    """Return bool [N], whether points [N, 3] project into a camera's image."""
+    local = to_camera(points, camera.pose)
+    pixel = local @ camera.intrinsics.T  # (N, 3): image position times depth
     limit = np.array([camera.width, camera.height]) * local[:, 2:]
     inside = (pixel[:, :2] >= 0) & (pixel[:, :2] < limit)
     return (local[:, 2] > 1e-3) & inside.all(axis=1)
 
 
 def _occupancy(points: np.ndarray, recipe: dict, mesh: SceneMesh, views: SceneViews) -> np.ndarray:
-    """Label room points: uint8[N], free, solid, or void: within 2 cm of a furniture surface, or
-    where a captured room does not tell."""
-    cells = np.minimum((points / VOXEL_M).astype(np.int64), np.array(views.occupancy.shape) - 1)
-    labels = np.where(views.occupancy[tuple(cells.T)], SOLID, FREE).astype(np.uint8)
+    """Label room points uint8 [N] as free, solid or void.
+
+    Void is within 2 cm of a furniture surface, where the grid is too coarse to tell, and space of a
+    captured room of which it is unknown.
+    """
+    solid = views.occupancy[cell_of(points, views.occupancy.shape)]
+    labels = np.where(solid, SOLID, FREE).astype(np.uint8)
     furniture = mesh.triangles[mesh.instance >= FIRST_OBJECT]
     if len(furniture):
         tree = KDTree(surface_points(furniture, _SPACING_M))
@@ -339,7 +372,10 @@ def _occupancy(points: np.ndarray, recipe: dict, mesh: SceneMesh, views: SceneVi
 
 
 def with_relevance(lines: list[dict]) -> list[dict]:
-    """Add to annotations what each caption and phrase truly fits in the whole split."""
+    """Return annotations with the scenes of the split that each caption and phrase fits.
+
+    The key `given` holds the indices of the ground-truth objects that tasks on known objects use.
+    """
     return [
         line
         | {

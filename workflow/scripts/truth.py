@@ -1,10 +1,11 @@
-"""Write what scoring needs to know of one split, so that metrics/ stands alone."""
+"""Write the truth of one split, so that scoring needs nothing else of the scenes."""
 
 from pathlib import Path
 
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
+    from g2vlm.run.progress import Progress
     from g2vlm.scenes.dataset import SceneStore
     from g2vlm.scenes.truth import write_truth
 
@@ -15,4 +16,5 @@ with job(snakemake) as task:
         task.params.surface_samples,
         task.params.occupancy_points,
         task.params.seed,
+        progress=Progress("truth"),
     )

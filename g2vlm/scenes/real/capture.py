@@ -269,7 +269,7 @@ def distinct(boxes: list[Box]) -> list[Box]:
     kept: list[Box] = []
     for box in order:
         middle = np.array([[*box.centre, box.base + box.size[2] // 2]])
-        if not any(b.cls == box.cls and inside(b, middle, 0)[0] for b in kept):
+        if not any(b.cls == box.cls and inside_box(b, middle, 0)[0] for b in kept):
             kept.append(box)
     return [box for box in boxes if any(box is b for b in kept)]
 
@@ -278,10 +278,10 @@ def shown(boxes: list[Box], vertices: np.ndarray, faces: np.ndarray) -> list[Box
     """Leave out a box that holds next to nothing of the mesh: what no view can show."""
     middle = vertices[faces].sum(axis=1) // 3
     middle = middle[middle[:, 2] > _ON_FLOOR_MM]
-    return [b for b in boxes if np.count_nonzero(inside(b, middle, 0)) >= _LEAST_FACES]
+    return [b for b in boxes if np.count_nonzero(inside_box(b, middle, 0)) >= _LEAST_FACES]
 
 
-def inside(box: Box, points: np.ndarray, margin: int) -> np.ndarray:
+def inside_box(box: Box, points: np.ndarray, margin: int) -> np.ndarray:
     """Return bool[N]: which points int64[N, 3] mm lie in a box grown by `margin` mm."""
     c, s = cosine(box.yaw), sine(box.yaw)
     dx, dy = points[:, 0] - box.centre[0], points[:, 1] - box.centre[1]

@@ -15,22 +15,32 @@ from typing import Any
 
 import numpy as np
 
+from g2vlm.scenes.assets.catalog import PROPERTIES
 from g2vlm.scenes.assets.objfile import read_entry, read_obj
 from g2vlm.scenes.assets.textures import Atlas, Texture, read_texture
 from g2vlm.scenes.render.room import room_shell
 from metrics.constants import FIRST_OBJECT
 from metrics.files import InputError
+from metrics.geometry import bounds, dots, face_crosses, lengths
 
-# Faces thinner than this are drawn by no viewer: the catalogs use them as hidden helpers.
-INVISIBLE = 0.05
+# The catalogs hide helper faces by an opacity below this; viewers leave them out, and so do we.
+LEAST_OPACITY = 0.05
+# A texel is clear if its alpha, in 0..255, is below this.
 _CLEAR_ALPHA = 128.0
-# Y up and front +Z in the catalogs; z up and front -y here.
+# From the catalogs' axes (y up, front at +z) to the room's (z up, front at -y).
 _TO_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 
 
 @dataclass(frozen=True)
 class Material:
-    """Display colour in 0..1, opacity, texture index into the owner's list (-1: none)."""
+    """Surface of a face.
+
+    Args:
+        colour: display colour (sRGB) in 0..1.
+        opacity: in 0..1.
+        texture: index into the owner's textures, -1 for none.
+        emissive: whether it is shown in its display colour, whatever the light.
+    """
 
     colour: tuple[float, float, float]
     opacity: float = 1.0
@@ -40,9 +50,15 @@ class Material:
 
 @dataclass(frozen=True)
 class Model:
-    """A furniture model in the box [-.5, .5]^2 x [0, 1], front at -y.
+    """A furniture model in the box [-0.5, 0.5]^2 x [0, 1], front at -y.
 
-    vertices: float32[V, 3]; faces: int32[F, 3]; uv: float32[F, 3, 2]; material: int32[F].
+    Args:
+        vertices: float32 [V, 3].
+        faces: int32 [F, 3].
+        uv: float32 [F, 3, 2] texture coordinates of each corner.
+        material: int32 [F], index into `materials`.
+        materials: of the model.
+        textures: that the materials refer to.
     """
 
     vertices: np.ndarray
@@ -53,25 +69,14 @@ class Model:
     textures: tuple[Texture, ...]
 
 
-def lengths(vectors: np.ndarray) -> np.ndarray:
-    """Return the lengths [N] of vectors [N, 3], the sum written out: `norm` takes four times it."""
-    x, y, z = vectors.T
-    return np.sqrt(x * x + y * y + z * z)
+def interpolate(weights: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Return the values [N, C] at points in triangles.
 
-
-def dots(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the inner products [N] of vectors [N, 3] and [N, 3], written out likewise."""
-    (a, b, c), (x, y, z) = first.T, second.T
-    return a * x + b * y + c * z
-
-
-def bounds(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the low and the high corner [3] of points [N, 3], column by column, likewise."""
-    return np.array([axis.min() for axis in points.T]), np.array([axis.max() for axis in points.T])
-
-
-def blend(weights: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Return [N, C], values [N, 3, C] at a face's corners mixed by weights [N, 3]."""
+    Args:
+        weights: [N, 3] barycentric weights.
+        corners: [N, 3, C] values at each triangle's corners.
+    """
+    # Written out and added in place, which is faster than `einsum` on this shape.
     mixed = weights[:, :1] * corners[:, 0]
     mixed += weights[:, 1:2] * corners[:, 1]
     mixed += weights[:, 2:] * corners[:, 2]
@@ -82,11 +87,18 @@ def blend(weights: np.ndarray, corners: np.ndarray) -> np.ndarray:
 class SceneMesh:
     """Every triangle of a scene in the room's frame.
 
-    vertices: float32[V, 3]; faces: int32[F, 3]; uv: float32[F, 3, 2]; instance: uint8[F]
-    (1 floor, 2 wall, 3 ceiling, 4 opening, 10 + object index); material: int32[F];
-    colour: float32[M, 3] display; opacity: float32[M]; texture: int32[M] (-1: none);
-    emissive: bool[M]; objects: slices of `vertices` and of `faces`, one pair an object, in
-    recipe order.
+    Args:
+        vertices: float32 [V, 3] in metres.
+        faces: int32 [F, 3].
+        uv: float32 [F, 3, 2] texture coordinates of each corner.
+        instance: uint8 [F], values of `metrics.constants`.
+        material: int32 [F], index into the next four.
+        colour: float32 [M, 3] display colour in 0..1.
+        opacity: float32 [M].
+        texture: int32 [M] index into the atlas, -1 for none.
+        emissive: bool [M].
+        atlas: all textures of the scene.
+        objects: slices of `vertices` and of `faces`, one pair an object, in recipe order.
     """
 
     vertices: np.ndarray
@@ -103,57 +115,62 @@ class SceneMesh:
 
     @cached_property
     def triangles(self) -> np.ndarray:
-        """Return float32[F, 3, 3], the corners of every face."""
+        """Return float32 [F, 3, 3], the corners of every face."""
         return self.vertices.take(self.faces, axis=0)
 
     @cached_property
     def areas(self) -> np.ndarray:
-        """Return float32[F], the area of every face in m^2."""
+        """Return float32 [F], the area of every face in m^2."""
         return lengths(self._crosses) / 2
 
     @cached_property
     def normals(self) -> np.ndarray:
-        """Return float32[F, 3], unit normals by the corners' order (0 if degenerate)."""
+        """Return float32 [F, 3], unit normals by the order of the corners; 0 without area."""
         return self._crosses / np.maximum(2 * self.areas, 1e-12)[:, None]
 
     @cached_property
     def texel_density(self) -> np.ndarray:
-        """Return float32[F], level-0 texels a metre (1 for faces without a texture)."""
+        """Return float32 [F], texels of the largest mip level a metre; 1 without a texture."""
         density = np.ones(len(self.faces), np.float32)
-        texture = self.texture[self.material]
-        index = np.flatnonzero(texture >= 0)
-        size = self.atlas.shapes[texture[index], 0][:, ::-1]
-        step = (self.uv[index, 1:] - self.uv[index, :1]) * size[:, None]
+        texture = self.texture[self.material]  # (F,)
+        index = np.flatnonzero(texture >= 0)  # (T,): textured faces
+        size = self.atlas.shapes[texture[index], 0][:, ::-1]  # (T, 2): width, height
+        step = (self.uv[index, 1:] - self.uv[index, :1]) * size[:, None]  # (T, 2, 2): two sides
+        # Twice a face's area in texels, over twice its area in m^2.
         texels = np.abs(step[:, 0, 0] * step[:, 1, 1] - step[:, 0, 1] * step[:, 1, 0])
         density[index] = np.sqrt(texels / np.maximum(2 * self.areas[index], 1e-12))
         return density
 
     @cached_property
     def _crosses(self) -> np.ndarray:
-        corners = self.triangles
-        return np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        return face_crosses(self.triangles)
 
     def object_vertices(self, index: int) -> np.ndarray:
-        """Return float32[v, 3], the vertices of the object at `index` of the recipe."""
+        """Return float32 [v, 3], the vertices of the object at `index` of the recipe."""
         return self.vertices[self.objects[index][0]]
 
     def object_triangles(self, index: int) -> np.ndarray:
-        """Return float32[f, 3, 3], the triangles of the object at `index` of the recipe."""
+        """Return float32 [f, 3, 3], the triangles of the object at `index` of the recipe."""
         return self.triangles[self.objects[index][1]]
 
     @cached_property
     def cutout(self) -> np.ndarray:
-        """Return bool[F]: the face's texture has clear texels."""
+        """Return bool [F], whether the face's texture has clear texels."""
         if not len(self.atlas.cutout):
             return np.zeros(len(self.material), bool)
         texture = self.texture[self.material]
         return (texture >= 0) & self.atlas.cutout[np.maximum(texture, 0)]
 
     def is_clear(self, faces: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Return bool[N]: points (weights float[N, 3] of a face's corners) lie on clear texels."""
+        """Return bool [N], whether points lie on clear texels.
+
+        Args:
+            faces: int64 [N], the face of each point.
+            weights: float32 [N, 3], its barycentric weights there.
+        """
         clear = np.zeros(len(faces), bool)
-        index = np.flatnonzero(self.cutout[faces])
-        uv = blend(weights[index], self.uv.take(faces[index], axis=0))
+        index = np.flatnonzero(self.cutout[faces])  # (K,): only these need a look at the texture
+        uv = interpolate(weights[index], self.uv.take(faces[index], axis=0))  # (K, 2)
         texture = self.texture[self.material[faces[index]]]
         alpha = self.atlas.sample(texture, uv, np.ones(len(index)))[:, 3]
         clear[index] = alpha < _CLEAR_ALPHA
@@ -161,7 +178,12 @@ class SceneMesh:
 
 
 class ModelLibrary:
-    """Models and floor textures, each loaded once a process; `capacity` models are kept."""
+    """Models and floor textures of a catalog, each loaded once a process.
+
+    Args:
+        catalog: the furniture `Catalog`.
+        capacity: how many models are kept; the one used longest ago goes first.
+    """
 
     def __init__(self, catalog: Any, capacity: int = 600) -> None:
         self._catalog = catalog
@@ -201,25 +223,34 @@ class ModelLibrary:
 
 
 def read_rotations(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
-    """Return {model id: float64[3, 3]} for the models of a catalog that state a rotation."""
-    text = archive.read("PluginFurnitureCatalog.properties").decode("latin-1")
+    """Return {model id: float64 [3, 3]} for the models of a catalog that state a rotation."""
+    text = archive.read(PROPERTIES).decode("latin-1")
     names = dict(re.findall(r"^id#(\d+)=(.*?)\s*$", text, re.M))
-    stated = dict(re.findall(r"^modelRotation#(\d+)=(.*?)\s*$", text, re.M))
+    rotations = dict(re.findall(r"^modelRotation#(\d+)=(.*?)\s*$", text, re.M))
     return {
         names[number]: np.array(value.split(), float).reshape(3, 3)
-        for number, value in stated.items()
+        for number, value in rotations.items()
         if number in names
     }
 
 
 def load_model(archive: zipfile.ZipFile, entry: str, rotation: np.ndarray) -> Model:
-    """Load one OBJ entry, turn it by `rotation` (3x3) and fit it to the unit box, front at -y."""
+    """Load a model, rotate it, and fit it to the unit box, front at -y.
+
+    Args:
+        archive: the open catalog.
+        entry: path of the OBJ file in it.
+        rotation: [3, 3] in the catalog's axes.
+
+    Raises:
+        InputError: the model cannot be read, shows nothing, or has no area.
+    """
     mesh = read_obj(archive, entry)
-    shown = np.array([m.opacity > INVISIBLE for m in mesh.materials])[mesh.material]
-    faces = mesh.faces[shown]
-    used = np.bincount(faces.ravel(), minlength=len(mesh.vertices)) > 0
+    visible = np.array([m.opacity > LEAST_OPACITY for m in mesh.materials])[mesh.material]
+    faces = mesh.faces[visible]
+    used = np.bincount(faces.ravel(), minlength=len(mesh.vertices)) > 0  # (V,)
     if not used.any():
-        raise InputError(f"{archive.filename}:{entry}: nothing visible; leave the model out")
+        raise InputError(f"{archive.filename}:{entry}: nothing is visible; leave the model out")
     faces = (np.cumsum(used) - 1)[faces]
     vertices = mesh.vertices[used] @ (_TO_Z_UP @ rotation).T
     low, high = bounds(vertices)
@@ -236,22 +267,28 @@ def load_model(archive: zipfile.ZipFile, entry: str, rotation: np.ndarray) -> Mo
     return Model(
         vertices.astype(np.float32),
         faces.astype(np.int32),
-        mesh.uv[shown],
-        mesh.material[shown],
+        mesh.uv[visible],
+        mesh.material[visible],
         materials,
         textures,
     )
 
 
 def _has_area(corners: np.ndarray) -> bool:
-    """Say whether triangles float[F, 3, 3] cover anything, against the rounding of their sides."""
+    """Return whether triangles float [F, 3, 3] cover anything beyond rounding errors."""
+    doubled = lengths(face_crosses(corners))
+    # A cross product of collinear sides is zero up to the rounding of the sides' squares.
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    doubled = lengths(np.cross(first, second))
     return bool(doubled.max() > 1e-12 * (dots(first, first) + dots(second, second)).max())
 
 
-def place(model: Model, item: dict) -> np.ndarray:
-    """Stretch, turn and move a model as a recipe's object says; returns float32[V, 3]."""
+def place_model(model: Model, item: dict) -> np.ndarray:
+    """Return the model's vertices float32 [V, 3] scaled, turned and moved to its place in a room.
+
+    Args:
+        model: to place.
+        item: one of a recipe's `objects`; sizes and positions in mm, yaw in degrees.
+    """
     angle = np.deg2rad(item["yaw_deg"])
     cos, sin = np.cos(angle), np.sin(angle)
     turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
@@ -270,7 +307,8 @@ def build_scene(recipe: dict, library: ModelLibrary) -> SceneMesh:
     objects, v_end, f_end = [], len(shell.vertices), len(shell.faces)
     for item in recipe["objects"]:
         model = library.model(item["model"])
-        vertices.append(place(model, item))
+        # Indices of a model count from 0; in the scene they follow those of all before it.
+        vertices.append(place_model(model, item))
         faces.append(model.faces + np.int32(v_end))
         uv.append(model.uv)
         instance.append(np.full(len(model.faces), FIRST_OBJECT + item["index"], np.uint8))
@@ -284,15 +322,15 @@ def build_scene(recipe: dict, library: ModelLibrary) -> SceneMesh:
         v_end, f_end = v_end + len(model.vertices), f_end + len(model.faces)
         objects.append((slice(v_start, v_end), slice(f_start, f_end)))
     return SceneMesh(
-        np.concatenate(vertices),
-        np.concatenate(faces),
-        np.concatenate(uv),
-        np.concatenate(instance),
-        np.concatenate(material),
-        np.array([m.colour for m in table], np.float32),
-        np.array([m.opacity for m in table], np.float32),
-        np.array([m.texture for m in table], np.int32),
-        np.array([m.emissive for m in table], bool),
-        Atlas(textures),
-        tuple(objects),
+        vertices=np.concatenate(vertices),
+        faces=np.concatenate(faces),
+        uv=np.concatenate(uv),
+        instance=np.concatenate(instance),
+        material=np.concatenate(material),
+        colour=np.array([m.colour for m in table], np.float32),
+        opacity=np.array([m.opacity for m in table], np.float32),
+        texture=np.array([m.texture for m in table], np.int32),
+        emissive=np.array([m.emissive for m in table], bool),
+        atlas=Atlas(textures),
+        objects=tuple(objects),
     )

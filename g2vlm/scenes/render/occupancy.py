@@ -1,8 +1,8 @@
-"""True solids of the furniture on a grid, and dense points on triangles.
+"""True occupancy of the furniture on a grid, and dense points on triangles.
 
-Only a fifth of the catalog is watertight, so no inside test of the raw meshes can be trusted.
-Here an object is its surface cells plus every cell that cannot be reached from outside of its
-padded box.
+Only a fifth of the catalog is watertight, so no inside test of the raw meshes can be trusted. Here
+an object is its surface cells plus every cell that cannot be reached from outside of its padded
+bounding box.
 """
 
 from __future__ import annotations
@@ -10,18 +10,22 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from g2vlm.scenes.render.meshes import bounds
 from metrics.constants import VOXEL_M
+from metrics.geometry import bounds
 
 
 def surface_points(triangles: np.ndarray, spacing: float) -> np.ndarray:
-    """Cover triangles with points, so that none of their area is `spacing` metres from a point.
+    """Cover triangles with points float32 [N, 3], so that no part is `spacing` from all of them.
 
-    triangles: float[F, 3, 3]. Small ones give their corners; others are swept from the apex to
-    the longest edge, corners included. Returns float32[N, 3].
+    A triangle whose sides are at most `spacing` gives its corners. A larger one is swept: rows of
+    points parallel to its longest side, from the apex to that side, corners included.
+
+    Args:
+        triangles: float [F, 3, 3] corners in metres.
+        spacing: in metres.
     """
     corners = np.asarray(triangles, np.float32)
-    edges = _edge_lengths(corners)
+    edges = _edge_lengths(corners)  # (F, 3)
     longest = np.maximum(np.maximum(edges[:, 0], edges[:, 1]), edges[:, 2])
     small, large = np.flatnonzero(longest <= spacing), np.flatnonzero(longest > spacing)
     swept = _sweep(corners.take(large, axis=0), edges.take(large, axis=0), spacing)
@@ -29,7 +33,7 @@ def surface_points(triangles: np.ndarray, spacing: float) -> np.ndarray:
 
 
 def _edge_lengths(corners: np.ndarray) -> np.ndarray:
-    """Return float32[F, 3], the length of the edge that starts at each corner of [F, 3, 3]."""
+    """Return float32 [F, 3], the length of the edge that starts at each corner of [F, 3, 3]."""
     length = np.empty((len(corners), 3), np.float32)
     for k in range(3):
         # Sums over an axis of three are several times slower than the sum written out.
@@ -39,19 +43,28 @@ def _edge_lengths(corners: np.ndarray) -> np.ndarray:
 
 
 def _sweep(corners: np.ndarray, edges: np.ndarray, spacing: float) -> np.ndarray:
-    """Return points of triangles [F, 3, 3], at most `spacing` apart along rows and across them."""
-    rows = np.arange(len(corners))
+    """Return points [N, 3] of triangles, at most `spacing` apart along rows and between rows.
+
+    Args:
+        corners: float32 [F, 3, 3].
+        edges: float32 [F, 3] from `_edge_lengths`.
+        spacing: in metres.
+    """
+    triangle = np.arange(len(corners))
     longest = edges.argmax(axis=1)
-    a, b = corners[rows, longest], corners[rows, (longest + 1) % 3]
-    apex = corners[rows, (longest + 2) % 3]
-    base = edges[rows, longest]
+    # The base from a to b is the longest side; the apex lies opposite.
+    a, b = corners[triangle, longest], corners[triangle, (longest + 1) % 3]
+    apex = corners[triangle, (longest + 2) % 3]
+    base = edges[triangle, longest]
     height = np.linalg.norm(np.cross(b - a, apex - a), axis=1) / np.maximum(base, 1e-12)
-    n_rows = np.maximum(np.ceil(height / spacing), 1).astype(np.int64)
+    n_rows = np.maximum(np.ceil(height / spacing), 1).astype(np.int64)  # (F,)
     n_columns = np.maximum(np.ceil(base / spacing), 1).astype(np.int64)
-    owner, row = _counted(n_rows + 1)
-    line, column = _counted(n_columns[owner] + 1)
-    down = row.astype(np.float32) / n_rows[owner].astype(np.float32)
-    across = column.astype(np.float32) / n_columns.astype(np.float32)[owner][line]
+    # R rows of all triangles, then N points of all rows, each with its owner's number.
+    owner, row = _enumerate_items(n_rows + 1)  # (R,)
+    line, column = _enumerate_items(n_columns[owner] + 1)  # (N,)
+    down = row.astype(np.float32) / n_rows[owner].astype(np.float32)  # (R,): 0 apex, 1 base
+    across = column.astype(np.float32) / n_columns.astype(np.float32)[owner][line]  # (N,)
+    # apex + down * ((a - apex) + across * (b - a)), in place: N is millions.
     points = (b - a)[owner].take(line, axis=0)
     points *= across[:, None]
     points += (a - apex)[owner].take(line, axis=0)
@@ -60,41 +73,72 @@ def _sweep(corners: np.ndarray, edges: np.ndarray, spacing: float) -> np.ndarray
     return points
 
 
-def _counted(count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return for int[N] counts the owner of each item and its number within the owner."""
+def _enumerate_items(count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number the items of owners that have `count` int [N] each.
+
+    Returns the owner of every item and its number within the owner, int64 [sum(count)] each.
+    """
     owner = np.repeat(np.arange(len(count)), count)
     return owner, np.arange(len(owner)) - (np.cumsum(count) - count)[owner]
 
 
-def object_solid(
-    triangles: np.ndarray, shape: tuple[int, int, int], voxel: float = VOXEL_M
+def object_occupancy(
+    triangles: np.ndarray, shape: tuple[int, int, int]
 ) -> tuple[tuple[slice, ...], np.ndarray]:
-    """Return the block of the room grid that an object touches and its solid cells, bool.
+    """Return the cells that an object fills.
 
-    triangles: float[f, 3, 3] in the room frame, whose origin is the grid's; shape: of the grid.
+    Args:
+        triangles: float [f, 3, 3] in the room frame, whose origin is the grid's.
+        shape: of the room's grid.
+
+    Returns:
+        the block of the grid that bounds the object, and bool [x, y, z], its solid cells.
     """
     last = np.array(shape) - 1
     low, high = (
-        np.clip((corner / voxel).astype(np.int64), 0, last)
+        np.clip((corner / VOXEL_M).astype(np.int64), 0, last)
         for corner in bounds(triangles.reshape(-1, 3))
     )
-    points = surface_points(triangles, voxel / 2)
+    points = surface_points(triangles, VOXEL_M / 2)
+    # Cell numbers in the padded block, one axis at a time.
     cells = [
-        np.clip((points[:, k] / np.float32(voxel)).astype(np.int32), low[k], high[k]) - (low[k] - 1)
+        np.clip((points[:, k] / np.float32(VOXEL_M)).astype(np.int32), low[k], high[k])
+        - (low[k] - 1)
         for k in range(3)
     ]
     high += 1
+    # One empty layer around the object lets the flood of `binary_fill_holes` reach all sides.
     block = np.zeros(high - low + 2, bool)
     block.reshape(-1)[(cells[0] * block.shape[1] + cells[1]) * block.shape[2] + cells[2]] = True
     filled = ndimage.binary_fill_holes(block)[1:-1, 1:-1, 1:-1]
     return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), filled
 
 
-def room_solids(objects: list[np.ndarray], room: np.ndarray, voxel: float = VOXEL_M) -> np.ndarray:
-    """Unite the solids of all objects; room: float[3] m. Returns bool[X, Y, Z] in the room."""
-    shape = tuple(int(n) for n in np.ceil(np.asarray(room) / voxel - 1e-6))
+def grid_shape(room: np.ndarray) -> tuple[int, int, int]:
+    """Return the shape of the occupancy grid of a room of size [3] metres."""
+    # The small number keeps a size that is a whole number of cells from gaining one by rounding.
+    return tuple(int(n) for n in np.ceil(room / VOXEL_M - 1e-6))
+
+
+def room_occupancy(objects: list[np.ndarray], room: np.ndarray) -> np.ndarray:
+    """Return bool [X, Y, Z], the cells of a room that any object fills.
+
+    Args:
+        objects: the triangles float [f, 3, 3] of each object in the room frame.
+        room: [3] size in metres.
+    """
+    shape = grid_shape(np.asarray(room))
     grid = np.zeros(shape, bool)
     for triangles in objects:
-        block, filled = object_solid(triangles, shape, voxel)
+        block, filled = object_occupancy(triangles, shape)
         grid[block] |= filled
     return grid
+
+
+def cell_of(points: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+    """Return the index of the cell that holds each point [N, 3] of a room, one array an axis.
+
+    Points on the room's far walls belong to the last cells.
+    """
+    cells = np.minimum((points / VOXEL_M).astype(np.int64), np.array(shape) - 1)
+    return tuple(cells.T)

@@ -1,4 +1,4 @@
-"""The room itself: textured floor, walls cut around doors and windows, ceiling."""
+"""The shell of a synthetic room: textured floor, walls cut around doors and windows, ceiling."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from metrics.constants import CEILING, FLOOR, OPENING, WALL
 
+# Width of the frame of a door or window.
 FRAME_M = 0.05
 # Width and height in cm that one repeat covers, from Sweet Home 3D's texture catalog.
 TILE_CM = {
@@ -32,8 +33,16 @@ _FLOOR, _WALL, _CEILING, _DOOR, _FRAME, _PANE = range(6)
 
 @dataclass(frozen=True)
 class Shell:
-    """vertices: float32[V, 3]; faces: int32[F, 3]; uv: float32[F, 3, 2]; instance: uint8[F];
-    material: int32[F]; materials: (display colour, opacity, texture index, emissive) each."""
+    """Triangles of a room's floor, walls and ceiling.
+
+    Args:
+        vertices: float32 [V, 3] in metres.
+        faces: int32 [F, 3].
+        uv: float32 [F, 3, 2] texture coordinates of each corner.
+        instance: uint8 [F], values of `metrics.constants`.
+        material: int32 [F], index into `materials`.
+        materials: (display colour, opacity, texture index, emissive) of each.
+    """
 
     vertices: np.ndarray
     faces: np.ndarray
@@ -56,11 +65,15 @@ def _materials(wall_rgb: list[int]) -> tuple[tuple, ...]:
 
 
 def wall_frame(wall: int, size: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return a wall's start corner, its horizontal direction (both float[3]) and its length in m.
+    """Return a wall's start corner [3], its horizontal direction [3] and its length, in metres.
 
     Walls are numbered counter-clockwise seen from above, each starting where the last one ends:
     0 along y = 0, 1 along x = sx, 2 along y = sy, 3 along x = 0. An opening's offset is measured
     from the start corner.
+
+    Args:
+        wall: 0 to 3.
+        size: float [3] of the room in metres.
     """
     sx, sy = float(size[0]), float(size[1])
     starts = ((0.0, 0.0, 0.0), (sx, 0.0, 0.0), (sx, sy, 0.0), (0.0, sy, 0.0))
@@ -69,44 +82,46 @@ def wall_frame(wall: int, size: np.ndarray) -> tuple[np.ndarray, np.ndarray, flo
 
 
 def room_shell(recipe: dict) -> Shell:
-    """Build the shell of a recipe's room in the room frame."""
+    """Build the shell of a recipe's room in the room frame, all normals into the room."""
     room = recipe["room"]
     size = np.array(room["size_mm"], float) / 1000.0
-    quads: list[tuple[np.ndarray, int, int]] = []
     sx, sy, height = size
     ground = np.array([[0, 0, 0], [sx, 0, 0], [sx, sy, 0], [0, sy, 0]], float)
-    quads.append((ground, FLOOR, _FLOOR))
-    quads.append((ground[::-1] + [0.0, 0.0, height], CEILING, _CEILING))
+    # Each quad: corners [4, 3], instance value, material.
+    quads: list[tuple[np.ndarray, int, int]] = [
+        (ground, FLOOR, _FLOOR),
+        (ground[::-1] + [0.0, 0.0, height], CEILING, _CEILING),
+    ]
     for wall in range(4):
         quads += _wall_quads(wall, size, [o for o in recipe["openings"] if o["wall"] == wall])
-    corners = np.array([quad for quad, _, _ in quads])
+    vertices = np.concatenate([corners for corners, _, _ in quads])  # (4 Q, 3)
     halves = np.array([[0, 1, 2], [0, 2, 3]])
-    faces = (4 * np.arange(len(quads))[:, None, None] + halves).reshape(-1, 3)
-    vertices = corners.reshape(-1, 3)
+    faces = (4 * np.arange(len(quads))[:, None, None] + halves).reshape(-1, 3)  # (2 Q, 3)
     tile = np.array(TILE_CM.get(room["floor"], _DEFAULT_TILE_CM)) / 100.0
     return Shell(
         vertices.astype(np.float32),
         faces.astype(np.int32),
         (vertices[faces][..., :2] / tile).astype(np.float32),
-        np.repeat([i for _, i, _ in quads], 2).astype(np.uint8),
-        np.repeat([m for _, _, m in quads], 2).astype(np.int32),
+        np.repeat([instance for _, instance, _ in quads], 2).astype(np.uint8),
+        np.repeat([material for _, _, material in quads], 2).astype(np.int32),
         _materials(room["wall_rgb"]),
     )
 
 
 def _wall_quads(wall: int, size: np.ndarray, openings: list[dict]) -> list[tuple]:
-    """Cut a wall along the edges of its openings, so that no two surfaces overlap."""
+    """Return the quads of a wall, cut along the edges of its openings and their frames.
+
+    The cuts run over the whole wall, so that no two surfaces overlap.
+    """
     start, along, length = wall_frame(wall, size)
     up = np.array([0.0, 0.0, 1.0])
-    rectangles = []
+    rectangles = []  # (left, right, bottom, top, kind) along the wall, in metres
     for opening in openings:
         left, base = opening["offset_mm"] / 1000.0, opening["base_mm"] / 1000.0
         right, top = left + opening["width_mm"] / 1000.0, base + opening["height_mm"] / 1000.0
         rectangles.append((left, right, base, top, opening["kind"]))
-    s_cuts = _cuts([x for r in rectangles for x in (r[0], r[0] + FRAME_M, r[1] - FRAME_M, r[1])])
-    z_cuts = _cuts([x for r in rectangles for x in (r[2], r[2] + FRAME_M, r[3] - FRAME_M, r[3])])
-    s_cuts = _bounded(s_cuts, length)
-    z_cuts = _bounded(z_cuts, float(size[2]))
+    s_cuts = _cuts([(left, right) for left, right, *_ in rectangles], length)
+    z_cuts = _cuts([(base, top) for _, _, base, top, _ in rectangles], float(size[2]))
     quads = []
     for s0, s1 in zip(s_cuts, s_cuts[1:], strict=False):
         for z0, z1 in zip(z_cuts, z_cuts[1:], strict=False):
@@ -118,20 +133,19 @@ def _wall_quads(wall: int, size: np.ndarray, openings: list[dict]) -> list[tuple
     return quads
 
 
-def _cuts(values: list[float]) -> list[float]:
-    return sorted(set(values))
-
-
-def _bounded(cuts: list[float], limit: float) -> list[float]:
-    return [0.0, *[c for c in cuts if 0.0 < c < limit], limit]
+def _cuts(spans: list[tuple[float, float]], limit: float) -> list[float]:
+    """Return 0, `limit` and, between them, the ends of spans and of the frames inside them."""
+    cuts = {x for a, b in spans for x in (a, a + FRAME_M, b - FRAME_M, b)}
+    return [0.0, *[cut for cut in sorted(cuts) if 0.0 < cut < limit], limit]
 
 
 def _cell(rectangles: list[tuple], s: float, z: float) -> tuple[int, int]:
-    """Say what a wall cell around (s, z) is: wall, or an opening's frame, leaf or pane."""
+    """Return instance value and material of a wall at (s, z): wall, frame, door or pane."""
     for left, right, base, top, kind in rectangles:
         if left < s < right and base < z < top:
-            sides = (s - left, right - s, top - z, z - base if kind == "window" else FRAME_M)
-            if min(sides) < FRAME_M:
+            # A door has no frame at the floor.
+            below = z - base if kind == "window" else FRAME_M
+            if min(s - left, right - s, top - z, below) < FRAME_M:
                 return OPENING, _FRAME
             return OPENING, _PANE if kind == "window" else _DOOR
     return WALL, _WALL

@@ -17,7 +17,7 @@ from g2vlm.scenes.layout.recipes import cameras_of, items_of, load_recipes
 from g2vlm.scenes.real import source
 from g2vlm.scenes.real.capture import distinct, read_room
 from g2vlm.scenes.real.layout import behind_walls, draw_room, within
-from g2vlm.scenes.real.mesh import captured_scene, captured_solids, open_cells
+from g2vlm.scenes.real.mesh import captured_mesh, captured_occupancy, reachable_cells
 from g2vlm.scenes.render.shards import render_scene
 from g2vlm.scenes.truth import annotate, scene_truth
 from metrics.constants import CEILING, FIRST_OBJECT, FLOOR, OPENING, VOID, WALL
@@ -136,14 +136,14 @@ def test_rendered_views_show_the_boxes(folder, drawn):
 
 def test_faces_and_cells_belong_to_their_boxes(folder, drawn):
     recipe, _ = drawn
-    mesh = captured_scene(recipe, folder)
+    mesh = captured_mesh(recipe, folder)
     assert {FLOOR, WALL, CEILING, OPENING} <= set(mesh.instance.tolist())
     for k, item in enumerate(recipe["objects"]):
         faces = mesh.object_triangles(k)
         assert (mesh.instance[mesh.objects[k][1]] == FIRST_OBJECT + k).all()
         low = faces.reshape(-1, 3).min(0)[:2] * 1000 + np.array(item["size_mm"][:2]) / 2
         assert np.abs(low - item["centre_mm"]).max() < 5
-    solid, free = captured_solids(recipe, mesh), open_cells(recipe, mesh)
+    solid, free = captured_occupancy(recipe, mesh), reachable_cells(recipe, mesh)
     volume = sum(np.prod(item["size_mm"]) for item in recipe["objects"]) / 1e9
     assert solid.sum() * 0.04**3 == pytest.approx(volume, rel=0.15)
     assert not (solid & free).any() and free.mean() > 0.7
@@ -266,7 +266,7 @@ def test_an_object_without_mesh_is_named(folder, drawn):
     recipe = copy.deepcopy(drawn[0])
     recipe["objects"][1]["base_mm"] = 1900
     with pytest.raises(InputError, match=r"no mesh in the box of object 1 \(lamp\)"):
-        captured_scene(recipe, folder)
+        captured_mesh(recipe, folder)
 
 
 @pytest.fixture
@@ -322,6 +322,6 @@ def test_the_real_rooms_are_drawn_as_data_holds_them():
     assert [r["capture"] for r in kept] == list(source.CAPTURES)
     path = DATA / source.FOLDER / "office_small.json"
     assert draw_room(path, kept[3]["id"], kept[3]["kind"], 20260401)[0] == kept[3]
-    mesh = captured_scene(kept[3], DATA)
-    free = open_cells(kept[3], mesh)
+    mesh = captured_mesh(kept[3], DATA)
+    free = reachable_cells(kept[3], mesh)
     assert 0.5 < free.mean() < 0.95  # the mesh closes, so no walk leads out of the room

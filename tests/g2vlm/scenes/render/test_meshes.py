@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from g2vlm.scenes.assets.objfile import read_obj
-from g2vlm.scenes.render.meshes import ModelLibrary, build_scene, load_model, place
+from g2vlm.scenes.render.meshes import ModelLibrary, build_scene, load_model, place_model
 from g2vlm.scenes.render.room import room_shell, wall_frame
 from metrics.constants import OPENING, WALL
 from metrics.files import InputError
@@ -114,7 +114,7 @@ def _front(catalog, name: str, yaw: int) -> np.ndarray:
     model = ModelLibrary(catalog).model(name)
     blue = [m.colour[2] > 0.5 for m in model.materials]
     item = thing(0, name, "box", [1000, 2000], yaw_deg=yaw, base_mm=100)
-    corners = place(model, item)[model.faces[np.array(blue)[model.material]]]
+    corners = place_model(model, item)[model.faces[np.array(blue)[model.material]]]
     return corners.mean(axis=(0, 1)) - [1.0, 2.0, 0.4]
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from g2vlm.scenes.render.occupancy import room_solids, surface_points
+from g2vlm.scenes.render.occupancy import room_occupancy, surface_points
 
 SIGNS = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
 QUADS = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
@@ -24,25 +24,25 @@ ROOM = np.array([2.0, 2.0, 2.0])
 
 
 def test_a_closed_shell_is_solid():
-    grid = room_solids([_box([0.41, 0.41, 0.41], [0.99, 0.99, 0.99])], ROOM)
+    grid = room_occupancy([_box([0.41, 0.41, 0.41], [0.99, 0.99, 0.99])], ROOM)
     assert grid.shape == (50, 50, 50)
     assert grid[10:25, 10:25, 10:25].all() and grid.sum() == 15**3
 
 
 def test_a_box_without_its_lid_is_hollow():
-    grid = room_solids([_box([0.41, 0.41, 0.41], [0.99, 0.99, 0.99], without=5)], ROOM)
+    grid = room_occupancy([_box([0.41, 0.41, 0.41], [0.99, 0.99, 0.99], without=5)], ROOM)
     assert not grid[12:23, 12:23, 12:25].any()
     assert grid[10, 10:25, 10:25].all() and grid[10:25, 10:25, 10].all()
 
 
 def test_objects_unite_and_the_gap_between_stays_free():
     boxes = [_box([0.2, 0.2, 0.0], [0.6, 0.6, 0.5]), _box([1.2, 0.2, 0.0], [1.6, 0.6, 0.5])]
-    grid = room_solids(boxes, ROOM)
+    grid = room_occupancy(boxes, ROOM)
     assert grid[10, 10, 5] and grid[35, 10, 5] and not grid[22].any()
 
 
 def test_what_touches_the_far_wall_stays_inside_the_grid():
-    grid = room_solids([_box([1.9, 1.9, 1.9], [2.0, 2.0, 2.0])], ROOM)
+    grid = room_occupancy([_box([1.9, 1.9, 1.9], [2.0, 2.0, 2.0])], ROOM)
     assert grid[-1, -1, -1]
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from g2vlm.scenes.render.meshes import ModelLibrary, build_scene
 from g2vlm.scenes.render.raycast import RayScene, frame_from_room, recipe_camera
-from g2vlm.scenes.render.sensor import back_project
 from g2vlm.scenes.render.shading import irradiance, linear_to_srgb, srgb_to_linear
 from g2vlm.scenes.render.views import render_views
 from metrics.constants import FIRST_OBJECT, OPENING, WALL
+from metrics.geometry import lift_depth, to_frame
 from tests.g2vlm.scenes.render.conftest import camera, make_recipe, thing
 
 
@@ -30,11 +30,12 @@ def test_depth_is_along_the_optical_axis(catalog):
     assert layers.depth[0][wall] == pytest.approx(3.0, abs=1e-4)
 
 
-def test_back_projected_pixels_lie_on_what_they_show(catalog):
+def test_lifted_pixels_lie_on_the_surface_they_show(catalog):
     recipe = make_recipe()
     cameras, layers, _, _ = _render(catalog, recipe)
     pose = np.stack([c.pose for c in cameras])
-    points = back_project(layers.depth, np.stack([c.intrinsics for c in cameras]), pose)
+    intrinsics = np.stack([c.intrinsics for c in cameras])
+    points = to_frame(lift_depth(layers.depth, intrinsics, np.float64), pose)
     cube = points[0][layers.instance[0] == FIRST_OBJECT]
     assert len(cube) > 50
     inside = (cube > [2.249, 1.299, -0.001]) & (cube < [2.751, 1.701, 0.601])
