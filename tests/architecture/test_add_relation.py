@@ -88,9 +88,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from g2vlm.inference.graph import given_pairs
+from g2vlm.inference.scene import gt_relations
 from g2vlm.models.heads import RelationHead
-from g2vlm.models.qa_context import PAIRS, RELATIONS
+from g2vlm.models.qa_context import RELATIONS
 from g2vlm.training.targets import relation_targets
 
 head = RelationHead(SimpleNamespace(point_hidden=64))
@@ -101,7 +101,7 @@ labels = relation_targets({"relations": [[4, 7, "taller"]], "void": []}, {4: 0, 
 assert labels["height"].tolist() == [[-1, 0], [1, -1]]
 likely = {family: np.eye(4)[:1, : values.shape[-1]].repeat(4, 0).reshape(2, 2, -1)
           for family, values in logits.families.items()}
-assert given_pairs([4, 7], likely)[0][2]["height"] == "taller"
+assert gt_relations([4, 7], likely)[0][2]["height"] == "taller"
 """
 
 METRICS = """
