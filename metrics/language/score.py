@@ -157,26 +157,33 @@ def _query_rows(
 
 
 def _answer_rows(submission: Submission, truth: Truth, metrics: Sequence[Metric]) -> Iterable[Row]:
-    """Yield rows of questions, by type, and `answer_score` of scenes: the mean over types."""
+    """Yield rows of questions, then those of the scene.
+
+    A metric whose questions count by their type alone has the mean over types as the value of the
+    scene.
+    """
     if not metrics:
         return
+    by_type = [metric for metric in metrics if metric.subsets == ("type",)]
     for line in truth.annotations:
         scene = line["scene"]
-        by_type: dict[str, list[float]] = {}
+        values: dict[str, dict[str, list[float]]] = {metric.name: {} for metric in by_type}
         answered = []
         for question in line["questions"]:
             query, kind = question["id"], question["type"]
             answer = usable(lambda q=query, s=scene: submission.answer(s, q))
-            comparison = AnswerComparison(question, answer)
-            by_type.setdefault(kind, []).append(comparison.scored[0])
             answered.append(answer is not None)
+            comparison = AnswerComparison(question, answer)
             for metric in metrics:
-                if metric.applies(comparison):
-                    value = metric.compute(comparison)
-                    for subset in metric.subsets:
-                        place = kind if subset == "type" else ALL
-                        good = answer is not None
-                        yield item_row(metric, scene, value, 0.0, query, place, good)
-        if by_type:
-            mean = float(np.mean([np.mean(values) for values in by_type.values()]))
-            yield Row(scene, "", ALL, "answer_score", mean, "item", all(answered))
+                if not metric.applies(comparison):
+                    continue
+                value = metric.compute(comparison)
+                if metric in by_type:
+                    values[metric.name].setdefault(kind, []).append(value)
+                for name in metric.subsets:
+                    subset = kind if name == "type" else ALL
+                    yield item_row(metric, scene, value, 0.0, query, subset, answered[-1])
+        for metric in by_type:
+            if values[metric.name]:
+                means = [np.mean(of_type) for of_type in values[metric.name].values()]
+                yield item_row(metric, scene, float(np.mean(means)), succeeded=all(answered))

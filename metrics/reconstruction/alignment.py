@@ -46,9 +46,21 @@ IDENTITY = Similarity(1.0, np.eye(3), np.zeros(3))
 
 
 def umeyama(source: np.ndarray, target: np.ndarray, with_scale: bool = True) -> Similarity | None:
-    """Return the least-squares similarity that takes source [N, 3] onto target [N, 3].
+    """Return the least-squares similarity that takes source points onto target points.
 
-    Umeyama 1991. None when there are fewer than 3 pairs or they lie on a line.
+    Args:
+        source, target: [N, 3] metres; row i of both is one correspondence.
+        with_scale: False keeps the scale at 1.
+
+    Returns:
+        The similarity, or None for fewer than 3 correspondences or points on one line.
+
+    Source: Umeyama 1991, eq. 40 to 42.
+
+    Example:
+        >>> triangle = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
+        >>> round(umeyama(triangle, 2 * triangle + 1).scale, 6)
+        2.0
     """
     if len(source) < 3:
         return None

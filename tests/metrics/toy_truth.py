@@ -197,22 +197,27 @@ def write_oracle(folder: Path, truth_dir: Path) -> Path:
     truth = Truth(truth_dir)
     with SubmissionWriter(folder, "oracle", 0, "toy", False, TASKS, mesh_kind="solids") as writer:
         for scene in truth.scenes:
-            oracle_geometry(writer, truth, scene)
+            true = truth.geometry(scene)
+            writer.points(scene, true.surface, true.surface_colour)
+            oracle_solids(writer, scene)
             oracle_language(writer, truth.annotation(scene))
-        count = len(truth.scenes)
-        texts = [f"{scene}/c00" for scene in truth.scenes]
-        writer.retrieval(texts, truth.scenes, np.eye(count))
-        writer.probed_retrieval(texts, truth.scenes, np.eye(count))
-        objects = [f"{scene}:{i}" for scene in truth.scenes for i in range(4)]
-        scores = np.tile([1.0, 0, 0, 0], (count, count))
-        writer.grounding_retrieval([f"{scene}/p00" for scene in truth.scenes], objects, scores)
+        oracle_tables(writer, truth)
     return folder
 
 
-def oracle_geometry(writer: SubmissionWriter, truth: Truth, scene: str) -> None:
-    """Write one scene's true surface, solids and grid."""
-    true = truth.geometry(scene)
-    writer.points(scene, true.surface, true.surface_colour)
+def oracle_tables(writer: SubmissionWriter, truth: Truth) -> None:
+    """Write the true scores of retrieval."""
+    count = len(truth.scenes)
+    texts = [f"{scene}/c00" for scene in truth.scenes]
+    writer.retrieval(texts, truth.scenes, np.eye(count))
+    writer.probed_retrieval(texts, truth.scenes, np.eye(count))
+    objects = [f"{scene}:{i}" for scene in truth.scenes for i in range(4)]
+    scores = np.tile([1.0, 0, 0, 0], (count, count))
+    writer.grounding_retrieval([f"{scene}/p00" for scene in truth.scenes], objects, scores)
+
+
+def oracle_solids(writer: SubmissionWriter, scene: str) -> None:
+    """Write the solids of a scene as a mesh and as a grid."""
     writer.mesh(scene, *joined([box_mesh(box) for _, box in BOXES]))
     origin, side = np.array([-0.5, -1.6, 0.0]), 0.05
     centres = np.stack(np.meshgrid(*(np.arange(n) for n in (90, 64, 52)), indexing="ij"), -1)

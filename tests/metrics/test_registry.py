@@ -1,0 +1,51 @@
+"""The registry collects metrics from modules, so that adding one touches one module."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from metrics import language, registry
+from metrics.language.score import score_language
+from metrics.submission.reader import Submission
+from metrics.truth import Truth
+
+MODULE = """
+from metrics.metric import Metric
+
+METRICS = (
+    Metric(
+        name="answer_words",
+        family="answers",
+        task="answers",
+        input="question",
+        compute=lambda comparison: float(len((comparison.answer or "").split())),
+        description="number of words",
+        source="this test",
+        high=100.0,
+    ),
+)
+"""
+
+
+def test_one_new_module_is_one_new_metric(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, oracle_dir: Path, truth_dir: Path
+):
+    (tmp_path / "words.py").write_text(MODULE)
+    monkeypatch.setattr(language, "__path__", [*language.__path__, str(tmp_path)])
+    collected = list(registry.collect())
+    sys.modules.pop("metrics.language.words")
+    assert [metric.name for metric in collected] == [
+        *(metric.name for metric in registry.ROWS),
+        "answer_words",
+    ]
+    rows = score_language(Submission(oracle_dir), Truth(truth_dir), collected[-1:])
+    assert {row.metric for row in rows} == {"answer_words"}
+    values = {row.value for row in rows}
+    assert values == {1.0}
+
+
+def test_names_are_unique():
+    assert len(registry.METRICS) == len(registry.ROWS)
