@@ -88,33 +88,39 @@ def validate(
     return report
 
 
-def require_sound(folder: str | os.PathLike[str], mend: str) -> dict[str, str]:
-    """Raise `InputError` for a submission with any fault: the first of them, how many, and `mend`.
+def require_valid(folder: str | os.PathLike[str], fix: str) -> dict[str, str]:
+    """Check that a submission has no fault, and return the sha256 of each file.
 
-    What is declared and missing for a scene is no fault here: it is scored as a failure. Files
-    that `vouch` recorded and that are the same bytes still are not looked through again. Returns
-    the sha256 of each file, taken before it was looked at.
+    A missing prediction for a scene is not a fault here: it is scored as a failure. Files are not
+    read again while their bytes are those that `validate_cache` recorded.
+
+    Args:
+        folder: the submission.
+        fix: how to fix it, for the error message.
+
+    Raises:
+        InputError: names the first fault and the number of all faults.
     """
-    found, record = _hashes(folder), record_of(folder)
-    if record.is_file() and read_json(record) == found:
-        return found
+    hashes, record = _hashes(folder), cache_file(folder)
+    if record.is_file() and read_json(record) == hashes:
+        return hashes
     faults = validate(folder).faults
     if faults:
         raise InputError(
             f"{folder}/{faults[0]} (fault 1 of {len(faults)}; python -m metrics validate {folder} "
-            f"lists all); {mend}"
+            f"lists all); {fix}"
         )
-    return found
+    return hashes
 
 
-def vouch(folder: str | os.PathLike[str], checked: dict[str, str]) -> None:
-    """Record beside a submission which bytes `require_sound` found sound, here or at its source."""
-    write_json(record_of(folder), checked)
+def validate_cache(folder: str | os.PathLike[str], hashes: dict[str, str]) -> None:
+    """Record the hashes that `require_valid` returned, next to the submission or to its copy."""
+    write_json(cache_file(folder), hashes)
 
 
-def record_of(folder: str | os.PathLike[str]) -> Path:
-    """Return the file beside a submission's folder that `vouch` writes."""
-    return Path(folder).with_name(f"{Path(folder).name}.sound.json")
+def cache_file(folder: str | os.PathLike[str]) -> Path:
+    """Return the file next to a submission's folder that `validate_cache` writes."""
+    return Path(folder).with_name(f"{Path(folder).name}.valid.json")
 
 
 def _hashes(folder: str | os.PathLike[str]) -> dict[str, str]:

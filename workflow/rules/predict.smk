@@ -39,7 +39,7 @@ rule outside_submission:
             for split in SCORED
         ],
         records=[
-            f"{RESULTS}/predictions/{{outside}}/0/{split}.sound.json"
+            f"{RESULTS}/predictions/{{outside}}/0/{split}.valid.json"
             for split in SCORED
         ],
     log:

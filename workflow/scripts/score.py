@@ -7,7 +7,7 @@ from g2vlm.run.job import job
 with job(snakemake) as task:
     from g2vlm.run.progress import Progress
     from metrics.score import score_submission
-    from metrics.submission.validate import require_sound
+    from metrics.submission.validate import require_valid
 
     results = Path("results", task.config["experiment"])
     splits = Progress("splits", every_seconds=0)
@@ -16,6 +16,6 @@ with job(snakemake) as task:
         zip(task.input.submission, task.output.scores, strict=True), 1
     ):
         truth, submission = results / "truth" / Path(table).stem, Path(manifest).parent
-        require_sound(submission, f"remove {submission} and run again to have it predicted anew")
+        require_valid(submission, f"remove {submission} and run again to predict it again")
         score_submission(submission, truth, table, truth)
         splits(done, len(task.output.scores))

@@ -1,4 +1,4 @@
-"""Take in predictions made elsewhere, once they are sound."""
+"""Copy predictions made elsewhere into the experiment, after checking that they are valid."""
 
 import shutil
 from pathlib import Path
@@ -8,17 +8,19 @@ from g2vlm.run.job import job
 with job(snakemake) as task:
     from metrics.files import InputError, atomic_path
     from metrics.submission.reader import Submission
-    from metrics.submission.validate import require_sound, vouch
+    from metrics.submission.validate import require_valid, validate_cache
 
-    for given, taken in zip(task.input, task.output.submissions, strict=True):
-        source, target = Path(given).parent, Path(taken).parent
+    for manifest, copied in zip(task.input, task.output.submissions, strict=True):
+        source, target = Path(manifest).parent, Path(copied).parent
         submission = Submission(source)
-        told = {"method": submission.method, "split": submission.split}
+        actual = {"method": submission.method, "split": submission.split}
         for key, wanted in {"method": task.wildcards.outside, "split": target.name}.items():
-            if told[key] != wanted:
-                raise InputError(f"{given}: {key} is {told[key]!r}, must be {wanted!r}; mend it")
-        checked = require_sound(source, "mend them and run again")
+            if actual[key] != wanted:
+                raise InputError(
+                    f"{manifest}: {key} is {actual[key]!r}, must be {wanted!r}; correct it"
+                )
+        hashes = require_valid(source, "fix them and run again")
         with atomic_path(target, folder=True) as folder:
             shutil.copytree(source, folder, dirs_exist_ok=True)
-        # Scoring need not look through the same bytes again.
-        vouch(target, checked)
+        # Scoring need not validate the same bytes again.
+        validate_cache(target, hashes)

@@ -13,7 +13,7 @@ from metrics.files import InputError
 from metrics.submission import parsing
 from metrics.submission import validate as checking
 from metrics.submission.reader import Submission
-from metrics.submission.validate import require_sound, validate, vouch
+from metrics.submission.validate import require_valid, validate, validate_cache
 from tests.metrics.submission.corrupted import SCENE, faults, manifest, only_fault, sealed
 
 
@@ -34,7 +34,7 @@ def test_files_and_their_sha256(folder):
 
 @pytest.mark.parametrize("spoil", ["missing", "nan"])
 def test_a_run_stops_at_a_missing_file_and_at_a_number_that_is_none(folder, spoil):
-    require_sound(folder, "predict again")
+    require_valid(folder, "predict again")
     if spoil == "missing":
         (folder / "relations.jsonl").unlink()
         said = r"relations.jsonl: in the manifest's files and missing; write it \(fault 1 of 1;"
@@ -45,25 +45,25 @@ def test_a_run_stops_at_a_missing_file_and_at_a_number_that_is_none(folder, spoi
         sealed(folder)
         said = "objects.jsonl.*NaN"
     with pytest.raises(InputError, match=rf"{folder}/{said}.*; predict again"):
-        require_sound(folder, "predict again")
+        require_valid(folder, "predict again")
 
 
 def test_bytes_once_found_sound_are_not_looked_through_again(folder, monkeypatch):
-    vouch(folder, require_sound(folder, "predict again"))
+    validate_cache(folder, require_valid(folder, "predict again"))
     looked = []
     monkeypatch.setattr(checking, "validate", lambda where: looked.append(where) or validate(where))
-    require_sound(folder, "predict again")
+    require_valid(folder, "predict again")
     assert looked == []
     answers = (folder / "answers.jsonl").read_text()
     (folder / "answers.jsonl").write_text("")
     with pytest.raises(InputError, match=r"answers\.jsonl: differs from the manifest's sha256"):
-        require_sound(folder, "predict again")
+        require_valid(folder, "predict again")
     assert looked == [folder]
-    # A record for other bytes vouches for nothing, a file more than it knows neither.
+    # A record of other bytes, or of fewer files, does not count.
     (folder / "answers.jsonl").write_text(answers)
     (folder / "notes.txt").symlink_to("answers.jsonl")
     with pytest.raises(InputError, match=r"notes\.txt: "):
-        require_sound(folder, "predict again")
+        require_valid(folder, "predict again")
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/../b", "manifest.json"])
