@@ -12,7 +12,7 @@ from metrics.files import run_main
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; bad input ends it with one line and status 2."""
+    """Run one command and return its exit status."""
     parsed = _parser().parse_args(arguments)
     return parsed.command(parsed)
 
@@ -25,28 +25,40 @@ def console() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="g2vlm", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    run = commands.add_parser("run", help="points, mesh, scene graph and answers of a capture")
+    run = commands.add_parser(
+        "run", help="compute points, mesh, scene graph and answers of a capture"
+    )
     run.set_defaults(command=_run)
     run.add_argument("capture", help="folder of an RGB-D capture (docs/use.md lists the layouts)")
-    run.add_argument("--ask", action="append", default=[], metavar="QUESTION")
-    run.add_argument("--find", action="append", default=[], metavar="PHRASE")
+    run.add_argument(
+        "--ask", action="append", default=[], metavar="QUESTION", help="answer it; repeatable"
+    )
+    run.add_argument(
+        "--find", action="append", default=[], metavar="PHRASE", help="ground it; repeatable"
+    )
     run.add_argument("--out", required=True, help="new folder for the results")
     run.add_argument("--model", help="model folder (default: the reference checkpoint)")
     run.add_argument("--json", action="store_true", help="print result.json on stdout")
-    run.add_argument("--intrinsics", type=_numbers, metavar="FX,FY,CX,CY")
-    run.add_argument("--camera", help="a known sensor in place of --intrinsics, e.g. kinect")
-    run.add_argument("--depth-scale", type=float, help="stored depth units a metre, e.g. 1000")
-    run.add_argument("--up", type=_numbers, metavar="X,Y,Z", help="rough up in the capture's world")
-    run.add_argument("--frames", type=int, default=8, help="keep at most so many (default 8)")
-    run.add_argument("--frame", default="levelled", help="geometry files in: levelled, capture")
-    share = commands.add_parser(
-        "publish", help="a trained model as a folder of its own: fp16, thresholds, calibration"
+    run.add_argument(
+        "--intrinsics", type=_numbers, metavar="FX,FY,CX,CY", help="of the depth images, in pixels"
     )
-    share.set_defaults(command=_publish)
-    share.add_argument("results", help="a finished experiment's folder, e.g. results/cpu")
-    share.add_argument("--method", default="full")
-    share.add_argument("--seed", type=int, default=0)
-    share.add_argument("--out", required=True, help="the new model folder")
+    run.add_argument("--camera", help="a known sensor instead of --intrinsics, e.g. kinect")
+    run.add_argument("--depth-scale", type=float, help="stored depth units a metre, e.g. 1000")
+    run.add_argument(
+        "--up", type=_numbers, metavar="X,Y,Z", help="rough upward direction in the world"
+    )
+    run.add_argument("--frames", type=int, default=8, help="most frames to keep (default 8)")
+    run.add_argument(
+        "--frame", default="levelled", help="of the geometry files: levelled or capture"
+    )
+    publish = commands.add_parser(
+        "publish", help="write a trained model as a folder of its own, with its calibrations"
+    )
+    publish.set_defaults(command=_publish)
+    publish.add_argument("results", help="a finished experiment's folder, e.g. results/cpu")
+    publish.add_argument("--method", default="full")
+    publish.add_argument("--seed", type=int, default=0)
+    publish.add_argument("--out", required=True, help="the new model folder")
     return parser
 
 
@@ -54,7 +66,9 @@ def _numbers(text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} are no numbers with commas") from error
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of numbers with commas, e.g. 525,525,319.5,239.5"
+        ) from error
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -63,13 +77,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
     started = time.monotonic()
 
-    def say(line: str) -> None:
+    def report(line: str) -> None:
         print(f"[{time.monotonic() - started:5.1f} s] {line}", file=sys.stderr, flush=True)
 
-    # What can be refused without loading a model is refused first.
+    # Checks that need no model come before it is loaded.
     check_free(Path(arguments.out))
     check_frame(arguments.frame)
-    say(f"loading {arguments.capture}")
+    report(f"loading {arguments.capture}")
     capture = load_capture(
         arguments.capture,
         intrinsics=arguments.intrinsics,
@@ -78,14 +92,14 @@ def _run(arguments: argparse.Namespace) -> int:
         up=arguments.up,
         frames=arguments.frames,
     )
-    say(f"{len(capture)} frames of {capture.size[0]}x{capture.size[1]}; loading the model")
+    report(f"{len(capture)} frames of {capture.size[0]}x{capture.size[1]}; loading the model")
     from g2vlm.use.model import DEFAULT_MODEL, G2VLMModel
 
     model = G2VLMModel.from_pretrained(arguments.model or DEFAULT_MODEL)
-    result = model.run(capture, arguments.ask, arguments.find, say)
-    say(f"writing {arguments.out}")
+    result = model.run(capture, arguments.ask, arguments.find, report)
+    report(f"writing {arguments.out}")
     result.save(arguments.out, arguments.frame)
-    say("done")
+    report("done")
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
     if arguments.json:
@@ -99,8 +113,8 @@ def _publish(arguments: argparse.Namespace) -> int:
     from g2vlm.run.progress import Progress
     from g2vlm.use.publish import publish
 
-    shown = Progress("out-of-distribution score")
-    out = publish(arguments.results, arguments.out, arguments.method, arguments.seed, shown)
+    progress = Progress("out-of-distribution score")
+    out = publish(arguments.results, arguments.out, arguments.method, arguments.seed, progress)
     size = sum(file.stat().st_size for file in out.iterdir())
     print(f"{out}: {size / 1e6:.1f} MB; use it by --model {out}")
     return 0

@@ -1,4 +1,4 @@
-"""Frozen encoders, run once and cached, and light readers of what they wrote."""
+"""Features of frozen image and text encoders: encoded once, cached, read without torch."""
 
 from g2vlm.features.readers import ImageFeatures, SceneFeatures, TextFeatures, TextStates
 

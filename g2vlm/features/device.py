@@ -1,4 +1,4 @@
-"""Where a network runs."""
+"""The torch device of a network."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import torch
 
 
 def device_or_best(device: str | None = None) -> str:
-    """Return the torch device that is asked for, or else the GPU where there is one."""
+    """Return `device`, or by default the GPU where there is one, else the CPU."""
     return device or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,9 +1,10 @@
-"""The encode stage: run the frozen encoders once and write what training and prediction read."""
+"""The encode stage: run the frozen encoders once and write the features that all methods read."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from g2vlm.features.readers import SceneFeatures
-from g2vlm.features.writer import TensorSpec, TensorStream
 from metrics.files import InputError, atomic_path, read_lines, write_json
+from metrics.submission.writer import TensorSpool
 
 if TYPE_CHECKING:
     from g2vlm.features.text_encoders import TextEncoder
@@ -30,11 +31,18 @@ def encode_images(
     progress: Progress | None = None,
     device: str | None = None,
 ) -> None:
-    """Write the frozen image features of every scene of a split (the four input views).
+    """Write the image features of every scene of a split: float16, see `SceneFeatures`.
 
-    `encoder` is "mobilenet_v2" or the name or folder of an `AutoBackbone`; `progress` is called
-    with (scenes done, scenes in all); `device` is a torch device, by default the best. Layout: see
-    `SceneFeatures`; float16. Raises `InputError` when the encoder's weights are not here.
+    Args:
+        store: the split's scenes; their four input views are encoded.
+        out_path: the safetensors file.
+        encoder: "mobilenet_v2", or the name or folder of an `AutoBackbone`.
+        threads: CPU threads of torch.
+        progress: called with (scenes done, scenes in all).
+        device: a torch device; by default the GPU where there is one.
+
+    Raises:
+        InputError: the split has no scene, or the encoder's weights are not on this machine.
     """
     import torch
 
@@ -45,21 +53,22 @@ def encode_images(
         raise InputError(f"{out_path}: the split has no scene to encode; run render first")
     torch.set_num_threads(threads)
     model = load_image_encoder(encoder, device)
-    metadata = {"encoder": encoder, "encoder_sha256": model.sha256}
-    with atomic_path(out_path) as temporary, TensorStream(temporary, metadata) as stream:
+    folder = Path(out_path).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with closing(TensorSpool(folder)) as spool:
         # One scene's four views at a time: larger batches fall out of the cache and are slower.
         for done, scene in enumerate(ids, 1):
-            found = view_features(model, store.inputs(scene).rgb)
-            if done == 1:
-                stream.declare(_image_specs(ids, found.tokens.shape, found.points.shape))
-            stream.write(found.tokens)
-            stream.write(found.points)
+            features = view_features(model, store.inputs(scene).rgb)
+            spool.add(f"{scene}/tokens", features.tokens)
+            spool.add(f"{scene}/points", features.points)
             if progress:
                 progress(done, len(ids))
+        with atomic_path(out_path) as temporary:
+            spool.save(temporary, {"encoder": encoder, "encoder_sha256": model.sha256})
 
 
 def view_features(model: Any, rgb: np.ndarray) -> SceneFeatures:
-    """Return the features of views u8[V, H, W, 3] by an image encoder that stands ready."""
+    """Return the features of views u8[V, H, W, 3] by a loaded image encoder."""
     import torch
 
     device = next(model.parameters()).device
@@ -67,14 +76,8 @@ def view_features(model: Any, rgb: np.ndarray) -> SceneFeatures:
     return SceneFeatures(out.tokens.half().cpu().numpy(), out.points.half().cpu().numpy())
 
 
-def _image_specs(ids: Sequence[str], tokens: Sequence[int], points: Sequence[int]):
-    for scene in ids:
-        yield TensorSpec(f"{scene}/tokens", "F16", tuple(tokens))
-        yield TensorSpec(f"{scene}/points", "F16", tuple(points))
-
-
-def texts_of(annotation: dict[str, Any]) -> Iterable[str]:
-    """Yield every text of one scene's annotation that a model may be given."""
+def scene_texts(annotation: dict[str, Any]) -> Iterable[str]:
+    """Yield every sentence of one scene's annotation that a model may read."""
     for field in ("references", "questions", "captions", "phrases"):
         for item in annotation.get(field, ()):
             yield item["text"]
@@ -90,20 +93,30 @@ def encode_texts(
     """Write the token states of the unique texts of all annotation files; returns their number.
 
     Writes text.safetensors (states float16 [tokens, C], offsets int64 [n + 1], pooled float16
-    [n, C]: the mean token state at unit length) and text.json (the texts in row order).
+    [n, C], the mean token state at unit length) and text.json (the texts in row order).
+
+    Args:
+        annotation_files: JSON-lines files of scenes.
+        out_folder: where both files go.
+        encoder: "minilm", or the name or folder of an `AutoModel`.
+        threads: CPU threads of torch.
+        progress: called with (texts done, texts in all).
+
+    Raises:
+        InputError: there is no text, or the encoder's weights are not on this machine.
     """
     import torch
 
     from g2vlm.features.text_encoders import TextEncoder
 
-    unique = {t for path in annotation_files for row in read_lines(path) for t in texts_of(row)}
+    unique = {t for path in annotation_files for row in read_lines(path) for t in scene_texts(row)}
     texts = sorted(unique)
     if not texts:
         raise InputError(f"{out_folder}: the annotations hold no text to encode; run render first")
     torch.set_num_threads(threads)
     model = TextEncoder(encoder)
-    states = _encode_sorted(model, texts, progress)
-    pooled = torch.stack([state.float().mean(0) for state in states])
+    states = _encode_by_length(model, texts, progress)
+    pooled = torch.stack([state.float().mean(0) for state in states])  # (n, C)
     pooled = torch.nn.functional.normalize(pooled, dim=1)
     offsets = np.cumsum([0, *(len(state) for state in states)], dtype=np.int64)
     folder = Path(out_folder)
@@ -122,8 +135,11 @@ def encode_texts(
     return len(texts)
 
 
-def _encode_sorted(model: TextEncoder, texts: Sequence[str], progress: Progress | None) -> list:
-    """Encode in order of length, so that a batch is padded little; results in the given order."""
+def _encode_by_length(model: TextEncoder, texts: Sequence[str], progress: Progress | None) -> list:
+    """Return the half-precision states [tokens, C] of each text.
+
+    Texts are encoded in order of length, so that batches have little padding.
+    """
     ids = model.tokens(texts)
     order = sorted(range(len(texts)), key=lambda row: len(ids[row]))
     states: list = [None] * len(texts)

@@ -17,8 +17,8 @@ from metrics.files import InputError, sha256_file
 
 MOBILENET = "mobilenet_v2"
 POINT_WIDTH = 96
-# How much larger than rendered MobileNetV2 sees an image; it was taught on objects of a hundred
-# pixels or two, and a chair in a view has twenty.
+# MobileNetV2 was trained on objects of 100 to 200 pixels and a chair in a view has 20, so images
+# are enlarged by this factor.
 UPSAMPLED = 4
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
@@ -26,17 +26,16 @@ DEVIATION = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class PatchFeatures:
-    """Features of N images: tokens [N, T, C] per 16-pixel patch, points [N, P, 96] per cell."""
+    """Features of N images: tokens [N, T, C] of 16-pixel patches, points [N, P, 96] of cells."""
 
     tokens: torch.Tensor
     points: torch.Tensor
 
 
 def _normalise(rgb: torch.Tensor) -> torch.Tensor:
-    """Turn uint8 [N, H, W, 3] into ImageNet-normalised float32 [N, 3, 16a, 16b].
+    """Turn u8[N, H, W, 3] into f32[N, 3, 16a, 16b] with ImageNet's mean and deviation.
 
-    Sides that are no multiple of 16 are continued by their last row or column, so that every
-    pixel lies in a patch.
+    The last row or column is repeated up to a multiple of 16, so that every pixel is in a patch.
     """
     image = rgb.permute(0, 3, 1, 2).float() / 255.0
     mean, deviation = (image.new_tensor(v).view(1, 3, 1, 1) for v in (MEAN, DEVIATION))
@@ -45,15 +44,15 @@ def _normalise(rgb: torch.Tensor) -> torch.Tensor:
 
 
 def _flatten(features: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
-    """Turn [N, C, h, w] into [N, rows * columns, C], dropping cells beyond rows and columns."""
+    """Turn [N, C, h, w] into [N, rows * columns, C]; cells of the padding are dropped."""
     return features[:, :, :rows, :columns].flatten(2).transpose(1, 2)
 
 
 class MobileNetEncoder(nn.Module):
     """ImageNet MobileNetV2 on images upsampled four times.
 
-    Points are the stride-16 block (4 pixels of the image, 96 channels); tokens average the last
-    block (8 pixels, 320 channels) and the stride-16 block over a patch.
+    Points are the output of block 13 (4 pixels of the image a cell, 96 channels). Tokens are the
+    means over a patch of block 17 (8 pixels a cell, 320 channels) and of block 13.
     """
 
     def __init__(self, weights: Path | None = None) -> None:
@@ -75,7 +74,7 @@ class MobileNetEncoder(nn.Module):
         self._fuse()
 
     def _fuse(self) -> None:
-        """Fold each batch norm into the convolution before it: the same function, faster."""
+        """Fold each batch norm into the preceding convolution: the same function, faster."""
         for parent in list(self.blocks.modules()):
             children = list(parent.named_children())
             for (name, first), (norm, second) in zip(children, children[1:], strict=False):
@@ -86,7 +85,7 @@ class MobileNetEncoder(nn.Module):
 
     @torch.inference_mode()
     def forward(self, rgb: torch.Tensor) -> PatchFeatures:
-        """Encode uint8 [N, H, W, 3]."""
+        """Encode u8[N, H, W, 3]."""
         height, width = rgb.shape[1:3]
         image = functional.interpolate(
             _normalise(rgb), scale_factor=UPSAMPLED, mode="bicubic", align_corners=False
@@ -96,7 +95,7 @@ class MobileNetEncoder(nn.Module):
             image = block(image)
             kept[index] = image if index in (13, 17) else None
         patches = [functional.avg_pool2d(kept[17], 2), functional.avg_pool2d(kept[13], 4)]
-        tokens = torch.cat(patches, dim=1)
+        tokens = torch.cat(patches, dim=1)  # (N, 416, H / 16, W / 16)
         return PatchFeatures(
             _flatten(tokens, *grid_shape(height, width, TOKEN_PIXELS)),
             _flatten(kept[13], *grid_shape(height, width, POINT_PIXELS)),
@@ -116,7 +115,7 @@ class BackboneEncoder(nn.Module):
         from transformers import MODEL_FOR_BACKBONE_MAPPING, AutoConfig
 
         try:
-            # AutoBackbone itself asks the hub whether a local folder exists there.
+            # Not AutoBackbone: it looks for a local folder on the model hub too.
             config = AutoConfig.from_pretrained(name, local_files_only=True)
             kind = MODEL_FOR_BACKBONE_MAPPING[type(config)]
             self.model = kind.from_pretrained(name, local_files_only=True)
@@ -134,7 +133,7 @@ class BackboneEncoder(nn.Module):
 
     @torch.inference_mode()
     def forward(self, rgb: torch.Tensor) -> PatchFeatures:
-        """Encode uint8 [N, H, W, 3]."""
+        """Encode u8[N, H, W, 3]."""
         height, width = rgb.shape[1:3]
         rows, columns = grid_shape(height, width, TOKEN_PIXELS)
         image = functional.interpolate(
@@ -154,6 +153,6 @@ class BackboneEncoder(nn.Module):
 
 
 def load_image_encoder(name: str, device: str | None = None) -> MobileNetEncoder | BackboneEncoder:
-    """Return the frozen encoder that the config's `encode.image` names, on `device` or the best."""
+    """Load the frozen encoder of the config's `encode.image` onto a torch device."""
     model = MobileNetEncoder() if name == MOBILENET else BackboneEncoder(name)
     return model.to(device_or_best(device))

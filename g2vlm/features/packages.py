@@ -1,4 +1,4 @@
-"""Weights that arrive as installed packages, found without importing those packages."""
+"""Weights in installed packages, located without importing these packages."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from metrics.files import InputError, sha256_file
 
 
 def package_file(package: str, ending: str) -> Path:
-    """Return the path of the one file of an installed package whose path ends so.
+    """Return the file of an installed package whose path has this ending.
 
-    Raises `InputError` when the package or the file is not there.
+    Raises:
+        InputError: the package or the file is not installed.
     """
     try:
         files = distribution(package).files or []
@@ -29,7 +30,7 @@ def package_file(package: str, ending: str) -> Path:
 
 
 def folder_sha256(name: str, state: dict[str, torch.Tensor]) -> str:
-    """Return one sha256 of a model's weights: of its files, or of its tensors without a folder."""
+    """Return the sha256 of a model's weights: of the files in folder `name`, or of its tensors."""
     digest = hashlib.sha256()
     folder = Path(name)
     if folder.is_dir():

@@ -1,4 +1,4 @@
-"""Readers of cached features; they need numpy and safetensors only."""
+"""Readers of cached features; they need only numpy and safetensors."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ POINT_PIXELS = 4
 
 
 def grid_shape(height: int, width: int, cell: int) -> tuple[int, int]:
-    """Return rows and columns of `cell`-pixel cells that cover an image, the last ones in part."""
+    """Return rows and columns of the `cell`-pixel cells that cover an image."""
     return math.ceil(height / cell), math.ceil(width / cell)
 
 
 @dataclass(frozen=True)
 class SceneFeatures:
-    """Frozen image features of one scene's four input views.
+    """Frozen image features of one scene's input views.
 
-    tokens: float16 [4, T, C], one per 16-pixel patch, row-major, T = ceil(H/16) * ceil(W/16).
-    points: float16 [4, P, 96], one per 4-pixel cell, row-major, P = ceil(H/4) * ceil(W/4).
+    Args:
+        tokens: f16[4, T, C], one per 16-pixel patch, row-major, T = ceil(H/16) * ceil(W/16).
+        points: f16[4, P, 96], one per 4-pixel cell, row-major, P = ceil(H/4) * ceil(W/4).
     """
 
     tokens: np.ndarray
@@ -36,9 +37,12 @@ class SceneFeatures:
 
 @dataclass(frozen=True)
 class TextStates:
-    """Frozen token states of Q texts, padded to the longest.
+    """Frozen token states of Q texts, padded to length L.
 
-    states: float32 [Q, L, C]; mask: bool [Q, L], true where a token is; pooled: float32 [Q, C].
+    Args:
+        states: f32[Q, L, C], 0 in the padding.
+        mask: bool[Q, L], true at tokens.
+        pooled: f32[Q, C], mean state at unit length.
     """
 
     states: np.ndarray
@@ -56,9 +60,10 @@ def _open(path: Path):
 
 
 class ImageFeatures:
-    """Cached image features of one split, read scene by scene from the mapped file.
+    """Cached image features of one split; each scene is read from the file when it is needed.
 
-    Raises `InputError` for a missing or damaged file and for a scene that is not in it.
+    Raises:
+        InputError: the file is missing or damaged, or a scene is not in it.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -84,10 +89,13 @@ class ImageFeatures:
 
 
 class TextFeatures:
-    """Cached token states of every text of an experiment, looked up by the text itself.
+    """Cached token states of every text of an experiment, by text.
 
-    `folder` holds text.safetensors and text.json. Raises `InputError` for a missing or damaged
-    file and for a text that was never encoded.
+    Args:
+        folder: holds text.safetensors and text.json.
+
+    Raises:
+        InputError: a file is missing or damaged, or a text was never encoded.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -111,22 +119,23 @@ class TextFeatures:
         return len(self._rows)
 
     def rows(self, texts: Sequence[str]) -> np.ndarray:
-        """Return the row of each text, int64 [Q]."""
+        """Return the row i64[Q] of each text."""
         missing = next((text for text in texts if text not in self._rows), None)
         if missing is not None:
             raise InputError(f"{self.path}: text {missing!r} was not encoded; run encode again")
         return np.array([self._rows[text] for text in texts], dtype=np.int64)
 
     def gather(self, texts: Sequence[str], length: int | None = None) -> TextStates:
-        """Return the states of Q texts padded to `length` (default: the longest of them).
+        """Return the states of Q texts, padded to `length` or else to the longest of them.
 
-        With no texts the arrays have Q = 0 and L = `length` or 1.
+        Without texts the arrays have Q = 0 and L = `length` or 1.
         """
         rows = self.rows(texts)
         counts = self._offsets[rows + 1] - self._offsets[rows]
         columns = length or int(counts.max(initial=1))
         position = np.arange(columns)
-        mask = position[None, :] < counts[:, None]
+        mask = position[None, :] < counts[:, None]  # (Q, L)
+        # Padding reads row 0 and is cleared below.
         index = np.where(mask, self._offsets[rows][:, None] + position, 0)
         states = self._states[index].astype(np.float32)
         states[~mask] = 0.0

@@ -20,11 +20,7 @@ _FOLDER = "sentence-transformers__all-MiniLM-L6-v2"
 
 
 def _minilm_model(folder: Path) -> nn.Module:
-    """Build BertModel from its config and load the safetensors strictly.
-
-    The concrete class and the plain loader are used because the automatic ones import and scan
-    every model family.
-    """
+    """Load MiniLM by its concrete class: the automatic ones import every model family."""
     from safetensors.torch import load_file
     from transformers.models.bert.configuration_bert import BertConfig
     from transformers.models.bert.modeling_bert import BertModel
@@ -43,11 +39,14 @@ def _minilm_model(folder: Path) -> nn.Module:
 
 
 class TextEncoder:
-    """A frozen text Transformer: token states and their mean, scaled to unit length.
+    """A frozen text Transformer that returns token states; texts are cut at 40 tokens.
 
-    `name` is "minilm" or a local folder (or cached name) of any text model, `device` a torch
-    device, by default the best. Texts longer than 40 tokens are cut there. Raises `InputError` when
-    the weights are not on this machine.
+    Args:
+        name: "minilm", or the folder or cached name of any text model.
+        device: a torch device; by default the GPU where there is one.
+
+    Raises:
+        InputError: the weights are not on this machine.
     """
 
     def __init__(self, name: str = MINILM, device: str | None = None) -> None:
@@ -82,22 +81,22 @@ class TextEncoder:
             raise InputError(
                 f"{name}: no local text model; give its folder or use {MINILM}"
             ) from error
-        # Two-tower models (CLIP, SigLIP) keep their text tower under this name.
+        # The text tower of two-tower models (CLIP, SigLIP) has this name.
         return getattr(model, "text_model", model)
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the token ids of each text, at most 40 with the special ones."""
+        """Return the token ids of each text, at most 40 with the special tokens."""
         return [encoding.ids for encoding in self.tokenizer.encode_batch(list(texts))]
 
     @torch.inference_mode()
     def states(self, ids: Sequence[Sequence[int]]) -> list[torch.Tensor]:
-        """Return the last hidden states, float32 [tokens, C], of each token list."""
+        """Return the last hidden states f32[tokens, C] of each token list."""
         length = max(len(row) for row in ids)
         padded = torch.zeros(len(ids), length, dtype=torch.long)
         mask = torch.zeros(len(ids), length, dtype=torch.long)
         for row, tokens in enumerate(ids):
             padded[row, : len(tokens)] = torch.tensor(tokens)
             mask[row, : len(tokens)] = 1
-        given = {"input_ids": padded.to(self.device), "attention_mask": mask.to(self.device)}
-        hidden = self.model(**given).last_hidden_state.cpu()
+        output = self.model(input_ids=padded.to(self.device), attention_mask=mask.to(self.device))
+        hidden = output.last_hidden_state.cpu()  # (texts, length, C)
         return [hidden[row, : len(tokens)] for row, tokens in enumerate(ids)]

@@ -1,4 +1,4 @@
-"""Dense coloured points: the pointmap on 4-pixel cells brought to every pixel."""
+"""Dense coloured points: the pointmap on 4-pixel cells interpolated to every pixel."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from scipy import ndimage
 from g2vlm.models.config import CELL
 from metrics.geometry import first_in_cells, lift_depth, to_frame
 
-# Cells whose depths bend by more than this (plus a share of the depth) are different surfaces.
+# A bend in depth between cells above this (plus a share of the depth) is an edge between surfaces.
 JUMP_M, JUMP_SHARE = 0.04, 0.03
 LEAST_DEPTH_M = 0.1
-# Pixels a side whose differences from the cells are averaged.
+# Side in pixels of the window that smoothing averages over.
 WINDOW = 5
 # A larger difference between cell and sensor is a wrong cell or a flying pixel, no correction.
 LARGEST_CORRECTION_M = 0.2
@@ -25,9 +25,12 @@ THINNING_M = 0.01
 class CellMap:
     """A model's pointmap of one scene on V views of h x w cells.
 
-    points [V,h,w,3] metres in the frame; depth [V,h,w] predicted z-depth in the own view, or None
-    where rays are unknown; sensed [V,h,w] the sensor's depth at the cell's centre pixel (0 = none),
-    or None for a method without depth; confidence [V,h,w] in 0..1.
+    Args:
+        points: f32[V, h, w, 3] metres in the frame.
+        depth: f32[V, h, w] predicted z-depth in the own view; None where rays are unknown.
+        sensed: f32[V, h, w] the sensor's depth at the cell's centre pixel, 0 = none; None for a
+            method without depth.
+        confidence: f32[V, h, w] in 0..1.
     """
 
     points: np.ndarray
@@ -38,7 +41,14 @@ class CellMap:
 
 @dataclass(frozen=True)
 class DensePoints:
-    """Points [M,3], colours uint8 [M,3], pixels int16 [M,3] (view, row, column), confidence [M]."""
+    """M coloured points in the frame.
+
+    Args:
+        points: f32[M, 3] metres.
+        colours: u8[M, 3].
+        pixels: i16[M, 3], view, row and column.
+        confidence: f32[M] in 0..1.
+    """
 
     points: np.ndarray
     colours: np.ndarray
@@ -47,95 +57,104 @@ class DensePoints:
 
 
 def interpolation(cells: int, extend: bool = False) -> np.ndarray:
-    """Return weights float32 [4 * cells, cells] of linear interpolation between cell centres.
+    """Return the weights f32[4 * cells, cells] of linear interpolation between cell centres.
 
-    The centre of cell r is pixel 4 r + 2. Beyond the outer centres values are held, or continued
-    along the same line with `extend`.
+    The centre of cell r is pixel 4 r + 2. Beyond the outer centres the value is constant, or with
+    `extend` continues along the same line.
     """
-    position = (np.arange(CELL * cells) - CELL // 2) / CELL
+    pixel = np.arange(CELL * cells)
+    position = (pixel - CELL // 2) / CELL  # (4 * cells,) in cells
     if not extend or cells == 1:
         position = np.clip(position, 0, cells - 1)
     low = np.clip(np.floor(position).astype(int), 0, max(cells - 2, 0))
     weights = np.zeros((CELL * cells, cells), np.float32)
-    row = np.arange(CELL * cells)
-    weights[row, low] = 1 - (position - low)
+    weights[pixel, low] = 1 - (position - low)
     if cells > 1:
-        weights[row, low + 1] += position - low
+        weights[pixel, low + 1] += position - low
     return weights
 
 
 def upsample(values: np.ndarray, extend: bool = False) -> np.ndarray:
-    """Bring [V,h,w] or [V,h,w,C] from cells to pixels, linearly: [V,4h,4w(,C)]."""
+    """Interpolate [V, h, w] or [V, h, w, C] from cells to pixels: [V, 4h, 4w] or [V, 4h, 4w, C]."""
     rows, columns = (interpolation(n, extend) for n in values.shape[1:3])
-    flat = values.astype(np.float32)
-    if flat.ndim == 3:
-        return rows @ flat @ columns.T
-    return np.moveaxis(rows @ np.moveaxis(flat, -1, 1) @ columns.T, 1, -1)
+    values = values.astype(np.float32)
+    if values.ndim == 3:
+        return rows @ values @ columns.T
+    # Channels to the front, so that matmul acts on rows and columns.
+    return np.moveaxis(rows @ np.moveaxis(values, -1, 1) @ columns.T, 1, -1)
 
 
 def straddles(values: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """Return bool [V,4h,4w]: pixels whose surrounding cell centres lie on different surfaces.
+    """Return the pixels bool[V, 4h, 4w] whose surrounding cell centres lie on different surfaces.
 
-    `values` [V,h,w,C] runs straight over the pixels of a plane (inverse depth does); between two
-    cells lies an edge when the step exceeds the steps before and after it by more than `limit`
-    [V,h,w], so slanted planes and the creases between them are no edges.
+    There is an edge between two cells where the step exceeds the steps before and after it by more
+    than the limit. So slanted planes, and the creases between them, are no edges.
+
+    Args:
+        values: [V, h, w, C], linear over the pixels of a plane, as inverse depth is.
+        limit: [V, h, w], of the excess.
     """
-    found = np.zeros((len(values), *(CELL * n for n in values.shape[1:3])), bool)
+    edges = np.zeros((len(values), *(CELL * n for n in values.shape[1:3])), bool)
+    # The last cell whose centre is at or before each pixel, along rows and along columns.
     index = [np.clip((np.arange(CELL * n) - 2) // CELL, 0, n - 1) for n in values.shape[1:3]]
     for axis in (1, 2):
         if values.shape[axis] < 3:
             continue
         edge = _edges(np.moveaxis(values, axis, 0), np.moveaxis(limit, axis, 0))
-        edge = np.moveaxis(edge, 0, axis)
-        # A pixel has two cells on either side across the axis; an edge beside either counts.
-        edge = edge | _ahead(edge, 3 - axis)
-        found |= edge[:, index[0]][:, :, index[1]]
-    return found
+        edge = np.moveaxis(edge, 0, axis)  # (V, h, w)
+        # Two pairs of cells surround a pixel along this axis; an edge in either counts.
+        edge = edge | _next(edge, 3 - axis)
+        edges |= edge[:, index[0]][:, :, index[1]]
+    return edges
 
 
 def _edges(values: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """Return bool [n,...]: an edge between n and n + 1, of values [n,...,C]; the last has none."""
-    step = np.diff(values, axis=0)
+    """Return bool[n, ...]: an edge between n and n + 1 of values [n, ..., C]; the last has none."""
+    step = np.diff(values, axis=0)  # (n - 1, ..., C)
+    # At the ends only one neighbouring step exists and counts twice.
     before, after = step[np.r_[0, : len(step) - 1]], step[np.r_[1 : len(step), -1]]
     before[0], after[-1] = after[0], before[-1]
     # Over a crease the step lies between those of its two planes; over an edge it does not.
     over = np.maximum(step - np.maximum(before, after), np.minimum(before, after) - step)
-    out = np.zeros(values.shape[:-1], bool)
-    excess = np.linalg.norm(np.maximum(over, 0), axis=-1)
-    out[:-1] = excess > np.minimum(limit[1:], limit[:-1])
-    return out
+    excess = np.linalg.norm(np.maximum(over, 0), axis=-1)  # (n - 1, ...)
+    edges = np.zeros(values.shape[:-1], bool)
+    edges[:-1] = excess > np.minimum(limit[1:], limit[:-1])
+    return edges
 
 
-def _ahead(values: np.ndarray, axis: int) -> np.ndarray:
-    """Return `values` moved back by one along the axis, the last repeated."""
+def _next(values: np.ndarray, axis: int) -> np.ndarray:
+    """Return the following value along the axis in each place; the last one stays."""
     index = np.minimum(np.arange(values.shape[axis]) + 1, values.shape[axis] - 1)
     return np.take(values, index, axis)
 
 
 def depth_edges(depth: np.ndarray) -> np.ndarray:
-    """Return `straddles` of z-depth [V,h,w]."""
+    """Return the pixels bool[V, 4h, 4w] on edges of z-depth [V, h, w]; see `straddles`."""
     inverse = 1 / np.maximum(depth, LEAST_DEPTH_M)
+    # A jump d in depth z is a jump of about d / z^2 in inverse depth.
     return straddles(inverse[..., None], (JUMP_M + JUMP_SHARE * depth) * inverse**2)
 
 
 def point_edges(points: np.ndarray) -> np.ndarray:
-    """Return `straddles` of a pointmap [V,h,w,3]."""
+    """Return the pixels bool[V, 4h, 4w] on edges of a pointmap [V, h, w, 3]; see `straddles`."""
     return straddles(points, np.full(points.shape[:3], 3 * JUMP_M))
 
 
 def upsample_depth(depth: np.ndarray) -> np.ndarray:
-    """Bring z-depth [V,h,w] to pixels through its inverse, which is exact on planes."""
+    """Interpolate z-depth [V, h, w] to pixels through its inverse, which is exact on planes."""
     inverse = upsample(1 / np.maximum(depth, LEAST_DEPTH_M), extend=True)
     return 1 / np.clip(inverse, 0.02, 1 / LEAST_DEPTH_M)
 
 
 def correction(depth: np.ndarray, sensed: np.ndarray) -> np.ndarray:
-    """Return the change [V,4h,4w] to add to the sensor's depth: cell differences, interpolated.
+    """Return the learned correction [V, 4h, 4w] of the sensor's depth, in metres.
 
-    Cells without sensor depth, or differing by more than 20 cm, have no say.
+    The correction interpolates the differences of predicted depth [V, h, w] and sensed depth
+    [V, h, w] on cells. Cells without sensor depth, or that differ by more than 20 cm, are ignored.
     """
     change = depth - sensed
     known = (sensed > 0) & (np.abs(change) < LARGEST_CORRECTION_M)
+    # Normalised interpolation: the weighted mean over the known cells around a pixel.
     weight = upsample(known)
     total = upsample(np.where(known, change, 0))
     return np.where(weight > 1e-3, total / np.maximum(weight, 1e-3), 0)
@@ -144,25 +163,30 @@ def correction(depth: np.ndarray, sensed: np.ndarray) -> np.ndarray:
 def dense_depth(
     cells: CellMap, sensor: np.ndarray, smoothing: float, trust: float = 1.0
 ) -> np.ndarray:
-    """Return z-depth [V,H,W] at every pixel, 0 where nothing can be said.
+    """Return z-depth [V, H, W] at every pixel, 0 where it is unknown.
 
-    With sensor depth f32 [V,H,W]: sensor plus `trust` (0..1) times the interpolated difference of
-    the cells, drawn by `smoothing` (0..1) towards the surface that cells and neighbouring pixels
-    agree on; pixels without sensor depth, and methods without it, take the interpolated cells.
+    Pixels with sensor depth take that depth plus `trust` times the learned correction, moved by
+    `smoothing` towards the surface that cells and neighbouring pixels agree on. Pixels without, and
+    methods without sensor depth, take the interpolated cells.
+
+    Args:
+        cells: with predicted depth.
+        sensor: f32[V, H, W], 0 = none.
+        smoothing, trust: 0 to 1.
     """
     assert cells.depth is not None
-    flat = np.where(depth_edges(cells.depth), 0, upsample_depth(cells.depth))
+    flat = np.where(depth_edges(cells.depth), 0, upsample_depth(cells.depth))  # (V, H, W)
     if cells.sensed is None:
         return flat
     measured = sensor + trust * correction(cells.depth, cells.sensed)
     agree = (flat > 0) & (sensor > 0) & (np.abs(flat - measured) < JUMP_M + 0.01 * measured)
-    # Averaging what pixels differ from the cells keeps slants, which averaging depth would bend.
+    # Averaging the differences from the cells keeps slants; averaging depth would bend them.
     window = (0, WINDOW, WINDOW)
     weight = ndimage.uniform_filter(agree.astype(np.float32), window)
-    rest = ndimage.uniform_filter(np.where(agree, measured - flat, 0), window)
-    surface = flat + rest / np.maximum(weight, 1e-3)
-    drawn = np.where(agree, measured + smoothing * (surface - measured), measured)
-    return np.where(sensor > 0, drawn, flat)
+    difference = ndimage.uniform_filter(np.where(agree, measured - flat, 0), window)
+    surface = flat + difference / np.maximum(weight, 1e-3)
+    smoothed = np.where(agree, measured + smoothing * (surface - measured), measured)
+    return np.where(sensor > 0, smoothed, flat)
 
 
 def dense_points(
@@ -175,22 +199,30 @@ def dense_points(
     trust: float = 1.0,
     least_confidence: float = 0.0,
 ) -> DensePoints:
-    """Return the coloured points of one scene in the frame, one a pixel at most.
+    """Return the coloured points of one scene, at most one a pixel.
 
-    `rgb` uint8 [V,H,W,3], `sensor` f32 [V,H,W] (0 = none), `intrinsics` [V,3,3], `pose` [V,4,4]
-    camera-to-frame. Where the model lifts no depth the pointmap itself is interpolated. More than
-    60 000 points are thinned to one per 1 cm cell.
+    A model without depth gets its interpolated pointmap, without edges. More than 60 000 points are
+    thinned to one per 1 cm cell.
+
+    Args:
+        cells: the model's pointmap.
+        rgb: u8[V, H, W, 3].
+        sensor: f32[V, H, W] depth in metres, 0 = none.
+        intrinsics: [V, 3, 3] in pixels.
+        pose: [V, 4, 4] camera to frame.
+        smoothing, trust: see `dense_depth`.
+        least_confidence: points below it are dropped.
     """
-    confidence = upsample(cells.confidence)
+    confidence = upsample(cells.confidence)  # (V, H, W)
     if cells.depth is None:
-        points = upsample(cells.points, extend=True)
+        points = upsample(cells.points, extend=True)  # (V, H, W, 3)
         kept = ~point_edges(cells.points)
     else:
         depth = dense_depth(cells, sensor, smoothing, trust)
         points = to_frame(lift_depth(depth, intrinsics), pose)
         kept = depth > 0.05
     kept &= (confidence >= least_confidence) & np.isfinite(points).all(-1)
-    index = np.flatnonzero(kept)
+    index = np.flatnonzero(kept)  # (M,) into V * H * W
     flat = points.reshape(-1, 3)[index]
     if len(index) > MOST_POINTS:
         chosen = thin(flat)
@@ -205,5 +237,5 @@ def dense_points(
 
 
 def thin(points: np.ndarray) -> np.ndarray:
-    """Return indices of the first point in every occupied 1 cm cell, in order."""
+    """Return the indices of the first of points [N, 3] in every occupied 1 cm cell, in order."""
     return first_in_cells(points - points.min(0), THINNING_M)

@@ -1,4 +1,4 @@
-"""Occupancy coarse to fine and the mesh of the solids."""
+"""The occupancy grid of a scene, evaluated coarse to fine, and the mesh of its solids."""
 
 from __future__ import annotations
 
@@ -12,21 +12,28 @@ from scipy.spatial import cKDTree
 from g2vlm.models.config import CELL
 from metrics.geometry import to_camera
 
-# Logit of cells that are not asked for because a view sees through them.
+# Logit of cells that are not evaluated, because a view sees through them or they are outside.
 FREE = -12.0
-# Logits this near to the threshold are looked at more finely.
+# Cells whose logit is this near to the threshold are refined.
 SLACK = 1.0
+# Share of stray points that may lie beyond each side of the region.
 STRAY = 0.003
 MARGIN_M = 0.05
+# Limits of the region: heights, and distance from the first camera.
 LOWEST_M, HIGHEST_M, FARTHEST_M = -0.3, 4.5, 12.0
+# Points from which the region is computed, and which colour the mesh, at most.
+_REGION_POINTS, _COLOUR_POINTS = 2000, 12_000
 
 
 @dataclass(frozen=True)
 class OccupancyGrid:
-    """Occupancy logits [X, Y, Z] at cell centres, axis-aligned in the frame.
+    """An occupancy field on a grid that is axis-aligned in the frame.
 
-    origin: lower corner of cell (0, 0, 0) in metres [3]; voxel: side in metres; threshold: logit
-    above which a cell is solid.
+    Args:
+        logits: f32[X, Y, Z] at cell centres.
+        origin: f32[3], lower corner of cell (0, 0, 0), metres.
+        voxel: side of a cell, metres.
+        threshold: logit above which a cell is solid.
     """
 
     logits: np.ndarray
@@ -36,13 +43,13 @@ class OccupancyGrid:
 
     @property
     def solid(self) -> np.ndarray:
-        """bool [X, Y, Z], true where solid."""
+        """bool[X, Y, Z], true where solid."""
         return self.logits > self.threshold
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """vertices float32 [V, 3] metres, faces int32 [F, 3] (outward), colours uint8 [V, 3]."""
+    """Vertices f32[V, 3] metres, faces i32[F, 3] with outward normals, colours u8[V, 3]."""
 
     vertices: np.ndarray
     faces: np.ndarray
@@ -51,9 +58,11 @@ class Mesh:
 
 @dataclass(frozen=True)
 class Region:
-    """An upright box, turned by `angle` about z, around a scene.
+    """An upright box around a scene, rotated about z.
 
-    low, high: its corners [3] in the turned axes, metres; angle: radians counter-clockwise.
+    Args:
+        low, high: [3], its corners in the rotated axes, metres.
+        angle: radians, counter-clockwise.
     """
 
     low: np.ndarray
@@ -61,78 +70,85 @@ class Region:
     angle: float
 
     def corners(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the lower and upper corner [3] of its axis-aligned bounds in the frame."""
+        """Return the lower and upper corner [3] of its axis-aligned bounding box in the frame."""
         ends = np.array([[x, y] for x in (0, 1) for y in (0, 1)])
-        flat = self.low[:2] + ends * (self.high - self.low)[:2]
-        turned = flat @ _turn(-self.angle)
-        return np.append(turned.min(0), self.low[2]), np.append(turned.max(0), self.high[2])
+        corners = self.low[:2] + ends * (self.high - self.low)[:2]  # (4, 2) rotated axes
+        corners = corners @ _rotation(-self.angle)
+        return np.append(corners.min(0), self.low[2]), np.append(corners.max(0), self.high[2])
 
     def contains(self, xyz: np.ndarray) -> np.ndarray:
-        """Return bool [N] for positions [N, 3]."""
-        flat = xyz[:, :2] @ _turn(self.angle)
-        inside = (flat >= self.low[:2]) & (flat <= self.high[:2])
+        """Return whether each of positions [N, 3] is inside, bool[N]."""
+        xy = xyz[:, :2] @ _rotation(self.angle)  # (N, 2)
+        inside = (xy >= self.low[:2]) & (xy <= self.high[:2])
         return inside.all(1) & (xyz[:, 2] >= self.low[2]) & (xyz[:, 2] <= self.high[2])
 
 
-def _turn(angle: float) -> np.ndarray:
-    """Return the matrix that takes row vectors into axes turned by `angle`."""
+def _rotation(angle: float) -> np.ndarray:
+    """Return the matrix [2, 2] that takes row vectors to axes rotated by `angle`."""
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.array([[cosine, -sine], [sine, cosine]])
 
 
 def region_of(points: np.ndarray) -> Region:
-    """Return the smallest upright box around points [M, 3], without stray ones.
+    """Return the smallest upright box around points [M, 3], without stray points.
 
-    Turns by even degrees are tried; 0.3 % of the points may lie beyond each side. The box is
-    clipped to 12 m around the first camera and to heights of -0.3 to 4.5 m; with no finite point
-    it is a cube of 1 m.
+    The best of 45 angles, two degrees apart, is used; 0.3% of the points may lie beyond each side.
+    The box is clipped to 12 m around the first camera and to heights of -0.3 to 4.5 m. Without a
+    finite point it is a cube of 1 m.
     """
     finite = points[np.isfinite(points).all(axis=1)]
     finite = finite[(np.abs(finite) < [FARTHEST_M, FARTHEST_M, 2 * HIGHEST_M]).all(axis=1)]
     if not len(finite):
         return Region(np.array([-0.5, -0.5, 0.0]), np.array([0.5, 0.5, 1.0]), 0.0)
-    few = finite[:: max(1, len(finite) // 2000)]
-    turns = np.radians(np.arange(0, 90, 2))
-    flat = np.stack([few[:, :2] @ _turn(angle) for angle in turns])
+    few = finite[:: max(1, len(finite) // _REGION_POINTS)]
+    angles = np.radians(np.arange(0, 90, 2))
+    rotated = np.stack([few[:, :2] @ _rotation(angle) for angle in angles])  # (45, M, 2)
+    # Order statistics instead of extremes: the `rank` outermost points of each side are strays.
     rank = int(np.ceil(STRAY * len(few)))
-    parted = np.partition(flat, [rank, len(few) - 1 - rank], axis=1)
-    low, high = parted[:, rank], parted[:, len(few) - 1 - rank]
+    parted = np.partition(rotated, [rank, len(few) - 1 - rank], axis=1)
+    low, high = parted[:, rank], parted[:, len(few) - 1 - rank]  # (45, 2)
     best = int(np.argmin((high - low).prod(1)))
     bottom, top = np.clip(np.quantile(few[:, 2], [STRAY, 1 - STRAY]), LOWEST_M, HIGHEST_M)
     margin = np.array([MARGIN_M] * 3)
     return Region(
         np.append(low[best], bottom) - margin,
         np.append(high[best], max(top, bottom + 0.2)) + margin,
-        float(turns[best]),
+        float(angles[best]),
     )
 
 
 def _centres(index: np.ndarray, origin: np.ndarray, voxel: float) -> np.ndarray:
+    """Return the centres f32[N, 3] of cells [N, 3]."""
     return ((index + 0.5) * voxel + origin).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class FreeSpace:
-    """What the input views see through: depth [V, h, w] predicted z-depth on 4-pixel cells,
-    intrinsics [V, 3, 3] in pixels, pose [V, 4, 4] camera-to-frame."""
+    """Space that the input views see through.
+
+    Args:
+        depth: [V, h, w] predicted z-depth on 4-pixel cells, metres.
+        intrinsics: [V, 3, 3] in pixels.
+        pose: [V, 4, 4] camera to frame.
+    """
 
     depth: np.ndarray
     intrinsics: np.ndarray
     pose: np.ndarray
 
     def contains(self, xyz: np.ndarray, margin: float) -> np.ndarray:
-        """Return bool [N]: some view sees a surface more than `margin` behind the point [N, 3].
+        """Return whether some view has a surface more than `margin` behind each position, bool[N].
 
-        The nearest of 3 x 3 cells decides, so that thin things beside a far wall are not lost.
+        The nearest depth of 3 x 3 cells counts, so that thin objects before a far wall are kept.
         """
-        near = ndimage.minimum_filter(self.depth, (0, 3, 3)) if self.depth.size else self.depth
-        limit = np.array(self.depth.shape[:0:-1])
+        nearest = ndimage.minimum_filter(self.depth, (0, 3, 3)) if self.depth.size else self.depth
+        limit = np.array(self.depth.shape[:0:-1])  # (w, h)
         free = np.zeros(len(xyz), bool)
-        for depth, matrix, pose in zip(near, self.intrinsics, self.pose, strict=True):
-            local = to_camera(xyz, pose)
-            ahead = np.maximum(local[:, 2], 0.05)
-            focal, middle = matrix[[0, 1], [0, 1]], matrix[:2, 2]
-            cell = ((local[:, :2] / ahead[:, None] * focal + middle) / CELL).astype(int)
+        for depth, matrix, pose in zip(nearest, self.intrinsics, self.pose, strict=True):
+            local = to_camera(xyz, pose)  # (N, 3)
+            z = np.maximum(local[:, 2], 0.05)
+            focal, centre = matrix[[0, 1], [0, 1]], matrix[:2, 2]
+            cell = ((local[:, :2] / z[:, None] * focal + centre) / CELL).astype(int)  # (N, 2)
             inside = ((cell >= 0) & (cell < limit)).all(1) & (local[:, 2] > 0.05)
             cell = np.clip(cell, 0, limit - 1)
             free |= inside & (depth[cell[:, 1], cell[:, 0]] > local[:, 2] + margin)
@@ -148,49 +164,58 @@ def occupancy_grid(
     free: FreeSpace | None = None,
     surface: np.ndarray | None = None,
 ) -> OccupancyGrid:
-    """Evaluate an occupancy field on a grid of `voxel`, asking finely only where it matters.
+    """Evaluate an occupancy field on a grid, finely only where it matters.
 
-    `query` maps float32 [N, 3] to logits [N]. The coarsest grid has cells of voxel * 2**levels.
-    A cell is halved when its logit lies within `SLACK` of the threshold, when it or one of its
-    six neighbours is on the other side, or when it holds a point of `surface` [M, 3]; all others
-    pass their logit on. Cells outside the region, or that lie wholly in `free` space, are free
-    without being asked.
+    The coarsest cells have sides of voxel * 2**levels. A cell is halved when its logit lies within
+    `SLACK` of the threshold, when a neighbour of its six is on the other side of it, or when it
+    holds a point of `surface`. The parts of all other cells inherit the logit. Cells outside the
+    region or wholly in `free` space are set to `FREE` without an evaluation.
+
+    Args:
+        query: returns logits [N] at positions f32[N, 3].
+        region: bounds of the scene.
+        threshold: logit above which a cell is solid.
+        voxel: side of the finest cells, metres.
+        levels: number of halvings.
+        free: space known to be free.
+        surface: [M, 3], points on surfaces of objects, metres.
     """
     low, high = region.corners()
     side = voxel * 2**levels
     shape = np.maximum(np.ceil((high - low) / side).astype(int), 1)
     logits = np.full(shape, FREE, np.float32)
-    ask = np.ones(shape, bool)
+    refine = np.ones(shape, bool)  # cells to evaluate at this level
     for level in range(levels + 1):
-        index = np.argwhere(ask)
-        places = _centres(index, low, side)
-        seen = ~region.contains(places)
+        index = np.argwhere(refine)  # (N, 3)
+        centres = _centres(index, low, side)
+        known_free = ~region.contains(centres)
         if free is not None:
             # Half a cell's diagonal: no corner of the cell reaches the surface.
-            seen |= free.contains(places, side * 3**0.5 / 2)
-        logits[tuple(index[seen].T)] = FREE
-        logits[tuple(index[~seen].T)] = query(places[~seen])
+            known_free |= free.contains(centres, side * 3**0.5 / 2)
+        logits[tuple(index[known_free].T)] = FREE
+        logits[tuple(index[~known_free].T)] = query(centres[~known_free])
         if level < levels:
-            ask = _undecided(logits, threshold)
+            refine = _undecided(logits, threshold)
             if surface is not None:
-                _mark(ask, (surface - low) / side)
-            ask, logits, side = _halved(ask), _halved(logits), side / 2
+                _mark(refine, (surface - low) / side)
+            refine, logits, side = _halved(refine), _halved(logits), side / 2
     return OccupancyGrid(logits, low.astype(np.float32), side, threshold)
 
 
-def _mark(cells: np.ndarray, places: np.ndarray) -> None:
-    """Set the cells [X, Y, Z] that hold `places` [M, 3], in cell units."""
-    index = np.floor(places).astype(int)
+def _mark(cells: np.ndarray, positions: np.ndarray) -> None:
+    """Set the cells [X, Y, Z] that hold positions [M, 3], in units of cells."""
+    index = np.floor(positions).astype(int)
     index = index[((index >= 0) & (index < cells.shape)).all(1)]
     cells[tuple(index.T)] = True
 
 
 def _halved(grid: np.ndarray) -> np.ndarray:
+    """Return a grid [X, Y, Z] with every cell cut into 2 x 2 x 2 equal ones."""
     return grid.repeat(2, 0).repeat(2, 1).repeat(2, 2)
 
 
 def _undecided(logits: np.ndarray, threshold: float) -> np.ndarray:
-    """Return bool [X, Y, Z]: cells near the threshold or beside the boundary of the solid."""
+    """Return the cells bool[X, Y, Z] near the threshold or next to the boundary of the solids."""
     solid = logits > threshold
     cross = ndimage.generate_binary_structure(3, 1)
     grown = ndimage.binary_dilation(solid, cross)
@@ -199,10 +224,14 @@ def _undecided(logits: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def mesh_of(grid: OccupancyGrid, points: np.ndarray, colours: np.ndarray) -> Mesh:
-    """Return the surface of the solids by marching cubes (Lorensen and Cline 1987).
+    """Return the closed surface of the solids by marching cubes; normals point outwards.
 
-    Normals point out of the solids and the surface is closed at the border of the grid. Vertices
-    take the colour (uint8 [M, 3]) of the nearest of `points` [M, 3].
+    Args:
+        grid: the occupancy grid.
+        points: [M, 3], metres; a vertex takes the colour of the nearest one.
+        colours: u8[M, 3] of the points.
+
+    Source: Lorensen and Cline, "Marching cubes", 1987.
     """
     if not grid.solid.any():
         return Mesh(
@@ -210,19 +239,21 @@ def mesh_of(grid: OccupancyGrid, points: np.ndarray, colours: np.ndarray) -> Mes
         )
     from skimage.measure import marching_cubes
 
+    # Only the part of the grid around the solids is meshed.
     spans = [
         np.flatnonzero(grid.solid.any(axis=tuple({0, 1, 2} - {axis})))[[0, -1]] for axis in range(3)
     ]
     part = grid.logits[tuple(slice(max(a - 1, 0), b + 2) for a, b in spans)]
+    # A free layer all around closes the surface at the border of the grid.
     field = np.pad(np.clip(part - grid.threshold, -4.0, 4.0), 1, constant_values=-4.0)
     # "ascent": the solid is where the field is high, faces then wind outwards.
     vertices, faces, _, _ = marching_cubes(field, 0.0, gradient_direction="ascent")
     first = np.array([max(a - 1, 0) for a, _ in spans])
     vertices = ((vertices + first - 0.5) * grid.voxel + grid.origin).astype(np.float32)
     if len(points):
-        step = max(1, len(points) // 12000)
+        step = max(1, len(points) // _COLOUR_POINTS)
         nearest = cKDTree(points[::step]).query(vertices, eps=0.5)[1]
-        tint = colours[::step][nearest]
+        vertex_colours = colours[::step][nearest]
     else:
-        tint = np.full((len(vertices), 3), 128, np.uint8)
-    return Mesh(vertices, faces.astype(np.int32), tint)
+        vertex_colours = np.full((len(vertices), 3), 128, np.uint8)
+    return Mesh(vertices, faces.astype(np.int32), vertex_colours)

@@ -1,11 +1,11 @@
-"""Use a trained checkpoint on one's own capture: the public interface, loaded when asked for."""
+"""Run a trained checkpoint on your own capture: the public interface, imported on first use."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import Any
 
-_HOMES = {
+_MODULES = {
     "Capture": "g2vlm.captures",
     "load_capture": "g2vlm.captures",
     "G2VLMProcessor": "g2vlm.use.processor",
@@ -16,7 +16,7 @@ __all__ = ["Capture", "G2VLMModel", "G2VLMProcessor", "Result", "load_capture"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name from its module, so that the command line starts at once."""
-    if name not in _HOMES:
+    """Import a public name when it is first used, so that the command line starts fast."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

@@ -1,4 +1,7 @@
-"""Where results may be written; light, so that a refusal comes before anything is loaded."""
+"""Checks of where and how results are written.
+
+The module imports little, so that the command line reports errors before it loads a model.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,11 @@ FRAMES = ("levelled", "capture")
 
 
 def check_free(folder: Path) -> None:
-    """Raise `InputError` unless a result may be written here: a new folder or an earlier result."""
+    """Check that the folder is new or holds an earlier result.
+
+    Raises:
+        InputError: it is a file or holds anything else.
+    """
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -25,6 +32,6 @@ def check_free(folder: Path) -> None:
 
 
 def check_frame(frame: str) -> None:
-    """Raise `InputError` for a frame of reference that geometry is not written in."""
+    """Raise `InputError` unless geometry can be written in this frame of reference."""
     if frame not in FRAMES:
         raise InputError(f"--frame {frame}: unknown; use {' or '.join(FRAMES)}")

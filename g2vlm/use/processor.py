@@ -1,4 +1,4 @@
-"""What the frozen encoders make of a capture and of sentences."""
+"""Captures and sentences as the model reads them: views, and features of the frozen encoders."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_LETTERS = 300
 
 @dataclass(frozen=True)
 class Prepared:
-    """A capture as the model reads it: windows[v] is what view v of `inputs` shows."""
+    """A capture as the model reads it; `windows[v]` is the part of a frame in view v."""
 
     inputs: SceneInputs
     features: SceneFeatures
@@ -33,7 +33,10 @@ class Prepared:
 
 
 class LiveTexts:
-    """Token states of sentences, encoded when they are asked for (see `TextFeatures`)."""
+    """Token states of sentences, encoded when they are needed.
+
+    Has the interface of `TextFeatures`, which reads cached states.
+    """
 
     def __init__(self, encoder: str, width: int) -> None:
         self.path, self.width = encoder, width
@@ -51,11 +54,12 @@ class LiveTexts:
         for index, row in enumerate(rows):
             states[index, : len(row)], mask[index, : len(row)] = row, True
             mean = row.mean(0)
+            # Rounded to half precision like the cached features of training.
             pooled[index] = (mean / np.linalg.norm(mean)).astype(np.float16)
         return TextStates(states, mask, pooled)
 
     def _encode(self, texts: list[str]) -> None:
-        """Encode new texts; halves of precision, as the cached ones of training have."""
+        """Encode new texts, rounded to half precision like the cached features of training."""
         if not texts:
             return
         if self._encoder is None:
@@ -75,8 +79,10 @@ class LiveTexts:
 class G2VLMProcessor:
     """Prepares captures and sentences for models of one configuration.
 
-    The image encoder and the text encoder must be those that the model was trained with:
-    MobileNetV2 and MiniLM from their packages by default. They are loaded when first needed.
+    Args:
+        config: of the model.
+        image_encoder, text_encoder: names or folders of the encoders that the model was trained
+            with. They are loaded when first needed.
     """
 
     def __init__(
@@ -92,9 +98,10 @@ class G2VLMProcessor:
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str], **encoders: str) -> G2VLMProcessor:
-        """Make the processor of a model folder, with the encoders that it was trained with.
+        """Return the processor of a model folder, with the encoders that it was trained with.
 
-        Raises `InputError` for a folder that is none.
+        Raises:
+            InputError: the folder holds no model.
         """
         path = Path(folder) / "config.json"
         document = read_json(path)
@@ -105,7 +112,11 @@ class G2VLMProcessor:
         return cls(config, **(trained_with | encoders))
 
     def __call__(self, capture: Capture) -> Prepared:
-        """Choose the views that the model reads and run the frozen image encoder on them."""
+        """Choose the views that the model reads and encode them.
+
+        Raises:
+            InputError: the encoder is not the one that the model was trained with.
+        """
         from g2vlm.features.encoders import view_features
 
         if self._images is None:
@@ -116,26 +127,30 @@ class G2VLMProcessor:
         windows = choose_windows(capture, self.config.views, size[0] / size[1])
         inputs = scene_inputs(capture, windows, size)
         features = view_features(self._images, inputs.rgb)
-        found = features.tokens.shape[-1], features.points.shape[-1]
-        wanted = self.config.token_features, self.config.point_features
-        if found != wanted:
+        widths = features.tokens.shape[-1], features.points.shape[-1]
+        expected = self.config.token_features, self.config.point_features
+        if widths != expected:
             raise InputError(
-                f"{self.image_encoder}: {found[0]} and {found[1]} features (patches, cells) for a "
-                f"model of {wanted[0]} and {wanted[1]}; give the image encoder that it was trained "
-                f"with, or train it again"
+                f"{self.image_encoder}: {widths[0]} and {widths[1]} features (patches, cells) for "
+                f"a model of {expected[0]} and {expected[1]}; give the image encoder that it was "
+                "trained with, or train it again"
             )
         return Prepared(inputs, features, windows)
 
     @staticmethod
-    def sentences(texts: Sequence[str], what: str) -> list[str]:
-        """Return the texts without surplus blanks; raises `InputError` for empty or long ones."""
-        out = [" ".join(str(text).split()) for text in texts]
-        for text in out:
+    def sentences(texts: Sequence[str], option: str) -> list[str]:
+        """Return the texts with single spaces.
+
+        Raises:
+            InputError: a text is empty or too long; the message names the option.
+        """
+        sentences = [" ".join(str(text).split()) for text in texts]
+        for text in sentences:
             if not text:
-                raise InputError(f"--{what}: an empty text; write what you want to know")
+                raise InputError(f"--{option}: an empty text; write a sentence")
             if len(text) > MOST_LETTERS:
                 raise InputError(
-                    f"--{what} {text[:40]!r}...: {len(text)} letters; write at most "
+                    f"--{option} {text[:40]!r}...: {len(text)} letters; write at most "
                     f"{MOST_LETTERS} (40 word pieces are read)"
                 )
-        return out
+        return sentences

@@ -61,10 +61,13 @@ class TensorSpool:
     """Collects tensors on disk and writes them as one safetensors file, without holding them.
 
     Tensors are grouped by element size (4, 2, 1 bytes) so that each one stays aligned.
+
+    Args:
+        folder: where tensors are collected; by default the system's folder of temporary files.
     """
 
-    def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="spool."))
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="spool.", dir=folder))
         self._files: dict[int, BinaryIO] = {
             size: (self._folder / str(size)).open("w+b") for size in (4, 2, 1)
         }
@@ -85,9 +88,9 @@ class TensorSpool:
         self._entries[size].append(entry)
         self._files[size].write(data.tobytes())
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, metadata: dict[str, str] | None = None) -> None:
         """Write the safetensors file."""
-        header: dict[str, Any] = {}
+        header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
         offset = 0
         for size in (4, 2, 1):
             for name, dtype, shape, count in self._entries[size]:

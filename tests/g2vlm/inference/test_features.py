@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from g2vlm.features import ImageFeatures, TextFeatures
 from g2vlm.features.encoders import encode_images, encode_texts
-from g2vlm.features.writer import TensorSpec, TensorStream
 from metrics.files import InputError
 
 
@@ -69,27 +69,27 @@ def test_image_features_have_the_layout_and_equal_plain_mobilenet(tmp_path) -> N
 
 
 @pytest.mark.gpu
-def test_encoders_on_a_gpu_say_what_they_say_on_a_processor() -> None:
+def test_encoders_on_a_gpu_agree_with_the_cpu() -> None:
     import torch
 
     from g2vlm.features.encoders import view_features
     from g2vlm.features.image_encoders import load_image_encoder
     from g2vlm.features.text_encoders import TextEncoder
 
-    rgb, said = Pictures().inputs("a").rgb, ["the red chair", "how many sofas are there"]
+    rgb, sentences = Pictures().inputs("a").rgb, ["the red chair", "how many sofas are there"]
     found, states = [], []
     for device in (None, "cpu"):
         images, texts = load_image_encoder("mobilenet_v2", device), TextEncoder(device=device)
         assert next(images.parameters()).is_cuda == (device is None)
         found.append(view_features(images, rgb))
-        states.append(texts.states(texts.tokens(said)))
+        states.append(texts.states(texts.tokens(sentences)))
     np.testing.assert_allclose(found[0].tokens, found[1].tokens, atol=0.02)
     np.testing.assert_allclose(found[0].points, found[1].points, atol=0.05)
     for one, other in zip(*states, strict=True):
         torch.testing.assert_close(one, other, atol=5e-3, rtol=0)
 
 
-def test_text_features_find_each_text_and_mark_its_tokens(tmp_path) -> None:
+def test_text_features_return_each_text_and_mask_its_tokens(tmp_path) -> None:
     rows = [
         {
             "references": [{"text": "the red chair"}, {"text": "the lamp on the big table"}],
@@ -161,18 +161,12 @@ def test_faults_name_the_file(tmp_path) -> None:
     with pytest.raises(InputError, match="bad.safetensors: unreadable"):
         ImageFeatures(tmp_path / "bad.safetensors")
     path = tmp_path / "one.safetensors"
-    with TensorStream(path, {}) as stream:
-        stream.declare([TensorSpec("s/tokens", "F16", (2, 3)), TensorSpec("s/points", "F16", (1,))])
-        stream.write(np.ones((2, 3), np.float16))
-        stream.write(np.zeros(1, np.float16))
+    save_file({"s/tokens": np.ones((2, 3), np.float16), "s/points": np.zeros(1, np.float16)}, path)
     assert ImageFeatures(path)["s"].tokens.tolist() == [[1, 1, 1], [1, 1, 1]]
     with pytest.raises(InputError, match="no features of scene 'x'"):
         ImageFeatures(path)["x"]
     with pytest.raises(InputError, match="no text to encode"):
         encode_texts([annotation_file(tmp_path, [{"references": []}])], tmp_path)
-    with pytest.raises(ValueError, match="declared"), TensorStream(path, {}) as stream:
-        stream.declare([TensorSpec("s", "F16", (2,))])
-        stream.write(np.ones(3, np.float16))
 
 
 def test_reading_and_predicting_import_no_transformers() -> None:
