@@ -24,7 +24,7 @@ include: "workflow/rules/baselines.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/compare.smk"
 include: "workflow/rules/verify.smk"
-include: "workflow/rules/present.smk"
+include: "workflow/rules/report.smk"
 include: "workflow/rules/record.smk"
 include: "workflow/rules/studies.smk"
 
@@ -37,7 +37,7 @@ for name in OWN_RULES:
 rule reproduce:
     default_target: True
     input:
-        PRESENTED,
+        REPORT_FILES,
         f"{RESULTS}/manifest.json",
         f"{RESULTS}/metrics.json",
         f"{RESULTS}/crate.zip",

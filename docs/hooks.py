@@ -39,7 +39,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 def metrics() -> str:
     """Every metric of the registry, a table a family."""
     from metrics.registry import METRICS
-    from report.formats import markdown_grid
+    from report.table import markdown_grid
 
     families: dict[str, list[list[str]]] = {}
     for name, one in METRICS.items():
@@ -56,7 +56,7 @@ def metrics() -> str:
 def relations() -> str:
     """Every relation of the predicate table, one row per family."""
     from metrics.scene_graph.predicates import DEFINITIONS, FAMILIES
-    from report.formats import markdown_grid
+    from report.table import markdown_grid
 
     rows = [
         [f"`{family}`", ", ".join(f"`{name}`" for name in names), DEFINITIONS[family]]

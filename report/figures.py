@@ -1,39 +1,408 @@
-"""Every figure of a study's scores as pdf and png: `write_figures`."""
+"""Every figure of a study's scores. A function with `@FIGURES.add` is a figure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+
 from metrics.files import atomic_path
-from report import data, intervals, profiles, scatter, style
+from metrics.registry import METRICS
+from metrics.statistics.measures import higher_is_better
+from metrics.statistics.moments import TRAININGS_AND_SCENES
+from report import style, text
+from report.config import ReportConfig
+from report.statistics import Statistics, load
+from report.tables import ALPHA, cost
 
-GENERALISATION_SPLITS = ("test_asset", "test_scene")
+FIGURES = style.Figures()
+# The metrics of the figure of cost and quality.
+QUALITY = ("fscore@5cm", "ref_acc@0.25", "answer_score")
+LINES = ("-", "--", "-.", ":")
+# Distance between two names below a rank axis, in units of the axis.
+NAME_STEP = 0.9
 
 
-def write_figures(
-    stats_dir: str | Path, out_dir: str | Path, config: dict[str, Any] | None = None
-) -> list[Path]:
-    """Write every figure that there are numbers for as pdf and png; returns the files.
-
-    `config` is the experiment's `statistics` section: reference, generalisation.
-    """
-    stats, config = data.load(stats_dir), config or {}
-    splits = config.get("generalisation", {}).get("splits", GENERALISATION_SPLITS)
-    makers: dict[str, Callable[[], Any]] = {
-        "forest": lambda: intervals.forest(stats, config.get("reference", "full")),
-        "distributions": lambda: intervals.distributions(stats),
-        "profiles": lambda: profiles.profiles(stats),
-        "critical_difference": lambda: profiles.critical_difference(stats),
-        "robustness": lambda: scatter.robustness(stats, tuple(splits)),
-        "generalisation": lambda: intervals.contrasts(stats, "generalisation"),
-        "data_efficiency": lambda: intervals.contrasts(stats, "data_efficiency"),
-        "cost_quality": lambda: scatter.cost_quality(stats),
-    }
+def write_figures(stats_dir: str | Path, out_dir: str | Path, config: ReportConfig) -> list[Path]:
+    """Write every figure that the study has numbers for as pdf and png; return the files."""
+    stats = load(stats_dir, config)
     with atomic_path(out_dir, folder=True) as folder:
-        for name, make in makers.items():
-            fig = make()
+        for name, figure in FIGURES.items():
+            fig = figure.draw(stats)
             if fig is not None:
                 style.save(fig, folder, name, stats.stamp)
     return sorted(Path(out_dir).iterdir())
+
+
+# ---- intervals -----------------------------------------------------------------------------------
+
+
+@FIGURES.add(
+    "forest",
+    "Differences from the reference",
+    "The reference minus every other method on the headline metrics, with 95% intervals for "
+    "new trainings and new scenes. Right of zero the reference is better; filled dots are "
+    "declared tests, hollow ones exploratory, and colour shows what is separable after "
+    "correction.",
+)
+def forest(stats: Statistics) -> Any:
+    """Return a panel per metric: reference minus each method, with the sign that right is better.
+
+    None where the study has no such difference with an interval.
+    """
+    config, rows = stats.config, stats.differences
+    keep = rows["question"] == TRAININGS_AND_SCENES
+    keep &= (rows["split"] == stats.main_split) & (rows["subset"] == "all")
+    keep &= (rows["method_a"] == config.reference) & rows["metric"].isin(config.headline)
+    keep &= rows["ci_low"].notna() & (rows["method_b"] != config.lower_bound)
+    return _forest(stats, rows[keep])
+
+
+def _forest(stats: Statistics, rows: pd.DataFrame) -> Any:
+    metrics = stats.headline_in(rows)
+    metrics += sorted(set(rows["metric"]) - set(metrics))
+    if not metrics:
+        return None
+    methods = [m for m in stats.method_names if m in set(rows["method_b"])]
+    fig, axes, unused = style.panels(len(metrics), style.COLUMNS, 0.75 + 0.16 * len(methods))
+    for place, (axis, metric) in enumerate(zip(axes, metrics, strict=True)):
+        own = rows[rows["metric"] == metric]
+        _forest_panel(axis, own, metric, methods, place % style.COLUMNS == 0)
+    colours = {"separable, better": style.BETTER, "separable, worse": style.WORSE}
+    colours["not separable"] = style.UNSURE
+    handles = [Line2D([], [], color=c, linewidth=1.4, label=name) for name, c in colours.items()]
+    for name, face in (("declared test", style.INK), ("exploratory", "white")):
+        dot = {"marker": "o", "markersize": 4, "color": style.INK, "markerfacecolor": face}
+        handles.append(Line2D([], [], linestyle="", label=name, **dot))
+    style.legend(fig, unused, handles, columns=5)
+    return fig
+
+
+def _forest_panel(
+    axis: Any, rows: pd.DataFrame, metric: str, methods: list[str], labelled: bool
+) -> None:
+    sign = 1 if higher_is_better(metric) else -1
+    axis.axvline(0, color=style.INK, linewidth=0.6, zorder=1)
+    for row in rows.itertuples():
+        y = methods.index(row.method_b)
+        value = sign * row.difference
+        ends = sorted((sign * row.ci_low, sign * row.ci_high))
+        colour = style.UNSURE
+        if row.p_adjusted < ALPHA:
+            colour = style.BETTER if value > 0 else style.WORSE
+        axis.plot(ends, [y, y], color=colour, linewidth=1.4, solid_capstyle="butt", zorder=2)
+        face = "white" if row.family == "exploratory" else colour
+        axis.plot(value, y, "o", markersize=4, color=colour, markerfacecolor=face, zorder=3)
+    axis.set_title(text.metric_label(metric))
+    style.method_rows(axis, methods, labelled)
+
+
+@FIGURES.add(
+    "distributions",
+    "Scenes and trainings",
+    "Scene scores (mean over trainings), each training’s mean, and the 95% interval of the "
+    "mean, cut at the panel’s edge where two or three trainings leave it wider than the data. "
+    "Deterministic methods have one diamond.",
+)
+def distributions(stats: Statistics) -> Any:
+    """Return a panel per metric: scenes, trainings and the interval of every method."""
+    cells = stats.cells
+    keep = (cells["split"] == stats.main_split) & (cells["subset"] == "all")
+    keep &= cells["method"] != stats.config.upper_bound
+    cells = cells[keep & cells["metric"].isin(stats.config.headline)]
+    metrics = stats.headline_in(cells)
+    methods = [m for m in stats.method_names if m in set(cells["method"])]
+    if not metrics:
+        return None
+    fig, axes, unused = style.panels(len(metrics), style.COLUMNS, 0.55 + 0.16 * len(methods))
+    generator = np.random.default_rng(0)
+    by_metric = dict(list(cells.groupby("metric")))
+    for place, (axis, metric) in enumerate(zip(axes, metrics, strict=True)):
+        by_method = dict(list(by_metric[metric].groupby("method")))
+        for y, method in enumerate(methods):
+            if method in by_method:
+                row = stats.estimate(method, stats.main_split, "all", metric)
+                _strip(axis, y, by_method[method], row, generator)
+        pooled = metric in METRICS and METRICS[metric].pooled
+        axis.set_title(text.metric_label(metric) + (" (pseudo-values)" if pooled else ""))
+        _limit_to_dots(axis)
+        style.method_rows(axis, methods, place % style.COLUMNS == 0)
+    handles = [
+        Line2D([], [], linestyle="", marker=".", color=style.PALE, label="a scene"),
+        Line2D([], [], linestyle="", marker="D", markersize=3, color=style.WORSE, label="training"),
+        Line2D([], [], color=style.INK, linewidth=1.6, label="95% interval of the mean"),
+    ]
+    style.legend(fig, unused, handles)
+    return fig
+
+
+def _strip(axis: Any, y: int, cells: pd.DataFrame, row: Any, generator: Any) -> None:
+    scenes = cells.groupby("scene")["value"].mean().to_numpy()
+    seeds = cells.groupby("seed")["value"].mean().to_numpy()
+    jitter = y + generator.uniform(-0.28, 0.28, len(scenes))
+    axis.plot(scenes, jitter, ".", markersize=1.8, color=style.PALE, zorder=1, rasterized=True)
+    if row is not None and np.isfinite(row.ci_low):
+        ends = [row.ci_low, row.ci_high]
+        axis.plot(ends, [y, y], color=style.INK, linewidth=1.6, solid_capstyle="butt", zorder=2)
+    axis.plot(seeds, np.full(len(seeds), y), "D", markersize=2.6, color=style.WORSE, zorder=3)
+
+
+def _limit_to_dots(axis: Any) -> None:
+    """Set the range by scenes and trainings: an interval from two trainings may be very wide."""
+    dots = [line.get_xdata() for line in axis.lines if line.get_linestyle() == "None"]
+    values = np.concatenate(dots)
+    low, high = float(values.min()), float(values.max())
+    margin = 0.05 * (high - low) or 0.05
+    axis.set_xlim(low - margin, high + margin)
+
+
+# ---- whole distributions and ranks ---------------------------------------------------------------
+
+
+@FIGURES.add(
+    "profiles",
+    "Performance profiles",
+    "The share of (training, scene) pairs that are at least as good as the score on the axis, "
+    "so that one lucky mean does not hide bad scenes. Higher curves are better.",
+)
+def profiles(stats: Statistics) -> Any:
+    """Return a panel per metric: the share of trainings and scenes at least as good as the axis.
+
+    The upper bound is left out. None where the statistics hold no profiles.
+    """
+    rows = stats.frame("profiles")
+    if rows is None:
+        return None
+    keep = (rows["split"] == stats.main_split) & (rows["method"] != stats.config.upper_bound)
+    rows = rows[keep & rows["metric"].isin(stats.config.headline)]
+    metrics = stats.headline_in(rows)
+    if not metrics:
+        return None
+    methods = [m for m in stats.method_names if m in set(rows["method"])]
+    colours = style.palette(stats.method_names)
+    lines = {m: LINES[place // 4 % len(LINES)] for place, m in enumerate(methods)}
+    fig, axes, unused = style.panels(len(metrics), style.COLUMNS, 1.75)
+    for axis, metric in zip(axes, metrics, strict=True):
+        own = rows[rows["metric"] == metric]
+        for method, curve in own.groupby("method", sort=False):
+            look = {"color": colours[method], "linestyle": lines[method], "linewidth": 1.1}
+            axis.plot(curve["threshold"], curve["share"], **look)
+        # The range ends where every curve is flat.
+        moving = own.loc[own["share"].between(0.001, 0.999), "threshold"]
+        if len(moving):
+            axis.set_xlim(min(0.0, moving.min()), 1.05 * moving.max())
+        axis.set_ylim(-0.02, 1.02)
+        axis.set_title(text.metric_head(metric))
+        axis.grid(True)
+        axis.locator_params(axis="x", nbins=5)
+    fig.supylabel("share of trainings and scenes as good")
+    handles = [Line2D([], [], color=colours[m], linestyle=lines[m], label=m) for m in methods]
+    style.legend(fig, unused, handles)
+    return fig
+
+
+@FIGURES.add(
+    "critical_difference",
+    "Ranks and critical differences",
+    "Mean ranks over scenes, rank 1 best, for these checkpoints. Methods on one bar differ by "
+    "less than Nemenyi’s critical difference at 0.05.",
+)
+def critical_difference(stats: Statistics) -> Any:
+    """Return a rank diagram per headline metric; None where no metric ranks three methods.
+
+    Source: Demsar, "Statistical comparisons of classifiers over multiple data sets", 2006.
+    """
+    rows = stats.frame("ranks")
+    if rows is None:
+        return None
+    keep = (rows["split"] == stats.main_split) & (rows["subset"] == "all")
+    keep &= rows["metric"].isin(stats.config.headline) & rows["critical_difference"].notna()
+    rows = rows[keep]
+    metrics = stats.headline_in(rows)
+    if not metrics:
+        return None
+    most = int(rows.groupby("metric").size().max())
+    fig, axes, _ = style.panels(len(metrics), 2, 0.75 + 0.1 * most)
+    for axis, metric in zip(axes, metrics, strict=True):
+        _rank_axis(axis, rows[rows["metric"] == metric])
+        axis.set_title(text.metric_label(metric))
+    return fig
+
+
+def _rank_axis(axis: Any, rows: pd.DataFrame) -> None:
+    """Draw mean ranks on a line, best at the left, and a bar under each group of close ranks.
+
+    Args:
+        axis: matplotlib axis.
+        rows: one row a method with `method`, `mean_rank` and one shared `critical_difference`.
+    """
+    rows = rows.sort_values(["mean_rank", "method"], kind="stable")
+    ranks, methods = rows["mean_rank"].to_numpy(), list(rows["method"])
+    count, width = len(methods), float(rows["critical_difference"].iloc[0])
+    axis.plot([1, count], [0, 0], color=style.INK, linewidth=0.8)
+    for tick in range(1, count + 1):
+        axis.plot([tick, tick], [0, 0.35], color=style.INK, linewidth=0.8)
+        axis.text(tick, 0.5, str(tick), ha="center", va="bottom", fontsize=6)
+    groups = close_groups(ranks, width)
+    for place, (first, last) in enumerate(groups):
+        y = -0.45 - 0.4 * place
+        ends = [ranks[first] - 0.05, ranks[last] + 0.05]
+        axis.plot(ends, [y, y], color=style.BETTER, linewidth=2.2, solid_capstyle="butt")
+    # The better half of the names is at the left, from the top; the other half mirrors it.
+    top = -0.9 - 0.4 * len(groups)
+    left_count = (count + 1) // 2
+    for place, (rank, name) in enumerate(zip(ranks, methods, strict=True)):
+        left = place < left_count
+        y = top - NAME_STEP * (place if left else count - 1 - place)
+        end = 0.8 if left else count + 0.2
+        axis.plot([rank, rank, end], [0, y, y], color=style.UNSURE, linewidth=0.6, zorder=0)
+        side = {"ha": "right" if left else "left", "va": "center", "fontsize": 6}
+        axis.text(end + (-0.05 if left else 0.05), y, f"{name}  {rank:.1f}", **side)
+    axis.plot([1, 1 + width], [1.9, 1.9], color=style.INK, linewidth=1.4)
+    axis.text(1 + width / 2, 2.05, f"critical difference {width:.2f}", ha="center", fontsize=6)
+    names_width = 1.1 * (count - 1)  # a third of the panel at each side
+    axis.set_xlim(1 - names_width, count + names_width)
+    axis.set_ylim(top - NAME_STEP * left_count, 3.2)
+    axis.set_axis_off()
+
+
+def close_groups(ranks: np.ndarray, width: float) -> list[tuple[int, int]]:
+    """Return (first, last) of the longest runs of sorted ranks f64 [N] that span less than `width`.
+
+    >>> close_groups(np.array([1.0, 1.5, 2.2, 3.9]), 1.0)
+    [(0, 1), (1, 2)]
+    """
+    runs: list[tuple[int, int]] = []
+    for first in range(len(ranks)):
+        last = int(np.searchsorted(ranks, ranks[first] + width, side="left")) - 1
+        if last > first and (not runs or last > runs[-1][1]):
+            runs.append((first, last))
+    return runs
+
+
+# ---- two quantities against each other -----------------------------------------------------------
+
+
+@FIGURES.add(
+    "robustness",
+    "Furniture never seen in training",
+    "Means on scenes with held-out furniture (up) against means on scenes with known furniture "
+    "(right), with 95% intervals. On the diagonal nothing is lost.",
+)
+def robustness(stats: Statistics) -> Any:
+    """Return means on held-out furniture (up) against those on known furniture (right).
+
+    None where one of the two splits was not scored.
+    """
+    held_out, known = stats.config.generalisation_splits
+    if not {held_out, known} <= set(stats.splits):
+        return None
+    metrics, methods = stats.headline_metrics, _compared(stats)
+    colours, shapes = style.palette(stats.method_names), style.markers(stats.method_names)
+    fig, axes, unused = style.panels(len(metrics), style.COLUMNS, 2.1)
+    drawn: set[str] = set()
+    for axis, metric in zip(axes, metrics, strict=True):
+        for method in methods:
+            x, y = (stats.estimate(method, split, "all", metric) for split in (known, held_out))
+            if x is not None and y is not None:
+                _cross(axis, x, y, colours[method], shapes[method])
+                drawn.add(method)
+        _diagonal(axis)
+        axis.set_title(text.metric_head(metric))
+    style.label_below(axes, style.COLUMNS, known)
+    fig.supylabel(held_out)
+    style.legend(fig, unused, _handles([m for m in methods if m in drawn], colours, shapes))
+    return fig
+
+
+def _compared(stats: Statistics) -> list[str]:
+    """Return the methods without the two controls that bound the scale."""
+    bounds = (stats.config.lower_bound, stats.config.upper_bound)
+    return [method for method in stats.method_names if method not in bounds]
+
+
+def _cross(axis: Any, x: Any, y: Any, colour: Any, shape: str) -> None:
+    line = {"color": colour, "linewidth": 0.7, "alpha": 0.6}
+    axis.plot([x.ci_low, x.ci_high], [y.mean, y.mean], **line)
+    axis.plot([x.mean, x.mean], [y.ci_low, y.ci_high], **line)
+    axis.plot(x.mean, y.mean, shape, color=colour, markersize=4.5, zorder=3)
+
+
+def _diagonal(axis: Any) -> None:
+    dots = [line.get_xydata()[0] for line in axis.lines if line.get_marker() != "None"]
+    values = np.array(dots).ravel()
+    margin = 0.12 * float(np.ptp(values)) or 0.05
+    low, high = float(values.min()) - margin, float(values.max()) + margin
+    axis.plot([low, high], [low, high], color=style.UNSURE, linewidth=0.6, zorder=0)
+    axis.set_xlim(low, high)
+    axis.set_ylim(low, high)
+    axis.set_aspect("equal")
+    axis.locator_params(nbins=4)
+    axis.grid(True)
+
+
+def _handles(methods: list[str], colours: dict[str, Any], shapes: dict[str, str]) -> list[Any]:
+    return [
+        Line2D([], [], linestyle="", marker=shapes[m], color=colours[m], markersize=5, label=m)
+        for m in methods
+    ]
+
+
+@FIGURES.add(
+    "generalisation",
+    "How the gap changes on held-out furniture",
+    "The reference’s lead on held-out furniture minus its lead on known furniture, with 95% "
+    "intervals; right of zero the lead grows.",
+)
+def generalisation(stats: Statistics) -> Any:
+    """Return a panel per metric: how each lead changes on held-out furniture."""
+    return _interactions(stats, "generalisation")
+
+
+@FIGURES.add(
+    "data_efficiency",
+    "How the gap changes with less data",
+    "The reference’s lead with a tenth of the training scenes minus its lead with all of them, "
+    "with 95% intervals; right of zero the lead grows.",
+)
+def data_efficiency(stats: Statistics) -> Any:
+    """Return a panel per metric: how each lead changes with less training data."""
+    return _interactions(stats, "data_efficiency")
+
+
+def _interactions(stats: Statistics, family: str) -> Any:
+    rows = stats.tests(family)
+    return _forest(stats, rows[rows["ci_low"].notna()])
+
+
+@FIGURES.add(
+    "cost_quality",
+    "Cost and quality",
+    "Inference seconds a scene against quality, with 95% intervals. Left and up is better.",
+)
+def cost_quality(stats: Statistics) -> Any:
+    """Return inference seconds against the metrics of QUALITY; None where no seconds are known."""
+    seconds = cost(stats).numbers.set_index("method")["seconds_per_scene"].dropna()
+    metrics = [metric for metric in QUALITY if metric in stats.headline_metrics]
+    methods = [method for method in _compared(stats) if method in seconds.index]
+    if not metrics or not methods:
+        return None
+    colours, shapes = style.palette(stats.method_names), style.markers(stats.method_names)
+    fig, axes, _ = style.panels(len(metrics), len(metrics), 2.7)
+    for axis, metric in zip(axes, metrics, strict=True):
+        for method in methods:
+            row = stats.estimate(method, stats.main_split, "all", metric)
+            if row is not None:
+                x, colour = seconds[method], colours[method]
+                axis.plot([x, x], [row.ci_low, row.ci_high], color=colour, linewidth=1)
+                axis.plot(x, row.mean, shapes[method], color=colour, markersize=5)
+        axis.set_xscale("log")
+        style.plain_log(axis.xaxis)
+        axis.set_title(text.metric_label(metric))
+        axis.grid(True)
+    style.label_below(axes, len(metrics), "seconds a scene")
+    style.legend(fig, None, _handles(methods, colours, shapes))
+    return fig

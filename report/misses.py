@@ -1,4 +1,4 @@
-"""Single failures for the report's browser: a sentence, a view, and what was said and true."""
+"""Wrong answers for the page's browser: a sentence, a view, the prediction and the truth."""
 
 from __future__ import annotations
 
@@ -15,113 +15,113 @@ from metrics.language.answers import score_answer
 from metrics.language.grounding import SINGLE, ref_f1
 from metrics.rows import usable
 from metrics.scene_graph.boxes import box_iou
-from report.project import best_view, box_lines
-from report.scenes import Scene
+from report.scenes import Scene, best_view, box_lines
 
 WRONG_IOU = 0.25
 WRONG_ANSWER = 0.5
-REFERENCES, QUESTIONS = 2, 2
+# Items of each kind that a scene shows at most.
+MOST_ITEMS = 2
+# Segments end this far (pixels) outside the image: farther out they look the same.
+LINE_LIMIT = 4000
 
 
-def gather(scenes: Iterable[Scene]) -> dict[str, Any]:
-    """Return {"images": {name: PNG as base64}, "items": failures} for scenes that have views.
+def gather_misses(scenes: Iterable[Scene]) -> dict[str, Any]:
+    """Return {"images": {name: PNG as base64}, "items": misses} of scenes.
 
-    An item has `kind` ("reference" or "question"), scene, image, size, text, about, said, truth,
-    outcome and `lines` {"prediction", "truth"} as image segments. At most two references and two
-    questions a scene, drawn at random among its failures.
+    An item has `kind` ("reference" or "question"), scene, image, size, text, about, said (the
+    prediction), truth, outcome and `lines` {"prediction", "truth"} as image segments. A scene with
+    more misses than are shown contributes a random sample.
     """
     images: dict[str, str] = {}
     items: list[dict[str, Any]] = []
     for scene in scenes:
-        if scene.inputs is None:
-            continue
-        for found, most in ((_references(scene), REFERENCES), (_questions(scene), QUESTIONS)):
-            for item in _drawn(scene.name, found, most):
+        for misses in (_missed_references(scene), _missed_questions(scene)):
+            for item in _sample(scene.name, misses):
                 boxes = item.pop("boxes")
-                shown = boxes["truth"] or boxes["prediction"]
-                view = best_view(scene.cameras, shown)
+                view = best_view(scene.cameras, boxes["truth"] or boxes["prediction"])
                 name = f"{scene.name}/{view}"
                 if name not in images:
                     images[name] = _png(scene.inputs.rgb[view])
-                items.append(item | _placed(scene, view, name, boxes))
+                items.append(item | _placement(scene, view, name, boxes))
     return {"images": images, "items": items}
 
 
-def _drawn(name: str, found: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
-    if len(found) <= most:
-        return found
-    chosen = rng(0, "misses", name).choice(len(found), most, replace=False)
-    return [found[k] for k in sorted(chosen)]
+def _sample(name: str, misses: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if len(misses) <= MOST_ITEMS:
+        return misses
+    chosen = rng(0, "misses", name).choice(len(misses), MOST_ITEMS, replace=False)
+    return [misses[k] for k in sorted(chosen)]
 
 
-def _placed(scene: Scene, view: int, name: str, boxes: dict[str, list[Any]]) -> dict[str, Any]:
+def _placement(scene: Scene, view: int, name: str, boxes: dict[str, list[Any]]) -> dict[str, Any]:
+    """Return the scene, the image with its size, and the boxes as segments in that image."""
     camera = scene.cameras[view]
     lines = {}
     for kind, some in boxes.items():
-        segments = [box_lines(camera, np.asarray(box, float)) for box in some]
-        drawn = np.concatenate(segments) if segments else np.zeros((0, 4))
-        # Far outside the image a line's end says nothing that its direction does not.
-        lines[kind] = np.round(np.clip(drawn, -4000, 4000), 1).tolist()
+        segments = [np.zeros((0, 4)), *(box_lines(camera, np.asarray(box, float)) for box in some)]
+        clipped = np.clip(np.concatenate(segments), -LINE_LIMIT, LINE_LIMIT)  # (S, 4)
+        lines[kind] = np.round(clipped, 1).tolist()
     return {"scene": scene.name, "image": name, "size": list(camera.size), "lines": lines}
 
 
-def _references(scene: Scene) -> list[dict[str, Any]]:
-    things = {o["index"]: o for o in scene.annotation["objects"]}
-    found = []
+def _missed_references(scene: Scene) -> list[dict[str, Any]]:
+    """Return references whose boxes are wrong: IoU under 0.25, F1 under 0.5 for several targets."""
     if "grounding" not in scene.submission.produces:
-        return found
+        return []
+    objects = {o["index"]: o for o in scene.annotation["objects"]}
+    misses = []
     for item in scene.annotation.get("references", []):
-        said = usable(lambda r=item: scene.submission.grounding(scene.name, r["id"]))
-        boxes = np.zeros((0, 6)) if said is None else said.boxes
-        targets = [things[k] for k in item["targets"]]
+        answer = usable(lambda r=item: scene.submission.grounding(scene.name, r["id"]))
+        boxes = np.zeros((0, 6)) if answer is None else answer.boxes
+        targets = [objects[k] for k in item["targets"]]
         true = np.array([o["box"] for o in targets], float).reshape(-1, 6)
-        single = item["kind"] in SINGLE
-        boxes = boxes[:1] if single else boxes
-        if single:
+        if item["kind"] in SINGLE:
+            boxes = boxes[:1]
             value = float(box_iou(boxes, true).max(initial=0.0))
             outcome, wrong = f"IoU {value:.2f}", value < WRONG_IOU
         else:
             value = ref_f1(boxes, true, WRONG_IOU)
             outcome, wrong = f"F1 {value:.2f}", value < WRONG_ANSWER
         if wrong:
-            about = ", ".join([item["kind"], *(tag.replace("_", " ") for tag in item["tags"])])
-            names = ", ".join(f"{o.get('colour') or ''} {o['class']}".strip() for o in targets)
-            found.append(
+            names = [f"{o.get('colour') or ''} {o['class']}".strip() for o in targets]
+            about = [item["kind"], *(tag.replace("_", " ") for tag in item["tags"])]
+            misses.append(
                 {
                     "kind": "reference",
                     "text": item["text"],
-                    "about": about,
-                    "said": "nothing" if not len(boxes) else f"{len(boxes)} box(es)",
-                    "truth": names or "no such object",
+                    "about": ", ".join(about),
+                    "said": f"{len(boxes)} box(es)" if len(boxes) else "nothing",
+                    "truth": ", ".join(names) or "no such object",
                     "outcome": outcome,
                     "boxes": {"prediction": list(boxes), "truth": list(true)},
                 }
             )
-    return found
+    return misses
 
 
-def _questions(scene: Scene) -> list[dict[str, Any]]:
-    things = {o["index"]: o for o in scene.annotation["objects"]}
-    found = []
+def _missed_questions(scene: Scene) -> list[dict[str, Any]]:
+    """Return questions whose answers score under 0.5."""
     if "answers" not in scene.submission.produces:
-        return found
+        return []
+    objects = {o["index"]: o for o in scene.annotation["objects"]}
+    misses = []
     for item in scene.annotation.get("questions", []):
-        said = usable(lambda q=item: scene.submission.answer(scene.name, q["id"]))
-        value, _ = score_answer(said, item["answer"], item["answer_kind"])
+        answer = usable(lambda q=item: scene.submission.answer(scene.name, q["id"]))
+        value, _ = score_answer(answer, item["answer"], item["answer_kind"])
         if value < WRONG_ANSWER:
-            boxes = [things[k]["box"] for k in item.get("objects", []) if k in things]
-            found.append(
+            boxes = [objects[k]["box"] for k in item.get("objects", []) if k in objects]
+            misses.append(
                 {
                     "kind": "question",
                     "text": item["text"],
                     "about": item["type"].replace("_", " "),
-                    "said": "nothing" if said is None else said,
+                    "said": "nothing" if answer is None else answer,
                     "truth": str(item["answer"]),
                     "outcome": f"score {value:.2f}",
                     "boxes": {"prediction": [], "truth": boxes},
                 }
             )
-    return found
+    return misses
 
 
 def _png(rgb: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""Keep a finished run as the committed reference: `python -m report.reference`."""
+"""Keep a finished run as the committed reference: `python -m report.reference RESULTS`."""
 
 from __future__ import annotations
 
@@ -18,19 +18,28 @@ PICTURES = (
     "gallery/median_graph.png",
     "gallery/median_grounding.png",
 )
-# What a study of its own leaves, whichever of them were run.
-STUDY = ("estimates.csv", "differences.csv", "tables.md", "figure.png")
-LARGEST = 7_000_000
-# What stands between these lines of the README is written here.
+# Files of each study that was run.
+STUDY_FILES = ("estimates.csv", "differences.csv", "tables.md", "figure.png")
+MOST_BYTES = 7_000_000
+# The part of the README between these lines is replaced.
 MARKS = ("<!-- results:begin -->\n", "<!-- results:end -->\n")
 
 
 def write_reference(results: str | Path, out_dir: str | Path) -> list[Path]:
-    """Copy what a reference keeps of `results` into `out_dir`, which is replaced whole.
+    """Copy the parts of a finished run that a reference keeps.
 
-    Kept are estimates.csv and seeds.csv (what `verify` compares with), tables/, a few pictures,
-    headline.txt, manifest.json and the studies that were run. Returns the files. Raises InputError
-    where the run is not finished or where the whole would be over 7 MB, studies included.
+    It keeps estimates.csv and seeds.csv (with which `verify` compares), tables/, a few pictures,
+    headline.txt, manifest.json and the studies that were run.
+
+    Args:
+        results: folder of a finished run.
+        out_dir: folder of the reference, replaced whole.
+
+    Returns:
+        The files of the reference.
+
+    Raises:
+        InputError: the run is not finished, or the reference would be larger than 7 MB.
     """
     results = Path(results)
     needed = [results / name for name in ("headline.txt", "manifest.json")]
@@ -49,31 +58,34 @@ def write_reference(results: str | Path, out_dir: str | Path) -> list[Path]:
             if file.suffix in TABLE_KINDS:
                 shutil.copyfile(file, folder / "tables" / file.name)
         studies = sorted((results / "studies").glob("*/tables.md"))
-        kept = [f"studies/{page.parent.name}/{name}" for page in studies for name in STUDY]
+        kept = [f"studies/{page.parent.name}/{name}" for page in studies for name in STUDY_FILES]
         for name in (*PICTURES, *kept):
             if (results / name).exists():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(results / name, folder / name)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-        if size > LARGEST:
-            raise InputError(f"{out_dir}: {size:,} bytes would be committed, over {LARGEST:,}")
+        if size > MOST_BYTES:
+            raise InputError(f"{out_dir}: {size:,} bytes would be committed, over {MOST_BYTES:,}")
     return sorted(file for file in Path(out_dir).rglob("*") if file.is_file())
 
 
-def results_block(folder: Path, shown: str) -> str:
-    """Return the README's words on a reference: a picture and the headline, as it was printed."""
+def results_block(folder: Path, link: str) -> str:
+    """Return the README's part on a reference: a picture and the headline as printed.
+
+    `link` is the reference's folder as the README names it.
+    """
     headline = (folder / "headline.txt").read_text(encoding="utf-8").strip("\n")
     return (
-        f"![A room's views, its sensed depth, what was predicted, the truth, and the error]"
-        f"({shown}/gallery/median.png)\n\n"
+        "![A room's views, its sensor depth, the prediction, the truth and the error]"
+        f"({link}/gallery/median.png)\n\n"
         f"```\n{headline}\n```\n\n"
-        f"Every table stands in `{shown}/tables/`, where the run came from in "
-        f"`{shown}/manifest.json`; `make verify` compares a fresh run with it.\n"
+        f"Every table is in `{link}/tables/`, the run's origin in `{link}/manifest.json`; `make "
+        "verify` compares a fresh run with it.\n"
     )
 
 
 def update_readme(readme: Path, block: str) -> None:
-    """Replace what stands between `MARKS`; raises InputError for a file without them."""
+    """Replace the text between `MARKS`; raises InputError for a file without them."""
     text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
     begin, end = (text.find(mark) for mark in MARKS)
     if not 0 <= begin < end:
@@ -83,7 +95,7 @@ def update_readme(readme: Path, block: str) -> None:
 
 
 def main() -> int:
-    """Write the reference of one run and say what it holds."""
+    """Write the reference of one run and print its size."""
     parser = argparse.ArgumentParser(prog="report.reference", description=__doc__)
     parser.add_argument("results", help="folder of a finished run, such as results/cpu")
     parser.add_argument("--out", help="default: reference/<name of the run> beside it")

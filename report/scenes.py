@@ -1,45 +1,139 @@
-"""One scene of one submission beside its truth: what the gallery and the viewer draw from."""
+"""One scene of one submission with its truth and its cameras: the source of every drawing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
+from metrics.constants import INPUT_VIEWS
 from metrics.files import InputError
+from metrics.geometry import box_corners, to_camera
 from metrics.rows import usable
-from report import data
-from report.project import Camera
 
 if TYPE_CHECKING:
     from metrics.submission.reader import Mesh, Submission
     from metrics.truth import SceneTruth, Truth
 
+# Distance in metres from the camera behind which lines are cut.
+NEAR = 0.05
+# Pairs of the corners 4x + 2y + z of `box_corners` that differ along one axis. The order is that of
+# the lines in misses.json.
+EDGES = np.array(
+    [
+        (4 * x + 2 * y + z, 4 * x + 2 * y + z + step)
+        for z, y, x in np.ndindex(2, 2, 2)
+        for step, high in ((4, x), (2, y), (1, z))
+        if not high
+    ]
+)
+# Colour of predicted points and surfaces without one.
+GREY = 120
+
+
+@dataclass(frozen=True)
+class Camera:
+    """An OpenCV pinhole camera.
+
+    Attributes:
+        intrinsics: f64 [3, 3] in pixels; pixel centres lie at +0.5.
+        pose: f64 [4, 4] camera to world, metres.
+        size: (width, height) in pixels.
+    """
+
+    intrinsics: np.ndarray
+    pose: np.ndarray
+    size: tuple[int, int]
+
+    def pixels(self, local: np.ndarray) -> np.ndarray:
+        """Return image positions [..., 2] of camera-frame points [..., 3] with z > 0."""
+        image = local @ self.intrinsics.T
+        return image[..., :2] / image[..., 2:]
+
+    def share_seen(self, box: np.ndarray) -> float:
+        """Return the share of a box's 8 corners and its centre that fall into the image."""
+        points = np.concatenate([box_corners(box), box[None, :3]])  # (9, 3)
+        local = to_camera(points, self.pose)
+        where = self.pixels(local[local[:, 2] > NEAR])
+        inside = ((where >= 0) & (where < self.size)).all(1)
+        return float(inside.sum() / len(points))
+
+
+def box_lines(camera: Camera, box: np.ndarray) -> np.ndarray:
+    """Return the edges of a box [6] as image segments f64 [E, 4] (u, v, u, v).
+
+    Edges are cut at the near plane, those behind it are left out. Segments may leave the image.
+
+    >>> camera = Camera(np.array([[10.0, 0, 8], [0, 10, 6], [0, 0, 1]]), np.eye(4), (16, 12))
+    >>> box_lines(camera, np.array([0, 0, 5, 1, 1, 1.0])).shape
+    (12, 4)
+    """
+    corners = to_camera(box_corners(np.asarray(box, np.float64)), camera.pose)  # (8, 3)
+    ends = corners[EDGES]  # (12, 2, 3)
+    ends = ends[(ends[..., 2] > NEAR).any(1)]
+    depth = ends[..., 2]
+    for side, other in ((0, 1), (1, 0)):
+        # An end behind the plane moves along its edge to the plane; the other end is before it.
+        behind = depth[:, side] <= NEAR
+        step = (NEAR - depth[behind, side]) / (depth[behind, other] - depth[behind, side])
+        ends[behind, side] += step[:, None] * (ends[behind, other] - ends[behind, side])
+    return camera.pixels(ends).reshape(-1, 4)
+
+
+def best_view(cameras: list[Camera], boxes: list[np.ndarray]) -> int:
+    """Return the view that sees most of the boxes; the first of equals, 0 without boxes."""
+    seen = [sum(camera.share_seen(np.asarray(box)) for box in boxes) for camera in cameras]
+    return int(np.argmax(seen)) if seen else 0
+
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the method saw: rgb u8 [4, H, W, 3] and sensor depth in metres f32 [4, H, W]."""
+    """The input views of a scene: rgb u8 [4, H, W, 3], sensor depth f32 [4, H, W] in metres."""
 
     rgb: np.ndarray
     depth: np.ndarray
 
 
+class Views:
+    """The input views of a split's rendered shards (<shard>.safetensors)."""
+
+    def __init__(self, scenes_dir: str | Path) -> None:
+        from safetensors import safe_open
+
+        self.folder = Path(scenes_dir)
+        self._shard_of: dict[str, Any] = {}
+        for file in sorted(self.folder.glob("*.safetensors")):
+            shard = safe_open(file, framework="numpy")
+            self._shard_of |= dict.fromkeys(shard.keys(), shard)
+
+    def inputs(self, scene: str) -> Inputs:
+        """Return a scene's input views; raises InputError where no shard holds the scene."""
+        shard = self._shard_of.get(f"{scene}/rgb")
+        if shard is None:
+            raise InputError(f"{self.folder}: no shard holds scene {scene}; run the render stage")
+        millimetres = shard.get_slice(f"{scene}/sensor")[:INPUT_VIEWS]
+        rgb = shard.get_slice(f"{scene}/rgb")[:INPUT_VIEWS]
+        return Inputs(rgb, millimetres.astype(np.float32) / 1000)
+
+    def instances(self, scene: str) -> np.ndarray:
+        """Return the instance values u8 [4, H, W] of a scene's input views."""
+        return self._shard_of[f"{scene}/rgb"].get_slice(f"{scene}/instance")[:INPUT_VIEWS]
+
+
 @dataclass(frozen=True)
 class Scene:
-    """A scene's truth, annotation, prediction and input views, read when asked."""
+    """A scene's truth, annotation, prediction and input views, read on demand."""
 
     name: str
     truth: Truth
     submission: Submission
-    inputs: Inputs | None
+    inputs: Inputs
 
     @cached_property
-    def real(self) -> SceneTruth:
+    def geometry(self) -> SceneTruth:
         """The true geometry."""
         return self.truth.geometry(self.name)
 
@@ -50,12 +144,12 @@ class Scene:
 
     @cached_property
     def true_objects(self) -> list[dict[str, Any]]:
-        """The objects that a prediction is held to."""
+        """The true objects that metrics compare predictions with."""
         return [o for o in self.annotation["objects"] if o["state"] == "eligible"]
 
     @cached_property
-    def said(self) -> tuple[list[dict[str, Any]], list[Any]]:
-        """The predicted objects and triplets; both empty where there is nothing usable."""
+    def predicted_graph(self) -> tuple[list[dict[str, Any]], list[Any]]:
+        """The predicted objects and triplets; both empty where nothing usable was predicted."""
         return usable(lambda: self.submission.objects(self.name)) or ([], [])
 
     @cached_property
@@ -66,10 +160,10 @@ class Scene:
         """
         cloud = usable(lambda: self.submission.points(self.name))
         if cloud is not None and len(cloud.points):
-            return cloud.points, _coloured(cloud.colours, len(cloud.points))
+            return cloud.points, _colours_or_grey(cloud.colours, len(cloud.points))
         if self.mesh is None:
             return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8)
-        return self.mesh.vertices, _coloured(self.mesh.colours, len(self.mesh.vertices))
+        return self.mesh.vertices, _colours_or_grey(self.mesh.colours, len(self.mesh.vertices))
 
     @cached_property
     def mesh(self) -> Mesh | None:
@@ -80,56 +174,16 @@ class Scene:
     @cached_property
     def cameras(self) -> list[Camera]:
         """The cameras of the input views, in the pixels of the input images."""
-        height, width = self.real.input_depth.shape[1:]
-        wide, high = width, height
-        if self.inputs is not None:
-            high, wide = self.inputs.rgb.shape[1:3]
-        scale = np.diag([wide / width, high / height, 1.0])
+        height, width = self.geometry.input_depth.shape[1:]
+        image_height, image_width = self.inputs.rgb.shape[1:3]
+        scale = np.diag([image_width / width, image_height / height, 1.0])
+        size = (image_width, image_height)
+        views = zip(self.geometry.input_intrinsics, self.geometry.input_pose, strict=True)
         return [
-            Camera(scale @ k.astype(np.float64), pose.astype(np.float64), (wide, high))
-            for k, pose in zip(self.real.input_intrinsics, self.real.input_pose, strict=True)
+            Camera(scale @ intrinsics.astype(np.float64), pose.astype(np.float64), size)
+            for intrinsics, pose in views
         ]
 
 
-def _coloured(colours: np.ndarray | None, count: int) -> np.ndarray:
-    return np.full((count, 3), 120, np.uint8) if colours is None else colours
-
-
-def choose_scenes(scores: Iterable[Path]) -> dict[str, str]:
-    """Return {"best", "median", "worst": scene} by the mean fscore@5cm over seeds.
-
-    `scores` are one method's tables on one split, one a seed. Raises InputError for a damaged one.
-    """
-    columns = ["scene", "subset", "metric", "value"]
-    rows = pd.concat([data.read_parquet(file, columns, "score") for file in scores])
-    keep = (rows["subset"] == "all") & (rows["metric"] == "fscore@5cm")
-    scores = rows[keep].groupby("scene")["value"].mean()
-    if scores.empty:
-        return {}
-    order = scores.sort_values(kind="stable").index
-    return {"best": order[-1], "median": order[len(order) // 2], "worst": order[0]}
-
-
-class Views:
-    """The input views of a split's rendered shards (<shard>.safetensors)."""
-
-    def __init__(self, scenes_dir: str | Path) -> None:
-        from safetensors import safe_open
-
-        self.folder = Path(scenes_dir)
-        shards = [
-            safe_open(f, framework="numpy") for f in sorted(self.folder.glob("*.safetensors"))
-        ]
-        self._shard_of = {name: shard for shard in shards for name in shard.keys()}  # noqa: SIM118
-
-    def inputs(self, scene: str) -> Inputs:
-        """Return a scene's four input views; raises InputError where no shard holds the scene."""
-        shard = self._shard_of.get(f"{scene}/rgb")
-        if shard is None:
-            raise InputError(f"{self.folder}: no shard holds scene {scene}; run the render stage")
-        sensor = shard.get_slice(f"{scene}/sensor")[:4]
-        return Inputs(shard.get_slice(f"{scene}/rgb")[:4], sensor.astype(np.float32) / 1000)
-
-    def instances(self, scene: str) -> np.ndarray:
-        """Return the instance numbers u8 [4, H, W] of a scene's input views."""
-        return self._shard_of[f"{scene}/rgb"].get_slice(f"{scene}/instance")[:4]
+def _colours_or_grey(colours: np.ndarray | None, count: int) -> np.ndarray:
+    return np.full((count, 3), GREY, np.uint8) if colours is None else colours

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +50,39 @@ RC = {
 plt.rcParams.update(RC)  # labels and ticks read it again when they are drawn
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the report: its title, its caption, and the function that draws it.
+
+    The function returns a matplotlib figure, or None where there is nothing to draw.
+    """
+
+    title: str
+    caption: str
+    draw: Callable[..., Any]
+
+
+class Figures(dict[str, Figure]):
+    """Figures by name, in the order in which a reader meets them."""
+
+    def add(self, name: str, title: str, caption: str) -> Callable[[Callable], Callable]:
+        """Return a decorator that registers a drawing function as the figure `name`."""
+
+        def register(draw: Callable) -> Callable:
+            self[name] = Figure(title, caption, draw)
+            return draw
+
+        return register
+
+
 def palette(methods: Sequence[str]) -> dict[str, Any]:
-    """Return a colour per method: seaborn's colorblind set, then four dark ones, then again."""
+    """Return a colour per method: seaborn's colorblind set, then four dark ones, repeated."""
     colours = [*sns.color_palette("colorblind"), *DARK]
     return {method: colours[place % len(colours)] for place, method in enumerate(methods)}
 
 
 def markers(methods: Sequence[str]) -> dict[str, str]:
-    """Return a marker per method, so that colour is never alone in telling them apart."""
+    """Return a marker per method, so that colour is not the only difference between them."""
     return {method: MARKERS[place % len(MARKERS)] for place, method in enumerate(methods)}
 
 
@@ -65,9 +92,9 @@ def figure(rows: int, columns: int, width: float, height: float, **kwargs: Any) 
 
 
 def panels(count: int, columns: int, height: float) -> tuple[Any, list[Any], Any]:
-    """Return a figure of `count` panels, their axes, and an empty one beside them or None.
+    """Return a figure of `count` panels, their axes, and the first unused axis or None.
 
-    `height` is a row's, in inches. The empty panel is where a legend finds room.
+    `height` is that of a row, in inches. `legend` fills the unused axis.
     """
     rows = -(-count // columns)
     fig, axes = figure(rows, columns, WIDTH, height * rows)
@@ -77,17 +104,22 @@ def panels(count: int, columns: int, height: float) -> tuple[Any, list[Any], Any
     return fig, flat[:count], flat[count] if len(flat) > count else None
 
 
-def label_below(axes: Sequence[Any], columns: int, words: str) -> None:
-    """Say below the lowest panel of each column what its axis holds.
+def label_below(axes: Sequence[Any], columns: int, label: str) -> None:
+    """Label the x axis of the lowest panel of each column.
 
     One label for the whole figure would lie under a legend that is below it.
     """
     for axis in axes[-columns:]:
-        axis.set_xlabel(words)
+        axis.set_xlabel(label)
+
+
+def wrapped(sentence: str) -> str:
+    """Return a sentence in lines that fit above a panel, cut where it is too long."""
+    return "\n".join(textwrap.wrap(textwrap.shorten(sentence, 84, placeholder=" …"), 30))
 
 
 def method_rows(axis: Any, methods: Sequence[str], labelled: bool) -> None:
-    """Let a panel's rows be methods, the first on top, with their names where `labelled`."""
+    """Make the rows of a panel methods, the first on top, with their names if `labelled`."""
     axis.set_yticks(range(len(methods)), methods if labelled else [""] * len(methods))
     axis.set_ylim(len(methods) - 0.5, -0.5)
     axis.tick_params(axis="y", length=0)
@@ -95,16 +127,16 @@ def method_rows(axis: Any, methods: Sequence[str], labelled: bool) -> None:
     axis.locator_params(axis="x", nbins=4)
 
 
-def legend(fig: Any, room: Any, handles: Sequence[Any], columns: int = 4) -> None:
-    """Put a legend into an empty panel, or below the figure where there is none."""
-    if room is not None:
-        room.legend(handles=handles, loc="upper left", frameon=False, borderaxespad=0)
+def legend(fig: Any, unused: Any, handles: Sequence[Any], columns: int = 4) -> None:
+    """Draw a legend into the unused axis, or below the figure where there is none."""
+    if unused is not None:
+        unused.legend(handles=handles, loc="upper left", frameon=False, borderaxespad=0)
     else:
         fig.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
 
 
 def plain_log(axis: Any) -> None:
-    """Write few plain numbers on a log axis (mathematical text is off: names may hold a dollar)."""
+    """Label a log axis with few plain numbers: math text is off, since names may hold a dollar."""
     low, high = axis.get_data_interval()
     subs = (1.0, 2.0, 5.0) if high < 50 * low else (1.0,)
     axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=8))
@@ -113,19 +145,20 @@ def plain_log(axis: Any) -> None:
 
 
 def save(fig: Any, folder: Path, name: str, stamp: str) -> list[Path]:
-    """Write name.pdf and name.png, with its stamp as subject and description.
+    """Write name.pdf and name.png with the stamp as subject and description; return the files.
 
     They hold no date and no program's name, so that their bytes can be reproduced.
     """
-    said = f"g2vlm stamp {stamp}"
-    # Lay out once for both files: it takes longer than drawing.
+    description = f"g2vlm stamp {stamp}"
+    # The layout takes longer than drawing, so both files share one.
     fig.draw_without_rendering()
     fig.set_layout_engine("none")
     files = [folder / f"{name}.pdf", folder / f"{name}.png"]
-    # `savefig` would draw once more before each file, to lay out.
-    about = {"CreationDate": None, "Producer": None, "Creator": None, "Subject": said}
+    # `savefig` would lay out again before each file.
+    about = {"CreationDate": None, "Producer": None, "Creator": None, "Subject": description}
     FigureCanvasPdf(fig).print_pdf(files[0], metadata=about)
     fig.set_dpi(200)
-    FigureCanvasAgg(fig).print_png(files[1], metadata={"Software": None, "Description": said})
+    about = {"Software": None, "Description": description}
+    FigureCanvasAgg(fig).print_png(files[1], metadata=about)
     plt.close(fig)
     return files

@@ -1,25 +1,63 @@
-"""What a printed table is made of: rows of text, unrounded numbers, a caption and footnotes."""
+"""A printed table: rows of text, unrounded numbers, caption and footnotes; markdown and LaTeX."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from report import data, names
+from report import text
+from report.statistics import Statistics
 
 RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+TEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "`": "{`}",
+    "±": r"$\pm$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "†": r"\dag{}",
+    "“": "``",
+    "”": "''",
+    "’": "'",
+    "–": "--",
+    "²": r"\textsuperscript{2}",
+    **{raised: rf"\textsuperscript{{{k}}}" for k, raised in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
+}
+# Characters of a caption's or a footnote's line in LaTeX.
+NOTE_WIDTH = 110
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table: `text` as printed, `numbers` unrounded for csv, a caption and its footnotes.
+    """A table of the report.
 
-    `name` is the file's stem and `title` what a reader sees; `groups` says that equal neighbours in
-    the first column are one block, whose name is printed once.
+    Attributes:
+        name: stem of its files.
+        title: its name for readers.
+        text: the cells as printed.
+        numbers: the same unrounded, for csv.
+        caption: what it holds and how to read it.
+        notes: footnotes.
+        groups: equal neighbours in the first column form a block, whose name is printed once.
+        open: the page shows it unfolded.
+        keep_empty: it is written without rows too.
     """
 
     name: str
@@ -29,6 +67,31 @@ class Table:
     caption: str
     notes: tuple[str, ...] = ()
     groups: bool = False
+    open: bool = False
+    keep_empty: bool = False
+
+
+Build = Callable[[Statistics], Table | list[Table] | None]
+BUILDERS: list[Build] = []
+
+
+def report_table(build: Build) -> Build:
+    """Register a function that builds a table, several tables, or None without its scores.
+
+    Registration order is the order in which a reader meets the tables. Nothing else has to know
+    of a new one: it is written as csv, markdown and LaTeX and stands on the report page.
+    """
+    BUILDERS.append(build)
+    return build
+
+
+def build_tables(stats: Statistics) -> list[Table]:
+    """Return every registered table that this study has rows for."""
+    tables: list[Table] = []
+    for build in BUILDERS:
+        built = build(stats)
+        tables += built if isinstance(built, list) else [built] if built else []
+    return [table for table in tables if len(table.text) or table.keep_empty]
 
 
 @dataclass
@@ -54,32 +117,103 @@ class Footnotes:
         )
 
 
-def score(row: Any, letters: bool = True) -> str:
-    """Return "mean ± half-width letters" of a row of the estimates, without what is not there."""
-    mark = f" {row.tie_group}" if letters and row.tie_group else ""
+def score(row: Any) -> str:
+    """Return "mean ± half-width letters" of a row of the estimates, without the parts it lacks."""
+    letters = f" {row.tie_group}" if row.tie_group else ""
     if np.isnan(row.ci_low):
-        return names.number(row.mean) + mark
-    return f"{names.number(row.mean)} ± {names.number((row.ci_high - row.ci_low) / 2)}{mark}"
+        return text.number(row.mean) + letters
+    return f"{text.number(row.mean)} ± {text.number((row.ci_high - row.ci_low) / 2)}{letters}"
 
 
-def grid(
-    stats: data.Statistics, split: str, metrics: Sequence[str], subset: str = "all"
-) -> tuple[pd.DataFrame, Footnotes]:
-    """Return metrics as rows, methods as columns, empty cells with their reasons as footnotes.
+def score_or_reason(stats: Statistics, notes: Footnotes, method: str, metric: str) -> str:
+    """Return a method's score on the main split, or a dash with the footnote of its reason."""
+    row = stats.estimate(method, stats.main_split, "all", metric)
+    return notes.mark(stats.reason(method, metric)) if row is None else score(row)
 
-    Methods without any of the metrics are left out.
+
+def escape_tex(value: object) -> str:
+    r"""Return text in which LaTeX reads no character as a command.
+
+    >>> escape_tex("a_b & 5%")
+    'a\\_b \\& 5\\%'
     """
-    notes = Footnotes()
-    methods = [
-        m
-        for m in stats.names()
-        if any(stats.estimate(m, split, subset, metric) is not None for metric in metrics)
+    return "".join(TEX.get(c, c if c.isascii() else "?") for c in " ".join(str(value).split()))
+
+
+def to_markdown(table: Table) -> str:
+    """Return the caption, the table and its footnotes in GitHub's markdown."""
+
+    def escape(value: object) -> str:
+        plain = str(value).replace("\\", "\\\\").replace("\n", " ")
+        return plain.replace("<", "&lt;").replace("_", "\\_")
+
+    rows = [[escape(value) for value in row] for row in _block_rows(table)]
+    grid = markdown_grid([escape(column) for column in table.text.columns], rows)
+    notes = "".join(f"\n{escape(note)}  " for note in table.notes)
+    tail = f"\n{notes.rstrip()}\n" if notes else ""
+    return f"**{escape(table.title)}.** {table.caption}\n\n{grid}\n{tail}"
+
+
+def markdown_grid(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    r"""Return a table in GitHub's markdown of cells that are markdown already.
+
+    >>> print(markdown_grid(["a", "*b*"], [["1|2", "3"]]))
+    | a | *b* |
+    | --- | --- |
+    | 1\|2 | 3 |
+    """
+    heads = list(heads)
+    lines = [
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (heads, *rows)
     ]
-    lines = []
-    for metric in metrics:
-        line = {"Metric": names.metric_head(metric)}
-        for method in methods:
-            row = stats.estimate(method, split, subset, metric)
-            line[method] = notes.mark(stats.reason(method, metric)) if row is None else score(row)
-        lines.append(line)
-    return pd.DataFrame(lines), notes
+    return "\n".join([lines[0], "|" + " --- |" * len(heads), *lines[1:]])
+
+
+def to_tex(table: Table) -> str:
+    r"""Return a LaTeX document that compiles alone: a booktabs table, caption and footnotes.
+
+    A paper includes it whole with the standalone package, or copies the inner tabular.
+    """
+    columns = list(table.text.columns)
+    rows: list[str] = []
+    for row in _block_rows(table):
+        if table.groups and rows and row[0]:
+            rows.append(r"\addlinespace")
+        rows.append(" & ".join(escape_tex(value) for value in row) + r" \\")
+    notes = [
+        escape_tex(line)
+        for note in (f"{table.title}. {table.caption}", *table.notes)
+        for line in textwrap.wrap(" ".join(note.split()), NOTE_WIDTH)
+    ]
+    return "\n".join(
+        [
+            r"\documentclass[border=4pt]{standalone}",
+            r"\usepackage[T1]{fontenc}",
+            r"\usepackage{booktabs}",
+            r"\begin{document}",
+            r"\begin{tabular}{@{}l@{}}",
+            r"\begin{tabular}{" + "l" * len(columns) + "}",
+            r"\toprule",
+            " & ".join(escape_tex(column) for column in columns) + r" \\",
+            r"\midrule",
+            *rows,
+            r"\bottomrule",
+            r"\end{tabular} \\[1ex]",
+            *(rf"\footnotesize {line} \\" for line in notes),
+            r"\end{tabular}",
+            r"\end{document}",
+            "",
+        ]
+    )
+
+
+def _block_rows(table: Table) -> list[list[object]]:
+    """Return the rows; the name of a block is in its first row alone."""
+    rows = table.text.to_numpy().tolist()
+    if not table.groups:
+        return rows
+    blocks, previous = [], None
+    for first, *rest in rows:
+        blocks.append(["" if first == previous else first, *rest])
+        previous = first
+    return blocks

@@ -1,4 +1,4 @@
-"""Every table of a study: the article's main one, metric families, splits, subsets, questions."""
+"""Every table of a study, in reading order. A function with `@report_table` is a table."""
 
 from __future__ import annotations
 
@@ -6,209 +6,61 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from metrics.files import atomic_path
+from metrics.registry import METRICS
+from metrics.statistics.measures import higher_is_better
 from metrics.statistics.moments import TRAININGS_AND_SCENES
-from report import accounts, comparisons, data, names
-from report.formats import to_markdown, to_tex
-from report.table import Footnotes, Table, grid, score
+from report import text
+from report.config import ReportConfig
+from report.statistics import Statistics, load
+from report.table import (
+    Footnotes,
+    Table,
+    build_tables,
+    report_table,
+    score_or_reason,
+    to_markdown,
+    to_tex,
+)
 
 EXPLORATORY = "†"
-FAMILIES = {
+ALPHA = 0.05
+# Titles of the registry's families of metrics.
+METRIC_FAMILIES = {
     "reconstruction": "Reconstruction",
     "graph": "Objects and scene graph",
     "grounding": "Grounding",
     "retrieval": "Retrieval",
     "answers": "Question answering",
 }
-ROOMS = (
-    "real_rooms are a few rooms as a headset captured them: described, not tested; they have no "
-    "colour, so RGB is grey shading of the mesh and colour_mae compares greys."
-)
-NO_ROOMS = "The captured rooms (real_rooms) are left out of this study."
 REFERENCE_METRICS = ("ref_acc@0.25", "ref_acc@0.5", "ref_pick", "ref_f1@0.25", "ref_f1@0.5")
+# {measured quantity: (column, mean or largest of what was measured, decimals)}
+COSTS = {
+    "parameters": ("Parameters", "max", 0),
+    "train_seconds": ("Training (s)", "mean", 0),
+    "seconds_per_scene": ("Inference (s/scene)", "mean", 3),
+    "peak_memory_mb": ("Peak memory (MB)", "max", 0),
+}
 
 
-def main_table(stats: data.Statistics, reference: str) -> Table:
-    """Return the article's main table: every method by every headline metric.
+def write_tables(stats_dir: str | Path, out_dir: str | Path, config: ReportConfig) -> list[Path]:
+    """Write every table as csv (unrounded), markdown and LaTeX; return the files.
 
-    Two lines a method: means with half of the 95% interval and tie letters; below, the adjusted p
-    of the comparison with `reference`, marked where it is exploratory.
+    Beside them stand exploratory.csv, the undeclared comparisons, and other_questions.csv, the
+    tests that do not generalise to new trainings and new scenes. Each file carries the study's
+    stamp, csv files as a column.
     """
-    split, metrics, notes = stats.split(), stats.headline_metrics(), Footnotes()
-    p_values = _p_values(stats, reference, split)
-    text = []
-    for method in stats.names():
-        scores, tests = {"Method": method}, {"Method": method}
-        for metric in metrics:
-            head = names.metric_head(metric)
-            row = stats.estimate(method, split, "all", metric)
-            scores[head] = notes.mark(stats.reason(method, metric)) if row is None else score(row)
-            tests[head] = p_values.get((method, metric), ("", 0.0))[0]
-        text += [scores] if not any(list(tests.values())[1:]) else [scores, tests]
-    caption = (
-        f"Mean over the scenes of {split} ± half of the 95% interval for new trainings and new "
-        "scenes; methods that share a letter in a column are not separable, which does not mean "
-        f"equal. Below it p of the difference from {reference}: Holm over the declared family, or "
-        f"{EXPLORATORY} exploratory, Benjamini–Hochberg."
-    )
-    rows = stats.headline(split)
-    columns = ["method", "split", "metric", "mean", "ci_low", "ci_high", "df", "n_seeds"]
-    columns += ["n_scenes", "tie_group", "question", "succeeded", "mean_succeeded", "note"]
-    adjusted = [
-        p_values.get((r.method, r.metric), ("", float("nan")))[1] for r in rows.itertuples()
-    ]
-    numbers = rows[columns].assign(p_adjusted=adjusted)
-    title = "Main table"
-    return Table("main", title, pd.DataFrame(text), numbers, caption, notes.lines(), groups=True)
-
-
-def _p_values(
-    stats: data.Statistics, reference: str, split: str
-) -> dict[tuple[str, str], tuple[str, float]]:
-    """Return {(method, metric): (adjusted p as printed, adjusted p)} of reference - method."""
-    rows = stats.differences
-    keep = (rows["method_a"] == reference) & (rows["split"] == split) & (rows["subset"] == "all")
-    keep &= (rows["question"] == TRAININGS_AND_SCENES) & rows["p_adjusted"].notna()
-    found: dict[tuple[str, str], tuple[str, float]] = {}
-    for row in rows[keep].itertuples():
-        declared = row.family != "exploratory"
-        p = names.p_value(row.p_adjusted)
-        said = f"p {p}" if p.startswith("<") else f"p = {p}"
-        text = said if declared else said + EXPLORATORY
-        if declared or (row.method_b, row.metric) not in found:
-            found[row.method_b, row.metric] = (text, row.p_adjusted)
-    return found
-
-
-def metric_family(stats: data.Statistics, family: str) -> Table | None:
-    """Return every metric of one family of the registry, a row each; None without scores."""
-    from metrics.registry import METRICS
-
-    split = stats.split()
-    rows = stats.estimates
-    here = rows[(rows["split"] == split) & (rows["subset"] == "all")]
-    metrics = [m for m in METRICS if METRICS[m].family == family and m in set(here["metric"])]
-    if not metrics:
-        return None
-    text, notes = grid(stats, split, metrics)
-    caption = (
-        f"Every {FAMILIES[family].lower()} metric on {split}: mean ± half of the 95% interval for "
-        "new trainings and new scenes, with tie letters. Each metric’s formula and source are "
-        "listed by python -m metrics list."
-    )
-    numbers = here[here["metric"].isin(metrics)]
-    return Table(family, FAMILIES[family], text, numbers, caption, notes.lines())
-
-
-def splits(stats: data.Statistics) -> Table:
-    """Return the headline metrics of every split, side by side."""
-    rows = stats.estimates
-    rows = rows[(rows["subset"] == "all") & rows["metric"].isin(names.HEADLINE)]
-    text = _wide(stats, rows, "split", stats.splits())
-    caption = (
-        "The same metrics on every scored split, mean and 95% interval. Splits are never pooled. "
-        + (ROOMS if names.REAL_ROOMS in stats.splits() else NO_ROOMS)
-    )
-    return Table("splits", "Splits", text, rows, caption, groups=True)
-
-
-def subsets(stats: data.Statistics) -> Table:
-    """Return the grounding metrics on every subset of the references."""
-    rows = stats.estimates
-    keep = (rows["subset"] != "all") & (rows["split"] == stats.split())
-    rows = rows[keep & rows["metric"].isin(REFERENCE_METRICS)]
-    text = _wide(stats, rows, "subset", sorted(rows["subset"].unique()))
-    caption = (
-        f"References of {stats.split()} by kind, mean and 95% interval. A reference may be of "
-        "several kinds; kinds are never pooled, and an empty cell has no reference of the kind."
-    )
-    return Table("subsets", "Kinds of reference", text, rows, caption, groups=True)
-
-
-def questions(stats: data.Statistics) -> Table:
-    """Return the answer score of every question type, a column each."""
-    rows = stats.estimates
-    keep = (rows["subset"] != "all") & (rows["split"] == stats.split())
-    rows = rows[keep & (rows["metric"] == "answer_score")]
-    text = _wide(stats, rows, "subset", sorted(rows["subset"].unique()))
-    text = text.drop(columns="Metric", errors="ignore")
-    caption = (
-        f"Answer score by question type on {stats.split()}, mean and 95% interval: exact match "
-        "for words and choices, mean relative accuracy for numbers."
-    )
-    return Table("questions", "Question types", text, rows, caption)
-
-
-def retention(stats: data.Statistics) -> Table | None:
-    """Return what each method keeps of its scores on unseen furniture; None without ratios."""
-    rows = stats.frame("retention")
-    if rows is None or rows.empty:
-        return None
-    metrics = [m for m in names.HEADLINE if m in set(rows["metric"])]
-    found = {(r.metric, r.method): r for r in rows.itertuples()}
-    methods = [m for m in stats.names() if any((metric, m) in found for metric in metrics)]
-    text = []
-    for metric in metrics:
-        cells = {m: found.get((metric, m)) for m in methods}
-        shown = {
-            m: "" if r is None else names.interval(r.ratio, r.ci_low, r.ci_high, 2)
-            for m, r in cells.items()
-        }
-        text.append({"Metric": names.metric_head(metric), **shown})
-    first, second = rows.iloc[0][["first", "second"]]
-    caption = (
-        f"Mean on {first} over mean on {second}, with 95% intervals found on the log scale. One "
-        "means that nothing is lost; for distances, below one is better."
-    )
-    return Table("retention", "Retention on unseen furniture", pd.DataFrame(text), rows, caption)
-
-
-def _wide(stats: data.Statistics, rows: pd.DataFrame, by: str, order: list[str]) -> pd.DataFrame:
-    """Return one row a metric and method and one column a split or subset."""
-    place = {name: k for k, name in enumerate(stats.names())}
-    known = {name: k for k, name in enumerate(names.HEADLINE)}
-    shown = rows.assign(
-        cell=[names.interval(r.mean, r.ci_low, r.ci_high) for r in rows.itertuples()],
-        place=rows["method"].map(place),
-        rank=rows["metric"].map(known).fillna(len(known)),
-    )
-    wide = shown.pivot(index=["rank", "metric", "place", "method"], columns=by, values="cell")
-    wide = wide.reindex(columns=order).sort_index().reset_index().fillna("")
-    wide["metric"] = [names.metric_head(metric) for metric in wide["metric"]]
-    wide = wide.drop(columns=["rank", "place"])
-    labels = {name: name.replace("_", " ") for name in order} if by == "subset" else {}
-    return wide.rename(columns={"metric": "Metric", "method": "Method", **labels})
-
-
-def all_tables(stats: data.Statistics, reference: str = "full") -> list[Table]:
-    """Return every table that this study has rows for, in reading order."""
-    tables: list[Table | None] = [main_table(stats, reference)]
-    tables += comparisons.family_tables(stats)
-    tables += [metric_family(stats, family) for family in FAMILIES]
-    tables += [splits(stats), retention(stats), subsets(stats), questions(stats)]
-    tables += [accounts.failures(stats), accounts.not_produced(stats)]
-    tables += [accounts.controls(stats), accounts.cost(stats)]
-    return [t for t in tables if t is not None and (len(t.text) or t.name == "failures")]
-
-
-def write_tables(
-    stats_dir: str | Path, out_dir: str | Path, config: dict[str, Any] | None = None
-) -> list[Path]:
-    """Write every table as csv (unrounded), md and tex (standalone), and the tests not shown.
-
-    exploratory.csv holds the undeclared comparisons, other_questions.csv the answers to narrower
-    questions than that of new trainings and new scenes. Each carries the study's stamp, csv as
-    a column.
-    """
-    stats = data.load(stats_dir)
-    reference = (config or {}).get("reference", "full")
+    stats = load(stats_dir, config)
+    other = stats.differences["question"] != TRAININGS_AND_SCENES
+    numbers = {
+        "exploratory": stats.tests("exploratory"),
+        "other_questions": stats.differences[other],
+    }
     with atomic_path(out_dir, folder=True) as folder:
-        numbers = {"exploratory": stats.tests("exploratory")}
-        asked = stats.differences["question"]
-        numbers["other_questions"] = stats.differences[asked != TRAININGS_AND_SCENES]
-        for table in all_tables(stats, reference):
+        for table in build_tables(stats):
             numbers[table.name] = table.numbers
             table = replace(table, notes=(*table.notes, f"Stamp {stats.stamp} (manifest.json)."))
             (folder / f"{table.name}.md").write_text(to_markdown(table), encoding="utf-8")
@@ -216,3 +68,372 @@ def write_tables(
         for name, rows in numbers.items():
             rows.assign(stamp=stats.stamp).to_csv(folder / f"{name}.csv", index=False)
     return sorted(Path(out_dir).iterdir())
+
+
+@report_table
+def main_table(stats: Statistics) -> Table:
+    """Return every method by every headline metric.
+
+    A method has two lines: means with half of the 95% interval and tie letters, and the adjusted p
+    of the comparison with the reference, marked where it is exploratory.
+    """
+    notes, p_values = Footnotes(), _reference_p_values(stats)
+    lines: list[dict[str, str]] = []
+    for method in stats.method_names:
+        scores, tests = {"Method": method}, {"Method": method}
+        for metric in stats.headline_metrics:
+            head = text.metric_head(metric)
+            scores[head] = score_or_reason(stats, notes, method, metric)
+            tests[head] = p_values.get((method, metric), ("", np.nan))[0]
+        lines.append(scores)
+        if any(p_values.get((method, metric)) for metric in stats.headline_metrics):
+            lines.append(tests)
+    caption = (
+        f"Mean over the scenes of {stats.main_split} ± half of the 95% interval for new trainings "
+        "and new scenes; methods that share a letter in a column are not separable, which does not "
+        f"mean equal. Below it is p of the difference from {stats.config.reference}: Holm over the "
+        f"declared family, or {EXPLORATORY} exploratory, Benjamini–Hochberg."
+    )
+    columns = ["method", "split", "metric", "mean", "ci_low", "ci_high", "df", "n_seeds"]
+    columns += ["n_scenes", "tie_group", "question", "succeeded", "mean_succeeded", "note"]
+    rows = stats.headline
+    pairs = zip(rows["method"], rows["metric"], strict=True)
+    adjusted = [p_values.get(pair, ("", np.nan))[1] for pair in pairs]
+    return Table(
+        "main",
+        "Main table",
+        pd.DataFrame(lines),
+        rows[columns].assign(p_adjusted=adjusted),
+        caption,
+        notes.lines(),
+        groups=True,
+        open=True,
+    )
+
+
+def _reference_p_values(stats: Statistics) -> dict[tuple[str, str], tuple[str, float]]:
+    """Return {(method, metric): (adjusted p as printed, adjusted p)} of reference - method."""
+    rows = stats.differences
+    keep = (rows["method_a"] == stats.config.reference) & (rows["split"] == stats.main_split)
+    keep &= (rows["subset"] == "all") & (rows["question"] == TRAININGS_AND_SCENES)
+    p_values: dict[tuple[str, str], tuple[str, float]] = {}
+    for row in rows[keep & rows["p_adjusted"].notna()].itertuples():
+        declared = row.family != "exploratory"
+        p = text.p_value(row.p_adjusted)
+        printed = f"p {p}" if p.startswith("<") else f"p = {p}"
+        # A declared test wins over an exploratory one of the same pair and metric.
+        if declared or (row.method_b, row.metric) not in p_values:
+            printed += "" if declared else EXPLORATORY
+            p_values[row.method_b, row.metric] = (printed, row.p_adjusted)
+    return p_values
+
+
+def verdict(row: Any) -> str:
+    """Return the result of a declared test: "<method> better", "not separable" or "not tested"."""
+    if pd.isna(row.p_adjusted):
+        return "not tested"
+    if row.p_adjusted >= ALPHA:
+        return "not separable"
+    first_better = (row.difference > 0) == higher_is_better(row.metric)
+    return f"{row.method_a if first_better else row.method_b} better"
+
+
+@report_table
+def declared_test_tables(stats: Statistics) -> list[Table]:
+    """Return a table for each family of declared tests, the config's families first."""
+    present = set(stats.differences["family"]) - {"exploratory"}
+    named = [family for family in stats.config.families if family in present]
+    return [declared_tests(stats, family) for family in [*named, *sorted(present - set(named))]]
+
+
+def declared_tests(stats: Statistics, family: str) -> Table:
+    """Return one family of tests: means, difference, p, Holm p, effect size, seeds and scenes."""
+    tests = stats.tests(family)
+    tests = tests.assign(
+        method_place=_places(tests["method_b"], stats.method_names),
+        metric_place=_places(tests["metric"], stats.config.headline),
+    ).sort_values(["split", "method_place", "metric_place", "method_a"], kind="stable")
+    tests = tests.drop(columns=["method_place", "metric_place"])
+    same_first = tests["method_a"].nunique() == 1
+    lines = [_test_row(stats, row, same_first) for row in tests.itertuples()]
+    caption = (
+        "Difference is the first method minus the second, with the 95% interval for new trainings "
+        f"and new scenes; Holm corrects over the {len(tests)} declared tests. “Not separable” does "
+        "not mean equal: MDE is the difference that a test at 0.05 would detect in 80% of studies."
+    )
+    if family == "generalisation":
+        caption = f"Each mean is a change between splits, {tests['split'].iloc[0]}. {caption}"
+    return Table(
+        family,
+        stats.config.families.get(family, text.title(family)),
+        pd.DataFrame(lines),
+        tests.assign(result=[verdict(row) for row in tests.itertuples()]),
+        caption,
+        groups=True,
+        open=any(family == claim.family for claim in stats.config.claims),
+    )
+
+
+def _test_row(stats: Statistics, row: Any, same_first: bool) -> dict[str, str]:
+    def mean(method: str, value: float) -> str:
+        estimate = stats.estimate(method, row.split, row.subset, row.metric)
+        if estimate is None:
+            return text.number(value)
+        return text.interval(estimate.mean, estimate.ci_low, estimate.ci_high)
+
+    first = {row.method_a: mean(row.method_a, row.mean_a)}
+    if not same_first:
+        first = {"First": row.method_a, "First’s mean": mean(row.method_a, row.mean_a)}
+    tested = not np.isnan(row.n_scenes)
+    return {
+        "Item": stats.config.method_label(row.method_b),
+        "Metric": text.metric_head(row.metric, row.subset),
+        **first,
+        "Other": mean(row.method_b, row.mean_b),
+        "Difference": text.interval(row.difference, row.ci_low, row.ci_high),
+        "p": text.p_value(row.p),
+        "p Holm": text.p_value(row.p_adjusted),
+        "Result": row.note if str(row.note).startswith("not tested") else verdict(row),
+        "d_z": text.number(row.dz, 2),
+        "MDE": text.number(row.mde, text.digits_for(row.mde)),
+        "Seeds": f"{row.n_seeds_a:.0f}/{row.n_seeds_b:.0f}" if tested else "",
+        "Scenes": f"{row.n_scenes:.0f}" if tested else "",
+    }
+
+
+@report_table
+def metric_family_tables(stats: Statistics) -> list[Table]:
+    """Return a table for each of the registry's families of metrics."""
+    return [metric_family(stats, family) for family in METRIC_FAMILIES]
+
+
+def metric_family(stats: Statistics, family: str) -> Table:
+    """Return every metric of one family as a row, every method with one of them as a column."""
+    rows = stats.estimates
+    rows = rows[(rows["split"] == stats.main_split) & (rows["subset"] == "all")]
+    present = set(rows["metric"])
+    metrics = [name for name, m in METRICS.items() if m.family == family and name in present]
+    rows = rows[rows["metric"].isin(metrics)]
+    methods = [name for name in stats.method_names if name in set(rows["method"])]
+    notes, lines = Footnotes(), []
+    for metric in metrics:
+        scores = {method: score_or_reason(stats, notes, method, metric) for method in methods}
+        lines.append({"Metric": text.metric_head(metric), **scores})
+    title = METRIC_FAMILIES[family]
+    caption = (
+        f"Every {title.lower()} metric on {stats.main_split}: mean ± half of the 95% interval for "
+        "new trainings and new scenes, with tie letters. Each metric’s formula and source are "
+        "listed by python -m metrics list."
+    )
+    return Table(family, title, pd.DataFrame(lines), rows, caption, notes.lines())
+
+
+@report_table
+def splits(stats: Statistics) -> Table:
+    """Return the headline metrics of every split, side by side."""
+    rows = stats.estimates
+    rows = rows[(rows["subset"] == "all") & rows["metric"].isin(stats.config.headline)]
+    captured = stats.config.captured_split
+    rooms = f"The captured rooms ({captured}) are left out of this study."
+    if captured in stats.splits:
+        rooms = (
+            f"{captured} are a few rooms as a headset captured them: described, not tested; they "
+            "have no colour, so RGB is grey shading of the mesh and colour_mae compares greys."
+        )
+    caption = (
+        "The same metrics on every scored split, mean and 95% interval. Splits are never pooled. "
+    )
+    cells = _wide(stats, rows, "split", stats.splits)
+    return Table("splits", "Splits", cells, rows, caption + rooms, groups=True)
+
+
+@report_table
+def retention(stats: Statistics) -> Table | None:
+    """Return the share of its scores that each method keeps on held-out furniture."""
+    rows = stats.frame("retention")
+    if rows is None or rows.empty:
+        return None
+    metrics = stats.headline_in(rows)
+    ratios = {(row.metric, row.method): row for row in rows.itertuples()}
+    methods = [m for m in stats.method_names if any((metric, m) in ratios for metric in metrics)]
+    lines = []
+    for metric in metrics:
+        line = {"Metric": text.metric_head(metric)}
+        for method in methods:
+            line[method] = ""
+            if row := ratios.get((metric, method)):
+                line[method] = text.interval(row.ratio, row.ci_low, row.ci_high, 2)
+        lines.append(line)
+    first, second = rows.iloc[0][["first", "second"]]
+    caption = (
+        f"Mean on {first} over mean on {second}, with 95% intervals computed on the log scale. One "
+        "means that nothing is lost; for distances, below one is better."
+    )
+    return Table("retention", "Retention on unseen furniture", pd.DataFrame(lines), rows, caption)
+
+
+@report_table
+def subsets(stats: Statistics) -> Table:
+    """Return the grounding metrics on every subset of the references."""
+    rows = _subset_rows(stats, REFERENCE_METRICS)
+    caption = (
+        f"References of {stats.main_split} by kind, mean and 95% interval. A reference may be of "
+        "several kinds; kinds are never pooled, and an empty cell has no reference of the kind."
+    )
+    cells = _wide(stats, rows, "subset", sorted(rows["subset"].unique()))
+    return Table("subsets", "Kinds of reference", cells, rows, caption, groups=True)
+
+
+@report_table
+def questions(stats: Statistics) -> Table:
+    """Return the answer score of every question type."""
+    rows = _subset_rows(stats, ("answer_score",))
+    cells = _wide(stats, rows, "subset", sorted(rows["subset"].unique()))
+    caption = (
+        f"Answer score by question type on {stats.main_split}, mean and 95% interval: exact match "
+        "for words and choices, mean relative accuracy for numbers."
+    )
+    cells = cells.drop(columns="Metric", errors="ignore")
+    return Table("questions", "Question types", cells, rows, caption)
+
+
+@report_table
+def failures(stats: Statistics) -> Table:
+    """Return where items failed: the mean of all, the mean of the succeeded, and their share."""
+    rows = stats.headline
+    rows = rows[rows["succeeded"] < 1]
+    rows = rows.assign(
+        method_place=_places(rows["method"], stats.method_names),
+        metric_place=_places(rows["metric"], stats.config.headline),
+    ).sort_values(["method_place", "metric_place"], kind="stable")
+    lines = [
+        {
+            "Method": row.method,
+            "Metric": text.metric_head(row.metric),
+            "All items": text.number(row.mean),
+            "Succeeded only": text.number(row.mean_succeeded) or "none succeeded",
+            "Succeeded": f"{100 * row.succeeded:.1f}%",
+        }
+        for row in rows.itertuples()
+    ]
+    head = ["Method", "Metric", "All items", "Succeeded only", "Succeeded"]
+    columns = ["method", "split", "metric", "mean", "mean_succeeded", "succeeded"]
+    caption = (
+        f"Items of {stats.main_split} for which a declared output was missing, invalid or empty. "
+        "They count at the metric's worst value. Methods cannot be compared by the mean of the "
+        "succeeded alone."
+    )
+    return Table(
+        "failures",
+        "Failures",
+        pd.DataFrame(lines, columns=head),
+        rows[columns],
+        caption,
+        groups=True,
+        keep_empty=True,
+    )
+
+
+@report_table
+def not_produced(stats: Statistics) -> Table:
+    """Return the outputs that methods do not produce and the reason that each gives."""
+    lines = []
+    for method in stats.method_names:
+        by_reason: dict[str, list[str]] = {}
+        for task, reason in sorted(stats.methods.get(method, {}).get("reasons", {}).items()):
+            by_reason.setdefault(reason, []).append(task.replace("_", " "))
+        lines += [(method, ", ".join(tasks), reason) for reason, tasks in by_reason.items()]
+    cells = pd.DataFrame(lines, columns=["Method", "Outputs", "Why"])
+    caption = "An output that a method does not declare is an empty cell in every table."
+    return Table("not_produced", "Not produced", cells, cells, caption, groups=True)
+
+
+@report_table
+def controls(stats: Statistics) -> Table:
+    """Return the ends of the scale: the controls, and the score of an ideal but sampled answer."""
+    config, notes = stats.config, Footnotes()
+    ordered = [config.lower_bound, *(c for c in config.controls if c != config.lower_bound)]
+    methods = [name for name in ordered if name in set(stats.method_names)]
+    floors: dict[str, float] = {}
+    for method in stats.methods.values():
+        floors |= method.get("floors", {}).get(stats.main_split, {})
+    rows = stats.headline
+    present = set(rows.loc[rows["method"].isin(methods), "metric"]) | set(floors)
+    metrics = [name for name in config.headline if name in present]
+    metrics += sorted(present - set(metrics))
+    lines, numbers = [], []
+    for metric in metrics:
+        line: dict[str, str] = {"Metric": text.metric_head(metric)}
+        values: dict[str, Any] = {"metric": metric}
+        for method in methods:
+            row = stats.estimate(method, stats.main_split, "all", metric)
+            line[method] = score_or_reason(stats, notes, method, metric)
+            values[method] = np.nan if row is None else row.mean
+        values["sampling_limit"] = floors.get(metric, np.nan)
+        line["Sampling limit"] = text.number(values["sampling_limit"])
+        lines.append(line)
+        numbers.append(values)
+    caption = (
+        f"The ends of the scale on {stats.main_split}: chance, answers without the scene, and the "
+        "truth itself. The sampling limit is the score of an equally dense, independent sample of "
+        "the true surface."
+    )
+    return Table(
+        "controls",
+        "Controls and floors",
+        pd.DataFrame(lines),
+        pd.DataFrame(numbers),
+        caption,
+        notes.lines(),
+    )
+
+
+@report_table
+def cost(stats: Statistics) -> Table:
+    """Return parameters, training and inference seconds and peak memory of each method."""
+    lines, numbers = [], []
+    for method in stats.method_names:
+        measured = pd.DataFrame(stats.methods.get(method, {}).get("costs", []))
+        line: dict[str, str] = {"Method": method}
+        values: dict[str, Any] = {"method": method}
+        for key, (column, reduction, decimals) in COSTS.items():
+            found = pd.to_numeric(measured[key], errors="coerce") if key in measured else None
+            value = np.nan if found is None else float(found.dropna().agg(reduction))
+            values[key] = value
+            line[column] = "" if np.isnan(value) else f"{value:,.{decimals}f}"
+        lines.append(line)
+        numbers.append(values)
+    caption = (
+        "Training and inference seconds are means over seeds and splits, memory is the largest "
+        "measured, all on the machine named under provenance. An empty cell was not measured."
+    )
+    return Table("cost", "Cost", pd.DataFrame(lines), pd.DataFrame(numbers), caption)
+
+
+def _places(names: pd.Series, order: tuple[str, ...] | list[str]) -> pd.Series:
+    """Return the place of each name in `order`, behind all of it where it is not in there."""
+    places = {name: place for place, name in enumerate(order)}
+    return names.map(places).fillna(len(order))
+
+
+def _subset_rows(stats: Statistics, metrics: tuple[str, ...]) -> pd.DataFrame:
+    """Return the estimates of metrics on the subsets of the main split."""
+    rows = stats.estimates
+    keep = (rows["subset"] != "all") & (rows["split"] == stats.main_split)
+    return rows[keep & rows["metric"].isin(metrics)]
+
+
+def _wide(stats: Statistics, rows: pd.DataFrame, by: str, order: list[str]) -> pd.DataFrame:
+    """Return one row a metric and method and one column a split or subset."""
+    rows = rows.assign(
+        cell=[text.interval(row.mean, row.ci_low, row.ci_high) for row in rows.itertuples()],
+        method_place=_places(rows["method"], stats.method_names),
+        metric_place=_places(rows["metric"], stats.config.headline),
+    )
+    keys = ["metric_place", "metric", "method_place", "method"]
+    wide = rows.pivot(index=keys, columns=by, values="cell")
+    wide = wide.reindex(columns=order).sort_index().reset_index().fillna("")
+    wide["metric"] = [text.metric_head(metric) for metric in wide["metric"]]
+    wide = wide.drop(columns=["metric_place", "method_place"])
+    labels = {name: name.replace("_", " ") for name in order} if by == "subset" else {}
+    return wide.rename(columns={"metric": "Metric", "method": "Method", **labels})

@@ -1,8 +1,9 @@
-"""A fresh run against the committed reference, cell by cell of the estimates table."""
+"""Compare a fresh run with the committed reference, cell by cell of the estimates table."""
 
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pandas as pd
 from scipy import stats
 
 from metrics.files import InputError
-from report import data
+from metrics.registry import METRICS
+from report.statistics import read_estimates, read_parquet
 
 CELL = ["method", "split", "subset", "metric"]
-# What a fresh estimate may differ by, in the metric's unit; declared before any run was compared.
+# Largest difference of a fresh estimate by the metric's unit, declared before any comparison.
 SCORE, METRES, SQUARE_METRES, DETERMINISTIC = 0.01, 0.002, 0.0004, 1e-6
 IDENTICAL, REPRODUCED, DRIFTED = "identical", "reproduced", "drifted"
 MISSING, NEW = "missing", "new"
@@ -28,48 +30,53 @@ def tolerance(metric: str, deterministic: bool = False) -> float:
     >>> tolerance("fscore@5cm"), tolerance("chamfer_l1_m"), tolerance("spq@0.5", True)
     (0.01, 0.002, 1e-06)
     """
-    from metrics.registry import METRICS
-
     if deterministic:
         return DETERMINISTIC
-    unit = METRICS[metric].unit if metric in METRICS else "m" if metric.endswith("_m") else ""
+    unit = METRICS[metric].unit if metric in METRICS else ""
     return {"m": METRES, "m2": SQUARE_METRES}.get(unit, SCORE)
 
 
 def seed_means(cells: pd.DataFrame) -> pd.DataFrame:
     """Return one row a cell and seed: the mean over scenes, their number and a hash of their names.
 
-    `cells` is the table of `metrics.statistics.compare` (queries averaged; pseudo-values where a
-    metric is pooled). Columns: method, split, subset, metric, seed, mean, scenes, scenes_hash.
+    Args:
+        cells: the table of `metrics.statistics.compare`: queries averaged, pseudo-values where a
+            metric is pooled.
+
+    Returns:
+        Columns method, split, subset, metric, seed, mean, scenes, scenes_hash.
     """
     groups = cells.sort_values("scene", kind="stable").groupby([*CELL, "seed"], sort=True)
-    known: dict[tuple[str, ...], str] = {}
-
-    def named(scenes: pd.Series) -> str:
-        key = tuple(scenes)
-        if key not in known:
-            known[key] = hashlib.sha256("\n".join(key).encode()).hexdigest()[:8]
-        return known[key]
-
-    found = groups.agg(
-        mean=("value", "mean"), scenes=("scene", "size"), scenes_hash=("scene", named)
+    means = groups.agg(
+        mean=("value", "mean"),
+        scenes=("scene", "size"),
+        scenes_hash=("scene", lambda scenes: _hash_names(tuple(scenes))),
     )
-    return found.reset_index()
+    return means.reset_index()
+
+
+@cache
+def _hash_names(names: tuple[str, ...]) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
 
 
 def load_fresh(stats_dir: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the estimates and seed means of a run's statistics folder."""
-    found = data.load(stats_dir)
-    return found.estimates, seed_means(found.cells)
+    folder = Path(stats_dir)
+    return read_estimates(folder), seed_means(read_parquet(folder / "cells.parquet"))
 
 
 def load_reference(folder: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the committed estimates and seed means; raises InputError where they are missing."""
+    """Return the committed estimates and seed means.
+
+    Raises:
+        InputError: a file is missing or lacks columns.
+    """
     tables = []
     for name, column in (("estimates.csv", "n_seeds"), ("seeds.csv", "scenes_hash")):
         file = Path(folder) / name
         try:
-            # Names may read like numbers or like "NA"; floats come back bit for bit.
+            # Names may look like numbers or like "NA".
             table = pd.read_csv(
                 file,
                 dtype=dict.fromkeys([*CELL, "scenes_hash"], str),
@@ -88,12 +95,18 @@ def load_reference(folder: str | Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 def verify(
     reference: tuple[pd.DataFrame, pd.DataFrame], fresh: tuple[pd.DataFrame, pd.DataFrame]
 ) -> pd.DataFrame:
-    """Compare (estimates, seed means) of two runs; one row a cell, in a fixed order.
+    """Compare two runs cell by cell.
 
-    Columns: the cell, reference, fresh, difference (fresh - reference), tolerance, status, p and
-    noise. A drifted cell gets Welch's p on the seed means where both runs have two or more seeds
-    over the same scenes; `noise` says in words what it means. Intervals are not compared: one that
-    holds the variance between scenes would pass real regressions.
+    Intervals are not compared: one that holds the variance between scenes would pass real
+    regressions.
+
+    Args:
+        reference, fresh: (estimates, seed means) of the two runs.
+
+    Returns:
+        One row a cell in a fixed order: the cell, reference, fresh, difference (fresh -
+        reference), tolerance, status, p and noise. A drifted cell has Welch's p of the seed means
+        where both runs have two or more seeds over the same scenes; `noise` interprets it.
     """
     columns = [*CELL, "mean", "n_seeds"]
     rows = reference[0][columns].merge(
@@ -111,11 +124,11 @@ def verify(
         [MISSING, NEW, IDENTICAL, REPRODUCED],
         DRIFTED,
     )
-    return _with_noise(out, _paired(reference[1], fresh[1]))
+    return _with_noise(out, _seed_statistics(reference[1], fresh[1]))
 
 
-def _paired(was: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
-    """Return per cell the seeds, mean and SD of both runs, and whether scenes are the same."""
+def _seed_statistics(was: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
+    """Return per cell the seeds, mean and SD of both runs, and whether their scenes are equal."""
     sides = []
     for table in (was, now):
         groups = table.groupby(CELL, sort=True)
@@ -131,29 +144,30 @@ def _paired(was: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     return pair.assign(same=pair["scenes_was"] == pair["scenes_is"])
 
 
-def _with_noise(rows: pd.DataFrame, pair: pd.DataFrame) -> pd.DataFrame:
+def _with_noise(rows: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with Welch's p of each drifted cell and what it says of training noise."""
     rows["p"], rows["noise"] = np.nan, ""
     drifted = rows.index[rows["status"] == DRIFTED]
     if drifted.empty:
         return rows
-    found = pair.reindex(pd.MultiIndex.from_frame(rows.loc[drifted, CELL]))
-    seeds = found[["seeds_was", "seeds_is"]].min(axis=1)
-    same = found["same"].eq(True).to_numpy()
-    varied = (found[["sd_was", "sd_is"]].fillna(0).sum(axis=1) > 0).to_numpy()
-    testable = same & varied & (seeds >= 2).to_numpy()
-    p = np.full(len(found), np.nan)
-    some = found[testable]
+    cells = seeds.reindex(pd.MultiIndex.from_frame(rows.loc[drifted, CELL]))
+    fewest = cells[["seeds_was", "seeds_is"]].min(axis=1)
+    same = cells["same"].eq(True).to_numpy()
+    varied = (cells[["sd_was", "sd_is"]].fillna(0).sum(axis=1) > 0).to_numpy()
+    testable = same & varied & (fewest >= 2).to_numpy()
+    p = np.full(len(cells), np.nan)
+    some = cells[testable]
     p[testable] = stats.ttest_ind_from_stats(
         *(some[f"{name}_was"].to_numpy() for name in ("mean", "sd", "seeds")),
         *(some[f"{name}_is"].to_numpy() for name in ("mean", "sd", "seeds")),
         equal_var=False,
     ).pvalue
-    said = np.select(
+    noise = np.select(
         [~same, ~varied, ~testable, p >= ALPHA],
         ["other scenes", "nothing varies", "one training: not tested", "training noise could"],
         "more than training noise",
     )
-    rows.loc[drifted, "p"], rows.loc[drifted, "noise"] = p, said
+    rows.loc[drifted, "p"], rows.loc[drifted, "noise"] = p, noise
     return rows
 
 
@@ -163,10 +177,10 @@ def failed(rows: pd.DataFrame) -> bool:
 
 
 def summary(rows: pd.DataFrame, worst: int = 10) -> str:
-    """Return the counts in a line, then the missing cells and those most tolerances away."""
+    """Return the counts in a line, then the drifted cells farthest off and the missing ones."""
     counts = rows["status"].value_counts()
-    said = ", ".join(f"{counts[s]} {s}" for s in STATUSES if s in counts)
-    lines = [said or "nothing to compare"]
+    totals = ", ".join(f"{counts[s]} {s}" for s in STATUSES if s in counts)
+    lines = [totals or "nothing to compare"]
     drifted = rows[rows["status"] == DRIFTED]
     far = (drifted["difference"].abs() / drifted["tolerance"]).sort_values(
         ascending=False, kind="stable"
@@ -183,19 +197,19 @@ def summary(rows: pd.DataFrame, worst: int = 10) -> str:
 
 
 def changed(was: dict[str, Any], now: dict[str, Any]) -> str:
-    """Return in words what differs between the origins (manifests) of reference and fresh run."""
+    """Return what differs between the origins (manifests) of reference and fresh run, in words."""
     facts = {
         "code": ("code", "commit"),
         "data": ("data", "folder_md5"),
         "packages": ("environment", "lock_sha256"),
         "processor": ("machine", "cpu"),
     }
-    other = [
+    changes = [
         name
         for name, (part, key) in facts.items()
         if was.get(part, {}).get(key) != now.get(part, {}).get(key)
     ]
-    return "other than the reference's: " + ", ".join(other) if other else "same origin"
+    return f"differs from the reference: {', '.join(changes)}" if changes else "same origin"
 
 
 def _name(row: Any) -> str:

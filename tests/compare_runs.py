@@ -27,7 +27,7 @@ EXEMPT_FILES = re.compile(
 )
 EXEMPT_KEYS = {"cost", "code", "stamp", "description", "reasons", "wall_seconds", "seconds"}
 EXEMPT_COLUMNS = {"note", "wall_seconds", "cpu_seconds", "seconds", "question", "caption", "label"}
-NUMBER = re.compile(r"[-−]?\d+(?:[.,]\d+)*")
+NUMBER = re.compile(r"[-−]?\d+(?:[.,]\d+)*|\.\d+")
 
 
 def differences(before: Path, after: Path) -> Iterator[str]:
@@ -110,7 +110,9 @@ def _csv(path: Path) -> list[dict[str, str]]:
 
 
 def _numbers(path: Path) -> list[str]:
-    return NUMBER.findall(path.read_text(encoding="utf-8"))
+    numbers = NUMBER.findall(path.read_text(encoding="utf-8"))
+    # .05 and 0.05 are one number.
+    return [f"0{number}" if number.startswith(".") else number for number in numbers]
 
 
 def _without_exempt(value: Any) -> Any:

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from metrics.files import atomic_path
-from report import names
-from report.formats import markdown_grid
+from report import text
 from report.studies.study import Study
+from report.table import markdown_grid
 
 # Rows of differences in the printed table; all of them stand in differences.csv.
 MOST_ROWS = 60
@@ -38,7 +38,7 @@ def markdown(study: Study) -> str:
     for metric in dict.fromkeys(study.estimates["metric"]):
         rows = study.estimates[study.estimates["metric"] == metric]
         cells = {(r.condition, r.method): _interval(r.estimate, r) for r in rows.itertuples()}
-        head = [names.metric_label(metric, "all") + names.arrow(metric), *methods]
+        head = [text.metric_label(metric, "all") + text.arrow(metric), *methods]
         body = [
             [condition, *(cells.get((condition, method), "") for method in methods)]
             for condition in study.conditions
@@ -58,10 +58,10 @@ def _differences(rows: pd.DataFrame) -> str:
     body = [
         [
             str(row.condition),
-            names.metric_label(row.metric, "all"),
+            text.metric_label(row.metric, "all"),
             f"{row.method_a} − {row.method_b}",
             _interval(row.difference, row, "+"),
-            names.p_value(row.p_adjusted),
+            text.p_value(row.p_adjusted),
         ]
         for row in shown.itertuples()
     ]
@@ -95,7 +95,7 @@ def draw(study: Study, folder: Path, stamp: str) -> None:
             style.method_rows(axis, conditions, labelled=column == 0)
             rows = study.estimates[study.estimates["metric"] == metric]
             handles = _dots(axis, rows, conditions, methods)
-            axis.set_title(names.metric_label(metric, "all") + " " + names.arrow(metric))
+            axis.set_title(text.metric_label(metric, "all") + " " + text.arrow(metric))
     style.legend(fig, None, handles)
     style.save(fig, folder, "figure", stamp)
 

@@ -1,9 +1,12 @@
 """One small study for every test of tables, figures and the page."""
 
 import pytest
+import yaml
 
 from metrics.statistics import compare
+from report.config import ReportConfig
 from tests.metrics.statistics import synthetic
+from tests.paths import REPOSITORY
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +24,10 @@ def stats_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study") / "statistics"
     compare.write(found, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def config():
+    """Return what the report reads of the default experiment's config."""
+    text = (REPOSITORY / "config" / "cpu.yaml").read_text(encoding="utf-8")
+    return ReportConfig.from_experiment(yaml.safe_load(text))

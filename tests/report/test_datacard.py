@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from metrics.constants import FIRST_OBJECT
 from metrics.files import write_lines
-from report import datacard
-from report.background import write_background
+from report import background
+from report.background import Sources, write_background
 from report.scenes import Views
 
 
@@ -32,7 +33,7 @@ def write_split(folder, names: list[str], kinds: list[str], forms: list[str]):
         tensors[f"{name}/rgb"] = generator.integers(0, 255, (8, 12, 16, 3), dtype=np.uint8)
         tensors[f"{name}/sensor"] = np.ones((8, 12, 16), np.uint16)
         instance = np.ones((8, 12, 16), np.uint8)
-        instance[2, 3:9, 4:12] = datacard.FIRST_OBJECT
+        instance[2, 3:9, 4:12] = FIRST_OBJECT
         tensors[f"{name}/instance"] = instance
     save_file(tensors, folder / "000.safetensors")
     lines = [
@@ -51,9 +52,9 @@ def splits(tmp_path):
     return [drawn, write_split(tmp_path / "real_rooms", ["room-0"], ["office"], ["unique"])]
 
 
-def test_the_sheet_has_a_row_a_kind_and_captured_rooms_apart(splits):
-    figure = datacard.rooms_sheet(splits)
-    titles = [axis.get_title(loc="left") for axis in figure.axes[:: datacard.COLUMNS]]
+def test_the_sheet_has_a_row_a_kind_and_captured_rooms_apart(config, splits):
+    figure = background.rooms(Sources([], splits, config))
+    titles = [axis.get_title(loc="left") for axis in figure.axes[:: background.COLUMNS]]
     assert titles == ["living room", "office", "captured rooms"]
     shown = [len(axis.images) for axis in figure.axes]
     assert shown == [1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 0, 0]
@@ -61,29 +62,29 @@ def test_the_sheet_has_a_row_a_kind_and_captured_rooms_apart(splits):
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), first)
 
 
-def test_references_of_different_forms_in_the_view_that_sees_them(splits):
-    lines = datacard.read_annotations(splits[0])
-    chosen = datacard.different_forms(lines)
+def test_references_of_different_forms_in_the_view_that_sees_them(config, splits):
+    lines = background.read_annotations(splits[0])
+    chosen = background.different_forms(lines)
     assert sorted(r["form"] for _, r in chosen) == ["closest", "on", "unique"]
     assert len({scene for scene, _ in chosen}) == 3
-    figure = datacard.sentences_figure(splits[0])
+    figure = background.sentences(Sources([], splits, config))
     best = Views(splits[0]).inputs(chosen[0][0]).rgb[2]
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), best)
     assert figure.axes[0].collections, "the target is outlined"
 
 
-def test_targets_that_nobody_means_are_not_shown(tmp_path):
+def test_targets_that_nobody_means_are_not_shown(config, tmp_path):
     folder = write_split(tmp_path / "none", ["a"], ["office"], [])
-    assert datacard.sentences_figure(folder) is None
-    assert datacard.rooms_sheet([]) is None
+    assert background.sentences(Sources([], [folder], config)) is None
+    assert background.rooms(Sources([], [], config)) is None
 
 
-def test_sheets_are_stamped_with_the_annotations(splits, tmp_path):
-    files = write_background([], tmp_path / "one", splits)
+def test_sheets_are_stamped_with_the_annotations(config, splits, tmp_path):
+    files = write_background([], tmp_path / "one", config, splits)
     assert {"rooms.png", "sentences.pdf"} <= {file.name for file in files}
     stamp = (tmp_path / "one" / "stamp.txt").read_text()
     (splits[0] / "000.jsonl").write_text(
         (splits[0] / "000.jsonl").read_text().replace("office", "kitchen")
     )
-    write_background([], tmp_path / "two", splits)
+    write_background([], tmp_path / "two", config, splits)
     assert (tmp_path / "two" / "stamp.txt").read_text() != stamp

@@ -1,11 +1,13 @@
 """Figures: that they are drawn, that they say what the numbers say, and that bytes repeat."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
-from report import background, captions, data, figures, intervals, profiles, scatter, style
+from report import background, figures, statistics, style
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +17,7 @@ def closed():
 
 
 @pytest.fixture(scope="module")
-def ranked(stats_dir, tmp_path_factory):
+def ranked(stats_dir, config, tmp_path_factory):
     """Return the study with ranks and profiles of one metric, as the comparison writes them."""
     folder = tmp_path_factory.mktemp("ranked")
     for file in stats_dir.iterdir():
@@ -31,7 +33,7 @@ def ranked(stats_dir, tmp_path_factory):
     ]
     curves = pd.concat(curves).assign(split="test_scene", metric="fscore@5cm")
     curves.to_parquet(folder / "profiles.parquet")
-    return data.load(folder)
+    return statistics.load(folder, config)
 
 
 def test_figures_are_written_and_their_bytes_repeat(ranked, tmp_path):
@@ -40,26 +42,29 @@ def test_figures_are_written_and_their_bytes_repeat(ranked, tmp_path):
     falling = np.linspace(3, 1, 50)
     losses = {"step": range(50), "total": falling, "text/answer": falling / 2}
     pd.DataFrame(losses).to_parquet(run / "losses.parquet")
-    written = figures.write_figures(ranked.folder, tmp_path / "figures")
-    losses = background.write_background([run / "losses.parquet"], tmp_path / "background")
-    stamp = data.read_stamps(tmp_path)["background"]
+    written = figures.write_figures(ranked.folder, tmp_path / "figures", ranked.config)
+    losses = background.write_background(
+        [run / "losses.parquet"], tmp_path / "background", ranked.config
+    )
+    stamp = statistics.read_stamps(tmp_path)["background"]
     for file in losses:
         assert stamp.encode() in file.read_bytes(), file.name
-    written += [file for file in losses if file.name != data.STAMP]
+    written += [file for file in losses if file.name != statistics.STAMP]
     stems = {f.stem for f in written}
-    assert stems == set(captions.FIGURES) - {"data_efficiency"}
+    assert stems == {*figures.FIGURES, *background.FIGURES} - {"data_efficiency"}
     assert {f.suffix for f in written} == {".pdf", ".png"} and len(written) == 2 * len(stems)
     for name, make in (
-        ("cost_quality", scatter.cost_quality),
-        ("critical_difference", profiles.critical_difference),
+        ("cost_quality", figures.cost_quality),
+        ("critical_difference", figures.critical_difference),
     ):
-        for file in style.save(make(data.load(ranked.folder)), tmp_path, name, ranked.stamp):
+        fig = make(statistics.load(ranked.folder, ranked.config))
+        for file in style.save(fig, tmp_path, name, ranked.stamp):
             assert ranked.stamp.encode() in file.read_bytes(), file.name
             assert file.read_bytes() == (tmp_path / "figures" / file.name).read_bytes(), file.name
 
 
 def test_forest_is_turned_so_that_right_is_better(ranked):
-    fig = intervals.forest(ranked, "full")
+    fig = figures.forest(ranked)
     panel = {axis.get_title("left"): axis for axis in fig.axes}["Chamfer L1 (m)"]
     names = [label.get_text() for label in panel.get_yticklabels()]
     dots = {
@@ -74,8 +79,9 @@ def test_forest_is_turned_so_that_right_is_better(ranked):
 
 
 def test_forest_of_a_study_without_the_reference_is_left_out(ranked):
-    assert intervals.forest(ranked, "nobody") is None
-    assert intervals.contrasts(ranked, "data_efficiency") is None
+    other = replace(ranked, config=replace(ranked.config, reference="nobody"))
+    assert figures.forest(other) is None
+    assert figures.data_efficiency(ranked) is None
 
 
 def test_intervals_wider_than_the_data_do_not_set_the_range():
@@ -83,33 +89,34 @@ def test_intervals_wider_than_the_data_do_not_set_the_range():
     axis.plot([0.2, 0.4], [0, 0], ".")
     axis.lines[0].set_linestyle("None")
     axis.plot([-9, 9], [0, 0])
-    intervals._fit_to_dots(axis)
+    figures._limit_to_dots(axis)
     assert axis.get_xlim() == pytest.approx((0.19, 0.41))
 
 
 def test_bars_join_ranks_nearer_than_the_critical_difference():
-    assert profiles.cliques(np.array([1.2, 1.9, 3.0, 3.9]), 1.0) == [(0, 1), (2, 3)]
-    assert profiles.cliques(np.array([1.0, 1.5, 1.9, 2.4]), 1.0) == [(0, 2), (1, 3)]
-    assert profiles.cliques(np.array([1.0, 3.0]), 1.0) == []
+    assert figures.close_groups(np.array([1.2, 1.9, 3.0, 3.9]), 1.0) == [(0, 1), (2, 3)]
+    assert figures.close_groups(np.array([1.0, 1.5, 1.9, 2.4]), 1.0) == [(0, 2), (1, 3)]
+    assert figures.close_groups(np.array([1.0, 3.0]), 1.0) == []
 
 
 def test_rank_axis_names_every_method_once(ranked):
-    fig = profiles.critical_difference(ranked)
+    fig = figures.critical_difference(ranked)
     said = [text.get_text() for text in fig.axes[0].texts]
     for name in ("full  1.2", "tsdf_fusion  1.9", "no_geometry  3.9", "minimal_3d_vlm  3.0"):
         assert said.count(name) == 1
     assert "critical difference 1.00" in said
 
 
-def test_figures_of_older_statistics_leave_out_what_they_lack(stats_dir, tmp_path):
+def test_figures_of_older_statistics_leave_out_what_they_lack(stats_dir, config, tmp_path):
     bare = tmp_path / "statistics"
     bare.mkdir()
     for name in ("estimates.parquet", "differences.parquet", "cells.parquet"):
         (bare / name).write_bytes((stats_dir / name).read_bytes())
-    stats = data.load(bare)
-    assert profiles.profiles(stats) is None and profiles.critical_difference(stats) is None
-    assert scatter.cost_quality(stats) is None
-    assert scatter.robustness(stats, ("test_asset", "nowhere")) is None
+    stats = statistics.load(bare, config)
+    unscored = replace(config, generalisation_splits=("test_asset", "nowhere"))
+    assert figures.profiles(stats) is None and figures.critical_difference(stats) is None
+    assert figures.cost_quality(stats) is None
+    assert figures.robustness(replace(stats, config=unscored)) is None
 
 
 def test_colours_differ_between_more_methods_than_the_palette_of_ten():

@@ -2,12 +2,13 @@
 
 import html
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from metrics.statistics import compare
-from report import gallery, report, verify
+from report import gallery, page, verify
 from tests.browser import CHROMIUM, REASON, browse, play
 from tests.metrics.statistics import synthetic
 from tests.report import rooms
@@ -17,7 +18,7 @@ SHEET = f"# Data\n\n| a | b |\n|---|---|\n| 1 | {HOSTILE} |\n\n![x](http://x/y.p
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def study(config, tmp_path_factory):
     """Return the page of a study with a hostile method name, query, note and data sheet."""
     folder = tmp_path_factory.mktemp("study")
     table = synthetic.scores(scenes=6, queries=1, splits=("test_scene", "test_asset"))
@@ -40,47 +41,50 @@ def study(tmp_path_factory):
     text = verify.summary(verify.verify(was, fresh))
     (folder / "verification.txt").write_text(f"{text}\nsame origin\n", encoding="utf-8")
     (folder / "sheet.md").write_text(SHEET, encoding="utf-8")
-    sources = report.Sources(
+    sources = page.Sources(
         statistics=folder / "statistics",
         gallery=folder / "gallery",
         verification=folder,
         datasheets=[folder / "sheet.md"],
     )
     manifest = {"git": {"commit": "abc123"}, "note": HOSTILE}
-    report.write_report(sources, folder / "report.html", manifest, {"experiment": "example"})
+    page.write_report(
+        sources, folder / "report.html", replace(config, experiment="example"), manifest
+    )
     return folder
 
 
 def test_page_is_self_contained_and_text_is_text(study):
-    page = (study / "report.html").read_text(encoding="utf-8")
-    assert page.lstrip().startswith("<!doctype html>")
-    assert not re.findall(r"""(?:src|href)=["'](?!data:|\#)""", page)
-    linked = re.sub(r"data:[^\"']+|http://www.w3.org/2000/svg|!\[x\]\(http://x/y.png\)", "", page)
+    text = (study / "report.html").read_text(encoding="utf-8")
+    assert text.lstrip().startswith("<!doctype html>")
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|\#)""", text)
+    linked = re.sub(r"data:[^\"']+|http://www.w3.org/2000/svg|!\[x\]\(http://x/y.png\)", "", text)
     assert "http" not in linked
-    assert HOSTILE not in page and html.escape(HOSTILE, quote=False)[:20] in page
-    assert "abc123" in page
-    assert page.count("<script") == page.count("</script>") == 3
+    assert HOSTILE not in text and html.escape(HOSTILE, quote=False)[:20] in text
+    assert "abc123" in text
+    assert text.count("<script") == text.count("</script>") == 3
 
 
 def test_page_says_what_was_not_reproduced(study):
-    page = (study / "report.html").read_text(encoding="utf-8")
-    section = page.split('id="verification"')[1].split("</section>")[0]
+    text = (study / "report.html").read_text(encoding="utf-8")
+    section = text.split('id="verification"')[1].split("</section>")[0]
     rows = pd.read_csv(study / "verification.csv")
     drifted = int((rows["status"] == "drifted").sum())
     assert drifted and f"{drifted} drifted" in section
     assert section.count("<tr>") == drifted + 1 and "nothing varies" in section
 
 
-def test_page_without_figures_gallery_or_reference_still_stands(study, tmp_path):
-    sources = report.Sources(study / "statistics")
-    page = report.write_report(sources, tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "no committed reference" in page and 'id="board"' in page
-    assert 'id="view"' not in page and 'id="misses"' not in page and 'id="datasheet"' not in page
+def test_page_without_figures_gallery_or_reference_still_stands(study, config, tmp_path):
+    sources = page.Sources(study / "statistics")
+    file = page.write_report(sources, tmp_path / "report.html", config)
+    text = file.read_text(encoding="utf-8")
+    assert "no committed reference" in text and 'id="board"' in text
+    assert 'id="view"' not in text and 'id="misses"' not in text and 'id="datasheet"' not in text
 
 
-def test_same_sources_give_the_same_page(study, tmp_path):
-    sources = report.Sources(study / "statistics", gallery=study / "gallery")
-    pages = [report.write_report(sources, tmp_path / f"{k}.html").read_bytes() for k in "ab"]
+def test_same_sources_give_the_same_page(study, config, tmp_path):
+    sources = page.Sources(study / "statistics", gallery=study / "gallery")
+    pages = [page.write_report(sources, tmp_path / f"{k}.html", config).read_bytes() for k in "ab"]
     assert pages[0] == pages[1]
 
 
@@ -100,7 +104,7 @@ said.other = rows().every((r) => r.dataset.split === "test_asset");
 const name = document.getElementById("by-name");
 name.value = "geometry"; change(name, "input"); said.filtered = names();
 const group = document.getElementById("by-group");
-group.value = "Answers"; change(group, "change");
+group.value = "Question answering"; change(group, "change");
 said.heads = [...document.querySelectorAll("#board thead th")].filter((h) => !h.hidden).length;
 const canvas = document.getElementById("canvas");
 const still = canvas.toDataURL();

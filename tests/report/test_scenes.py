@@ -10,9 +10,9 @@ import pytest
 from metrics.files import InputError
 from metrics.submission.reader import Submission
 from metrics.truth import Truth
-from report import data, gallery, graphs, groundings, misses, project, splat, viewer
-from report.project import Camera
-from report.scenes import Scene, Views, choose_scenes
+from report import gallery, misses, room_view, scene_figures, scenes, statistics
+from report.gallery import choose_scenes
+from report.scenes import Camera, Scene, Views
 from tests.report import rooms
 
 CAMERA = Camera(np.array([[100.0, 0, 64], [0, 100, 48], [0, 0, 1]]), np.eye(4), (128, 96))
@@ -36,7 +36,7 @@ def scene(study):
 
 
 def test_a_box_ahead_projects_by_hand():
-    lines = project.box_lines(CAMERA, np.array([0, 0, 2, 1, 1, 2.0]))
+    lines = scenes.box_lines(CAMERA, np.array([0, 0, 2, 1, 1, 2.0]))
     assert lines.shape == (12, 4)
     near = 64 + 100 * 0.5 / 1, 48 + 100 * 0.5 / 1
     far = 64 + 100 * 0.5 / 3, 48 + 100 * 0.5 / 3
@@ -46,16 +46,16 @@ def test_a_box_ahead_projects_by_hand():
 
 
 def test_a_box_across_the_image_plane_is_cut_and_one_behind_is_gone():
-    across = project.box_lines(CAMERA, np.array([0, 0, 0, 1, 1, 2.0]))
+    across = scenes.box_lines(CAMERA, np.array([0, 0, 0, 1, 1, 2.0]))
     assert len(across) == 8 and np.isfinite(across).all()
-    assert len(project.box_lines(CAMERA, np.array([0, 0, -3, 1, 1, 1.0]))) == 0
+    assert len(scenes.box_lines(CAMERA, np.array([0, 0, -3, 1, 1, 1.0]))) == 0
 
 
 def test_the_view_that_sees_the_box_is_chosen():
     turned = np.diag([-1.0, 1, -1, 1])
     cameras = [Camera(CAMERA.intrinsics, turned, CAMERA.size), CAMERA]
-    assert project.best_view(cameras, [np.array([0, 0, 3, 1, 1, 1.0])]) == 1
-    assert project.best_view(cameras, [np.array([0, 0, -3, 1, 1, 1.0])]) == 0
+    assert scenes.best_view(cameras, [np.array([0, 0, 3, 1, 1, 1.0])]) == 1
+    assert scenes.best_view(cameras, [np.array([0, 0, -3, 1, 1, 1.0])]) == 0
 
 
 def test_cameras_are_in_the_pixels_of_the_input_images(scene):
@@ -85,7 +85,7 @@ def test_the_scenes_shown_are_those_of_the_highest_middle_and_lowest_mean(tmp_pa
 
 def test_walls_face_outwards():
     corners = np.array([[x, y, z] for x in (0, 4) for y in (0, 3) for z in (0, 2.5)], np.float32)
-    for x, y, offset in viewer.walls(corners):
+    for x, y, offset in room_view.walls(corners):
         assert x * 2 + y * 1.5 < offset
         assert np.hypot(x, y) == pytest.approx(1, abs=1e-3)
 
@@ -95,23 +95,23 @@ def test_clustering_keeps_the_shape_and_drops_what_collapses():
     vertices = np.array([[x, y, 0] for x in side for y in side], np.float32)
     quads = [(a * 11 + b, a * 11 + b + 1, a * 11 + b + 11) for a in range(10) for b in range(10)]
     colours = np.full((121, 3), 90, np.uint8)
-    merged, faces, shade = viewer.cluster(vertices, np.array(quads), colours, 0.25)
+    merged, faces, shade = room_view.cluster(vertices, np.array(quads), colours, 0.25)
     assert len(merged) < 30 and 0 < len(faces) < 100 and (shade == 90).all()
     assert faces.max() < len(merged) and (np.diff(np.sort(faces, axis=1), axis=1) > 0).all()
 
 
 def test_the_view_holds_what_was_predicted(scene):
-    said = viewer.viewer_scene(scene, "a title")
+    said = room_view.room_view(scene, "a title")
     xyz = np.frombuffer(base64.b64decode(said["clouds"]["prediction"]["xyz"]), "<i2")
     rgb = base64.b64decode(said["clouds"]["prediction"]["rgb"])
-    assert len(xyz) == len(rgb) and len(xyz) % 3 == 0 and len(xyz) // 3 <= viewer.POINTS
+    assert len(xyz) == len(rgb) and len(xyz) % 3 == 0 and len(xyz) // 3 <= room_view.POINTS
     assert said["mesh"] is None and said["boxes"]["prediction"][0]["name"] == "table"
     assert {box["name"] for box in said["boxes"]["truth"]} == {"table", "cupboard"}
     json.dumps(said)
 
 
 def test_scene_graph_counts_found_and_right_relations(scene):
-    title = [axis.get_title("left") for axis in graphs.graph_figure(scene, "t").axes]
+    title = [axis.get_title("left") for axis in scene_figures.graph_figure(scene, "t").axes]
     assert title == [
         "true: 1 of 1 relations found",
         "predicted: 1 of the surest 2 relations right",
@@ -119,7 +119,7 @@ def test_scene_graph_counts_found_and_right_relations(scene):
 
 
 def test_failures_are_wrong_and_name_what_was_said(scene):
-    found = misses.gather([scene])
+    found = misses.gather_misses([scene])
     kinds = [item["kind"] for item in found["items"]]
     assert kinds == ["reference", "question"]
     wrong, question = found["items"]
@@ -132,9 +132,9 @@ def test_failures_are_wrong_and_name_what_was_said(scene):
 
 
 def test_references_are_drawn_best_and_worst(scene):
-    overlaps = [row[0] for row in groundings.grounded(scene)]
+    overlaps = [row[0] for row in scene_figures.grounded_references(scene)]
     assert overlaps == sorted(overlaps, reverse=True) and len(overlaps) == 2
-    assert groundings.grounding_figure(scene, "t") is not None
+    assert scene_figures.grounding_figure(scene, "t") is not None
 
 
 def test_the_gallery_repeats_its_bytes(score_files, study, tmp_path):
@@ -144,7 +144,7 @@ def test_the_gallery_repeats_its_bytes(score_files, study, tmp_path):
         )
     files = sorted(f.name for f in (tmp_path / "first").iterdir())
     assert {"best.png", "median.pdf", "worst_graph.png", "best_grounding.pdf"} <= set(files)
-    stamp = data.read_stamps(tmp_path)["first"]
+    stamp = statistics.read_stamps(tmp_path)["first"]
     assert stamp.encode() in (tmp_path / "first" / "best.png").read_bytes()
     for name in files:
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
@@ -152,14 +152,14 @@ def test_the_gallery_repeats_its_bytes(score_files, study, tmp_path):
 
 def test_nearer_points_cover_farther_ones():
     corners = np.array([[x, y, z] for x in (0, 4) for y in (0, 3) for z in (0, 2.5)], np.float32)
-    look = splat.look_at_room(corners)
+    look = scene_figures.view_from_above(corners)
     middle = np.array([2.0, 1.5, 0.5])
     behind = middle + 0.4 * look.axes[2]
     points = np.stack([middle, behind]).astype(np.float32)
     colours = np.array([[255, 0, 0], [0, 0, 255]], np.uint8)
     for order in ([0, 1], [1, 0]):
-        image = splat.render(look, points[order], colours[order])
+        image = scene_figures.render(look, points[order], colours[order])
         shown = image[(image != 255).any(-1)]
         assert len(shown) and (shown == [255, 0, 0]).all()
     above = np.array([[2.0, 1.5, 2.45]], np.float32)
-    assert (splat.render(look, above, colours[:1]) == 255).all()
+    assert (scene_figures.render(look, above, colours[:1]) == 255).all()

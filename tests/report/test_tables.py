@@ -8,22 +8,22 @@ import pandas as pd
 import pytest
 
 from metrics.files import InputError
-from report import accounts, claims, comparisons, data, formats, names, tables, terminal
-from report.table import Footnotes, Table
+from report import headline, statistics, tables, text
+from report.table import Footnotes, Table, to_markdown, to_tex
 from tests.metrics.statistics import synthetic
 
 PIECES = r"\d\.\d{3} ± \d\.\d{3}( [a-z]+)?"
 
 
 @pytest.fixture(scope="module")
-def stats(stats_dir):
-    return data.load(stats_dir)
+def stats(stats_dir, config):
+    return statistics.load(stats_dir, config)
 
 
 def test_article_table_has_every_row_and_column(stats):
-    table = comparisons.family_table(stats, "article")
+    table = tables.declared_tests(stats, "article")
     assert len(table.text) == 24
-    assert set(table.text["Item"]) == set(names.ARTICLE_ITEMS.values())
+    assert set(table.text["Item"]) == {claim.label for claim in stats.config.claims}
     shown = ("full", "Other", "Difference", "p", "p Holm", "Result", "MDE", "Seeds", "Scenes")
     for column in shown:
         assert (table.text[column] != "").all(), column
@@ -34,16 +34,16 @@ def test_article_table_has_every_row_and_column(stats):
 
 
 def test_main_table_has_every_method_and_metric_with_interval_ties_and_p(stats):
-    table = tables.main_table(stats, "full")
-    assert list(dict.fromkeys(table.text["Method"])) == stats.names()
-    heads = [names.metric_head(m) for m in stats.headline_metrics()]
+    table = tables.main_table(stats)
+    assert list(dict.fromkeys(table.text["Method"])) == stats.method_names
+    heads = [text.metric_head(m) for m in stats.headline_metrics]
     assert list(table.text.columns) == ["Method", *heads]
     full, first, second = (table.text.iloc[k] for k in range(3))
     assert all(re.fullmatch(PIECES, full[head]) for head in heads)
     assert first["Method"] == second["Method"] == "no_geometry"
-    for metric in stats.headline_metrics():
+    for metric in stats.headline_metrics:
         declared = metric in ("chamfer_l1_m", "fscore@5cm", "mesh_iou", "spq@0.5", "sg_accuracy")
-        assert second[names.metric_head(metric)].endswith("†") != declared, metric
+        assert second[text.metric_head(metric)].endswith("†") != declared, metric
     numbers = table.numbers.set_index(["method", "metric"])
     test = stats.tests("article").set_index(["method_b", "metric"])
     pair = ("no_geometry", "mesh_iou")
@@ -59,16 +59,16 @@ def test_verdict_follows_direction_of_the_metric():
         ({"p_adjusted": 0.05}, "not separable"),
         ({"p_adjusted": np.nan}, "not tested"),
     ):
-        assert comparisons.verdict(pd.Series(row | change)) == word
+        assert tables.verdict(pd.Series(row | change)) == word
 
 
 def test_not_produced_is_a_dash_with_its_reason_as_a_footnote(stats):
-    table = tables.main_table(stats, "full")
+    table = tables.main_table(stats)
     fusion = table.text[table.text["Method"] == "tsdf_fusion"].iloc[0]
-    mark = fusion[names.metric_head("spq@0.5")]
+    mark = fusion[text.metric_head("spq@0.5")]
     assert re.fullmatch("–[¹²³]", mark)
     assert f"{mark[1]} it has no language part" in table.notes
-    mine = accounts.not_produced(stats).text
+    mine = tables.not_produced(stats).text
     mine = mine[mine["Method"] == "tsdf_fusion"]
     assert mine["Outputs"].item() == "answers, graph, grounding"
     assert mine["Why"].item() == "it has no language part"
@@ -81,7 +81,7 @@ def test_equal_reasons_share_a_footnote():
 
 
 def test_failures_stand_beside_the_mean_of_the_succeeded(stats):
-    row = accounts.failures(stats)
+    row = tables.failures(stats)
     keep = (row.numbers["method"] == "oracle") & (row.numbers["metric"] == "chamfer_l1_m")
     assert row.numbers[keep]["succeeded"].item() == 0
     text = row.text[row.text["Method"] == "oracle"].set_index("Metric")
@@ -91,7 +91,7 @@ def test_failures_stand_beside_the_mean_of_the_succeeded(stats):
 def test_every_metric_of_a_family_has_a_row(stats):
     table = tables.metric_family(stats, "reconstruction")
     assert list(table.text["Metric"]) == [
-        names.metric_head(m) for m in ("chamfer_l1_m", "fscore@5cm", "occupancy_iou", "mesh_iou")
+        text.metric_head(m) for m in ("chamfer_l1_m", "fscore@5cm", "occupancy_iou", "mesh_iou")
     ]
     assert tables.metric_family(stats, "retrieval").text.shape[0] == 2
 
@@ -101,7 +101,7 @@ def test_splits_stand_side_by_side_and_are_not_pooled(stats):
     assert list(table.text.columns) == ["Metric", "Method", "test_scene", "test_asset"]
     row = table.text.iloc[0]
     found = stats.estimate("full", "test_asset", "all", "chamfer_l1_m")
-    assert row["test_asset"] == names.interval(found.mean, found.ci_low, found.ci_high)
+    assert row["test_asset"] == text.interval(found.mean, found.ci_low, found.ci_high)
 
 
 def test_the_splits_table_says_what_real_rooms_are(stats):
@@ -112,8 +112,8 @@ def test_the_splits_table_says_what_real_rooms_are(stats):
     assert "no colour" in table.caption and "described, not tested" in table.caption
 
 
-def test_every_table_is_written_three_ways(stats_dir, tmp_path):
-    tables.write_tables(stats_dir, tmp_path / "tables")
+def test_every_table_is_written_three_ways(stats_dir, config, tmp_path):
+    tables.write_tables(stats_dir, tmp_path / "tables", config)
     stems = {f.stem for f in (tmp_path / "tables").glob("*.tex")}
     wanted = {"main", "article", "contrasts", "reconstruction", "graph", "grounding", "retrieval"}
     wanted |= {"splits", "subsets", "failures", "not_produced", "controls", "cost"}
@@ -129,10 +129,10 @@ def test_every_table_is_written_three_ways(stats_dir, tmp_path):
     assert {"p", "p_adjusted", "question", "mde", "tie_group"} <= set(numbers.columns)
 
 
-def test_every_table_carries_the_stamp_of_its_numbers(stats_dir, tmp_path):
-    tables.write_tables(stats_dir, tmp_path / "tables")
-    stamp = data.load(stats_dir).stamp
-    assert stamp == data.stamp_of_study(stats_dir) and re.fullmatch("[0-9a-f]{16}", stamp)
+def test_every_table_carries_the_stamp_of_its_numbers(stats_dir, config, tmp_path):
+    tables.write_tables(stats_dir, tmp_path / "tables", config)
+    stamp = statistics.load(stats_dir, config).stamp
+    assert stamp == statistics.stamp_of_study(stats_dir) and re.fullmatch("[0-9a-f]{16}", stamp)
     for file in (tmp_path / "tables").iterdir():
         text = file.read_text(encoding="utf-8")
         if file.suffix == ".csv":
@@ -143,9 +143,9 @@ def test_every_table_carries_the_stamp_of_its_numbers(stats_dir, tmp_path):
     changed.mkdir()
     for file in stats_dir.glob("*.parquet"):
         (changed / file.name).write_bytes(file.read_bytes())
-    assert data.stamp_of_study(changed) == stamp
+    assert statistics.stamp_of_study(changed) == stamp
     pd.read_parquet(changed / "estimates.parquet")[1:].to_parquet(changed / "estimates.parquet")
-    assert data.stamp_of_study(changed) != stamp
+    assert statistics.stamp_of_study(changed) != stamp
 
 
 def assert_tex_would_compile(tex):
@@ -180,15 +180,15 @@ def test_hostile_text_is_plain_in_tex_and_markdown():
     nasty = "\\input{x} & $y_1$ | <b>\n`z` % ~^#"
     text = pd.DataFrame({"Method": [nasty]})
     table = Table("t", nasty, text, text, nasty, (nasty,))
-    tex = formats.to_tex(table)
+    tex = to_tex(table)
     assert_tex_would_compile(tex)
     assert r"\input{" not in tex and r"\textbackslash{}input\{x\} \& \$y\_1\$" in tex
-    assert "\\| &lt;b> " in formats.to_markdown(table)
+    assert "\\| &lt;b> " in to_markdown(table)
 
 
 def test_claims_are_worded_from_the_tests(stats):
-    found = {c.method: c for c in claims.claims(stats)}
-    assert list(found) == list(claims.CLAIMS)
+    found = {c.method: c for c in headline.claims(stats)}
+    assert list(found) == [claim.method for claim in stats.config.claims]
     assert "F-score 5 cm (+0." in found["no_geometry"].sentence
     assert found["reconstruction_only"].verdict == "not separable"
 
@@ -205,16 +205,17 @@ def test_claims_are_worded_from_the_tests(stats):
     ],
 )
 def test_claim_words(counts, word):
-    assert claims._word(*counts) == word
+    assert headline.claim_verdict(*counts) == word
 
 
-def test_headline_fits_a_terminal(stats_dir):
-    text = terminal.headline(stats_dir)
-    assert max(map(len, text.splitlines())) <= 120
-    assert all(name in text for name in synthetic.METHODS)
-    assert "fscore@5cm↑" in text and "Geometry grounding" in text
+def test_the_summary_fits_a_terminal(stats_dir, config):
+    lines = headline.terminal_summary(stats_dir, config).splitlines()
+    assert max(map(len, lines)) <= 120
+    summary = "\n".join(lines)
+    assert all(name in summary for name in synthetic.METHODS)
+    assert "fscore@5cm↑" in summary and "Geometry grounding" in summary
 
 
-def test_missing_statistics_name_the_file(tmp_path):
+def test_missing_statistics_name_the_file(tmp_path, config):
     with pytest.raises(InputError, match="estimates.parquet"):
-        tables.write_tables(tmp_path, tmp_path / "tables")
+        tables.write_tables(tmp_path, tmp_path / "tables", config)

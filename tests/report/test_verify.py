@@ -146,7 +146,7 @@ def test_the_readme_shows_the_headline_of_the_reference(results, tmp_path):
 def test_the_studies_that_were_run_are_kept(results, tmp_path):
     study = results / "studies" / "robustness"
     study.mkdir(parents=True)
-    for name in (*reference.STUDY, "scores.parquet"):
+    for name in (*reference.STUDY_FILES, "scores.parquet"):
         (study / name).write_text("x")
     (results / "studies" / "unfinished").mkdir()
     reference.write_reference(results, tmp_path / "kept")
@@ -154,12 +154,12 @@ def test_the_studies_that_were_run_are_kept(results, tmp_path):
         file.relative_to(tmp_path / "kept") for file in (tmp_path / "kept").rglob("studies/*/*")
     }
     assert {file.as_posix() for file in kept} == {
-        f"studies/robustness/{name}" for name in reference.STUDY
+        f"studies/robustness/{name}" for name in reference.STUDY_FILES
     }
 
 
 def test_too_large_a_reference_is_refused(results, tmp_path, monkeypatch):
-    monkeypatch.setattr(reference, "LARGEST", 1000)
+    monkeypatch.setattr(reference, "MOST_BYTES", 1000)
     with pytest.raises(InputError, match="over 1,000"):
         reference.write_reference(results, tmp_path / "reference")
     assert not (tmp_path / "reference").exists()

@@ -1,4 +1,4 @@
-"""Draw the figures that no method's scores change."""
+"""Draw the figures that do not depend on any method's scores."""
 
 from pathlib import Path
 
@@ -6,5 +6,7 @@ from g2vlm.run.job import job
 
 with job(snakemake) as task:
     from report.background import write_background
+    from report.config import ReportConfig
 
-    write_background(task.input.losses, Path(task.output[0]).parent, task.params.splits)
+    config = ReportConfig.from_experiment(task.params.config)
+    write_background(task.input.losses, Path(task.output[0]).parent, config, task.params.splits)

@@ -1,4 +1,4 @@
-"""Draw the chosen scenes of the reference method, and gather what the report lets one turn."""
+"""Draw chosen scenes of the reference method, and write the data of the page's 3D view."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ with job(snakemake) as task:
     write_gallery(
         task.input.scores,
         Path(task.input.truth[0]).parent,
-        Path(task.input.submission[0]).parent,
+        Path(task.input.submission).parent,
         Path(task.input.scenes[0]).parent,
         Path(task.output[0]).parent,
     )

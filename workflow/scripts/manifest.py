@@ -7,7 +7,7 @@ from g2vlm.run.job import job
 with job(snakemake) as task:
     from g2vlm.run.manifest import describe
     from metrics.files import write_json
-    from report.data import read_stamps, stamp_of_study
+    from report.statistics import read_stamps, stamp_of_study
 
     path = Path(task.output[0])
     results = path.parent

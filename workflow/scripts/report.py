@@ -1,4 +1,4 @@
-"""Write the one page that a person opens."""
+"""Write the report page."""
 
 from pathlib import Path
 
@@ -8,7 +8,8 @@ with job(snakemake) as task:
     from g2vlm.models.size import sentence
     from g2vlm.run.manifest import origin
     from g2vlm.run.overhead import read_overhead
-    from report.report import Sources, write_report
+    from report.config import ReportConfig
+    from report.page import Sources, write_report
 
     results = Path("results", task.config["experiment"])
     sources = Sources(
@@ -19,7 +20,8 @@ with job(snakemake) as task:
         verification=results if task.input.verification else None,
         datasheets=task.input.datasheets,
     )
-    config = task.params.statistics | {"experiment": task.config["experiment"]}
+    config = ReportConfig.from_experiment(task.params.config)
     notes = [sentence(Path(path).parent) for path in task.input.model]
-    notes += [spent.sentence() for spent in [read_overhead(results)] if spent is not None]
-    write_report(sources, task.output[0], origin(task.config), config, notes)
+    if overhead := read_overhead(results):
+        notes.append(overhead.sentence())
+    write_report(sources, task.output[0], config, origin(task.config), notes)

@@ -1,4 +1,4 @@
-"""Say how the comparison with the reference went; fail where a cell drifted or is missing."""
+"""Print the comparison with the reference; fail where a cell drifted or is missing."""
 
 from pathlib import Path
 
@@ -13,4 +13,4 @@ with job(snakemake) as task:
     cells, summary = map(Path, task.input)
     print(summary.read_text(encoding="utf-8"), end="")
     if verify.failed(pd.read_csv(cells)):
-        raise InputError(f"{cells}: not the reference's results; see the cells above")
+        raise InputError(f"{cells}: the run does not reproduce the reference; see the cells above")

@@ -1,4 +1,4 @@
-"""What the report's 3D view draws of a scene: points, the predicted mesh, boxes with names."""
+"""The data of the report's 3D view: points, the predicted mesh, boxes with names, walls."""
 
 from __future__ import annotations
 
@@ -7,28 +7,30 @@ from typing import Any
 import numpy as np
 
 from metrics.files import rng
+from report.scene_figures import ceiling_cut, floor_ring
 from report.scenes import Scene
-from report.splat import look_at_room
 from viewer import encode, encode_millimetres
 
 POINTS = 12_000
 BOXES = 40
 FACES = 24_000
-# Sides in metres of the cells whose vertices become one, tried in order.
+# Sides in metres of the cells whose vertices are merged, tried in order until the mesh is small.
 CELLS = (0.02, 0.04, 0.06, 0.09, 0.13, 0.2)
-# Int16 millimetres reach this far.
+# Points farther than this (metres) from the origin are left out.
 REACH = 32.0
 
 
-def viewer_scene(scene: Scene, title: str) -> dict[str, Any]:
-    """Return JSON for the page: clouds and mesh as base64 (little-endian Int16 millimetres, uint8
-    RGB, Uint32 triangles), boxes in metres, and the walls that are cut when they hide the room.
+def room_view(scene: Scene, title: str) -> dict[str, Any]:
+    """Return the data of one scene for room_view.js.
+
+    Clouds and mesh are base64: little-endian int16 millimetres, uint8 RGB, uint32 triangles. Boxes
+    are in metres. `walls` are those that the view cuts where they hide the room.
     """
-    corners = scene.real.room_corners
-    ceiling = look_at_room(corners).ceiling
-    likely = sorted(scene.said[0], key=lambda o: -o["score"])[:BOXES]
+    truth = scene.geometry
+    corners = truth.room_corners
+    ceiling = ceiling_cut(corners)
+    likely = sorted(scene.predicted_graph[0], key=lambda o: -o["score"])[:BOXES]
     low, high = corners.min(0), corners.max(0)
-    real = scene.real
     return {
         "scene": scene.name,
         "title": title,
@@ -37,7 +39,7 @@ def viewer_scene(scene: Scene, title: str) -> dict[str, Any]:
         "walls": walls(corners),
         "clouds": {
             "prediction": _cloud(*scene.points, ceiling, scene.name),
-            "truth": _cloud(real.surface, real.surface_colour, ceiling, scene.name),
+            "truth": _cloud(truth.surface, truth.surface_colour, ceiling, scene.name),
         },
         "mesh": _mesh(scene, ceiling),
         "boxes": {"prediction": _boxes(likely), "truth": _boxes(scene.true_objects)},
@@ -45,10 +47,12 @@ def viewer_scene(scene: Scene, title: str) -> dict[str, Any]:
 
 
 def walls(corners: np.ndarray) -> list[list[float]]:
-    """Return [x, y, offset] of each wall's outward normal: inside, normal . point < offset."""
-    ring = corners[np.argsort(corners[:, 2])[:4], :2].astype(np.float64)
-    centre = ring.mean(0)
-    ring = ring[np.argsort(np.arctan2(*(ring - centre).T[::-1]))]
+    """Return [x, y, offset] of each wall's outward normal: inside, normal . point < offset.
+
+    Args:
+        corners: f32 [8, 3] of the room, metres.
+    """
+    ring = floor_ring(corners.astype(np.float64))  # (4, 2)
     found = []
     for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
         along = end - start
@@ -60,6 +64,7 @@ def walls(corners: np.ndarray) -> list[list[float]]:
 def _cloud(points: np.ndarray, colours: np.ndarray, ceiling: float, name: str) -> dict[str, Any]:
     keep = np.flatnonzero((points[:, 2] < ceiling) & (np.abs(points) < REACH).all(1))
     if len(keep) > POINTS:
+        # The generator's key holds the old name of this module: changing it changes the sample.
         keep = np.sort(rng(0, "viewer", name).choice(keep, POINTS, replace=False))
     return {"xyz": encode_millimetres(points[keep]), "rgb": encode(colours[keep])}
 
@@ -90,13 +95,23 @@ def _mesh(scene: Scene, ceiling: float) -> dict[str, Any] | None:
 def cluster(
     vertices: np.ndarray, faces: np.ndarray, colours: np.ndarray, cell: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Merge vertices [V, 3] that share a cell into their mean; drop triangles that collapse.
+    """Merge the vertices that share a cell into their mean; drop triangles that collapse.
 
-    Rossignac and Borrel 1993, with means for representatives. Colours u8 [V, 3] are averaged too.
+    Args:
+        vertices: f32 [V, 3] in metres.
+        faces: int [F, 3] indices of vertices.
+        colours: u8 [V, 3], which are averaged too.
+        cell: side of a cubic cell in metres.
+
+    Returns:
+        Vertices f32 [W, 3], faces [G, 3] and colours u8 [W, 3].
+
+    Source: Rossignac and Borrel, "Multi-resolution 3D approximations", 1993, with means as
+    representatives.
     """
-    keys = np.floor(vertices / cell).astype(np.int64)
+    keys = np.floor(vertices / cell).astype(np.int64)  # (V, 3)
     _, group, size = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-    group = group.reshape(-1)
+    group = group.reshape(-1)  # (V,) index of each vertex's cell
     merged = [
         np.stack([np.bincount(group, values[:, k], len(size)) for k in range(3)], 1) / size[:, None]
         for values in (vertices, colours)
@@ -107,8 +122,8 @@ def cluster(
     return merged[0].astype(np.float32), faces, np.round(merged[1]).astype(np.uint8)
 
 
-def _boxes(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _boxes(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {"name": thing["class"], "box": [round(float(v), 3) for v in thing["box"]]}
-        for thing in found
+        for thing in objects
     ]

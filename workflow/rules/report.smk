@@ -1,26 +1,29 @@
-"""Tables, figures, the report page and the record of where it all came from."""
+"""Tables, figures, the report page and the manifest of the run."""
 
-# One file stands for its folder, which its writer replaces whole.
-PRESENTED = [
-    f"{RESULTS}/report.html",
-    f"{RESULTS}/headline.txt",
-    f"{RESULTS}/tables/exploratory.csv",
-    f"{RESULTS}/figures/distributions.png",
-    f"{RESULTS}/gallery/viewer.json",
-    f"{RESULTS}/background/coverage.png",
+# What tables, figures and the page read of the config (`report.config.ReportConfig`).
+REPORT_CONFIG = {
+    key: config[key] for key in ("experiment", "methods", "statistics", "report")
+}
+MAIN_SPLIT = config["report"]["main_split"]
+REPORT_SPLITS = [
+    split
+    for split in (MAIN_SPLIT, config["report"]["captured_split"])
+    if split in SPLITS
+]
+REFERENCE_MODELS = [
+    f"{RESULTS}/models/{method}/{SEEDS[0]}/model.safetensors"
+    for method in METHODS
+    if method == config["statistics"]["reference"]
 ]
 
 
-# The splits whose rooms the report shows.
-SHOWN = [name for name in ("test_scene", "real_rooms") if name in SPLITS]
-
-
+# One output stands for its folder, which the script replaces whole.
 rule tables:
     input:
         rules.compare.output,
     output:
-        headline=PRESENTED[1],
-        tables=PRESENTED[2],
+        headline=f"{RESULTS}/headline.txt",
+        tables=f"{RESULTS}/tables/exploratory.csv",
     log:
         f"{RESULTS}/logs/tables.log",
     benchmark:
@@ -29,7 +32,7 @@ rule tables:
         mem_mb=grows(1000),
         runtime=grows(30),
     params:
-        statistics=config["statistics"],
+        config=REPORT_CONFIG,
         code=job_code("tables"),
     script:
         "../scripts/tables.py"
@@ -39,7 +42,7 @@ rule figures:
     input:
         rules.compare.output,
     output:
-        PRESENTED[3],
+        f"{RESULTS}/figures/distributions.png",
     log:
         f"{RESULTS}/logs/figures.log",
     benchmark:
@@ -48,13 +51,13 @@ rule figures:
         mem_mb=grows(1500),
         runtime=grows(30),
     params:
-        statistics=config["statistics"],
+        config=REPORT_CONFIG,
         code=job_code("figures"),
     script:
         "../scripts/figures.py"
 
 
-# No baseline changes what these two draw.
+# A new baseline changes nothing in the next two.
 rule background:
     input:
         losses=[
@@ -62,9 +65,9 @@ rule background:
             for method in METHODS
             for seed in SEEDS
         ],
-        scenes=scenes(*SHOWN),
+        scenes=scenes(*REPORT_SPLITS),
     output:
-        PRESENTED[5],
+        f"{RESULTS}/background/coverage.png",
     log:
         f"{RESULTS}/logs/background.log",
     benchmark:
@@ -73,7 +76,8 @@ rule background:
         mem_mb=grows(1500),
         runtime=grows(30),
     params:
-        splits=[f"{RESULTS}/scenes/{name}" for name in SHOWN],
+        config=REPORT_CONFIG,
+        splits=[f"{RESULTS}/scenes/{split}" for split in REPORT_SPLITS],
         code=job_code("background"),
     script:
         "../scripts/background.py"
@@ -82,24 +86,21 @@ rule background:
 rule gallery:
     input:
         scores=[
-            f"{RESULTS}/scores/{config['statistics']['reference']}/{seed}/test_scene.parquet"
+            f"{RESULTS}/scores/{config['statistics']['reference']}/{seed}/{MAIN_SPLIT}.parquet"
             for seed in SEEDS
         ],
-        truth=truth("test_scene"),
-        scenes=scenes("test_scene"),
-        submission=expand(
-            f"{RESULTS}/predictions/{{method}}/0/test_scene/manifest.json",
-            method=config["statistics"]["reference"],
-        ),
+        truth=truth(MAIN_SPLIT),
+        scenes=scenes(MAIN_SPLIT),
+        submission=f"{RESULTS}/predictions/{config['statistics']['reference']}/0/{MAIN_SPLIT}/manifest.json",
     output:
-        PRESENTED[4],
+        f"{RESULTS}/gallery/viewer.json",
     log:
         f"{RESULTS}/logs/gallery.log",
     benchmark:
         f"{RESULTS}/benchmarks/gallery.tsv"
     resources:
-        mem_mb=grows(1500, 5, SPLITS["test_scene"]),
-        runtime=grows(30, 0.1, SPLITS["test_scene"]),
+        mem_mb=grows(1500, 5, SPLITS[MAIN_SPLIT]),
+        runtime=grows(30, 0.1, SPLITS[MAIN_SPLIT]),
     params:
         code=job_code("gallery"),
     script:
@@ -113,16 +114,12 @@ rule report:
         rules.background.output,
         rules.gallery.output,
         verification=VERIFICATION,
-        model=[
-            f"{RESULTS}/models/{method}/{SEEDS[0]}/model.safetensors"
-            for method in METHODS
-            if method == config["statistics"]["reference"]
-        ],
+        model=REFERENCE_MODELS,
         datasheets=[
             ancient(sheet) for sheet in sorted(Path("data").glob("**/DATASHEET.md"))
         ],
     output:
-        PRESENTED[0],
+        f"{RESULTS}/report.html",
     log:
         f"{RESULTS}/logs/report.log",
     benchmark:
@@ -131,15 +128,24 @@ rule report:
         mem_mb=grows(1500),
         runtime=grows(30),
     params:
-        statistics=config["statistics"],
+        config=REPORT_CONFIG,
         code=job_code("report"),
     script:
         "../scripts/report.py"
 
 
+REPORT_FILES = [
+    *rules.tables.output,
+    *rules.figures.output,
+    *rules.background.output,
+    *rules.gallery.output,
+    *rules.report.output,
+]
+
+
 rule manifest:
     input:
-        PRESENTED,
+        REPORT_FILES,
         rules.compare.output,
     output:
         f"{RESULTS}/manifest.json",

@@ -1,0 +1,98 @@
+"""What the report knows of a study's methods, metrics and claims, read from the config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class DeclaredClaim:
+    """A claim whose verdict is read off the tests of `family` against `method`.
+
+    `label` is what tables of declared tests call that method; `claim` is the sentence.
+    """
+
+    family: str
+    method: str
+    label: str
+    claim: str
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """The parts of an experiment's config that tables, figures and the page depend on.
+
+    Attributes:
+        experiment: name of the experiment.
+        reference: the method that all others are compared with.
+        methods: the study's methods in the order of rows and columns, controls left out.
+        controls: the controls in that order.
+        lower_bound, upper_bound: the controls that bound the scale of every metric.
+        main_split: the split that tables and figures show.
+        captured_split: the split of captured rooms.
+        generalisation_splits: (held-out, known) furniture.
+        headline: metrics of the main table and the leaderboard, in their order.
+        short_names: names of headline metrics for a terminal's narrow columns.
+        families: {family of declared tests: title} in the order of their tables.
+        claims: the study's claims in their order.
+    """
+
+    experiment: str
+    reference: str
+    methods: tuple[str, ...]
+    controls: tuple[str, ...]
+    lower_bound: str
+    upper_bound: str
+    main_split: str
+    captured_split: str
+    generalisation_splits: tuple[str, str]
+    headline: tuple[str, ...]
+    short_names: Mapping[str, str]
+    families: Mapping[str, str]
+    claims: tuple[DeclaredClaim, ...]
+
+    @classmethod
+    def from_experiment(cls, config: Mapping[str, Any]) -> ReportConfig:
+        """Return the report's part of an experiment's config.
+
+        Args:
+            config: `experiment`, `methods`, `statistics` and `report` of config/<experiment>.yaml.
+        """
+        statistics, report = config["statistics"], config["report"]
+        held_out, known = statistics["generalisation"]["splits"]
+        return cls(
+            experiment=config["experiment"],
+            reference=statistics["reference"],
+            methods=(*config["methods"], *report["baselines"]),
+            controls=tuple(statistics["controls"]),
+            lower_bound=statistics["lower_bound"],
+            upper_bound=statistics["upper_bound"],
+            main_split=report["main_split"],
+            captured_split=report["captured_split"],
+            generalisation_splits=(held_out, known),
+            headline=tuple(report["headline"]),
+            short_names=report["short_names"],
+            families=report["families"],
+            claims=tuple(DeclaredClaim(**claim) for claim in report["claims"]),
+        )
+
+    def order_methods(self, methods: Iterable[str]) -> list[str]:
+        """Return methods in the order of rows: the study's, then others by name, then controls."""
+        rank = {name: place for place, name in enumerate(self.methods)}
+        others = len(rank)
+        rank |= {name: others + 1 + place for place, name in enumerate(self.controls)}
+        return sorted(set(methods), key=lambda name: (rank.get(name, others), name))
+
+    def order_splits(self, splits: Iterable[str]) -> list[str]:
+        """Return splits in the order of columns: the main one first, captured rooms last."""
+
+        def rank(name: str) -> tuple[bool, bool, str]:
+            return name != self.main_split, name == self.captured_split, name
+
+        return sorted(set(splits), key=rank)
+
+    def method_label(self, method: str) -> str:
+        """Return what tables of declared tests call a method."""
+        return {claim.method: claim.label for claim in self.claims}.get(method, method)

@@ -1,0 +1,385 @@
+"""The gallery's figures of one scene: reconstruction, scene graph, grounded references."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib import cm, colormaps, colors
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from scipy.spatial import cKDTree
+
+from metrics.language.grounding import SINGLE
+from metrics.rows import usable
+from metrics.scene_graph.boxes import box_iou, match_objects
+from metrics.scene_graph.predicates import SYMMETRIC
+from report import style
+from report.scenes import Inputs, Scene, best_view, box_lines
+
+# A figure's name is the suffix of its file behind "best", "median" and "worst".
+FIGURES = style.Figures()
+
+# Errors of this many metres and more have the brightest colour.
+FAR = 0.2
+# Walls and ceiling are cut this far (metres) inside their planes.
+CUT = 0.12
+# Size and side relations hold for nearly every pair of objects and would hide the others.
+DRAWN_PREDICATES = ("on", "near", "facing")
+DASHES = {"on": "-", "near": ":", "facing": "--"}
+MOST_RELATIONS, MOST_OBJECTS = 25, 15
+MATCH_IOU = 0.25
+REFERENCES = 4
+
+# (index of the subject, predicate, index of the object); None for an object without a match.
+Edge = tuple[int | None, str, int | None]
+
+
+# ---- reconstruction ------------------------------------------------------------------------------
+
+
+@FIGURES.add(
+    "",
+    "Reconstruction",
+    "Four input views and their sensor depth; then, seen from above without ceiling and near "
+    "walls, prediction, ground truth, each predicted point’s distance to the truth, and each "
+    "true point’s distance to the prediction (bright where it was not reached).",
+)
+def reconstruction_figure(scene: Scene, title: str) -> Any:
+    """Return one scene's input colour and sensor depth, prediction, truth and both errors."""
+    truth, (points, colours) = scene.geometry, scene.points
+    view = view_from_above(truth.room_corners)
+    to_truth = np.zeros(0)  # (M,) distance of each predicted point to the truth
+    to_prediction = np.full(len(truth.surface), FAR)  # (N,) of each true point to the prediction
+    if len(points):
+        to_truth = cKDTree(truth.surface[::4]).query(points)[0]
+        tree = cKDTree(points[:: max(1, len(points) // 60_000)])
+        to_prediction = tree.query(truth.surface)[0]
+    panels = {
+        "prediction": render(view, points, colours),
+        "ground truth": render(view, truth.surface, truth.surface_colour),
+        "error of the prediction": render(view, points, _error_colours(to_truth)),
+        "truth not reached": render(view, truth.surface, _error_colours(to_prediction)),
+    }
+    fig, axes = style.figure(3, 4, style.WIDTH, 4.56)
+    fig.suptitle(title, x=0.01, ha="left", fontsize=8)
+    _draw_inputs(axes, scene.inputs)
+    for axis, (name, image) in zip(axes[-1], panels.items(), strict=True):
+        axis.imshow(image)
+        axis.set_title(name)
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    scale = cm.ScalarMappable(colors.Normalize(0, 100 * FAR), _error_map())
+    bar = fig.colorbar(scale, ax=axes[-1, 2:], orientation="horizontal", fraction=0.06, aspect=40)
+    bar.set_label("distance in cm, brightest at 20 and more", fontsize=7)
+    return fig
+
+
+def _draw_inputs(axes: Any, inputs: Inputs) -> None:
+    far = max(float(inputs.depth.max()), 0.1)
+    for k, (rgb, depth) in enumerate(zip(inputs.rgb, inputs.depth, strict=True)):
+        axes[0, k].imshow(rgb, interpolation="nearest")
+        axes[1, k].imshow(np.ma.masked_equal(depth, 0), cmap="viridis", vmin=0, vmax=far)
+        axes[0, k].set_title(f"input {k + 1}")
+    axes[1, 0].set_title(f"sensor depth, 0 to {far:.1f} m")
+
+
+def _error_map() -> Any:
+    # The last tenth of the map is near white, the colour of the paper.
+    return colors.ListedColormap(colormaps["inferno"](np.linspace(0, 0.92, 256)))
+
+
+def _error_colours(distance: np.ndarray) -> np.ndarray:
+    """Return colours u8 [M, 3] of distances [M] in metres."""
+    rgba = _error_map()(np.clip(distance / FAR, 0, 1))  # (M, 4)
+    return (rgba[:, :3] * 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class ViewFromAbove:
+    """An orthographic camera that looks into a room from above.
+
+    Attributes:
+        axes: f64 [3, 3], rows right, down and forward.
+        centre: f64 [3] in metres, drawn in the middle of the image.
+        scale: pixels a metre.
+        size: (width, height) in pixels.
+        near_walls: (outward normal f64 [2], offset) of the walls between camera and room.
+        ceiling: height in metres above which nothing is drawn.
+    """
+
+    axes: np.ndarray
+    centre: np.ndarray
+    scale: float
+    size: tuple[int, int]
+    near_walls: tuple[tuple[np.ndarray, float], ...]
+    ceiling: float
+
+    def visible(self, points: np.ndarray) -> np.ndarray:
+        """Return bool [M]: points [M, 3] that are not of the ceiling or of a near wall."""
+        keep = points[:, 2] < self.ceiling
+        for normal, offset in self.near_walls:
+            keep &= points[:, :2] @ normal < offset - CUT
+        return keep
+
+
+def ceiling_cut(corners: np.ndarray) -> float:
+    """Return the height in metres below which a room with corners f32 [8, 3] is drawn."""
+    return float(corners[:, 2].max()) - CUT
+
+
+def view_from_above(corners: np.ndarray, width: int = 420, height: int = 320) -> ViewFromAbove:
+    """Return the camera that shows a room with corners f32 [8, 3] in an image of this size."""
+    centre = corners.mean(0)
+    ring = floor_ring(corners)  # (4, 2)
+    diagonal = ring[0] - centre[:2]
+    # A little off the diagonal, no wall edge hides another; 50 degrees show floor and walls.
+    azimuth = np.arctan2(diagonal[1], diagonal[0]) + 0.35
+    elevation = np.deg2rad(50)
+    forward = -np.array(
+        [
+            np.cos(elevation) * np.cos(azimuth),
+            np.cos(elevation) * np.sin(azimuth),
+            np.sin(elevation),
+        ]
+    )
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    axes = np.stack([right, np.cross(forward, right), forward])
+    image = (corners - centre) @ axes[:2].T  # (8, 2)
+    spread = np.ptp(image, axis=0)
+    scale = 0.94 * float(min(width / spread[0], height / spread[1]))
+    middle = centre + axes[:2].T @ ((image.max(0) + image.min(0)) / 2)
+    near_walls = []
+    for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+        along = end - start
+        normal = np.array([along[1], -along[0]]) / np.linalg.norm(along)
+        if normal @ forward[:2] < 0:
+            near_walls.append((normal, float(normal @ start)))
+    size = (width, height)
+    return ViewFromAbove(axes, middle, scale, size, tuple(near_walls), ceiling_cut(corners))
+
+
+def floor_ring(corners: np.ndarray) -> np.ndarray:
+    """Return the floor's corners [4, 2], counter-clockwise, of a room with corners [8, 3]."""
+    floor = corners[np.argsort(corners[:, 2])[:4], :2]
+    x, y = (floor - floor.mean(0)).T
+    return floor[np.argsort(np.arctan2(y, x))]
+
+
+def render(
+    view: ViewFromAbove, points: np.ndarray, colours: np.ndarray, radius: int = 1
+) -> np.ndarray:
+    """Draw points f32 [M, 3] with colours u8 [M, 3] as squares; return u8 [height, width, 3]."""
+    width, height = view.size
+    image = np.full((height, width, 3), 255, np.uint8)
+    keep = view.visible(points)
+    placed = (points[keep] - view.centre) @ view.axes.T  # (K, 3)
+    # Far points come first: of two in one pixel the nearer is written last and stays.
+    order = np.argsort(-placed[:, 2], kind="stable")
+    columns = np.round(placed[order, 0] * view.scale + width / 2).astype(np.int64)
+    rows = np.round(placed[order, 1] * view.scale + height / 2).astype(np.int64)
+    distance, colours = placed[order, 2], colours[keep][order]
+    depth = np.full((height, width), np.inf)
+    for down in range(-radius, radius + 1):
+        for across in range(-radius, radius + 1):
+            r, c = rows + down, columns + across
+            inside = (r >= 0) & (r < height) & (c >= 0) & (c < width)
+            _draw_nearer(image, depth, r[inside], c[inside], distance[inside], colours[inside])
+    return image
+
+
+def _draw_nearer(
+    image: np.ndarray,
+    depth: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    distance: np.ndarray,
+    colours: np.ndarray,
+) -> None:
+    """Write points, far ones first, into the pixels of which they are nearer than `depth`."""
+    layer = np.full(depth.shape, -1, np.int64)
+    layer[rows, columns] = np.arange(len(rows))
+    hit = layer >= 0
+    new = np.where(hit, distance[np.maximum(layer, 0)] if len(rows) else np.inf, np.inf)
+    closer = new < depth
+    depth[closer] = new[closer]
+    image[closer] = colours[layer[closer]]
+
+
+# ---- scene graph ---------------------------------------------------------------------------------
+
+
+@FIGURES.add(
+    "_graph",
+    "Scene graph",
+    "Objects seen from above, at the left the true ones, at the right the 25 surest predicted "
+    "relations. Blue relations are found or right, orange ones missed or wrong; blue objects "
+    "match one of the same class with IoU above 0.25. Size and side relations hold for nearly "
+    "every pair and are not drawn.",
+)
+def graph_figure(scene: Scene, title: str) -> Any:
+    """Return true relations and whether they are found, predicted ones and whether they are right.
+
+    A predicted relation is right where both of its objects match true objects (same class, IoU
+    above 0.25) between which the relation holds. None where the method predicts no graph.
+    """
+    if not {"objects", "graph"} <= scene.submission.produces:
+        return None
+    objects, triplets = scene.predicted_graph
+    true_objects = scene.true_objects
+    place = {thing["index"]: k for k, thing in enumerate(true_objects)}
+    listed = scene.annotation.get("relations", [])
+    true = _distinct((place[i], name, place[j]) for i, j, name in listed if {i, j} <= set(place))
+    surest = sorted(triplets, key=lambda t: (-t[3], t[0], t[2], t[1]))
+    predicted = _distinct(triplet[:3] for triplet in surest)[:MOST_RELATIONS]
+    match = _matches(objects, true_objects)
+    # The predicted relations between the true objects that their objects match.
+    matched = [_ordered((match.get(i), name, match.get(j))) for i, name, j in predicted]
+    found = [edge in set(matched) for edge in true]
+    right = [edge in set(true) for edge in matched]
+    likely = sorted(range(len(objects)), key=lambda k: -objects[k]["score"])[:MOST_OBJECTS]
+    related = {k for i, _, j in predicted for k in (i, j)}
+    drawn = {k: objects[k] for k in sorted({*likely, *related})}
+    corners = scene.geometry.room_corners
+    fig, axes = style.figure(1, 2, style.WIDTH, 3.1)
+    fig.suptitle(title, x=0.01, ha="left", fontsize=8)
+    _draw_graph(
+        axes[0, 0], corners, dict(enumerate(true_objects)), set(match.values()), true, found
+    )
+    _draw_graph(axes[0, 1], corners, drawn, set(match), predicted, right)
+    axes[0, 0].set_title(f"true: {sum(found)} of {len(true)} relations found")
+    axes[0, 1].set_title(f"predicted: {sum(right)} of the surest {len(predicted)} relations right")
+    style.legend(fig, None, _graph_handles(), columns=5)
+    return fig
+
+
+def _distinct(edges: Iterable[Edge]) -> list[Edge]:
+    """Return the relations that are drawn, each once."""
+    return list(dict.fromkeys(_ordered(edge) for edge in edges if edge[1] in DRAWN_PREDICATES))
+
+
+def _ordered(edge: Edge) -> Edge:
+    """Return a relation with its objects in order where it holds both ways."""
+    i, name, j = edge
+    if name in SYMMETRIC and i is not None and j is not None and i > j:
+        return j, name, i
+    return edge
+
+
+def _matches(predicted: list[dict[str, Any]], true: list[dict[str, Any]]) -> dict[int, int]:
+    """Return {index of a predicted object: index of the true object that it matches}."""
+    if not predicted or not true:
+        return {}
+    boxes = [np.array([o["box"] for o in objects], float) for objects in (predicted, true)]
+    classes = [[o["class"] for o in objects] for objects in (predicted, true)]
+    matched = match_objects(boxes[0], classes[0], boxes[1], classes[1], MATCH_IOU)
+    return {own: other for own, (other, _) in matched.items()}
+
+
+def _draw_graph(
+    axis: Any,
+    corners: np.ndarray,
+    objects: dict[int, dict[str, Any]],
+    matched: set[int],
+    edges: list[Edge],
+    good: list[bool],
+) -> None:
+    """Draw the floor, objects as rectangles (blue if matched) and relations (blue if good)."""
+    axis.fill(*floor_ring(corners).T, facecolor="#F6F6F4", edgecolor=style.INK, linewidth=0.6)
+    for k, thing in objects.items():
+        x, y, _, a, b, _ = thing["box"]
+        colour = style.BETTER if k in matched else style.UNSURE
+        corner = (x - a / 2, y - b / 2)
+        axis.add_patch(Rectangle(corner, a, b, fill=False, edgecolor=colour, linewidth=0.8))
+        halo = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.4}
+        axis.text(x, y, thing["class"], ha="center", va="center", fontsize=5, bbox=halo, zorder=3)
+    for (i, name, j), is_good in zip(edges, good, strict=True):
+        arrow = {
+            "arrowstyle": "-" if name in SYMMETRIC else "->",
+            "color": style.BETTER if is_good else style.WORSE,
+            "linestyle": DASHES[name],
+            "linewidth": 0.8,
+            "shrinkA": 5,
+            "shrinkB": 5,
+            "connectionstyle": "arc3,rad=0.12",
+        }
+        start, end = objects[i]["box"][:2], objects[j]["box"][:2]
+        axis.annotate("", xy=end, xytext=start, arrowprops=arrow)
+    axis.set_aspect("equal")
+    axis.set_axis_off()
+
+
+def _graph_handles() -> list[Any]:
+    handles = [
+        Line2D([], [], color=style.INK, linestyle=DASHES[name], label=name)
+        for name in DRAWN_PREDICATES
+    ]
+    for label, colour in (("right, found", style.BETTER), ("wrong, missed", style.WORSE)):
+        handles.append(Line2D([], [], color=colour, label=label))
+    return handles
+
+
+# ---- grounded references -------------------------------------------------------------------------
+
+
+@FIGURES.add(
+    "_grounding",
+    "Grounded references",
+    "The two references grounded best and the two worst, in the view that sees the true box "
+    "most; orange is true, blue predicted.",
+)
+def grounding_figure(scene: Scene, title: str) -> Any:
+    """Return the two references grounded best and the two worst, in the view of their target.
+
+    None where the method grounds nothing.
+    """
+    grounded = grounded_references(scene)
+    half = REFERENCES // 2
+    chosen = grounded[:half] + grounded[max(half, len(grounded) - half) :]
+    if not chosen:
+        return None
+    fig, axes = style.figure(1, REFERENCES, style.WIDTH, 2.0)
+    fig.suptitle(title, x=0.01, ha="left", fontsize=8)
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    for axis, (iou, reference, box, target) in zip(axes.ravel(), chosen, strict=False):
+        view = best_view(scene.cameras, [target])
+        camera = scene.cameras[view]
+        width, height = camera.size
+        extent = (0, width, height, 0)
+        axis.imshow(scene.inputs.rgb[view], extent=extent, interpolation="nearest")
+        for drawn, colour in ((target, style.WORSE), (box, style.BETTER)):
+            segments = box_lines(camera, drawn).reshape(-1, 2, 2)
+            axis.add_collection(LineCollection(segments, colors=colour, linewidths=1.1))
+        axis.set_xlim(0, width)
+        axis.set_ylim(height, 0)
+        axis.set_title(style.wrapped(reference["text"]), fontsize=6)
+        axis.text(0, height * 1.03, f"IoU {iou:.2f}", fontsize=6, va="top")
+    handles = [
+        Line2D([], [], color=colour, label=name)
+        for name, colour in (("true box", style.WORSE), ("predicted box", style.BETTER))
+    ]
+    style.legend(fig, None, handles)
+    return fig
+
+
+def grounded_references(scene: Scene) -> list[tuple[float, dict[str, Any], np.ndarray, np.ndarray]]:
+    """Return (IoU, reference, first predicted box [6], true box [6]), best first.
+
+    References with several targets or none are left out.
+    """
+    box_of = {o["index"]: np.array(o["box"], float) for o in scene.annotation["objects"]}
+    grounded = []
+    for reference in scene.annotation.get("references", []):
+        if reference["kind"] not in SINGLE:
+            continue
+        answer = usable(lambda r=reference: scene.submission.grounding(scene.name, r["id"]))
+        if answer is not None and len(answer.boxes):
+            target = box_of[reference["targets"][0]]
+            iou = float(box_iou(answer.boxes[:1], target)[0, 0])
+            grounded.append((iou, reference, answer.boxes[0], target))
+    return sorted(grounded, key=lambda row: (-row[0], row[1]["id"]))
