@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build data/ if it is missing or not as pinned, then check it and fill the DVC cache.
+# Build data/ if it is missing or differs from its pins, then check it and fill the DVC cache.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Create .venv from requirements.lock. Whatever is missing is said in one line.
+# Create .venv from requirements.lock. Whatever is missing is reported in one line.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 stamp=.venv/.complete

@@ -26,7 +26,7 @@ rule mine:
         "environment.yaml"
     params:
         name="mine",
-        splits=ANSWERED,
+        splits=PREDICTED,
         seed=config["seed"],
         code=baseline_code("mine"),
     script:

@@ -17,7 +17,7 @@ rule baseline:
         ),
     params:
         name=lambda wildcards: wildcards.baseline,
-        splits=ANSWERED,
+        splits=PREDICTED,
         seed=config["seed"],
         weights=lambda wildcards: str(PRETRAINED.get(wildcards.baseline, "")),
         code=lambda wildcards: baseline_code(wildcards.baseline),

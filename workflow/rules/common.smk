@@ -1,4 +1,4 @@
-"""Names, folders and helpers that the rules share; no rule stands here."""
+"""Names, folders and helpers that the rules share; this file defines no rule."""
 
 import math
 from pathlib import Path
@@ -13,50 +13,48 @@ from g2vlm.run.recipes import enough_recipes
 
 EXPERIMENT = config["experiment"]
 SPLITS = config["data"]["splits"]
-ANSWERED = config["predict"]["splits"]
+PREDICTED = config["predict"]["splits"]
 SCORED = config["score"]["splits"]
 REAL_ROOMS = "real_rooms"
 # The split on which the studies evaluate their trainings.
 STUDY_SPLIT = "test_scene"
 PINS = ["data.manifest.json", "data.dvc"]
-DATA_HASH = pins.folder_hash()
 # data/ holds the recipes of the default experiment; a larger one samples its own.
 RECIPES = "data" if enough_recipes("data", SPLITS) else f"{RESULTS}/recipes"
-
-
-# Folders of the weights that some baselines need; without them such a baseline is off.
+# Folders of the weights that some baselines need.
 PRETRAINED = {
     name: settings.pretrained_folder(config, name) for name in config["pretrained"]
 }
-# What each baseline's method.py declares; one that needs weights runs only if the config names them.
+# What each baseline's method.py declares. One that needs weights runs only if the config names them.
 BASELINES = {
-    name: declared
-    for name, declared in settings.declared_baselines().items()
-    if name in PRETRAINED or not declared.get("PRETRAINED")
+    name: constants
+    for name, constants in settings.declared_baselines().items()
+    if name in PRETRAINED or not constants.get("PRETRAINED")
 }
+# Baselines with a rule of their own.
 OWN_RULES = [
     name for name in BASELINES if Path("baselines", name, "rules.smk").exists()
 ]
-# Predictions made elsewhere, by name: a folder in the submission format for each scored split.
+# Predictions made elsewhere: {name: folder with a submission per scored split}.
 OUTSIDE = {entry["name"]: entry["path"] for entry in config["submissions"]}
 SEEDS = range(config["seeds"])
-# Trained when a study asks for them, by the same rules as the experiment's own methods.
+# Methods that only the studies train, by the same rules as the experiment's own methods.
 VARIANTS = studies.variants(config, METHODS)
 TRAINED = METHODS | VARIANTS
-# That train one model together.
+# Processes that train one model together.
 PROCESSES = config["train"]["processes"]
-# What `make reference` kept of a finished run, and what compares a fresh one with it, if any.
+# The results that `make reference` keeps, and the comparison of a fresh run with them.
 REFERENCE = f"results/reference/{EXPERIMENT}"
 VERIFICATION = (
     [f"{RESULTS}/verification.csv", f"{RESULTS}/verification.txt"]
     if Path(REFERENCE, "estimates.csv").exists()
     else []
 )
-# Every (method, seed) of the study: methods that read no randomness run once.
+# Every (method, seed) of the experiment; deterministic methods run once.
 RUNS = [(name, seed) for name in METHODS for seed in SEEDS] + [
     (name, seed)
-    for name, values in BASELINES.items()
-    for seed in (SEEDS if values.get("STOCHASTIC", True) else [0])
+    for name, constants in BASELINES.items()
+    for seed in (SEEDS if constants.get("STOCHASTIC", True) else [0])
 ]
 RUNS += [(name, 0) for name in OUTSIDE]
 
@@ -73,9 +71,9 @@ wildcard_constraints:
 
 
 def recipes(split):
-    """Return a split's recipes; under data/, their change is seen by the pins alone.
+    """Return the recipes and sentences of a split, with the pins of data/.
 
-    Captured rooms have their recipes and sentences in a folder of their own.
+    Recipes in data/ rerun a job only through the pins. Captured rooms have a folder of their own.
     """
     folder = f"{RECIPES}/{REAL_ROOMS}" if split == REAL_ROOMS else RECIPES
     files = [f"{RECIPES}/models.csv"]
@@ -84,7 +82,7 @@ def recipes(split):
 
 
 def method_file(trained):
-    """Return the file that says what a trained method or a study's variant of it is."""
+    """Return the file with the switches of a trained method or of a study's variant of it."""
     return f"config/methods/{TRAINED[trained].get('based_on', trained)}.yaml"
 
 
@@ -117,18 +115,18 @@ def truth(*splits):
 
 
 def submission(method="{method}"):
-    """Return what a method's job writes: one manifest a split, in the submission format."""
+    """Return the manifests of a method's submissions, one per predicted split."""
     return [
         f"{RESULTS}/predictions/{method}/{{seed}}/{split}/manifest.json"
-        for split in ANSWERED
+        for split in PREDICTED
     ]
 
 
 def baseline_inputs(name):
-    """Return what a baseline may read, by what its method.py declares."""
-    inputs = {"scenes": scenes("train", *ANSWERED), "features": features()}
+    """Return the input files of a baseline, which depend on the declarations in its method.py."""
+    inputs = {"scenes": scenes("train", *PREDICTED), "features": features()}
     if BASELINES[name].get("USES_TRUTH"):
-        inputs["truth"] = truth(*ANSWERED)
+        inputs["truth"] = truth(*PREDICTED)
     if name in PRETRAINED:
         files = [path for path in PRETRAINED[name].iterdir() if path.is_file()]
         inputs["weights"] = sorted(map(str, files))
@@ -136,7 +134,7 @@ def baseline_inputs(name):
 
 
 def scores(kind="parquet", methods=None):
-    """Return the score tables (or their json sidecars) of the methods' runs, all by default."""
+    """Return the score tables (or their JSON sidecars) of the methods, by default of all."""
     return [
         f"{RESULTS}/scores/{method}/{seed}/{split}.{kind}"
         for method, seed in RUNS
@@ -146,9 +144,9 @@ def scores(kind="parquet", methods=None):
 
 
 def job_code(script, *modules):
-    """Return the hash of all code that a script of workflow/scripts runs.
+    """Return the hash of all code that a script in workflow/scripts runs.
 
-    `modules` names what it runs without importing it.
+    `modules` are modules that it runs without importing them.
     """
     return code_hash(f"workflow/scripts/{script}.py", *modules)
 
@@ -159,23 +157,23 @@ def baseline_code(name):
 
 
 def checkpoint_key(method):
-    """Return the name of a method's checkpoints: they fit one config and one state of data."""
+    """Return the folder name of a method's checkpoints, which fit one config, data and code."""
     keys = ("seed", "data", "render", "encode", "model", "train")
     parts = [config[key] for key in keys]
     return settings.digest(
-        parts, TRAINED[method], DATA_HASH, code_hash("g2vlm.training.train")
+        parts, TRAINED[method], pins.folder_hash(), code_hash("g2vlm.training.train")
     )
 
 
 def shard_range(split, shard):
-    """Return the positions [first, end) in the split of the scenes that a shard holds."""
+    """Return the range [first, end) of a shard's scenes in the split."""
     size = config["data"]["scenes_per_shard"]
     first = int(shard) * size
     return [first, min(first + size, SPLITS[split])]
 
 
 def verified(wildcards):
-    """Return the files of the comparison with the reference; an error without a reference."""
+    """Return the files of the comparison with the reference; fails if there is no reference."""
     if not VERIFICATION:
         raise WorkflowError(
             f"{REFERENCE}: no reference of this experiment; `make reference` keeps a finished run"
@@ -208,6 +206,6 @@ def thresholds_of(wildcards):
 
 
 def study_files(name):
-    """Return what a study leaves in its folder."""
+    """Return the result files of a study."""
     kinds = ("estimates.csv", "differences.csv", "tables.md", "figure.png")
     return [f"{RESULTS}/studies/{name}/{kind}" for kind in kinds]

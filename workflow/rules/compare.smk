@@ -1,4 +1,4 @@
-"""Intervals, tests and effect sizes over every method's scores."""
+"""Intervals, tests and effect sizes over the scores of all methods."""
 
 
 rule compare:

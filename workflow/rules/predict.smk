@@ -3,8 +3,8 @@
 
 rule predict:
     input:
-        scenes=scenes(*ANSWERED),
-        features=features(*ANSWERED),
+        scenes=scenes(*PREDICTED),
+        features=features(*PREDICTED),
         model=f"{RESULTS}/models/{{trained}}/{{seed}}/model.safetensors",
         model_config=f"{RESULTS}/models/{{trained}}/{{seed}}/config.json",
         probe=f"{RESULTS}/models/{{trained}}/{{seed}}/probe.safetensors",
@@ -18,8 +18,8 @@ rule predict:
         f"{RESULTS}/benchmarks/predict/{{trained}}-{{seed}}.tsv"
     threads: 1
     resources:
-        mem_mb=grows(1200, 5 * IMAGE, count_scenes(*ANSWERED)),
-        runtime=grows(30, 0.05, count_scenes(*ANSWERED)),
+        mem_mb=grows(1200, 5 * IMAGE, count_scenes(*PREDICTED)),
+        runtime=grows(30, 0.05, count_scenes(*PREDICTED)),
         gpu=one_gpu,
     params:
         predict=config["predict"],

@@ -1,4 +1,4 @@
-"""What a finished run hands on, and how to be rid of it."""
+"""Summary and research-object crate of a finished run, and the removal of a run."""
 
 
 rule summary:
@@ -37,7 +37,7 @@ rule crate:
         "../scripts/crate.py"
 
 
-# Asked for by name alone; results/reference/ is no experiment and stays.
+# Runs only when named on the command line. results/reference/ is not an experiment and stays.
 rule clean_experiment:
     log:
         f".snakemake/log/clean-{EXPERIMENT}.log",

@@ -1,22 +1,22 @@
-"""What jobs ask of a machine or a cluster; none of it changes a result or reruns a job."""
+"""Resources that jobs request; none of them changes a result or reruns a job."""
 
 from g2vlm.run import devices
 
-# Images count by their pixels, in those of the cpu experiment.
+# Pixels of an image, relative to the cpu experiment.
 IMAGE = config["render"]["width"] * config["render"]["height"] / (128 * 96)
 
 
 def count_scenes(*splits):
-    """Return the scenes of the splits."""
+    """Return the number of scenes in the splits."""
     return sum(SPLITS[split] for split in splits)
 
 
 def grows(base, per_unit=0, units=0):
-    """Return `base + per_unit * units`, times the attempt: a job that failed gets more.
+    """Return `base + per_unit * units`, times the attempt: a failed job gets more.
 
-    `units` may be a function of the wildcards. Numbers are two to five times what the smoke and
-    cpu experiments took (docs/scale.md). They are sizes in the config rather than those of the
-    input files: asking for these costs a fifth of the time that the graph takes to build.
+    `units` may be a function of the wildcards. The numbers are two to five times what the smoke and
+    cpu experiments took (docs/scale.md). They depend on sizes in the config, not on sizes of input
+    files, which would lengthen the planning of the graph by a fifth.
     """
     return lambda wildcards, attempt: math.ceil(
         attempt * (base + per_unit * (units(wildcards) if callable(units) else units))
@@ -24,20 +24,20 @@ def grows(base, per_unit=0, units=0):
 
 
 def in_split(wildcards):
-    """Return the scenes of a job's own split."""
+    """Return the number of scenes in a job's split."""
     return SPLITS[wildcards.split]
 
 
 def one_gpu(wildcards):
-    """Return 1 where this machine has a GPU; a cluster's profile sets it to what its nodes have."""
+    """Return 1 if this machine has a GPU, else 0; a cluster's profile overrides it."""
     return min(1, len(devices.available()))
 
 
 def training_gpus(wildcards):
-    """Return one for each process of a training where this machine has GPUs."""
+    """Return one GPU per process of a training if this machine has GPUs, else 0."""
     return PROCESSES * one_gpu(wildcards)
 
 
 if workflow.is_main_process and workflow.local_exec and devices.available():
-    # As many jobs with a GPU at a time as there are GPUs: more would wait for a lock.
+    # No more jobs with a GPU at a time than there are GPUs: others would wait for a lock.
     workflow.global_resources.setdefault("gpu", len(devices.available()))

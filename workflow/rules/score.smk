@@ -1,4 +1,4 @@
-"""Scoring: one job a (method, seed) scores all its splits against the prepared truth."""
+"""Scoring: one job per (method, seed) scores all its splits against the prepared truth."""
 
 
 rule prepare_truth:
@@ -50,8 +50,8 @@ rule score:
 
 rule controls:
     input:
-        upper=scores(methods=[config["statistics"].get("upper_bound")]),
-        lower=scores(methods=[config["statistics"].get("lower_bound")]),
+        upper=scores(methods=[config["statistics"]["upper_bound"]]),
+        lower=scores(methods=[config["statistics"]["lower_bound"]]),
         truth=truth(*SCORED),
         prepared=expand(f"{RESULTS}/truth/{{split}}/prepared.safetensors", split=SCORED),
     output:

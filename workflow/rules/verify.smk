@@ -1,4 +1,4 @@
-"""A fresh run against results/reference/<experiment>: `snakemake verify` fails on drift."""
+"""Comparison of a run with results/reference/<experiment>; `snakemake verify` fails on drift."""
 
 
 rule verification:

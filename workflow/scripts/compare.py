@@ -1,4 +1,4 @@
-"""Estimate every method and every declared difference from the scores of this experiment."""
+"""Estimate means of all methods and all declared differences from the experiment's scores."""
 
 import tempfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stop the study when a control does not score what it must."""
+"""Check the scores of the two bounding controls; stop the run if one is off."""
 
 from pathlib import Path
 
@@ -15,18 +15,15 @@ with job(snakemake) as task:
         truth = results / "truth" / split
         upper = [path for path in task.input.upper if Path(path).stem == split]
         lower = [path for path in task.input.lower if Path(path).stem == split]
-        found = [
-            fault for path in upper for fault in check_ceiling(path, truth, settings["upper_bound"])
-        ]
-        found += check_chance(lower, truth, settings["lower_bound"]) if lower else []
-        faults[split] = found
-    for split, found in faults.items():
-        for fault in found:
+        faults[split] = check_chance(lower, truth, settings["lower_bound"]) if lower else []
+        for path in upper:
+            faults[split] += check_ceiling(path, truth, settings["upper_bound"])
+        for fault in faults[split]:
             print(f"{split}: {fault}")
-    wrong = sum(map(len, faults.values()))
-    if wrong:
+    count = sum(map(len, faults.values()))
+    if count:
         raise InputError(
-            f"{task.log[0]}: {wrong} control values are off, so no score can be trusted; "
-            "they are listed there: fix the metric, the truth or the control"
+            f"{task.log[0]}: {count} control values are off, so no score can be trusted; "
+            "fix the metric, the truth or the control (the log lists the values)"
         )
     write_json(task.output[0], {"checked": sorted(faults), "faults": faults})

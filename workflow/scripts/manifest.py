@@ -1,4 +1,4 @@
-"""Record where the experiment's results came from."""
+"""Write the record of the run."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Draw the recipes of an experiment that is larger than data/."""
+"""Sample the recipes of an experiment with more scenes than data/."""
 
 from pathlib import Path
 

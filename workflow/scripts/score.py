@@ -1,4 +1,4 @@
-"""Score one method's submissions, one split after the other."""
+"""Score the submissions of one method and seed, one split after another."""
 
 from pathlib import Path
 

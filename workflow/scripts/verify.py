@@ -1,4 +1,4 @@
-"""Print the comparison with the reference; fail where a cell drifted or is missing."""
+"""Print the comparison with the reference; fail if a cell drifted or is missing."""
 
 from pathlib import Path
 
