@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -33,59 +32,46 @@ CONTACT_M = 0.05
 NONE = "none"
 
 
-@dataclass(frozen=True)
-class BoxPairs:
-    """Quantities of all ordered pairs of axis-aligned boxes, from which rules are written.
+# Boxes below are f64 [N, 6]: centre xyz and size xyz in metres, in the levelled frame of the first
+# camera (x ahead, y to the left, z up). Results are [N, N], for all ordered pairs (row, column).
 
-    Attributes:
-        boxes: f64 [N, 6], centre xyz and size xyz in metres, in the levelled frame of the first
-            camera (x ahead, y to the left, z up).
+
+def _offset(boxes: np.ndarray, axis: int) -> np.ndarray:
+    """Return the centre of the row's box minus that of the column's along an axis, f64 [N, N]."""
+    return boxes[:, None, axis] - boxes[None, :, axis]
+
+
+def _lengthwise(boxes: np.ndarray) -> np.ndarray:
+    """Return whether centres lie further apart ahead than sideways, bool [N, N]."""
+    return np.abs(_offset(boxes, 0)) > np.abs(_offset(boxes, 1))
+
+
+def _near(boxes: np.ndarray) -> np.ndarray:
+    """Return whether the closest points of two boxes are under 0.5 m apart, bool [N, N]."""
+    centre, half = boxes[:, :3], boxes[:, 3:] / 2
+    offset = centre[:, None] - centre[None]  # (N, N, 3)
+    gap = np.maximum(np.abs(offset) - half[:, None] - half[None], 0.0)
+    return np.linalg.norm(gap, axis=-1) < NEAR_M
+
+
+def _larger(boxes: np.ndarray) -> np.ndarray:
+    """Return whether the row's volume is over 1.5 times the column's, bool [N, N]."""
+    volume = boxes[:, 3:].prod(axis=1)
+    return volume[:, None] > LARGER_RATIO * volume[None]
+
+
+def _on(boxes: np.ndarray) -> np.ndarray:
+    """Return whether the row's box rests on the column's, bool [N, N].
+
+    The underside is within 5 cm of the top and the centre above the footprint, and not the other
+    way round too.
     """
-
-    boxes: np.ndarray
-
-    @cached_property
-    def centre(self) -> np.ndarray:
-        return self.boxes[:, :3]
-
-    @cached_property
-    def half(self) -> np.ndarray:
-        return self.boxes[:, 3:] / 2
-
-    @cached_property
-    def offset(self) -> np.ndarray:
-        """f64 [N, N, 3]: centre of the row's box minus centre of the column's."""
-        return self.centre[:, None] - self.centre[None]
-
-    @cached_property
-    def distance(self) -> np.ndarray:
-        """f64 [N, N]: distance between the closest points of two boxes, 0 where they overlap."""
-        gap = np.maximum(np.abs(self.offset) - self.half[:, None] - self.half[None], 0.0)
-        return np.linalg.norm(gap, axis=-1)
-
-    @cached_property
-    def volume(self) -> np.ndarray:
-        """f64 [N]."""
-        return self.boxes[:, 3:].prod(axis=1)
-
-    @cached_property
-    def touches_top(self) -> np.ndarray:
-        """bool [N, N]: the row's box has its underside at the column's top and its centre above
-        the column's footprint."""
-        underside, top = self.centre - self.half, self.centre + self.half
-        contact = np.abs(underside[:, None, 2] - top[None, :, 2]) < CONTACT_M
-        above = (np.abs(self.offset[..., :2]) < self.half[None, :, :2]).all(axis=-1)
-        return contact & above
-
-    @cached_property
-    def on(self) -> np.ndarray:
-        """bool [N, N]: the row's box rests on the column's, and not the other way round too."""
-        return self.touches_top & ~self.touches_top.T
-
-    @cached_property
-    def lengthwise(self) -> np.ndarray:
-        """bool [N, N]: the centres lie further apart ahead than sideways."""
-        return np.abs(self.offset[..., 0]) > np.abs(self.offset[..., 1])
+    half = boxes[:, 3:] / 2
+    underside, top = boxes[:, 2] - half[:, 2], boxes[:, 2] + half[:, 2]
+    contact = np.abs(underside[:, None] - top[None]) < CONTACT_M
+    above = (np.abs(_offset(boxes, 0)) < half[:, 0]) & (np.abs(_offset(boxes, 1)) < half[:, 1])
+    rests = contact & above
+    return rests & ~rests.T
 
 
 @dataclass(frozen=True)
@@ -103,8 +89,8 @@ class Relation:
         view_dependent: the truth depends on the first camera.
         exhaustive: one predicate of the family holds for every pair, so there is no "none".
         mutual: the predicate may hold in both orders of a pair as two separate facts.
-        box_rule: bool [N, N] of whether it holds, from axis-aligned boxes; None where such boxes
-            cannot tell.
+        box_rule: returns whether it holds, bool [N, N], of axis-aligned boxes f64 [N, 6]; None
+            where such boxes cannot tell.
     """
 
     predicate: str
@@ -115,7 +101,7 @@ class Relation:
     view_dependent: bool = False
     exhaustive: bool = False
     mutual: bool = False
-    box_rule: Callable[[BoxPairs], np.ndarray] | None = None
+    box_rule: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 # The order of rows is the order of the network's outputs. Append new rows at the end.
@@ -125,13 +111,13 @@ RELATIONS = (
         family="support",
         definition="On and under: what stands on what.",
         inverse="under",
-        box_rule=lambda pairs: pairs.on,
+        box_rule=_on,
     ),
     Relation(
         predicate="under",
         family="support",
         inverse="on",
-        box_rule=lambda pairs: pairs.on.T,
+        box_rule=lambda boxes: _on(boxes).T,
     ),
     Relation(
         predicate="near",
@@ -139,7 +125,7 @@ RELATIONS = (
         definition="Near: closest points of boxes under 0.5 m, void to 0.75 m; sentences do not "
         "say it of what stands on the other.",
         symmetric=True,
-        box_rule=lambda pairs: pairs.distance < NEAR_M,
+        box_rule=_near,
     ),
     Relation(
         predicate="left",
@@ -151,7 +137,7 @@ RELATIONS = (
         inverse="right",
         view_dependent=True,
         exhaustive=True,
-        box_rule=lambda pairs: ~pairs.lengthwise & (pairs.offset[..., 1] > 0),
+        box_rule=lambda boxes: ~_lengthwise(boxes) & (_offset(boxes, 1) > 0),
     ),
     Relation(
         predicate="right",
@@ -159,7 +145,7 @@ RELATIONS = (
         inverse="left",
         view_dependent=True,
         exhaustive=True,
-        box_rule=lambda pairs: ~pairs.lengthwise & (pairs.offset[..., 1] <= 0),
+        box_rule=lambda boxes: ~_lengthwise(boxes) & (_offset(boxes, 1) <= 0),
     ),
     Relation(
         predicate="front",
@@ -167,7 +153,7 @@ RELATIONS = (
         inverse="behind",
         view_dependent=True,
         exhaustive=True,
-        box_rule=lambda pairs: pairs.lengthwise & (pairs.offset[..., 0] <= 0),
+        box_rule=lambda boxes: _lengthwise(boxes) & (_offset(boxes, 0) <= 0),
     ),
     Relation(
         predicate="behind",
@@ -175,13 +161,13 @@ RELATIONS = (
         inverse="front",
         view_dependent=True,
         exhaustive=True,
-        box_rule=lambda pairs: pairs.lengthwise & (pairs.offset[..., 0] > 0),
+        box_rule=lambda boxes: _lengthwise(boxes) & (_offset(boxes, 0) > 0),
     ),
     Relation(
         predicate="larger",
         family="size",
         definition="Larger: over 1.5 times the volume, void down to 1.1.",
-        box_rule=lambda pairs: pairs.volume[:, None] > LARGER_RATIO * pairs.volume[None],
+        box_rule=_larger,
     ),
     Relation(
         predicate="facing",

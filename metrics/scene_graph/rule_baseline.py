@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metrics.scene_graph.predicates import RELATIONS, BoxPairs
+from metrics.scene_graph.predicates import RELATIONS
 
 # The metric of the rules on a method's own boxes, by the metric of the method's own graph.
 RULES = {
@@ -33,8 +33,8 @@ def relations_of_boxes(boxes: np.ndarray) -> list[tuple[int, str, int]]:
         >>> relations_of_boxes(np.array([[1, 0, 0.4, 1, 1, 0.8], [1.1, 0, 0.9, 0.2, 0.2, 0.2]]))[:3]
         [(0, 'under', 1), (0, 'near', 1), (0, 'larger', 1)]
     """
-    pairs = BoxPairs(np.asarray(boxes, np.float64).reshape(-1, 6))
-    holds = np.stack([row.box_rule(pairs) for row in _ROWS], axis=-1)  # (N, N, rows)
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 6)
+    holds = np.stack([row.box_rule(boxes) for row in _ROWS], axis=-1)  # (N, N, rows)
     itself = np.arange(len(holds))
     holds[itself, itself] = False
     return [(i, _ROWS[k].predicate, j) for i, j, k in np.argwhere(holds).tolist()]

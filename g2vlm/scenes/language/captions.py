@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from g2vlm.scenes.assets.catalog import size_words
@@ -21,19 +22,20 @@ Fact = dict[str, Any]
 
 def captions(context: ReferringContext) -> list[dict[str, Any]]:
     """Return 4 captions, each a sentence and the facts that it states."""
-    rows: list[dict[str, Any]] = []
-    texts: set[str] = set()
-    for _ in range(8 * CAPTION_COUNT):
-        if len(rows) == CAPTION_COUNT:
-            break
-        text, facts = _caption(context)
-        if text not in texts:
-            texts.add(text)
-            rows.append({"id": f"c{len(rows):02d}", "text": text, "facts": facts})
-    return rows
+    draws = (_caption(context) for _ in range(8 * CAPTION_COUNT))
+    return _distinct("c", draws, CAPTION_COUNT)
 
 
-def _caption(context: ReferringContext) -> tuple[str, list[Fact]]:
+def _distinct(prefix: str, rows: Iterator[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Return the first `count` rows of different texts with ids, fewer where `rows` ends."""
+    distinct: dict[str, dict[str, Any]] = {}
+    # The count is checked before a row is drawn, since a drawn row changes all later draws.
+    while len(distinct) < count and (row := next(rows, None)):
+        distinct.setdefault(row["text"], row)
+    return [{"id": f"{prefix}{k:02d}", **row} for k, row in enumerate(distinct.values())]
+
+
+def _caption(context: ReferringContext) -> dict[str, Any]:
     parts, facts = [], []
     if context.chance(65):
         room = article(context.room)
@@ -55,7 +57,7 @@ def _caption(context: ReferringContext) -> tuple[str, list[Fact]]:
         "List": listed[0].upper() + listed[1:],
     }
     text, _ = context.fill(CAPTIONS, fields)
-    return text, facts
+    return {"text": text, "facts": facts}
 
 
 def _object_phrases(context: ReferringContext) -> list[tuple[str, Fact]]:
@@ -120,20 +122,16 @@ def robust_size_words(cls: str, size: tuple[int, int, int]) -> list[str]:
 
 def phrases(context: ReferringContext) -> list[dict[str, Any]]:
     """Return 12 context-free phrases of class, colour and size about the visible objects."""
-    rows: list[dict[str, Any]] = []
-    texts: set[str] = set()
-    for turn in range(10 * PHRASE_COUNT):
-        if len(rows) == PHRASE_COUNT or not context.visible:
-            break
-        k = context.visible[context.draw(len(context.visible))]
-        cls = context.cls(k)
-        sizes = robust_size_words(cls, context.items[k].size)
-        size = sizes[context.draw(len(sizes))] if sizes and turn % 2 else None
-        colour = context.colour(k) if context.chance(75) else None
-        noun_phrase = " ".join(word for word in (size, colour, context.noun(cls)) if word)
-        text, _ = context.fill(PHRASES, {"n": article(noun_phrase), "w": noun_phrase})
-        if text not in texts:
-            texts.add(text)
-            row = {"text": text, "class": cls, "colour": colour or None, "size": size}
-            rows.append({"id": f"p{len(rows):02d}", **row})
-    return rows
+    turns = range(10 * PHRASE_COUNT) if context.visible else ()
+    return _distinct("p", (_phrase(context, bool(turn % 2)) for turn in turns), PHRASE_COUNT)
+
+
+def _phrase(context: ReferringContext, with_size: bool) -> dict[str, Any]:
+    k = context.visible[context.draw(len(context.visible))]
+    cls = context.cls(k)
+    sizes = robust_size_words(cls, context.items[k].size)
+    size = sizes[context.draw(len(sizes))] if sizes and with_size else None
+    colour = context.colour(k) if context.chance(75) else None
+    noun_phrase = " ".join(word for word in (size, colour, context.noun(cls)) if word)
+    text, _ = context.fill(PHRASES, {"n": article(noun_phrase), "w": noun_phrase})
+    return {"text": text, "class": cls, "colour": colour or None, "size": size}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from g2vlm.scenes.assets.catalog import ModelRow, size_words
-from g2vlm.scenes.language.answer_balancing import AnswerBalance, QuestionCandidate
+from g2vlm.scenes.language.answer_balancing import AnswerBalance
 from g2vlm.scenes.language.captions import captions, phrases
 from g2vlm.scenes.language.question_templates import QUESTION_TYPES
 from g2vlm.scenes.language.referring_context import (
@@ -75,48 +75,44 @@ def generate_language(
 def references(context: ReferringContext) -> list[dict[str, Any]]:
     """Return up to 24 references of a scene, each true of exactly its targets."""
     candidates = {name: context.shuffled(list(EXPRESSION_TYPES[name](context))) for name in QUOTAS}
-    rows: list[dict[str, Any]] = []
-    texts: set[str] = set()
+    rows: dict[str, dict[str, Any]] = {}
     for name, quota in QUOTAS.items():
         for _ in range(quota):
-            _add_reference(context, candidates[name], rows, texts)
+            _add_reference(context, candidates[name], rows)
     order = [name for name in QUOTAS if name not in ("zero", "multi")]
     for turn in range(12 * len(order)):
         if len(rows) >= REFERENCE_COUNT:
             break
-        _add_reference(context, candidates[order[turn % len(order)]], rows, texts)
+        _add_reference(context, candidates[order[turn % len(order)]], rows)
     while len(rows) < REFERENCE_COUNT and (candidates["zero"] or candidates["multi"]):
-        _add_reference(context, candidates["multi"] or candidates["zero"], rows, texts)
-    return [{"id": f"r{k:02d}", **row} for k, row in enumerate(rows[:REFERENCE_COUNT])]
+        _add_reference(context, candidates["multi"] or candidates["zero"], rows)
+    first = list(rows.values())[:REFERENCE_COUNT]
+    return [{"id": f"r{k:02d}", **row} for k, row in enumerate(first)]
 
 
 def _add_reference(
     context: ReferringContext,
     candidates: list[ReferenceCandidate],
-    rows: list[dict],
-    texts: set[str],
+    rows: dict[str, dict[str, Any]],
 ) -> None:
-    """Take the last candidate and add its sentence to the rows, unless it is there or unclear."""
+    """Take the last candidate and add its row by its text, unless that is there or unclear."""
     if not candidates:
         return
     candidate = candidates.pop()
     if set(candidate.targets) & set(candidate.anchors):
         return  # An anchor's name that refers to the target would give the answer.
     text, test_only = context.fill(REFERENCES[candidate.template], candidate.fields)
-    if text in texts or repeats_preposition(text):
+    if text in rows or repeats_preposition(text):
         return
-    texts.add(text)
     tags = (*candidate.tags, "test_phrasing") if test_only else candidate.tags
-    rows.append(
-        {
-            "text": text,
-            "targets": sorted(candidate.targets),
-            "anchors": sorted(set(candidate.anchors)),
-            "kind": candidate.subset or subset_of(context, candidate.targets),
-            "form": candidate.expression_type or candidate.template,
-            "tags": sorted(set(tags)),
-        }
-    )
+    rows[text] = {
+        "text": text,
+        "targets": sorted(candidate.targets),
+        "anchors": sorted(set(candidate.anchors)),
+        "kind": candidate.subset or subset_of(context, candidate.targets),
+        "form": candidate.expression_type or candidate.template,
+        "tags": sorted(set(tags)),
+    }
 
 
 def subset_of(context: ReferringContext, targets: list[int]) -> str:
@@ -126,8 +122,7 @@ def subset_of(context: ReferringContext, targets: list[int]) -> str:
 
 def questions(context: ReferringContext, balance: AnswerBalance) -> list[dict[str, Any]]:
     """Return up to 16 questions of a scene, two of each type, and record them in the balance."""
-    rows: list[dict[str, Any]] = []
-    texts: set[str] = set()
+    rows: dict[str, dict[str, Any]] = {}
     asked: set[tuple[Any, ...]] = set()
     for question_type, generate in QUESTION_TYPES.items():
         for candidates in generate(context):
@@ -138,24 +133,20 @@ def questions(context: ReferringContext, balance: AnswerBalance) -> list[dict[st
                 # The same question in other words is asked again only of the room's one size.
                 content = (question_type, candidate.template, candidate.answer, *objects)
                 repeated = content in asked and question_type != "room_size"
-                if text not in texts and not repeated and not repeats_preposition(text):
-                    texts.add(text)
-                    asked.add(content)
-                    balance.record(candidate)
-                    rows.append(_question_row(question_type, text, candidate))
-                    break
-    return [{"id": f"q{k:02d}", **row} for k, row in enumerate(rows)]
-
-
-def _question_row(question_type: str, text: str, candidate: QuestionCandidate) -> dict[str, Any]:
-    return {
-        "type": question_type,
-        "text": text,
-        "answer": candidate.answer,
-        "answer_kind": candidate.answer_kind,
-        "choices": candidate.choices,
-        "objects": sorted(set(candidate.objects)),
-    }
+                if text in rows or repeated or repeats_preposition(text):
+                    continue
+                asked.add(content)
+                balance.record(candidate)
+                rows[text] = {
+                    "type": question_type,
+                    "text": text,
+                    "answer": candidate.answer,
+                    "answer_kind": candidate.answer_kind,
+                    "choices": candidate.choices,
+                    "objects": objects,
+                }
+                break
+    return [{"id": f"q{k:02d}", **row} for k, row in enumerate(rows.values())]
 
 
 def facts_hold(facts: Sequence[dict[str, Any]], annotation: dict[str, Any]) -> bool:

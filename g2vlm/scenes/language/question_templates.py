@@ -1,7 +1,7 @@
 """Candidate questions of each type about a scene: true by a margin, with their clues.
 
-Each generator of `QUESTION_TYPES` returns two lists of candidates; `generate.questions` asks one of
-each. Which one depends on the answers given so far, see `answer_balancing`.
+Each entry of `QUESTION_TYPES` returns two pools of candidates; `generate.questions` asks one of
+each. Which one depends on the answers of earlier questions, see `answer_balancing`.
 """
 
 from __future__ import annotations
@@ -99,12 +99,18 @@ def floor_area(room: dict[str, Any]) -> int:
     return twice_area(room["outline_mm"]) // 2
 
 
-Candidates = list[list[QuestionCandidate]]
+Candidates = Iterator[QuestionCandidate]
+Pools = list[list[QuestionCandidate]]
+
+
+def _twice(candidates: Candidates, limit: int | None = None) -> Pools:
+    """Return the same candidates, the first `limit` of them, for both questions of a type."""
+    pool = list(islice(candidates, limit))
+    return [pool, pool]
 
 
 def _count(context: ReferringContext) -> Candidates:
     """Counts of a class, or of a class in one colour."""
-    candidates = []
     for cls, rows in context.by_class.items():
         if not context.is_countable(cls):
             continue
@@ -122,38 +128,30 @@ def _count(context: ReferringContext) -> Candidates:
                 ("count", cls, "", context.room),
             )
             words = context.words(cls, colour)
-            candidates.append(
-                QuestionCandidate("count", words, str(len(some)), "number", [], rows, clues)
-            )
-    return [candidates, candidates]
+            yield QuestionCandidate("count", words, str(len(some)), "number", [], rows, clues)
 
 
 def _absolute_distance(context: ReferringContext) -> Candidates:
-    def generate() -> Iterator[QuestionCandidate]:
-        for a, b in _groups(context, _named(context), 2):
-            d = context.geometry.distance[a.index][b.index]
-            if d < MARGIN_MM:
-                continue
-            first, second = sorted((context.cls(a.index), context.cls(b.index)))
-            clues = _clues(
-                _bin(d // 100, DISTANCE_BINS_DM),
-                len(DISTANCE_BINS_DM) + 1,
-                ("far",),
-                ("far", first),
-                ("far", second),
-                ("far", first, second),
-            )
-            fields = {"a": a.name, "b": b.name}
-            yield QuestionCandidate(
-                "absolute_distance", fields, tenths(d, 100), "number", [], _objects(a, b), clues
-            )
-
-    candidates = list(islice(generate(), ENOUGH))
-    return [candidates, candidates]
+    for a, b in _groups(context, _named(context), 2):
+        d = context.geometry.distance[a.index][b.index]
+        if d < MARGIN_MM:
+            continue
+        first, second = sorted((context.cls(a.index), context.cls(b.index)))
+        clues = _clues(
+            _bin(d // 100, DISTANCE_BINS_DM),
+            len(DISTANCE_BINS_DM) + 1,
+            ("far",),
+            ("far", first),
+            ("far", second),
+            ("far", first, second),
+        )
+        fields = {"a": a.name, "b": b.name}
+        yield QuestionCandidate(
+            "absolute_distance", fields, tenths(d, 100), "number", [], _objects(a, b), clues
+        )
 
 
 def _object_size(context: ReferringContext) -> Candidates:
-    candidates = []
     for row in _named(context):
         cls, colour = context.cls(row.index), context.colour(row.index)
         longest = divide(max(context.items[row.index].size), 10)
@@ -164,15 +162,12 @@ def _object_size(context: ReferringContext) -> Candidates:
             ("size", cls, colour),
         )
         fields = {"a": row.name}
-        candidates.append(
-            QuestionCandidate(
-                "object_size", fields, str(longest), "number", [], _objects(row), clues
-            )
+        yield QuestionCandidate(
+            "object_size", fields, str(longest), "number", [], _objects(row), clues
         )
-    return [candidates, candidates]
 
 
-def _room_size(context: ReferringContext) -> Candidates:
+def _room_size(context: ReferringContext) -> Pools:
     answer = tenths(floor_area(context.recipe["room"]), 100_000)
     candidate = QuestionCandidate("room_size", {}, answer, "number", [], [])
     # The second question has other words for the same answer; some draws repeat the first.
@@ -182,26 +177,21 @@ def _room_size(context: ReferringContext) -> Candidates:
 def _relative_distance(context: ReferringContext) -> Candidates:
     """Which of two objects is clearly closer to a third."""
     distance = context.geometry.distance
-
-    def generate() -> Iterator[QuestionCandidate]:
-        for a, b, c in _groups(context, _named(context), 3):
-            to_b, to_c = distance[a.index][b.index], distance[a.index][c.index]
-            if not (clearly_less(to_b, to_c) or clearly_less(to_c, to_b)):
-                continue
-            right = int(to_c < to_b)
-            choices = [b.name.removeprefix("the "), c.name.removeprefix("the ")]
-            yield QuestionCandidate(
-                "relative_distance",
-                {"a": a.name, "b": b.name, "c": c.name},
-                choices[right],
-                "choice",
-                choices,
-                _objects(a, b, c),
-                _choice_clues(context, "closer", context.cls(a.index), (b, c), right),
-            )
-
-    candidates = list(islice(generate(), ENOUGH))
-    return [candidates, candidates]
+    for a, b, c in _groups(context, _named(context), 3):
+        to_b, to_c = distance[a.index][b.index], distance[a.index][c.index]
+        if not (clearly_less(to_b, to_c) or clearly_less(to_c, to_b)):
+            continue
+        right = int(to_c < to_b)
+        choices = [b.name.removeprefix("the "), c.name.removeprefix("the ")]
+        yield QuestionCandidate(
+            "relative_distance",
+            {"a": a.name, "b": b.name, "c": c.name},
+            choices[right],
+            "choice",
+            choices,
+            _objects(a, b, c),
+            _choice_clues(context, "closer", context.cls(a.index), (b, c), right),
+        )
 
 
 def _choice_clues(
@@ -222,54 +212,56 @@ def _choice_clues(
     return tuple(clues)
 
 
-def _relative_direction(context: ReferringContext) -> Candidates:
-    """On which side of an object another is: for the first camera, and for one who stands there."""
+def _relative_direction(context: ReferringContext) -> Pools:
+    """On which side of an object another is: for the first camera, and for a person there."""
     rows = [row for row in _named(context) if context.cls(row.index) not in NO_LANDMARK]
+    return [
+        list(islice(_sides_for_camera(context, rows), ENOUGH)),
+        list(islice(_sides_for_person(context, rows), ENOUGH)),
+    ]
 
-    def for_camera() -> Iterator[QuestionCandidate]:
-        in_view = [row for row in rows if row.index in context.in_first_view]
-        for a, b in _groups(context, in_view, 2):
-            side = context.geometry.side_in_view(a.index, b.index)
-            if not side:
-                continue
-            first, second = context.cls(a.index), context.cls(b.index)
-            clues = _clues(
-                side,
-                len(SIDES),
-                ("seen",),
-                ("seen", first),
-                ("seen", "of", second),
-                ("seen", first, second),
-            )
-            fields = {"a": a.name, "b": b.name}
-            yield QuestionCandidate(
-                "relative_direction", fields, side, "choice", SIDES, _objects(a, b), clues
-            )
 
-    def for_person() -> Iterator[QuestionCandidate]:
-        for a, b, c in _groups(context, rows, 3):
-            if context.items[b.index].row.stands != "floor":
-                continue
-            side = side_for_person(context, a.index, b.index, c.index)
-            if not side:
-                continue
-            target, at, facing = (context.cls(row.index) for row in (a, b, c))
-            clues = _clues(
-                side,
-                len(TURNS),
-                ("turn",),
-                ("turn", target),
-                ("turn", "at", at),
-                ("turn", "to", facing),
-                ("turn", target, at),
-                ("turn", target, "", facing),
-            )
-            fields = {"a": a.name, "b": b.name, "c": c.name}
-            yield QuestionCandidate(
-                "standing", fields, side, "choice", TURNS, _objects(a, b, c), clues
-            )
+def _sides_for_camera(context: ReferringContext, rows: list[Named]) -> Candidates:
+    in_view = [row for row in rows if row.index in context.in_first_view]
+    for a, b in _groups(context, in_view, 2):
+        side = context.geometry.side_in_view(a.index, b.index)
+        if not side:
+            continue
+        first, second = context.cls(a.index), context.cls(b.index)
+        clues = _clues(
+            side,
+            len(SIDES),
+            ("seen",),
+            ("seen", first),
+            ("seen", "of", second),
+            ("seen", first, second),
+        )
+        fields = {"a": a.name, "b": b.name}
+        yield QuestionCandidate(
+            "relative_direction", fields, side, "choice", SIDES, _objects(a, b), clues
+        )
 
-    return [list(islice(for_camera(), ENOUGH)), list(islice(for_person(), ENOUGH))]
+
+def _sides_for_person(context: ReferringContext, rows: list[Named]) -> Candidates:
+    for a, b, c in _groups(context, rows, 3):
+        if context.items[b.index].row.stands != "floor":
+            continue
+        side = side_for_person(context, a.index, b.index, c.index)
+        if not side:
+            continue
+        target, at, facing = (context.cls(row.index) for row in (a, b, c))
+        clues = _clues(
+            side,
+            len(TURNS),
+            ("turn",),
+            ("turn", target),
+            ("turn", "at", at),
+            ("turn", "to", facing),
+            ("turn", target, at),
+            ("turn", target, "", facing),
+        )
+        fields = {"a": a.name, "b": b.name, "c": c.name}
+        yield QuestionCandidate("standing", fields, side, "choice", TURNS, _objects(a, b, c), clues)
 
 
 def side_for_person(context: ReferringContext, target: int, at: int, facing: int) -> str | None:
@@ -292,7 +284,6 @@ def side_for_person(context: ReferringContext, target: int, at: int, facing: int
 def _existence(context: ReferringContext) -> Candidates:
     """Whether a class, or a class in a colour of the room, is in the room."""
     colours = sorted({item.row.colour for item in context.items} - {""})
-    candidates = []
     for cls in context.known_classes:
         rows = context.by_class.get(cls, [])
         if not context.is_countable(cls):
@@ -310,27 +301,24 @@ def _existence(context: ReferringContext) -> Candidates:
                 ("is", "", colour),
                 ("is", cls, "", context.room),
             )
-            candidates.append(
-                QuestionCandidate("existence", words, answer, "choice", YES_NO, some or rows, clues)
-            )
-    return [candidates, candidates]
+            objects = some or rows
+            yield QuestionCandidate("existence", words, answer, "choice", YES_NO, objects, clues)
 
 
-def _spatial_relation(context: ReferringContext) -> Candidates:
+def _spatial_relation(context: ReferringContext) -> Pools:
     """Whether one relation holds for a pair, and which of two things is on something.
 
     Where nothing is on anything, the second is another question about the same relation.
     """
-    candidates = _relation_holds(context)
+    candidates = list(_relation_holds(context))
     predicates = sorted({candidate.template for candidate in candidates})
     if predicates:  # One of them, so that those with the most pairs do not crowd out the rest.
         predicate = predicates[context.draw(len(predicates))]
         candidates = [row for row in candidates if row.template == predicate]
-    return [candidates, _what_is_on(context) or candidates]
+    return [candidates, list(_what_is_on(context)) or candidates]
 
 
-def _relation_holds(context: ReferringContext) -> list[QuestionCandidate]:
-    candidates = []
+def _relation_holds(context: ReferringContext) -> Candidates:
     named = {row.index: row for row in _named(context)}
     pairs = [
         (named[k], named[item.support])
@@ -356,12 +344,9 @@ def _relation_holds(context: ReferringContext) -> list[QuestionCandidate]:
                 (predicate, first, second),
             )
             fields = {"a": a.name, "b": b.name}
-            candidates.append(
-                QuestionCandidate(
-                    predicate, fields, answer, "choice", YES_NO, _objects(a, b), clues
-                )
+            yield QuestionCandidate(
+                predicate, fields, answer, "choice", YES_NO, _objects(a, b), clues
             )
-    return candidates
 
 
 def _needs_a_look(context: ReferringContext, predicate: str, i: int, j: int) -> bool:
@@ -376,9 +361,8 @@ def _needs_a_look(context: ReferringContext, predicate: str, i: int, j: int) -> 
     return True
 
 
-def _what_is_on(context: ReferringContext) -> list[QuestionCandidate]:
+def _what_is_on(context: ReferringContext) -> Candidates:
     """Which of two things is on an object; the other one is elsewhere in the room."""
-    candidates = []
     small = [k for k in context.visible if context.items[k].row.stands == "top"]
     for below in _named(context):
         carried = [k for k, item in enumerate(context.items) if item.support == below.index]
@@ -394,21 +378,19 @@ def _what_is_on(context: ReferringContext) -> list[QuestionCandidate]:
                 options = tuple(Named(n, noun, ()) for n, noun in zip(pair, nouns, strict=True))
                 clues = _choice_clues(context, "what", context.cls(below.index), options, right)
                 objects = [*_objects(below), *carried, *context.by_class[context.cls(m)]]
-                candidates.append(
-                    QuestionCandidate(
-                        "what_on", fields, nouns[right], "choice", nouns, objects, clues
-                    )
+                yield QuestionCandidate(
+                    "what_on", fields, nouns[right], "choice", nouns, objects, clues
                 )
-    return candidates
 
 
-QUESTION_TYPES: dict[str, Callable[[ReferringContext], Candidates]] = {
-    "count": _count,
-    "absolute_distance": _absolute_distance,
-    "object_size": _object_size,
+# The candidates of both questions of each type.
+QUESTION_TYPES: dict[str, Callable[[ReferringContext], Pools]] = {
+    "count": lambda context: _twice(_count(context)),
+    "absolute_distance": lambda context: _twice(_absolute_distance(context), ENOUGH),
+    "object_size": lambda context: _twice(_object_size(context)),
     "room_size": _room_size,
-    "relative_distance": _relative_distance,
+    "relative_distance": lambda context: _twice(_relative_distance(context), ENOUGH),
     "relative_direction": _relative_direction,
-    "existence": _existence,
+    "existence": lambda context: _twice(_existence(context)),
     "spatial_relation": _spatial_relation,
 }

@@ -17,7 +17,7 @@ from g2vlm.scenes.language.referring_context import (
     clearly_less,
 )
 from g2vlm.scenes.language.templates import NUMBERS, ORDINALS, SIDES
-from g2vlm.scenes.layout.relations import volume
+from g2vlm.scenes.layout.relations import holds, volume
 
 GEOMETRY = ("needs_geometry",)
 VIEW = ("view_dependent", *GEOMETRY)
@@ -164,15 +164,8 @@ def _under(context: ReferringContext) -> Candidates:
 
 def _facing(context: ReferringContext) -> Candidates:
     """The only seat or screen of its name that faces something on the floor."""
-    facing = context.geometry.facing
     anchors = [k for k in context.named() if context.is_landmark(k)]
-    for k in context.visible:
-        for anchor in anchors:
-            if context.cls(anchor) == context.cls(k) or not facing(k, anchor):
-                continue
-            rest = [facing(m, anchor) for m in context.distractors(k) if m != anchor]
-            if all(value is False for value in rest):
-                yield _anchored(context, "facing", k, anchor, GEOMETRY)
+    return _related(context, "facing", context.visible, anchors)
 
 
 def _opening(context: ReferringContext) -> Candidates:
@@ -188,14 +181,24 @@ def _opening(context: ReferringContext) -> Candidates:
 
 
 def _near(context: ReferringContext) -> Candidates:
-    """The only object of its name near an anchor; every distractor is clearly not near it."""
-    near = context.geometry.next_to
-    for k in context.visible:
-        for anchor in context.named() if context.same_class(k) else ():
-            if context.cls(anchor) in (context.cls(k), *NO_LANDMARK) or not near(k, anchor):
+    """The only object of its name near an anchor."""
+    targets = [k for k in context.visible if context.same_class(k)]
+    anchors = [k for k in context.named() if context.cls(k) not in NO_LANDMARK]
+    return _related(context, "near", targets, anchors)
+
+
+def _related(
+    context: ReferringContext, predicate: str, targets: list[int], anchors: list[int]
+) -> Candidates:
+    """The only object of its name with a relation to an anchor; it clearly fails of distractors."""
+    scene = context.geometry
+    for k in targets:
+        for anchor in anchors:
+            if context.cls(anchor) == context.cls(k) or not holds(scene, predicate, k, anchor):
                 continue
-            if all(near(m, anchor) is False for m in context.distractors(k) if m != anchor):
-                yield _anchored(context, "near", k, anchor, GEOMETRY)
+            distractors = [m for m in context.distractors(k) if m != anchor]
+            if all(holds(scene, predicate, m, anchor) is False for m in distractors):
+                yield _anchored(context, predicate, k, anchor, GEOMETRY)
 
 
 def _between(context: ReferringContext) -> Candidates:

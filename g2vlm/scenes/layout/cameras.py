@@ -13,7 +13,6 @@ counter-clockwise from x, pitch is positive upwards.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,8 +47,8 @@ FILL = 0.5
 ENLARGE = 1.15
 # Sample points closer to the camera than this do not count.
 NEAREST_MM = 200
-_SINES = np.array(SINES, np.int64)
-_COSINES = np.roll(_SINES, -90)
+# Cosines and sines of 0..359 degrees, int64 [360] each, in units of 1 / UNIT.
+_TABLES = np.roll(SINES, -90), np.array(SINES, np.int64)
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,8 @@ def heading(dx: int, dy: int) -> int:
     (0, 90, 225)
     """
     # The nearest direction has the largest inner product.
-    return int(np.argmax(dx * _COSINES + dy * _SINES))
+    cosines, sines = _TABLES
+    return int(np.argmax(dx * cosines + dy * sines))
 
 
 def clears(item: Item, place: list[int]) -> bool:
@@ -148,8 +148,8 @@ def sample_points(items: list[Item]) -> np.ndarray:
 def project(cameras: Cameras, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return pixel u, v and depth (mm), each float64 [K, ...], of points [..., 3] in mm."""
     shape = (len(cameras.yaw),) + (1,) * (points.ndim - 1)
-    cos_yaw, sin_yaw = (_table(f, cameras.yaw).reshape(shape) for f in (cosine, sine))
-    cos_pitch, sin_pitch = (_table(f, cameras.pitch).reshape(shape) for f in (cosine, sine))
+    cos_yaw, sin_yaw = (table[cameras.yaw % 360].reshape(shape) / UNIT for table in _TABLES)
+    cos_pitch, sin_pitch = (table[cameras.pitch % 360].reshape(shape) / UNIT for table in _TABLES)
     delta = [points[None, ..., a] - cameras.position[:, a].reshape(shape) for a in range(3)]
     # Turn by yaw on the floor, then by pitch in the vertical plane of the heading.
     ahead = delta[0] * cos_yaw + delta[1] * sin_yaw
@@ -161,11 +161,6 @@ def project(cameras: Cameras, points: np.ndarray) -> tuple[np.ndarray, np.ndarra
     focal = IMAGE[0] / 2 / tangent
     safe = np.maximum(depth, 1.0)
     return right / safe * focal + IMAGE[0] / 2, down / safe * focal + IMAGE[1] / 2, depth
-
-
-def _table(function: Callable[[int], int], degrees: np.ndarray) -> np.ndarray:
-    """Return float64 [K] of sines or cosines from the integer table."""
-    return np.array([function(int(angle)) / UNIT for angle in degrees])
 
 
 def visible_points(
