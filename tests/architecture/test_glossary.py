@@ -29,6 +29,8 @@ REPLACEMENTS = {
 WORDS = re.compile(r"(?<![A-Za-z])(" + "|".join(REPLACEMENTS) + r")(?![A-Za-z])", re.IGNORECASE)
 # Keys of random generators seed what exists; changing one would change every number.
 GENERATOR_KEY = re.compile(r"\b(?:rng|generator|seeded)\([^()]*\"[a-z_]+\"")
+# A class of objects: a loudspeaker.
+OBJECT_CLASS = re.compile(r"\"speaker\"")
 TEXT = (
     ".py",
     ".smk",
@@ -56,7 +58,7 @@ def test_no_private_vocabulary():
             continue
         lines = (REPOSITORY / name).read_text(encoding="utf-8").splitlines()
         for number, line in enumerate(lines, 1):
-            found = WORDS.search(GENERATOR_KEY.sub("", line))
+            found = WORDS.search(OBJECT_CLASS.sub("", GENERATOR_KEY.sub("", line)))
             if found:
                 faults.append(f"{name}:{number}: {found[0]}")
     assert not faults, f"{len(faults)} private words: " + "; ".join(faults[:20])

@@ -1,4 +1,4 @@
-"""Relations and sentences against an independent reading of the recipes in floating point."""
+"""Relations and sentences against an independent evaluation of the recipes in floating point."""
 
 from __future__ import annotations
 
@@ -125,19 +125,19 @@ def test_extreme_references_hold_with_their_margin(drawn):
             continue
         target = ref["targets"][0]
         called = {objects[target]["class"], *ALSO_CALLED.get(objects[target]["class"], ())}
-        rivals = [o for o in objects if o["class"] in called and o["index"] != target]
+        distractors = [o for o in objects if o["class"] in called and o["index"] != target]
         if ref["form"] in ("closest", "farthest"):
             if len(ref["anchors"]) != 1:
                 continue
             anchor = objects[ref["anchors"][0]]
             own = distance(objects[target], anchor)
-            rest = [distance(o, anchor) for o in rivals]
+            rest = [distance(o, anchor) for o in distractors]
             margin = min(rest) - own if ref["form"] == "closest" else own - max(rest)
             assert margin > 300 - 60, ref["text"]
         elif ref["form"] == "tallest":
-            assert all(objects[target]["size_mm"][2] >= o["size_mm"][2] + 150 for o in rivals)
+            assert all(objects[target]["size_mm"][2] >= o["size_mm"][2] + 150 for o in distractors)
         else:
-            ratios = [volume(objects[target]) / volume(o) for o in rivals]
+            ratios = [volume(objects[target]) / volume(o) for o in distractors]
             assert min(ratios) > 1.5 if ref["form"] == "largest" else max(ratios) < 1 / 1.5
         checked[ref["form"]] += 1
     assert min(checked[f] for f in ("closest", "farthest", "largest")) > 5
@@ -151,10 +151,10 @@ def test_side_references_have_one_answer(drawn):
         (target,), (anchor,) = ref["targets"], ref["anchors"]
         cls = recipe["objects"][target]["class"]
         called = {cls, *ALSO_CALLED.get(cls, ())}
-        held = {i for i, j, name in line["relations"] if j == anchor and name == ref["form"]}
-        unsure = {i for i, j, family in line["void"] if j == anchor and family == "side"}
-        rivals = {o["index"] for o in recipe["objects"] if o["class"] in called} - {anchor}
-        assert held & rivals == {target} and not unsure & rivals
+        holding = {i for i, j, name in line["relations"] if j == anchor and name == ref["form"]}
+        void = {i for i, j, family in line["void"] if j == anchor and family == "side"}
+        distractors = {o["index"] for o in recipe["objects"] if o["class"] in called} - {anchor}
+        assert holding & distractors == {target} and not void & distractors
         assert "view_dependent" in ref["tags"]
         checked += 1
     assert checked > 20
@@ -168,25 +168,25 @@ def test_between_references_have_one_answer(drawn):
         (target,) = ref["targets"]
         spots = [np.array(o["centre_mm"], float) for o in recipe["objects"]]
         kind = recipe["objects"][target]["class"]
-        rivals = [k for k, o in enumerate(recipe["objects"]) if o["class"] == kind]
+        same_class = [k for k, o in enumerate(recipe["objects"]) if o["class"] == kind]
         inside = []
-        # The first two anchors of other classes that fit: names may lean on further objects.
+        # Any two anchors of other classes: names may refer to further objects.
         for a, b in permutations(ref["anchors"], 2):
             way = spots[b] - spots[a]
             length = np.hypot(*way)
             if length < 999 or kind in (recipe["objects"][k]["class"] for k in (a, b)):
                 continue
-            along = [(spots[k] - spots[a]) @ way / length**2 for k in rivals]
+            along = [(spots[k] - spots[a]) @ way / length**2 for k in same_class]
             across = np.array([-way[1], way[0]])
-            off = [abs((spots[k] - spots[a]) @ across) / length**2 for k in rivals]
-            pairs = zip(rivals, along, off, strict=True)
+            off = [abs((spots[k] - spots[a]) @ across) / length**2 for k in same_class]
+            pairs = zip(same_class, along, off, strict=True)
             inside.append([k for k, t, d in pairs if 0.101 < t < 0.899 and d < 0.399])
         assert [target] in inside
         checked += 1
     assert checked > 5
 
 
-def test_counted_references_beat_every_rival_by_what_they_have_on_or_near_them(drawn):
+def test_counted_references_have_the_most_things_on_or_near_them(drawn):
     checked = 0
     for recipe, line, ref in references_of(drawn):
         if ref["form"] != "counted":
@@ -198,11 +198,11 @@ def test_counted_references_beat_every_rival_by_what_they_have_on_or_near_them(d
         other = {classes[k] for k in ref["anchors"]}
         on = {(o["index"], o["support"]) for o in recipe["objects"]}
         assert len(other) == 1
-        rivals = [k for k, name in enumerate(classes) if name == classes[target]]
+        same_class = [k for k, name in enumerate(classes) if name == classes[target]]
         those = [k for k, name in enumerate(classes) if name in other]
         found = []
         for pairs in (near, on):
-            counts = {k: sum((m, k) in pairs for m in those) for k in rivals}
+            counts = {k: sum((m, k) in pairs for m in those) for k in same_class}
             most = counts.pop(target)
             found.append(most == len(ref["anchors"]) > max(counts.values()))
         assert any(found)
@@ -210,7 +210,7 @@ def test_counted_references_beat_every_rival_by_what_they_have_on_or_near_them(d
     assert checked > 5
 
 
-def test_kinds_of_reference_are_what_they_say(drawn):
+def test_subsets_of_references_match_their_targets(drawn):
     kinds = Counter()
     for recipe, _, ref in references_of(drawn):
         kinds[ref["kind"]] += 1
@@ -224,14 +224,14 @@ def test_kinds_of_reference_are_what_they_say(drawn):
     assert all(kinds[k] > 15 for k in ("unique", "multiple", "multi", "zero"))
 
 
-def test_no_absence_number_or_order_is_stated_beside_what_goes_by_the_name(drawn):
+def test_no_absence_number_or_order_where_another_class_goes_by_the_name(drawn):
     stated = Counter()
     for recipe, line in zip(drawn.recipes, drawn.language, strict=True):
         here = {o["class"] for o in recipe["objects"]}
         asked = [q["text"] for q in line["questions"] if q["type"] in ("count", "existence")]
-        told = [r for r in line["references"] if r["form"] in ("ordinal", "all")]
-        told += [r for r in line["references"] if r["kind"] == "zero" and r["form"] != "on"]
-        for text in asked + [r["text"] for r in told]:
+        references = [r for r in line["references"] if r["form"] in ("ordinal", "all")]
+        references += [r for r in line["references"] if r["kind"] == "zero" and r["form"] != "on"]
+        for text in asked + [r["text"] for r in references]:
             (noun,) = parse_nouns(text)
             (cls,) = noun.classes
             stated[cls in ALSO_CALLED] += 1
@@ -239,7 +239,7 @@ def test_no_absence_number_or_order_is_stated_beside_what_goes_by_the_name(drawn
     assert stated[True] > 20 and stated[False] > 20
 
 
-def test_nothing_is_said_to_be_near_what_it_stands_on(drawn):
+def test_near_never_relates_an_object_to_its_support(drawn):
     for recipe, _, ref in references_of(drawn):
         if ref["form"] in ("near", "all_near"):
             apart = set(ref["anchors"])
@@ -268,12 +268,12 @@ def test_every_scene_has_its_sentences(drawn):
         assert len(line["captions"]) == 4 and len(line["phrases"]) == 12
         # Four of the eight types ask about named pairs, which few scenes lack.
         assert 8 <= len(line["questions"]) <= 16
-    # A room of look-alikes has too little that can be told apart.
+    # A room of objects that look alike has too few that can be referred to.
     assert full >= int(0.98 * len(drawn.language))
     assert np.mean([len(line["questions"]) for line in drawn.language]) > 14
 
 
-def test_kept_phrasings_are_in_test_splits_alone(drawn):
+def test_test_templates_are_in_test_splits_alone(drawn):
     tagged = Counter()
     for recipe, _, ref in references_of(drawn):
         tagged[recipe["split"]] += "test_phrasing" in ref["tags"]
@@ -284,7 +284,7 @@ def test_kept_phrasings_are_in_test_splits_alone(drawn):
     assert len(PHRASES) - TEST_ONLY >= 6
 
 
-def test_answers_are_true_and_choices_hold_them(drawn):
+def test_answers_are_true_and_among_the_choices(drawn):
     seen = Counter()
     for recipe, line in zip(drawn.recipes, drawn.language, strict=True):
         objects = recipe["objects"]

@@ -1,8 +1,8 @@
-"""Every sentence read back from its words and judged on the recipe alone, in floating point.
+"""Every sentence is parsed and evaluated on the recipe alone, in floating point.
 
-The reader knows the phrasings and English names ("the larger of the two lamps", "the lamp on the
-desk"); it shares no geometry with what wrote the sentences. It has no void bands: what is true by a
-margin is true by the bare definition, and nothing else of the class is.
+The parser knows the templates and English names ("the larger of the two lamps", "the lamp on the
+desk") and shares no geometry with the generator. It has no void bands: a sentence that is true by a
+margin is true by the bare definition, and false of everything else of the class.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _NAME = (
     rf"the {_NAMED}(?: (?:on|near|closest to) the (?:door|window|{_NAMED}))?"
 )
 _KIND = f"an? {_NAMED}"
-# What each field of a phrasing may hold; those of questions are names or kinds of things.
-_WORDS = {
+# The pattern of each field of a template; in questions, names or kinds of things.
+_REFERENCE_FIELDS = {
     "a": f"{_NAME}|the door|the window",
     "b": _NAME,
     "t": _NAMED,
@@ -53,11 +53,11 @@ _WORDS = {
 }
 
 
-_ASKED = {**_WORDS, **dict.fromkeys("abc", f"{_NAME}|{_KIND}")}
+_QUESTION_FIELDS = {**_REFERENCE_FIELDS, **dict.fromkeys("abc", f"{_NAME}|{_KIND}")}
 
 
-def pattern(phrasing, fields):
-    """A phrasing as a pattern; a field named twice must match the same words."""
+def pattern(template, fields):
+    """A template as a pattern; a field named twice must match the same words."""
     seen: set[str] = set()
 
     def field(match):
@@ -66,28 +66,27 @@ def pattern(phrasing, fields):
         seen.add(name)
         return f"(?P={name})" if again else f"(?P<{name}>{fields.get(name, '.+?')})"
 
-    return re.compile(re.sub(r"\\\{(\w+)\\\}", field, re.escape(phrasing)) + r"\Z")
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", field, re.escape(template)) + r"\Z")
 
 
-SAID, ASKED = (
+REFERENCE_PATTERNS, QUESTION_PATTERNS = (
     {
-        form: [pattern(phrasing, fields) for phrasing in phrasings]
-        for form, phrasings in table.items()
+        form: [pattern(template, fields) for template in templates]
+        for form, templates in table.items()
     }
-    for table, fields in ((REFERENCES, _WORDS), (QUESTIONS, _ASKED))
+    for table, fields in ((REFERENCES, _REFERENCE_FIELDS), (QUESTIONS, _QUESTION_FIELDS))
 )
 
 
-class Reader:
-    """The objects of a recipe, found by what words say of them."""
+class SceneReader:
+    """Resolves names and evaluates relations on the objects of a recipe."""
 
     def __init__(self, recipe, models):
         self.models, self.recipe, self.objects = models, recipe, recipe["objects"]
         self.far = {}
 
     def called(self, words):
-        """Objects that a noun with or without a colour and an article can mean, or that a person
-        may call so all the same."""
+        """Objects that a noun, with or without a colour and an article, may refer to."""
         match = re.fullmatch(rf"(?:(?:the|a|an) )?{_THING}", words)
         if not match:
             return None
@@ -96,8 +95,7 @@ class Reader:
         return [k for k in rows if colour in (None, self.objects[k]["colour"])]
 
     def named(self, words):
-        """The one object that a name means; a name of several or of none fails, and one that a
-        person may give to something else."""
+        """The one object that a name refers to; a name of several or of none fails."""
         found = self.called(words)
         if found is None:
             found = self._described(words)
@@ -138,13 +136,13 @@ class Reader:
         return self.far[key]
 
     def closest(self, rows, kind):
-        """The object closest to the only door or window, by densely drawn outlines."""
+        """The object closest to the only door or window, by dense outlines."""
         foot = {**opening_foot(self.recipe, kind), "base_mm": 0}
         flat = {k: {**self.objects[k], "base_mm": 0} for k in rows}
         return [min(rows, key=lambda k: distance(foot, flat[k]))]
 
     def holds(self, form, i, j):
-        """Whether i stands to j as a preposition says, by its bare definition."""
+        """Whether a relation holds between i and j by its bare definition."""
         a, b = self.objects[i], self.objects[j]
         if form == "on":
             return a["support"] == j
@@ -193,7 +191,7 @@ def fits(reader, form, match):
         order = sorted(rows, key=lambda k: reader.distance(k, anchor))
         return [order[0] if form == "closest" else order[-1]]
     if form == "side":
-        side = next(name for name, said in SIDES.items() if said == words["s"])
+        side = next(name for name, text in SIDES.items() if text == words["s"])
         anchor = reader.named(a)
         return [k for k in rows if k != anchor and reader.side(k, anchor) == side]
     if form == "ordinal":
@@ -220,7 +218,7 @@ def fits(reader, form, match):
     return [k for k in rows if k != anchor and reader.holds(place, k, anchor)]
 
 
-FORM_OF = dict.fromkeys(SIDES, ("side",)) | {
+TEMPLATES_OF_FORM = dict.fromkeys(SIDES, ("side",)) | {
     "opening": ("closest",),
     "counted": ("counted_on", "counted_near"),
 }
@@ -228,9 +226,9 @@ FORM_OF = dict.fromkeys(SIDES, ("side",)) | {
 
 def check_reference(recipe, ref, models):
     """Fail unless some reading of the text is true of the targets and of nothing else."""
-    reader, readings = Reader(recipe, models), []
-    for form in FORM_OF.get(ref["form"], (ref["form"],)):
-        for words in SAID[form]:
+    reader, readings = SceneReader(recipe, models), []
+    for form in TEMPLATES_OF_FORM.get(ref["form"], (ref["form"],)):
+        for words in REFERENCE_PATTERNS[form]:
             match = words.match(ref["text"])
             if match:
                 try:
@@ -247,9 +245,9 @@ def check_reference(recipe, ref, models):
 
 def check_question(recipe, question, models):
     """Fail unless some reading of a question's text gives its answer."""
-    reader, answers = Reader(recipe, models), []
-    for form in FORMS_OF_TYPE[question["type"]]:
-        for words in ASKED[form]:
+    reader, answers = SceneReader(recipe, models), []
+    for form in TEMPLATES_OF_TYPE[question["type"]]:
+        for words in QUESTION_PATTERNS[form]:
             match = words.match(question["text"])
             if match:
                 try:
@@ -263,45 +261,45 @@ def _number(measured, question, slack):
     return abs(float(question["answer"]) - measured) <= slack
 
 
-def _said(answer, question):
+def _equals(answer, question):
     return answer == question["answer"]
 
 
 def _closer(reader, words, question):
     a, b, c = (reader.named(words[name]) for name in "abc")
     nearer = words["b" if reader.distance(a, b) < reader.distance(a, c) else "c"]
-    return _said(nearer.removeprefix("the "), question)
+    return _equals(nearer.removeprefix("the "), question)
 
 
-def _turn(reader, words, question):
+def _side_for_person(reader, words, question):
     of, at, to = (
         np.array(reader.objects[reader.named(words[name])]["centre_mm"], float) for name in "abc"
     )
     (fx, fy), (ox, oy) = to - at, of - at
     angle = np.degrees(np.arctan2(fx * oy - fy * ox, fx * ox + fy * oy))
     side = "left" if 45 < angle < 135 else "right" if -135 < angle < -45 else "behind"
-    return abs(angle) > 45 and _said(side, question)
+    return abs(angle) > 45 and _equals(side, question)
 
 
-def _what(reader, words, question):
+def _what_is_on(reader, words, question):
     below = reader.named(words["a"])
     held = {k for k, o in enumerate(reader.objects) if o["support"] == below}
     first, second = (bool(held.intersection(reader.called(words[name]))) for name in "bc")
-    return first != second and _said(question["choices"][0 if first else 1], question)
+    return first != second and _equals(question["choices"][0 if first else 1], question)
 
 
-def _judged(form):
+def _relation_holds(form):
     def answer(reader, words, question):
         i, j = reader.named(words["a"]), reader.named(words["b"])
-        return _said("yes" if reader.holds(form, i, j) else "no", question)
+        return _equals("yes" if reader.holds(form, i, j) else "no", question)
 
     return answer
 
 
-FORMS_OF_TYPE = {name: (name,) for name in ("count", "absolute_distance", "object_size")}
-FORMS_OF_TYPE |= {name: (name,) for name in ("room_size", "relative_distance", "existence")}
-FORMS_OF_TYPE["relative_direction"] = ("relative_direction", "standing")
-FORMS_OF_TYPE["spatial_relation"] = ("on", "near", "larger", "facing", "what_on")
+TEMPLATES_OF_TYPE = {name: (name,) for name in ("count", "absolute_distance", "object_size")}
+TEMPLATES_OF_TYPE |= {name: (name,) for name in ("room_size", "relative_distance", "existence")}
+TEMPLATES_OF_TYPE["relative_direction"] = ("relative_direction", "standing")
+TEMPLATES_OF_TYPE["spatial_relation"] = ("on", "near", "larger", "facing", "what_on")
 ANSWERS = {
     "count": lambda r, w, q: _number(len(r.called(w.get("ts") or w["t"])), q, 0),
     "absolute_distance": lambda r, w, q: _number(
@@ -314,11 +312,11 @@ ANSWERS = {
         r.recipe["room"]["size_mm"][0] * r.recipe["room"]["size_mm"][1] / 1e6, q, 0.051
     ),
     "relative_distance": _closer,
-    "relative_direction": lambda r, w, q: _said(r.side(r.named(w["a"]), r.named(w["b"])), q),
-    "standing": _turn,
-    "existence": lambda r, w, q: _said("yes" if r.called(w["n"]) else "no", q),
-    **{form: _judged(form) for form in ("on", "near", "larger", "facing")},
-    "what_on": _what,
+    "relative_direction": lambda r, w, q: _equals(r.side(r.named(w["a"]), r.named(w["b"])), q),
+    "standing": _side_for_person,
+    "existence": lambda r, w, q: _equals("yes" if r.called(w["n"]) else "no", q),
+    **{form: _relation_holds(form) for form in ("on", "near", "larger", "facing")},
+    "what_on": _what_is_on,
 }
 
 
@@ -334,7 +332,7 @@ def test_every_sentence_reads_back_as_true(drawn):
     assert len(read) > 24 and sum(read.values()) > 700
 
 
-def test_a_false_sentence_is_found(drawn):
+def test_a_false_sentence_fails(drawn):
     recipe, line = drawn.recipes[0], drawn.language[0]
     ref = next(r for r in line["references"] if r["form"] in ("closest", "near", "on"))
     other = next(o["index"] for o in recipe["objects"] if o["index"] not in ref["targets"])

@@ -1,4 +1,4 @@
-"""Sentences about sides and openings against what the views show."""
+"""Sentences about sides and openings agree with what the views show."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from tests.g2vlm.scenes.language.test_language import centre
 from tests.g2vlm.scenes.layout.test_recipes import opening_foot, ring, turned
 
 
-def test_sides_are_told_of_what_the_first_view_likely_shows(drawn):
-    told = 0
+def test_sides_relate_objects_that_the_first_view_likely_shows(drawn):
+    checked = 0
     for recipe, line, pixels in zip(drawn.recipes, drawn.language, drawn.pixels, strict=True):
         shown = pixels[0] >= FIRST_VIEW_PIXELS
         for ref in line["references"]:
-            meant = [*ref["targets"], *ref["anchors"]]
+            needed = [*ref["targets"], *ref["anchors"]]
             if ref["form"] == "ordinal":
                 cls = recipe["objects"][ref["targets"][0]]["class"]
-                meant = [o["index"] for o in recipe["objects"] if o["class"] == cls]
+                needed = [o["index"] for o in recipe["objects"] if o["class"] == cls]
             if ref["form"] in (*SIDES, "ordinal"):
-                told += 1
+                checked += 1
                 assert shown[ref["targets"]].all(), ref["text"]
-                assert shown[ref["anchors"] or meant].any(), ref["text"]
-                assert ref["form"] in SIDES or shown[meant].all(), ref["text"]
+                assert shown[ref["anchors"] or needed].any(), ref["text"]
+                assert ref["form"] in SIDES or shown[needed].all(), ref["text"]
         for question in line["questions"]:
             if question["choices"] == SIDES:
-                told += 1
+                checked += 1
                 assert shown[question["objects"]].sum() >= 2, question["text"]
-    assert told > 10
+    assert checked > 10
 
 
 def turned_from(recipe, anchor, k):
@@ -40,7 +40,7 @@ def turned_from(recipe, anchor, k):
     return (np.degrees(np.arctan2(y, x) - np.arctan2(ay, ax)) + 180) % 360 - 180
 
 
-def shown_so(recipe, form, target, anchor):
+def agrees_with_view(recipe, form, target, anchor):
     """Whether the first view's image has the target and none of its class on that side."""
     turn = turned_from(recipe, anchor, target)
     if form in ("front", "behind"):
@@ -53,26 +53,28 @@ def shown_so(recipe, form, target, anchor):
     return sign * turn > 4.9 and all(sign * away < 5.1 for away in rest)
 
 
-def test_sides_are_what_the_first_view_shows(drawn):
-    told = Counter()
+def test_sides_agree_with_the_first_view(drawn):
+    checked = Counter()
     for recipe, line in zip(drawn.recipes, drawn.language, strict=True):
         for ref in line["references"]:
             if ref["form"] in SIDES:
-                told[ref["form"]] += 1
+                checked[ref["form"]] += 1
                 (target,), form = ref["targets"], ref["form"]
-                # An anchor's name may lean on others, which are listed too.
-                assert any(shown_so(recipe, form, target, k) for k in ref["anchors"]), ref["text"]
-    assert min(told[side] for side in SIDES) > 0
+                # An anchor's name may refer to others, which are listed too.
+                assert any(agrees_with_view(recipe, form, target, k) for k in ref["anchors"]), ref[
+                    "text"
+                ]
+    assert min(checked[side] for side in SIDES) > 0
 
 
-def test_a_door_or_window_that_is_named_is_in_sight(drawn):
-    told = 0
+def test_a_named_door_or_window_is_in_view(drawn):
+    checked = 0
     for recipe, line in zip(drawn.recipes, drawn.language, strict=True):
         texts = [r["text"] for r in (*line["references"], *line["questions"])]
         for kind in ("door", "window"):
             if not any(f"the {kind}" in text for text in texts):
                 continue
-            told += 1
+            checked += 1
             ends = ring(opening_foot(recipe, kind))
             points = np.linspace(ends.min(0), ends.max(0), 9)
             turns = []
@@ -81,4 +83,4 @@ def test_a_door_or_window_that_is_named_is_in_sight(drawn):
                 angle = np.degrees(np.arctan2(ahead[:, 1], ahead[:, 0]))
                 turns.append((np.abs(angle) <= camera["hfov_deg"] / 2 + 8).mean())
             assert max(turns) >= 0.3, recipe["id"]
-    assert told > 3
+    assert checked > 3
