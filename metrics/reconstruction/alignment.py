@@ -22,14 +22,20 @@ from metrics.reconstruction.surfaces import Surface, SurfaceComparison
 
 @dataclass(frozen=True)
 class Similarity:
-    """x -> scale * rotation @ x + translation; rotation [3, 3], translation [3] metres."""
+    """The map x -> scale * rotation @ x + translation.
+
+    Attributes:
+        scale: a number.
+        rotation: f64 [3, 3].
+        translation: f64 [3] metres.
+    """
 
     scale: float
     rotation: np.ndarray
     translation: np.ndarray
 
     def apply(self, points: np.ndarray) -> np.ndarray:
-        """Return transformed points f32 [N, 3]."""
+        """Return the mapped points f32 [N, 3]."""
         moved = self.scale * (np.asarray(points, np.float64) @ self.rotation.T) + self.translation
         return moved.astype(np.float32)
 
@@ -45,6 +51,8 @@ class Similarity:
 IDENTITY = Similarity(1.0, np.eye(3), np.zeros(3))
 
 
+# scikit-image has the same transform; it sums in another order, so its last bits differ, and
+# scoring would have one more dependency.
 def umeyama(source: np.ndarray, target: np.ndarray, with_scale: bool = True) -> Similarity | None:
     """Return the least-squares similarity that takes source points onto target points.
 
@@ -66,11 +74,13 @@ def umeyama(source: np.ndarray, target: np.ndarray, with_scale: bool = True) -> 
         return None
     source, target = np.asarray(source, np.float64), np.asarray(target, np.float64)
     from_mean, to_mean = source.mean(axis=0), target.mean(axis=0)
-    centred, aimed = source - from_mean, target - to_mean
+    centred, aimed = source - from_mean, target - to_mean  # (N, 3) each
     variance = (centred**2).sum() / len(source)
     left, values, right = np.linalg.svd(aimed.T @ centred / len(source))
+    # Two vanishing singular values: the points lie on a line, about which any turn is as good.
     if values[1] <= 1e-9 * max(values[0], 1e-300) or variance <= 0:
         return None
+    # The best orthogonal matrix may be a reflection; flipping the weakest axis makes it a rotation.
     sign = np.array([1.0, 1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
     rotation = left @ np.diag(sign) @ right
     scale = float((values * sign).sum() / variance) if with_scale else 1.0
@@ -84,15 +94,21 @@ def pixel_correspondences(
     intrinsics: np.ndarray,
     pose: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return predicted and true points [K, 3] of the same input pixels, where truth has depth.
+    """Return predicted and true points of the same input pixels, where the truth has depth.
 
     Args:
-        points: [M, 3]; pixels: [M, 3] (view, row, column), rows outside the images are left out.
-        depth: [V, H, W]; intrinsics: [V, 3, 3]; pose: [V, 4, 4].
+        points: [M, 3] metres, predicted.
+        pixels: [M, 3] (view, row, column); points of pixels outside the images are left out.
+        depth: [V, H, W] metres, 0 = none.
+        intrinsics: [V, 3, 3].
+        pose: [V, 4, 4] camera to frame.
+
+    Returns:
+        Both sides, [K, 3] metres each; row i of both is one correspondence.
     """
     bounds = np.array(depth.shape)
     pixels = np.asarray(pixels, np.int64)
-    valid = ((pixels >= 0) & (pixels < bounds)).all(axis=1)
+    valid = ((pixels >= 0) & (pixels < bounds)).all(axis=1)  # (M,)
     view, row, column = np.where(valid[:, None], pixels, 0).T
     valid &= depth[view, row, column] > 0
     mine, true = [], []
@@ -106,16 +122,23 @@ def pixel_correspondences(
 
 
 def icp(source: np.ndarray, target: np.ndarray, with_scale: bool, steps: int = 50) -> Similarity:
-    """Return a point-to-point ICP alignment of source [N, 3] to target [M, 3].
+    """Return a point-to-point alignment of source to target, started from the identity.
 
-    Besl and McKay 1992, started from identity; stops when the mean distance no longer falls.
+    It stops after `steps` steps, or when the mean distance to nearest neighbours no longer falls.
+
+    Args:
+        source: [N, 3] metres; target: [M, 3] metres.
+        with_scale: False keeps the scale at 1.
+        steps: at most so many.
+
+    Source: Besl and McKay 1992.
     """
     cloud, total, previous = Cloud(target), IDENTITY, np.inf
     for _ in range(steps):
         moved = total.apply(source)
-        found = cloud.nearest(moved)
-        error = float(found.distance.mean(dtype=np.float64))
-        step = umeyama(moved, cloud.points[found.index], with_scale)
+        nearest = cloud.nearest(moved)
+        error = float(nearest.distance.mean(dtype=np.float64))
+        step = umeyama(moved, cloud.points[nearest.index], with_scale)
         if step is None or error >= previous - 1e-7:
             break
         total, previous = step.after(total), error

@@ -1,8 +1,7 @@
-"""Distances between surfaces given as points.
+"""Point clouds: reduction to cells, nearest neighbours, normals, and sampling of meshes.
 
-Both clouds are reduced to one point a cell before any distance, so that density and duplicates
-cannot help; nearest neighbours are found once a direction and every metric reads them. All
-functions are pure; points are [N, 3] in metres.
+Both clouds of a comparison are reduced to one point a cell before any distance is measured, so
+that density and duplicates cannot help. Points are [N, 3] in metres.
 """
 
 from __future__ import annotations
@@ -15,63 +14,78 @@ import numpy as np
 from metrics.geometry import KEY_BITS, cell_keys, face_crosses, random_barycentric, unit
 from metrics.reconstruction import gpu
 
+# Side of the cells in which distances are measured, metres.
 CELL = 0.01
+# Neighbours of a point, itself included, to which a plane is fitted.
 AROUND = 12
+# Side of the coarsest cells of `spatial_order`, metres.
 ORDER_CELL = 0.1
+# Bits of a 64-bit key that are left, next to a cell's key, for the distance to the cell's centre.
 _OFFSET_BITS = 62 - KEY_BITS
+# Entries of a symmetric 3x3 matrix, in the order of `_smallest_axis`.
 _PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Nearest neighbours of queries: distance f32 [N] metres, index i64 [N] into the other side."""
+    """Nearest neighbours of queries.
+
+    Attributes:
+        distance: f32 [N] metres.
+        index: i64 [N], places among the points that were searched.
+    """
 
     distance: np.ndarray
     index: np.ndarray
 
 
 def spatial_order(points: np.ndarray) -> np.ndarray:
-    """Return i64 [N], an order of points [N, 3] in which what is near tends to stand near.
+    """Return an order i64 [N] of points [N, 3] in which near points tend to be near.
 
-    Every cell of 10, 5, 2.5 and 1.25 cm is one unbroken run (a Z-order inside cells of 10 cm).
+    Every cell of 10, 5, 2.5 and 1.25 cm is one unbroken run: cells of 10 cm by their key, and a
+    Z-order inside each. Neighbour searches then find their part of the tree in the cache.
     """
     if len(points) == 0:
         return np.zeros(0, np.int64)
     points = np.asarray(points, np.float64)
-    fine = np.floor(points.T / (ORDER_CELL / 8))
-    x, y, z = np.mod(fine, 8).astype(np.int64)
+    fine = np.floor(points.T / (ORDER_CELL / 8))  # (3, N) cells of 1.25 cm
+    x, y, z = np.mod(fine, 8).astype(np.int64)  # places 0 to 7 inside a cell of 10 cm
+    # Spread the three bits of a place two apart, so that those of x, y and z interleave.
     spread = np.array([((i & 4) << 4) | ((i & 2) << 2) | (i & 1) for i in range(8)])
-    within = (spread[x] << 2) | (spread[y] << 1) | spread[z]
+    within = (spread[x] << 2) | (spread[y] << 1) | spread[z]  # (N,) 9 bits
     return np.argsort((cell_keys(points, ORDER_CELL) << 9) | within, kind="stable")
 
 
 def cell_representatives(points: np.ndarray, size: float) -> np.ndarray:
     """Return i64 indices of one point a cell, the one nearest to its centre, cell after cell.
 
-    Which points are chosen does not depend on their order: of equally near ones the first by x,
-    then y, then z is taken.
+    The choice does not depend on the order of points: of equally near ones, the first by x, then
+    y, then z is taken.
 
     Args:
         points: [N, 3] metres.
         size: side of a cell in metres.
 
-    >>> cell_representatives(np.array([[0.1, 0.1, 0.1], [0.4, 0.5, 0.5], [1.5, 0, 0]]), 1.0)
-    array([1, 2])
+    Example:
+        >>> cell_representatives(np.array([[0.1, 0.1, 0.1], [0.4, 0.5, 0.5], [1.5, 0, 0]]), 1.0)
+        array([1, 2])
     """
     if len(points) == 0:
         return np.zeros(0, np.int64)
     points = np.asarray(points, np.float64)
-    keys = cell_keys(points, size)
+    keys = cell_keys(points, size)  # (N,)
     inside = points.T.copy() / size
-    inside = inside - np.floor(inside) - 0.5
-    away = (inside**2).sum(axis=0) / 0.75
+    inside = inside - np.floor(inside) - 0.5  # (3, N) offset from the centre, -0.5 to 0.5
+    away = (inside**2).sum(axis=0) / 0.75  # (N,) squared distance, 1 in a corner
+    # One sort of one integer replaces a sort by two keys: the cell in the high bits, the rounded
+    # distance to its centre in the low ones.
     ranks = (away * ((1 << _OFFSET_BITS) - 1)).astype(np.int64)
     ranked = (keys << _OFFSET_BITS) + ranks
     order = np.argsort(ranked)
     ordered = ranked[order]
-    first = np.flatnonzero(np.diff(ordered >> _OFFSET_BITS, prepend=-1))
+    first = np.flatnonzero(np.diff(ordered >> _OFFSET_BITS, prepend=-1))  # (K,) start of each cell
     chosen = order[first]
-    # Ranks are rounded to fit beside the cell's key: where two are equal, look again.
+    # Two points of a cell can have equal rounded distances: compare those exactly.
     close = first[:-1] if len(ordered) == first[-1] + 1 else first
     for start in close[ordered[close] == ordered[close + 1]]:
         end = np.searchsorted(ordered, ordered[start], side="right")
@@ -84,23 +98,28 @@ def cell_representatives(points: np.ndarray, size: float) -> np.ndarray:
 def cell_normals(
     points: np.ndarray, normals: np.ndarray, size: float, chosen: np.ndarray
 ) -> np.ndarray:
-    """Return unit normals f32 [K, 3]: the sum over each chosen point's cell, normalised.
+    """Return the unit normals f32 [K, 3] of cells: the normalised sum over all their points.
 
-    Opposite sides of a thin sheet in one cell would cancel, so each normal is first turned to the
-    side of the chosen point's own.
+    Args:
+        points: [N, 3] metres.
+        normals: f32 [N, 3], unit length.
+        size: side of a cell in metres.
+        chosen: i64 [K], one point a cell.
     """
     keys = cell_keys(np.asarray(points, np.float64), size)
-    cells, group = np.unique(keys, return_inverse=True)
+    cells, group = np.unique(keys, return_inverse=True)  # (C,) cells, (N,) cell of each point
+    # Opposite sides of a thin sheet in one cell would cancel, so each normal is first turned to
+    # the side of the chosen point's own.
     own = np.zeros((len(cells), 3), np.float32)
     own[group[chosen]] = normals[chosen]
-    sign = np.where(np.einsum("ij,ij->i", own[group], normals) < 0, -1.0, 1.0)
+    sign = np.where(np.einsum("ij,ij->i", own[group], normals) < 0, -1.0, 1.0)  # (N,)
     turned = normals * sign[:, None]
     sums = np.stack([np.bincount(group, turned[:, axis], len(cells)) for axis in range(3)], 1)
     return unit(sums[group[chosen]]).astype(np.float32)
 
 
 class Cloud:
-    """A reduced cloud with its search tree, built when first asked.
+    """A reduced cloud with its search tree, which is built on the first search.
 
     Args:
         points: [N, 3] metres, already one a cell.
@@ -112,7 +131,12 @@ class Cloud:
         self._around = None
 
     def nearest(self, queries: np.ndarray, bound: float | None = None) -> Neighbours:
-        """Return the neighbours of queries [M, 3]; beyond `bound` metres distance is infinite."""
+        """Return the nearest point of the cloud for each query.
+
+        Args:
+            queries: [M, 3] metres.
+            bound: metres; a distance beyond it is infinite, which ends the search earlier.
+        """
         if len(self.points) == 0 or len(queries) == 0:
             infinite = np.full(len(queries), np.inf, np.float32)
             return Neighbours(infinite, np.zeros(len(queries), np.int64))
@@ -123,14 +147,14 @@ class Cloud:
                 distance[distance >= bound] = np.inf
             return Neighbours(distance, index)
         distance, index = self._search().query(queries, k=1, distance_upper_bound=bound)
-        # Where a squared distance is beyond float32, the tree finds no point and names none.
+        # Where a squared distance overflows float32 the tree returns the index N: clip it.
         index = np.minimum(index, len(self.points) - 1)
         return Neighbours(distance, index.astype(np.int64))
 
     def around(self) -> Neighbours:
-        """Return the nearest points of the cloud to each of its own, itself first, [N, K].
+        """Return the points nearest to each of the cloud's own, itself first, [N, K].
 
-        K is `AROUND`, or all points of a smaller cloud; found once.
+        K is `AROUND`, or all points of a smaller cloud. Searched once.
         """
         if self._around is None:
             count = min(AROUND, len(self.points))
@@ -155,18 +179,19 @@ def estimate_normals(cloud: Cloud) -> np.ndarray:
     """
     if len(cloud.points) < 3:
         return np.zeros((len(cloud.points), 3), np.float32)
-    index = cloud.around().index
-    axes = cloud.points.T.astype(np.float64)
+    index = cloud.around().index  # (N, K)
+    axes = cloud.points.T.astype(np.float64)  # (3, N)
+    # Sums of offsets and of their products, from which the covariance follows.
     first, second = np.zeros((3, len(index))), np.zeros((6, len(index)))
     # One neighbour after the other keeps every array long and thin, which NumPy sums fastest.
     for neighbour in np.ascontiguousarray(index[:, 1:].T):
-        gap = axes[:, neighbour] - axes
+        gap = axes[:, neighbour] - axes  # (3, N)
         first += gap
         for row, (i, j) in enumerate(_PAIRS):
             second[row] += gap[i] * gap[j]
     count = index.shape[1]
-    spread = [second[row] - first[i] * first[j] / count for row, (i, j) in enumerate(_PAIRS)]
-    return _smallest_axis(*spread)
+    covariance = [second[row] - first[i] * first[j] / count for row, (i, j) in enumerate(_PAIRS)]
+    return _smallest_axis(*covariance)
 
 
 def _smallest_axis(
@@ -174,17 +199,26 @@ def _smallest_axis(
 ) -> np.ndarray:
     """Return the unit eigenvector f32 [N, 3] of the smallest eigenvalue of symmetric matrices.
 
-    Closed form for 3x3 (Smith 1961), several times faster than a batched `eigh`: the vector is
-    the longest cross product of two rows of the matrix less its eigenvalue.
+    The closed form for 3x3 is several times faster than a batched `eigh`.
+
+    Args:
+        xx, yy, zz, xy, xz, yz: f64 [N], the entries.
+
+    Source: Smith 1961.
     """
+    # The eigenvector does not depend on the scale; a trace of 1 keeps powers within range.
     total = np.maximum(xx + yy + zz, 1e-30)
     xx, yy, zz, xy, xz, yz = (part / total for part in (xx, yy, zz, xy, xz, yz))
+    # Eigenvalues are third + 2 width cos(angle + 2 pi k / 3): those of the matrix less a third of
+    # its trace, scaled by `width`, solve a cubic in a cosine.
     third = (xx + yy + zz) / 3
     a, b, c = xx - third, yy - third, zz - third
     width = np.sqrt((a * a + b * b + c * c + 2 * (xy * xy + xz * xz + yz * yz)) / 6)
-    half = a * (b * c - yz * yz) - xy * (xy * c - yz * xz) + xz * (xy * yz - b * xz)
-    angle = np.arccos(np.clip(half / (2 * np.maximum(width, 1e-12) ** 3), -1, 1)) / 3
-    least = third + 2 * width * np.cos(angle + 2 * np.pi / 3)
+    determinant = a * (b * c - yz * yz) - xy * (xy * c - yz * xz) + xz * (xy * yz - b * xz)
+    angle = np.arccos(np.clip(determinant / (2 * np.maximum(width, 1e-12) ** 3), -1, 1)) / 3
+    least = third + 2 * width * np.cos(angle + 2 * np.pi / 3)  # (N,)
+    # Rows of the matrix less its eigenvalue are orthogonal to the eigenvector, so it is the cross
+    # product of two of them; the longest of the three is the most exact.
     rows = np.stack([xx - least, xy, xz, xy, yy - least, yz, xz, yz, zz - least], axis=1)
     rows = rows.reshape(-1, 3, 3)
     crosses = np.stack([np.cross(rows[:, i], rows[:, j]) for i, j in ((0, 1), (0, 2), (1, 2))], 1)
@@ -195,24 +229,28 @@ def _smallest_axis(
 def sample_mesh(
     vertices: np.ndarray, faces: np.ndarray, count: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Draw points from a triangle mesh, uniform by area.
+    """Sample points on a triangle mesh, uniformly by area.
 
     Args:
-        vertices: [V, 3] metres; faces: [F, 3]; count: how many points.
+        vertices: [V, 3] metres.
+        faces: [F, 3].
+        count: how many points.
+        generator: of the random numbers.
 
     Returns:
-        points f32 [count, 3], unit face normals f32 [count, 3], face index i64 [count] and
+        Points f32 [count, 3], unit face normals f32 [count, 3], face indices i64 [count] and
         barycentric weights f32 [count, 3]; all empty when the mesh has no area.
     """
-    corners = np.asarray(vertices, np.float64)[faces]
-    cross = face_crosses(corners)
+    corners = np.asarray(vertices, np.float64)[faces]  # (F, 3 corners, 3)
+    cross = face_crosses(corners)  # (F, 3), twice the area long
     total = np.cumsum(np.linalg.norm(cross, axis=1))
     if len(total) == 0 or not total[-1] > 0:
         empty = np.zeros((0, 3), np.float32)
         return empty, empty, np.zeros(0, np.int64), empty
-    drawn = np.searchsorted(total, generator.random(count) * total[-1], side="right")
-    face = np.minimum(drawn, len(total) - 1)
-    weights = random_barycentric(generator, count)
+    sampled = np.searchsorted(total, generator.random(count) * total[-1], side="right")
+    # A product that rounds up to the total would be beyond the last face.
+    face = np.minimum(sampled, len(total) - 1)  # (count,)
+    weights = random_barycentric(generator, count)  # (count, 3)
     points = np.einsum("nk,nkj->nj", weights, corners[face])
     normals = unit(cross).astype(np.float32)
     return points.astype(np.float32), normals[face], face, weights.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Depth of a prediction in held-out cameras: rays into a mesh, or points drawn as small squares."""
+"""Depth of a prediction in held-out cameras: rays into a mesh, or points rendered as squares."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ import numpy as np
 
 from metrics.geometry import camera_rays, to_camera
 from metrics.metric import Metric
+from metrics.reconstruction.distances import sampled_metric
 from metrics.reconstruction.pointcloud import CELL, Cloud
 from metrics.reconstruction.surfaces import SurfaceComparison
 
+# Images are thinned to at most this many columns; neighbouring pixels say nearly the same.
 WIDEST = 160
+# A depth within this factor of the true one is a hit.
 DELTA = 1.25
+# Points nearer to a camera than this are not rendered, metres.
+NEAREST = 0.05
+# Half the side of the largest square, pixels: bounds the cost of points close to a camera.
 _LARGEST_RADIUS = 12
 
 
 def stride_of(width: int) -> int:
-    """Return the pixel step that leaves at most 160 columns; metrics look at these pixels only."""
+    """Return the pixel step that leaves at most `WIDEST` columns."""
     return max(1, -(-width // WIDEST))
 
 
@@ -30,16 +36,23 @@ def mesh_depth(
     pose: np.ndarray,
     stride: int = 1,
 ) -> np.ndarray:
-    """Return z-depths f32 [V, ceil(H / stride), ceil(W / stride)] of a mesh, 0 = no hit.
+    """Render a mesh by casting one ray through the centre of each kept pixel.
 
     Args:
-        vertices: [N, 3] metres; faces: [F, 3]; shape: (H, W).
-        intrinsics: [V, 3, 3]; pose: [V, 4, 4] camera to frame; pixel centres lie at +0.5.
+        vertices: [N, 3] metres.
+        faces: [F, 3].
+        shape: (H, W) of the images.
+        intrinsics: [V, 3, 3].
+        pose: [V, 4, 4] camera to frame; pixel centres lie at +0.5.
+        stride: every how many rows and columns are kept.
+
+    Returns:
+        z-depths f32 [V, ceil(H / stride), ceil(W / stride)] in metres, 0 where no face is hit.
     """
     from embreex import rtcore_scene
     from embreex.mesh_construction import TriangleMesh
 
-    rows, columns = np.mgrid[0 : shape[0] : stride, 0 : shape[1] : stride]
+    rows, columns = np.mgrid[0 : shape[0] : stride, 0 : shape[1] : stride]  # (H', W') each
     result = np.zeros((len(pose), *rows.shape), np.float32)
     if len(faces) == 0:
         return result
@@ -49,26 +62,32 @@ def mesh_depth(
     for view in range(len(pose)):
         # The camera-space z of each direction is 1, so the ray parameter is the z-depth.
         local = camera_rays(intrinsics[view], columns.ravel() + 0.5, rows.ravel() + 0.5)
-        rays = local @ pose[view, :3, :3].T
+        rays = local @ pose[view, :3, :3].T  # (H' W', 3) in the frame
         origins = np.broadcast_to(pose[view, :3, 3], rays.shape)
         hit = scene.run(
             np.ascontiguousarray(origins, np.float32),
             np.ascontiguousarray(rays, np.float32),
             query="DISTANCE",
         )
+        # Embree returns a huge distance for a ray without a hit.
         result[view] = np.where(hit < 1e30, hit, 0.0).reshape(rows.shape)
     return result
 
 
 def point_radii(cloud: Cloud, neighbours: int = 4, largest: float = 0.1) -> np.ndarray:
-    """Return f32 [N] metres: half the side of the square a point is drawn as.
+    """Return half the side f32 [N], in metres, of the square that each point is rendered as.
 
     It is the distance to the fourth nearest other point, so that neighbouring squares close the
-    surface at the cloud's own density, and never more than 10 cm.
+    surface at the cloud's own density.
+
+    Args:
+        cloud: N points.
+        neighbours: which nearest other point.
+        largest: upper limit in metres, so that a stray point hides no more than that.
     """
     if len(cloud.points) < 2:
         return np.full(len(cloud.points), largest, np.float32)
-    distance = cloud.around().distance[:, : neighbours + 1]
+    distance = cloud.around().distance[:, : neighbours + 1]  # the first is the point itself
     return np.minimum(distance[:, -1], largest).astype(np.float32)
 
 
@@ -80,56 +99,74 @@ def point_depth(
     pose: np.ndarray,
     stride: int = 1,
 ) -> np.ndarray:
-    """Return z-depths f32 [V, ceil(H / stride), ceil(W / stride)] of points drawn as squares.
+    """Render points as squares that face the camera; the nearest one of a pixel counts.
 
     Args:
-        points: [N, 3] metres; radii: [N] metres; the others as in `mesh_depth`.
+        points: [N, 3] metres.
+        radii: [N] metres, half the side of each square.
+        shape, intrinsics, pose, stride: as in `mesh_depth`.
+
+    Returns:
+        z-depths f32 [V, ceil(H / stride), ceil(W / stride)] in metres, 0 where there is no square.
     """
     height, width = (-(-side // stride) for side in shape)
     result = np.zeros((len(pose), height, width), np.float32)
     for view in range(len(pose)):
-        camera = to_camera(points, pose[view])
-        front = camera[:, 2] > 0.05
-        x, y, z = camera[front].T
+        camera = to_camera(points, pose[view])  # (N, 3)
+        front = camera[:, 2] > NEAREST
+        x, y, z = camera[front].T  # (K,) each
         matrix = intrinsics[view]
         column = np.floor((x / z * matrix[0, 0] + matrix[0, 2]) / stride).astype(np.int64)
         row = np.floor((y / z * matrix[1, 1] + matrix[1, 2]) / stride).astype(np.int64)
         size = np.round(radii[front] / z * matrix[0, 0] / stride).astype(np.int64)
         size = np.minimum(size, _LARGEST_RADIUS)
-        result[view] = _draw(row, column, z, size, height, width)
+        result[view] = _squares(row, column, z, size, height, width)
     return result
 
 
-def _draw(
+def _squares(
     row: np.ndarray, column: np.ndarray, z: np.ndarray, size: np.ndarray, height: int, width: int
 ) -> np.ndarray:
+    """Return the depth image f32 [height, width] of squares.
+
+    Args:
+        row, column: i64 [K], pixels of the centres; size: i64 [K], half the side in pixels.
+        z: [K] depth in metres.
+    """
+    # A margin of two largest radii: centres lie up to one outside the image, and their squares
+    # reach one farther. So no square has to be clipped.
     pad = _LARGEST_RADIUS
     near = (row >= -pad) & (row < height + pad) & (column >= -pad) & (column < width + pad)
     row, column, z, size = row[near], column[near], z[near], size[near]
-    image = np.full((height + 4 * pad) * (width + 4 * pad), np.inf, np.float32)
+    across = width + 4 * pad
+    image = np.full((height + 4 * pad) * across, np.inf, np.float32)
+    # Squares of one size cover the same offsets, so they are written together.
     for radius in np.unique(size):
         chosen = size == radius
-        start = (row[chosen] + 2 * pad) * (width + 4 * pad) + column[chosen] + 2 * pad
+        centre = (row[chosen] + 2 * pad) * across + column[chosen] + 2 * pad  # (C,) flat pixels
         span = np.arange(-radius, radius + 1)
-        offsets = (span[:, None] * (width + 4 * pad) + span[None, :]).ravel()
-        targets = (start[:, None] + offsets).ravel()
+        offsets = (span[:, None] * across + span[None, :]).ravel()  # (side^2,)
+        targets = (centre[:, None] + offsets).ravel()  # (C side^2,)
         np.minimum.at(image, targets, np.repeat(z[chosen].astype(np.float32), len(offsets)))
-    framed = image.reshape(height + 4 * pad, width + 4 * pad)
+    framed = image.reshape(height + 4 * pad, across)
     inner = framed[2 * pad : 2 * pad + height, 2 * pad : 2 * pad + width]
     return np.where(np.isfinite(inner), inner, 0.0)
 
 
 def depth_absrel(predicted: np.ndarray, truth: np.ndarray) -> float | None:
-    """Mean |p - g| / g over pixels with true depth, each at most 1. Lower is better, worst 1.
+    """Return the mean of |p - g| / g over pixels with true depth; None without any.
+
+    Each pixel counts at most 1, and an empty predicted pixel counts 1: a stray pixel is a failed
+    pixel.
 
     Args:
-        predicted, truth: metres, same shape, 0 = none. An empty predicted pixel counts 1.
+        predicted, truth: metres, same shape, 0 = none.
 
-    Monocular depth practice (Eigen et al. 2014), capped so that a stray pixel is a failed pixel.
-    The floor is measured on each split. None where no pixel has a true depth.
+    Source: monocular depth practice (Eigen et al. 2014), capped.
 
-    >>> depth_absrel(np.array([1.0, 0.0]), np.array([2.0, 2.0]))
-    0.75
+    Example:
+        >>> depth_absrel(np.array([1.0, 0.0]), np.array([2.0, 2.0]))
+        0.75
     """
     known = truth > 0
     if not known.any():
@@ -139,18 +176,25 @@ def depth_absrel(predicted: np.ndarray, truth: np.ndarray) -> float | None:
 
 
 def depth_delta(predicted: np.ndarray, truth: np.ndarray) -> float | None:
-    """Share of pixels with max(p/g, g/p) < 1.25 (Eigen et al. 2014); empty pixels fail.
+    """Return the share of pixels with max(p/g, g/p) < 1.25; None without true depth.
 
-    Arguments as of `depth_absrel`. Higher is better, in [0, 1], worst 0; the floor is measured on
-    each split.
+    Empty predicted pixels fail.
 
-    >>> depth_delta(np.array([2.4, 2.6, 0.0, 1.0]), np.array([2.0, 2.0, 2.0, 0.0])).__round__(3)
-    0.333
+    Args:
+        predicted, truth: metres, same shape, 0 = none.
+
+    Source: Eigen et al. 2014.
+
+    Example:
+        >>> predicted, truth = np.array([2.4, 2.6, 0.0, 1.0]), np.array([2.0, 2.0, 2.0, 0.0])
+        >>> depth_delta(predicted, truth).__round__(3)
+        0.333
     """
     known = truth > 0
     if not known.any():
         return None
     mine, true = predicted[known], truth[known]
+    # A tiny depth in place of none makes the second ratio huge, so that the pixel fails.
     ratio = np.maximum(mine / true, true / np.where(mine > 0, mine, 1e-6))
     return float((ratio < DELTA).mean())
 
@@ -176,19 +220,14 @@ def _has_held_out_depth(comparison: SurfaceComparison) -> bool:
     return bool((comparison.clouds.true.held_depth > 0).any())
 
 
-def _metric(name: str, function: Callable[..., float | None], **more: Any) -> Metric:
-    return Metric(
-        name=name,
-        family="reconstruction",
-        task="points",
-        input="surface",
+def _metric(name: str, function: Callable[..., float | None], **facts: Any) -> Metric:
+    return sampled_metric(
+        name,
         compute=lambda comparison: function(*comparison.once(held_out_depths)),
         applies=_has_held_out_depth,
         source="Eigen et al. 2014",
-        floor_of=name,
-        computed_ceiling=True,
         place=80,
-        **more,
+        **facts,
     )
 
 
