@@ -56,7 +56,7 @@ class Listing:
 class Layout(ABC):
     """How the files of a capture are arranged in its folder.
 
-    A layout is one module of `g2vlm.captures.layouts` with one subclass, which is found by itself.
+    A layout is one subclass in a module of its own in `g2vlm.captures.layouts`, which collects it.
 
     Attributes:
         name: its name in messages.

@@ -27,7 +27,7 @@ _CAMERA_HEIGHT_M = (0.2, 3.2)
 # Largest angle between the floor's normal and the upward direction of a held camera.
 _TILT = np.cos(np.radians(50))
 # The upward direction in camera axes for each way to hold a camera. Cameras are held upright more
-# often than on their side, and seldom upside down: the weight of a plane found so.
+# often than on their side, and seldom upside down: weights of their planes.
 _HELD_WEIGHT = {"upright": 1.0, "left side up": 0.5, "right side up": 0.5, "upside down": 0.35}
 _HELD_UP = np.array([[0, -1, 0], [-1, 0, 0], [1, 0, 0], [0, 1, 0]], float)
 _CERTAIN = ("upright", "as given")

@@ -132,8 +132,6 @@ def calibrate_thresholds(
     text_features: TextFeatures,
     config: dict[str, Any],
     out_path: str | Path | None = None,
-    device: str | None = None,
-    threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Thresholds:
     """Calibrate all thresholds on `store`, which must be the validation split, and write them.
@@ -147,10 +145,9 @@ def calibrate_thresholds(
         store, image_features, text_features: the scenes and their cached features.
         config: the experiment's config; reads `seed`.
         out_path: the file to write; by default thresholds.json in `model_dir`.
-        device: a torch device; by default the GPU where there is one.
         progress: called with (scenes done, scenes in all).
     """
-    network = Network(model_dir, text_features, device, threads)
+    network = Network(model_dir, text_features)
     data = CalibrationData()
     for done, name in enumerate(store.ids, 1):
         scene = network.encode(store.inputs(name), image_features[name])

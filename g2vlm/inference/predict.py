@@ -52,8 +52,6 @@ def predict(
     split: str,
     config: dict[str, Any],
     thresholds: str | Path | None = None,
-    device: str | None = None,
-    threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write the submission of a trained model on one split.
@@ -66,15 +64,13 @@ def predict(
         split: name of the split.
         config: the experiment's config; reads predict.mesh_voxel_m (finest cell, metres).
         thresholds: file of `calibrate_thresholds`; by default thresholds.json in `model_dir`.
-        device: a torch device; by default the GPU where there is one.
-        threads: CPU threads of torch.
         progress: called with (scenes done, scenes in all).
 
     Raises:
         InputError: the model is damaged, the features are of other scenes, or the thresholds are
             missing.
     """
-    network = Network(model_dir, text_features, device, threads)
+    network = Network(model_dir, text_features)
     # The imported modules are many objects; unfrozen, each garbage collection would visit them all.
     gc.freeze()
     reasons = missing_tasks(network.config)

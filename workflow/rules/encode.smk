@@ -1,4 +1,4 @@
-"""Frozen image and sentence encoders, run once; only these jobs load them."""
+"""Run the frozen image and text encoders, once; no other job loads them."""
 
 
 rule encode_images:

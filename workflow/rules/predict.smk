@@ -1,4 +1,4 @@
-"""Trained models answer their splits; predictions made elsewhere are taken in."""
+"""Predict with trained models, and take in predictions that were made elsewhere."""
 
 
 rule predict:

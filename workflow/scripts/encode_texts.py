@@ -1,4 +1,4 @@
-"""Encode every sentence of the study once with the frozen encoder."""
+"""Encode every sentence of the experiment with the frozen encoder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Small captures of the traced room, written in every layout that is read."""
+"""Small captures of the traced room, written in every layout."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def scan(count: int = 5, height_m: float = 1.4) -> Scan:
 
 
 def in_world(made: Scan, world: np.ndarray = TILT) -> Scan:
-    """The same scan told in another world: `world` maps the room's frame into it."""
+    """The same scan in another world: `world` maps the room's frame to it."""
     return made._replace(pose=world @ made.pose)
 
 

@@ -1,4 +1,4 @@
-"""Whatever is wrong with a capture: one error that names the file and the mend."""
+"""Anything wrong with a capture raises one error that names the file and the fix."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_several_sequences(made: Scan, tmp_path: Path) -> None:
     refused(tmp_path, "several sequences", "seq-01")
 
 
-def test_missing_intrinsics_are_asked_for_with_an_offer(made: Scan, tmp_path: Path) -> None:
+def test_missing_intrinsics_raise_and_offer_known_sensors(made: Scan, tmp_path: Path) -> None:
     write_plain(tmp_path, made)
     refused(tmp_path, "no intrinsics", "--intrinsics fx,fy,cx,cy", "--camera kinect|")
     assert load_capture(tmp_path, camera="kinect").intrinsics[0, 0, 0] == 525 / 4
@@ -77,7 +77,7 @@ def test_intrinsics_of_another_image_size(made: Scan, tmp_path: Path) -> None:
     refused(tmp_path, "not fx, fy, cx, cy", intrinsics=(525, 525))
 
 
-def test_a_unit_that_is_not_certain_is_asked_for(made: Scan, tmp_path: Path) -> None:
+def test_an_uncertain_depth_unit_raises(made: Scan, tmp_path: Path) -> None:
     far = made._replace(depth=made.depth + 2)
     write_plain(tmp_path, far)
     refused(tmp_path, "--depth-scale", "1000", "5000", intrinsics=NUMBERS)
@@ -123,7 +123,7 @@ def test_images_without_a_partner_are_left_out(made: Scan, tmp_path: Path) -> No
     refused(tmp_path, "pose.txt", "tx ty tz qx qy qz qw", intrinsics=NUMBERS)
 
 
-def test_poses_that_are_none(made: Scan, tmp_path: Path) -> None:
+def test_invalid_poses_raise(made: Scan, tmp_path: Path) -> None:
     write_plain(tmp_path, made)
     (tmp_path / "pose.txt").write_text("0 0 0 0 0 0 1\n0 0 0 3 0 0 1\n0 0 0 0 0 0 1\n")
     refused(tmp_path, "pose.txt", "no unit quaternion", intrinsics=NUMBERS)
@@ -133,19 +133,19 @@ def test_poses_that_are_none(made: Scan, tmp_path: Path) -> None:
     refused(write_declared(tmp_path / "scaled", scaled), "frame 0", "no rotation")
 
 
-def test_tum_without_its_trajectory(made: Scan, tmp_path: Path) -> None:
+def test_tum_without_a_trajectory_raises(made: Scan, tmp_path: Path) -> None:
     write_tum(tmp_path, made)
     (tmp_path / "groundtruth.txt").unlink()
     refused(tmp_path, "groundtruth.txt", "no such file", intrinsics=NUMBERS)
 
 
-def test_tum_lists_that_do_not_meet(made: Scan, tmp_path: Path) -> None:
+def test_tum_lists_without_common_stamps_raise(made: Scan, tmp_path: Path) -> None:
     write_tum(tmp_path, made)
     (tmp_path / "rgb.txt").write_text("5.0 rgb/0.png\n")
     refused(tmp_path, "no whole frame", intrinsics=NUMBERS)
 
 
-def test_scannet_that_lost_track(made: Scan, tmp_path: Path) -> None:
+def test_scannet_without_any_tracking_raises(made: Scan, tmp_path: Path) -> None:
     write_scannet(tmp_path, made)
     for path in (tmp_path / "pose").iterdir():
         path.write_text("-inf -inf -inf -inf\n" * 4)
@@ -179,7 +179,7 @@ def test_a_wrong_capture_json(
     refused(tmp_path, "capture.json", "not valid JSON")
 
 
-def test_nonsense_options(made: Scan, tmp_path: Path) -> None:
+def test_invalid_options_raise(made: Scan, tmp_path: Path) -> None:
     folder = write_declared(tmp_path, made)
     refused(folder, "--frames 0", frames=0)
     refused(folder, "--depth-scale -1", depth_scale=-1)

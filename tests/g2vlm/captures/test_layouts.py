@@ -1,4 +1,4 @@
-"""Every layout gives the same room, levelled, whatever world and unit it was told in."""
+"""Every layout gives the same levelled room, whatever its world and depth unit."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_layouts_give_the_levelled_room(layout: str, made: Scan, tmp_path: Path)
     assert np.array_equal(capture.rgb, made.rgb)
 
 
-def test_scannet_colour_is_looked_up_in_its_own_camera(made: Scan, tmp_path: Path) -> None:
+def test_scannet_colour_is_projected_from_its_own_camera(made: Scan, tmp_path: Path) -> None:
     capture = load_capture(write_scannet(tmp_path, in_world(made)))
     kept = [0, 2, 3, 4]
     same_room(capture, made, kept)
@@ -60,7 +60,7 @@ def test_scannet_colour_is_looked_up_in_its_own_camera(made: Scan, tmp_path: Pat
 
 
 @pytest.mark.parametrize("scale", [1000, 5000])
-def test_plain_folders_unit_is_found_where_it_is_certain(
+def test_the_depth_unit_of_a_plain_folder_is_inferred_where_certain(
     scale: float, made: Scan, tmp_path: Path
 ) -> None:
     capture = load_capture(write_plain(tmp_path, made, scale), intrinsics=NUMBERS)
@@ -68,11 +68,11 @@ def test_plain_folders_unit_is_found_where_it_is_certain(
     assert any(f"{scale:g} units" in note for note in capture.notes)
 
 
-def test_positions_go_back_to_the_captures_world(made: Scan, tmp_path: Path) -> None:
-    told = in_world(made)
-    capture = load_capture(write_declared(tmp_path, told))
+def test_positions_move_back_to_the_captures_world(made: Scan, tmp_path: Path) -> None:
+    moved = in_world(made)
+    capture = load_capture(write_declared(tmp_path, moved))
     back = capture.to_capture(capture.pose[:, :3, 3])
-    np.testing.assert_allclose(back, told.pose[:, :3, 3], atol=1e-9)
+    np.testing.assert_allclose(back, moved.pose[:, :3, 3], atol=1e-9)
 
 
 def test_images_taken_on_their_side_are_turned_upright(made: Scan, tmp_path: Path) -> None:
@@ -86,25 +86,25 @@ def test_images_taken_on_their_side_are_turned_upright(made: Scan, tmp_path: Pat
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_any_way_to_hold_the_camera(turns: int, made: Scan, tmp_path: Path) -> None:
-    told, numbers = made, NUMBERS
+    moved, numbers = made, NUMBERS
     for _ in range(turns):
-        told = on_its_side(told)
+        moved = on_its_side(moved)
         fx, fy, cx, cy = numbers
-        numbers = fy, fx, told.depth.shape[2] - 1 - cy, cx
-    capture = load_capture(write_declared(tmp_path, told, intrinsics=numbers))
+        numbers = fy, fx, moved.depth.shape[2] - 1 - cy, cx
+    capture = load_capture(write_declared(tmp_path, moved, intrinsics=numbers))
     same_room(capture, made)
 
 
 def test_one_frame_needs_no_pose(made: Scan, tmp_path: Path) -> None:
-    one = Scan(made.rgb[:1], made.depth[:1], made.pose[:1])
-    write_plain(tmp_path, one)
+    single = Scan(made.rgb[:1], made.depth[:1], made.pose[:1])
+    write_plain(tmp_path, single)
     (tmp_path / "pose.txt").unlink()
     capture = load_capture(tmp_path, intrinsics=NUMBERS)
     assert len(capture) == 1
     assert abs(capture.pose[0, 2, 3] - 1.4) < 0.02
 
 
-def test_many_frames_are_thinned_and_said_so(tmp_path: Path) -> None:
+def test_many_frames_are_thinned_with_a_note(tmp_path: Path) -> None:
     made = scan(2)
     poses = np.repeat(made.pose, 60, 0)
     poses[:, 0, 3] += np.linspace(0, 1.0, 120)

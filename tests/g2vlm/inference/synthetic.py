@@ -1,4 +1,4 @@
-"""A room of three boxes seen by four cameras, traced analytically, with a store around it."""
+"""A room with three boxes and four cameras, ray-traced analytically, and a store of such rooms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 HEIGHT, WIDTH = 48, 64
 CLASSES = ("chair", "table", "lamp")
-# Frame: the first camera stands at the origin's floor and looks along +x.
+# Frame: the first camera is above the origin, which is on the floor, and looks along +x.
 BOXES = np.array(
     [
         [2.0, 0.8, 0.4, 0.6, 0.6, 0.8],
@@ -41,7 +41,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Views:
-    """The fields of SceneViews that choosing thresholds reads."""
+    """The fields of SceneViews that calibration reads."""
 
     depth: np.ndarray
     instance: np.ndarray
@@ -136,7 +136,7 @@ class Store:
         return annotation(scene)
 
     def inputs(self, scene: str) -> Inputs:
-        """Return what a method sees."""
+        """Return the inputs of a method."""
         true, intrinsics, poses = views()
         random = np.random.default_rng(self.ids.index(scene))
         sensor = true.depth + random.normal(0, 0.005, true.depth.shape).astype(np.float32)

@@ -27,7 +27,7 @@ from metrics.scene_graph.spq import graph_counts, graph_truth, pooled_spq, predi
 from tests.g2vlm.inference.synthetic import BOXES, CLASSES, annotation, views
 
 
-def test_occupancy_threshold_is_found() -> None:
+def test_best_occupancy_separates_solid_from_free() -> None:
     random = np.random.default_rng(0)
     solid = random.random(4000) < 0.1
     logits = np.where(solid, 1.5, 0.0) + random.normal(0, 0.2, 4000)
@@ -35,7 +35,7 @@ def test_occupancy_threshold_is_found() -> None:
     assert best_occupancy([]) == 0.0
 
 
-def test_points_choose_the_least_error_and_drop_the_unsure() -> None:
+def test_best_points_has_the_least_error_and_drops_unsure_points() -> None:
     errors = np.full((len(FILTERS), 1000), 0.04)
     errors[3] = 0.01
     errors[:, :300] = 0.5
@@ -61,7 +61,7 @@ def test_grounding_thresholds_separate_zero_and_multi() -> None:
     assert prefix_f1(Ranked(BOXES, np.zeros(3)), BOXES[:0])[:2].tolist() == [1, 0]
 
 
-def test_best_score_weighs_missed_and_false() -> None:
+def test_best_score_weighs_missed_and_false_items() -> None:
     rows = [("a", 0.9, 1.0), ("a", 0.8, 0.9), ("a", 0.3, 0.0), ("a", 0.2, 0.0)]
     assert 0.3 < best_score(rows, {"a": 2}) <= 0.8
     assert best_score([], {"a": 2}) == 0.0
@@ -97,7 +97,7 @@ def test_occupancy_samples_agree_with_the_boxes() -> None:
     assert 0.005 < solid.mean() < 0.1
 
 
-def test_the_file_round_trips_and_wrong_names_are_refused(tmp_path) -> None:
+def test_thresholds_round_trip_and_wrong_names_raise(tmp_path) -> None:
     path = tmp_path / "thresholds.json"
     chosen = Thresholds(occupancy_logit=0.5, zero_logit=math.inf, triplet_score=0.1)
     write_thresholds(path, chosen)

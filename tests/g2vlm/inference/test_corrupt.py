@@ -97,7 +97,7 @@ def test_views_and_features_have_the_same_number(count):
     assert set(np.unique(inputs.gt_masks)) <= {0, 1, 2}
 
 
-def test_more_views_than_rendered_are_refused():
+def test_more_views_than_rendered_raise():
     with pytest.raises(InputError, match="room-0: 8 views were rendered; ask for fewer"):
         corrupted("views", 9).inputs("room-0")
 
@@ -109,16 +109,16 @@ def test_a_seed_fixes_a_condition():
 
 
 def test_labels_and_files_of_conditions():
-    said = {"methods": ["full"], "noise": [0, 2], "holes": [0.5], "views": [1], "focal": [0.95]}
-    found = conditions(said)
-    assert [one.name for one in found] == [
+    config = {"methods": ["full"], "noise": [0, 2], "holes": [0.5], "views": [1], "focal": [0.95]}
+    made = conditions(config)
+    assert [condition.name for condition in made] == [
         "noise_0",
         "noise_2",
         "holes_0_5",
         "views_1",
         "focal_0_95",
     ]
-    assert [one.label for one in found] == [
+    assert [condition.label for condition in made] == [
         "depth noise ×0",
         "depth noise ×2",
         "50% of the depth lost",

@@ -1,4 +1,4 @@
-"""Frozen encoders and the readers of their caches."""
+"""Frozen encoders and the readers of cached features."""
 
 from __future__ import annotations
 
@@ -108,8 +108,9 @@ def test_text_features_return_each_text_and_mask_its_tokens(tmp_path) -> None:
     np.testing.assert_allclose(np.linalg.norm(found.pooled, axis=1), 1, atol=2e-3)
     mean = found.states[1, :5].mean(0)
     np.testing.assert_allclose(found.pooled[1], mean / np.linalg.norm(mean), atol=2e-3)
-    odd = cached.gather(["🪑🛋️", ""])
-    assert np.isfinite(odd.states).all() and np.isfinite(odd.pooled).all() and odd.mask.any(1).all()
+    unusual = cached.gather(["🪑🛋️", ""])
+    assert np.isfinite(unusual.states).all() and np.isfinite(unusual.pooled).all()
+    assert unusual.mask.any(1).all()
     near = cached.gather(["the red chair", "the red chair"]).pooled
     other = cached.gather(["how many sofas are there"]).pooled
     assert near[0] @ near[1] > near[0] @ other[0]
@@ -154,7 +155,7 @@ def test_any_local_backbone_and_text_model(tmp_path) -> None:
     assert not (tmp_path / "x").exists()
 
 
-def test_faults_name_the_file(tmp_path) -> None:
+def test_errors_name_the_file(tmp_path) -> None:
     with pytest.raises(InputError, match="no such file"):
         ImageFeatures(tmp_path / "none.safetensors")
     (tmp_path / "bad.safetensors").write_bytes(b"\x01" * 64)

@@ -1,4 +1,4 @@
-"""Input at the edge of what anybody has: a sensible answer or a clear error, never a NaN."""
+"""Extreme input gives a finite prediction or a clear error, never a NaN."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def nothing_named(inputs):
 
 
 def wide_room(inputs):
-    """Two of the cameras stand 40 m away, and everything they measure is as far."""
+    """Two of the cameras are 40 m away and measure ten times the depth."""
     pose = inputs.pose.copy()
     pose[2:, 0, 3] += FAR_M
     depth = inputs.depth.copy()
@@ -70,7 +70,7 @@ class Hard:
 
 @pytest.mark.parametrize("method", [{}, {"depth": False, "normals": False, "partial": False}])
 @pytest.mark.parametrize("change", [one_view, no_depth, half_depth, nothing_named, wide_room])
-def test_every_number_handed_in_is_finite(case: Case, tmp_path, change, method) -> None:
+def test_every_predicted_number_is_finite(case: Case, tmp_path, change, method) -> None:
     model = write_model(tmp_path / "model", **method)
     calibrate_thresholds(model, case.store, case.images, case.texts, CONFIG)
     hard = Hard(case, change)
@@ -85,7 +85,7 @@ def test_every_number_handed_in_is_finite(case: Case, tmp_path, change, method) 
         assert np.isfinite(np.asarray(value, float)).all()
 
 
-def test_a_scene_without_objects_has_no_relations_to_ask_about(case: Case) -> None:
+def test_a_scene_without_objects_gives_empty_predictions(case: Case) -> None:
     network = Network(case.model_dir, case.texts)
     inputs = nothing_named(case.store.inputs("room-0"))
     scene = network.encode(inputs, case.images["room-0"])
@@ -101,7 +101,7 @@ def test_a_scene_without_objects_has_no_relations_to_ask_about(case: Case) -> No
     assert ranked.boxes.shape == (1, 6) and np.isfinite(ranked.boxes).all()
 
 
-def test_a_wide_room_is_seen_where_it_is(case: Case) -> None:
+def test_points_of_a_wide_room_are_in_place(case: Case) -> None:
     network = Network(case.model_dir, case.texts)
     inputs = wide_room(case.store.inputs("room-0"))
     points = network.encode(inputs, case.images["room-0"]).cells().points

@@ -1,4 +1,4 @@
-"""Classes of points become objects, objects a graph, queries boxes."""
+"""Objects from point classes, triplets from objects, boxes for queries."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def extents(kinds: PointClasses):
     return boxes
 
 
-def test_classes_with_noise_give_the_three_objects() -> None:
+def test_noisy_classes_give_the_three_objects() -> None:
     kinds = room_kinds()
     found = detect(kinds, extents(kinds))
     owner = room_kinds(wrong=0).probabilities.argmax(1)
@@ -61,7 +61,7 @@ def test_classes_with_noise_give_the_three_objects() -> None:
     assert [item.score for item in found] == sorted((o.score for o in found), reverse=True)
 
 
-def test_objects_of_one_class_that_stand_apart_stay_apart() -> None:
+def test_separate_objects_of_one_class_stay_separate() -> None:
     row = np.linspace(0, 0.4, 5)
     lumps = [np.stack(np.meshgrid(row + x, row, [0.4]), -1).reshape(-1, 3) for x in (0, 1, 2)]
     points = np.concatenate(lumps).astype("f4")
@@ -72,7 +72,7 @@ def test_objects_of_one_class_that_stand_apart_stay_apart() -> None:
     assert sorted(len(o.members) for o in found) == [25, 25, 25]
 
 
-def test_nothing_is_detected_where_all_is_structure() -> None:
+def test_structure_alone_gives_no_detection() -> None:
     kinds = room_kinds()
     shares = np.zeros_like(kinds.probabilities)
     shares[:, -1] = 1
@@ -81,7 +81,7 @@ def test_nothing_is_detected_where_all_is_structure() -> None:
     )
 
 
-def test_smoothing_outvotes_a_lone_point_and_keeps_probabilities() -> None:
+def test_smoothing_changes_a_lone_point_and_keeps_probabilities() -> None:
     shares = np.tile(np.array([[0.9, 0.1]], np.float32), (6, 1))
     shares[3] = [0.3, 0.7]
     pairs = np.array([[3, 3, 3, 3, 3], [0, 1, 2, 4, 5]])
@@ -100,7 +100,7 @@ def probabilities(count: int) -> dict[str, np.ndarray]:
     return out
 
 
-def test_triplets_take_one_predicate_a_family_and_multiply_scores() -> None:
+def test_triplets_have_one_predicate_a_family_and_multiply_scores() -> None:
     found = [Detection(BOXES[i], i, s, np.arange(3)) for i, s in enumerate((0.9, 0.8, 0.5))]
     given = probabilities(3)
     given["support"][2, 1] = [0.7, 0.2, 0.1]
@@ -116,7 +116,7 @@ def test_triplets_take_one_predicate_a_family_and_multiply_scores() -> None:
     assert {p[2]["distance"] for p in pairs} == {"none"}
 
 
-def test_cutting_keeps_the_ends_of_kept_triplets() -> None:
+def test_thresholds_keep_the_objects_of_kept_triplets() -> None:
     found = [Detection(BOXES[i], i, s, np.arange(3)) for i, s in enumerate((0.9, 0.2, 0.1))]
     graph = Graph(found, [(0, "near", 2, 0.5), (0, "near", 1, 0.01)])
     kept = graph.above(0.5, 0.1)
@@ -124,7 +124,7 @@ def test_cutting_keeps_the_ends_of_kept_triplets() -> None:
     assert kept.triplets == [(0, "near", 1, 0.5)]
 
 
-def test_grounding_ranks_by_logit_and_cuts_by_thresholds() -> None:
+def test_grounding_ranks_by_logit_and_applies_thresholds() -> None:
     kinds = room_kinds(wrong=0)
     boxes, label = extents(kinds), kinds.probabilities.argmax(1)
     found = detect(kinds, boxes)

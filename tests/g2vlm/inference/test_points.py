@@ -40,7 +40,7 @@ def test_interpolation_is_exact_on_planes_and_sums_to_one() -> None:
     np.testing.assert_allclose(upsample(pair[:, 2::4, 2::4])[..., 1], -upsample(cells_of(plane)))
 
 
-def test_straddling_marks_the_step_and_nothing_else() -> None:
+def test_depth_edges_mark_the_step_alone() -> None:
     depth = np.full((1, 6, 6), 2.0, np.float32)
     depth[:, :, 3:] = 4.0
     found = depth_edges(depth)[0]

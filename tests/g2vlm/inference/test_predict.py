@@ -1,4 +1,4 @@
-"""The predict stage end to end on an untrained model: whole, valid, and honest about its limits."""
+"""The predict stage end to end on an untrained model: complete and valid."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(case: Case, model_dir, out) -> Submission:
     return Submission(out)
 
 
-def test_full_model_hands_in_every_task(case: Case, tmp_path) -> None:
+def test_the_full_model_produces_every_task(case: Case, tmp_path) -> None:
     submission = run(case, case.model_dir, tmp_path / "out")
     manifest = read_json(tmp_path / "out" / "manifest.json")
     assert not manifest["reasons"]
@@ -48,7 +48,7 @@ def test_full_model_hands_in_every_task(case: Case, tmp_path) -> None:
 
 
 @pytest.mark.gpu
-def test_a_gpu_sees_what_a_processor_sees(case: Case) -> None:
+def test_gpu_predictions_agree_with_the_cpu(case: Case) -> None:
     from g2vlm.inference.network import Network
 
     scene = case.store.ids[0]
@@ -58,9 +58,14 @@ def test_a_gpu_sees_what_a_processor_sees(case: Case) -> None:
     found = {}
     for device in ("cpu", "cuda"):
         network = Network(case.model_dir, case.texts, device)
-        one = network.encode(inputs, case.images[scene])
-        referred = one.refer(queries, one.masks, one.gt_object_boxes)
-        found[device] = (one.cells().points, one.occupancy(xyz), one.embedding(), *referred)
+        encoded = network.encode(inputs, case.images[scene])
+        referred = encoded.refer(queries, encoded.masks, encoded.gt_object_boxes)
+        found[device] = (
+            encoded.cells().points,
+            encoded.occupancy(xyz),
+            encoded.embedding(),
+            *referred,
+        )
     for here, there in zip(*found.values(), strict=True):
         np.testing.assert_allclose(there, here, atol=5e-3)
 
@@ -75,7 +80,7 @@ def test_points_of_an_untrained_model_stay_near_the_sensor(case: Case, tmp_path)
     assert (np.abs(points[:, 2] - top) < 0.03).sum() > 100
 
 
-def test_a_scene_without_solids_leaves_its_mesh_out_and_stays_sound(case: Case, tmp_path) -> None:
+def test_a_scene_without_solids_has_no_mesh_and_stays_valid(case: Case, tmp_path) -> None:
     limits, out = tmp_path / "limits.json", tmp_path / "out"
     write_thresholds(limits, Thresholds(occupancy_logit=1e6))
     predict(case.model_dir, case.store, case.images, case.texts, out, "val", CONFIG, limits)
@@ -86,7 +91,7 @@ def test_a_scene_without_solids_leaves_its_mesh_out_and_stays_sound(case: Case, 
     assert validate(out).faults == []
 
 
-def test_variants_declare_what_they_cannot_produce(case: Case, tmp_path) -> None:
+def test_variants_declare_missing_tasks(case: Case, tmp_path) -> None:
     plain = write_model(tmp_path / "plain", language=False)
     run(case, plain, tmp_path / "a")
     manifest = read_json(tmp_path / "a" / "manifest.json")
@@ -100,7 +105,7 @@ def test_variants_declare_what_they_cannot_produce(case: Case, tmp_path) -> None
     assert "objects" in manifest["produces"]
 
 
-def test_a_model_without_poses_hands_in_its_own_pointmap(case: Case, tmp_path) -> None:
+def test_a_model_without_poses_writes_its_own_pointmap(case: Case, tmp_path) -> None:
     blind = write_model(
         tmp_path / "blind", depth=False, normals=False, positions=False, partial=False,
         poses=False, intrinsics=False,
@@ -109,7 +114,7 @@ def test_a_model_without_poses_hands_in_its_own_pointmap(case: Case, tmp_path) -
     assert len(points.points) and np.isfinite(points.points).all()
 
 
-def test_faults_are_one_line_and_leave_earlier_results(case: Case, tmp_path) -> None:
+def test_errors_are_one_line_and_keep_earlier_results(case: Case, tmp_path) -> None:
     out = tmp_path / "out"
     run(case, case.model_dir, out)
     before = (out / "manifest.json").read_bytes()

@@ -1,4 +1,4 @@
-"""Occupancy coarse to fine equals the fine grid, and meshes of solids are closed and outward."""
+"""Coarse-to-fine occupancy equals the fine grid; meshes are closed with outward normals."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def ball(xyz: np.ndarray) -> np.ndarray:
     return (0.6 - np.linalg.norm(xyz, axis=1)) * 20
 
 
-def test_coarse_to_fine_equals_asking_everywhere_with_fewer_questions() -> None:
-    asked = []
+def test_coarse_to_fine_equals_the_fine_grid_with_fewer_queries() -> None:
+    counts = []
 
     def counted(xyz: np.ndarray) -> np.ndarray:
-        asked.append(len(xyz))
+        counts.append(len(xyz))
         return ball(xyz)
 
     fine = occupancy_grid(ball, CUBE, 0.0, voxel=0.05, levels=0)
     grid = occupancy_grid(counted, CUBE, 0.0, voxel=0.05, levels=2)
     assert (grid.solid == fine.solid).all()
-    assert sum(asked) < 0.6 * fine.logits.size
+    assert sum(counts) < 0.6 * fine.logits.size
 
 
 def test_mesh_is_closed_outward_and_of_the_right_volume() -> None:
@@ -39,7 +39,7 @@ def test_mesh_is_closed_outward_and_of_the_right_volume() -> None:
     assert (mesh.colours[right] == [9, 0, 0]).all()
 
 
-def test_solids_at_the_border_are_closed_and_an_empty_field_gives_no_face() -> None:
+def test_meshes_are_closed_at_the_border_and_empty_without_solids() -> None:
     everything = occupancy_grid(lambda x: np.full(len(x), 5.0), CUBE, 0.0, 0.2, 0)
     nowhere = np.zeros((0, 3))
     mesh = mesh_of(everything, nowhere, nowhere.astype("u1"))
@@ -84,10 +84,10 @@ def test_region_stays_sane_without_good_points() -> None:
         assert (high > low).all() and (high <= 12.5).all()
 
 
-def test_cells_with_surface_points_are_always_looked_at() -> None:
+def test_cells_with_surface_points_are_always_refined() -> None:
     def speck(xyz: np.ndarray) -> np.ndarray:
         return np.where(np.linalg.norm(xyz - 0.625, axis=1) < 0.1, 5.0, -9.0)
 
     blind = occupancy_grid(speck, CUBE, 0.0, voxel=0.05, levels=3)
-    told = occupancy_grid(speck, CUBE, 0.0, 0.05, 3, surface=np.array([[0.62, 0.62, 0.62]]))
-    assert not blind.solid.any() and told.solid.any()
+    refined = occupancy_grid(speck, CUBE, 0.0, 0.05, 3, surface=np.array([[0.62, 0.62, 0.62]]))
+    assert not blind.solid.any() and refined.solid.any()

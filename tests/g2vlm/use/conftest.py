@@ -1,4 +1,4 @@
-"""A model that was never trained and a traced capture, shared by the tests."""
+"""An untrained model and a ray-traced capture, shared by the tests."""
 
 from __future__ import annotations
 

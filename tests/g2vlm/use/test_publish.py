@@ -1,4 +1,4 @@
-"""A trained model as a folder of its own."""
+"""Publishing a trained model as a folder of its own."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def study(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return results
 
 
-def test_what_is_published_is_whole_and_loads(study: Path, tmp_path: Path) -> None:
+def test_a_published_folder_is_complete_and_loads(study: Path, tmp_path: Path) -> None:
     out = tmp_path / "shared"
     assert main(["publish", str(study), "--out", str(out)]) == 0
     files = {"model.safetensors", "config.json", "cost.json", "thresholds.json", "scores.json"}
@@ -74,7 +74,7 @@ def test_what_is_published_is_whole_and_loads(study: Path, tmp_path: Path) -> No
     assert "# Model card" in card and "| object reader |" in card
 
 
-def test_an_unfinished_experiment_leaves_nothing(study: Path, tmp_path: Path) -> None:
+def test_an_unfinished_experiment_publishes_nothing(study: Path, tmp_path: Path) -> None:
     (study / "scores" / "full" / "0" / "test_scene.parquet").unlink()
     with pytest.raises(InputError, match=r"test_scene\.parquet: no such file; finish the run"):
         main(["publish", str(study), "--out", str(tmp_path / "shared")])

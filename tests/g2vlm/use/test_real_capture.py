@@ -23,7 +23,7 @@ INTRINSICS = (518.0, 519.0, 325.5, 253.5)
 pytestmark = pytest.mark.skipif(not FRAMES.is_dir(), reason="no slambook2-rgbd frames beside it")
 
 
-def test_a_room_that_was_never_rendered(tmp_path: Path) -> None:
+def test_real_frames_of_a_room(tmp_path: Path) -> None:
     capture = load_capture(FRAMES, intrinsics=INTRINSICS)
     model = G2VLMModel.from_pretrained(CHECKPOINT)
     result = model.run(capture, questions=["How many chairs are there?"], phrases=["the table"])
@@ -37,6 +37,6 @@ def test_a_room_that_was_never_rendered(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "viewer.html").stat().st_size > 100_000
 
 
-def test_missing_intrinsics_are_asked_for() -> None:
+def test_missing_intrinsics_raise() -> None:
     with pytest.raises(InputError, match="--intrinsics"):
         load_capture(FRAMES)

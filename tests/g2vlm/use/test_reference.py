@@ -1,4 +1,4 @@
-"""The committed checkpoint scores on a few scenes what it scored in its study."""
+"""The committed checkpoint reproduces the scores of its experiment on a few scenes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LARGEST = {"chamfer_l1_m": 0.002, "ref_pick": 0.05, "ref_acc@0.25": 0.05, "answe
 
 @pytest.fixture(scope="module")
 def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Render the scenes of scores.json with their truth and features, as the study did."""
+    """Render the scenes of scores.json with their truth and features, as the experiment did."""
     root = clone(tmp_path_factory.mktemp("reference") / "clone")
     count = len(json.loads((CHECKPOINT / "scores.json").read_text())["scenes"])
     sizes = {"train": 2, "val": 2, "test_scene": count, "test_asset": 2}
@@ -42,7 +42,7 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / few
 
 
-def test_the_checkpoint_scores_what_it_scored(rooms: Path, tmp_path: Path) -> None:
+def test_the_checkpoint_reproduces_its_scores(rooms: Path, tmp_path: Path) -> None:
     from g2vlm.features.readers import ImageFeatures, TextFeatures
     from g2vlm.inference.predict import predict
     from g2vlm.scenes.dataset import SceneStore

@@ -1,4 +1,4 @@
-"""A capture through the real encoders and an untrained model: typed results, files, refusals.
+"""A capture through the real encoders and an untrained model: typed results, files, errors.
 
 One run feeds most tests: loading the frozen encoders takes most of the time.
 """
@@ -41,7 +41,7 @@ def model(model_folder: Path) -> G2VLMModel:
 def page(
     model_folder: Path, capture_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Result, Path]:
-    """Run the page's code block as it is written, where its names exist."""
+    """Run the code block of docs/use.md as it is, in a folder with the paths it names."""
     place = tmp_path_factory.mktemp("page")
     home = place / "results/reference/cpu"
     home.mkdir(parents=True)
@@ -55,7 +55,7 @@ def page(
     return names["result"], place / "out"
 
 
-def test_the_pages_lines_give_what_it_names(page: tuple[Result, Path]) -> None:
+def test_the_code_of_the_docs_gives_the_documented_result(page: tuple[Result, Path]) -> None:
     result, _ = page
     assert [answer.question for answer in result.answers] == [QUESTION]
     assert result.grounded[0].phrase == PHRASE
@@ -81,7 +81,7 @@ def test_the_notebook_runs(page: tuple[Result, Path], monkeypatch: pytest.Monkey
     assert len(names["below"]) == len(names["result"].cloud.points)
 
 
-def test_the_command_of_the_page_is_a_command() -> None:
+def test_the_command_of_the_docs_parses() -> None:
     from g2vlm.__main__ import _parser
 
     (line,) = re.findall(r"^python -m g2vlm run .*$", PAGE.read_text(), re.M)
@@ -95,10 +95,10 @@ def test_the_command_of_the_page_is_a_command() -> None:
     )
 
 
-def test_json_and_graph_say_the_same(page: tuple[Result, Path]) -> None:
+def test_json_and_graph_agree(page: tuple[Result, Path]) -> None:
     result, out = page
-    said = json.loads((out / "result.json").read_text())
-    assert [item["name"] for item in said["objects"]] == [o.name for o in result.objects]
+    document = json.loads((out / "result.json").read_text())
+    assert [item["name"] for item in document["objects"]] == [o.name for o in result.objects]
     assert {item.kind for item in result.objects} <= set(CLASSES)
     graph = json.loads((out / "scene_graph.json").read_text())
     read = networkx.read_graphml(out / "scene_graph.graphml")
@@ -106,18 +106,18 @@ def test_json_and_graph_say_the_same(page: tuple[Result, Path]) -> None:
     assert read.number_of_edges() == len(graph["edges"]) == len(result.relations)
 
 
-def test_boxes_are_told_in_the_captures_world_too(page: tuple[Result, Path]) -> None:
+def test_boxes_are_also_in_the_captures_world(page: tuple[Result, Path]) -> None:
     result, out = page
-    said = json.loads((out / "result.json").read_text())
-    into = np.array(said["frame_from_capture"])
-    for item in said["objects"]:
+    document = json.loads((out / "result.json").read_text())
+    into = np.array(document["frame_from_capture"])
+    for item in document["objects"]:
         corners = np.array(item["corners_in_capture"]) @ into[:3, :3].T + into[:3, 3]
         low, high = corners.min(0), corners.max(0)
         np.testing.assert_allclose((low + high) / 2, item["box"][:3], atol=1e-3)
         np.testing.assert_allclose(high - low, item["box"][3:], atol=1e-3)
 
 
-def test_points_and_meshes_load_elsewhere(page: tuple[Result, Path]) -> None:
+def test_points_and_meshes_load_in_trimesh(page: tuple[Result, Path]) -> None:
     result, out = page
     cloud = trimesh.load(out / "points.ply")
     np.testing.assert_allclose(cloud.vertices, result.cloud.points, atol=1e-6)
@@ -146,10 +146,10 @@ def test_names_in_a_capture_are_data_not_markup(page: tuple[Result, Path]) -> No
     from g2vlm.use.viewer import viewer_page
 
     result, _ = page
-    evil = "</script><script>alert(1)</script><!--"
-    document = replace(result, capture=replace(result.capture, source=evil)).to_json()
+    markup = "</script><script>alert(1)</script><!--"
+    document = replace(result, capture=replace(result.capture, source=markup)).to_json()
     text = viewer_page(document, result.capture, result.cloud, result.solids)
-    assert evil not in text
+    assert markup not in text
     assert text.count("</script>") == 2
 
 
@@ -185,16 +185,14 @@ def test_running_twice_gives_the_same(model: G2VLMModel, capture) -> None:
     assert first == second
 
 
-def test_a_saved_model_is_a_whole_model(model: G2VLMModel, capture, tmp_path: Path) -> None:
+def test_a_saved_model_gives_the_same_results(model: G2VLMModel, capture, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "copy")
     again = G2VLMModel.from_pretrained(tmp_path / "copy", threads=1)
     assert again.thresholds == model.thresholds
     assert again.run(capture).to_json() == model.run(capture).to_json()
 
 
-def test_a_studys_model_takes_the_thresholds_of_the_study(
-    model_folder: Path, tmp_path: Path
-) -> None:
+def test_a_model_of_an_experiment_uses_its_thresholds(model_folder: Path, tmp_path: Path) -> None:
     from shutil import copytree
 
     from g2vlm.inference.calibrate import Thresholds, write_thresholds
@@ -208,7 +206,7 @@ def test_a_studys_model_takes_the_thresholds_of_the_study(
     assert G2VLMModel.from_pretrained(folder, threads=1).thresholds == chosen
 
 
-def test_the_command_refuses_in_one_line(
+def test_command_errors_are_one_line(
     model_folder: Path, capture_folder: Path, tmp_path: Path
 ) -> None:
     run = ["run", str(capture_folder), "--out", str(tmp_path / "out")]
@@ -223,7 +221,7 @@ def test_the_command_refuses_in_one_line(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_method_without_language_is_refused(tmp_path: Path) -> None:
+def test_a_method_without_language_raises(tmp_path: Path) -> None:
     from g2vlm.models.checkpoint import save_model
     from g2vlm.models.model import G2VLM
     from tests.g2vlm.models.build import model_config

@@ -1,4 +1,4 @@
-"""Points and textured surfaces of exact depth lie on the room, once."""
+"""Points and textured surfaces of exact depth lie on the room, without duplicates."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def away(points: np.ndarray) -> np.ndarray:
     return best
 
 
-def test_points_lie_on_the_room_and_none_twice(capture: Capture, exact: Refined) -> None:
+def test_points_lie_on_the_room_without_duplicates(capture: Capture, exact: Refined) -> None:
     cloud = coloured_points(capture, exact)
     assert away(cloud.points).max() < 0.03
     cells = np.floor((cloud.points - cloud.points.min(0)) / 0.01).astype(int)
@@ -49,7 +49,7 @@ def test_surfaces_face_the_camera(capture: Capture, exact: Refined) -> None:
         assert ((normal * (capture.pose[frame, :3, 3] - a)).sum(1) > 0).all()
 
 
-def test_a_texture_shows_what_the_camera_saw(capture: Capture, exact: Refined) -> None:
+def test_texture_coordinates_match_the_camera(capture: Capture, exact: Refined) -> None:
     for part in textured_surface(capture, exact):
         frame = capture.names.index(part.name)
         local = (part.vertices - capture.pose[frame, :3, 3]) @ capture.pose[frame, :3, :3]

@@ -34,7 +34,7 @@ said.wide = document.documentElement.scrollWidth - document.documentElement.clie
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason=REASON)
-def test_objects_are_listed_chosen_and_lead_to_their_like(
+def test_objects_are_listed_selected_and_link_to_similar_ones(
     model_folder: Path, capture: Capture, tmp_path: Path
 ) -> None:
     """Click an object and its nearest by descriptor, switch every layer, at 400 px."""

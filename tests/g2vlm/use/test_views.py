@@ -1,4 +1,4 @@
-"""Views that the model reads: chosen by what they see, exact in geometry."""
+"""The views that the model reads cover the most surface and keep the geometry."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_first_window_is_the_first_frames(capture: Capture) -> None:
     assert len({window.frame for window in chosen}) == 4
 
 
-def test_a_frame_that_sees_nothing_new_is_left_out(capture: Capture) -> None:
+def test_a_frame_without_new_surface_is_left_out(capture: Capture) -> None:
     order = [0, 0, 0, 1, 2]
     again = replace(
         capture,
@@ -61,7 +61,7 @@ def test_small_views_keep_the_geometry(capture: Capture) -> None:
     for view in range(2):
         rays = points[view] - inputs.pose[view, :3, 3]
         exact, _ = trace(inputs.pose[view, :3, 3].astype(float), rays)
-        # `trace` tells how often the ray fits before it meets the room: once.
+        # `trace` returns the distance to the room in lengths of the ray: 1 on the surface.
         assert np.median(np.abs(exact - 1)) < 0.02
     assert inputs.partial.shape == (512, 6)
 
