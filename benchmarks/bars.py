@@ -116,7 +116,7 @@ def growth() -> list[Bar]:
     from metrics.reconstruction.pointcloud import spatial_order
 
     def distances(*clouds: np.ndarray) -> None:
-        first, second = (Surface(points[spatial_order(points)], None) for points in clouds)
+        first, second = (Surface(points[spatial_order(points)]) for points in clouds)
         exact_values(first, second, ())
 
     vertices, faces = room_mesh(20, 2)

@@ -1,4 +1,4 @@
-"""Compare two bare files of geometry, without a scene: what the CLI's `geometry` prints.
+"""Compare two bare files of geometry, without a scene: the command `metrics geometry`.
 
 Names ending in ``_exact`` take every point, as the metric's source does; the others take one point
 a cell, as the benchmark's tables do. Nothing is clipped. An alignment other than "none" is the
@@ -8,14 +8,12 @@ last part of each name.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from metrics.files import InputError, rng
-from metrics.reconstruction import pointcloud as geo
 from metrics.reconstruction.alignment import IDENTITY, Similarity, icp, umeyama
 from metrics.reconstruction.distances import (
     THRESHOLDS,
@@ -28,27 +26,23 @@ from metrics.reconstruction.distances import (
     share_within,
     threshold_name,
 )
+from metrics.reconstruction.pointcloud import (
+    CELL,
+    Cloud,
+    Neighbours,
+    cell_normals,
+    cell_representatives,
+    estimate_normals,
+    sample_mesh,
+)
 from metrics.reconstruction.surface_files import SurfaceFile, read_surface
+from metrics.reconstruction.surfaces import Surface
 
 ALIGNMENTS = ("none", "icp_se3", "icp_sim3", "sim3")
+# Points sampled on a mesh.
 SAMPLES = 200_000
-# Points of the prediction that iterative alignment looks at.
+# Points of the prediction that iterative alignment takes.
 ICP_POINTS = 50_000
-
-
-@dataclass(frozen=True)
-class Surface:
-    """Points f32 [N, 3] in metres, with unit normals f32 [N, 3] where they come from a mesh."""
-
-    points: np.ndarray
-    normals: np.ndarray | None
-
-    def moved(self, similarity: Similarity) -> Surface:
-        """Return the surface after a similarity."""
-        if self.normals is None:
-            return Surface(similarity.apply(self.points), None)
-        turned = Similarity(1.0, similarity.rotation, np.zeros(3)).apply(self.normals)
-        return Surface(similarity.apply(self.points), turned)
 
 
 def compare_files(
@@ -59,37 +53,40 @@ def compare_files(
     thresholds: Sequence[float] = THRESHOLDS,
     with_floors: bool = True,
 ) -> dict[str, Any]:
-    """Return what a predicted surface scores against a true one.
+    """Return the scores of a predicted surface against a true one.
 
     Args:
-        predicted: a file `read_surface` reads; a cloud is taken as it is.
+        predicted: a file that `read_surface` reads; a cloud is taken as it is.
         truth: another one.
-        align: "none"; "icp_se3" or "icp_sim3" (Besl and McKay 1992, from where the prediction
-            stands); "sim3" (Umeyama 1991 over pixels that both files carry).
-        samples: points drawn from a mesh, uniform by area.
+        align: "none"; "icp_se3" or "icp_sim3" (Besl and McKay 1992, started from the given
+            poses); "sim3" (Umeyama 1991 over pixels that both files have).
+        samples: points sampled on a mesh, uniformly by area.
         thresholds: of precision, recall and F-score, metres.
-        with_floors: also what the truth, sampled anew, scores against itself.
+        with_floors: also score the truth, sampled again, against itself.
 
     Returns:
         "values" and "floors" {name: number}, "align", "samples", "points" (of both sides) and
         "similarity" (scale, rotation [3, 3], translation [3]) that was applied.
 
-    Raises `InputError` for a file that cannot be read or aligned.
+    Raises:
+        InputError: a file cannot be read or aligned.
     """
     mine, true = read_surface(predicted), read_surface(truth)
-    drawn, reference = _drawn(mine, samples, "mesh_samples"), _drawn(true, samples, "true_samples")
+    # The words are keys of random generators: another word would sample other points.
+    sampled = _sampled(mine, samples, "mesh_samples")
+    reference = _sampled(true, samples, "true_samples")
     if align == "sim3":
         similarity = _pixel_alignment(mine, true)
     else:
-        similarity = _iterative_alignment(drawn.points, reference.points, align)
-    drawn = drawn if align == "none" else drawn.moved(similarity)
+        similarity = _iterative_alignment(sampled.points, reference.points, align)
+    sampled = sampled if align == "none" else _moved(sampled, similarity)
     suffix = "" if align == "none" else f"_{align}"
-    values = compare_surfaces(drawn, reference, thresholds)
+    values = compare_surfaces(sampled, reference, thresholds)
     floors = _floors(true, reference, samples, thresholds) if with_floors else {}
     return {
         "align": align,
         "samples": samples,
-        "points": {"predicted": len(drawn.points), "truth": len(reference.points)},
+        "points": {"predicted": len(sampled.points), "truth": len(reference.points)},
         "similarity": {
             "scale": similarity.scale,
             "rotation": similarity.rotation.tolist(),
@@ -103,27 +100,20 @@ def compare_files(
 def compare_surfaces(
     mine: Surface, true: Surface, thresholds: Sequence[float] = THRESHOLDS
 ) -> dict[str, float]:
-    """Return exact and one-point-a-cell values of a predicted against a true surface, unclipped."""
+    """Return the values over every point, and those over one point a cell; nothing is clipped."""
     exact = exact_values(mine, true, thresholds)
-    return {f"{name}_exact": value for name, value in exact.items()} | cell_values(
-        mine, true, thresholds
-    )
+    named = {f"{name}_exact": value for name, value in exact.items()}
+    return named | cell_values(mine, true, thresholds)
 
 
 def exact_values(mine: Surface, true: Surface, thresholds: Sequence[float]) -> dict[str, float]:
-    """Return values over every point; neighbours are found once a direction.
+    """Return values over every point.
 
-    accuracy_m, completeness_m (Jensen et al. 2014), chamfer_l1_m, normal_consistency (Mescheder
-    et al. 2019), chamfer_l2sq_m2 (pytorch3d.loss.chamfer_distance), precision, recall and fscore
-    at each threshold (Knapitsch et al. 2017, without registration).
+    Source: accuracy_m and completeness_m: Jensen et al. 2014; chamfer_l1_m and normal_consistency:
+    Mescheder et al. 2019; chamfer_l2sq_m2: pytorch3d.loss.chamfer_distance; precision, recall and
+    fscore at each threshold: Knapitsch et al. 2017, without registration.
     """
-    left, right = geo.Cloud(mine.points), geo.Cloud(true.points)
-    forward, backward = right.nearest(left.points), left.nearest(right.points)
-    normals = [
-        geo.estimate_normals(cloud) if surface.normals is None else surface.normals
-        for surface, cloud in ((mine, left), (true, right))
-    ]
-    values = _neighbour_values(forward, backward, normals[0], normals[1])
+    values, forward, backward = _neighbour_values(mine, true)
     for threshold in thresholds:
         precision = share_within(forward.distance, threshold)
         recall = share_within(backward.distance, threshold)
@@ -133,39 +123,39 @@ def exact_values(mine: Surface, true: Surface, thresholds: Sequence[float]) -> d
 
 def cell_values(mine: Surface, true: Surface, thresholds: Sequence[float]) -> dict[str, float]:
     """Return the same values over one point a cell: 1 cm, and half of each threshold."""
-    chosen = [geo.cell_representatives(side.points, geo.CELL) for side in (mine, true)]
-    clouds = [
-        geo.Cloud(side.points[places]) for side, places in zip((mine, true), chosen, strict=True)
-    ]
-    forward, backward = clouds[1].nearest(clouds[0].points), clouds[0].nearest(clouds[1].points)
-    normals = [
-        geo.estimate_normals(cloud)
-        if side.normals is None
-        else geo.cell_normals(side.points, side.normals, geo.CELL, places)
-        for side, places, cloud in zip((mine, true), chosen, clouds, strict=True)
-    ]
-    values = _neighbour_values(forward, backward, normals[0], normals[1])
+    values, _, _ = _neighbour_values(_reduced(mine), _reduced(true))
     for threshold in thresholds:
         a, b = (
-            side.points[geo.cell_representatives(side.points, threshold / 2)]
-            for side in (mine, true)
+            side.points[cell_representatives(side.points, threshold / 2)] for side in (mine, true)
         )
         # Beyond the threshold a distance counts only as too far: the search may stop there.
         bound = threshold * 1.001
-        precision = share_within(geo.Cloud(b).nearest(a, bound).distance, threshold)
-        recall = share_within(geo.Cloud(a).nearest(b, bound).distance, threshold)
+        precision = share_within(Cloud(b).nearest(a, bound).distance, threshold)
+        recall = share_within(Cloud(a).nearest(b, bound).distance, threshold)
         values |= _fscore_values(threshold, precision, recall)
     return values
 
 
+def _reduced(surface: Surface) -> Surface:
+    """Return one point a 1 cm cell, with the cell's average normal."""
+    chosen = cell_representatives(surface.points, CELL)
+    if surface.normals is None:
+        return Surface(surface.points[chosen])
+    normals = cell_normals(surface.points, surface.normals, CELL, chosen)
+    return Surface(surface.points[chosen], normals)
+
+
 def _neighbour_values(
-    forward: geo.Neighbours,
-    backward: geo.Neighbours,
-    my_normals: np.ndarray,
-    true_normals: np.ndarray,
-) -> dict[str, float]:
-    """Return accuracy, completeness, both chamfers and normal consistency, by metric name."""
-    return {
+    mine: Surface, true: Surface
+) -> tuple[dict[str, float], Neighbours, Neighbours]:
+    """Return distances and normal consistency by metric name, and neighbours both ways."""
+    left, right = Cloud(mine.points), Cloud(true.points)
+    forward, backward = right.nearest(left.points), left.nearest(right.points)
+    my_normals, true_normals = (
+        estimate_normals(cloud) if surface.normals is None else surface.normals
+        for surface, cloud in ((mine, left), (true, right))
+    )
+    values = {
         "accuracy_m": mean_distance(forward.distance),
         "completeness_m": mean_distance(backward.distance),
         "chamfer_l1_m": chamfer_l1(forward.distance, backward.distance),
@@ -175,6 +165,7 @@ def _neighbour_values(
             normal_agreement(true_normals, my_normals[backward.index]),
         ),
     }
+    return values, forward, backward
 
 
 def _fscore_values(threshold: float, precision: float, recall: float) -> dict[str, float]:
@@ -187,19 +178,24 @@ def _fscore_values(threshold: float, precision: float, recall: float) -> dict[st
     }
 
 
-def _drawn(file: SurfaceFile, samples: int, purpose: str) -> Surface:
-    """Return a file's surface as points: a cloud as it is, a mesh sampled uniformly by area.
-
-    They stand in spatial order, in which searches find their part of the tree in the cache.
-    """
+def _sampled(file: SurfaceFile, samples: int, purpose: str) -> Surface:
+    """Return a file's surface as points: a cloud as it is, a mesh sampled uniformly by area."""
     if file.faces is None:
-        return Surface(file.points[geo.spatial_order(file.points)], None)
+        return Surface.ordered(file.points)
     generator = rng(0, purpose)
-    points, normals, _, _ = geo.sample_mesh(file.points, file.faces, samples, generator)
+    points, normals, _, _ = sample_mesh(file.points, file.faces, samples, generator)
     if len(points) == 0:
         raise InputError(f"{file.path}: its triangles have no area; export the faces in metres")
-    order = geo.spatial_order(points)
-    return Surface(points[order], normals[order])
+    return Surface.ordered(points, normals)
+
+
+def _moved(surface: Surface, similarity: Similarity) -> Surface:
+    """Return the surface after a similarity, which only turns its normals."""
+    points = similarity.apply(surface.points)
+    if surface.normals is None:
+        return Surface(points)
+    turn = Similarity(1.0, similarity.rotation, np.zeros(3))
+    return Surface(points, turn.apply(surface.normals))
 
 
 def _iterative_alignment(source: np.ndarray, target: np.ndarray, align: str) -> Similarity:
@@ -212,37 +208,39 @@ def _iterative_alignment(source: np.ndarray, target: np.ndarray, align: str) -> 
 
 
 def _pixel_alignment(mine: SurfaceFile, true: SurfaceFile) -> Similarity:
+    """Return the similarity that takes predicted points onto true ones of the same pixels."""
     for file in (mine, true):
         if file.pixels is None:
             raise InputError(
                 f"{file.path}: carries no pixels (view, row, col) of its points, so sim3 has "
                 "nothing to align; add them or choose --align icp_sim3"
             )
+    # One integer a pixel: each of the three numbers is below 2^20.
     keys = [file.pixels.astype(np.int64) @ [1 << 40, 1 << 20, 1] for file in (mine, true)]
-    _, here, there = np.intersect1d(*keys, return_indices=True)
-    found = umeyama(mine.points[here], true.points[there])
-    if found is None:
+    _, my_rows, true_rows = np.intersect1d(*keys, return_indices=True)
+    similarity = umeyama(mine.points[my_rows], true.points[true_rows])
+    if similarity is None:
         raise InputError(
-            f"{mine.path}: shares {len(here)} pixels with {true.path}, too few or on one line; "
-            "sim3 needs three that span a triangle"
+            f"{mine.path}: shares {len(my_rows)} pixels with {true.path}, too few or on one line; "
+            "give three that span a triangle"
         )
-    return found
+    return similarity
 
 
 def _floors(
     true: SurfaceFile, reference: Surface, samples: int, thresholds: Sequence[float]
 ) -> dict[str, float]:
-    """Return what a perfect prediction, sampled independently of the truth, scores.
+    """Return the scores of a perfect prediction, sampled independently of the truth.
 
-    A mesh is sampled anew. A cloud is split into random halves that are shrunk by sqrt(2), which
-    brings them to the density of the whole: distances between samples of a surface go with one
-    over the square root of their number.
+    A mesh is sampled again. A cloud is split into random halves that are shrunk by sqrt(2), which
+    brings them to the density of the whole: distances between samples of a surface are
+    proportional to one over the square root of their number.
     """
     if true.faces is not None:
-        return compare_surfaces(_drawn(true, samples, "floor_samples"), reference, thresholds)
+        return compare_surfaces(_sampled(true, samples, "floor_samples"), reference, thresholds)
     order = rng(0, "floor_halves").permutation(len(reference.points))
     if len(order) < 2:
         return {}
     shrunk = (reference.points / np.sqrt(2)).astype(np.float32)
-    first, second = (Surface(shrunk[np.sort(order[start::2])], None) for start in (0, 1))
+    first, second = (Surface(shrunk[np.sort(order[start::2])]) for start in (0, 1))
     return compare_surfaces(first, second, thresholds)

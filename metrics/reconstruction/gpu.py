@@ -1,6 +1,6 @@
 """Nearest neighbours on a CUDA device, through PyTorch3D's exhaustive search.
 
-Used where a device, torch and PyTorch3D are all there; ``CUDA_VISIBLE_DEVICES=`` (empty) keeps
+Used where a device, torch and PyTorch3D are all available; ``CUDA_VISIBLE_DEVICES=`` (empty) keeps
 scoring on the CPU. torch is not imported on machines without a device.
 """
 
@@ -11,13 +11,13 @@ from functools import cache
 
 import numpy as np
 
-# Beyond this many pairs a search tree on the CPU is sooner done than an exhaustive search.
+# With more pairs than this a search tree on the CPU is faster than an exhaustive search.
 MOST_PAIRS = 2e11
 
 
 @cache
 def device() -> str | None:
-    """Return the name of a device that can search, or None."""
+    """Return the torch name of a device that can search, or None."""
     if not _cuda_devices():
         return None
     try:
@@ -46,14 +46,20 @@ def _cuda_devices() -> int:
 
 
 def nearest(queries: np.ndarray, points: np.ndarray, place: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return distances f32 [M] in metres and indices i64 [M] of the points nearest to queries.
-
-    Args:
-        queries: f32 [M, 3]; points: f32 [N, 3], neither empty.
-        place: torch device, such as "cuda".
+    """Return the points nearest to queries, through `pytorch3d.ops.knn_points`.
 
     Distances equal those of a search tree to float32 rounding (1e-5 m in a room); of two points
-    equally far either may be named. Source: `pytorch3d.ops.knn_points` (Ravi et al. 2020).
+    at the same distance either may be returned.
+
+    Args:
+        queries: f32 [M, 3] metres, not empty.
+        points: f32 [N, 3] metres, not empty.
+        place: torch device, such as "cuda".
+
+    Returns:
+        Distances f32 [M] in metres and indices i64 [M].
+
+    Source: Ravi et al. 2020 (PyTorch3D).
     """
     import torch
     from pytorch3d.ops import knn_points

@@ -1,6 +1,6 @@
 """Solid space: intersection over union at random points of the room.
 
-Floor, walls and ceiling count in neither side; points within 2 cm of a true surface are void.
+Floor, walls and ceiling count on neither side; points within 2 cm of a true surface are void.
 """
 
 from __future__ import annotations
@@ -16,12 +16,19 @@ from metrics.reconstruction.distances import OCCUPANCY_NETWORKS
 from metrics.submission.reader import Mesh, Occupancy
 from metrics.truth import SceneTruth
 
+# How far outside the room the box is put that closes a mesh of free space, metres.
 ROOM_MARGIN = 0.2
 
 
 @dataclass(frozen=True)
 class Room:
-    """The room's box: centre [3], half sizes [3] in metres, axes [3, 3] as rows."""
+    """The box of a room.
+
+    Attributes:
+        centre: f64 [3] metres.
+        half: f64 [3], half the sizes along its axes, metres.
+        axes: f64 [3, 3], unit axes as rows.
+    """
 
     centre: np.ndarray
     half: np.ndarray
@@ -29,21 +36,25 @@ class Room:
 
 
 def room_from_corners(corners: np.ndarray) -> Room:
-    """Return the room of 8 corners [8, 3] in any order; the room stands upright."""
+    """Return the room of 8 corners [8, 3] in any order; its third axis is vertical."""
     corners = np.asarray(corners, np.float64)
     offsets = corners[:, :2] - corners[0, :2]
-    away = np.linalg.norm(offsets, axis=1)
+    away = np.linalg.norm(offsets, axis=1)  # (8,) horizontal distances
     # The nearest corner that is not above or below the first one shares an edge with it.
     nearest = np.where(away > 1e-3, away, np.inf).argmin()
     along = offsets[nearest] / away[nearest]
     axes = np.array([[along[0], along[1], 0.0], [-along[1], along[0], 0.0], [0.0, 0.0, 1.0]])
-    local = corners @ axes.T
+    local = corners @ axes.T  # (8, 3) along the axes
     low, high = local.min(axis=0), local.max(axis=0)
     return Room((low + high) / 2 @ axes, (high - low) / 2, axes)
 
 
 def room_box(room: Room, margin: float = ROOM_MARGIN) -> tuple[np.ndarray, np.ndarray]:
-    """Return a box `margin` metres outside the room: vertices [8, 3], faces [12, 3] outward."""
+    """Return a box `margin` metres outside the room as a mesh whose faces point outward.
+
+    Returns:
+        Vertices f64 [8, 3] metres and faces i64 [12, 3].
+    """
     vertices = room.centre + ((2 * UNIT_CORNERS - 1) * (room.half + margin)) @ room.axes
     quads = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]
     faces = [[a, b, c] for a, b, c, _ in quads] + [[a, c, d] for a, _, c, d in quads]
@@ -51,22 +62,20 @@ def room_box(room: Room, margin: float = ROOM_MARGIN) -> tuple[np.ndarray, np.nd
 
 
 def occupancy_iou(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Intersection over union of solid points (Occupancy Networks, Mescheder et al. 2019).
-
-    Higher is better, in [0, 1], worst 0; a perfect answer scores 1, for both sides are asked at
-    the same points.
+    """Return the intersection over union of solid points; 1 where nothing is solid on either side.
 
     Args:
-        predicted: bool [N].
-        truth: uint8 [N]: 0 free, 1 solid, 2 void (left out of both sides).
+        predicted: bool [N], whether each point is solid.
+        truth: u8 [N]: 0 free, 1 solid, 2 void (left out of both sides).
 
-    Nothing solid on either side is a perfect answer.
+    Source: Mescheder et al. 2019 (Occupancy Networks).
 
-    >>> occupancy_iou(np.array([True, True, False]), np.array([1, 0, 2], np.uint8))
-    0.5
+    Example:
+        >>> occupancy_iou(np.array([True, True, False]), np.array([1, 0, 2], np.uint8))
+        0.5
     """
-    judged = truth != VOID
-    mine, true = predicted[judged], truth[judged] == SOLID
+    evaluated = truth != VOID
+    mine, true = predicted[evaluated], truth[evaluated] == SOLID
     union = int((mine | true).sum())
     return float((mine & true).sum() / union) if union else 1.0
 
@@ -74,12 +83,15 @@ def occupancy_iou(predicted: np.ndarray, truth: np.ndarray) -> float:
 def grid_occupancy(
     points: np.ndarray, grid: np.ndarray, origin: np.ndarray, voxel: float
 ) -> np.ndarray:
-    """Return bool [N]: the grid's value at points [N, 3]; outside the grid space is free.
+    """Return bool [N]: the value of a grid at points; outside the grid, space is free.
 
     Args:
-        grid: bool [X, Y, Z]; origin: [3] lower corner of voxel (0, 0, 0); voxel: side in metres.
+        points: [N, 3] metres.
+        grid: bool [X, Y, Z].
+        origin: [3], lower corner of voxel (0, 0, 0), metres.
+        voxel: side of a voxel, metres.
     """
-    cells = np.floor((np.asarray(points, np.float64) - origin) / voxel).astype(np.int64)
+    cells = np.floor((np.asarray(points, np.float64) - origin) / voxel).astype(np.int64)  # (N, 3)
     inside = ((cells >= 0) & (cells < np.array(grid.shape))).all(axis=1)
     result = np.zeros(len(points), bool)
     x, y, z = cells[inside].T
@@ -90,11 +102,17 @@ def grid_occupancy(
 def mesh_contains(
     points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, kind: str, room: Room
 ) -> np.ndarray:
-    """Return bool [N]: the generalized winding number of the mesh at points [N, 3] is above .5.
+    """Return bool [N]: whether the generalized winding number at points is above 0.5.
 
-    Barill et al. 2018 through libigl. A `free_boundary` mesh bounds free space with normals into
-    it: inside it winds -1, so an outward box around the room makes the rest solid; without the
-    box nothing would ever be inside.
+    Args:
+        points: [N, 3] metres.
+        vertices: [V, 3] metres.
+        faces: [F, 3].
+        kind: "solids" for a mesh around solid space; "free_boundary" for one around free space
+            whose normals point into it.
+        room: the true room; used for a "free_boundary" alone.
+
+    Source: Barill et al. 2018, through libigl.
     """
     import igl
 
@@ -103,13 +121,16 @@ def mesh_contains(
         return np.zeros(len(points), bool)
     points = np.asarray(points, np.float64)
     if kind == "free_boundary":
+        # The winding number is -1 in the free space. An outward box around the room adds 1
+        # everywhere inside, so that free space comes to 0 and the rest, the solids, to 1.
         outer, outward = room_box(room)
         faces = np.concatenate([faces, outward + len(vertices)])
         vertices = np.concatenate([vertices, outer])
         near = np.ones(len(points), bool)
     else:
-        # Seen from outside its bounding box a mesh covers at most half of all directions.
-        used = vertices[faces.reshape(-1)]
+        # Seen from outside its bounding box a mesh covers at most half of all directions, so its
+        # winding number there is at most 0.5.
+        used = vertices[faces.reshape(-1)]  # (3 F, 3)
         near = ((points > used.min(axis=0)) & (points < used.max(axis=0))).all(axis=1)
     inside = np.zeros(len(points), bool)
     if near.any():

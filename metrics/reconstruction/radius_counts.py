@@ -1,4 +1,4 @@
-"""Which points of one reduced surface lie close to another, settled mostly without a search.
+"""The share of one reduced surface that lies close to another, mostly without a search.
 
 Distances between the two surfaces, reduced to 1 cm cells, are known already. They bound how far
 any other sample of the same surfaces can be, so only the few near a threshold are searched.
@@ -12,16 +12,17 @@ import numpy as np
 
 from metrics.reconstruction.pointcloud import CELL, Cloud, cell_representatives
 
-# A sample is no farther than a cell's diagonal from the sample that stands for its cell.
+# The largest distance from a sample to the one that represents its 1 cm cell: the cell's diagonal.
 REACH = CELL * 3**0.5
+# Distances are float32; a bound that close to the threshold is not trusted, metres.
 _ROUNDING = 1e-5
 
 
 class Samples:
-    """Samples of a surface in spatial order (`geometry.spatial_order`) and their reductions.
+    """Samples of a surface and their reductions to cells, each computed once.
 
     Args:
-        points: f32 [N, 3] metres, in spatial order.
+        points: f32 [N, 3] metres, in the order of `pointcloud.spatial_order`.
     """
 
     def __init__(self, points: np.ndarray) -> None:
@@ -30,7 +31,7 @@ class Samples:
         self._clouds: dict[float, Cloud] = {}
 
     def chosen(self, cell: float) -> np.ndarray:
-        """Return ascending i64 [K]: the samples that stand for the cells of side `cell` (m)."""
+        """Return ascending i64 [K]: the samples that represent the cells of side `cell` metres."""
         if cell not in self._chosen:
             self._chosen[cell] = self._choose(cell)
         return self._chosen[cell]
@@ -39,7 +40,7 @@ class Samples:
         return np.sort(cell_representatives(self.points, cell))
 
     def cloud(self, cell: float) -> Cloud:
-        """Return the samples of `chosen` as a cloud, whose search tree is built once."""
+        """Return the samples that `chosen` names as a cloud."""
         if cell not in self._clouds:
             self._clouds[cell] = Cloud(self.points.take(self.chosen(cell), axis=0))
         return self._clouds[cell]
@@ -50,7 +51,7 @@ class Link:
     """Nearest neighbours of one surface's 1 cm reduction in another's.
 
     Attributes:
-        cloud: the points that were searched for, Q of them.
+        cloud: the Q points whose neighbours were searched.
         place: ascending i64 [Q], their places among their samples.
         row: i64 [Q], rows of their neighbours in the other side's 1 cm reduction.
         found: i64 [Q], places of those neighbours among the other side's samples.
@@ -65,7 +66,7 @@ class Link:
 
 
 def link(source: Samples, target: Samples) -> Link:
-    """Search every point of `source`, one a 1 cm cell, in `target`, one a 1 cm cell."""
+    """Search the nearest point of `target` for each of `source`, both one a 1 cm cell."""
     cloud = source.cloud(CELL)
     near = target.cloud(CELL).nearest(cloud.points)
     found = target.chosen(CELL)[near.index]
@@ -75,36 +76,48 @@ def link(source: Samples, target: Samples) -> Link:
 def within(source: Samples, target: Samples, cell: float, threshold: float, known: Link) -> float:
     """Return the share of `source` strictly closer than `threshold` metres to `target`.
 
-    Both sides are reduced to one point a cell of side `cell` first. Exact: a point counts when
-    some point of the target is seen to be close enough, does not when the triangle inequality
-    puts all of them too far, and is searched otherwise. In [0, 1]; `source` must not be empty.
+    Both sides are reduced to one point a cell first. The result is exact: a point that the bounds
+    leave open is searched.
 
     Args:
+        source: not empty.
+        target: may be empty.
+        cell: side of the cells, metres.
+        threshold: metres.
         known: the `link` from `source` to `target`.
     """
-    points, goal = source.cloud(cell).points, target.cloud(cell)
-    guess, away = _beside(points, source.chosen(cell), known.place, known.cloud.points)
-    _, witness = _beside(points, known.found[guess], target.chosen(cell), goal.points)
+    points, goal = source.cloud(cell).points, target.cloud(cell)  # (N, 3), K points
+    # Upper bound: a point of `source` is near some point of the 1 cm reduction, whose neighbour
+    # in `target` is known; some point of the coarser target near that neighbour is a candidate.
+    guess, away = _nearer_of_two(points, source.chosen(cell), known.place, known.cloud.points)
+    candidates = target.chosen(cell)
+    _, witness = _nearer_of_two(points, known.found[guess], candidates, goal.points)
     close = witness < threshold
+    # Lower bound by the triangle inequality: no sample of `target` can be nearer than this.
     nearest_possible = known.distance[guess] - away - REACH
     unsure = np.flatnonzero(~close & (nearest_possible < threshold + _ROUNDING))
     if len(unsure):
+        # Beyond the threshold a distance counts only as too far: the search may stop there.
         bound = threshold * 1.001
         close[unsure] = goal.nearest(points[unsure], bound).distance < threshold
     return float(close.mean())
 
 
-def _beside(
+def _nearer_of_two(
     points: np.ndarray, places: np.ndarray, ordered: np.ndarray, positions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the nearer of the two candidates around each place, and its distance.
+    """Return the nearer of the two candidates before and after each place in spatial order.
+
+    What is next in spatial order is mostly next in space.
 
     Args:
-        points: f32 [N, 3]; places: i64 [N] in the candidates' spatial order.
-        ordered: ascending places of the candidates, [K]; positions: f32 [K, 3].
+        points: f32 [N, 3] metres.
+        places: i64 [N], places in the samples that the candidates are taken from.
+        ordered: ascending i64 [K], places of the candidates among the same samples.
+        positions: f32 [K, 3] metres, of the candidates.
 
     Returns:
-        rows i64 [N] into the candidates, distances f32 [N] metres.
+        Rows i64 [N] into the candidates and distances f32 [N] in metres.
     """
     after = np.searchsorted(ordered, places)
     before = np.maximum(after - 1, 0)
@@ -114,6 +127,7 @@ def _beside(
 
 
 def _squared(points: np.ndarray, positions: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return squared distances f32 [N] of points to the positions of the given rows."""
     gap = positions.take(rows, axis=0)
     gap -= points
     return np.einsum("ij,ij->i", gap, gap)

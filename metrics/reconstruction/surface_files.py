@@ -1,4 +1,4 @@
-"""Read a surface from one file (PLY, OBJ, GLB, npz, ...); no file beside it is opened."""
+"""Read a surface from one file (PLY, OBJ, GLB, npz, ...); no other file is opened."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from metrics.submission.items import FARTHEST
 
 ARRAYS = (".npz", ".npy")
 SHAPES = (".ply", ".obj", ".glb", ".stl", ".off", ".xyz")
+# Vertex properties of a PLY that give the pixel of a point.
 PIXELS = ("view", "row", "col")
+# Bytes; a small archive can unpack to more than the memory.
 MOST_UNPACKED = 1 << 31
 
 
 @dataclass(frozen=True)
 class SurfaceFile:
-    """What a file holds.
+    """Contents of a surface file.
 
     Attributes:
         path: of the file.
@@ -36,31 +38,35 @@ class SurfaceFile:
 
 
 def read_surface(path: str | Path) -> SurfaceFile:
-    """Read a cloud or a mesh; raises `InputError` naming the file and the mend.
+    """Read a cloud or a mesh.
 
     An npz holds ``points`` [N, 3], or ``vertices`` [V, 3] and ``faces`` [F, 3], and may hold
-    ``pixels`` [N, 3] (view, row, column); a PLY may carry them as the vertex properties view, row
+    ``pixels`` [N, 3] (view, row, column); a PLY may have them as the vertex properties view, row
     and col. An npy holds [N, 3].
+
+    Raises:
+        InputError: the file is missing, of an unknown format, broken or holds no usable surface.
     """
     path = Path(path)
     kind = path.suffix.lower()
     if not path.is_file():
         raise InputError(f"{path}: no such file; name a point cloud or a mesh")
     if kind not in ARRAYS + SHAPES:
-        raise InputError(f"{path}: not of a known kind; give {', '.join(SHAPES + ARRAYS)}")
+        raise InputError(f"{path}: unknown format {kind!r}; give {', '.join(SHAPES + ARRAYS)}")
     try:
         found = _read_arrays(path) if kind in ARRAYS else _read_shape(path, kind)
     except InputError:
         raise
-    except Exception as error:  # each parser raises what it likes on a broken file
-        said = " ".join(str(error).encode("ascii", "backslashreplace").decode().split())[:200]
+    except Exception as error:  # on a broken file a parser may raise anything
+        message = " ".join(str(error).encode("ascii", "backslashreplace").decode().split())[:200]
         raise InputError(
-            f"{path}: cannot be read ({type(error).__name__}: {said}); export it again"
+            f"{path}: cannot be read ({type(error).__name__}: {message}); export it again"
         ) from error
     return _checked(path, *found)
 
 
 def _read_arrays(path: Path) -> tuple[Any, Any, Any]:
+    """Return points, faces and pixels of an npz or npy, None for what it does not hold."""
     if path.suffix.lower() == ".npy":
         return np.load(path, allow_pickle=False), None, None
     with zipfile.ZipFile(path) as archive:
@@ -75,6 +81,7 @@ def _read_arrays(path: Path) -> tuple[Any, Any, Any]:
 
 
 def _read_shape(path: Path, kind: str) -> tuple[Any, Any, Any]:
+    """Return points, faces and pixels of a geometry file, None for what it does not hold."""
     import trimesh
 
     # An open file has no folder, so textures and other files it names are never looked for.
@@ -93,6 +100,7 @@ def _read_shape(path: Path, kind: str) -> tuple[Any, Any, Any]:
 
 
 def _checked(path: Path, points: Any, faces: Any, pixels: Any) -> SurfaceFile:
+    """Return the contents with their final types; raises `InputError` for unusable ones."""
     points = np.asarray(points)
     if points.ndim != 2 or points.shape[1] != 3 or points.dtype.kind not in "fiu":
         raise InputError(f"{path}: points are {points.dtype} {list(points.shape)}; give [N, 3]")
@@ -110,7 +118,7 @@ def _checked(path: Path, points: Any, faces: Any, pixels: Any) -> SurfaceFile:
             raise InputError(f"{path}: faces are {faces.dtype} {list(faces.shape)}; give [F, 3]")
         if faces.min() < 0 or faces.max() >= len(points):
             raise InputError(
-                f"{path}: faces name vertices {faces.min()} to {faces.max()} of {len(points)}; "
+                f"{path}: faces refer to vertices {faces.min()} to {faces.max()} of {len(points)}; "
                 "index them from 0"
             )
     else:

@@ -26,9 +26,9 @@ class Surface:
     """
 
     points: np.ndarray
-    normals: np.ndarray | None
-    colours: np.ndarray | None
-    pixels: np.ndarray | None
+    normals: np.ndarray | None = None
+    colours: np.ndarray | None = None
+    pixels: np.ndarray | None = None
 
     @classmethod
     def ordered(

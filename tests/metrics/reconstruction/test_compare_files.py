@@ -203,7 +203,7 @@ def test_a_broken_file_is_one_line(tmp_path, name):
         ({"points": np.zeros((4, 2))}, r"give \[N, 3\]"),
         ({"points": np.array([["a", "b", "c"]])}, r"give \[N, 3\]"),
         ({"other": np.zeros((4, 3))}, "has no points and no vertices"),
-        ({"vertices": np.eye(3), "faces": np.array([[0, 1, 3]])}, "faces name vertices 0 to 3"),
+        ({"vertices": np.eye(3), "faces": np.array([[0, 1, 3]])}, "faces refer to vertices 0 to 3"),
         ({"vertices": np.eye(3), "faces": np.array([[-1, 1, 2]])}, "index them from 0"),
         ({"vertices": np.eye(3), "faces": np.eye(3)}, r"give \[F, 3\]"),
         ({"points": np.eye(3), "pixels": np.eye(2)}, "pixels are"),
