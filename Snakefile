@@ -9,7 +9,7 @@ configfile: "config/cpu.yaml"
 
 
 # Software comes from the active environment; the image is used with `--sdm apptainer` alone
-# (docs/containers.md says how to build it).
+# (docs/containers.md explains how to build it).
 container: "g2vlm.sif"
 
 

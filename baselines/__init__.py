@@ -1,1 +1,1 @@
-"""Methods the model is compared with: one folder each, found by itself."""
+"""Baselines and controls: one folder each, which the workflow finds by itself."""

@@ -105,7 +105,7 @@ def _named(words: list[str], choices: Sequence[str]) -> dict[int, str]:
 
     Longer choices are matched first: "brown cabinet" does not also name "cabinet".
     """
-    found, free = {}, [True] * len(words)
+    named, free = {}, [True] * len(words)
     for choice in sorted(choices, key=len, reverse=True):
         sought = normalise(choice).split()
         size = len(sought)
@@ -113,8 +113,8 @@ def _named(words: list[str], choices: Sequence[str]) -> dict[int, str]:
             if size and words[start : start + size] == sought and all(free[start : start + size]):
                 free[start : start + size] = [False] * size
                 if not start or words[start - 1] not in _NEGATIONS:
-                    found[start] = choice
-    return found
+                    named[start] = choice
+    return named
 
 
 def _word(text: str) -> str | None:

@@ -1,1 +1,1 @@
-"""What the pipeline needs around the science: configs, data pins, jobs, locks, provenance."""
+"""Running the pipeline: configs, pins of the data, jobs, locks, records of runs."""

@@ -1,8 +1,9 @@
-"""A finished run as a Workflow Run RO-Crate: one zip that says what was run, on what, with what.
+"""Pack a finished run as a Workflow Run RO-Crate: one zip with code, pins of inputs and results.
 
-The profile is Workflow Run Crate 0.5 (Leo et al. 2024) over RO-Crate 1.1 (Soiland-Reyes et al.
-2022). The crate holds the workflow's files, the inputs' pins and the small results; renders,
-features, predictions and weights stay outside it and are named by the manifest.
+The crate holds the small results. Renders, features, predictions and weights stay outside it; the
+manifest names them.
+
+Source: Workflow Run Crate 0.5 (Leo et al. 2024) over RO-Crate 1.1 (Soiland-Reyes et al. 2022).
 """
 
 from __future__ import annotations
@@ -31,9 +32,13 @@ SOURCES = (".py", ".smk", ".yaml", ".json", ".j2", ".js", ".css", ".csv", ".in")
 
 
 def write_crate(root: Path, results: Path, manifest: Mapping[str, Any], path: Path) -> None:
-    """Write the crate of the run under `results` to `path`, whole or not at all.
+    """Write the crate of a run, completely or not at all.
 
-    `root` is the clone that ran; `manifest` is the run's record (`g2vlm.run.manifest.describe`).
+    Args:
+        root: the clone that ran.
+        results: the experiment's folder.
+        manifest: the run's record (`g2vlm.run.manifest.describe`).
+        path: the zip file.
     """
     from rocrate.model.contextentity import ContextEntity
     from rocrate.rocrate import ROCrate
@@ -73,7 +78,7 @@ def write_crate(root: Path, results: Path, manifest: Mapping[str, Any], path: Pa
     action["instrument"], action["object"], action["result"] = workflow, inputs, produced
     crate.root_dataset["mentions"] = action
     with atomic_path(path) as temporary, tempfile.TemporaryDirectory() as folder:
-        # The library gives the name a suffix of its own.
+        # The library sets the suffix of the file itself.
         written = Path(crate.write_zip(Path(folder, "crate.zip")))
         Path(temporary).write_bytes(written.read_bytes())
 
@@ -86,7 +91,7 @@ def _add_sources(crate: ROCrate, root: Path) -> Iterable[File | Dataset]:
 
 
 def _add_results(crate: ROCrate, results: Path, hashes: Mapping[str, str]) -> Iterable[File]:
-    """Add the manifest and every result that it lists by sha256."""
+    """Add the manifest and every result that it lists."""
     yield crate.add_file(results / "manifest.json", "results/manifest.json")
     for name, digest in hashes.items():
         path = results / name
@@ -95,7 +100,7 @@ def _add_results(crate: ROCrate, results: Path, hashes: Mapping[str, str]) -> It
 
 
 def _times(results: Path) -> tuple[str, str]:
-    """Return when the first and the last job's log was written, ISO 8601 in UTC."""
+    """Return when the first and the last log of a job was written, ISO 8601 in UTC."""
     stamps = [path.stat().st_mtime for path in (results / "logs").rglob("*.log")]
     stamps = stamps or [(results / "manifest.json").stat().st_mtime]
     return tuple(datetime.fromtimestamp(t, UTC).isoformat() for t in (min(stamps), max(stamps)))

@@ -71,9 +71,8 @@ def git_state() -> dict[str, Any]:
 
 
 def packages() -> dict[str, str]:
-    """Return the installed distributions and their versions, sorted by name."""
-    found = {item.metadata["Name"].lower(): item.version for item in metadata.distributions()}
-    return dict(sorted(found.items()))
+    """Return the installed distributions and their versions."""
+    return {item.metadata["Name"].lower(): item.version for item in metadata.distributions()}
 
 
 def machine() -> dict[str, Any]:

@@ -27,7 +27,7 @@ rule render:
     input:
         recipes=lambda wildcards: recipes(wildcards.split),
     output:
-        # Kept after a run (profiles/default says so), freed by `--delete-temp-output`.
+        # Kept after a run (see profiles/default), removed by `--delete-temp-output`.
         tensors=temp(f"{RESULTS}/scenes/{{split}}/{{shard}}.safetensors"),
         annotations=temp(f"{RESULTS}/scenes/{{split}}/{{shard}}.jsonl"),
     log:

@@ -11,7 +11,7 @@ CONDITIONS = [condition.name for condition in conditions(STUDIES["robustness"])]
 COMPARED = [name for name in STUDIES["subgroups"]["methods"] if name in METHODS]
 # {condition: {method: trained name}}
 RATES = studies.tuning_trainings(config)
-RATED = [trained for found in RATES.values() for trained in found.values()]
+RATED = [name for trainings in RATES.values() for name in trainings.values()]
 TRIALS = range(STUDIES["tuning"]["seeds"])
 
 
@@ -74,8 +74,8 @@ rule data_efficiency:
         study_scores(
             dict.fromkeys(
                 trained
-                for found in studies.data_efficiency_trainings(config).values()
-                for method, trained in found.items()
+                for trainings in studies.data_efficiency_trainings(config).values()
+                for method, trained in trainings.items()
                 if method in METHODS
             )
         ),

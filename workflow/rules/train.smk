@@ -28,7 +28,7 @@ rule train:
         processes=PROCESSES,
         seed=config["seed"],
         method=lambda wildcards: TRAINED[wildcards.trained],
-        # Beside the outputs, which are deleted before a rerun: a killed training goes on.
+        # Not an output, because outputs are deleted before a rerun: a killed training resumes.
         checkpoints=lambda wildcards: (
             f"{RESULTS}/checkpoints/{checkpoint_key(wildcards.trained)}/{wildcards.seed}"
         ),
