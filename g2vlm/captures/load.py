@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -29,17 +29,6 @@ from metrics.files import InputError
 MAX_FRAMES = 8
 # A frame with a smaller share of measured depth is left out.
 _LEAST_DEPTH = 0.02
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """One frame: rgb u8[H, W, 3], depth f32[H, W], intrinsics f64[3, 3], pose f64[4, 4]."""
-
-    name: str
-    rgb: np.ndarray
-    depth: np.ndarray
-    intrinsics: np.ndarray
-    pose: np.ndarray
 
 
 def load_capture(
@@ -69,9 +58,9 @@ def load_capture(
     if frames < 1:
         raise InputError(f"--frames {frames}: give at least 1")
     listing = _override(list_frames(folder), intrinsics, up, str(folder))
-    chosen, choice_notes = _choose_frames(listing, folder, frames)
-    loaded, load_notes = _load(listing, chosen, folder, camera, depth_scale)
-    return _level(folder, loaded, listing.up, (*listing.notes, *choice_notes, *load_notes))
+    listing = _choose_frames(listing, folder, frames)
+    capture = _cut_margins(_read(listing, folder, camera, depth_scale))
+    return _level(capture, listing.up)
 
 
 def _override(
@@ -89,14 +78,12 @@ def _override(
     return listing
 
 
-def _choose_frames(
-    listing: Listing, folder: Path, most: int
-) -> tuple[list[FrameFiles], tuple[str, ...]]:
-    """Drop frames whose pose was lost and thin out the others; returns them and notes."""
+def _choose_frames(listing: Listing, folder: Path, most: int) -> Listing:
+    """Drop frames whose pose was lost and thin out the others."""
     tracked = [frame for frame in listing.frames if not is_lost(frame.pose)]
     if not tracked:
         raise InputError(f"{folder}: no frame has a finite pose; export the capture again")
-    notes: tuple[str, ...] = ()
+    notes = listing.notes
     if len(tracked) < len(listing.frames):
         notes += (f"{len(listing.frames) - len(tracked)} frames without tracking were left out.",)
     rigid = [
@@ -106,28 +93,22 @@ def _choose_frames(
     kept = spread_frames(np.stack([frame.pose for frame in rigid]), most)
     if len(kept) < len(rigid):
         notes += (f"{len(rigid)} frames were thinned to {len(kept)}, spread over the poses.",)
-    return [rigid[index] for index in kept], notes
+    return replace(listing, frames=tuple(rigid[index] for index in kept), notes=notes)
 
 
-def _load(
-    listing: Listing,
-    chosen: list[FrameFiles],
-    folder: Path,
-    camera: str | None,
-    depth_scale: float | None,
-) -> tuple[list[_Frame], tuple[str, ...]]:
-    """Read frames with depth in metres and registered colour; returns them and notes."""
-    stored = [read_depth(frame.depth) for frame in chosen]
+def _read(listing: Listing, folder: Path, camera: str | None, depth_scale: float | None) -> Capture:
+    """Read the frames: depth in metres, registered colour, poses still in the capture's world."""
+    stored = [read_depth(frame.depth) for frame in listing.frames]
     scale = depth_scale or listing.depth_scale
-    notes: list[str] = []
+    notes = list(listing.notes)
     if scale is None:
         sample = np.concatenate([image[::4, ::4].ravel() for image in stored])
         scale = depth_unit(sample, str(folder))
         notes.append(f"Depth is taken as {scale:g} units a metre, the one unit that fits a room.")
     if not np.isfinite(scale) or scale <= 0:
         raise InputError(f"--depth-scale {scale}: give stored units a metre, e.g. 1000")
-    loaded = []
-    for frame, values in zip(chosen, stored, strict=True):
+    rows = []
+    for frame, values in zip(listing.frames, stored, strict=True):
         depth = to_metres(values, scale, listing.invalid)
         if np.mean(depth > 0) < _LEAST_DEPTH:
             notes.append(f"Frame {frame.name} has next to no depth and was left out.")
@@ -137,10 +118,13 @@ def _load(
         registered, note = register_colour(colour, depth, matrix, listing, str(frame.colour))
         if note and note not in notes:
             notes.append(note)
-        loaded.append(_Frame(frame.name, registered, depth, matrix, frame.pose))
-    if not loaded:
+        rows.append((registered, depth, matrix, frame.pose, frame.name))
+    if not rows:
         raise InputError(f"{folder}: no frame has depth; export the capture again")
-    return loaded, tuple(notes)
+    if len({depth.shape for _, depth, *_ in rows}) > 1:
+        raise InputError(f"{folder}: its frames have several sizes; export them at one size")
+    *arrays, names = zip(*rows, strict=True)
+    return Capture(str(folder), *map(np.stack, arrays), names, np.eye(4), tuple(notes))
 
 
 def _intrinsics(
@@ -162,57 +146,45 @@ def _intrinsics(
     return cameras.fit_intrinsics(matrix, depth_size, colour_size, str(folder))
 
 
-def _level(
-    folder: Path, frames: list[_Frame], up: np.ndarray | None, notes: tuple[str, ...]
-) -> Capture:
-    """Cut off margins, level the poses, turn the images upright and keep those of one size."""
-    if len({frame.depth.shape for frame in frames}) > 1:
-        raise InputError(f"{folder}: its frames have several sizes; export them at one size")
-    frames, margin_notes = _cut_margins(frames)
-    notes += margin_notes
-    depth = np.stack([frame.depth for frame in frames])
-    intrinsics = np.stack([frame.intrinsics for frame in frames])
-    poses = np.stack([frame.pose for frame in frames])
-    level = find_level(depth, intrinsics, poses, up)
-    frame_from_capture = levelled_frame(level, poses[0])
-    upright = []
-    for frame in frames:
-        pose = frame_from_capture @ frame.pose
-        turned = turn_frame(frame.rgb, frame.depth, frame.intrinsics, pose, quarter_turns(pose))
-        upright.append(_Frame(frame.name, *turned))
-    shape = upright[0].depth.shape
-    if Counter(frame.depth.shape for frame in upright)[shape] < len(upright):
-        left_out = [frame.name for frame in upright if frame.depth.shape != shape]
-        upright = [frame for frame in upright if frame.depth.shape == shape]
-        notes += (f"Frames {', '.join(left_out)}, held unlike the first, were left out.",)
-    return Capture(
-        source=str(folder),
-        rgb=np.stack([frame.rgb for frame in upright]),
-        depth=np.stack([frame.depth for frame in upright]),
-        intrinsics=np.stack([frame.intrinsics for frame in upright]),
-        pose=np.stack([frame.pose for frame in upright]),
-        names=tuple(frame.name for frame in upright),
-        frame_from_capture=frame_from_capture,
-        notes=(*notes, *level.notes),
-    )
-
-
-def _cut_margins(frames: list[_Frame]) -> tuple[list[_Frame], tuple[str, ...]]:
+def _cut_margins(capture: Capture) -> Capture:
     """Cut off the margins that registration left blank, of all frames alike."""
-    height, width = frames[0].depth.shape
-    rows, columns = without_margins(np.stack([frame.rgb for frame in frames]))
-    if (rows, columns) == (slice(0, height), slice(0, width)):
-        return frames, ()
+    rows, columns = without_margins(capture.rgb)
     # The principal point moves with the image's upper left corner.
     shift = np.array([[1, 0, -columns.start], [0, 1, -rows.start], [0, 0, 1.0]])
-    cut = [
-        replace(
-            frame,
-            rgb=frame.rgb[rows, columns],
-            depth=frame.depth[rows, columns],
-            intrinsics=shift @ frame.intrinsics,
-        )
-        for frame in frames
-    ]
-    height, width = cut[0].depth.shape
-    return cut, (f"Blank margins were cut off: {width}x{height} pixels of colour are left.",)
+    cut = replace(
+        capture,
+        rgb=capture.rgb[:, rows, columns],
+        depth=capture.depth[:, rows, columns],
+        intrinsics=shift @ capture.intrinsics,
+    )
+    if cut.size == capture.size:
+        return capture
+    width, height = cut.size
+    note = f"Blank margins were cut off: {width}x{height} pixels of colour are left."
+    return replace(cut, notes=(*capture.notes, note))
+
+
+def _level(capture: Capture, up: np.ndarray | None) -> Capture:
+    """Level the poses, turn the images upright and keep the frames of one size."""
+    level = find_level(capture.depth, capture.intrinsics, capture.pose, up)
+    frame_from_capture = levelled_frame(level, capture.pose[0])
+    upright = []
+    for rgb, depth, intrinsics, pose in zip(
+        capture.rgb, capture.depth, capture.intrinsics, capture.pose, strict=True
+    ):
+        levelled = frame_from_capture @ pose
+        upright.append(turn_frame(rgb, depth, intrinsics, levelled, quarter_turns(levelled)))
+    # A frame held unlike the first, on its side, has another image size.
+    same = [depth.shape == upright[0][1].shape for _, depth, *_ in upright]
+    notes = capture.notes
+    if not all(same):
+        names = [name for name, kept in zip(capture.names, same, strict=True) if not kept]
+        notes += (f"Frames {', '.join(names)}, held unlike the first, were left out.",)
+    arrays = zip(*compress(upright, same), strict=True)
+    return Capture(
+        capture.source,
+        *map(np.stack, arrays),
+        tuple(compress(capture.names, same)),
+        frame_from_capture,
+        (*notes, *level.notes),
+    )

@@ -70,12 +70,9 @@ class ImageFeatures:
         self.path = Path(path)
         self._file = _open(self.path)
         self._keys = set(self._file.keys())
-        self.metadata: dict[str, str] = self._file.metadata() or {}
         self.ids = sorted(key.rsplit("/", 1)[0] for key in self._keys if key.endswith("/tokens"))
         if not self.ids:
             raise InputError(f"{self.path}: holds no scene; run encode again")
-        first = self._file.get_slice(f"{self.ids[0]}/tokens").get_shape()
-        self.width = int(first[-1])
 
     def __getitem__(self, scene: str) -> SceneFeatures:
         if f"{scene}/tokens" not in self._keys:
@@ -83,9 +80,6 @@ class ImageFeatures:
         return SceneFeatures(
             self._file.get_tensor(f"{scene}/tokens"), self._file.get_tensor(f"{scene}/points")
         )
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 class TextFeatures:
@@ -101,7 +95,6 @@ class TextFeatures:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.path = Path(folder) / "text.safetensors"
         handle = _open(self.path)
-        self.metadata: dict[str, str] = handle.metadata() or {}
         self._states = handle.get_tensor("states")
         self._offsets = handle.get_tensor("offsets")
         self._pooled = handle.get_tensor("pooled")
@@ -111,12 +104,6 @@ class TextFeatures:
             raise InputError(f"{names}: rows differ from {self.path}; run encode again")
         self._rows = {text: row for row, text in enumerate(texts)}
         self.width = int(self._states.shape[1])
-
-    def __contains__(self, text: str) -> bool:
-        return text in self._rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
 
     def rows(self, texts: Sequence[str]) -> np.ndarray:
         """Return the row i64[Q] of each text."""

@@ -15,6 +15,7 @@ import numpy as np
 from g2vlm.inference.calibrate import FILE, Thresholds, read_thresholds
 from g2vlm.inference.network import EncodedScene, Network
 from g2vlm.inference.scene import (
+    count_targets,
     gt_relations,
     masks_and_boxes,
     object_rows,
@@ -22,7 +23,6 @@ from g2vlm.inference.scene import (
     scene_points,
     scene_queries,
     scene_solids,
-    target_boxes,
 )
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.probe import RetrievalProbe
@@ -162,8 +162,8 @@ class SceneWriter:
         self.writer.relations(inputs.scene, relations)
         # References and questions read all detections, also those below the object score.
         for query, ranked, zero_logit, picked in scene_queries(scene, graph.objects):
-            boxes = target_boxes(ranked, zero_logit, limits.zero_logit, limits.multi_logit)
-            self.writer.grounding(inputs.scene, query, boxes, picked)
+            count = count_targets(ranked, zero_logit, limits.zero_logit, limits.multi_logit)
+            self.writer.grounding(inputs.scene, query, ranked.boxes[:count], picked)
         questions = [question[1] for question in inputs.questions]
         choices = [question[4] for question in inputs.questions]
         answers = scene.answers(questions, choices, *masks_and_boxes(scene, graph.objects))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -60,10 +60,18 @@ class Graph:
 
 @dataclass(frozen=True)
 class Ranked:
-    """Candidate boxes of one query, best first: boxes [K, 6] and their logits [K]."""
+    """Candidate boxes of one query, best first.
+
+    Args:
+        boxes: f32[K, 6], centre and size, metres.
+        logits: f32[K].
+        objects: the position of each box's object in the list of detections; empty for a box that
+            belongs to none.
+    """
 
     boxes: np.ndarray
     logits: np.ndarray
+    objects: list[int] = field(default_factory=list)
 
 
 def scene_points(scene: EncodedScene, smoothing: float, trust: float, least: float) -> DensePoints:
@@ -189,7 +197,7 @@ def rank(logits: np.ndarray, objects: list[Detection]) -> Ranked:
     """Rank detected objects by their logits [N], at most 8 of them."""
     order = np.argsort(-logits, kind="stable")[:MOST_BOXES]
     boxes = [objects[i].box for i in order]
-    return Ranked(np.array(boxes, np.float32).reshape(-1, 6), logits[order])
+    return Ranked(np.array(boxes, np.float32).reshape(-1, 6), logits[order], order.tolist())
 
 
 def likeliest(point_logits: np.ndarray, boxes: BoxFunction) -> Ranked:
@@ -205,19 +213,15 @@ def likeliest(point_logits: np.ndarray, boxes: BoxFunction) -> Ranked:
     return Ranked(boxes(mask), point_logits[top].mean()[None])
 
 
-def target_boxes(
-    ranked: Ranked, zero_logit: float, zero_above: float, multi_above: float
-) -> np.ndarray:
-    """Return the boxes [K, 6] of a query's targets, best first.
+def count_targets(ranked: Ranked, zero_logit: float, zero_above: float, multi_above: float) -> int:
+    """Return how many of the first ranked boxes are targets of the query.
 
-    No box when `zero_logit` exceeds `zero_above`; else the best one and all whose logit exceeds
+    None when `zero_logit` exceeds `zero_above`; else the best one and all whose logit exceeds
     `multi_above`.
     """
     if zero_logit > zero_above:
-        return np.zeros((0, 6), np.float32)
-    keep = ranked.logits > multi_above
-    keep[0] = True
-    return ranked.boxes[keep]
+        return 0
+    return max(1, int((ranked.logits > multi_above).sum()))
 
 
 def pick(logits: np.ndarray, indices: list[int]) -> int | None:

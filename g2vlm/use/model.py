@@ -15,12 +15,12 @@ from g2vlm.inference.calibrate import FILE as THRESHOLDS
 from g2vlm.inference.calibrate import Thresholds, read_thresholds, write_thresholds
 from g2vlm.inference.network import EncodedScene, Network
 from g2vlm.inference.scene import (
+    count_targets,
     masks_and_boxes,
     rank_boxes,
     scene_graph,
     scene_points,
     scene_solids,
-    target_boxes,
 )
 from g2vlm.inference.surface import Mesh
 from g2vlm.models.detection import Detection
@@ -179,25 +179,22 @@ class G2VLMModel:
         self, scene: EncodedScene, objects: list[Detection], names: list[str], phrases: list[str]
     ) -> tuple[Grounding, ...]:
         """Ground every phrase in detected objects, or in its likeliest points without any."""
-        name_of = {item.box.tobytes(): name for item, name in zip(objects, names, strict=True)}
         groundings = []
         ranks = rank_boxes(scene, objects, phrases)
         for phrase, (ranked, zero_logit) in zip(phrases, ranks, strict=True):
             # No zero threshold here: a phrase without a target still gets its best guess.
-            boxes = target_boxes(ranked, zero_logit, np.inf, self.thresholds.multi_logit)
-            logit_of = {
-                box.tobytes(): logit for box, logit in zip(ranked.boxes, ranked.logits, strict=True)
-            }
-            grounded = tuple(
+            count = count_targets(ranked, zero_logit, np.inf, self.thresholds.multi_logit)
+            scores = 1 / (1 + np.exp(-ranked.logits))
+            boxes = tuple(
                 GroundedBox(
-                    _rounded(box),
-                    round(float(1 / (1 + np.exp(-logit_of[box.tobytes()]))), 4),
-                    name_of.get(box.tobytes()),
+                    _rounded(ranked.boxes[k]),
+                    round(float(scores[k]), 4),
+                    names[ranked.objects[k]] if ranked.objects else None,
                 )
-                for box in boxes
+                for k in range(count)
             )
             nothing = zero_logit > self.thresholds.zero_logit
-            groundings.append(Grounding(phrase, grounded, nothing))
+            groundings.append(Grounding(phrase, boxes, nothing))
         return tuple(groundings)
 
 

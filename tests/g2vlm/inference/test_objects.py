@@ -7,11 +7,11 @@ import pytest
 
 from g2vlm.inference.scene import (
     Graph,
+    count_targets,
     gt_relations,
     likeliest,
     pick,
     rank,
-    target_boxes,
     triplets,
 )
 from g2vlm.models.detection import Detection, PointClasses, detect, member_masks, smooth
@@ -132,9 +132,9 @@ def test_grounding_ranks_by_logit_and_applies_thresholds() -> None:
     table = next(item for item in found if item.label == 1)
     np.testing.assert_array_equal(ranked.boxes[0], table.box)
     assert ranked.logits[0] > 1 > 0 > ranked.logits[-1]
-    assert len(target_boxes(ranked, 0.0, zero_above=1.0, multi_above=5.0)) == 1
-    assert len(target_boxes(ranked, 0.0, zero_above=1.0, multi_above=-9.0)) == len(found)
-    assert len(target_boxes(ranked, 1.5, zero_above=1.0, multi_above=5.0)) == 0
+    assert count_targets(ranked, 0.0, zero_above=1.0, multi_above=5.0) == 1
+    assert count_targets(ranked, 0.0, zero_above=1.0, multi_above=-9.0) == len(found)
+    assert count_targets(ranked, 1.5, zero_above=1.0, multi_above=5.0) == 0
     assert pick(np.array([-1.0, 2.0, 0.5]), [3, 5, 8]) == 5
     assert pick(np.zeros(0), []) is None
     assert rank(np.zeros(0), []).boxes.shape == (0, 6)
