@@ -28,6 +28,10 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         "results": results,
         "studies": studies,
         "data": data_card,
+        "switches": switches,
+        "train": train_settings,
+        "model": model_sizes,
+        "sensor": sensor_settings,
     }
     for name, write in parts.items():
         mark = "{{ " + name + " }}"
@@ -63,6 +67,54 @@ def relations() -> str:
         for family, names in FAMILIES.items()
     ]
     return markdown_grid(["family", "predicates", "definition"], rows)
+
+
+def switches() -> str:
+    """Every switch of a method."""
+    from g2vlm.models.config import Switches
+    from g2vlm.settings import setting_rows
+    from report.table import markdown_grid
+
+    return markdown_grid(["switch", "meaning"], setting_rows(Switches))
+
+
+def train_settings() -> str:
+    """Every setting of the section `train`."""
+    from g2vlm.training.settings import TrainSettings
+
+    return _settings(TrainSettings, "train")
+
+
+def model_sizes() -> str:
+    """Every setting of the section `model`."""
+    from g2vlm.models.config import ModelSizes
+
+    return _settings(ModelSizes, "model")
+
+
+def sensor_settings() -> str:
+    """Every setting of the section `render.sensor`."""
+    from g2vlm.scenes.render.settings import SensorModel
+
+    return _settings(SensorModel, "render", "sensor")
+
+
+def _settings(described: type, *section: str) -> str:
+    """Every setting of a dataclass, with its default value in config/cpu.yaml."""
+    from g2vlm.run.config import read_yaml
+    from g2vlm.settings import setting_rows
+    from report.table import markdown_grid
+
+    values = read_yaml(ROOT / "config" / "cpu.yaml")
+    for key in section:
+        values = values[key]
+    rows = []
+    for name, meaning in setting_rows(described):
+        value = values[name.strip("`")]
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {number}" for key, number in value.items())
+        rows.append([name, str(value), meaning])
+    return markdown_grid(["setting", "default", "meaning"], rows)
 
 
 def results() -> str:
