@@ -23,7 +23,7 @@ from g2vlm.scenes.layout.recipes import REAL_ROOMS
 from metrics.files import InputError, atomic_path, read_lines, run_main
 from metrics.language.answers import score_answer
 
-COLUMNS = ("split", "guess", "type", "score")
+COLUMNS = ("split", "baseline", "type", "score")
 OVERALL = "overall"
 # Questions of train are answered by a fit on the other folds of its scenes.
 FOLDS = 5

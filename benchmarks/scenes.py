@@ -60,12 +60,12 @@ def growth() -> list[Bar]:
 
 def main() -> None:
     """Print what it costs to build the scenes of one size, given as JSON by split."""
-    from g2vlm.scenes.assets.catalog import read_models
-    from g2vlm.scenes.build import REVIEWED, draw_and_describe
+    from g2vlm.scenes.assets.catalog import REVIEWED, read_models
+    from g2vlm.scenes.build import write_scenes
 
     start, cpu = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        draw_and_describe(read_models(REVIEWED), json.loads(sys.argv[1]), Path(folder))
+        write_scenes(read_models(REVIEWED), json.loads(sys.argv[1]), Path(folder))
     cost = {
         "seconds": time.process_time() - cpu,
         "wall": time.perf_counter() - start,

@@ -34,12 +34,12 @@ def write_recipes(data: str | Path, out: str | Path, splits: Mapping[str, int]) 
         InputError: the table of classes is damaged.
     """
     from g2vlm.scenes.assets.catalog import read_models
-    from g2vlm.scenes.build import draw_and_describe, write_rooms
+    from g2vlm.scenes.build import write_rooms, write_scenes
 
     with atomic_path(out, folder=True) as folder:
         os.symlink(Path(data, "sources").resolve(), folder / "sources")
         shutil.copyfile(Path(data, "models.csv"), folder / "models.csv")
-        draw_and_describe(read_models(folder / "models.csv"), synthetic_splits(splits), folder)
+        write_scenes(read_models(folder / "models.csv"), synthetic_splits(splits), folder)
         if splits.get(ROOMS):
             write_rooms(folder, splits[ROOMS])
 

@@ -1,4 +1,4 @@
-"""ATTRIBUTION.md and DATASHEET.md, from what was built."""
+"""Write ATTRIBUTION.md and DATASHEET.md from the scenes and sentences of a build."""
 
 from __future__ import annotations
 
@@ -15,20 +15,27 @@ from g2vlm.scenes.assets.sources import TEXTURES
 from g2vlm.scenes.dataset import ELIGIBLE_PIXELS
 from g2vlm.scenes.language.captions import CAPTION_COUNT, PHRASE_COUNT
 from g2vlm.scenes.language.question_templates import floor_area, tenths
-from g2vlm.scenes.layout.cameras import SEEN_PIXELS
+from g2vlm.scenes.layout.cameras import SEEN_PIXELS, VIEWS
 from g2vlm.scenes.layout.recipes import COVERED_PERCENT, seen_percent
 from g2vlm.scenes.real.source import CAPTURES
 from metrics.constants import INPUT_VIEWS
 from metrics.scene_graph.predicates import DEFINITIONS, VIEW_DEPENDENT
 
-# Per cent of a model's own size along a side, over which it counts as stretched.
+# Per cent of a model's own size along a side, above which it counts as stretched.
 STRETCHED = (140, 200)
 
 
 @dataclass
-class SplitTally:
-    """One split: scene ids, objects of each scene, models used, objects stretched over each bound
-    of `STRETCHED`, the least share (%) of a scene's objects that so many cameras see."""
+class SplitStats:
+    """Statistics of one split.
+
+    Args:
+        ids: of its scenes.
+        objects: number of objects of each scene.
+        models: used.
+        stretched: number of objects stretched above each bound of `STRETCHED`.
+        seen: {number of cameras: smallest share (%) of a scene's objects that they see}.
+    """
 
     ids: list[str] = field(default_factory=list)
     objects: list[int] = field(default_factory=list)
@@ -38,11 +45,18 @@ class SplitTally:
 
 
 @dataclass
-class Tally:
-    """What the sheets say of a build: its splits, and counts of classes placed, of true pairs by
-    predicate, of references by kind and form, of answers by type of question."""
+class DatasetStats:
+    """Statistics of a build.
 
-    splits: dict[str, SplitTally] = field(default_factory=dict)
+    Args:
+        splits: by name.
+        placed: number of objects of each class.
+        relations: number of true pairs of each predicate.
+        kinds, forms: number of referring expressions of each subset and of each form.
+        answers: number of each answer, by type of question.
+    """
+
+    splits: dict[str, SplitStats] = field(default_factory=dict)
     placed: Counter[str] = field(default_factory=Counter)
     relations: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
@@ -56,9 +70,15 @@ class Tally:
         line: dict[str, Any],
         models: Mapping[str, ModelRow],
     ) -> None:
-        """Count a scene by its recipe, what its cameras see (estimated pixels int64[8, N]) and its
-        line of language; an object of no model is not stretched."""
-        split = self.splits.setdefault(recipe["split"], SplitTally())
+        """Add a scene.
+
+        Args:
+            recipe: of the scene.
+            pixels: int64 [8, N] estimated pixels of each object in each view.
+            line: its line of language.jsonl.
+            models: the reviewed table; an object without a row in it is not stretched.
+        """
+        split = self.splits.setdefault(recipe["split"], SplitStats())
         split.ids.append(recipe["id"])
         split.objects.append(len(recipe["objects"]))
         for cameras in COVERED_PERCENT:
@@ -78,6 +98,7 @@ class Tally:
 
 
 def _stretch(size: list[int], own: tuple[int, ...]) -> int:
+    """Return the largest factor (%) between an object's sides and its model's own."""
     return max(100 * max(a, b) // min(a, b) for a, b in zip(size, own, strict=True))
 
 
@@ -89,54 +110,55 @@ CATALOG_NAMES = {
 }
 
 ABOUT = (
-    "Rooms of six kinds are furnished by functional groups (bed with bedside tables, sofa with "
+    "Rooms of six kinds are furnished with functional groups (bed with bedside tables, sofa with "
     "coffee table and television, desk with chair and computer, table with chairs, kitchen run "
-    "with cooktop and hood, bathtub with washbasin and toilet), then filled up; half of the "
-    "extras repeat a class, so that references need more than a class. Positions are whole "
-    "millimetres, yaw multiples of 15 degrees. What a camera sees is estimated on boxes here; "
-    "rendering decides, and drops what is not seen.",
+    "with cooktop and hood, bathtub with washbasin and toilet) and then with single objects. "
+    "Half of those repeat a class of the room, so that a referring expression needs more than a "
+    "class. Positions are whole millimetres, yaw a multiple of 15 degrees. The visibility of "
+    "objects is estimated from their boxes here. Rendering measures it, and drops sentences "
+    "about objects that no view shows.",
     "",
-    "Known limits: colour and material names are one word a model, from the catalog's picture "
-    "and a review by eye; the material is left open where the picture does not tell it; glass is "
-    "named by its frame; classes with two or three models have one held out; in test_asset a "
-    "model may be stretched, as the last table of Scenes says. What was left out, and why, "
-    "stands in `excluded.csv`.",
+    "Known limits: colour and material are one word a model, from the catalog's picture and a "
+    "review by eye. The material is empty where the picture does not show it; a glass object is "
+    "named by the colour of its frame. Classes with two or three models have one held out. In "
+    "test_asset a model may be stretched; the last table of the section Scenes gives the "
+    "factors. `excluded.csv` lists the models that are not used, and why.",
     "",
 )
 
 
 def _definitions() -> list[str]:
-    """Return what the relations mean, a line for those of the first view and one for the rest."""
+    """Return the definitions of the relations: those of the first view, and the rest."""
     first = [text for family, text in DEFINITIONS.items() if family in VIEW_DEPENDENT]
-    order = dict.fromkeys(("distance", "size", *DEFINITIONS))  # The pinned sheet begins with these.
-    rest = [DEFINITIONS[family] for family in order if family not in VIEW_DEPENDENT]
+    rest = [text for family, text in DEFINITIONS.items() if family not in VIEW_DEPENDENT]
     return ["- " + " ".join(first), "- " + " ".join(rest)]
 
 
-WORDS_ABOUT = (
-    "## What the words mean",
+TERMS = (
+    "## Terms",
     "",
-    f"A scene has {2 * INPUT_VIEWS} views, 128 x 96 pixels in the cpu experiment, 320 x 240 in the "
-    f"gpu one: {INPUT_VIEWS} inputs, and as many held out that only metrics see. An object counts "
-    f"(`eligible`) when the inputs show at least {ELIGIBLE_PIXELS} of its pixels at 128 x 96; one "
-    "that they show less of is void: no sentence names it, and finding it is neither right nor "
-    "wrong. One that no input shows is absent, and no sentence needs it.",
+    f"A scene has {VIEWS} views of 128 x 96 pixels in the cpu experiment and 320 x 240 in the gpu "
+    f"experiment: {INPUT_VIEWS} input views, and as many held-out views, which only metrics read. "
+    f"An object is `eligible` when the input views show at least {ELIGIBLE_PIXELS} of its pixels "
+    "at 128 x 96. It is void when they show fewer: no sentence names it, and detecting it is "
+    "neither right nor wrong. It is absent when they show none: no sentence needs it.",
     "",
-    "A class is a row of the table below, and a noun means its class: an armchair is no chair. "
-    f"Since a person may say otherwise of {len(ALSO_CALLED)} classes, what also goes by the name "
-    "is compared too: the largest lamp is larger than the ceiling light, which some call a lamp. "
-    "Beside such a thing neither an absence nor a number nor an order of the class is stated, and "
-    "the name alone means nothing.",
+    "A class is a row of the table below, and a noun means its class: an armchair is not a "
+    f"chair. People use the names of {len(ALSO_CALLED)} classes for objects of other classes too, "
+    "and sentences hold against those: the largest lamp is larger than the ceiling light, which "
+    "some call a lamp. Where a room has such an object, no sentence states that the class is "
+    "absent, how many of it there are or an order of it, and the name alone refers to nothing.",
     "",
-    "- `unique`: the only object of its class. `multiple`: one of several of its class, told apart "
-    "by the rest of the sentence. `multi`: two or more are meant, and all of them are the answer. "
-    "`zero`: nothing here fits, and saying so is the answer.",
+    "- `unique`: the target is the only object of its class. `multiple`: the target is one of "
+    "several of its class, and the rest of the sentence identifies it. `multi`: there are two or "
+    "more targets, and the answer is all of them. `zero`: no object fits, and the answer is none.",
     *_definitions(),
-    "- The closest or farthest is so by 0.3 m and a tenth of the length at least, the tallest by "
-    "0.15 m and a tenth, the largest and smallest by half of the volume. A door or window is named "
-    "if it is the room's only one and an input view shows two fifths of it.",
-    f"- Each scene has up to 24 references, {CAPTION_COUNT} captions, {PHRASE_COUNT} short phrases "
-    "that hold of some scenes and not of others, and up to 16 questions, two of each type.",
+    "- Closest and farthest differ from the next by at least 0.3 m and a tenth of the length, "
+    "tallest by 0.15 m and a tenth, largest and smallest by half of the volume. A door or window "
+    "is named if it is the room's only one and an input view shows two fifths of it.",
+    f"- Each scene has up to 24 referring expressions, {CAPTION_COUNT} captions, {PHRASE_COUNT} "
+    "short phrases that hold in some scenes and not in others, and up to 16 questions, two of each "
+    "type.",
     "- `pair`: the test_scene scene whose layout and cameras a test_asset scene shares.",
     "",
 )
@@ -146,10 +168,10 @@ LICENCES = {
     "Public domain": "https://creativecommons.org/publicdomain/zero/1.0/",
 }
 CHANGES = (
-    "What was changed: models are scaled to the size in `models.csv`, turned, placed in rooms and "
-    "lit; faces of no area are dropped and double ones drawn once; nothing of their textures is "
-    "changed but the size at which they are read. Sweet Home 3D's authors and the creators named "
-    "here endorse neither this data nor its use.",
+    "Changes: models are scaled to the size in `models.csv`, turned, placed in rooms and lit; "
+    "faces without area are dropped and repeated faces rendered once; textures are changed only "
+    "in the size at which they are read. Sweet Home 3D's authors and the creators named here "
+    "endorse neither this data nor its use.",
     "",
     "Renders, recipes and sentences made from them may be used under CC-BY-3.0: credit this "
     "project and pass this file on.",
@@ -176,9 +198,12 @@ MIT = (
 
 
 def attribution(models: dict[str, ModelRow]) -> str:
-    """Return ATTRIBUTION.md: catalogs, licences, creators and the models of each, other sources.
+    """Return ATTRIBUTION.md: catalogs, licences, creators and their models, and other sources.
 
-    The captured rooms are credited whether or not they were built: the file is the same in both.
+    It credits the captured rooms also in a build without them, so that the file is the same.
+
+    Args:
+        models: the reviewed table.
     """
     lines = [
         "# Attribution",
@@ -206,34 +231,42 @@ def attribution(models: dict[str, ModelRow]) -> str:
         "",
         "## Captured rooms",
         "",
-        "The rooms in `real_rooms/`, where they were built, are captures of the npm package "
+        "The rooms in `real_rooms/`, if the build includes them, are captures of the npm package "
         "`@iwer/sem` 2.4.0 (Synthetic Environment Module for IWER), MIT licence, Copyright (c) "
         "Meta Platforms, Inc. and affiliates; author of the package: Felix Zhang. From "
         "https://github.com/meta-quest/immersive-web-emulation-runtime. "
-        f"{len(CAPTURES)} captures used: {', '.join(sorted(CAPTURES))}. What was changed: they are "
-        "read as they are, and what `real_rooms/DATASHEET.md` names is left out of the scenes.",
+        f"{len(CAPTURES)} captures used: {', '.join(sorted(CAPTURES))}. Changes: none to the "
+        "captures; `real_rooms/DATASHEET.md` lists what the scenes leave out.",
         "",
         *MIT,
     ]
     return "\n".join(lines)
 
 
-def datasheet(tally: Tally, models: dict[str, ModelRow], guesses: list[dict[str, str]]) -> str:
-    """Return DATASHEET.md with the counts of a build; `guesses` are rows of guesses.csv."""
+def datasheet(
+    stats: DatasetStats, models: dict[str, ModelRow], scores: list[dict[str, str]]
+) -> str:
+    """Return DATASHEET.md of a build.
+
+    Args:
+        stats: of the build.
+        models: the reviewed table.
+        scores: rows of blind_baselines.csv.
+    """
     return "\n".join(
         [
             "# Data sheet",
             "",
-            "Drawn rooms with real furniture models, their relations and sentences about them. "
-            "Every number below is counted from this build.",
+            "Synthetic rooms with real furniture models, the relations between objects, and "
+            "sentences about them. Every number below is counted from this build.",
             "",
             *ABOUT,
-            *WORDS_ABOUT,
-            *_scene_table(tally),
-            *_stretch_table(tally),
-            *_class_table(tally, models),
-            *_language_tables(tally),
-            *_guess_table(guesses),
+            *TERMS,
+            *_scene_table(stats),
+            *_stretch_table(stats),
+            *_class_table(stats, models),
+            *_language_tables(stats),
+            *_blind_baseline_table(scores),
         ]
     )
 
@@ -243,63 +276,69 @@ ROOMS_ABOUT = (
     "labelled boxes. From the npm package `@iwer/sem` 2.4.0, MIT licence, Copyright Meta "
     "Platforms, Inc. and affiliates.",
     "",
-    "They go through the pipeline of the drawn rooms. Depth and normals are those of the mesh; "
-    "RGB is grey shading of it, since captures have no colour, and no sentence names one. The "
-    "plane that repeats a box's top is left out, and so is a box inside a larger one of its label, "
-    "a box that holds next to nothing of the mesh, and every label without a class here "
-    "(`OTHER`, `WALL_ART`): what the mesh shows there is a surface without a name, and the space "
-    "it closes is void in occupancy. Cameras keep 30 cm from every surface.",
+    "They pass the same pipeline as the synthetic rooms. Depth and normals are those of the "
+    "mesh. Captures have no colour: RGB is grey shading of the mesh, and no sentence names a "
+    "colour. These labels are left out: the plane that repeats a box's top, a box inside a "
+    "larger one of its label, a box that holds next to nothing of the mesh, and every label "
+    "without a class here (`OTHER`, `WALL_ART`). The mesh there is an unlabelled surface, and "
+    "the space inside it is void in occupancy. Cameras keep 30 cm from every surface.",
     "",
-    "Known limits: five rooms are described, not tested. Labels are taken as complete within the "
-    "seven classes below, so that a count or an absence can be asked. Which way a seat or a screen "
-    "faces is not known: `facing` is void. The mesh is coarse and lacks thin legs; a sofa is taken "
-    "as filled below its seat, other furniture as what the mesh closes.",
+    "Known limits: five rooms allow a description, not a test. Labels count as complete within "
+    "the seven classes below, so that questions can ask for a number or an absence. Which way a "
+    "seat or a screen faces is unknown: `facing` is void. The mesh is coarse and lacks thin "
+    "legs. A sofa counts as solid below its seat, other furniture where the mesh encloses it.",
     "",
 )
 
 
-def rooms_sheet(scenes: list[dict[str, Any]], tally: Tally) -> str:
-    """Return the captured rooms' DATASHEET.md with the counts of this build."""
+def rooms_datasheet(scenes: list[dict[str, Any]], stats: DatasetStats) -> str:
+    """Return the captured rooms' DATASHEET.md.
+
+    Args:
+        scenes: their recipes.
+        stats: of these rooms.
+    """
     lines = ["# Data sheet of the captured rooms", "", *ROOMS_ABOUT]
     lines += ["| scene | capture | floor, m² | objects |", "|---|---|---|---|"]
     for scene in scenes:
         classes = Counter(o["class"] for o in scene["objects"])
-        named = ", ".join(f"{classes[name]} {name}" for name in sorted(classes))
+        objects = ", ".join(f"{classes[name]} {name}" for name in sorted(classes))
         area = tenths(floor_area(scene["room"]), 100_000)
-        lines.append(f"| {scene['id']} | {scene['capture']} | {area} | {named} |")
-    return "\n".join([*lines, "", *_language_tables(tally)])
+        lines.append(f"| {scene['id']} | {scene['capture']} | {area} | {objects} |")
+    return "\n".join([*lines, "", *_language_tables(stats)])
 
 
-def _guess_table(guesses: list[dict[str, str]]) -> list[str]:
-    splits = list(dict.fromkeys(row["split"] for row in guesses))
-    score = {(r["guess"], r["type"], r["split"]): r["score"] for r in guesses}
+def _blind_baseline_table(rows: list[dict[str, str]]) -> list[str]:
+    """Return the section on baselines that see no image, from rows of blind_baselines.csv."""
+    splits = list(dict.fromkeys(row["split"] for row in rows))
+    score = {(r["baseline"], r["type"], r["split"]): r["score"] for r in rows}
     lines = [
         "",
-        "## What guessing reaches",
+        "## Blind baselines",
         "",
-        "Fitted on train, over all sentences of the cpu splits and of the captured rooms as they "
-        "are written (rendering drops some): `text_only` reads the question's words alone, "
-        "`majority` gives the commonest answer or the median; the last row picks an object of the "
-        "right class at random. Train's own column is of scenes that the fit left out, a fifth at "
-        "a time: it has the most questions, and tells best what words give away. Measured by "
-        "`python -m baselines.blind_baselines`; a type's score is its questions' mean, of 120 "
-        "questions on val, 160 on the test splits, and at most ten on the captured rooms, whose "
-        "means move by tenths.",
+        "Scores of baselines that see no image, fitted on train. They answer all written "
+        "sentences of the cpu splits and of the captured rooms; rendering drops some of these. "
+        "`text_only` reads the words of the question alone. `majority` gives the most frequent "
+        "answer, or the median. The last row picks an object of the right class at random. The "
+        "scores on train are from five-fold cross-validation over scenes; train has the most "
+        "questions, so they show best how much the words give away. A score is the mean over the "
+        "questions of a type: 120 on val, 160 on the test splits, and at most 10 on the captured "
+        "rooms, whose means move by tenths. Measured by `python -m baselines.blind_baselines`.",
         "",
-        f"| guess | of | {' | '.join(splits)} |",
+        f"| baseline | questions | {' | '.join(splits)} |",
         "|---|---|" + "---|" * len(splits),
     ]
-    for guess, name in dict.fromkeys(key[:2] for key in score):
-        found = " | ".join(score[guess, name, split] for split in splits)
-        lines.append(f"| {guess} | {name} | {found} |")
+    for baseline, name in dict.fromkeys(key[:2] for key in score):
+        values = " | ".join(score[baseline, name, split] for split in splits)
+        lines.append(f"| {baseline} | {name} | {values} |")
     return [*lines, ""]
 
 
-def _scene_table(tally: Tally) -> list[str]:
-    some = " | ".join(f"seen by {cameras} cameras" for cameras in COVERED_PERCENT)
-    lines = ["## Scenes", "", f"| split | scenes | objects a scene | models | {some} |"]
+def _scene_table(stats: DatasetStats) -> list[str]:
+    seen_by = " | ".join(f"seen by {cameras} cameras" for cameras in COVERED_PERCENT)
+    lines = ["## Scenes", "", f"| split | scenes | objects a scene | models | {seen_by} |"]
     lines.append("|---" * (4 + len(COVERED_PERCENT)) + "|")
-    for name, split in tally.splits.items():
+    for name, split in stats.splits.items():
         sizes = sorted(split.objects)
         span = f"{sizes[0]} to {sizes[-1]}, median {sizes[len(sizes) // 2]}"
         seen = " | ".join(f"at least {share} %" for share in split.seen.values())
@@ -307,52 +346,53 @@ def _scene_table(tally: Tally) -> list[str]:
     return [
         *lines,
         "",
-        f"Seen: the objects that a camera is estimated to see {SEEN_PIXELS} pixels of.",
+        "The last columns give the share of a scene's objects of which some camera is estimated to "
+        f"see at least {SEEN_PIXELS} pixels.",
         "",
     ]
 
 
-def _stretch_table(tally: Tally) -> list[str]:
-    """How far models are stretched: the largest factor along a side, as shares of the objects."""
+def _stretch_table(stats: DatasetStats) -> list[str]:
+    """Return the shares of objects whose model is stretched by more than each bound."""
     bounds = " | ".join(f"over {bound / 100:g}" for bound in STRETCHED)
     lines = [f"| split | stretched by {bounds} |", "|---|---|---|"]
-    for name, split in tally.splits.items():
+    for name, split in stats.splits.items():
         shares = (100 * split.stretched[bound] // sum(split.objects) for bound in STRETCHED)
         lines.append(f"| {name} | {' | '.join(f'{share} %' for share in shares)} |")
     return [*lines, ""]
 
 
-def _class_table(tally: Tally, models: dict[str, ModelRow]) -> list[str]:
+def _class_table(stats: DatasetStats, models: dict[str, ModelRow]) -> list[str]:
     train = Counter(r.cls for r in models.values() if r.side == "train")
     held = Counter(r.cls for r in models.values() if r.side == "held")
     lines = [
         "## Classes",
         "",
         f"{len(models)} models in {len({r.group for r in models.values()})} groups; a group (an "
-        "author's series, or the same normalised geometry) is on one side.",
+        "author's series, or duplicates of one shape) is on one side of the split.",
         "",
         "| class | models for training | models held out | placed |",
         "|---|---|---|---|",
     ]
-    lines += [f"| {c} | {train[c]} | {held[c]} | {tally.placed[c]} |" for c in sorted(train)]
+    lines += [f"| {c} | {train[c]} | {held[c]} | {stats.placed[c]} |" for c in sorted(train)]
     return [*lines, ""]
 
 
-def _language_tables(tally: Tally) -> list[str]:
+def _language_tables(stats: DatasetStats) -> list[str]:
     lines = ["## Relations", "", "| predicate | true pairs |", "|---|---|"]
-    lines += [f"| {name} | {count} |" for name, count in sorted(tally.relations.items())]
-    lines += ["", "## References", "", "| kind or form | count |", "|---|---|"]
-    lines += [f"| kind: {name} | {count} |" for name, count in sorted(tally.kinds.items())]
-    lines += [f"| form: {name} | {count} |" for name, count in sorted(tally.forms.items())]
-    return [*lines, "", *_question_table(tally.answers)]
+    lines += [f"| {name} | {count} |" for name, count in sorted(stats.relations.items())]
+    lines += ["", "## Referring expressions", "", "| subset or form | count |", "|---|---|"]
+    lines += [f"| subset: {name} | {count} |" for name, count in sorted(stats.kinds.items())]
+    lines += [f"| form: {name} | {count} |" for name, count in sorted(stats.forms.items())]
+    return [*lines, "", *_question_table(stats.answers)]
 
 
 def _question_table(answers: dict[str, Counter[str]]) -> list[str]:
-    """What a constant guess reaches, by type: the share of the commonest answer."""
+    """Return the share of the most frequent answer by type, which a constant answer reaches."""
     lines = [
         "## Questions",
         "",
-        "| type | count | commonest answer | its share |",
+        "| type | count | most frequent answer | its share |",
         "|---|---|---|---|",
     ]
     for name in sorted(answers):

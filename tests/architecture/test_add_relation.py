@@ -59,15 +59,16 @@ EDITS = [
 
 SCENES = """
 from g2vlm.scenes.assets.catalog import read_models
-from g2vlm.scenes.build import REVIEWED, draw_all
-from g2vlm.scenes.datasheet import WORDS_ABOUT
+from g2vlm.scenes.assets.catalog import REVIEWED
+from g2vlm.scenes.build import draw_scenes
+from g2vlm.scenes.datasheet import TERMS
 from g2vlm.scenes.language.generate import generate_language
 from g2vlm.scenes.language.question_templates import QUESTION_TYPES
 from g2vlm.scenes.language.referring_context import ReferringContext
 
 models = read_models(REVIEWED)
 facts, templates, answers = set(), set(), set()
-for recipe, pixels in draw_all(models, {"train": 8}):
+for recipe, pixels in draw_scenes(models, {"train": 8}):
     line = generate_language(recipe, models, pixels)
     heights = [item["size_mm"][2] for item in recipe["objects"]]
     for i, j in ((i, j) for i in range(len(heights)) for j in range(len(heights)) if i != j):
@@ -80,7 +81,7 @@ for recipe, pixels in draw_all(models, {"train": 8}):
         answers |= {row.answer for row in candidates if row.template == "taller"}
 assert "taller" in facts
 assert answers == {"yes", "no"}
-assert any("Taller: over 1.5 times" in text for text in WORDS_ABOUT)
+assert any("Taller: over 1.5 times" in text for text in TERMS)
 """
 
 MODEL = """

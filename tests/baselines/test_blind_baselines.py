@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from baselines import blind_baselines
-from g2vlm.scenes.build import GUESSES
+from g2vlm.scenes.build import BLIND_BASELINES
 from tests.paths import REPOSITORY
 
 DATA = REPOSITORY / "data"
@@ -55,7 +55,7 @@ def test_words_that_tell_are_found_out_and_constants_are_not_fooled(tmp_path):
     assert rows["val", "majority", "overall"] == 0.75
     assert rows["val", "same class at random", "ref_pick"] == pytest.approx((1 / 3 + 1) / 2)
     assert {split for split, _, _ in rows} == {"train", "val"}
-    out = tmp_path / "guesses.csv"
+    out = tmp_path / "blind_baselines.csv"
     blind_baselines.write_scores(out, [(*key, value) for key, value in rows.items()])
     with open(out, newline="") as handle:
         assert next(csv.reader(handle)) == list(blind_baselines.COLUMNS)
@@ -92,7 +92,7 @@ def test_captured_rooms_are_a_split_like_the_others(tmp_path):
 
 @pytest.mark.slow
 def test_the_data_sheet_says_what_is_measured():
-    with open(GUESSES, newline="") as handle:
+    with open(BLIND_BASELINES, newline="") as handle:
         kept = {
             (r["split"], r["guess"], r["type"]): float(r["score"]) for r in csv.DictReader(handle)
         }

@@ -1,4 +1,4 @@
-"""Recipes become RGB-D views with calibration, and the true geometry that scoring reads."""
+"""Render recipes to RGB-D views with calibration, and write the true geometry for scoring."""
 
 if RECIPES != "data":
 

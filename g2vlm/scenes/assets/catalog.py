@@ -14,14 +14,30 @@ from g2vlm.scenes.assets.classes import CLASSES
 from metrics.files import InputError
 
 PROPERTIES = "PluginFurnitureCatalog.properties"
+# The reviewed table of models; a build copies it into the data folder.
+REVIEWED = Path(__file__).with_name("reviewed") / "models.csv"
 _ENTRY = re.compile(r"^([A-Za-z]+)#(\d+)\s*=\s*(.*)$")
 
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One usable model; sizes in mm at yaw 0 (front at -y), `carries_mm` -1 if nothing can stand on
-    it, else the height of its top; `front` says whether it has one, None if that is not known;
-    `material` is empty where the picture does not tell it."""
+    """One usable model of the reviewed table.
+
+    Args:
+        model: catalog#id.
+        catalog: name of its catalog.
+        path_in_zip: of its OBJ file.
+        cls, name, colour: class, name and word of its colour.
+        material: word of its material, empty where the picture does not show it.
+        size_mm: width, depth and height at yaw 0 (front at -y).
+        group: models of one group are on one side of the split.
+        side: "train" or "held".
+        stands: where it stands: "floor", "top", "wall" or "ceiling".
+        carries_mm: height of the top that carries other objects, -1 if it carries none.
+        front: whether it has a front, None where that is unknown.
+        faces: number of triangles.
+        licence, creator: for the attribution.
+    """
 
     model: str
     catalog: str
@@ -42,7 +58,7 @@ class ModelRow:
 
     @property
     def kind(self) -> tuple[str, str, bool]:
-        """What a swapped model must share: class, where it stands, whether it carries things."""
+        """What a model that replaces it must share: class, where it stands, whether it carries."""
         return self.cls, self.stands, self.carries_mm >= 0
 
     @property
@@ -62,18 +78,6 @@ def read_models(path: Path) -> dict[str, ModelRow]:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; run `make data`") from error
     return rows
-
-
-def read_excluded(path: Path) -> dict[str, str]:
-    """Read excluded.csv as {model: reason}; raises `InputError` naming the row."""
-    reasons: dict[str, str] = {}
-    with open(path, encoding="utf-8", newline="") as handle:
-        for number, fields in enumerate(csv.DictReader(handle), 2):
-            model, reason = fields.get("model"), fields.get("reason")
-            if not model or not reason or model in reasons:
-                raise InputError(f"{path}: row {number} lacks a field or repeats; restore the file")
-            reasons[model] = reason
-    return reasons
 
 
 def _row(path: Path, number: int, fields: dict[str, str]) -> ModelRow:
@@ -108,7 +112,11 @@ def _row(path: Path, number: int, fields: dict[str, str]) -> ModelRow:
 
 
 class Catalog:
-    """The models of a data folder: `.models` is {model: ModelRow}."""
+    """The models of a data folder and their archives.
+
+    Args:
+        data_dir: the data folder; `models` is its {model: ModelRow}.
+    """
 
     def __init__(self, data_dir: str | Path) -> None:
         self.data_dir = Path(data_dir)
@@ -116,9 +124,10 @@ class Catalog:
         self._zips: dict[str, zipfile.ZipFile] = {}
 
     def open(self, model: str) -> tuple[zipfile.ZipFile, str]:
-        """Return the open archive that holds `model` and its OBJ's path inside.
+        """Return the open archive that holds `model`, and the path of its OBJ file inside.
 
-        Raises `InputError` for an unknown model or an archive that is missing or corrupt.
+        Raises:
+            InputError: the model is unknown, or its archive is missing or corrupt.
         """
         try:
             row = self.models[model]
@@ -133,7 +142,7 @@ class Catalog:
 
 
 def open_catalog(path: Path) -> zipfile.ZipFile:
-    """Open a `.sh3f` file; raises `InputError` when it is missing or no such archive."""
+    """Open a `.sh3f` file; raises `InputError` when it is missing or not such an archive."""
     try:
         archive = zipfile.ZipFile(path)
         archive.getinfo(PROPERTIES)
@@ -146,7 +155,7 @@ def open_catalog(path: Path) -> zipfile.ZipFile:
 
 
 def check_inside(archive: zipfile.ZipFile) -> None:
-    """Raise `InputError` if an entry of the archive would lie outside the folder it unpacks to."""
+    """Raise `InputError` if an entry would be unpacked outside of the archive's folder."""
     for name in archive.namelist():
         path = PurePosixPath(name.replace("\\", "/"))
         if path.is_absolute() or ".." in path.parts or ":" in name:
@@ -155,32 +164,24 @@ def check_inside(archive: zipfile.ZipFile) -> None:
             )
 
 
-def read_properties(archive: zipfile.ZipFile) -> tuple[dict[str, str], dict[int, dict[str, str]]]:
-    """Return a catalog's own fields and {entry number: fields} from its latin-1 properties.
+def read_properties(archive: zipfile.ZipFile) -> dict[int, dict[str, str]]:
+    """Return {entry number: fields} of a catalog's properties, in Latin-1.
 
-    Lines that are neither are skipped: one catalog has a malformed one.
+    Other lines are skipped: fields of the catalog itself, and a malformed line that one has.
     """
-    head: dict[str, str] = {}
     entries: dict[int, dict[str, str]] = {}
     for line in archive.read(PROPERTIES).decode("latin-1").splitlines():
-        text = line.strip()
-        match = _ENTRY.match(text)
+        match = _ENTRY.match(line.strip())
         if match:
             entries.setdefault(int(match[2]), {})[match[1]] = match[3]
-        elif "=" in text and not text.startswith("#"):
-            key, value = text.split("=", 1)
-            head[key.strip()] = value.strip()
-    return head, entries
-
-
-_MODELS = Path(__file__).with_name("reviewed") / "models.csv"
+    return entries
 
 
 @cache
 def _medians() -> dict[str, tuple[int, int]]:
-    """Return the median volume (mm³) and height (mm) of each class over the reviewed models."""
+    """Return the median volume (mm³) and height (mm) of each class, over the reviewed models."""
     rows: dict[str, list[ModelRow]] = {}
-    for row in read_models(_MODELS).values():
+    for row in read_models(REVIEWED).values():
         rows.setdefault(row.cls, []).append(row)
     middle = {}
     for cls, models in rows.items():
@@ -191,9 +192,14 @@ def _medians() -> dict[str, tuple[int, int]]:
 
 
 def size_words(cls: str, size_mm: Sequence[int]) -> set[str]:
-    """Return which of small, large and tall fit an object, against its class's medians.
+    """Return which of small, large and tall hold of an object, compared with its class.
 
-    small: under 0.6 of the median volume; large: over 1.6; tall: over 1.3 of the median height.
+    Small is under 0.6 of the class's median volume, large over 1.6, and tall over 1.3 of the median
+    height. All numbers are integers, so every machine decides alike.
+
+    Args:
+        cls: class of the object.
+        size_mm: width, depth and height.
     """
     volume, height = _medians()[cls]
     own = size_mm[0] * size_mm[1] * size_mm[2]

@@ -1,10 +1,10 @@
-"""Which models share their geometry: `python -m g2vlm.scenes.assets.duplicates --data data`.
+"""Find models that share their geometry: `python -m g2vlm.scenes.assets.duplicates --data data`.
 
-Two models are of one family when the Chamfer distance (Fan et al., "A point set generation network
-for 3D object reconstruction from a single image", 2017; here the mean of both directions) of their
-surfaces, each stretched to the unit cube, is under 1% of the cube's diagonal under some quarter
-turn about the vertical, mirrored or not. Textures and sizes play no part. Families of one class
-stay on one side of the split.
+Two models are duplicates when the Chamfer distance (Fan et al., "A point set generation network for
+3D object reconstruction from a single image", 2017; here the mean of both directions) of their
+surfaces is under 1% of the diagonal of the unit cube. Each surface is stretched to that cube, and
+compared under each quarter turn about the vertical, mirrored or not. Textures and sizes play no
+part. Duplicates of one class stay on one side of the split.
 """
 
 from __future__ import annotations
@@ -20,18 +20,23 @@ from scipy.spatial import cKDTree
 from g2vlm.scenes.assets.catalog import Catalog, ModelRow
 from g2vlm.scenes.render.meshes import Model, ModelLibrary
 from metrics.files import InputError, rng, run_main
+from metrics.geometry import face_crosses
 
-# Share of the diagonal under which two surfaces count as one.
+# Share of the diagonal under which two surfaces are duplicates.
 SAME = 0.01
 _DIAGONAL = np.sqrt(3.0)
-_DENSE, _PROBES, _CELLS = 30_000, 1_000, 32
+# Points a surface; of them, those whose distance to the other surface is measured.
+_DENSE, _PROBES = 30_000, 1_000
+# Pairs are first compared on grids of this many cells a side, by fewer points.
+_CELLS, _GRID_PROBES = 32, 256
 # Mean distance by grid cells, in cube sides, above which a pair is not measured: cells blur a
 # distance by less than half of their side.
-_SIEVE = SAME * _DIAGONAL + 0.5 / _CELLS
+_CANDIDATE = SAME * _DIAGONAL + 0.5 / _CELLS
+_QUARTERS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 
 
 def symmetries() -> np.ndarray:
-    """Return float64[8, 3, 3]: quarter turns about the vertical, plain and mirrored.
+    """Return float64 [8, 3, 3]: quarter turns about the vertical, plain and mirrored.
 
     >>> symmetries().shape
     (8, 3, 3)
@@ -40,28 +45,32 @@ def symmetries() -> np.ndarray:
     return np.array(turns + [turn @ np.diag([-1, 1, 1]) for turn in turns], float)
 
 
-_QUARTERS = ((1, 0), (0, 1), (-1, 0), (0, -1))
+def sample_surface(model: Model, count: int, name: str) -> np.ndarray:
+    """Return float64 [count, 3], points uniform by area on a model's surface in the unit cube.
 
-
-def surface_sample(model: Model, count: int, name: str) -> np.ndarray:
-    """Return float64[count, 3]: points even by area on a model's surface in the unit cube.
-
-    The cube is centred on the origin; `name` seeds the draw, so a model always gives the same.
+    Args:
+        model: in its unit box.
+        count: how many points.
+        name: seeds the draw, so that a model always gives the same points.
     """
-    corners = model.vertices[model.faces].astype(np.float64) - [0.0, 0.0, 0.5]
+    corners = model.vertices[model.faces].astype(np.float64) - [0.0, 0.0, 0.5]  # (F, 3, 3)
     sides = corners[:, 1:] - corners[:, :1]
-    area = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1)
+    area = np.linalg.norm(face_crosses(corners), axis=1)
+    # "family" is part of the generator's key: another word would draw other points.
     generator = rng(0, "family", name)
     face = generator.choice(len(area), count, p=area / area.sum())
     a, b = generator.random((2, count, 1))
+    # The upper half of the parallelogram is folded onto the triangle.
     a, b = np.where(a + b > 1, 1 - a, a), np.where(a + b > 1, 1 - b, b)
     return corners[face, 0] + a * sides[face, 0] + b * sides[face, 1]
 
 
 def chamfer(a: cKDTree, b: cKDTree, matrix: np.ndarray) -> float:
-    """Return the Chamfer distance of surface `a`, turned by `matrix`, and surface `b`.
+    """Return the Chamfer distance of two surfaces, as a share of the unit cube's diagonal.
 
-    a, b: trees of dense samples in the unit cube. The result is a share of the cube's diagonal.
+    Args:
+        a, b: trees of dense samples in the unit cube.
+        matrix: [3, 3], applied to `a` first.
 
     >>> square = np.stack([*np.mgrid[0:1:50j, 0:1:50j].reshape(2, -1), np.zeros(2500)], 1) - 0.5
     >>> chamfer(cKDTree(square), cKDTree(square[::-1]), np.eye(3))
@@ -72,14 +81,15 @@ def chamfer(a: cKDTree, b: cKDTree, matrix: np.ndarray) -> float:
     return float((there + back) / 2 / _DIAGONAL)
 
 
-def same_geometry(samples: dict[str, np.ndarray]) -> Iterator[tuple[str, str, float]]:
-    """Yield (model, model, share of the diagonal) of every pair under `SAME`, in name order.
+def duplicate_pairs(samples: dict[str, np.ndarray]) -> Iterator[tuple[str, str, float]]:
+    """Yield (model, model, Chamfer distance) of every pair of duplicates, in name order.
 
-    samples: {model: float[N, 3]} from `surface_sample`.
+    Args:
+        samples: {model: float [N, 3]} from `sample_surface`.
     """
     names = sorted(samples)
     trees = [cKDTree(samples[name]) for name in names]
-    near = _sieve([samples[name] for name in names])
+    near = _candidates([samples[name] for name in names])  # (8, M, M)
     for i, j in np.argwhere(np.triu(near.any(axis=0), 1)):
         turns = symmetries()[near[:, i, j]]
         distance = min(chamfer(trees[i], trees[j], matrix) for matrix in turns)
@@ -87,20 +97,25 @@ def same_geometry(samples: dict[str, np.ndarray]) -> Iterator[tuple[str, str, fl
             yield names[i], names[j], distance
 
 
-def _sieve(samples: list[np.ndarray]) -> np.ndarray:
-    """Return bool[8, M, M]: a symmetry brings the row's surface near the column's, by grids."""
-    fields = np.stack([_distance_field(points) for points in samples])
+def _candidates(samples: list[np.ndarray]) -> np.ndarray:
+    """Return bool [8, M, M], which symmetries may bring one of M surfaces onto another.
+
+    Distances are looked up in a grid for each surface: trees for all M² pairs are slow.
+    """
+    fields = np.stack([_distance_field(points) for points in samples])  # (M, cells)
     turns = symmetries()
     there = np.empty((len(turns), len(samples), len(samples)), np.float32)
     for k, matrix in enumerate(turns):
         for row, points in enumerate(samples):
-            there[k, row] = fields[:, _cells(points[:256] @ matrix.T)].mean(axis=1)
+            cells = _cells(points[:_GRID_PROBES] @ matrix.T)
+            there[k, row] = fields[:, cells].mean(axis=1)
+    # The way back leads from j to i under the inverse symmetry.
     inverse = [int(np.argmax([np.allclose(m @ n, np.eye(3)) for n in turns])) for m in turns]
-    return (there + there[inverse].transpose(0, 2, 1)) / 2 < _SIEVE
+    return (there + there[inverse].transpose(0, 2, 1)) / 2 < _CANDIDATE
 
 
 def _distance_field(points: np.ndarray) -> np.ndarray:
-    """Return float32[32^3]: distance of each cell of the unit cube to the nearest with a point."""
+    """Return float32 [32^3], the distance of each cell of the cube to the nearest with a point."""
     empty = np.ones(_CELLS**3, bool)
     empty[_cells(points)] = False
     field = ndimage.distance_transform_edt(empty.reshape((_CELLS,) * 3), 1.0 / _CELLS)
@@ -108,14 +123,15 @@ def _distance_field(points: np.ndarray) -> np.ndarray:
 
 
 def _cells(points: np.ndarray) -> np.ndarray:
+    """Return int64 [N], the number of the cell of the unit cube that holds each point."""
     index = np.clip(((points + 0.5) * _CELLS).astype(np.int64), 0, _CELLS - 1)
     return (index[:, 0] * _CELLS + index[:, 1]) * _CELLS + index[:, 2]
 
 
-def straddling(
+def separated_pairs(
     models: dict[str, ModelRow], pairs: list[tuple[str, str, float]]
 ) -> list[tuple[str, str, float]]:
-    """Return the pairs of one class and one geometry that the table puts in two groups."""
+    """Return the pairs of duplicates of one class that the table puts in two groups."""
     return [
         (a, b, distance)
         for a, b, distance in pairs
@@ -127,25 +143,25 @@ def sample_all(data: Path) -> dict[str, np.ndarray]:
     """Return dense surface samples of every model of a data folder; reads each mesh once."""
     catalog = Catalog(data)
     library = ModelLibrary(catalog, capacity=1)
-    return {name: surface_sample(library.model(name), _DENSE, name) for name in catalog.models}
+    return {name: sample_surface(library.model(name), _DENSE, name) for name in catalog.models}
 
 
 def main() -> int:
-    """Print every pair of one geometry; raises `InputError` if the table parts one of a class."""
+    """Print every pair of duplicates; raises `InputError` if two of one class are in two groups."""
     parser = argparse.ArgumentParser(
         prog="python -m g2vlm.scenes.assets.duplicates", description=__doc__
     )
-    parser.add_argument("--data", default="data")
+    parser.add_argument("--data", default="data", help="the data folder (default: data)")
     data = Path(parser.parse_args().data)
     models = Catalog(data).models
-    pairs = list(same_geometry(sample_all(data)))
+    pairs = list(duplicate_pairs(sample_all(data)))
     for a, b, distance in pairs:
         print(f"{100 * distance:.2f} %  {a}  {b}")
-    apart = straddling(models, pairs)
-    if apart:
-        a, b, _ = apart[0]
-        raise InputError(f"{data}/models.csv: {a} and {b} are one shape; give them one group")
-    print(f"{data}/models.csv: {len(models)} models, {len(pairs)} pairs of one shape, none parted")
+    separated = separated_pairs(models, pairs)
+    if separated:
+        a, b, _ = separated[0]
+        raise InputError(f"{data}/models.csv: {a} and {b} are duplicates; give them one group")
+    print(f"{data}/models.csv: {len(models)} models, {len(pairs)} pairs of duplicates, all grouped")
     return 0
 
 

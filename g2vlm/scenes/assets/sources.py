@@ -1,19 +1,16 @@
-"""Bring the furniture catalogs and floor textures in, checked by sha256.
+"""Fetch the furniture catalogs and floor textures, checked by sha256.
 
-Three ways: a private `apt-get download` (no root, no change to the system's index), a local
-folder, or an archive (`.zip`, `.deb`) that holds the catalogs. The same bytes count whichever way
-they came.
+They come from a private `apt-get download` (no root, no change to the system's index), a local
+folder, or an archive (`.zip`, `.deb`) that holds the catalogs; the checksums are the same.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from g2vlm.scenes.assets.catalog import check_inside
@@ -37,16 +34,21 @@ TEXTURES = {
     "woodenFloor": "bc92c0388f098e3a9a5cc821074c90cf2ad7e41a62544efb14e7b556a2bf53b4",
 }
 WAYS = (
-    "Three ways bring it: let `make data` fetch the Debian packages sweethome3d-furniture 1.8 and "
+    "There are three ways: let `make data` fetch the Debian packages sweethome3d-furniture 1.8 and "
     "sweethome3d 7.0.2 with apt-get; give --furniture DIR with the unpacked packages; or give "
-    "--furniture FILE, the upstream 3DModels archive or the .deb files' folder"
+    "--furniture FILE, the upstream 3DModels archive or the folder of the .deb files"
 )
 
 
-def bring(destination: Path, furniture: str | None = None) -> None:
-    """Fill `destination`/furniture and /textures from `furniture`, or from apt-get when None.
+def fetch(destination: Path, furniture: str | None = None) -> None:
+    """Fill `destination`/furniture and `destination`/textures.
 
-    Raises `InputError` when a source is missing, corrupt or not the pinned version.
+    Args:
+        destination: where to write.
+        furniture: folder or archive with the sources; None takes them from apt-get.
+
+    Raises:
+        InputError: a source is missing, corrupt or not the pinned version.
     """
     with tempfile.TemporaryDirectory(prefix="g2vlm-sources-") as scratch:
         origin = Path(furniture) if furniture else download(Path(scratch) / "apt")
@@ -80,7 +82,7 @@ def download(folder: Path) -> Path:
 
 
 def unpack(origin: Path, scratch: Path) -> Path:
-    """Return a folder that holds the sources: `origin` itself, or what its archives unpack to."""
+    """Return a folder that holds the sources: `origin`, or `scratch` with its archives unpacked."""
     packages = sorted(origin.glob("*.deb")) if origin.is_dir() else []
     if origin.is_file() and origin.suffix == ".deb":
         packages = [origin]
@@ -104,19 +106,15 @@ def unpack(origin: Path, scratch: Path) -> Path:
 
 
 def _find(folder: Path, name: str, origin: Path) -> Path:
-    found = sorted(_walk(folder, name))
-    if not found:
+    """Return the first file called `name` below `folder`."""
+    matches = sorted(folder.rglob(name))
+    if not matches:
         raise InputError(f"{origin}: holds no {name}, or is cut short. {WAYS}")
-    return found[0]
-
-
-def _walk(folder: Path, name: str) -> Iterator[Path]:
-    for parent, _, files in os.walk(folder):
-        if name in files:
-            yield Path(parent) / name
+    return matches[0]
 
 
 def _copy_checked(source: Path, target: Path, pinned: str) -> None:
+    """Copy a file whose sha256 is `pinned`; raises `InputError` for any other."""
     digest = sha256_file(source)
     if digest != pinned:
         raise InputError(
@@ -128,6 +126,7 @@ def _copy_checked(source: Path, target: Path, pinned: str) -> None:
 
 
 def _textures(jar: Path, destination: Path) -> None:
+    """Copy the floor textures out of Sweet Home 3D's jar."""
     destination.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="g2vlm-textures-") as scratch:
         try:
@@ -136,6 +135,8 @@ def _textures(jar: Path, destination: Path) -> None:
                     data = archive.read(f"{TEXTURE_FOLDER}{name}.jpg")
                     (Path(scratch) / f"{name}.jpg").write_bytes(data)
         except (zipfile.BadZipFile, KeyError) as error:
-            raise InputError(f"{jar}: corrupt or another version ({error}); fetch it") from error
+            raise InputError(
+                f"{jar}: corrupt or another version ({error}); fetch it again"
+            ) from error
         for name, pinned in TEXTURES.items():
             _copy_checked(Path(scratch) / f"{name}.jpg", destination / f"{name}.jpg", pinned)

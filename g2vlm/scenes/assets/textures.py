@@ -1,4 +1,8 @@
-"""Texture images as small mip pyramids, and one flat atlas a scene for vectorised look-up."""
+"""Texture images as small mip pyramids, and one flat atlas a scene for vectorised look-up.
+
+A mip pyramid (Williams, "Pyramidal parametrics", SIGGRAPH 1983) holds an image at halving sizes, so
+that a pixel that covers many texels reads one that is their mean.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +14,34 @@ from PIL import Image
 
 from metrics.files import InputError
 
+# The largest level has at most LARGEST texels a side, the last of LEVELS at most one.
 LEVELS = 9
 LARGEST = 256
 
 
 @dataclass(frozen=True)
 class Texture:
-    """Mip levels, largest first: `LEVELS` arrays uint8[h, w, 4] (sRGB and alpha)."""
+    """Mip pyramid of an image.
+
+    Args:
+        levels: `LEVELS` arrays uint8 [h, w, 4] (sRGB and alpha), largest first.
+        cutout: whether some texels are clear.
+    """
 
     levels: tuple[np.ndarray, ...]
     cutout: bool
 
 
 def read_texture(content: bytes, label: str) -> Texture:
-    """Decode an image into a pyramid of at most 256 pixels a side; raises `InputError`."""
+    """Decode an image into a mip pyramid.
+
+    Args:
+        content: bytes of the image file.
+        label: names the file in messages.
+
+    Raises:
+        InputError: it is not an image.
+    """
     try:
         image = Image.open(io.BytesIO(content)).convert("RGBA")
     except (OSError, ValueError) as error:
@@ -40,25 +58,37 @@ def read_texture(content: bytes, label: str) -> Texture:
 
 
 class Atlas:
-    """All textures of a scene laid end to end, so one gather samples any mix of them."""
+    """All texels of a scene in one array, so that one gather samples any mix of textures.
+
+    Args:
+        textures: T of the scene.
+    """
 
     def __init__(self, textures: list[Texture]) -> None:
         self.cutout = np.array([t.cutout for t in textures], bool)
         pieces = [level.reshape(-1, 4) for t in textures for level in t.levels]
         self._texels = np.concatenate(pieces) if pieces else np.zeros((1, 4), np.uint8)
         lengths = np.array([len(piece) for piece in pieces], np.int64)
+        # (T, LEVELS): where each level starts in the array of texels.
         self._offset = (np.cumsum(lengths) - lengths).reshape(-1, LEVELS)
         shapes = [level.shape[:2] for t in textures for level in t.levels]
-        self.shapes = np.array(shapes, np.int64).reshape(-1, LEVELS, 2)
+        self.shapes = np.array(shapes, np.int64).reshape(-1, LEVELS, 2)  # height, width
 
     def sample(self, texture: np.ndarray, uv: np.ndarray, texels: np.ndarray) -> np.ndarray:
-        """Look colours up, bilinearly within the nearest mip level and with repeating borders.
+        """Sample textures bilinearly within the nearest mip level, with repeating borders.
 
-        texture: int[N]; uv: float[N, 2], v upwards; texels: float[N], level-0 texels a pixel
-        covers. Returns float32[N, 4] in 0..255.
+        Args:
+            texture: int [N], which texture.
+            uv: float [N, 2] texture coordinates, v upwards.
+            texels: float [N], how many texels of the largest level a pixel is wide.
+
+        Returns:
+            float32 [N, 4] sRGB and alpha in 0..255.
         """
+        # Each level halves the size: a pixel 2^k texels wide reads level k.
         level = np.log2(np.maximum(texels, 1.0)).round().astype(np.int64).clip(0, LEVELS - 1)
         height, width = self.shapes[texture, level].T
+        # Rows of an image run downwards, v upwards.
         columns, rows = _neighbours(uv[:, 0], width), _neighbours(-uv[:, 1], height)
         offset = self._offset[texture, level]
         colour = np.zeros((len(texture), 4), np.float32)
@@ -70,10 +100,18 @@ class Atlas:
 
 
 def _neighbours(place: np.ndarray, size: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Return the texels int64[N] before and behind a place, in repeats, with float32[N] shares."""
+    """Return the two texels on either side of each place along one axis, and their shares.
+
+    Args:
+        place: float [N] in repeats of the image: 0 is one border, 1 the other.
+        size: int64 [N] texels a repeat.
+
+    Returns:
+        (index int64 [N], share float32 [N]) of the texel before and of the one after.
+    """
     x = (place - np.floor(place)) * size - 0.5
     first = np.floor(x).astype(np.int64)
-    behind = (x - first).astype(np.float32)
-    # Within one repeat the first texel is -1 at the least: comparisons stand in for a division.
+    share = (x - first).astype(np.float32)
+    # The first texel is at least -1 and the second at most `size`: comparisons replace a modulo.
     before, after = np.where(first < 0, size - 1, first), np.where(first + 1 >= size, 0, first + 1)
-    return (before, 1 - behind), (after, behind)
+    return (before, 1 - share), (after, share)

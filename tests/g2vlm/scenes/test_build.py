@@ -43,14 +43,15 @@ def test_two_builds_give_the_same_bytes(furniture, tmp_path):
 DIGEST = """
 import hashlib, json, sys
 from pathlib import Path
-from g2vlm.scenes.build import REVIEWED, draw_all
+from g2vlm.scenes.assets.catalog import REVIEWED
+from g2vlm.scenes.build import draw_scenes
 from g2vlm.scenes.assets.catalog import read_models
 from g2vlm.scenes.language.generate import generate_language
-from g2vlm.scenes.real.layout import draw_room
+from g2vlm.scenes.real.layout import captured_recipe
 models = read_models(REVIEWED)
-drawn = draw_all(models, {"train": 5, "test_scene": 1})
+drawn = draw_scenes(models, {"train": 5, "test_scene": 1})
 rows = [(recipe, generate_language(recipe, models, pixels)) for recipe, pixels in drawn]
-room, pixels = draw_room(Path(sys.argv[1]), "real_rooms-0000", "living", 7)
+room, pixels = captured_recipe(Path(sys.argv[1]), "real_rooms-0000", "living", 7)
 rows.append((room, generate_language(room, {}, pixels)))
 print(hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest())
 """

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
 
 from g2vlm.scenes.assets.catalog import (
+    REVIEWED,
     Catalog,
     open_catalog,
-    read_excluded,
     read_models,
     read_properties,
 )
 from g2vlm.scenes.assets.classes import CLASSES
-from g2vlm.scenes.assets.duplicates import same_geometry, sample_all, straddling
+from g2vlm.scenes.assets.duplicates import duplicate_pairs, sample_all, separated_pairs
 from g2vlm.scenes.assets.sources import CATALOGS
-from g2vlm.scenes.build import EXCLUDED, REVIEWED, check_sides
+from g2vlm.scenes.build import EXCLUDED, check_sides
 from g2vlm.scenes.layout.furnish import EXTRAS
 from g2vlm.scenes.render.meshes import ModelLibrary
-from metrics.files import InputError
 
 DATA = Path("data")
 real = pytest.mark.skipif(not DATA.is_dir(), reason="needs data/: make data")
@@ -58,36 +58,32 @@ def test_rugs_are_thin_enough_for_furniture_to_stand_on(models):
     assert max(row.size_mm[2] for row in models.values() if row.cls == "rug") <= 10
 
 
-def test_layouts_draw_only_what_there_is(models):
+def test_layouts_use_only_existing_models(models):
     kinds = {(row.cls, row.stands) for row in models.values()}
     assert {(cls, stands) for rows in EXTRAS.values() for cls, stands, _ in rows} <= kinds
 
 
-def test_a_repeated_exclusion_is_named(tmp_path):
-    path = tmp_path / "excluded.csv"
-    path.write_text("model,reason\nA#a,too small\nA#a,a vehicle\n")
-    with pytest.raises(InputError, match=r"excluded\.csv: row 3 lacks a field or repeats"):
-        read_excluded(path)
-
-
 @real
 def test_every_catalog_entry_is_used_or_excluded_with_a_reason(models):
-    excluded = read_excluded(EXCLUDED)
-    assert not set(models) & set(excluded)
+    with open(EXCLUDED, encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    excluded = {row["model"] for row in rows}
+    assert all(row["reason"] for row in rows) and len(excluded) == len(rows)
+    assert not set(models) & excluded
     entries = set()
     for name in CATALOGS:
         with open_catalog(DATA / "sources" / "furniture" / f"{name}.sh3f") as archive:
-            entries |= {fields["id"] for fields in read_properties(archive)[1].values()}
-    # The package's fifth catalog holds people only and is not brought in.
+            entries |= {fields["id"] for fields in read_properties(archive).values()}
+    # The package's fifth catalog holds people only and is not used.
     people = {model for model in excluded if model.startswith("Reallusion#")}
-    assert entries == set(models) | set(excluded) - people and len(people) == 25
+    assert entries == set(models) | excluded - people and len(people) == 25
 
 
 @real
 def test_facts_of_the_table_are_those_of_the_catalogs(models):
     for name in CATALOGS:
         with open_catalog(DATA / "sources" / "furniture" / f"{name}.sh3f") as archive:
-            for fields in read_properties(archive)[1].values():
+            for fields in read_properties(archive).values():
                 row = models.get(fields["id"])
                 if row:
                     assert row.path_in_zip == fields["model"].lstrip("/")
@@ -104,5 +100,5 @@ def test_every_mesh_loads_with_the_stated_faces(models):
 
 @real
 @pytest.mark.slow
-def test_no_shape_of_a_class_is_on_both_sides(models):
-    assert straddling(models, list(same_geometry(sample_all(DATA)))) == []
+def test_duplicates_of_a_class_are_in_one_group(models):
+    assert separated_pairs(models, list(duplicate_pairs(sample_all(DATA)))) == []

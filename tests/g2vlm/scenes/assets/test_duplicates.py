@@ -1,11 +1,16 @@
-"""Shapes are one whatever their texture, size and turn; others are not."""
+"""Models of one shape are duplicates whatever their texture, size and turn; others are not."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from g2vlm.scenes.assets.duplicates import same_geometry, straddling, surface_sample, symmetries
+from g2vlm.scenes.assets.duplicates import (
+    duplicate_pairs,
+    sample_surface,
+    separated_pairs,
+    symmetries,
+)
 from g2vlm.scenes.render.meshes import Material, Model
 
 
@@ -31,8 +36,8 @@ def pairs():
     shape = generator.random((6, 3))
     turned = shape @ symmetries()[5].T * [2.0, 0.5, 3.0]
     models = {"a": shape, "same": turned, "other": generator.random((6, 3))}
-    samples = {name: surface_sample(model(v), 20_000, name) for name, v in models.items()}
-    return list(same_geometry(samples))
+    samples = {name: sample_surface(model(v), 20_000, name) for name, v in models.items()}
+    return list(duplicate_pairs(samples))
 
 
 def test_a_mirrored_turned_and_stretched_copy_is_the_same_shape(pairs):
@@ -47,22 +52,22 @@ def test_symmetries_are_eight_and_keep_the_vertical():
     assert (matrices[:, 2] == [0, 0, 1]).all()
 
 
-def test_points_are_even_by_area():
+def test_points_are_uniform_by_area():
     fan = model(np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0.001], [0.2, 0.2, 1]]))
     corners = fan.vertices[fan.faces]
     sides = corners[:, 1:] - corners[:, :1]
     area = np.linalg.norm(np.cross(sides[:, 0], sides[:, 1]), axis=1)
     middle = (area[:, None] * corners.mean(axis=1)).sum(0) / area.sum() - [0, 0, 0.5]
-    points = surface_sample(fan, 20_000, "fan")
+    points = sample_surface(fan, 20_000, "fan")
     assert np.abs(points).max() <= 0.5 + 1e-6
     assert points.mean(axis=0) == pytest.approx(middle, abs=0.01)
 
 
-def test_only_pairs_of_one_class_in_two_groups_straddle():
+def test_only_duplicates_of_one_class_in_two_groups_are_reported():
     class Row:
         def __init__(self, cls, group):
             self.cls, self.group = cls, group
 
     models = {"a": Row("chair", "g1"), "b": Row("chair", "g2"), "c": Row("table", "g3")}
     found = [("a", "b", 0.001), ("a", "c", 0.002)]
-    assert straddling(models, found) == found[:1]
+    assert separated_pairs(models, found) == found[:1]

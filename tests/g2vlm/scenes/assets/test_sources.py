@@ -1,4 +1,4 @@
-"""Sources: three ways in, pinned bytes, and one clear line for what is wrong."""
+"""Sources: three ways to get them, pinned checksums, and one line for each error."""
 
 from __future__ import annotations
 
@@ -7,28 +7,34 @@ import zipfile
 import pytest
 
 from g2vlm.scenes.assets import sources
-from g2vlm.scenes.assets.catalog import Catalog, open_catalog, read_models, read_properties
-from g2vlm.scenes.build import REVIEWED, build, check_sides
+from g2vlm.scenes.assets.catalog import (
+    REVIEWED,
+    Catalog,
+    open_catalog,
+    read_models,
+    read_properties,
+)
+from g2vlm.scenes.build import build, check_sides
 from metrics.files import InputError
 from tests.g2vlm.scenes.conftest import archive
 
 
-def test_a_local_folder_is_brought_in(furniture, tmp_path):
-    sources.bring(tmp_path / "in", str(furniture))
-    found = sorted(p.name for p in (tmp_path / "in" / "furniture").iterdir())
-    assert found == sorted(f"{name}.sh3f" for name in sources.CATALOGS)
+def test_sources_are_fetched_from_a_local_folder(furniture, tmp_path):
+    sources.fetch(tmp_path / "in", str(furniture))
+    names = sorted(p.name for p in (tmp_path / "in" / "furniture").iterdir())
+    assert names == sorted(f"{name}.sh3f" for name in sources.CATALOGS)
     assert (tmp_path / "in" / "textures" / "woodenFloor.jpg").read_bytes() == b"woodenFloor"
 
 
-def test_an_archive_is_brought_in(furniture, tmp_path):
+def test_sources_are_fetched_from_an_archive(furniture, tmp_path):
     packed = tmp_path / "models.zip"
     packed.write_bytes(archive({f"x/{p.name}": p.read_bytes() for p in furniture.iterdir()}))
-    sources.bring(tmp_path / "in", str(packed))
+    sources.fetch(tmp_path / "in", str(packed))
     assert len(list((tmp_path / "in" / "furniture").iterdir())) == len(sources.CATALOGS)
 
 
 @pytest.mark.parametrize("entry", ["../up.txt", "/etc/up.txt", "a/../../up.txt", "..\\\\up.txt"])
-def test_an_archive_that_reaches_outside_its_folder_is_refused(furniture, tmp_path, entry):
+def test_an_archive_with_an_entry_outside_its_folder_is_refused(furniture, tmp_path, entry):
     packed = tmp_path / "models.zip"
     files = {p.name: p.read_bytes() for p in furniture.iterdir()}
     packed.write_bytes(archive({**files, entry: b"x"}))
@@ -41,14 +47,14 @@ def test_a_truncated_archive_is_named(furniture, tmp_path):
     packed = tmp_path / "models.zip"
     packed.write_bytes(archive({p.name: p.read_bytes() for p in furniture.iterdir()})[:-30])
     with pytest.raises(InputError, match=r"models\.zip: holds no .*, or is cut short"):
-        sources.bring(tmp_path / "in", str(packed))
+        sources.fetch(tmp_path / "in", str(packed))
     packed.write_bytes(packed.read_bytes()[:100])
     with pytest.raises(InputError, match=r"models\.zip: not a zip archive"):
-        sources.bring(tmp_path / "in", str(packed))
+        sources.fetch(tmp_path / "in", str(packed))
     assert not (tmp_path / "in").exists()
 
 
-def test_a_catalog_that_reaches_outside_is_refused(tmp_path):
+def test_a_catalog_with_an_entry_outside_its_folder_is_refused(tmp_path):
     path = tmp_path / "a.sh3f"
     path.write_bytes(archive({"PluginFurnitureCatalog.properties": b"", "../up.obj": b""}))
     with pytest.raises(InputError, match=r"a\.sh3f: its entry \.\./up\.obj lies outside"):
@@ -56,14 +62,14 @@ def test_a_catalog_that_reaches_outside_is_refused(tmp_path):
 
 
 def test_a_missing_source_names_three_ways(tmp_path):
-    with pytest.raises(InputError, match="Three ways bring it"):
-        sources.bring(tmp_path / "in", str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="three ways: let `make data` fetch"):
+        sources.fetch(tmp_path / "in", str(tmp_path / "nowhere"))
 
 
 def test_without_apt_the_other_ways_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(sources.shutil, "which", lambda name: None)
-    with pytest.raises(InputError, match="apt-get: not on this machine. Three ways"):
-        sources.bring(tmp_path / "in")
+    with pytest.raises(InputError, match="apt-get: not on this machine. There are three ways"):
+        sources.fetch(tmp_path / "in")
 
 
 def test_a_corrupt_catalog_is_named_and_earlier_data_kept(furniture, tmp_path):
@@ -91,8 +97,7 @@ def test_properties_are_latin_1_and_a_malformed_line_is_skipped(tmp_path):
     text = "name=Caf\xe9\nid#1=A#caf\xe9\ndropOnTopElevation#-1\nwidth#1=10.5\n"
     path.write_bytes(archive({"PluginFurnitureCatalog.properties": text.encode("latin-1")}))
     with zipfile.ZipFile(path) as handle:
-        head, entries = read_properties(handle)
-    assert head == {"name": "Caf\xe9"}
+        entries = read_properties(handle)
     assert entries == {1: {"id": "A#caf\xe9", "width": "10.5"}}
 
 

@@ -13,9 +13,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from g2vlm.scenes.assets.catalog import read_models
+from g2vlm.scenes.assets.catalog import REVIEWED, read_models
 from g2vlm.scenes.assets.classes import ALSO_CALLED, CLASSES, SYNONYMS, plural
-from g2vlm.scenes.build import REVIEWED
 from g2vlm.scenes.language.templates import NUMBERS, ORDINALS, QUESTIONS, REFERENCES, SIDES
 from tests.g2vlm.scenes.language.test_language import centre, distance, volume
 from tests.g2vlm.scenes.layout.test_recipes import opening_foot, turned

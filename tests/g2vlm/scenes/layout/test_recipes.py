@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from g2vlm.scenes.build import draw_all
+from g2vlm.scenes.build import draw_scenes
 from g2vlm.scenes.layout.cameras import SEEN_PIXELS, pixel_estimate
 from g2vlm.scenes.layout.recipes import cameras_of, items_of, load_recipes
 from metrics.files import InputError, write_lines
@@ -131,7 +131,7 @@ def test_a_box_behind_a_wardrobe_is_not_seen(drawn):
 
 
 def test_scenes_do_not_depend_on_how_many_are_drawn(drawn):
-    few = [recipe for recipe, _ in draw_all(drawn.models, {"train": 1, "test_scene": 1})]
+    few = [recipe for recipe, _ in draw_scenes(drawn.models, {"train": 1, "test_scene": 1})]
     assert few[0] == drawn.recipes[0] and few[1] == drawn.split("test_scene")[0]
 
 

@@ -15,8 +15,8 @@ from g2vlm.scenes.language.generate import generate_language
 from g2vlm.scenes.language.question_templates import floor_area
 from g2vlm.scenes.layout.recipes import cameras_of, items_of, load_recipes
 from g2vlm.scenes.real import source
-from g2vlm.scenes.real.capture import distinct, read_room
-from g2vlm.scenes.real.layout import behind_walls, draw_room, within
+from g2vlm.scenes.real.capture import read_room, without_repeats
+from g2vlm.scenes.real.layout import behind_walls, captured_recipe, inside_outline
 from g2vlm.scenes.real.mesh import captured_mesh, captured_occupancy, reachable_cells
 from g2vlm.scenes.render.shards import render_scene
 from g2vlm.scenes.truth import annotate, scene_truth
@@ -45,8 +45,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def drawn(folder):
-    return draw_room(folder / "sources/rooms/plain.json", "real_rooms-0000", "living", 7)
+def captured(folder):
+    return captured_recipe(folder / "sources/rooms/plain.json", "real_rooms-0000", "living", 7)
 
 
 def test_a_capture_is_read_in_millimetres(folder):
@@ -80,23 +80,23 @@ def test_a_turned_capture_is_the_same_room(folder, tmp_path):
     room = read_room(captures.write(tmp_path, "turned", turned))
     plain = read_room(folder / "sources/rooms/plain.json")
     assert np.abs(np.array(room.size) - plain.size).max() <= 2
-    for found, expected in zip(room.boxes, plain.boxes, strict=True):
-        assert np.abs(np.array(found.centre) - expected.centre).max() <= 3
-        assert found.size == expected.size and found.yaw % 360 == expected.yaw % 360
+    for box, expected in zip(room.boxes, plain.boxes, strict=True):
+        assert np.abs(np.array(box.centre) - expected.centre).max() <= 3
+        assert box.size == expected.size and box.yaw % 360 == expected.yaw % 360
 
 
 def test_repeated_boxes_count_once(folder):
     table = read_room(folder / "sources/rooms/plain.json").boxes[0]
     small = copy.copy(table)
     object.__setattr__(small, "size", (1000, 700, 700))
-    assert distinct([small, table]) == [table]
+    assert without_repeats([small, table]) == [table]
     other = copy.copy(small)
     object.__setattr__(other, "cls", "sofa")
-    assert distinct([other, table]) == [other, table]
+    assert without_repeats([other, table]) == [other, table]
 
 
-def test_the_recipe_is_whole_and_says_that_it_is_captured(drawn):
-    recipe, pixels = drawn
+def test_the_recipe_is_complete_and_names_its_capture(captured):
+    recipe, pixels = captured
     assert recipe["capture"] == "plain" and recipe["split"] == "real_rooms"
     assert [o["support"] for o in recipe["objects"]] == [-1, 0, -1, -1]
     assert {o["colour"] for o in recipe["objects"]} == {None}
@@ -109,21 +109,21 @@ def test_the_recipe_is_whole_and_says_that_it_is_captured(drawn):
     assert json.loads(json.dumps(recipe)) == recipe
 
 
-def test_no_sentence_names_a_colour_or_what_labels_cannot_tell(drawn):
-    recipe, pixels = drawn
+def test_no_sentence_names_a_colour_or_a_facing_side(captured):
+    recipe, pixels = captured
     line = generate_language(recipe, {}, pixels)
     texts = [row["text"] for part in ("references", "questions", "captions") for row in line[part]]
     assert texts and not any("  " in text or "None" in text for text in texts)
     assert all(p["colour"] is None for p in line["phrases"])
     assert all(f.get("colour") is None for c in line["captions"] for f in c["facts"])
     assert {r["form"] for r in line["references"]}.isdisjoint({"attribute", "facing"})
-    judged = {name for _, _, name in line["relations"]}
-    assert {"on", "under", "larger"} <= judged and "facing" not in judged
-    assert [2, 0, "facing"] in line["void"]  # which way the sofa looks is not known
+    predicates = {name for _, _, name in line["relations"]}
+    assert {"on", "under", "larger"} <= predicates and "facing" not in predicates
+    assert [2, 0, "facing"] in line["void"]  # which way the sofa faces is not known
 
 
-def test_rendered_views_show_the_boxes(folder, drawn):
-    recipe, _ = drawn
+def test_rendered_views_show_the_boxes(folder, captured):
+    recipe, _ = captured
     fields = render_scene(recipe, Library(folder), RENDER, 3)
     assert fields["rgb"].std(axis=-1).max() == 0  # grey
     assert (fields["depth"] > 0.2).all() and (fields["pixels"][:, :4].sum(1) > 0).all()
@@ -134,8 +134,8 @@ def test_rendered_views_show_the_boxes(folder, drawn):
     assert line["objects"][1]["class"] == "lamp" and line["objects"][1]["colour"] is None
 
 
-def test_faces_and_cells_belong_to_their_boxes(folder, drawn):
-    recipe, _ = drawn
+def test_faces_and_cells_belong_to_their_boxes(folder, captured):
+    recipe, _ = captured
     mesh = captured_mesh(recipe, folder)
     assert {FLOOR, WALL, CEILING, OPENING} <= set(mesh.instance.tolist())
     for k, item in enumerate(recipe["objects"]):
@@ -149,9 +149,9 @@ def test_faces_and_cells_belong_to_their_boxes(folder, drawn):
     assert not (solid & free).any() and free.mean() > 0.7
 
 
-def test_the_truth_of_a_captured_room(folder, drawn):
-    """Space that the mesh closes without a label is void: nobody says what it is."""
-    recipe, _ = drawn
+def test_the_truth_of_a_captured_room(folder, captured):
+    """Space that the mesh closes without a label is void: it is unknown what it is."""
+    recipe, _ = captured
     bare = {**recipe, "objects": recipe["objects"][:2]}
     from g2vlm.scenes.dataset import SceneViews
 
@@ -170,10 +170,10 @@ def test_the_truth_of_a_captured_room(folder, drawn):
     assert set(np.unique(truth["surface_flag"])) == {0, 1, 2}
 
 
-def test_an_outline_encloses_and_hides():
+def test_an_outline_encloses_points_and_hides_objects():
     corner = [(0, 0), (4000, 0), (4000, 1000), (1000, 1000), (1000, 4000), (0, 4000)]
     x, y = np.array([500, 3500, 3500, 500]), np.array([500, 500, 3500, 3500])
-    assert within(corner, x, y).tolist() == [True, True, False, True]
+    assert inside_outline(corner, x, y).tolist() == [True, True, False, True]
     recipe = {
         "capture": "x",
         "objects": [
@@ -192,11 +192,11 @@ def test_an_outline_encloses_and_hides():
             for x in (500, 3500)
         ],
     }
-    found = behind_walls(corner, cameras_of(recipe), items_of(recipe, {}))
-    assert found.tolist() == [[False], [True]]
+    hidden = behind_walls(corner, cameras_of(recipe), items_of(recipe, {}))
+    assert hidden.tolist() == [[False], [True]]
 
 
-def _spoiled(kind: str) -> dict:
+def _corrupted(kind: str) -> dict:
     value = captures.capture()
     rows = value["spatialEntities"]
     table = next(r for r in rows if "bounded3D_META" in r)
@@ -232,7 +232,7 @@ def _spoiled(kind: str) -> dict:
     [
         ("label", "no semanticLabel_META"),
         ("position", "position is not finite"),
-        ("turn", "no unit quaternion"),
+        ("turn", "not a unit quaternion"),
         ("flat", "its box has no volume"),
         ("indices", "indices beyond them"),
         ("vertices", "vertices are missing or cut short"),
@@ -242,8 +242,8 @@ def _spoiled(kind: str) -> dict:
         ("unit", "is it in metres"),
     ],
 )
-def test_a_bad_capture_is_one_clear_line(tmp_path, kind, words):
-    path = captures.write(tmp_path, "bad", _spoiled(kind))
+def test_a_bad_capture_gives_one_line_naming_the_file(tmp_path, kind, words):
+    path = captures.write(tmp_path, "bad", _corrupted(kind))
     with pytest.raises(InputError, match=words) as caught:
         read_room(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
@@ -259,11 +259,11 @@ def test_a_truncated_capture_is_named(tmp_path):
 def test_a_room_without_labelled_furniture_is_named(tmp_path):
     path = captures.write(tmp_path, "bare", captures.capture(()))
     with pytest.raises(InputError, match="no labelled furniture"):
-        draw_room(path, "real_rooms-0000", "living", 7)
+        captured_recipe(path, "real_rooms-0000", "living", 7)
 
 
-def test_an_object_without_mesh_is_named(folder, drawn):
-    recipe = copy.deepcopy(drawn[0])
+def test_an_object_without_mesh_is_named(folder, captured):
+    recipe = copy.deepcopy(captured[0])
     recipe["objects"][1]["base_mm"] = 1900
     with pytest.raises(InputError, match=r"no mesh in the box of object 1 \(lamp\)"):
         captured_mesh(recipe, folder)
@@ -271,7 +271,7 @@ def test_an_object_without_mesh_is_named(folder, drawn):
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A folder like the unpacked package, its bytes in place of the pinned ones."""
+    """A folder like the unpacked package, whose files replace the pinned ones."""
     import hashlib
 
     root = tmp_path / "package" / "captures"
@@ -281,7 +281,7 @@ def package(tmp_path, monkeypatch):
         (root / f"{name}.json").write_text(json.dumps({"room": name}))
         pins[name] = hashlib.sha256((root / f"{name}.json").read_bytes()).hexdigest()
     monkeypatch.setattr(source, "CAPTURES", pins)
-    # Other files of the package are called the same.
+    # Other files of the package have the same name.
     (tmp_path / "package" / "lib").mkdir()
     (tmp_path / "package" / "lib" / "music_room.json").write_text("{}")
     return tmp_path / "package"
@@ -293,35 +293,37 @@ def test_captures_come_from_a_folder_or_an_archive(package, tmp_path):
         archive.add(package, "package")
     for number, origin in enumerate((package, packed)):
         target = tmp_path / f"in{number}"
-        source.bring_rooms(target, str(origin))
+        source.fetch_rooms(target, str(origin))
         assert sorted(p.stem for p in target.iterdir()) == sorted(source.CAPTURES)
 
 
 def test_missing_captures_name_three_ways(package, tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="no such folder or archive. Three ways"):
-        source.bring_rooms(tmp_path / "in", str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="no such folder or archive. There are three ways"):
+        source.fetch_rooms(tmp_path / "in", str(tmp_path / "nowhere"))
     (package / "captures" / "music_room.json").write_text("changed")
     with pytest.raises(InputError, match=r"music_room\.json: corrupt or not of"):
-        source.bring_rooms(tmp_path / "in", str(package))
+        source.fetch_rooms(tmp_path / "in", str(package))
     (package / "captures" / "music_room.json").unlink()
     (package / "lib" / "music_room.json").unlink()
-    with pytest.raises(InputError, match=r"holds no captures/music_room\.json. Three ways"):
-        source.bring_rooms(tmp_path / "in", str(package))
+    with pytest.raises(
+        InputError, match=r"holds no captures/music_room\.json. There are three ways"
+    ):
+        source.fetch_rooms(tmp_path / "in", str(package))
     (tmp_path / "cut.tgz").write_bytes(b"\x1f\x8b\x08 no archive")
     with pytest.raises(InputError, match=r"not a whole \.tgz"):
-        source.bring_rooms(tmp_path / "in", str(tmp_path / "cut.tgz"))
+        source.fetch_rooms(tmp_path / "in", str(tmp_path / "cut.tgz"))
     monkeypatch.setattr(source.shutil, "which", lambda name: None)
-    with pytest.raises(InputError, match="npm: not on this machine. Three ways"):
-        source.bring_rooms(tmp_path / "in")
+    with pytest.raises(InputError, match="npm: not on this machine. There are three ways"):
+        source.fetch_rooms(tmp_path / "in")
     assert not (tmp_path / "in").exists()
 
 
 @pytest.mark.skipif(not (DATA / "real_rooms").is_dir(), reason="data/ lacks the captured rooms")
-def test_the_real_rooms_are_drawn_as_data_holds_them():
+def test_recipes_of_the_real_rooms_equal_those_in_data():
     kept = load_recipes(DATA, "real_rooms")
     assert [r["capture"] for r in kept] == list(source.CAPTURES)
     path = DATA / source.FOLDER / "office_small.json"
-    assert draw_room(path, kept[3]["id"], kept[3]["kind"], 20260401)[0] == kept[3]
+    assert captured_recipe(path, kept[3]["id"], kept[3]["kind"], 20260401)[0] == kept[3]
     mesh = captured_mesh(kept[3], DATA)
     free = reachable_cells(kept[3], mesh)
-    assert 0.5 < free.mean() < 0.95  # the mesh closes, so no walk leads out of the room
+    assert 0.5 < free.mean() < 0.95  # the mesh is closed, so no walk leads out of the room
