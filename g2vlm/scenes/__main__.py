@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _counts(text: str | None) -> dict[str, int] | None:
-    """Parse --counts; None stands for the default."""
+    """Parse --counts; None means the default."""
     if text is None:
         return None
     try:

@@ -255,7 +255,7 @@ def datasheet(
     """
     return "\n".join(
         [
-            "# Data sheet",
+            "# Datasheet",
             "",
             "Synthetic rooms with real furniture models, the relations between objects, and "
             "sentences about them. Every number below is counted from this build.",
@@ -298,7 +298,7 @@ def rooms_datasheet(scenes: list[dict[str, Any]], stats: DatasetStats) -> str:
         scenes: their recipes.
         stats: of these rooms.
     """
-    lines = ["# Data sheet of the captured rooms", "", *ROOMS_ABOUT]
+    lines = ["# Datasheet of the captured rooms", "", *ROOMS_ABOUT]
     lines += ["| scene | capture | floor, m² | objects |", "|---|---|---|---|"]
     for scene in scenes:
         classes = Counter(o["class"] for o in scene["objects"])

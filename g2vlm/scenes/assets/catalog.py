@@ -32,7 +32,8 @@ class ModelRow:
         size_mm: width, depth and height at yaw 0 (front at -y).
         group: models of one group are on one side of the split.
         side: "train" or "held".
-        stands: where it stands: "floor", "top", "wall" or "ceiling".
+        placement: where it is placed: "floor", "top" (on other furniture), "wall" or "ceiling"; the
+            column `stands` of the table.
         carries_mm: height of the top that carries other objects, -1 if it carries none.
         front: whether it has a front, None where that is unknown.
         faces: number of triangles.
@@ -49,7 +50,7 @@ class ModelRow:
     size_mm: tuple[int, int, int]
     group: str
     side: str
-    stands: str
+    placement: str
     carries_mm: int
     front: bool | None
     faces: int
@@ -58,8 +59,8 @@ class ModelRow:
 
     @property
     def kind(self) -> tuple[str, str, bool]:
-        """What a model that replaces it must share: class, where it stands, whether it carries."""
-        return self.cls, self.stands, self.carries_mm >= 0
+        """What a model that replaces it must share: class, placement, whether it carries things."""
+        return self.cls, self.placement, self.carries_mm >= 0
 
     @property
     def volume(self) -> int:
@@ -93,7 +94,7 @@ def _row(path: Path, number: int, fields: dict[str, str]) -> ModelRow:
             size_mm=tuple(int(fields[f"size_mm_{axis}"]) for axis in "wdh"),
             group=fields["group"],
             side=fields["split_side"],
-            stands=fields["stands"],
+            placement=fields["stands"],
             carries_mm=int(fields["carries_mm"]),
             front=fields["front"] == "1",
             faces=int(fields["faces"]),

@@ -1,4 +1,4 @@
-"""The closed list of object classes, their words, and what each can do."""
+"""The closed list of object classes, their words, and the roles they have in a room."""
 
 from __future__ import annotations
 
@@ -76,8 +76,9 @@ CLASSES: tuple[str, ...] = (
     "water heater",
 )
 
-# What a person may also call by a class's name: where one of these stands, neither an absence nor a
-# number of the class is stated, and a sentence about one of the class must hold against these too.
+# Other classes whose objects people also call by a class's name. In a room with such an object, no
+# sentence states an absence or a number of the class, and a sentence about one object of the class
+# must hold against these objects too.
 ALSO_CALLED: dict[str, frozenset[str]] = {
     "bicycle": frozenset({"exercise machine"}),
     "cabinet": frozenset({"sink", "wardrobe", "washbasin"}),
@@ -98,7 +99,7 @@ ALSO_CALLED: dict[str, frozenset[str]] = {
     "washbasin": frozenset({"sink"}),
 }
 
-# What the labels of a captured room can say; all else in it has no name.
+# Classes that the labels of captured rooms distinguish; everything else there is unlabelled.
 CAPTURED_CLASSES = ("bed", "cabinet", "lamp", "plant", "sofa", "table", "television")
 
 # Synonyms, most of them from the catalog's tags.
@@ -137,7 +138,7 @@ KIND_NAMES: dict[str, str] = {
     "kitchen": "kitchen",
     "dining": "dining room",
     "bathroom": "bathroom",
-    # Captured rooms alone; no drawn one is of these kinds.
+    # Of captured rooms only.
     "music": "music room",
     "meeting": "meeting room",
 }
@@ -145,7 +146,7 @@ KIND_NAMES: dict[str, str] = {
 SEATS = frozenset({"chair", "armchair", "sofa", "bench", "stool", "lounger"})
 SCREENS = frozenset({"television", "computer"})
 
-# What blocks a view: solid bodies, as opposed to things on thin legs.
+# Classes that block a view: solid bodies, unlike furniture on thin legs.
 OPAQUE = frozenset(
     {
         "armchair",

@@ -244,7 +244,7 @@ def _sides_for_camera(context: ReferringContext, rows: list[Named]) -> Candidate
 
 def _sides_for_person(context: ReferringContext, rows: list[Named]) -> Candidates:
     for a, b, c in _groups(context, rows, 3):
-        if context.items[b.index].row.stands != "floor":
+        if context.items[b.index].row.placement != "floor":
             continue
         side = side_for_person(context, a.index, b.index, c.index)
         if not side:
@@ -355,7 +355,7 @@ def _needs_a_look(context: ReferringContext, predicate: str, i: int, j: int) -> 
     if predicate == "on" and context.captured:  # A box may leave out the foot that it stands on.
         return a.support == j
     if predicate == "on":
-        return a.row.stands == "top" and b.carries >= 0
+        return a.row.placement == "top" and b.carries >= 0
     if predicate == "facing":
         return a.row.cls in QUESTIONED_FRONTS and bool(a.row.front) and context.is_landmark(j)
     return True
@@ -363,7 +363,7 @@ def _needs_a_look(context: ReferringContext, predicate: str, i: int, j: int) -> 
 
 def _what_is_on(context: ReferringContext) -> Candidates:
     """Which of two things is on an object; the other one is elsewhere in the room."""
-    small = [k for k in context.visible if context.items[k].row.stands == "top"]
+    small = [k for k in context.visible if context.items[k].row.placement == "top"]
     for below in _named(context):
         carried = [k for k, item in enumerate(context.items) if item.support == below.index]
         elsewhere = [m for m in small if not {m, *context.distractors(m)}.intersection(carried)]

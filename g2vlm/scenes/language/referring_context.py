@@ -221,7 +221,7 @@ class ReferringContext:
 
     def is_landmark(self, k: int) -> bool:
         """Return whether people locate things by an object: on the floor, and no rug."""
-        return self.cls(k) not in NO_LANDMARK and self.items[k].row.stands == "floor"
+        return self.cls(k) not in NO_LANDMARK and self.items[k].row.placement == "floor"
 
     def name(self, k: int) -> Name | None:
         """Draw one of an object's unique names; None when it has none."""

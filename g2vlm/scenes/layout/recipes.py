@@ -64,7 +64,7 @@ def pool_of(models: dict[str, ModelRow], side: str) -> Pool:
     for name in sorted(models):
         row = models[name]
         if row.side == side:
-            pool.setdefault((row.cls, row.stands), []).append(row)
+            pool.setdefault((row.cls, row.placement), []).append(row)
     return pool
 
 
@@ -239,7 +239,7 @@ def _captured_row(item: dict) -> ModelRow:
         size_mm=size,
         group=item["model"],
         side="held",
-        stands=stands,
+        placement=stands,
         carries_mm=size[2] if item["class"] in CARRIERS else -1,
         front=None,
         faces=0,

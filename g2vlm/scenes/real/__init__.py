@@ -1,1 +1,1 @@
-"""Real rooms: five captures of a headset, read, placed and rendered as the drawn rooms are."""
+"""Real rooms: five headset captures, turned into recipes and rendered like synthetic rooms."""

@@ -38,7 +38,7 @@ class Material:
         colour: display colour (sRGB) in 0..1.
         opacity: in 0..1.
         texture: index into the owner's textures, -1 for none.
-        emissive: whether it is shown in its display colour, whatever the light.
+        emissive: whether it has its display colour in the image, whatever the light.
     """
 
     colour: tuple[float, float, float]

@@ -49,7 +49,7 @@ def test_every_row_is_filled_in(models):
         assert (
             row.licence
             and min(row.size_mm) > 0
-            and row.stands in ("floor", "top", "wall", "ceiling")
+            and row.placement in ("floor", "top", "wall", "ceiling")
         )
         assert row.carries_mm <= row.size_mm[2]
 
@@ -59,7 +59,7 @@ def test_rugs_are_thin_enough_for_furniture_to_stand_on(models):
 
 
 def test_layouts_use_only_existing_models(models):
-    kinds = {(row.cls, row.stands) for row in models.values()}
+    kinds = {(row.cls, row.placement) for row in models.values()}
     assert {(cls, stands) for rows in EXTRAS.values() for cls, stands, _ in rows} <= kinds
 
 

@@ -75,7 +75,7 @@ def test_everything_is_inside_and_stands_on_something(drawn):
                 below = recipe["objects"][obj["support"]]
                 top = below["base_mm"] + below["size_mm"][2]
                 assert 0 <= top - obj["base_mm"] <= 15
-            elif drawn.models[obj["model"]].stands == "floor":
+            elif drawn.models[obj["model"]].placement == "floor":
                 assert obj["base_mm"] == 0
 
 

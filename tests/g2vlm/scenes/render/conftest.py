@@ -33,7 +33,7 @@ usemtl front
 f 3/1 4/2 8/3 7/4
 """
 CUBE_MTL = "newmtl paint\nKd 0.8 0.1 0.1\nd 1.0\nnewmtl front\nKd 0.1 0.1 0.9\n"
-# A sheet across the view whose left half is clear, with a texture named by a stranger's path.
+# A sheet across the view whose left half is clear. Its texture is named by an absolute path.
 SHEET = """mtllib sheet.mtl
 v -1 0 0\nv 1 0 0\nv 1 1 0\nv -1 1 0\nv 0 0 0.1
 vt 0 0\nvt 1 0\nvt 1 1\nvt 0 1

@@ -41,7 +41,7 @@ def test_faces_of_every_form_keep_their_corners_and_materials(tmp_path, end):
     rows += ["usemtl a", "f 2/2\t3/1  4/1"]
     mesh = read_obj(_archive(tmp_path, a_obj=end.join(rows)), "a.obj")
     assert mesh.vertices.tolist() == [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]
-    # Faces of one form stand together, in the order in which their forms first appear.
+    # Faces of one form are grouped, in the order in which the forms first appear.
     order = [[0, 1, 2], [1, 2, 3], [0, 2, 3], [0, 1, 2], [0, 2, 3]]
     assert mesh.faces.tolist() == order
     assert mesh.material.tolist() == [1, 1, 1, 2, 2]
