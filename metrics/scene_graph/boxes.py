@@ -6,26 +6,34 @@ import numpy as np
 
 
 def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return intersection over union f64 [N, M] of boxes [N, 6] and [M, 6], in [0, 1].
+    """Return the intersection over union f64 [N, M] of boxes, 0 to 1.
 
-    Two boxes without volume overlap 0, and so do boxes too large for their volume to be a number.
+    Two boxes without volume overlap 0, and so do boxes whose volume overflows.
 
-    >>> box_iou(np.array([[0, 0, 0, 2, 2, 2.0]]), np.array([[1, 0, 0, 2, 2, 2.0]])).round(3)
-    array([[0.333]])
+    Args:
+        first: [N, 6]; second: [M, 6].
+
+    Example:
+        >>> box_iou(np.array([[0, 0, 0, 2, 2, 2.0]]), np.array([[1, 0, 0, 2, 2, 2.0]])).round(3)
+        array([[0.333]])
     """
-    first = np.asarray(first, np.float64).reshape(-1, 6)[:, None]
-    second = np.asarray(second, np.float64).reshape(-1, 6)[None]
+    first = np.asarray(first, np.float64).reshape(-1, 6)[:, None]  # (N, 1, 6)
+    second = np.asarray(second, np.float64).reshape(-1, 6)[None]  # (1, M, 6)
     low = np.maximum(first[..., :3] - first[..., 3:] / 2, second[..., :3] - second[..., 3:] / 2)
     high = np.minimum(first[..., :3] + first[..., 3:] / 2, second[..., :3] + second[..., 3:] / 2)
     with np.errstate(over="ignore", invalid="ignore"):
         shared = np.clip(high - low, 0, None).prod(axis=-1)
         total = first[..., 3:].prod(axis=-1) + second[..., 3:].prod(axis=-1) - shared
-    sound = (total > 0) & np.isfinite(total)
-    return np.divide(shared, total, out=np.zeros_like(shared), where=sound)
+    valid = (total > 0) & np.isfinite(total)
+    return np.divide(shared, total, out=np.zeros_like(shared), where=valid)
 
 
 def assign(weights: np.ndarray) -> list[tuple[int, int]]:
-    """Return one-to-one pairs (row, column) of largest summed weight; weights <= 0 are no pair."""
+    """Return the one-to-one pairs (row, column) of largest summed weight (Hungarian algorithm).
+
+    Args:
+        weights: [N, M]; a weight <= 0 makes no pair.
+    """
     from scipy.optimize import linear_sum_assignment
 
     if weights.size == 0:
@@ -43,12 +51,17 @@ def match_objects(
     true_classes: list[str],
     threshold: float,
 ) -> dict[int, tuple[int, float]]:
-    """Match predicted to true objects: {predicted: (true, IoU)}.
+    """Match predicted to true objects of the same class by largest summed IoU.
 
-    Pairs of different class or IoU <= threshold are deleted, then the assignment of largest
-    summed IoU is taken (Hungarian).
+    Args:
+        boxes: [N, 6] predicted; classes: N.
+        true_boxes: [M, 6]; true_classes: M.
+        threshold: IoU that a pair must exceed.
+
+    Returns:
+        {predicted: (true, IoU)}, positions in both lists.
     """
-    overlap = box_iou(boxes, true_boxes)
+    overlap = box_iou(boxes, true_boxes)  # (N, M)
     same = np.array(classes, object)[:, None] == np.array(true_classes, object)[None]
     allowed = np.where(same.reshape(overlap.shape) & (overlap > threshold), overlap, 0.0)
     return {mine: (true, float(overlap[mine, true])) for mine, true in assign(allowed)}

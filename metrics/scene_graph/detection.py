@@ -9,41 +9,45 @@ from typing import Any
 import numpy as np
 
 from metrics.metric import Metric
-from metrics.scene_graph.boxes import box_iou, match_objects
+from metrics.scene_graph.boxes import box_iou
 from metrics.scene_graph.pooled import PooledValue, fixed_set, jackknife, macro
-from metrics.scene_graph.spq import GraphComparison, GraphTruth
+from metrics.scene_graph.spq import THRESHOLDS, GraphComparison, GraphTruth, match_to_truth
 
 
 def average_precision(scores: np.ndarray, hits: np.ndarray, total: int) -> float:
-    """All-point average precision (PASCAL VOC 2010 and later, Everingham et al. 2010).
-
-    Higher is better, in [0, 1], worst 0; a perfect answer scores 1.
+    """Return the all-point average precision.
 
     Args:
-        scores: [N] confidence; hits: bool [N] true or false positive; total: true objects.
+        scores: [N] confidence.
+        hits: bool [N], true or false positive.
+        total: number of true objects.
 
-    Precision is made monotone from the right and summed over steps of recall. Among equal
-    scores false positives come first, so ties never help.
+    Source: Everingham et al. 2010 (PASCAL VOC 2010 and later).
 
-    >>> average_precision(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]), 2).__round__(4)
-    0.8333
+    Example:
+        >>> scores, hits = np.array([0.9, 0.8, 0.7]), np.array([True, False, True])
+        >>> average_precision(scores, hits, 2).__round__(4)
+        0.8333
     """
     if total == 0 or len(scores) == 0:
         return 0.0
+    # Among equal scores false positives come first, so ties never help.
     order = np.lexsort((hits, -scores))
-    found = np.cumsum(hits[order])
-    precision = found / np.arange(1, len(order) + 1)
+    precision = np.cumsum(hits[order]) / np.arange(1, len(order) + 1)  # (N,)
+    # The envelope makes precision monotone from the right; each hit is one step of recall.
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float(envelope[hits[order]].sum() / total)
 
 
-# Overlaps that count as a detection.
-THRESHOLDS = (0.25, 0.5)
-
-
 @dataclass(frozen=True)
 class Detections:
-    """Judged predictions of one class in one scene: scores f64 [N], hits bool [N], true count."""
+    """Matched predictions of one class in one scene.
+
+    Attributes:
+        scores: f64 [N].
+        hits: bool [N], true or false positive.
+        total: number of true objects.
+    """
 
     scores: np.ndarray
     hits: np.ndarray
@@ -53,10 +57,16 @@ class Detections:
 def match_predictions(
     truth: GraphTruth, objects: Sequence[dict[str, Any]], threshold: float
 ) -> dict[str, Detections]:
-    """Judge a scene's axis-aligned boxes by class, best score first (VOC).
+    """Match a scene's axis-aligned boxes by class, best score first (VOC).
 
-    A prediction whose best true box of its class overlaps by more than `threshold` is a hit if
-    that box was not yet found; a false positive over a void object is left out.
+    A prediction whose best true box of its class overlaps by more than `threshold` is a hit,
+    unless an earlier prediction was matched to that box. A false positive over a void object is
+    left out.
+
+    Args:
+        truth: the scene's graph.
+        objects: {"box", "class", "score"} of the predicted ones.
+        threshold: IoU.
     """
     boxes = np.array([item["box"] for item in objects], float).reshape(-1, 6)
     excused = (box_iou(boxes, truth.void_boxes) > threshold).any(axis=1)
@@ -70,15 +80,17 @@ def match_by_overlap(
     objects: Sequence[dict[str, Any]],
     threshold: float,
 ) -> dict[str, Detections]:
-    """Judge predictions whose overlap with the truth is known, as `match_predictions` does.
+    """Match predictions whose overlap with the truth is known, as `match_predictions` does.
 
     Args:
-        overlap: f64 [N, M] of predicted with true objects; excused: bool [N], whether a false
-            positive is left out.
-        classes: of the true objects, M; objects: {"class", "score"} of the predicted ones, N.
+        overlap: f64 [N, M], IoU of predicted with true objects.
+        excused: bool [N], whether a false positive is left out.
+        classes: of the true objects, M.
+        objects: {"class", "score"} of the predicted ones, N.
+        threshold: IoU.
     """
     true_class = np.array(classes, object)
-    judged = {}
+    matched = {}
     for name in sorted({*classes, *(item["class"] for item in objects)}):
         mine = [index for index, item in enumerate(objects) if item["class"] == name]
         mine.sort(key=lambda index: -objects[index]["score"])
@@ -94,26 +106,33 @@ def match_by_overlap(
                 continue
             scores.append(objects[index]["score"])
             hits.append(hit)
-        judged[name] = Detections(np.array(scores, float), np.array(hits, bool), len(columns))
-    return judged
+        matched[name] = Detections(np.array(scores, float), np.array(hits, bool), len(columns))
+    return matched
 
 
 def object_map(scenes: Sequence[dict[str, Detections]]) -> PooledValue | None:
-    """Mean over the split's true classes of `average_precision` (object mAP, VOC 2010).
+    """Return the mean over the split's true classes of `average_precision`.
+
+    A class whose true objects are all in the scene that is left out does not count in that
+    resample.
 
     Args:
         scenes: `match_predictions` of each scene.
 
-    Higher is better, in [0, 1], worst 0; a perfect answer scores 1. None without true objects.
-    A class whose true objects are all in the scene left out does not count in that resample.
+    Returns:
+        None without true objects.
 
-    >>> bed = Detections(np.array([0.9, 0.8]), np.array([True, False]), 2)
-    >>> object_map([{"bed": bed}]).theta
-    0.5
+    Source: Everingham et al. 2010 (VOC).
+
+    Example:
+        >>> bed = Detections(np.array([0.9, 0.8]), np.array([True, False]), 2)
+        >>> object_map([{"bed": bed}]).theta
+        0.5
     """
     classes = sorted({name for scene in scenes for name, found in scene.items() if found.total})
     if not classes:
         return None
+    # Of each class: scores and hits of all predictions, the scene of each, true objects by scene.
     flat = {}
     for name in classes:
         rows = [scene.get(name) for scene in scenes]
@@ -142,37 +161,40 @@ def box_quality_counts(
     truth: GraphTruth, objects: Sequence[dict[str, Any]], threshold: float
 ) -> dict[str, np.ndarray]:
     """Return {class: f64 [4]} of summed IoU, hits, false and missed boxes of a scene."""
-    boxes = np.array([item["box"] for item in objects], float).reshape(-1, 6)
+    matching = match_to_truth(truth, objects, threshold)
     classes = [item["class"] for item in objects]
-    match = match_objects(boxes, classes, truth.boxes, truth.classes, threshold)
-    excused = (box_iou(boxes, truth.void_boxes) > threshold).any(axis=1)
     counts = {name: np.zeros(4) for name in {*classes, *truth.classes}}
-    for index, name in enumerate(classes):
-        if index in match:
-            counts[name] += [match[index][1], 1, 0, 0]
-        elif not excused[index]:
+    for name, node, excused in zip(classes, matching.nodes, matching.excused, strict=True):
+        if node in matching.overlap:
+            counts[name] += [matching.overlap[node], 1, 0, 0]
+        elif not excused:
             counts[name] += [0, 0, 1, 0]
-    found = {true for true, _ in match.values()}
     for index, name in enumerate(truth.classes):
-        counts[name][3] += index not in found
+        counts[name][3] += index not in matching.overlap
     return counts
 
 
 def box_pq(
     scenes: Sequence[dict[str, np.ndarray]], truths: Sequence[GraphTruth]
 ) -> PooledValue | None:
-    """Panoptic quality of boxes (Kirillov et al. 2019), mean over classes.
+    """Return the panoptic quality of boxes: summed IoU over TP + FP/2 + FN/2, mean over classes.
+
+    Counts are pooled over the split; the classes are those of `fixed_set`.
 
     Args:
-        scenes: `box_quality_counts` of each scene; truths: their graphs.
+        scenes: `box_quality_counts` of each scene.
+        truths: the graph of each scene.
 
-    Higher is better, in [0, 1], worst 0; a perfect answer scores 1. None without true objects.
-    The sum of IoU over TP + FP/2 + FN/2 of each class with at least 20 true objects in the split
-    (at least 1 where none has 20); counts pool over the split.
+    Returns:
+        None without true objects.
 
-    >>> truth = GraphTruth(np.zeros((1, 6)), ["bed"], np.zeros((0, 6)), frozenset(), frozenset())
-    >>> box_pq([{"bed": np.array([0.8, 1, 1, 0])}], [truth]).theta.__round__(4)
-    0.5333
+    Source: Kirillov et al. 2019.
+
+    Example:
+        >>> nothing = frozenset()
+        >>> truth = GraphTruth(np.zeros((1, 6)), ["bed"], np.zeros((0, 6)), nothing, nothing)
+        >>> box_pq([{"bed": np.array([0.8, 1, 1, 0])}], [truth]).theta.__round__(4)
+        0.5333
     """
     totals: dict[str, int] = {}
     for truth in truths:
@@ -182,6 +204,7 @@ def box_pq(
     if not names:
         return None
     nothing = np.zeros(4)
+    # (scenes, classes, 4)
     table = np.array([[scene.get(name, nothing) for name in names] for scene in scenes])
 
     def statistic(keep: np.ndarray) -> float:

@@ -7,15 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FEWEST_TRIPLETS = 20
+# True items that a name needs to take part in a macro mean.
+FEWEST_ITEMS = 20
 
 
 @dataclass(frozen=True)
 class PooledValue:
-    """theta over the whole split, and one pseudo-value a scene f64 [N]: N theta - (N-1) theta(-j).
+    """A statistic of a split and its jackknife.
 
-    The mean of pseudo-values is the bias-corrected estimate; their spread gives the interval
-    (Tukey 1958; Miller 1974). `over` is the statistic itself, of bool [N]: which scenes take part.
+    Attributes:
+        theta: the statistic over all N scenes.
+        pseudo: f64 [N], the pseudo-value of each scene j: N theta - (N - 1) theta without j. Their
+            mean is the bias-corrected estimate; their spread gives the interval.
+        over: the statistic itself, a function of bool [N]: which scenes take part.
+
+    Source: Tukey 1958; Miller 1974.
     """
 
     theta: float
@@ -24,14 +30,15 @@ class PooledValue:
 
 
 def jackknife(statistic: Callable[[np.ndarray], float], scenes: int) -> PooledValue:
-    """Return theta and pseudo-values of a statistic of which scenes take part.
+    """Return a statistic over all scenes with its pseudo-values.
 
     Args:
-        statistic: takes bool [scenes] and returns a finite number.
-        scenes: N; with one scene the pseudo-value is theta itself.
+        statistic: takes bool [scenes], which scenes take part, and returns a finite number.
+        scenes: how many there are; with one the pseudo-value is theta itself.
 
-    >>> jackknife(lambda keep: float(np.array([1.0, 2.0, 6.0])[keep].mean()), 3).pseudo
-    array([1., 2., 6.])
+    Example:
+        >>> jackknife(lambda keep: float(np.array([1.0, 2.0, 6.0])[keep].mean()), 3).pseudo
+        array([1., 2., 6.])
     """
     everything = np.ones(scenes, bool)
     theta = statistic(everything)
@@ -45,14 +52,15 @@ def jackknife(statistic: Callable[[np.ndarray], float], scenes: int) -> PooledVa
     return PooledValue(theta, scenes * theta - (scenes - 1) * without, statistic)
 
 
-def fixed_set(counts: dict[str, int], fewest: int = FEWEST_TRIPLETS) -> tuple[list[str], int]:
-    """Return the names a split's macro mean runs over, sorted, and the least count that was asked.
+def fixed_set(counts: dict[str, int], fewest: int = FEWEST_ITEMS) -> tuple[list[str], int]:
+    """Return the names that a split's macro mean runs over, sorted, and how many items they need.
 
-    Names with at least `fewest` true items; where a split is so small that none has, those with
-    at least one.
+    Names with at least `fewest` true items; where a split is so small that none has them, those
+    with at least one.
 
-    >>> fixed_set({"on": 30, "near": 3})
-    (['on'], 20)
+    Example:
+        >>> fixed_set({"on": 30, "near": 3})
+        (['on'], 20)
     """
     often = sorted(name for name, count in counts.items() if count >= fewest)
     if often:
@@ -61,10 +69,10 @@ def fixed_set(counts: dict[str, int], fewest: int = FEWEST_TRIPLETS) -> tuple[li
 
 
 def macro(values: np.ndarray, weights: np.ndarray) -> float:
-    """Mean of values / weights over the last axis where weights > 0; 0 when there are none.
+    """Return the mean of values / weights where weights > 0; 0 when there are none.
 
     Args:
-        values, weights: f64 [K], such as the sums of q and TP + FP/2 + FN/2 of K predicates.
+        values, weights: f64 [K], such as the sums of quality and TP + FP/2 + FN/2 of K predicates.
     """
-    there = weights > 0
-    return float((values[there] / weights[there]).mean()) if there.any() else 0.0
+    defined = weights > 0
+    return float((values[defined] / weights[defined]).mean()) if defined.any() else 0.0

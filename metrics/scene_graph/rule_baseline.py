@@ -2,8 +2,8 @@
 
 The rules are those of the data's annotation as far as axis-aligned boxes can express them; each is
 the `box_rule` of a row of `metrics.scene_graph.predicates.RELATIONS`. The score of the rules on
-true boxes (`rules_gt`) and on a method's own boxes (`rules_pred`) shows how much of a method's
-graph follows from its boxes alone. Boxes have no front, so "facing" has no rule.
+true boxes and on a method's own boxes shows how much of a method's graph follows from its boxes
+alone. Boxes have no front, so "facing" has no rule.
 """
 
 from __future__ import annotations
@@ -12,12 +12,6 @@ import numpy as np
 
 from metrics.scene_graph.predicates import RELATIONS
 
-# The metric of the rules on a method's own boxes, by the metric of the method's own graph.
-RULES = {
-    "spq@0.5": "spq_rules@0.5",
-    "spq_view@0.5": "spq_view_rules@0.5",
-    "predicate_f1": "predicate_f1_rules",
-}
 # View-dependent relations come last among those of a pair, as in every earlier submission.
 _ROWS = sorted((row for row in RELATIONS if row.box_rule), key=lambda row: row.view_dependent)
 

@@ -11,7 +11,12 @@ import numpy as np
 from metrics.metric import Metric
 from metrics.rows import Row, item_row, usable
 from metrics.scene_graph.pooled import PooledValue
-from metrics.scene_graph.spq import GraphComparison, RelationComparison
+from metrics.scene_graph.spq import (
+    THRESHOLDS,
+    GraphComparison,
+    RelationComparison,
+    SplitComparison,
+)
 from metrics.scene_graph.triplet_recall import RankedScene, ScoredScene, rankings
 from metrics.submission.reader import Submission
 from metrics.truth import Truth
@@ -97,7 +102,7 @@ def _scene_rows(
 
 
 def _pooled_values(
-    metrics: Sequence[Metric], comparison: GraphComparison | RelationComparison
+    metrics: Sequence[Metric], comparison: SplitComparison
 ) -> dict[str, PooledValue]:
     values = {metric.name: metric.compute(comparison) for metric in metrics}
     return {name: value for name, value in values.items() if value is not None}
@@ -128,7 +133,7 @@ def _predicates(comparison: GraphComparison) -> dict[str, Any]:
     """Return the predicates of each macro mean, and how many true triplets each had to have."""
     sets = comparison.predicates
     predicates: dict[str, list[str]] = {}
-    for threshold in (0.25, 0.5):
+    for threshold in THRESHOLDS:
         predicates[f"spq@{threshold:g}"] = sets.independent
         predicates[f"spq_view@{threshold:g}"] = sets.view
         predicates[f"spq_micro@{threshold:g}"] = sets.all

@@ -7,9 +7,9 @@ place of segments. It is not comparable with PQ or with panoptic scene-graph sco
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -29,14 +29,17 @@ from metrics.scene_graph.predicates import (
 )
 from metrics.scene_graph.rule_baseline import relations_of_boxes
 
+# (subject, predicate, object), the ends being positions of objects.
 Triplet = tuple[int, str, int]
 # Objects and triplets (subject, predicate, object, score) of a scene.
 Answer = tuple[list[dict[str, Any]], list[tuple]]
 OWN = "this project"
-# Rooms hold a fifth of this; pairs grow with the square of the number of boxes.
+# IoU that a match must exceed.
+THRESHOLDS = (0.25, 0.5)
+# Boxes of a scene that rules relate. Rooms hold a fifth of this; pairs grow with its square.
 MOST_RULED = 128
 
-# Of two predicates that are each other's inverse the first named is kept.
+# Of two predicates that are each other's inverse the first in the table is kept.
 _FOLDED_AWAY = frozenset(
     inverse
     for names in FAMILIES.values()
@@ -51,10 +54,11 @@ class GraphTruth:
     """True objects and relations of a scene.
 
     Attributes:
-        boxes: f64 [N, 6] of the eligible objects; classes: their classes.
-        void_boxes: f64 [K, 6] of objects too little seen to be judged.
+        boxes: f64 [N, 6] of the eligible objects, metres.
+        classes: of the eligible objects, N.
+        void_boxes: f64 [K, 6] of objects of which too little is visible to evaluate them.
         triplets: folded true triplets over positions in `boxes`.
-        void: (i, j, family) that are not judged, positions in `boxes`.
+        void: (i, j, family) that are not evaluated, positions in `boxes`.
     """
 
     boxes: np.ndarray
@@ -66,7 +70,12 @@ class GraphTruth:
 
 @dataclass
 class Counts:
-    """Sum of qualities and counts of one predicate in one scene."""
+    """Counts of one predicate in one scene.
+
+    Attributes:
+        quality: sum over hits of sqrt(IoU of subjects * IoU of objects).
+        hits: true positives; false: false positives; missed: false negatives.
+    """
 
     quality: float = 0.0
     hits: int = 0
@@ -76,17 +85,23 @@ class Counts:
 
 @dataclass(frozen=True)
 class GraphCounts:
-    """Per-predicate counts of a scene: over all triplets, and on matched objects alone."""
+    """Counts of a scene by predicate.
+
+    Attributes:
+        all: over all triplets.
+        matched: over those between matched objects, which leaves out errors of detection.
+    """
 
     all: dict[str, Counts] = field(default_factory=dict)
     matched: dict[str, Counts] = field(default_factory=dict)
 
 
 def fold(triplet: Triplet) -> Triplet:
-    """Return the canonical form of a triplet: inverses turned round, symmetric pairs ordered.
+    """Return the canonical form of a triplet: one of two inverses, symmetric pairs ordered.
 
-    >>> fold((4, "right", 1)), fold((4, "near", 1)), fold((4, "larger", 1))
-    ((1, 'left', 4), (1, 'near', 4), (4, 'larger', 1))
+    Example:
+        >>> fold((4, "right", 1)), fold((4, "near", 1)), fold((4, "larger", 1))
+        ((1, 'left', 4), (1, 'near', 4), (4, 'larger', 1))
     """
     subject, predicate, other = triplet
     if predicate in _FOLDED_AWAY:
@@ -108,7 +123,7 @@ def graph_truth(annotation: dict[str, Any]) -> GraphTruth:
     }
     void_pairs = {
         (place[i], place[j], family)
-        for i, j, family in unjudged_pairs(annotation)
+        for i, j, family in void_pairs_of(annotation)
         if i in place and j in place
     }
     return GraphTruth(
@@ -120,17 +135,52 @@ def graph_truth(annotation: dict[str, Any]) -> GraphTruth:
     )
 
 
-def unjudged_pairs(annotation: dict[str, Any]) -> set[tuple[int, int, str]]:
-    """Return (i, j, family) of ordered pairs that are not judged.
+def void_pairs_of(annotation: dict[str, Any]) -> set[tuple[int, int, str]]:
+    """Return (i, j, family) of ordered pairs that are not evaluated.
 
-    Where a family's predicates fold into each other, a pair is unjudged in both orders.
+    Where a family's predicates fold into each other, a pair is void in both orders.
     """
-    found = set()
+    void = set()
     for i, j, family in annotation["void"]:
-        found.add((i, j, family))
+        void.add((i, j, family))
         if any(name in INVERSE or name in SYMMETRIC for name in FAMILIES[family]):
-            found.add((j, i, family))
-    return found
+            void.add((j, i, family))
+    return void
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Predicted objects of a scene matched to true ones.
+
+    Attributes:
+        nodes: of each predicted object, the position of its true one. Unmatched objects get
+            numbers behind the true ones, so that folding works on all alike.
+        overlap: {position of a matched true object: IoU}.
+        excused: bool [N], whether a predicted object overlaps a void one: it is no false positive.
+    """
+
+    nodes: list[int]
+    overlap: dict[int, float]
+    excused: np.ndarray
+
+
+def match_to_truth(
+    truth: GraphTruth, objects: Sequence[dict[str, Any]], threshold: float
+) -> Matching:
+    """Match predicted objects to true ones of their class, one to one.
+
+    Args:
+        truth: the scene's graph.
+        objects: {"box", "class"} of the predicted objects, N.
+        threshold: IoU that a match must exceed.
+    """
+    boxes = np.array([item["box"] for item in objects], float).reshape(-1, 6)
+    classes = [item["class"] for item in objects]
+    match = match_objects(boxes, classes, truth.boxes, truth.classes, threshold)
+    excused = (box_iou(boxes, truth.void_boxes) > threshold).any(axis=1)
+    total = len(truth.boxes)
+    nodes = [match[i][0] if i in match else total + i for i in range(len(objects))]
+    return Matching(nodes, {true: iou for true, iou in match.values()}, excused)
 
 
 def graph_counts(
@@ -145,43 +195,33 @@ def graph_counts(
         truth: the scene's graph.
         objects: {"box", "class"} of the predicted objects.
         triplets: (subject, predicate, object, ...) over `objects`.
-        threshold: IoU a match must exceed.
+        threshold: IoU that a match must exceed.
     """
-    boxes = np.array([item["box"] for item in objects], float).reshape(-1, 6)
-    classes = [item["class"] for item in objects]
-    match = match_objects(boxes, classes, truth.boxes, truth.classes, threshold)
-    excused = (box_iou(boxes, truth.void_boxes) > threshold).any(axis=1)
-    # Unmatched objects get numbers behind the true ones, so that folding works on all alike.
-    node = {
-        index: match[index][0] if index in match else len(truth.boxes) + index
-        for index in range(len(objects))
-    }
-    overlap = {true: iou for true, iou in match.values()}
+    matching = match_to_truth(truth, objects, threshold)
+    node, matched = matching.nodes, matching.overlap
     predicted = {fold((node[row[0]], row[1], node[row[2]])) for row in triplets}
     counts = GraphCounts()
     for name in FOLDED:
         counts.all[name], counts.matched[name] = Counts(), Counts()
     # In order: qualities are summed, and a set of strings has another order in every process.
     for triplet in sorted(predicted):
-        _count_prediction(triplet, truth, overlap, excused, counts)
+        _count_prediction(triplet, truth, matching, counts)
     for subject, name, other in truth.triplets - predicted:
         counts.all[name].missed += 1
-        counts.matched[name].missed += subject in overlap and other in overlap
+        counts.matched[name].missed += subject in matched and other in matched
     return counts
 
 
 def _count_prediction(
-    triplet: Triplet,
-    truth: GraphTruth,
-    overlap: dict[int, float],
-    excused: np.ndarray,
-    counts: GraphCounts,
+    triplet: Triplet, truth: GraphTruth, matching: Matching, counts: GraphCounts
 ) -> None:
+    """Add a folded predicted triplet to the counts."""
     subject, name, other = triplet
+    overlap = matching.overlap
     total = len(truth.boxes)
-    loose = [end - total for end in (subject, other) if end >= total]
-    if loose:
-        counts.all[name].false += not all(excused[end] for end in loose)
+    unmatched = [end - total for end in (subject, other) if end >= total]
+    if unmatched:
+        counts.all[name].false += not all(matching.excused[end] for end in unmatched)
     elif triplet in truth.triplets:
         for side in (counts.all, counts.matched):
             side[name].hits += 1
@@ -201,13 +241,16 @@ def true_counts(truths: Sequence[GraphTruth]) -> dict[str, int]:
 
 
 def spq(quality: np.ndarray, hits: np.ndarray, false: np.ndarray, missed: np.ndarray) -> float:
-    """Mean over predicates of the sum of q over TP + FP/2 + FN/2: SPQ, this project's own.
+    """Return the mean over predicates of the summed quality over TP + FP/2 + FN/2.
 
-    Arguments: f64 [K], pooled over the split: summed qualities, counts of true positives, of false
-    positives and of misses. Higher is better, in [0, 1], worst 0; a perfect answer scores 1.
+    Args:
+        quality, hits, false, missed: f64 [K], the counts of K predicates over a split.
 
-    >>> spq(np.array([1.6]), np.array([2]), np.array([1]), np.array([1])).__round__(4)
-    0.5333
+    Source: this project; Kirillov et al. 2019 for segments.
+
+    Example:
+        >>> spq(np.array([1.6]), np.array([2]), np.array([1]), np.array([1])).__round__(4)
+        0.5333
     """
     return macro(quality, hits + (false + missed) / 2)
 
@@ -221,8 +264,9 @@ class PredicateSets:
 
     Attributes:
         all: every predicate with enough true triplets.
-        independent: those whose truth does not depend on the view; view: the others.
-        fewest: how many true triplets were asked for.
+        independent: those whose truth does not depend on the view.
+        view: the others.
+        fewest: how many true triplets were enough.
     """
 
     all: list[str]
@@ -246,7 +290,7 @@ def pooled_spq(
 
     Args:
         scenes: counts of each scene.
-        names: predicates, each of which weighs the same unless `micro` adds up their counts.
+        names: the predicates; each weighs the same, unless `micro` adds up their counts.
     """
     if not names:
         return None
@@ -288,21 +332,24 @@ def relation_confusion(
 ) -> dict[str, np.ndarray]:
     """Count given-object relations: {family: i64 [K, K + 1]}, true label by predicted label.
 
-    Labels are the family's predicates, then "none" unless one of them always holds. The last
-    column is a missing or impossible answer, which is wrong. Pairs run over all ordered pairs of
-    given objects whose family is judged.
+    The last column counts missing and impossible answers, which are wrong. Pairs are all ordered
+    pairs of given objects whose family is not void.
+
+    Args:
+        annotation: line of the scene.
+        predicted: {(i, j): {family: predicate or "none"}}.
     """
-    given = annotation["given"]
+    gt_objects = annotation["given"]
     positives = {(i, j, FAMILY_OF[name]): name for i, j, name in annotation["relations"]}
     for i, j, name in annotation["relations"]:
         if name in INVERSE or name in SYMMETRIC:
             positives.setdefault((j, i, FAMILY_OF[name]), INVERSE.get(name, name))
-    void = unjudged_pairs(annotation)
+    void = void_pairs_of(annotation)
     counts = {}
     for family, labels in LABELS.items():
         table = np.zeros((len(labels), len(labels) + 1), np.int64)
-        for i in given:
-            for j in given:
+        for i in gt_objects:
+            for j in gt_objects:
                 true = positives.get((i, j, family), NONE)
                 if i == j or (i, j, family) in void or true not in labels:
                     continue
@@ -314,58 +361,64 @@ def relation_confusion(
 
 
 def balanced_accuracy(confusion: np.ndarray) -> float | None:
-    """Mean recall over the true labels present, or None without any.
+    """Return the mean recall over the true labels that occur, or None without any.
 
     Args:
         confusion: [K, >= K] counts, true label by predicted label.
 
-    Higher is better, in [0, 1], worst 0; a perfect answer scores 1 (Brodersen et al. 2010).
+    Source: Brodersen et al. 2010.
 
-    >>> balanced_accuracy(np.array([[3, 1], [0, 2]]))
-    0.875
+    Example:
+        >>> balanced_accuracy(np.array([[3, 1], [0, 2]]))
+        0.875
     """
-    totals = confusion.sum(axis=1)
-    there = totals > 0
-    if not there.any():
+    totals = confusion.sum(axis=1)  # (K,)
+    occurs = totals > 0
+    if not occurs.any():
         return None
-    return float((np.diagonal(confusion)[there] / totals[there]).mean())
+    return float((np.diagonal(confusion)[occurs] / totals[occurs]).mean())
 
 
 def sg_accuracy(scenes: Sequence[dict[str, np.ndarray]]) -> PooledValue | None:
-    """Balanced accuracy of given-object relations, mean over families.
+    """Return the balanced accuracy of given-object relations, mean over families.
+
+    Counts are pooled over the split. In each family every label, "none" included, weighs the same,
+    so answering "none" everywhere earns one label's share.
 
     Args:
         scenes: `relation_confusion` of each scene.
 
-    Higher is better, in [0, 1], worst 0; a perfect answer scores 1. None where nothing is judged.
-    Counts pool over the split; in each family every label, "none" included, weighs the same
-    (Brodersen et al. 2010), so answering "none" everywhere earns one label's share.
+    Returns:
+        None where no pair is evaluated.
 
-    >>> nothing = {family: np.zeros((2, 3)) for family in FAMILIES}
-    >>> sg_accuracy([nothing | {"size": np.array([[1, 1, 0], [0, 4, 0]])}]).theta
-    0.75
+    Source: Brodersen et al. 2010.
+
+    Example:
+        >>> nothing = {family: np.zeros((2, 3)) for family in FAMILIES}
+        >>> sg_accuracy([nothing | {"size": np.array([[1, 1, 0], [0, 4, 0]])}]).theta
+        0.75
     """
     tables = {family: np.stack([scene[family] for scene in scenes]) for family in FAMILIES}
 
     def statistic(keep: np.ndarray) -> float:
         each = [balanced_accuracy(table[keep].sum(axis=0)) for table in tables.values()]
-        there = [value for value in each if value is not None]
-        return float(np.mean(there)) if there else 0.0
+        defined = [value for value in each if value is not None]
+        return float(np.mean(defined)) if defined else 0.0
 
     if not any(table.sum() for table in tables.values()):
         return None
     return jackknife(statistic, len(scenes))
 
 
-class GraphComparison(Comparison):
-    """Predicted objects and triplets of a split next to its truth.
+class SplitComparison(Comparison):
+    """Answers of a split next to its true graphs.
 
     Args:
         annotations: annotation lines of the scenes, N.
-        answers: (objects, triplets) of each scene, both empty where it failed.
+        answers: of each scene, N; an empty one where it failed.
     """
 
-    def __init__(self, annotations: Sequence[dict[str, Any]], answers: Sequence[Answer]) -> None:
+    def __init__(self, annotations: Sequence[dict[str, Any]], answers: Sequence[Any]) -> None:
         self.annotations, self.answers = annotations, answers
 
     @cached_property
@@ -375,12 +428,23 @@ class GraphComparison(Comparison):
 
     @cached_property
     def predicates(self) -> PredicateSets:
-        """What the macro means run over."""
+        """The predicates that macro means run over."""
         return predicate_sets(self.truths)
+
+
+class GraphComparison(SplitComparison):
+    """Predicted objects and triplets next to the truth; each answer is an `Answer`."""
 
     def scenes(self) -> Iterable[tuple[GraphTruth, list[dict[str, Any]], list[tuple]]]:
         """Return (truth, objects, triplets) of each scene."""
         return [(truth, *answer) for truth, answer in zip(self.truths, self.answers, strict=True)]
+
+
+class RelationComparison(SplitComparison):
+    """Predicted relations of given objects next to the truth.
+
+    Each answer is {(i, j): {family: predicate or "none"}}.
+    """
 
 
 def counts_at(comparison: GraphComparison, threshold: float) -> list[GraphCounts]:
@@ -389,9 +453,9 @@ def counts_at(comparison: GraphComparison, threshold: float) -> list[GraphCounts
 
 
 def by_rules(comparison: GraphComparison) -> GraphComparison:
-    """Return the comparison with the triplets that rules read off the predicted boxes.
+    """Return the comparison with the triplets that rules derive from the predicted boxes.
 
-    Of very many boxes in a scene only the `MOST_RULED` best-scored ones are related.
+    Only the `MOST_RULED` best-scored boxes of a scene are related.
     """
     answers: list[Answer] = []
     for objects, _ in comparison.answers:
@@ -421,27 +485,6 @@ def f1_of(comparison: GraphComparison) -> PooledValue | None:
     return predicate_f1(comparison.once(counts_at, 0.5), comparison.predicates.all)
 
 
-class RelationComparison(Comparison):
-    """Predicted relations of given objects of a split next to its truth.
-
-    Args:
-        annotations: annotation lines of the scenes, N.
-        answers: {(i, j): {family: predicate or "none"}} of each scene, empty where it failed.
-    """
-
-    def __init__(
-        self,
-        annotations: Sequence[dict[str, Any]],
-        answers: Sequence[dict[tuple[int, int], dict[str, str]]],
-    ) -> None:
-        self.annotations, self.answers = annotations, answers
-
-    @cached_property
-    def truths(self) -> list[GraphTruth]:
-        """The true graph of each scene."""
-        return [graph_truth(line) for line in self.annotations]
-
-
 def accuracy_of(comparison: RelationComparison) -> PooledValue | None:
     """Return `sg_accuracy` of a split."""
     return sg_accuracy(
@@ -468,16 +511,15 @@ def accuracy_by_chance(annotations: Sequence[dict[str, Any]]) -> dict[str, Chanc
     return {"all": ChanceValue(sum(means) / len(means), spread)}
 
 
-def _pooled(
-    name: str, compute: Callable[[GraphComparison], PooledValue | None], place: int, **more: Any
-) -> Metric:
-    facts = {"task": "graph", "input": "graphs", "source": OWN, "pooled": True} | more
-    return Metric(name=name, family="graph", compute=compute, place=place, optional=True, **facts)
+# Predicates can be too rare on a split, so valid truth can leave these without rows.
+_graph_metric = partial(
+    Metric, family="graph", input="graphs", source=OWN, pooled=True, optional=True
+)
 
 
-def _at(threshold: float, place: int) -> list[Metric]:
-    """Return the variants of SPQ at one threshold of IoU."""
-    variants = (
+def _at(threshold: float, place: int) -> Iterator[Metric]:
+    """Yield the variants of SPQ at one threshold."""
+    for name, function, text in (
         (
             "spq",
             macro_spq,
@@ -486,28 +528,27 @@ def _at(threshold: float, place: int) -> list[Metric]:
         ),
         ("spq_view", view_spq, "the same over the side family"),
         ("spq_micro", micro_spq, "the same, predicates pooled"),
-    )
-    return [
-        _pooled(
-            f"{name}@{threshold:g}",
-            lambda comparison, function=function: function(comparison, threshold),
-            place,
+    ):
+        yield _graph_metric(
+            name=f"{name}@{threshold:g}",
+            task="graph",
+            compute=lambda comparison, function=function: function(comparison, threshold),
             description=text,
+            place=place,
         )
-        for name, function, text in variants
-    ]
 
 
 def _ruled(
     name: str, plain: str, compute: Callable[[GraphComparison], PooledValue | None]
 ) -> Metric:
-    return _pooled(
-        name,
-        lambda comparison: compute(comparison.once(by_rules)),
-        32,
+    """Return a metric of the graph that rules derive from the predicted boxes."""
+    return _graph_metric(
+        name=name,
         task="objects",
-        computed_ceiling=True,
+        compute=lambda comparison: compute(comparison.once(by_rules)),
         description=f"{plain} of relation rules read off the method's own boxes",
+        computed_ceiling=True,
+        place=32,
     )
 
 
@@ -515,13 +556,14 @@ METRICS = (
     _ruled("spq_rules@0.5", "spq@0.5", lambda comparison: macro_spq(comparison, 0.5)),
     _ruled("spq_view_rules@0.5", "spq_view@0.5", lambda comparison: view_spq(comparison, 0.5)),
     _ruled("predicate_f1_rules", "predicate_f1", f1_of),
-    *_at(0.25, 10),
-    *_at(0.5, 12),
-    _pooled(
-        "predicate_f1",
-        f1_of,
-        31,
+    *_at(0.25, place=10),
+    *_at(0.5, place=12),
+    _graph_metric(
+        name="predicate_f1",
+        task="graph",
+        compute=f1_of,
         description="F1 of triplets between matched objects (IoU > .5), mean over predicates",
+        place=31,
     ),
     Metric(
         name="sg_accuracy",

@@ -1,4 +1,4 @@
-"""Triplets without the burden of detection, and ranked triplets with it."""
+"""Recall of ranked triplets, of detected and of given objects, and SPQ of given objects."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from metrics.metric import Comparison, Metric
-from metrics.scene_graph.boxes import box_iou, match_objects
 from metrics.scene_graph.pooled import PooledValue, jackknife, macro
-from metrics.scene_graph.predicates import FAMILY_OF, MUTUAL
+from metrics.scene_graph.predicates import FAMILY_OF, MUTUAL, NONE
 from metrics.scene_graph.spq import (
     OWN,
     GraphComparison,
@@ -21,6 +20,7 @@ from metrics.scene_graph.spq import (
     Triplet,
     fold,
     graph_counts,
+    match_to_truth,
     pooled_spq,
     predicate_sets,
 )
@@ -30,22 +30,23 @@ GIVEN_RANKS = (50, 100)
 
 
 def given_counts(
-    truth: GraphTruth, given: Sequence[int], pairs: dict[tuple[int, int], dict[str, str]]
+    truth: GraphTruth, gt_objects: Sequence[int], pairs: dict[tuple[int, int], dict[str, str]]
 ) -> GraphCounts:
     """Count a scene's given-object relations as SPQ does; every quality is 1.
 
     Args:
-        truth: the scene's graph, its nodes in the order of `given`.
-        given: object indices.
+        truth: the scene's graph, its nodes in the order of `gt_objects`.
+        gt_objects: indices of the given objects.
         pairs: {(i, j): {family: predicate or "none"}} over given objects.
     """
-    place = {index: position for position, index in enumerate(given)}
+    place = {index: position for position, index in enumerate(gt_objects)}
     triplets = [
         (place[i], name, place[j])
         for (i, j), families in pairs.items()
         for name in families.values()
-        if name != "none" and i in place and j in place
+        if name != NONE and i in place and j in place
     ]
+    # Each true box is its own prediction and the only object of its class, so it matches itself.
     objects = [
         {"box": box, "class": f"object {position}"} for position, box in enumerate(truth.boxes)
     ]
@@ -61,26 +62,28 @@ def ranked_triplets(
 ) -> list[Triplet]:
     """Return predicted triplets best first, over the true objects that theirs were matched to.
 
-    One predicate a pair and family counts (the graph constraint of Xu et al. 2017); matching at
-    IoU > .5; unjudged pairs and void objects take no place. Ends without a match get numbers from
+    One predicate counts for a pair and family (the graph constraint of Xu et al. 2017). Void pairs
+    and objects over void ones take no place in the ranking. Ends without a match get numbers from
     `len(truth.boxes)` on, so that no true triplet equals theirs.
+
+    Args:
+        truth: the scene's graph.
+        objects: {"box", "class"} of the predicted objects, matched at IoU > 0.5.
+        triplets: (subject, predicate, object, score) over `objects`.
     """
-    boxes = np.array([item["box"] for item in objects], float).reshape(-1, 6)
-    classes = [item["class"] for item in objects]
-    match = match_objects(boxes, classes, truth.boxes, truth.classes, 0.5)
-    excused = (box_iou(boxes, truth.void_boxes) > 0.5).any(axis=1)
-    total = len(truth.boxes)
-    node = {i: match[i][0] if i in match else total + i for i in range(len(objects))}
+    matching = match_to_truth(truth, objects, 0.5)
+    node, total = matching.nodes, len(truth.boxes)
     ranked: list[Triplet] = []
     taken: set[tuple[int, int, str]] = set()
     for subject, name, other, _ in sorted(triplets, key=lambda row: (-row[3], row[:3])):
         first, folded, second = fold((node[subject], name, node[other]))
         family = FAMILY_OF[folded]
+        # Both orders of a pair are one choice, unless they are two separate facts.
         pair = (first, second) if family in MUTUAL else (min(first, second), max(first, second))
         slot = (*pair, family)
-        loose = [end - total for end in (first, second) if end >= total]
-        unjudged = (first, second, family) in truth.void
-        if slot in taken or unjudged or (loose and all(excused[end] for end in loose)):
+        unmatched = [end - total for end in (first, second) if end >= total]
+        excused = unmatched and all(matching.excused[end] for end in unmatched)
+        if slot in taken or excused or (first, second, family) in truth.void:
             continue
         taken.add(slot)
         ranked.append((first, folded, second))
@@ -88,15 +91,23 @@ def ranked_triplets(
 
 
 def triplet_recall(truth: GraphTruth, ranked: Sequence[Triplet], k: int) -> float | None:
-    """Share of true triplets among the first `k` of `ranked_triplets`, of min(k, true triplets).
+    """Return the share of true triplets among the first `k`, of min(k, true triplets).
 
-    Recall@K of scene-graph work (Lu et al. 2016; Xu et al. 2020 for 3D). None for a scene without
-    true triplets. Higher is better, in [0, 1], worst 0; a perfect answer scores 1.
+    Args:
+        truth: the scene's graph.
+        ranked: what `ranked_triplets` returns.
+        k: rank.
 
-    >>> truth = GraphTruth(np.zeros((2, 6)), ["bed", "lamp"], np.zeros((0, 6)),
-    ...                    frozenset({(0, "near", 1), (0, "left", 1)}), frozenset())
-    >>> triplet_recall(truth, [(0, "near", 1), (1, "larger", 0)], 20)
-    0.5
+    Returns:
+        None for a scene without true triplets.
+
+    Source: Recall@K (Lu et al. 2016; Xu et al. 2020 for 3D).
+
+    Example:
+        >>> truth = GraphTruth(np.zeros((2, 6)), ["bed", "lamp"], np.zeros((0, 6)),
+        ...                    frozenset({(0, "near", 1), (0, "left", 1)}), frozenset())
+        >>> triplet_recall(truth, [(0, "near", 1), (1, "larger", 0)], 20)
+        0.5
     """
     if not truth.triplets:
         return None
@@ -107,22 +118,32 @@ def triplet_recall(truth: GraphTruth, ranked: Sequence[Triplet], k: int) -> floa
 def mean_triplet_recall(
     scenes: Sequence[Sequence[Triplet]], truths: Sequence[GraphTruth], k: int
 ) -> PooledValue | None:
-    """Recall among the first `k` of a scene, by predicate, then the mean over predicates.
+    """Return the recall among the first `k` of a scene, by predicate, then the mean over them.
 
-    Mean recall@K (Tang et al. 2019; Chen et al. 2019), which a frequent predicate cannot carry.
-    Hits, and min(k, true triplets) of each scene, pool over the split; the predicates are those of
-    `fixed_set`. None without any. Higher is better, in [0, 1], worst 0; the ranking being one for
-    all predicates, a perfect answer scores 1 only where scenes have at most `k` true triplets.
+    A frequent predicate cannot dominate it. Hits, and min(k, true triplets) of each scene, are
+    pooled over the split. One ranking serves all predicates, so a perfect answer scores 1 only
+    where scenes have at most `k` true triplets.
 
-    >>> truth = GraphTruth(np.zeros((2, 6)), ["bed", "lamp"], np.zeros((0, 6)),
-    ...                    frozenset({(0, "near", 1), (0, "left", 1)}), frozenset())
-    >>> mean_triplet_recall([[(0, "near", 1)]], [truth], 20).theta
-    0.5
+    Args:
+        scenes: `ranked_triplets` of each scene.
+        truths: the graph of each scene.
+        k: rank.
+
+    Returns:
+        None without predicates (`predicate_sets`).
+
+    Source: mean Recall@K (Tang et al. 2019; Chen et al. 2019).
+
+    Example:
+        >>> truth = GraphTruth(np.zeros((2, 6)), ["bed", "lamp"], np.zeros((0, 6)),
+        ...                    frozenset({(0, "near", 1), (0, "left", 1)}), frozenset())
+        >>> mean_triplet_recall([[(0, "near", 1)]], [truth], 20).theta
+        0.5
     """
     names = predicate_sets(truths).all
     if not names:
         return None
-    table = np.zeros((len(scenes), len(names), 2))
+    table = np.zeros((len(scenes), len(names), 2))  # hits, and what could be hit
     for row, ranked, truth in zip(table, scenes, truths, strict=True):
         best = set(ranked[:k])
         for number, name in enumerate(names):
@@ -137,29 +158,35 @@ def mean_triplet_recall(
 
 def given_recall(
     truth: GraphTruth,
-    given: Sequence[int],
+    gt_objects: Sequence[int],
     scored: Iterable[tuple[int, str, int, float]],
     k: int,
 ) -> float | None:
-    """Share of true triplets among the `k` best-scored ones of given objects.
+    """Return the share of true triplets among the `k` best-scored ones of given objects.
 
-    In the style of 3DSSG (Wald et al. 2020): objects are given and there is no graph constraint,
-    so a pair may take a place with every predicate. Divided by min(k, true triplets); unjudged
-    pairs take no place; inverses and repeats count once, with their best score. None for a scene
-    without true triplets. Higher is better, in [0, 1], worst 0; a perfect answer scores 1.
+    There is no graph constraint, so a pair may take a place with every predicate. Void pairs take
+    no place; inverses and repeats count once, with their best score.
 
     Args:
-        truth: the scene's graph, its nodes in the order of `given`.
-        given: object indices; scored: (i, predicate, j, score) over them, others are left out.
+        truth: the scene's graph, its nodes in the order of `gt_objects`.
+        gt_objects: indices of the given objects.
+        scored: (i, predicate, j, score) over given objects; others are left out.
+        k: rank; the share is of min(k, true triplets).
 
-    >>> truth = GraphTruth(np.zeros((2, 6)), ["bed", "lamp"], np.zeros((0, 6)),
-    ...                    frozenset({(0, "near", 1), (0, "left", 1)}), frozenset())
-    >>> given_recall(truth, [4, 7], [(4, "right", 7, 0.9), (7, "right", 4, 0.8)], 50)
-    0.5
+    Returns:
+        None for a scene without true triplets.
+
+    Source: in the style of Wald et al. 2020 (3DSSG).
+
+    Example:
+        >>> truth = GraphTruth(np.zeros((2, 6)), ["bed", "lamp"], np.zeros((0, 6)),
+        ...                    frozenset({(0, "near", 1), (0, "left", 1)}), frozenset())
+        >>> given_recall(truth, [4, 7], [(4, "right", 7, 0.9), (7, "right", 4, 0.8)], 50)
+        0.5
     """
     if not truth.triplets:
         return None
-    place = {index: position for position, index in enumerate(given)}
+    place = {index: position for position, index in enumerate(gt_objects)}
     best: dict[Triplet, float] = {}
     for i, name, j, score in scored:
         if i in place and j in place and i != j:
@@ -208,14 +235,12 @@ def given_counts_of(comparison: RelationComparison) -> list[GraphCounts]:
 
 def spq_given(comparison: RelationComparison) -> PooledValue | None:
     """Return SPQ with objects given, so that every quality is 1."""
-    names = predicate_sets(comparison.truths).independent
-    return pooled_spq(comparison.once(given_counts_of), names)
+    return pooled_spq(comparison.once(given_counts_of), comparison.predicates.independent)
 
 
 def spq_given_view(comparison: RelationComparison) -> PooledValue | None:
     """Return `spq_given` over the predicates that depend on the view."""
-    names = predicate_sets(comparison.truths).view
-    return pooled_spq(comparison.once(given_counts_of), names)
+    return pooled_spq(comparison.once(given_counts_of), comparison.predicates.view)
 
 
 METRICS = (
