@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from metrics.files import rng
-from report.scene_figures import ceiling_cut, floor_ring
+from report.scene_figures import ceiling_cut, walls
 from report.scenes import Scene
 from viewer import encode, encode_millimetres
 
@@ -24,7 +24,7 @@ def room_view(scene: Scene, title: str) -> dict[str, Any]:
     """Return the data of one scene for room_view.js.
 
     Clouds and mesh are base64: little-endian int16 millimetres, uint8 RGB, uint32 triangles. Boxes
-    are in metres. `walls` are those that the view cuts where they hide the room.
+    are in metres. A wall is [x, y, offset]: its outward normal and its distance along that normal.
     """
     truth = scene.geometry
     corners = truth.room_corners
@@ -36,7 +36,7 @@ def room_view(scene: Scene, title: str) -> dict[str, Any]:
         "title": title,
         "centre": np.round((low + high) / 2, 3).tolist(),
         "radius": round(float(np.linalg.norm(high - low) / 2), 3),
-        "walls": walls(corners),
+        "walls": [np.round([*normal, offset], 4).tolist() for normal, offset in walls(corners)],
         "clouds": {
             "prediction": _cloud(*scene.points, ceiling, scene.name),
             "truth": _cloud(truth.surface, truth.surface_colour, ceiling, scene.name),
@@ -44,21 +44,6 @@ def room_view(scene: Scene, title: str) -> dict[str, Any]:
         "mesh": _mesh(scene, ceiling),
         "boxes": {"prediction": _boxes(likely), "truth": _boxes(scene.true_objects)},
     }
-
-
-def walls(corners: np.ndarray) -> list[list[float]]:
-    """Return [x, y, offset] of each wall's outward normal: inside, normal . point < offset.
-
-    Args:
-        corners: f32 [8, 3] of the room, metres.
-    """
-    ring = floor_ring(corners.astype(np.float64))  # (4, 2)
-    found = []
-    for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
-        along = end - start
-        normal = np.array([along[1], -along[0]]) / max(float(np.linalg.norm(along)), 1e-9)
-        found.append(np.round([*normal, normal @ start], 4).tolist())
-    return found
 
 
 def _cloud(points: np.ndarray, colours: np.ndarray, ceiling: float, name: str) -> dict[str, Any]:

@@ -115,7 +115,7 @@ class ViewFromAbove:
     centre: np.ndarray
     scale: float
     size: tuple[int, int]
-    near_walls: tuple[tuple[np.ndarray, float], ...]
+    near_walls: list[tuple[np.ndarray, float]]
     ceiling: float
 
     def visible(self, points: np.ndarray) -> np.ndarray:
@@ -153,14 +153,9 @@ def view_from_above(corners: np.ndarray, width: int = 420, height: int = 320) ->
     spread = np.ptp(image, axis=0)
     scale = 0.94 * float(min(width / spread[0], height / spread[1]))
     middle = centre + axes[:2].T @ ((image.max(0) + image.min(0)) / 2)
-    near_walls = []
-    for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
-        along = end - start
-        normal = np.array([along[1], -along[0]]) / np.linalg.norm(along)
-        if normal @ forward[:2] < 0:
-            near_walls.append((normal, float(normal @ start)))
+    near_walls = [(normal, offset) for normal, offset in walls(corners) if normal @ forward[:2] < 0]
     size = (width, height)
-    return ViewFromAbove(axes, middle, scale, size, tuple(near_walls), ceiling_cut(corners))
+    return ViewFromAbove(axes, middle, scale, size, near_walls, ceiling_cut(corners))
 
 
 def floor_ring(corners: np.ndarray) -> np.ndarray:
@@ -168,6 +163,20 @@ def floor_ring(corners: np.ndarray) -> np.ndarray:
     floor = corners[np.argsort(corners[:, 2])[:4], :2]
     x, y = (floor - floor.mean(0)).T
     return floor[np.argsort(np.arctan2(y, x))]
+
+
+def walls(corners: np.ndarray) -> list[tuple[np.ndarray, float]]:
+    """Return (outward normal f64 [2], offset) of the walls of a room with corners f32 [8, 3].
+
+    Inside the room, normal . (x, y) < offset.
+    """
+    ring = floor_ring(corners.astype(np.float64))
+    found = []
+    for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+        along = end - start
+        normal = np.array([along[1], -along[0]]) / max(float(np.linalg.norm(along)), 1e-9)
+        found.append((normal, float(normal @ start)))
+    return found
 
 
 def render(

@@ -124,51 +124,29 @@ def verify(
         [MISSING, NEW, IDENTICAL, REPRODUCED],
         DRIFTED,
     )
-    return _with_noise(out, _seed_statistics(reference[1], fresh[1]))
+    out["p"], out["noise"] = np.nan, ""
+    was, now = ({cell: rows for cell, rows in run[1].groupby(CELL)} for run in (reference, fresh))
+    for place in out.index[out["status"] == DRIFTED]:
+        cell = tuple(out.loc[place, CELL])
+        if cell in was and cell in now:
+            out.loc[place, ["p", "noise"]] = training_noise(was[cell], now[cell])
+    return out
 
 
-def _seed_statistics(was: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
-    """Return per cell the seeds, mean and SD of both runs, and whether their scenes are equal."""
-    sides = []
-    for table in (was, now):
-        groups = table.groupby(CELL, sort=True)
-        sides.append(
-            groups.agg(
-                seeds=("mean", "size"),
-                mean=("mean", "mean"),
-                sd=("mean", "std"),
-                scenes=("scenes_hash", lambda names: ",".join(sorted(set(names)))),
-            )
-        )
-    pair = sides[0].merge(sides[1], on=CELL, suffixes=("_was", "_is"))
-    return pair.assign(same=pair["scenes_was"] == pair["scenes_is"])
+def training_noise(was: pd.DataFrame, now: pd.DataFrame) -> tuple[float, str]:
+    """Return Welch's p of the seed means of one cell in two runs, and what it says in words.
 
-
-def _with_noise(rows: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with Welch's p of each drifted cell and what it says of training noise."""
-    rows["p"], rows["noise"] = np.nan, ""
-    drifted = rows.index[rows["status"] == DRIFTED]
-    if drifted.empty:
-        return rows
-    cells = seeds.reindex(pd.MultiIndex.from_frame(rows.loc[drifted, CELL]))
-    fewest = cells[["seeds_was", "seeds_is"]].min(axis=1)
-    same = cells["same"].eq(True).to_numpy()
-    varied = (cells[["sd_was", "sd_is"]].fillna(0).sum(axis=1) > 0).to_numpy()
-    testable = same & varied & (fewest >= 2).to_numpy()
-    p = np.full(len(cells), np.nan)
-    some = cells[testable]
-    p[testable] = stats.ttest_ind_from_stats(
-        *(some[f"{name}_was"].to_numpy() for name in ("mean", "sd", "seeds")),
-        *(some[f"{name}_is"].to_numpy() for name in ("mean", "sd", "seeds")),
-        equal_var=False,
-    ).pvalue
-    noise = np.select(
-        [~same, ~varied, ~testable, p >= ALPHA],
-        ["other scenes", "nothing varies", "one training: not tested", "training noise could"],
-        "more than training noise",
-    )
-    rows.loc[drifted, "p"], rows.loc[drifted, "noise"] = p, noise
-    return rows
+    p is NaN where the runs cannot be compared: over other scenes, without variance, or with one
+    training.
+    """
+    if set(was["scenes_hash"]) != set(now["scenes_hash"]):
+        return np.nan, "other scenes"
+    if was["mean"].nunique() < 2 and now["mean"].nunique() < 2:
+        return np.nan, "nothing varies"
+    if min(len(was), len(now)) < 2:
+        return np.nan, "one training: not tested"
+    p = float(stats.ttest_ind(was["mean"], now["mean"], equal_var=False).pvalue)
+    return p, "training noise could" if p >= ALPHA else "more than training noise"
 
 
 def failed(rows: pd.DataFrame) -> bool:

@@ -1,7 +1,7 @@
-"""Studies beside the main comparison: less data, worse input, other loss weights, other learning
-rates, groups of items.
+"""Studies beside the main comparison: fewer training scenes, worse input, other loss weights, other
+learning rates, groups of items.
 
-Each answers one doubt about the article's claims. `study` gathers intervals under conditions,
-`designs` says which conditions each study compares and how, `facets` sorts sentences into groups,
-`page` writes tables and a figure.
+Each study answers one doubt about the main comparison. `designs` holds the studies, `study` the
+intervals and differences that they share, `facets` the groups of references and phrases, `page`
+the tables and the figure.
 """

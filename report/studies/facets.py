@@ -1,4 +1,4 @@
-"""Groups of references and phrases: by class, size, colour, place, sight and wording."""
+"""Groups of references and phrases: by class, size, colour, distance, visibility and wording."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from metrics.language.grounding import SINGLE
 
-# Facet: its groups in order, or () for as many as there are.
+# {facet: its groups in order, or () for those that occur}.
 FACETS: dict[str, tuple[str, ...]] = {
     "class in training": ("rare", "common", "frequent"),
     "size": ("under 50 cm", "50 to 120 cm", "over 120 cm"),
@@ -27,11 +27,18 @@ _PIXELS = (150, 600)
 
 
 def groups_of(lines: Iterable[Mapping[str, Any]], frequencies: Mapping[str, int]) -> pd.DataFrame:
-    """Return rows (scene, query, facet, group) of references with one target and of phrases.
+    """Return the groups of references with one target and of phrases.
 
-    `lines` are a split's annotations. The longest side gives the size, the way from the first
-    camera the distance; few pixels in the input views mean far, small or hidden. Classes that make
-    up the most frequent third of the training objects are "frequent", the next third "common".
+    The longest side is an object's size; its distance is from the first camera. Few pixels in the
+    input views mean far, small or hidden. Classes that make up the most frequent third of the
+    training objects are "frequent", the next third "common".
+
+    Args:
+        lines: annotation lines of a split.
+        frequencies: {class: number of its objects in training}.
+
+    Returns:
+        Rows of scene, query, facet and group.
     """
     tiers = class_tiers(frequencies)
     rows: list[tuple[str, str, str, str]] = []
@@ -40,20 +47,20 @@ def groups_of(lines: Iterable[Mapping[str, Any]], frequencies: Mapping[str, int]
         for reference in line["references"]:
             if reference["kind"] in SINGLE:
                 target = objects[reference["targets"][0]]
-                found = _of_object(target, tiers) | _of_words(reference)
-                rows += [(line["scene"], reference["id"], *pair) for pair in found.items()]
+                groups = _object_groups(target, tiers) | _wording_groups(reference)
+                rows += [(line["scene"], reference["id"], *pair) for pair in groups.items()]
         for phrase in line["phrases"]:
-            found = {}
+            groups = {}
             if phrase.get("class"):
-                found["class in training"] = tiers.get(phrase["class"], "rare")
+                groups["class in training"] = tiers.get(phrase["class"], "rare")
             if phrase.get("colour"):
-                found["colour"] = phrase["colour"]
-            rows += [(line["scene"], phrase["id"], *pair) for pair in found.items()]
+                groups["colour"] = phrase["colour"]
+            rows += [(line["scene"], phrase["id"], *pair) for pair in groups.items()]
     return pd.DataFrame(rows, columns=["scene", "query", "facet", "group"])
 
 
 def class_tiers(frequencies: Mapping[str, int]) -> dict[str, str]:
-    """Name each class's third of the training objects, the most frequent classes first.
+    """Return each class's third of the training objects, the most frequent classes first.
 
     >>> class_tiers({"chair": 60, "table": 30, "lamp": 20, "vase": 5})
     {'chair': 'frequent', 'table': 'common', 'lamp': 'rare', 'vase': 'rare'}
@@ -65,19 +72,19 @@ def class_tiers(frequencies: Mapping[str, int]) -> dict[str, str]:
     return tiers
 
 
-def _of_object(target: Mapping[str, Any], tiers: Mapping[str, str]) -> dict[str, str]:
+def _object_groups(target: Mapping[str, Any], tiers: Mapping[str, str]) -> dict[str, str]:
     box = np.array(target["box"], float)
     sides = np.array(target.get("size_mm") or box[3:] * 1000) / 1000
     return {
         "class in training": tiers.get(target["class"], "rare"),
-        "size": _banded("size", sides.max(), _SIZES_M),
+        "size": _band("size", sides.max(), _SIZES_M),
         "colour": target.get("colour") or "none named",
-        "distance": _banded("distance", float(np.hypot(*box[:2])), _DISTANCES_M),
-        "seen in the views": _banded("seen in the views", target.get("pixels", 0), _PIXELS),
+        "distance": _band("distance", float(np.hypot(*box[:2])), _DISTANCES_M),
+        "seen in the views": _band("seen in the views", target.get("pixels", 0), _PIXELS),
     }
 
 
-def _of_words(reference: Mapping[str, Any]) -> dict[str, str]:
+def _wording_groups(reference: Mapping[str, Any]) -> dict[str, str]:
     tags = set(reference["tags"])
     return {
         "wording": "unseen" if "test_phrasing" in tags else "seen in training",
@@ -86,5 +93,5 @@ def _of_words(reference: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _banded(facet: str, value: float, edges: tuple[float, float]) -> str:
+def _band(facet: str, value: float, edges: tuple[float, float]) -> str:
     return FACETS[facet][int(np.searchsorted(edges, value, side="right"))]

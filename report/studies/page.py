@@ -1,4 +1,4 @@
-"""A study as files: estimates.csv, differences.csv, tables.md and a figure."""
+"""A study as files: estimates.csv, differences.csv, tables.md and figure.png."""
 
 from __future__ import annotations
 
@@ -8,29 +8,31 @@ from typing import Any
 import pandas as pd
 
 from metrics.files import atomic_path
-from report import text
+from report import style, text
+from report.statistics import stamp_of
 from report.studies.study import Study
 from report.table import markdown_grid
 
-# Rows of differences in the printed table; all of them stand in differences.csv.
+# Rows of differences in tables.md; differences.csv holds all of them.
 MOST_ROWS = 60
 
 
-def write(study: Study, folder: str | Path, stamp: str = "") -> None:
-    """Write the study's files into a folder; `stamp` is the figure's."""
+def write(study: Study, folder: str | Path) -> None:
+    """Write the study's files into a folder; the figure carries the stamp of the two csv files."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("estimates", "differences"):
-        with atomic_path(folder / f"{name}.csv") as temporary:
-            getattr(study, name).to_csv(temporary, index=False, lineterminator="\n")
+    files = [folder / "estimates.csv", folder / "differences.csv"]
+    for file, rows in zip(files, (study.estimates, study.differences), strict=True):
+        with atomic_path(file) as temporary:
+            rows.to_csv(temporary, index=False, lineterminator="\n")
     with atomic_path(folder / "tables.md") as temporary:
         Path(temporary).write_text(markdown(study), encoding="utf-8")
-    draw(study, folder, stamp)
+    style.save(draw(study), folder, "figure", stamp_of(files))
 
 
 def markdown(study: Study) -> str:
     """Return the overview, a table of intervals for each metric, and the largest differences."""
-    parts = [f"# {study.title}\n\n{study.said}\n"]
+    parts = [f"# {study.title}\n\n{study.explanation}\n"]
     if study.overview is not None:
         cells = study.overview.map(lambda cell: cell if isinstance(cell, str) else f"{cell:.3f}")
         parts.append(markdown_grid(list(cells), cells.to_numpy().tolist()) + "\n")
@@ -38,7 +40,7 @@ def markdown(study: Study) -> str:
     for metric in dict.fromkeys(study.estimates["metric"]):
         rows = study.estimates[study.estimates["metric"] == metric]
         cells = {(r.condition, r.method): _interval(r.estimate, r) for r in rows.itertuples()}
-        head = [text.metric_label(metric, "all") + text.arrow(metric), *methods]
+        head = [text.metric_head(metric), *methods]
         body = [
             [condition, *(cells.get((condition, method), "") for method in methods)]
             for condition in study.conditions
@@ -53,22 +55,22 @@ def _differences(rows: pd.DataFrame) -> str:
     if not len(rows):
         return "No two conditions could be compared.\n"
     tested = rows[rows["p_adjusted"].notna()]
-    shown = tested.sort_values("p_adjusted", kind="stable").head(MOST_ROWS)
+    printed = tested.sort_values("p_adjusted", kind="stable").head(MOST_ROWS)
     head = ["Condition", "Metric", "Difference", "Estimate", "p, adjusted"]
     body = [
         [
             str(row.condition),
-            text.metric_label(row.metric, "all"),
+            text.metric_label(row.metric),
             f"{row.method_a} − {row.method_b}",
             _interval(row.difference, row, "+"),
             text.p_value(row.p_adjusted),
         ]
-        for row in shown.itertuples()
+        for row in printed.itertuples()
     ]
-    left = len(rows) - len(shown)
+    left = len(rows) - len(printed)
     tail = f"\n{left} more in differences.csv.\n" if left else ""
-    said = f"Benjamini-Hochberg over the {len(tested)} differences of this study."
-    return f"## Differences\n\n{said}\n\n{markdown_grid(head, body)}\n{tail}"
+    note = f"Benjamini-Hochberg over the {len(tested)} differences of this study."
+    return f"## Differences\n\n{note}\n\n{markdown_grid(head, body)}\n{tail}"
 
 
 def _interval(value: float, row: Any, sign: str = "") -> str:
@@ -77,13 +79,11 @@ def _interval(value: float, row: Any, sign: str = "") -> str:
     return f"{value:{sign}.3f} [{row.ci_low:{sign}.3f}, {row.ci_high:{sign}.3f}]"
 
 
-def draw(study: Study, folder: Path, stamp: str) -> None:
-    """Draw a panel a metric: a row a condition, a dot and its interval a method.
+def draw(study: Study) -> Any:
+    """Return a panel a metric: a row a condition, a dot with its interval a method.
 
-    Metrics that were measured under the same conditions stand side by side.
+    Metrics that were measured under the same conditions share a row of panels.
     """
-    from report import style
-
     bands = _bands(study)
     methods = list(dict.fromkeys(study.estimates["method"]))
     heights = [0.5 + 0.05 * len(conditions) * (1 + len(methods)) for conditions, _ in bands]
@@ -95,30 +95,26 @@ def draw(study: Study, folder: Path, stamp: str) -> None:
             style.method_rows(axis, conditions, labelled=column == 0)
             rows = study.estimates[study.estimates["metric"] == metric]
             handles = _dots(axis, rows, conditions, methods)
-            axis.set_title(text.metric_label(metric, "all") + " " + text.arrow(metric))
+            axis.set_title(text.metric_head(metric))
     style.legend(fig, None, handles)
-    style.save(fig, folder, "figure", stamp)
+    return fig
 
 
 def _bands(study: Study) -> list[tuple[list[str], list[str]]]:
     """Return (conditions, metrics) of each row of panels."""
-    from report.style import COLUMNS
-
     alike: dict[tuple[str, ...], list[str]] = {}
     for metric in dict.fromkeys(study.estimates["metric"]):
         here = set(study.estimates.loc[study.estimates["metric"] == metric, "condition"])
         alike.setdefault(tuple(c for c in study.conditions if c in here), []).append(metric)
     return [
-        (list(conditions), metrics[start : start + COLUMNS])
+        (list(conditions), metrics[start : start + style.COLUMNS])
         for conditions, metrics in alike.items()
-        for start in range(0, len(metrics), COLUMNS)
+        for start in range(0, len(metrics), style.COLUMNS)
     ]
 
 
 def _dots(axis: Any, rows: pd.DataFrame, conditions: list[str], methods: list[str]) -> list[Any]:
-    """Draw one metric's estimates; returns a handle a method for the legend."""
-    from report import style
-
+    """Draw one metric's estimates; return a handle a method for the legend."""
     colours, shapes, handles = style.palette(methods), style.markers(methods), []
     for number, method in enumerate(methods):
         own, colour = rows[rows["method"] == method], colours[method]

@@ -23,50 +23,69 @@ DIFFERENCES = [
     *("p_adjusted", "question", "n_scenes", "note"),
 ]
 
+# {(metric, condition): {method: scores}}
 Blocks = dict[tuple[str, str], dict[str, Block]]
 
 
 @dataclass(frozen=True)
 class Study:
-    """What a study found: `title`, `said` (how to read it), rows of ESTIMATES and DIFFERENCES.
+    """The result of a study.
 
-    `overview`, if any, is printed before them: a column of names, then numbers or names.
-    `conditions` in the order they are shown. p is adjusted over the whole study by
-    Benjamini-Hochberg: nothing here was declared before training.
+    p is adjusted over the whole study by Benjamini-Hochberg: nothing was declared before training.
+
+    Attributes:
+        title: name of the study.
+        explanation: how to read it.
+        conditions: in the order of rows.
+        estimates: one row a metric, condition and method, columns ESTIMATES.
+        differences: columns DIFFERENCES.
+        overview: a table printed first: a column of names, then numbers or names.
     """
 
     title: str
-    said: str
+    explanation: str
     conditions: list[str]
     estimates: pd.DataFrame
     differences: pd.DataFrame
     overview: pd.DataFrame | None = None
 
 
+def summarise(
+    title: str,
+    explanation: str,
+    conditions: Iterable[str],
+    blocks: Blocks,
+    differences: Sequence[dict[str, Any]],
+    metrics: Sequence[str],
+    overview: pd.DataFrame | None = None,
+) -> Study:
+    """Return a study with an interval for each block and the adjusted p of its differences."""
+    frame = pd.DataFrame(differences).reindex(columns=DIFFERENCES)
+    if len(frame):
+        frame["p_adjusted"] = families.benjamini_hochberg(frame["p"].to_numpy(np.float64))
+    rows = estimates(blocks, metrics)
+    return Study(title, explanation, list(conditions), rows, frame, overview)
+
+
 def read_scores(files: Iterable[str | Path], split: str) -> pd.DataFrame:
-    """Return the rows of score tables that are about one split; raises `InputError` for none."""
+    """Return the rows of score tables on one split; raises InputError where there is no table."""
     files = list(files)
-    frames = [pd.read_parquet(file, filters=[("split", "==", split)]) for file in files]
-    if not frames:
+    if not files:
         raise InputError(f"study: no score table; score the methods on {split} first")
+    frames = [pd.read_parquet(file, filters=[("split", "==", split)]) for file in files]
     return pd.concat(frames, ignore_index=True)
 
 
-def gather(
-    frames: Mapping[str, pd.DataFrame], metrics: Sequence[str]
-) -> tuple[Blocks, dict[str, list[str]]]:
-    """Fold each condition's scores: {(metric, condition): {method: Block}}, subset "all" alone.
-
-    Also returns {condition: methods scored}.
-    """
-    found: Blocks = {}
+def gather(frames: Mapping[str, pd.DataFrame], metrics: Sequence[str]) -> Blocks:
+    """Return the scores over all items of each condition in `frames`, by metric and condition."""
+    gathered: Blocks = {}
     for condition, frame in frames.items():
-        wanted = frame[frame["metric"].isin(metrics) & (frame["subset"] == "all")]
-        if not len(wanted):
-            continue
-        for (_, _, metric), blocks in table.blocks(table.load(wanted)):
-            found[metric, condition] = {n: b for n, b in blocks.items() if b.scenes}
-    return found, {name: sorted(frame["method"].unique()) for name, frame in frames.items()}
+        rows = frame[frame["metric"].isin(metrics) & (frame["subset"] == "all")]
+        if len(rows):
+            for (_, _, metric), methods in table.blocks(table.load(rows)):
+                scored = {name: block for name, block in methods.items() if block.scenes}
+                gathered[metric, condition] = scored
+    return gathered
 
 
 def estimates(blocks: Blocks, metrics: Sequence[str]) -> pd.DataFrame:
@@ -75,32 +94,32 @@ def estimates(blocks: Blocks, metrics: Sequence[str]) -> pd.DataFrame:
     for (metric, condition), methods in blocks.items():
         for name, block in methods.items():
             cells = block.summary()
-            found = moments.mean_interval(cells)
+            mean = moments.mean_interval(cells)
+            note = pairwise_differences.limits_note(cells.scenes, float(mean.variance), cells)
             rows.append(
                 {
                     "condition": condition,
                     "method": name,
                     "metric": metric,
-                    "estimate": float(found.estimate),
-                    "ci_low": float(found.low),
-                    "ci_high": float(found.high),
+                    "estimate": float(mean.estimate),
+                    "ci_low": float(mean.low),
+                    "ci_high": float(mean.high),
                     "n_seeds": cells.n_trainings,
                     "n_scenes": cells.scenes,
-                    "note": pairwise_differences.limits_note(
-                        cells.scenes, float(found.variance), cells
-                    ),
+                    "note": note,
                 }
             )
+    places = {metric: place for place, metric in enumerate(metrics)}
     frame = pd.DataFrame(rows, columns=ESTIMATES)
-    return frame.sort_values("metric", key=lambda one: one.map(list(metrics).index), kind="stable")
+    return frame.sort_values("metric", key=lambda column: column.map(places), kind="stable")
 
 
 def between_methods(blocks: Blocks, reference: str, others: Sequence[str]) -> list[dict[str, Any]]:
     """Return reference - other within each condition, for others that were scored there."""
     rows = []
     for (metric, condition), methods in blocks.items():
-        chosen = [(reference, name) for name in others if {reference, name} <= methods.keys()]
-        for row in pairwise_differences.differences(methods, chosen):
+        pairs = [(reference, name) for name in others if {reference, name} <= methods.keys()]
+        for row in pairwise_differences.differences(methods, pairs):
             rows.append(row | {"condition": condition, "metric": metric})
     return rows
 
@@ -109,8 +128,10 @@ def between_conditions(blocks: Blocks, nominal: str) -> list[dict[str, Any]]:
     """Return each method's condition - nominal, of the same trainings on the same scenes."""
     rows = []
     for (metric, condition), methods in blocks.items():
+        if condition == nominal:
+            continue
         before = blocks.get((metric, nominal), {})
-        for name in methods if condition != nominal else ():
+        for name in methods:
             if name in before and (row := _change(methods[name], before[name])):
                 labels = {"method_a": f"{name}, {condition}", "method_b": f"{name}, {nominal}"}
                 rows.append(row | labels | {"condition": condition, "metric": metric})
@@ -118,29 +139,23 @@ def between_conditions(blocks: Blocks, nominal: str) -> list[dict[str, Any]]:
 
 
 def _change(after: Block, before: Block) -> dict[str, Any] | None:
+    """Return after - before, None without the same trainings and at least two shared scenes."""
     shared = pairwise_differences.shared_scenes(after, before)
     if after.seeds != before.seeds or len(shared) < 2:
         return None
     theta = None
     if after.theta is not None and before.theta is not None:
         theta = after.theta - before.theta
+    # The trainings are the same, so their changes are tested against a constant zero.
     cells = moments.summarise(after.over(shared) - before.over(shared), theta, after.stochastic)
-    none = moments.summarise(np.zeros((1, len(shared))), None, stochastic=False)
-    found = moments.difference_interval(cells, none)
+    zero = moments.summarise(np.zeros((1, len(shared))), None, stochastic=False)
+    change = moments.difference_interval(cells, zero)
     return {
-        "difference": float(found.estimate),
-        "ci_low": float(found.low),
-        "ci_high": float(found.high),
-        "p": float(found.p),
+        "difference": float(change.estimate),
+        "ci_low": float(change.low),
+        "ci_high": float(change.high),
+        "p": float(change.p),
         "question": moments.question_of(cells),
         "n_scenes": cells.scenes,
-        "note": pairwise_differences.limits_note(cells.scenes, float(found.variance), cells),
+        "note": pairwise_differences.limits_note(cells.scenes, float(change.variance), cells),
     }
-
-
-def adjusted(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Return rows of DIFFERENCES with Benjamini-Hochberg over all of them."""
-    frame = pd.DataFrame(rows).reindex(columns=DIFFERENCES)
-    if len(frame):
-        frame["p_adjusted"] = families.benjamini_hochberg(frame["p"].to_numpy(np.float64))
-    return frame

@@ -85,7 +85,7 @@ def test_the_scenes_shown_are_those_of_the_highest_middle_and_lowest_mean(tmp_pa
 
 def test_walls_face_outwards():
     corners = np.array([[x, y, z] for x in (0, 4) for y in (0, 3) for z in (0, 2.5)], np.float32)
-    for x, y, offset in room_view.walls(corners):
+    for (x, y), offset in scene_figures.walls(corners):
         assert x * 2 + y * 1.5 < offset
         assert np.hypot(x, y) == pytest.approx(1, abs=1e-3)
 

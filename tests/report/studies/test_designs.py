@@ -11,6 +11,7 @@ from report.studies import designs, page, study
 from report.studies.facets import class_tiers, groups_of
 
 METRICS = ("fscore@5cm", "mesh_iou")
+SHARED = "rate as configured"
 SCENES = [f"test_scene-{number:04d}" for number in range(20)]
 
 
@@ -60,7 +61,11 @@ def test_robustness_pairs_a_method_with_itself():
 
 
 def test_loss_balance_compares_with_the_configured_weights():
-    names = {designs.HALF: "full_balance", "align ×0": "full_align_x0", "depth ×2": "full_depth_x2"}
+    names = {
+        "weights as configured": "full_balance",
+        "align ×0": "full_align_x0",
+        "depth ×2": "full_depth_x2",
+    }
     levels = {"full_balance": 0.7, "full_align_x0": 0.5, "full_depth_x2": 0.7}
     scores = pd.concat([scored(name, level, seeds=2) for name, level in levels.items()])
     found = designs.loss_balance(scores, names, "full", METRICS)
@@ -73,7 +78,7 @@ def test_loss_balance_compares_with_the_configured_weights():
 
 def test_tuning_gives_every_method_the_rate_that_suits_it_on_validation(tmp_path):
     names = ("full", "no_geometry")
-    rates = {designs.SHARED: {m: m for m in names}, "rate ×2": {m: f"{m}_rate_x2" for m in names}}
+    rates = {SHARED: {m: m for m in names}, "rate ×2": {m: f"{m}_rate_x2" for m in names}}
     on_val = {"full": 0.8, "full_rate_x2": 0.7, "no_geometry": 0.5, "no_geometry_rate_x2": 0.7}
     # What suits is not asked of test: there the doubled rate would be full's better one.
     on_test = {"full": 0.8, "full_rate_x2": 0.9, "no_geometry": 0.5, "no_geometry_rate_x2": 0.6}
@@ -83,7 +88,7 @@ def test_tuning_gives_every_method_the_rate_that_suits_it_on_validation(tmp_path
     )
     found = designs.tuning(val, test, rates, "full", METRICS)
     suits = found.overview.set_index("Mean on val")["suits"]
-    assert suits.to_dict() == {"full": designs.SHARED, "no_geometry": "rate ×2"}
+    assert suits.to_dict() == {"full": SHARED, "no_geometry": "rate ×2"}
     gaps = found.differences.set_index(["condition", "method_a"])["difference"]
     assert gaps["val, rate ×2", "no_geometry, val, rate ×2"] == pytest.approx(0.2, abs=0.03)
     assert gaps["test, rate as configured", "full"] == pytest.approx(0.3, abs=0.03)
