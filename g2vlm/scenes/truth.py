@@ -6,7 +6,6 @@ a scene's annotation when it is rendered, `write_truth` the geometry and relevan
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ import numpy as np
 from pykdtree.kdtree import KDTree
 
 from g2vlm.scenes.assets.catalog import Catalog
-from g2vlm.scenes.assets.classes import CLASSES, SYNONYMS, plural
 from g2vlm.scenes.dataset import ELIGIBLE_PIXELS, SceneStore, SceneViews
 from g2vlm.scenes.language.generate import facts_hold, phrase_holds
+from g2vlm.scenes.language.mention_parser import parse_nouns
 from g2vlm.scenes.language.question_templates import SIDES
 from g2vlm.scenes.layout.recipes import load_recipes
 from g2vlm.scenes.render.meshes import ModelLibrary, SceneMesh
@@ -158,15 +157,7 @@ def _counted_classes(item: dict, line: dict) -> set[str]:
     if item["objects"]:
         wanted = set(item["objects"])
         return {o["class"] for o in line["objects"] if o["index"] in wanted}
-    text, classes = item["text"].lower(), set()
-    words = [(word, name) for name in CLASSES for word in (name, *SYNONYMS.get(name, ()))]
-    # Longer words first, so that "coffee table" is not taken for a table.
-    for word, name in sorted(words, key=lambda pair: -len(pair[0])):
-        pattern = rf"\b({re.escape(word.lower())}|{re.escape(plural(word.lower()))})\b"
-        text, count = re.subn(pattern, " ", text)
-        if count:
-            classes.add(name)
-    return classes
+    return {name for noun in parse_nouns(item["text"]) for name in noun.classes}
 
 
 def _keep_caption(item: dict, line: dict) -> bool:

@@ -6,7 +6,7 @@ folder, or an archive (`.zip`, `.deb`) that holds the catalogs; the checksums ar
 
 from __future__ import annotations
 
-import io
+import hashlib
 import shutil
 import subprocess
 import tempfile
@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 from g2vlm.scenes.assets.catalog import check_inside
-from metrics.files import InputError, sha256_file
+from metrics.files import InputError
 
 PACKAGES = ("sweethome3d-furniture", "sweethome3d")
 JAR = "sweethome3d.jar"
@@ -57,14 +57,13 @@ def fetch(destination: Path, furniture: str | None = None) -> None:
         folder = unpack(origin, Path(scratch) / "unpacked")
         for name, pinned in CATALOGS.items():
             target = destination / "furniture" / f"{name}.sh3f"
-            _copy_checked(_find(folder, f"{name}.sh3f", origin), target, pinned)
+            source = _find(folder, f"{name}.sh3f", origin)
+            _write_checked(source.read_bytes(), str(source), target, pinned)
         _textures(_find(folder, JAR, origin), destination / "textures")
 
 
 def download(folder: Path) -> Path:
     """Fetch and unpack the Debian packages into `folder` with private apt state; needs no root."""
-    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        raise InputError(f"apt-get: not on this machine. {WAYS}")
     private = {"Dir::State::Lists": "lists", "Dir::Cache": "cache", "Dir::State": "state"}
     options = ["-q", "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User="]
     for key, name in private.items():
@@ -73,11 +72,7 @@ def download(folder: Path) -> Path:
     (folder / "cache" / "archives" / "partial").mkdir(parents=True)
     options += ["-o", "Dir::State::status=/var/lib/dpkg/status"]
     for words in (["update"], ["download", *PACKAGES]):
-        call = ["apt-get", *options, *words]
-        done = subprocess.run(call, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise InputError(f"apt-get {words[0]}: {reason}. {WAYS}")
+        run_tool(["apt-get", *options, *words], folder, WAYS)
     return folder
 
 
@@ -88,10 +83,7 @@ def unpack(origin: Path, scratch: Path) -> Path:
         packages = [origin]
     if packages:
         for package in packages:
-            call = ["dpkg-deb", "-x", str(package), str(scratch)]
-            done = subprocess.run(call, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise InputError(f"{package}: not a Debian package; download it again")
+            run_tool(["dpkg-deb", "-x", str(package), str(scratch)], scratch.parent, WAYS)
         return scratch
     if origin.is_file():
         scratch.mkdir(parents=True)
@@ -113,30 +105,43 @@ def _find(folder: Path, name: str, origin: Path) -> Path:
     return matches[0]
 
 
-def _copy_checked(source: Path, target: Path, pinned: str) -> None:
-    """Copy a file whose sha256 is `pinned`; raises `InputError` for any other."""
-    digest = sha256_file(source)
+def _write_checked(data: bytes, source: str, target: Path, pinned: str) -> None:
+    """Write the content of `source` whose sha256 is `pinned`; raises `InputError` for any other."""
+    digest = hashlib.sha256(data).hexdigest()
     if digest != pinned:
         raise InputError(
             f"{source}: corrupt or another version (sha256 {digest[:12]}…, pinned {pinned[:12]}…); "
             "fetch it again"
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+    target.write_bytes(data)
 
 
 def _textures(jar: Path, destination: Path) -> None:
-    """Copy the floor textures out of Sweet Home 3D's jar."""
-    destination.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="g2vlm-textures-") as scratch:
-        try:
-            with zipfile.ZipFile(io.BytesIO(jar.read_bytes())) as archive:
-                for name in TEXTURES:
-                    data = archive.read(f"{TEXTURE_FOLDER}{name}.jpg")
-                    (Path(scratch) / f"{name}.jpg").write_bytes(data)
-        except (zipfile.BadZipFile, KeyError) as error:
-            raise InputError(
-                f"{jar}: corrupt or another version ({error}); fetch it again"
-            ) from error
-        for name, pinned in TEXTURES.items():
-            _copy_checked(Path(scratch) / f"{name}.jpg", destination / f"{name}.jpg", pinned)
+    """Write the floor textures of Sweet Home 3D's jar."""
+    try:
+        with zipfile.ZipFile(jar) as archive:
+            for name, pinned in TEXTURES.items():
+                data = archive.read(f"{TEXTURE_FOLDER}{name}.jpg")
+                _write_checked(data, f"{jar}:{name}.jpg", destination / f"{name}.jpg", pinned)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise InputError(f"{jar}: corrupt or another version ({error}); fetch it again") from error
+
+
+def run_tool(call: list[str], folder: Path, ways: str) -> None:
+    """Run a program that fetches or unpacks sources.
+
+    Args:
+        call: the program and its arguments.
+        folder: to run it in.
+        ways: other ways to get the sources, for the message.
+
+    Raises:
+        InputError: the program is missing or fails.
+    """
+    if not shutil.which(call[0]):
+        raise InputError(f"{call[0]}: not on this machine. {ways}")
+    done = subprocess.run(call, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise InputError(f"{call[0]}: {reason}. {ways}")

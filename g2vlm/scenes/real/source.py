@@ -6,13 +6,12 @@ They are part of the npm package `@iwer/sem` 2.4.0 (MIT licence, Copyright Meta 
 from __future__ import annotations
 
 import hashlib
-import shutil
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from g2vlm.scenes.assets.sources import run_tool
 from metrics.files import InputError
 
 PACKAGE = "@iwer/sem@2.4.0"
@@ -62,14 +61,10 @@ def fetch_rooms(destination: Path, rooms: str | None = None) -> None:
 
 def pack(folder: Path) -> Path:
     """Fetch the package's archive into `folder` with npm and return its path."""
-    if not shutil.which("npm"):
-        raise InputError(f"npm: not on this machine. {WAYS}")
-    call = ["npm", "pack", PACKAGE, "--silent", "--pack-destination", str(folder)]
-    done = subprocess.run(call, cwd=folder, capture_output=True, text=True, check=False)
+    run_tool(["npm", "pack", PACKAGE, "--silent", "--pack-destination", str(folder)], folder, WAYS)
     archives = sorted(folder.glob("*.tgz"))
-    if done.returncode or not archives:
-        reason = (done.stderr.strip().splitlines() or ["it wrote no archive"])[-1]
-        raise InputError(f"npm pack {PACKAGE}: {reason}. {WAYS}")
+    if not archives:
+        raise InputError(f"npm pack {PACKAGE}: it wrote no archive. {WAYS}")
     return archives[0]
 
 

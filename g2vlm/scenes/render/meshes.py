@@ -6,9 +6,8 @@ Room frame: metres, x in [0, sx], y in [0, sy], z up, origin in a floor corner.
 from __future__ import annotations
 
 import zipfile
-from collections import OrderedDict
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +176,7 @@ class SceneMesh:
 
 
 class ModelLibrary:
-    """Models and floor textures of a catalog, each loaded once a process.
+    """Models and floor textures of a data folder, each loaded once a process.
 
     Args:
         catalog: the furniture `Catalog`.
@@ -187,38 +186,28 @@ class ModelLibrary:
     def __init__(self, catalog: Any, capacity: int = 600) -> None:
         self._catalog = catalog
         self.data_dir = Path(catalog.data_dir)
-        self._capacity = capacity
-        self._models: OrderedDict[str, Model] = OrderedDict()
-        self._rotations: dict[str, dict[str, np.ndarray]] = {}
-        self._floors: dict[str, Texture] = {}
+        self._load = lru_cache(capacity)(self._read_model)
+        self._load_floor = lru_cache(None)(self._read_floor)
+        self._rotations = lru_cache(None)(read_rotations)
 
     def model(self, name: str) -> Model:
         """Return the model called `name` (catalog#id); raises `InputError` when it is missing."""
-        if name in self._models:
-            self._models.move_to_end(name)
-        else:
-            archive, entry = self._catalog.open(name)
-            rotation = self._rotation(archive, name)
-            self._models[name] = load_model(archive, entry, rotation)
-            if len(self._models) > self._capacity:
-                self._models.popitem(last=False)
-        return self._models[name]
+        return self._load(name)
 
     def floor(self, name: str) -> Texture:
         """Return the floor texture called `name`; raises `InputError` when it is missing."""
-        if name not in self._floors:
-            path = self.data_dir / "sources" / "textures" / f"{name}.jpg"
-            try:
-                self._floors[name] = read_texture(path.read_bytes(), str(path))
-            except FileNotFoundError as error:
-                raise InputError(f"{path}: no such texture; run `make data`") from error
-        return self._floors[name]
+        return self._load_floor(name)
 
-    def _rotation(self, archive: zipfile.ZipFile, name: str) -> np.ndarray:
-        key = str(archive.filename)
-        if key not in self._rotations:
-            self._rotations[key] = read_rotations(archive)
-        return self._rotations[key].get(name, np.eye(3))
+    def _read_model(self, name: str) -> Model:
+        archive, entry = self._catalog.open(name)
+        return load_model(archive, entry, self._rotations(archive).get(name, np.eye(3)))
+
+    def _read_floor(self, name: str) -> Texture:
+        path = self.data_dir / "sources" / "textures" / f"{name}.jpg"
+        try:
+            return read_texture(path.read_bytes(), str(path))
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: no such texture; run `make data`") from error
 
 
 def read_rotations(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -312,7 +313,7 @@ def test_missing_captures_name_three_ways(package, tmp_path, monkeypatch):
     (tmp_path / "cut.tgz").write_bytes(b"\x1f\x8b\x08 no archive")
     with pytest.raises(InputError, match=r"not a whole \.tgz"):
         source.fetch_rooms(tmp_path / "in", str(tmp_path / "cut.tgz"))
-    monkeypatch.setattr(source.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(InputError, match="npm: not on this machine. There are three ways"):
         source.fetch_rooms(tmp_path / "in")
     assert not (tmp_path / "in").exists()
