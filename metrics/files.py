@@ -1,4 +1,4 @@
-"""Reading and writing files so that nothing is half-written and every fault names its file."""
+"""Read and write files: none is left half-written, and every error names its file."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ import numpy as np
 
 
 class InputError(Exception):
-    """A fault in what the user gave: one line that names the file and the mend."""
+    """Unusable input: one line, `<file>: <what is wrong>; <how to fix it>`."""
 
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str], folder: bool = False) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` and rename it to `path` if the block succeeds.
+    """Yield a temporary path and rename it to `path` if the block succeeds.
 
-    With `folder`, the sibling is a directory and replaces an earlier one whole. When the block
-    raises, the sibling is removed and whatever stood at `path` is left as it was.
+    When the block raises, the temporary file is removed and `path` is left as it was.
+
+    Args:
+        path: what to write.
+        folder: write a folder, which replaces an earlier one whole.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +42,7 @@ def atomic_path(path: str | os.PathLike[str], folder: bool = False) -> Iterator[
         if folder and target.exists():
             os.replace(target, scratch / "earlier")
         if not folder:
-            # Some writers (safetensors) create private files; results are for the whole lab.
+            # Some writers (safetensors) create private files; results are for the whole group.
             temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, target)
     finally:
@@ -47,6 +50,7 @@ def atomic_path(path: str | os.PathLike[str], folder: bool = False) -> Iterator[
 
 
 def _umask() -> int:
+    # The mask can only be read by setting it.
     current = os.umask(0o022)
     os.umask(current)
     return current
@@ -59,7 +63,7 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Parse a JSON file; raises `InputError` naming the file when it is missing or malformed."""
+    """Return the value of a JSON file; raises `InputError` if it is missing or malformed."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -69,7 +73,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write `value` as indented JSON with sorted keys, whole or not at all."""
+    """Write a value as indented JSON with sorted keys, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(
             json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
@@ -77,7 +81,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def read_lines(path: str | os.PathLike[str]) -> list[Any]:
-    """Parse a JSON-lines file; raises `InputError` naming the file and the row."""
+    """Return the values of a JSON-lines file; raises `InputError` with the file and the row."""
     rows = []
     try:
         with open(path, encoding="utf-8") as handle:
@@ -101,7 +105,7 @@ def _parse_line(path: str | os.PathLike[str], number: int, line: str) -> Any:
 
 @contextmanager
 def line_writer(path: str | os.PathLike[str]) -> Iterator[Callable[[Any], None]]:
-    """Give a function that writes one compact JSON value a line with sorted keys.
+    """Yield a function that writes one value as a line of compact JSON with sorted keys.
 
     The file appears whole when the block ends, or not at all.
     """
@@ -115,27 +119,37 @@ def line_writer(path: str | os.PathLike[str]) -> Iterator[Callable[[Any], None]]
 
 
 def write_lines(path: str | os.PathLike[str], rows: Iterable[Any]) -> None:
-    """Write rows as `line_writer` does."""
+    """Write rows as JSON lines, whole or not at all (see `line_writer`)."""
     with line_writer(path) as write:
         for row in rows:
             write(row)
 
 
 def rng(seed: int, purpose: str, name: str = "") -> np.random.Generator:
-    """Return the generator of one purpose and one named item in the experiment's seed tree."""
+    """Return the random generator of one purpose and one named item.
+
+    Every generator comes from one `SeedSequence` tree, so that adding a purpose or an item leaves
+    the random numbers of all others as they are. The words are part of the seed: renaming a
+    purpose changes its numbers.
+
+    Args:
+        seed: of the experiment.
+        purpose: what is sampled.
+        name: of the item, such as a scene.
+    """
     words = [zlib.crc32(part.encode("utf-8")) for part in (purpose, name)]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *words])))
 
 
 def run_main(main: Callable[[], int | None]) -> NoReturn:
-    """Run a command's `main`; an `InputError` becomes one line on stderr and exit status 2."""
+    """Run a command and exit; an `InputError` becomes one line on stderr and exit status 2."""
     try:
         status = main()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
-        # The reader (`| head`) has what it wanted; keep the interpreter's last flush quiet too.
+        # The reader (`| head`) has closed the pipe: keep the interpreter's last flush quiet too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     sys.exit(status or 0)

@@ -1,4 +1,4 @@
-"""Rows of a score table, and how a failed item becomes its worst value."""
+"""Rows of a score table, and their summary."""
 
 from __future__ import annotations
 
@@ -11,13 +11,23 @@ import numpy as np
 from metrics.metric import Metric
 from metrics.submission.parsing import Invalid
 
+# The subset of all queries.
 ALL = "all"
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One score: of a query, a scene ("" query) or a split ("" scene)."""
+    """One score.
+
+    Attributes:
+        scene: "" for a score of the whole split; query: "" for a score of the whole scene.
+        subset: of queries, "all" for all of them.
+        metric: name.
+        value: the score; the worst value of a failed item.
+        kind: "item", or "pooled" for a score of the split and "pseudo" for its pseudo-values.
+        succeeded: whether the answer could be used.
+    """
 
     scene: str
     query: str
@@ -50,13 +60,14 @@ def item_row(
 
 
 def usable(getter: Callable[[], Value | None]) -> Value | None:
-    """Return what a submission holds for an item, or None if it is missing or invalid."""
+    """Return the answer of a submission for an item, or None if it is missing or invalid."""
     try:
         return getter()
     except Invalid:
         return None
 
 
+# The summary of one metric and subset.
 Cell = dict[str, float | int | None]
 
 
@@ -65,20 +76,21 @@ def summarise(rows: Iterable[Row]) -> dict[str, dict[str, Cell]]:
 
     A cell holds
 
-    - ``mean``: the estimand: queries averaged within a scene, then scenes; a pooled metric's
-      theta; failures at their worst value;
-    - ``items`` and ``succeeded``: how many there are, and the share that could be used (scenes,
-      for a pooled metric);
-    - ``mean_succeeded``: the mean over those alone; None where none is, and for pooled metrics,
-      which have no value by item (`metrics.score` fills it in);
+    - ``mean``: the estimand: queries averaged within a scene, then scenes, failures at their worst
+      value; theta of a pooled metric;
+    - ``items`` and ``succeeded``: how many items there are, and the share that could be used
+      (scenes, for a pooled metric);
+    - ``mean_succeeded``: the mean over those alone; None where none could be used, and for pooled
+      metrics, which have no value by item (`metrics.score` fills it in);
     - ``query_mean``: the plain mean over queries that ScanRefer and others report; None for a
       metric without queries.
 
-    >>> rows = [Row("a", "q0", "all", "ref_pick", 1.0), Row("a", "q1", "all", "ref_pick", 1.0),
-    ...         Row("b", "q0", "all", "ref_pick", 0.0, "item", False)]
-    >>> cell = summarise(rows)["ref_pick"]["all"]
-    >>> cell["mean"], round(cell["query_mean"], 3), cell["mean_succeeded"]
-    (0.5, 0.667, 1.0)
+    Example:
+        >>> rows = [Row("a", "q0", "all", "ref_pick", 1.0), Row("a", "q1", "all", "ref_pick", 1.0),
+        ...         Row("b", "q0", "all", "ref_pick", 0.0, "item", False)]
+        >>> cell = summarise(rows)["ref_pick"]["all"]
+        >>> cell["mean"], round(cell["query_mean"], 3), cell["mean_succeeded"]
+        (0.5, 0.667, 1.0)
     """
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -90,6 +102,7 @@ def summarise(rows: Iterable[Row]) -> dict[str, dict[str, Cell]]:
 
 
 def _cell(rows: list[Row]) -> Cell:
+    """Return the summary of the rows of one metric and subset."""
     pooled = [row.value for row in rows if row.kind == "pooled"]
     members = [row for row in rows if row.kind != "pooled"]
     good = [row for row in members if row.succeeded and row.kind == "item"]
@@ -104,6 +117,7 @@ def _cell(rows: list[Row]) -> Cell:
 
 
 def _scene_mean(rows: list[Row]) -> float:
+    """Return the mean over scenes of the mean within a scene."""
     scenes: dict[str, list[float]] = {}
     for row in rows:
         scenes.setdefault(row.scene, []).append(row.value)

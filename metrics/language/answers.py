@@ -11,6 +11,7 @@ from typing import Any
 from metrics.chance import Annotation, ChanceValue, by_subset, hit
 from metrics.metric import Comparison, Metric
 
+# Tolerances of mean relative accuracy: 0.50, 0.55, ..., 0.95.
 THETAS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 _ARTICLES = frozenset({"a", "an", "the"})
 _DIGITS = {
@@ -40,13 +41,14 @@ _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
 
 
 def normalise(text: str) -> str:
-    """Return an answer in the form that is compared.
+    """Return an answer in the form in which answers are compared.
 
-    Unicode NFKC, lower case, punctuation to spaces (a point between digits stays), articles
-    dropped, number words up to twenty turned to digits, single spaces.
+    Unicode NFKC, lower case, punctuation to spaces (a point between digits stays), no articles,
+    number words up to twenty as digits, single spaces.
 
-    >>> normalise("  The Dining-table. "), normalise("Three"), normalise("2.50")
-    ('dining table', '3', '2.50')
+    Example:
+        >>> normalise("  The Dining-table. "), normalise("Three"), normalise("2.50")
+        ('dining table', '3', '2.50')
     """
     text = unicodedata.normalize("NFKC", text).lower()
     text = re.sub(r"(?<!\d)\.|\.(?!\d)|[^\w\s.]", " ", text)
@@ -54,10 +56,11 @@ def normalise(text: str) -> str:
 
 
 def exact_match(answer: str, truth: str) -> float:
-    """1 if both answers are the same after `normalise`, else 0. A perfect answer scores 1.
+    """Return 1 if both answers are the same after `normalise`, else 0.
 
-    >>> exact_match("The chair.", "chair"), exact_match("a table", "chair")
-    (1.0, 0.0)
+    Example:
+        >>> exact_match("The chair.", "chair"), exact_match("a table", "chair")
+        (1.0, 0.0)
     """
     return float(normalise(answer) == normalise(truth))
 
@@ -67,8 +70,9 @@ def parse_number(text: str) -> float | None:
 
     A comma between a digit and exactly three digits separates thousands; other commas are points.
 
-    >>> parse_number("about 2.5 m"), parse_number("three chairs"), parse_number("many")
-    (2.5, 3.0, None)
+    Example:
+        >>> parse_number("about 2.5 m"), parse_number("three chairs"), parse_number("many")
+        (2.5, 3.0, None)
     """
     text = unicodedata.normalize("NFKC", text).lower()
     text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text).replace(",", ".")
@@ -82,14 +86,17 @@ def parse_number(text: str) -> float | None:
 
 
 def mean_relative_accuracy(answer: float | None, truth: float) -> float:
-    """Mean over theta in {.50, .55, ..., .95} of 1[|p - g| / |g| <= 1 - theta] (VSI-Bench 2024).
+    """Return the mean over `THETAS` of 1[|p - g| / |g| <= 1 - theta].
 
-    An answer of None is wrong; where the truth is 0 only 0 is right. Higher is better, in [0, 1],
-    worst 0; a perfect answer scores 1. Yang et al. 2024, whose mean over queries stands beside the
-    mean over scenes.
+    Args:
+        answer: p; None is wrong.
+        truth: g; where it is 0 only 0 is right.
 
-    >>> mean_relative_accuracy(11.0, 10.0), mean_relative_accuracy(16.0, 10.0)
-    (0.9, 0.0)
+    Source: Yang et al. 2024 (VSI-Bench).
+
+    Example:
+        >>> mean_relative_accuracy(11.0, 10.0), mean_relative_accuracy(16.0, 10.0)
+        (0.9, 0.0)
     """
     if answer is None:
         return 0.0
@@ -101,13 +108,19 @@ def mean_relative_accuracy(answer: float | None, truth: float) -> float:
 
 
 def score_answer(answer: str | None, truth: str, kind: str) -> tuple[float, bool]:
-    """Return an answer's score and whether it could be read.
+    """Return an answer's score and whether it could be parsed.
 
-    `kind` "number" is scored by MRA, "word" and "choice" by exact match; a missing or empty
-    answer, or a number question without a number, cannot be read and scores 0.
+    A missing or empty answer, or one without a number where a number is asked, cannot be parsed
+    and scores 0.
 
-    >>> score_answer("two", "2", "number"), score_answer("many", "2", "number")
-    ((1.0, True), (0.0, False))
+    Args:
+        answer: the prediction.
+        truth: the true answer.
+        kind: "number" is scored by MRA, "word" and "choice" by exact match.
+
+    Example:
+        >>> score_answer("two", "2", "number"), score_answer("many", "2", "number")
+        ((1.0, True), (0.0, False))
     """
     if answer is None or not answer.strip():
         return 0.0, False

@@ -1,4 +1,4 @@
-"""Referential localisation: where a sentence points."""
+"""Referring expressions: which object a sentence refers to."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from metrics.chance import Annotation, ChanceFunction, ChanceValue, by_subset, h
 from metrics.metric import Comparison, Metric
 from metrics.scene_graph.boxes import assign, box_iou
 
-THRESHOLDS = (0.25, 0.5)
+# Kinds of references with exactly one target: the only object of its class, or one of several.
 SINGLE = ("unique", "multiple")
+# Tags of references that are subsets of their own.
 TAGS = ("view_dependent", "needs_geometry", "test_phrasing")
 
 
 def ref_acc(boxes: np.ndarray, target: np.ndarray, threshold: float) -> float:
-    """1 if the first box's axis-aligned IoU with the target is >= threshold (ScanRefer), else 0.
+    """Return 1 if the axis-aligned IoU of the first box with the target is >= threshold, else 0.
 
     Args:
-        boxes: [K, 6] metres, best first, K may be 0; target: [6]; threshold: IoU.
+        boxes: [K, 6] metres, best first, K may be 0.
+        target: [6] metres.
+        threshold: IoU.
 
-    Higher is better, worst 0; a perfect answer scores 1. Source: Chen et al. 2020, whose mean over
-    queries stands beside the mean over scenes.
+    Source: Chen et al. 2020 (ScanRefer).
 
-    >>> ref_acc(np.array([[0, 0, 0, 1, 1, 1.0]]), np.array([0, 0, 0, 1, 1, 2.0]), 0.5)
-    1.0
+    Example:
+        >>> ref_acc(np.array([[0, 0, 0, 1, 1, 1.0]]), np.array([0, 0, 0, 1, 1, 2.0]), 0.5)
+        1.0
     """
     if len(boxes) == 0:
         return 0.0
@@ -34,26 +37,38 @@ def ref_acc(boxes: np.ndarray, target: np.ndarray, threshold: float) -> float:
 
 
 def ref_pick(pick: int | None, targets: list[int]) -> float:
-    """1 if the picked given object is the target, else 0 (ReferIt3D, Achlioptas et al. 2020).
+    """Return 1 if the picked object is the target, else 0.
 
-    Higher is better, worst 0 (also for no pick); a perfect answer scores 1.
+    Args:
+        pick: index of a given object, or None.
+        targets: indices of the targets.
 
-    >>> ref_pick(4, [4]), ref_pick(None, [4])
-    (1.0, 0.0)
+    Source: Achlioptas et al. 2020 (ReferIt3D).
+
+    Example:
+        >>> ref_pick(4, [4]), ref_pick(None, [4])
+        (1.0, 0.0)
     """
     return float(pick is not None and pick in targets)
 
 
 def ref_f1(boxes: np.ndarray, targets: np.ndarray, threshold: float) -> float:
-    """F1 of a set of boxes [K, 6] against targets [N, 6], metres (Multi3DRefer, Zhang et al. 2023).
+    """Return the F1 of a set of boxes against the targets.
 
     Boxes and targets are matched one to one by largest summed IoU; pairs with IoU >= threshold
-    are true positives. A query without a target scores 1 if nothing is predicted, else 0. Higher
-    is better, in [0, 1], worst 0; a perfect answer scores 1.
+    are true positives. A query without a target scores 1 if nothing is predicted, else 0.
 
-    >>> box = [0, 0, 0, 1, 1, 1.0]
-    >>> ref_f1(np.array([box, [9, *box[1:]]]), np.array([box]), 0.5).__round__(4)
-    0.6667
+    Args:
+        boxes: [K, 6] metres.
+        targets: [N, 6] metres.
+        threshold: IoU.
+
+    Source: Zhang et al. 2023 (Multi3DRefer).
+
+    Example:
+        >>> box = [0, 0, 0, 1, 1, 1.0]
+        >>> ref_f1(np.array([box, [9, *box[1:]]]), np.array([box]), 0.5).__round__(4)
+        0.6667
     """
     if len(targets) == 0:
         return float(len(boxes) == 0)
@@ -65,17 +80,17 @@ def ref_f1(boxes: np.ndarray, targets: np.ndarray, threshold: float) -> float:
 
 
 def subsets_of(reference: dict[str, Any]) -> list[str]:
-    """Return the subsets a reference belongs to.
+    """Return the subsets that a reference belongs to.
 
-    "all" of ref_acc and ref_pick holds single-target references, "all" of ref_f1 the others.
+    "all" of ref_acc and ref_pick holds references with one target, "all" of ref_f1 the others.
     """
     if reference["kind"] not in SINGLE:
         return ["all", reference["kind"]]
     tags = set(reference["tags"])
-    found = ["all", reference["kind"], *(tag for tag in TAGS if tag in tags)]
+    subsets = ["all", reference["kind"], *(tag for tag in TAGS if tag in tags)]
     if "view_dependent" not in tags:
-        found.append("view_independent")
-    return found
+        subsets.append("view_independent")
+    return subsets
 
 
 class ReferenceComparison(Comparison):
@@ -83,8 +98,9 @@ class ReferenceComparison(Comparison):
 
     Args:
         reference: its annotation.
-        boxes: f64 [K, 6] predicted, best first; pick: index of a given object, or None.
-        targets: f64 [N, 6] true boxes.
+        boxes: f64 [K, 6] predicted, best first, metres.
+        pick: index of the predicted given object, or None.
+        targets: f64 [N, 6] true boxes, metres.
     """
 
     def __init__(
@@ -128,8 +144,8 @@ def _chance(of_reference: Callable[[Annotation, dict], ChanceValue | None]) -> C
 def _given_overlaps(line: Annotation, reference: dict[str, Any]) -> np.ndarray:
     """Return f64 [G, N]: IoU of the true boxes of given objects with the targets."""
     box_of = {item["index"]: item["box"] for item in line["objects"]}
-    given = [box_of[index] for index in line["given"]]
-    return box_iou(given, target_boxes(line, reference))
+    gt_boxes = [box_of[index] for index in line["given"]]
+    return box_iou(gt_boxes, target_boxes(line, reference))
 
 
 def _pick_chance(line: Annotation, reference: dict[str, Any]) -> ChanceValue | None:
@@ -143,8 +159,8 @@ def _acc_chance(
 ) -> ChanceValue | None:
     if reference["kind"] not in SINGLE:
         return None
-    right = int((_given_overlaps(line, reference)[:, 0] >= threshold).sum())
-    return hit(len(line["given"]), right)
+    hits = int((_given_overlaps(line, reference)[:, 0] >= threshold).sum())
+    return hit(len(line["given"]), hits)
 
 
 def _f1_chance(line: Annotation, reference: dict[str, Any], threshold: float) -> ChanceValue | None:

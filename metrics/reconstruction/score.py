@@ -71,10 +71,10 @@ def _scene_rows(
     of_surface = [metric for metric in metrics if metric.input == "surface"]
     if of_surface:
         surface = predicted_surface(submission, scene, mesh)
-        # A mesh of solids holds no walls: it is rendered only where no points are produced.
-        whole = submission.mesh_kind == "free_boundary" or "points" not in submission.produces
+        # A mesh of solids has no walls: it is rendered only where no points are produced.
+        is_whole = submission.mesh_kind == "free_boundary" or "points" not in submission.produces
         clouds = TruthClouds(true, prepared)
-        comparison = SurfaceComparison(surface, clouds, mesh if whole else None, pixels)
+        comparison = SurfaceComparison(surface, clouds, mesh if is_whole else None, pixels)
         for metric in of_surface:
             if metric.applies(comparison):
                 value = metric.compute(comparison) if comparison.usable else None
@@ -98,6 +98,7 @@ def predicted_surface(submission: Submission, scene: str, mesh: Mesh | None) -> 
         return Surface.ordered(cloud.points, None, cloud.colours, cloud.pixels)
     if mesh is None:
         return None
+    # The key is part of the seed: another word would sample other points.
     generator = rng(0, "mesh_samples", scene)
     points, normals, face, weights = sample_mesh(mesh.vertices, mesh.faces, MESH_SAMPLES, generator)
     if len(points) == 0:
