@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -298,22 +298,102 @@ def rooms_datasheet(scenes: list[dict[str, Any]], stats: DatasetStats) -> str:
         scenes: their recipes.
         stats: of these rooms.
     """
-    lines = ["# Datasheet of the captured rooms", "", *ROOMS_ABOUT]
-    lines += ["| scene | capture | floor, m² | objects |", "|---|---|---|---|"]
+    rows = []
     for scene in scenes:
         classes = Counter(o["class"] for o in scene["objects"])
         objects = ", ".join(f"{classes[name]} {name}" for name in sorted(classes))
         area = tenths(floor_area(scene["room"]), 100_000)
-        lines.append(f"| {scene['id']} | {scene['capture']} | {area} | {objects} |")
-    return "\n".join([*lines, "", *_language_tables(stats)])
+        rows.append((scene["id"], scene["capture"], area, objects))
+    return "\n".join(
+        [
+            "# Datasheet of the captured rooms",
+            "",
+            *ROOMS_ABOUT,
+            *_table(("scene", "capture", "floor, m²", "objects"), rows),
+            *_language_tables(stats),
+        ]
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    """Return the lines of a Markdown table and an empty line."""
+    lines = [head, ["---"] * len(head), *rows]
+    return [*("| " + " | ".join(map(str, line)) + " |" for line in lines), ""]
+
+
+def _scene_table(stats: DatasetStats) -> list[str]:
+    seen_by = [f"seen by {cameras} cameras" for cameras in COVERED_PERCENT]
+    rows = []
+    for name, split in stats.splits.items():
+        sizes = sorted(split.objects)
+        span = f"{sizes[0]} to {sizes[-1]}, median {sizes[len(sizes) // 2]}"
+        seen = [f"at least {share} %" for share in split.seen.values()]
+        rows.append((name, len(sizes), span, len(split.models), *seen))
+    return [
+        "## Scenes",
+        "",
+        *_table(("split", "scenes", "objects a scene", "models", *seen_by), rows),
+        "The last columns give the share of a scene's objects of which some camera is estimated to "
+        f"see at least {SEEN_PIXELS} pixels.",
+        "",
+    ]
+
+
+def _stretch_table(stats: DatasetStats) -> list[str]:
+    """Return the shares of objects whose model is stretched by more than each bound."""
+    rows = []
+    for name, split in stats.splits.items():
+        total = sum(split.objects)
+        rows.append((name, *(f"{100 * split.stretched[b] // total} %" for b in STRETCHED)))
+    return _table(("split", *(f"stretched by over {b / 100:g}" for b in STRETCHED)), rows)
+
+
+def _class_table(stats: DatasetStats, models: dict[str, ModelRow]) -> list[str]:
+    train = Counter(r.cls for r in models.values() if r.side == "train")
+    held = Counter(r.cls for r in models.values() if r.side == "held")
+    return [
+        "## Classes",
+        "",
+        f"{len(models)} models in {len({r.group for r in models.values()})} groups; a group (an "
+        "author's series, or duplicates of one shape) is on one side of the split.",
+        "",
+        *_table(
+            ("class", "models for training", "models held out", "placed"),
+            [(cls, train[cls], held[cls], stats.placed[cls]) for cls in sorted(train)],
+        ),
+    ]
+
+
+def _language_tables(stats: DatasetStats) -> list[str]:
+    expressions = [(f"subset: {name}", count) for name, count in sorted(stats.kinds.items())]
+    expressions += [(f"form: {name}", count) for name, count in sorted(stats.forms.items())]
+    questions = []
+    for name in sorted(stats.answers):
+        answers = stats.answers[name]
+        total = sum(answers.values())
+        answer, times = min(answers.items(), key=lambda row: (-row[1], row[0]))
+        questions.append((name, total, answer, f"{100 * times // total} %"))
+    return [
+        "## Relations",
+        "",
+        *_table(("predicate", "true pairs"), sorted(stats.relations.items())),
+        "## Referring expressions",
+        "",
+        *_table(("subset or form", "count"), expressions),
+        "## Questions",
+        "",
+        "A constant answer reaches the share of the most frequent answer.",
+        "",
+        *_table(("type", "count", "most frequent answer", "its share"), questions),
+    ]
 
 
 def _blind_baseline_table(rows: list[dict[str, str]]) -> list[str]:
     """Return the section on baselines that see no image, from rows of blind_baselines.csv."""
     splits = list(dict.fromkeys(row["split"] for row in rows))
     score = {(r["baseline"], r["type"], r["split"]): r["score"] for r in rows}
-    lines = [
-        "",
+    names = dict.fromkeys((baseline, name) for baseline, name, _ in score)
+    return [
         "## Blind baselines",
         "",
         "Scores of baselines that see no image, fitted on train. They answer all written "
@@ -325,78 +405,8 @@ def _blind_baseline_table(rows: list[dict[str, str]]) -> list[str]:
         "questions of a type: 120 on val, 160 on the test splits, and at most 10 on the captured "
         "rooms, whose means move by tenths. Measured by `python -m baselines.blind_baselines`.",
         "",
-        f"| baseline | questions | {' | '.join(splits)} |",
-        "|---|---|" + "---|" * len(splits),
+        *_table(
+            ("baseline", "questions", *splits),
+            [(*name, *(score[*name, split] for split in splits)) for name in names],
+        ),
     ]
-    for baseline, name in dict.fromkeys(key[:2] for key in score):
-        values = " | ".join(score[baseline, name, split] for split in splits)
-        lines.append(f"| {baseline} | {name} | {values} |")
-    return [*lines, ""]
-
-
-def _scene_table(stats: DatasetStats) -> list[str]:
-    seen_by = " | ".join(f"seen by {cameras} cameras" for cameras in COVERED_PERCENT)
-    lines = ["## Scenes", "", f"| split | scenes | objects a scene | models | {seen_by} |"]
-    lines.append("|---" * (4 + len(COVERED_PERCENT)) + "|")
-    for name, split in stats.splits.items():
-        sizes = sorted(split.objects)
-        span = f"{sizes[0]} to {sizes[-1]}, median {sizes[len(sizes) // 2]}"
-        seen = " | ".join(f"at least {share} %" for share in split.seen.values())
-        lines.append(f"| {name} | {len(sizes)} | {span} | {len(split.models)} | {seen} |")
-    return [
-        *lines,
-        "",
-        "The last columns give the share of a scene's objects of which some camera is estimated to "
-        f"see at least {SEEN_PIXELS} pixels.",
-        "",
-    ]
-
-
-def _stretch_table(stats: DatasetStats) -> list[str]:
-    """Return the shares of objects whose model is stretched by more than each bound."""
-    bounds = " | ".join(f"over {bound / 100:g}" for bound in STRETCHED)
-    lines = [f"| split | stretched by {bounds} |", "|---|---|---|"]
-    for name, split in stats.splits.items():
-        shares = (100 * split.stretched[bound] // sum(split.objects) for bound in STRETCHED)
-        lines.append(f"| {name} | {' | '.join(f'{share} %' for share in shares)} |")
-    return [*lines, ""]
-
-
-def _class_table(stats: DatasetStats, models: dict[str, ModelRow]) -> list[str]:
-    train = Counter(r.cls for r in models.values() if r.side == "train")
-    held = Counter(r.cls for r in models.values() if r.side == "held")
-    lines = [
-        "## Classes",
-        "",
-        f"{len(models)} models in {len({r.group for r in models.values()})} groups; a group (an "
-        "author's series, or duplicates of one shape) is on one side of the split.",
-        "",
-        "| class | models for training | models held out | placed |",
-        "|---|---|---|---|",
-    ]
-    lines += [f"| {c} | {train[c]} | {held[c]} | {stats.placed[c]} |" for c in sorted(train)]
-    return [*lines, ""]
-
-
-def _language_tables(stats: DatasetStats) -> list[str]:
-    lines = ["## Relations", "", "| predicate | true pairs |", "|---|---|"]
-    lines += [f"| {name} | {count} |" for name, count in sorted(stats.relations.items())]
-    lines += ["", "## Referring expressions", "", "| subset or form | count |", "|---|---|"]
-    lines += [f"| subset: {name} | {count} |" for name, count in sorted(stats.kinds.items())]
-    lines += [f"| form: {name} | {count} |" for name, count in sorted(stats.forms.items())]
-    return [*lines, "", *_question_table(stats.answers)]
-
-
-def _question_table(answers: dict[str, Counter[str]]) -> list[str]:
-    """Return the share of the most frequent answer by type, which a constant answer reaches."""
-    lines = [
-        "## Questions",
-        "",
-        "| type | count | most frequent answer | its share |",
-        "|---|---|---|---|",
-    ]
-    for name in sorted(answers):
-        total = sum(answers[name].values())
-        answer, times = min(answers[name].items(), key=lambda kv: (-kv[1], kv[0]))
-        lines.append(f"| {name} | {total} | {answer} | {100 * times // total} % |")
-    return [*lines, ""]
