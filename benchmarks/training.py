@@ -14,7 +14,7 @@ from g2vlm.models.model import G2VLM
 from g2vlm.run.config import load_method
 from g2vlm.training.objective import Objective
 from g2vlm.training.optimizer import make_optimizer
-from g2vlm.training.process_group import Team
+from g2vlm.training.process_group import ProcessGroup
 from g2vlm.training.settings import TrainSettings
 from g2vlm.training.train import configure, keep_memory, load_train_set, one_step
 from metrics.files import read_json
@@ -41,19 +41,19 @@ def step(experiment: Path) -> list[Bar]:
     keep_memory()
     objective = _objective(experiment)
     settings, model = objective.settings, objective.model
-    optimizer, team = make_optimizer(model, settings), Team()
+    optimizer, group = make_optimizer(model, settings), ProcessGroup()
     numbers = iter(range(settings.stage1_steps, settings.stage1_steps + 3 * STEPS))
     for _ in range(2):
-        one_step(objective, optimizer, next(numbers), team)
+        one_step(objective, optimizer, next(numbers), group)
     # PyTorch counts nothing in the CPU's fused attention.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        one_step(objective, optimizer, next(numbers), team)
+        one_step(objective, optimizer, next(numbers), group)
     # One step more than the log's, to tell the optimizer's part of the operations.
     with FlopCounterMode(display=False) as of_optimizer:
         optimizer.step()
     start = time.perf_counter()
     for _ in range(STEPS):
-        one_step(objective, optimizer, next(numbers), team)
+        one_step(objective, optimizer, next(numbers), group)
     seconds = (time.perf_counter() - start) / STEPS
     optimizer_share = of_optimizer.get_total_flops() / counter.get_total_flops()
     rate = counter.get_total_flops() / seconds

@@ -19,7 +19,7 @@ from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import PAD, START
 from g2vlm.models.detection import PointClasses, point_classes, to_numpy
 from g2vlm.models.heads import pool_scene
-from g2vlm.models.qa_context import Found
+from g2vlm.models.qa_context import QAContext
 from metrics.files import InputError, read_json
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class EncodedScene:
         if not len(masks):
             # The heads need at least one object: one without points, of size 0.
             masks, boxes = np.zeros((1, self.masks.shape[1])), np.zeros((1, 6))
-        return self.network.model.see_objects(self.state, *self._tensors(masks, boxes))
+        return self.network.model.object_set(self.state, *self._tensors(masks, boxes))
 
     @torch.inference_mode()
     def refer(
@@ -177,7 +177,7 @@ class EncodedScene:
         if not queries:
             return np.zeros((0, len(masks)), np.float32), np.zeros(0, np.float32)
         text = build_text(self.network.texts, [queries]).to(self.network.device)
-        output = self.network.model.reader(text, self.objects(masks, boxes))
+        output = self.network.model.referring_head(text, self.objects(masks, boxes))
         return to_numpy(output.logits[0, :, : len(masks)]), to_numpy(output.zero_logit[0])
 
     @torch.inference_mode()
@@ -229,7 +229,7 @@ class EncodedScene:
         return answers
 
     def _likeliest_choices(
-        self, context: Found, rows: Sequence[int], choices: Sequence[Sequence[str]]
+        self, context: QAContext, rows: Sequence[int], choices: Sequence[Sequence[str]]
     ) -> list[str]:
         """Return the choice of the highest likelihood for each of the questions `rows`.
 

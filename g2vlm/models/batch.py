@@ -1,4 +1,4 @@
-"""Scenes and sentences as tensors: what the network reads, and nothing a method may not see."""
+"""Inputs of the network: batches of scenes and of sentences, without any ground truth."""
 
 from __future__ import annotations
 
@@ -14,17 +14,26 @@ from g2vlm.models.config import CELL, ModelConfig
 from metrics.files import InputError
 from metrics.geometry import to_camera
 
-PATCH = 16
+# Points closer to the camera than this are not projected.
+NEAREST_M = 0.05
+# Inverse depth may bend by this share across a cell's neighbours before the cell counts as an edge.
+LARGEST_BEND = 0.04
 
 
 @dataclass(frozen=True)
 class SceneArrays:
-    """One scene's inputs, one row a point (V views of h x w cells of 4 x 4 pixels, P = V*h*w).
+    """Inputs of one scene: T patches and P = V*h*w points, one for each cell of 4 x 4 pixels.
 
-    tokens f16[T,416]; features f16[P,96]; rgb f32[P,3] in 0..1; depth f32[P] metres (0 = none) at
-    the cell's centre pixel; normal f32[P,3] in the frame (0 = none); partial f32[P] metres, depth
-    of the nearest partial point that falls into the cell (0 = none); intrinsics f32[V,3,3];
-    pose f32[V,4,4] camera-to-frame.
+    Attributes:
+        scene: the scene's name.
+        tokens: f16 [T,416], frozen patch features.
+        features: f16 [P,96], frozen point features.
+        rgb: f32 [P,3], mean colour in 0..1.
+        depth: f32 [P], sensor depth at the cell's centre pixel, metres, 0 = none.
+        normal: f32 [P,3], unit normal in the frame, 0 = none.
+        partial: f32 [P], depth of the nearest partial point in the cell, metres, 0 = none.
+        intrinsics: f32 [V,3,3].
+        pose: f32 [V,4,4], camera to frame.
     """
 
     scene: str
@@ -40,10 +49,12 @@ class SceneArrays:
 
 @dataclass(frozen=True)
 class SceneBatch:
-    """B scenes of `SceneArrays`, stacked, with the point's rays.
+    """B scenes of `SceneArrays`, stacked as float32, with the rays of their points.
 
-    rays f32[B,P,3]: frame direction of the point's pixel for a z-depth of 1 m; camera f32[B,P,3]:
-    the camera's position. The other fields are those of `SceneArrays` with a leading B, in f32.
+    Attributes:
+        rays: [B,P,3], direction in the frame of the point's pixel, for a z-depth of 1 m.
+        camera: [B,P,3], position of the point's camera.
+        others: as in `SceneArrays`, with a leading B.
     """
 
     scenes: tuple[str, ...]
@@ -65,8 +76,14 @@ class SceneBatch:
 
 @dataclass(frozen=True)
 class TextBatch:
-    """Q sentences for each of B scenes: states f32[B,Q,L,384], mask bool[B,Q,L] (true = a token),
-    pooled f32[B,Q,384], present bool[B,Q] (false = padding)."""
+    """Frozen features of Q sentences for each of B scenes, padded.
+
+    Attributes:
+        states: f32 [B,Q,L,384], of each word piece.
+        mask: bool [B,Q,L], true for a word piece, false for padding.
+        pooled: f32 [B,Q,384], of the whole sentence.
+        present: bool [B,Q], false for a sentence that is padding.
+    """
 
     states: Tensor
     mask: Tensor
@@ -84,40 +101,59 @@ def _moved(batch: Any, device: torch.device | str) -> dict[str, Tensor]:
 
 
 def centre_pixels(values: np.ndarray) -> np.ndarray:
-    """Take [V,H,W,...] at the pixel (4r+2, 4c+2) of every cell: [V,h,w,...]."""
+    """Return the values [V,h,w,...] of images [V,H,W,...] at the centre pixel of each cell.
+
+    The centre pixel of cell (r, c) is (4r + 2, 4c + 2).
+    """
     return values[:, CELL // 2 :: CELL, CELL // 2 :: CELL]
 
 
 def cell_pixels(values: np.ndarray) -> np.ndarray:
-    """Group [V,H,W] by cells: [V,h,w,16]."""
+    """Return images [V,H,W] with the pixels grouped by cell, [V,h,w,16]."""
     views, height, width = values.shape
     cells = values.reshape(views, height // CELL, CELL, width // CELL, CELL)
     return cells.transpose(0, 1, 3, 2, 4).reshape(views, height // CELL, width // CELL, -1)
 
 
 def cell_depth(depth: np.ndarray) -> np.ndarray:
-    """Depth of each cell's centre pixel, or the lower median of the cell where it has none.
+    """Return the depth of each cell's centre pixel, or the cell's lower median where it has none.
 
-    `depth` f32[V,H,W] metres, 0 = none; returns f32[V,h,w], 0 where the whole cell has none.
+    Args:
+        depth: f32 [V,H,W], metres, 0 = none.
+
+    Returns:
+        f32 [V,h,w], 0 where no pixel of the cell has a depth.
     """
     centre = centre_pixels(depth)
+    # Missing values sort to the end.
     cells = np.sort(np.where(cell_pixels(depth) > 0, cell_pixels(depth), np.inf), axis=-1)
-    count = np.isfinite(cells).sum(-1)
+    count = np.isfinite(cells).sum(-1)  # (V, h, w)
     median = np.take_along_axis(cells, np.maximum(count - 1, 0)[..., None] // 2, -1)[..., 0]
     return np.where(centre > 0, centre, np.where(count > 0, median, 0)).astype(np.float32)
 
 
-def pixel_rays(intrinsics: Tensor, pose: Tensor, height: int, width: int, step: int = CELL):
-    """Frame directions for a z-depth of 1 m: f32[...,V,h,w,3] at pixel centres, every `step` px.
+def pixel_rays(
+    intrinsics: Tensor, pose: Tensor, height: int, width: int, step: int = CELL
+) -> Tensor:
+    """Return directions in the frame for a z-depth of 1 m at every `step`-th pixel.
 
-    `intrinsics` [...,V,3,3], `pose` [...,V,4,4]. With step 1 every pixel has its ray.
+    Args:
+        intrinsics: [...,V,3,3].
+        pose: [...,V,4,4], camera to frame.
+        height: rows of the views, pixels.
+        width: columns of the views, pixels.
+        step: distance between pixels; 1 gives a ray to every pixel.
+
+    Returns:
+        f32 [...,V,h,w,3].
     """
+    # The centre pixel of a cell, and the centre of that pixel.
     offset = step // 2 + 0.5
     rows = torch.arange(height // step, dtype=pose.dtype, device=pose.device) * step + offset
     columns = torch.arange(width // step, dtype=pose.dtype, device=pose.device) * step + offset
     focal = intrinsics[..., None, None, [0, 1], [0, 1]]
     centre = intrinsics[..., None, None, :2, 2]
-    pixels = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
+    pixels = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)  # (h, w, 2)
     camera = torch.cat(
         [(pixels - centre) / focal, torch.ones_like((pixels - centre)[..., :1])], dim=-1
     )
@@ -125,14 +161,24 @@ def pixel_rays(intrinsics: Tensor, pose: Tensor, height: int, width: int, step: 
 
 
 def depth_normals(depth: np.ndarray, intrinsics: np.ndarray, pose: np.ndarray) -> np.ndarray:
-    """Normals f32[V,h,w,3] in the frame, towards the camera, from cell depths; 0 = none.
+    """Return normals in the frame, facing the camera, from cell depths.
 
-    Central differences of the lifted neighbours. Inverse depth is linear over a plane in the image:
-    a cell where it bends by more than 4% across its neighbours lies on an edge and gets none.
+    A normal is the cross product of central differences of lifted neighbours. Over a plane, inverse
+    depth is linear in the image. A cell whose inverse depth bends by more than 4% across its
+    neighbours therefore lies on an edge and gets no normal.
+
+    Args:
+        depth: f32 [V,h,w], metres, 0 = none.
+        intrinsics: f32 [V,3,3].
+        pose: f32 [V,4,4], camera to frame.
+
+    Returns:
+        f32 [V,h,w,3], unit length or 0 = none.
     """
     size = [CELL * side for side in depth.shape[1:]]
     rays = pixel_rays(torch.from_numpy(intrinsics), torch.from_numpy(pose), *size).numpy()
-    points = rays * depth[..., None]
+    # Relative to the camera: its position cancels in the differences.
+    points = rays * depth[..., None]  # (V, h, w, 3)
     normal = np.zeros_like(points)
     across = points[:, 1:-1, 2:] - points[:, 1:-1, :-2]
     down = points[:, 2:, 1:-1] - points[:, :-2, 1:-1]
@@ -140,13 +186,13 @@ def depth_normals(depth: np.ndarray, intrinsics: np.ndarray, pose: np.ndarray) -
     length = np.linalg.norm(cross, axis=-1, keepdims=True)
     inverse = 1 / np.maximum(depth, 1e-3)
     middle = inverse[:, 1:-1, 1:-1]
-    bends = [
+    bends = [  # second differences along the row and the column
         inverse[:, 1:-1, 2:] + inverse[:, 1:-1, :-2] - 2 * middle,
         inverse[:, 2:, 1:-1] + inverse[:, :-2, 1:-1] - 2 * middle,
     ]
     smooth = (depth[:, 1:-1, 1:-1] > 0) & (length[..., 0] > 1e-9)
     for bend in bends:
-        smooth &= np.abs(bend) < 0.04 * middle
+        smooth &= np.abs(bend) < LARGEST_BEND * middle
     unit = cross / np.maximum(length, 1e-9)
     away = np.sum(unit * rays[:, 1:-1, 1:-1], axis=-1, keepdims=True) > 0
     normal[:, 1:-1, 1:-1] = np.where(smooth[..., None], np.where(away, -unit, unit), 0)
@@ -156,11 +202,18 @@ def depth_normals(depth: np.ndarray, intrinsics: np.ndarray, pose: np.ndarray) -
 def partial_depth(
     partial: np.ndarray, intrinsics: np.ndarray, pose: np.ndarray, grid: tuple[int, int]
 ) -> np.ndarray:
-    """Depth f32[V,h,w] of the nearest partial point that projects into each cell; 0 = none."""
+    """Return the depth f32 [V,h,w] of the nearest partial point in each cell, 0 = none.
+
+    Args:
+        partial: f32 [M,>=3], points in the frame.
+        intrinsics: f32 [V,3,3].
+        pose: f32 [V,4,4], camera to frame.
+        grid: (h, w).
+    """
     out = np.full((len(pose), *grid), np.inf, np.float32)
     for view, (camera, matrix) in enumerate(zip(pose, intrinsics, strict=True)):
         local = to_camera(partial[:, :3], camera)
-        ahead = local[:, 2] > 0.05
+        ahead = local[:, 2] > NEAREST_M
         pixel = local[ahead] @ matrix.T
         cell = np.floor(pixel[:, :2] / pixel[:, 2:] / CELL).astype(int)
         inside = ((cell >= 0) & (cell < np.array(grid[::-1]))).all(1)
@@ -170,7 +223,16 @@ def partial_depth(
 
 
 def scene_arrays(inputs: Any, tokens: np.ndarray, features: np.ndarray) -> SceneArrays:
-    """Prepare one scene: `inputs` is a SceneInputs, `tokens` [4,T,416], `features` [4,P,96]."""
+    """Return one scene's inputs as arrays.
+
+    Args:
+        inputs: a `SceneInputs`.
+        tokens: [V,t,416], frozen patch features.
+        features: [V,p,96], frozen point features.
+
+    Raises:
+        InputError: where the features are of another image size.
+    """
     depth = cell_depth(np.asarray(inputs.depth, np.float32))
     grid = depth.shape[1:]
     if features.shape[1] != grid[0] * grid[1]:
@@ -195,7 +257,7 @@ def scene_arrays(inputs: Any, tokens: np.ndarray, features: np.ndarray) -> Scene
 
 
 def stack_scenes(arrays: Sequence[SceneArrays], config: ModelConfig) -> SceneBatch:
-    """Stack prepared scenes of one image size into a batch."""
+    """Return a batch of scenes of one image size."""
 
     def stacked(name: str) -> Tensor:
         return torch.from_numpy(np.stack([getattr(one, name) for one in arrays])).float()
@@ -214,7 +276,11 @@ def stack_scenes(arrays: Sequence[SceneArrays], config: ModelConfig) -> SceneBat
 
 
 def build_batch(inputs: Sequence[Any], features: Sequence[Any], config: ModelConfig) -> SceneBatch:
-    """Make a batch of SceneInputs and their cached `SceneFeatures`."""
+    """Return a batch of `SceneInputs` with their cached `SceneFeatures`.
+
+    Raises:
+        InputError: for views of another size than the model's.
+    """
     for one in inputs:
         if one.rgb.shape[1:3] != (config.height, config.width):
             raise InputError(
@@ -226,20 +292,25 @@ def build_batch(inputs: Sequence[Any], features: Sequence[Any], config: ModelCon
 
 
 def object_masks(gt_masks: np.ndarray, count: int) -> np.ndarray:
-    """Share of each point's cell that every given object covers: f32[count,P].
+    """Return the share f32 [N,P] of each point's cell that each ground-truth object covers.
 
-    `gt_masks` u8[V,H,W]: 0 none, 1+k = the k-th given object.
+    Args:
+        gt_masks: u8 [V,H,W], 0 = none, 1 + k = object k.
+        count: number of objects N.
     """
     cells = cell_pixels(gt_masks).reshape(-1, CELL * CELL)
-    kinds = np.arange(1, count + 1)[:, None, None]
-    return (cells[None] == kinds).mean(-1, dtype=np.float32)
+    numbers = np.arange(1, count + 1)[:, None, None]
+    return (cells[None] == numbers).mean(-1, dtype=np.float32)
 
 
 def build_text(features: Any, texts: Sequence[Sequence[str]]) -> TextBatch:
-    """Pad sentences to a batch: `texts[b]` are the sentences of scene b, looked up in a
-    `TextFeatures`.
+    """Return a padded batch of sentences with their frozen features.
 
-    A padding sentence is one token of zeros, so that no attention runs over nothing.
+    Args:
+        features: a `TextFeatures`.
+        texts: texts[b] are the sentences of scene b.
+
+    A sentence that is padding has one word piece of zeros, so that no attention is over nothing.
     """
     found = features.gather([text for row in texts for text in row])
     present = np.zeros((len(texts), max(1, max(len(row) for row in texts))), bool)

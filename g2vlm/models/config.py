@@ -9,8 +9,10 @@ from typing import Any
 from g2vlm.settings import read_section, setting
 from metrics.files import InputError
 
-# Side of a point cell, pixels. Defined here so that inference can read it without loading PyTorch.
+# Side of a point cell, pixels. This module imports no PyTorch, so anything may read it.
 CELL = 4
+# Side of a patch of the frozen image encoder, pixels.
+PATCH = 16
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,8 @@
-"""A small causal decoder of answers and captions over the words of the training set."""
+"""A small causal decoder of answers and captions over the words of the training set.
+
+Shapes: B scenes, Q sentences of A words, M memory states, W words in the vocabulary, D hidden,
+C classes.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +20,25 @@ from g2vlm.models.layers import Attention, mlp
 from metrics.scene_graph.predicates import FAMILIES
 
 PAD, START, CAPTION, END, UNKNOWN = "<pad>", "<answer>", "<caption>", "<end>", "<unknown>"
-# Words that stand for a number, whose value is read beside them (xVal, Golkar et al. 2023).
+# Words that stand for a number; its value is regressed (xVal, Golkar et al. 2023).
 WHOLE, DECIMAL = "<whole>", "<decimal>"
 SPECIAL = (PAD, START, CAPTION, END, UNKNOWN, WHOLE, DECIMAL)
 LEAST_NUMBER = 0.05
-# Logits by which a word is lifted for each unit of what a place learns to copy.
-COPIED = 4.0
-# Numbers that an answer may copy: the room's floor area (m²), the longest side of what each role
-# means (cm), the distances between each two of them (m).
+# Logits that a word gains for each unit of learned copying.
+COPY_SCALE = 4.0
+# Measured numbers that an answer may copy: the room's floor area (m²), the longest side of each
+# role's object (cm), and the distances between each two of them (m).
 MEASURES = 7
-# Words for where something is, which an answer may copy too.
+# Words for directions, which an answer may copy too.
 SIDES = FAMILIES["side"]
 _NUMBER = re.compile(r"\d+\.\d|[1-9]\d+")
 _PIECE = re.compile(r"\d|[^\W\d_]+(?:[-'][^\W\d_]+)*|\S")
 
 
 def split_words(text: str) -> list[str]:
-    """Split a sentence into words, single digits and signs; a piece glued to a digit gets a `+`.
+    """Split a sentence into words, single digits and signs.
+
+    A piece that follows another without a space, other than a word, begins with `+`.
 
     >>> split_words("It is 12.5 m, about")
     ['It', 'is', '1', '+2', '+.', '+5', 'm', '+,', 'about']
@@ -47,7 +53,7 @@ def split_words(text: str) -> list[str]:
 
 
 def join_words(words: Iterable[str]) -> str:
-    """Undo `split_words`, as far as spaces before letters go."""
+    """Return the sentence of words from `split_words`."""
     out = ""
     for word in words:
         glued = len(word) > 1 and word.startswith("+")
@@ -56,8 +62,9 @@ def join_words(words: Iterable[str]) -> str:
 
 
 def number_word(text: str) -> str | None:
-    """The word that stands for an answer which is a whole number from ten on or one with a decimal
-    place. Single digits are words of their own: what is counted is told apart, not measured.
+    """Return the word for an answer that is a whole number from ten on, or one with a decimal.
+
+    Single digits are words of their own, because counts are classified, not regressed.
 
     >>> number_word("26.5"), number_word("140"), number_word("3"), number_word("3 m")
     ('<decimal>', '<whole>', None, None)
@@ -68,7 +75,7 @@ def number_word(text: str) -> str | None:
 
 
 def write_number(word: str, log_value: float) -> str:
-    """An answer from its word and the log of its value.
+    """Return a number as text, from its word and the log of its value.
 
     >>> write_number(WHOLE, math.log(139.7)), write_number(DECIMAL, math.log(2.34))
     ('140', '2.3')
@@ -78,13 +85,13 @@ def write_number(word: str, log_value: float) -> str:
 
 
 def build_words(texts: Iterable[str]) -> tuple[str, ...]:
-    """The special words, then every word of the texts in sorted order; no answer's numbers."""
-    said = (text for text in texts if number_word(text) is None)
-    return (*SPECIAL, *sorted({word for text in said for word in split_words(text)}))
+    """Return the special words, then all words of the texts that are no numbers, sorted."""
+    spelled = (text for text in texts if number_word(text) is None)
+    return (*SPECIAL, *sorted({word for text in spelled for word in split_words(text)}))
 
 
 def spell(names: Sequence[str], words: Sequence[str]) -> Tensor:
-    """Which of the W words are in each of C names: f32[C,W] of 0 and 1."""
+    """Return which of the W words are in each of C names: f32 [C,W] of 0 and 1."""
     index = {word: number for number, word in enumerate(words)}
     out = torch.zeros(len(names), len(words))
     for row, name in zip(out, names, strict=True):
@@ -93,21 +100,21 @@ def spell(names: Sequence[str], words: Sequence[str]) -> Tensor:
 
 
 class Vocabulary:
-    """Word to number and back."""
+    """Words and their numbers."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self.words = tuple(words)
         self.index = {word: number for number, word in enumerate(self.words)}
 
     def encode(self, text: str, start: str, length: int) -> list[int]:
-        """Numbers of start, words and end, cut to `length`."""
+        """Return the numbers of the start word, the text's words and the end, cut to `length`."""
         unknown, number = self.index[UNKNOWN], number_word(text)
         words = [number] if number else split_words(text)
         words = [self.index.get(word, unknown) for word in words]
         return [self.index[start], *words, self.index[END]][:length]
 
     def decode(self, numbers: Sequence[int], log_value: float = 0.0) -> str:
-        """Words up to the end sign, joined; a word for a number is written with its value."""
+        """Return the text of words up to the end; a word for a number is written as its value."""
         kept = []
         for word in (self.words[number] for number in numbers):
             if word == END:
@@ -126,7 +133,7 @@ class DecoderLayer(nn.Module):
         super().__init__()
         width, self.heads = config.hidden, config.heads
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(3)])
-        self.own = Attention(width, config.heads)
+        self.self_attention = Attention(width, config.heads)
         self.query = nn.Linear(width, width)
         self.memory = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
@@ -136,58 +143,72 @@ class DecoderLayer(nn.Module):
     def forward(
         self, x: Tensor, scene: tuple[Tensor, Tensor], memory: Tensor, causal: Tensor
     ) -> Tensor:
-        """Update x [B,Q,A,D]; `scene` holds keys and values, memory is [B,Q,M,D]."""
-        inner = self.norms[0](x).flatten(0, 1)
-        x = x + self.own(inner, inner, causal).view_as(x)
-        return self.finish(x + self.listen(self.norms[1](x), scene, memory))
+        """Return the updated words.
 
-    def listen(self, x: Tensor, scene: tuple[Tensor, Tensor], memory: Tensor) -> Tensor:
-        """Attend to the sentence and to the scene apart, so that neither drowns the other.
+        Args:
+            x: [B,Q,A,D], words.
+            scene: keys and values [B,heads,T,d] of the scene's tokens.
+            memory: [B,Q,M,D], states of each sentence.
+            causal: bool [A,A], true where a word may attend.
+        """
+        inner = self.norms[0](x).flatten(0, 1)  # every sentence is a row of the batch
+        x = x + self.self_attention(inner, inner, causal).view_as(x)
+        x = x + self.cross_attention(self.norms[1](x), scene, memory)
+        return x + self.drop(self.feed(self.norms[2](x)))
 
+    def cross_attention(self, x: Tensor, scene: tuple[Tensor, Tensor], memory: Tensor) -> Tensor:
+        """Return attention of words [B,Q,A,D] to the sentence plus attention to the scene.
+
+        Two separate softmaxes keep the many patches from outweighing the few states of a sentence.
         The scene's keys are shared by all sentences.
         """
         length = x.shape[2]
         query = self.query(x).unflatten(-1, (self.heads, -1)).permute(0, 3, 1, 2, 4)
-        query = query / math.sqrt(query.shape[-1])
-        key, value = self.split(self.memory(memory))
-        said = (query @ key.transpose(3, 4)).softmax(-1) @ value
-        logits = query.flatten(2, 3) @ scene[0].transpose(2, 3)
-        seen = (logits.softmax(-1) @ scene[1]).unflatten(2, (-1, length))
-        mixed = said + seen
+        query = query / math.sqrt(query.shape[-1])  # (B, heads, Q, A, d)
+        key, value = self.split(self.memory(memory))  # (B, heads, Q, M, d)
+        from_sentence = (query @ key.transpose(3, 4)).softmax(-1) @ value
+        logits = query.flatten(2, 3) @ scene[0].transpose(2, 3)  # (B, heads, Q*A, T)
+        from_scene = (logits.softmax(-1) @ scene[1]).unflatten(2, (-1, length))
+        mixed = from_sentence + from_scene
         return self.out(mixed.permute(0, 2, 3, 1, 4).flatten(3))
 
     def split(self, pair: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values by head: [B,...,2D] to two of [B,heads,...,d]."""
+        """Return keys and values [B,heads,...,d] of projections [B,...,2D]."""
         by_head = pair.unflatten(-1, (2, self.heads, -1)).movedim(-2, 1)
         return by_head[..., 0, :], by_head[..., 1, :]
 
-    def finish(self, x: Tensor) -> Tensor:
-        """The feed-forward part."""
-        return x + self.drop(self.feed(self.norms[2](x)))
-
 
 @dataclass(frozen=True)
-class Hints:
-    """What an answer may copy (pointers: See et al. 2017).
+class CopyHints:
+    """What an answer may copy.
 
-    named [B,Q,C]: how likely each class is what is asked for; sides [B,Q,SIDES]: how likely it is
-    on each side; measures [B,Q,MEASURES]: logs of measured numbers, in the units of answers, NaN =
-    not measured.
+    Attributes:
+        named: [B,Q,C], probability that each class is asked for.
+        sides: [B,Q,SIDES], probability that the object asked for is on each side.
+        measures: [B,Q,MEASURES], logs of measured numbers in the units of answers, NaN = not
+            measured.
+
+    Source: pointer networks for copying, See et al. 2017.
     """
 
     named: Tensor
     sides: Tensor
     measures: Tensor
 
-    def take(self, rows: Sequence[int]) -> Hints:
-        """Those of some questions."""
-        return Hints(self.named[:, rows], self.sides[:, rows], self.measures[:, rows])
+    def take(self, rows: Sequence[int]) -> CopyHints:
+        """Return the hints of some questions."""
+        return CopyHints(self.named[:, rows], self.sides[:, rows], self.measures[:, rows])
 
 
 @dataclass(frozen=True)
-class Said:
-    """logits [B,Q,A,W] of the next word at each place; value [B,Q]: log of the number that the
-    first word may stand for; measure [B,Q,MEASURES]: log-shares of the measures in it."""
+class DecoderOutput:
+    """What follows each word.
+
+    Attributes:
+        logits: [B,Q,A,W], of the next word at each place.
+        value: [B,Q], log of the number that the first word may stand for.
+        measure: [B,Q,MEASURES], log of the share of each measure in that value.
+    """
 
     logits: Tensor
     value: Tensor | None = None
@@ -195,12 +216,12 @@ class Said:
 
 
 class Decoder(nn.Module):
-    """Writes words one after the other; words of a class or a side and numbers may be copied."""
+    """Writes words one after the other. Names of classes, sides and numbers may be copied."""
 
     def __init__(self, config: ModelConfig, length: int = 64) -> None:
         super().__init__()
-        self.words = nn.Embedding(len(config.words), config.hidden)
-        self.places = nn.Parameter(0.02 * torch.randn(length, config.hidden))
+        self.word_embedding = nn.Embedding(len(config.words), config.hidden)
+        self.position_embedding = nn.Parameter(0.02 * torch.randn(length, config.hidden))
         self.layers = nn.ModuleList([DecoderLayer(config) for _ in range(config.decoder_layers)])
         self.norm = nn.LayerNorm(config.hidden)
         self.out = nn.Linear(config.hidden, len(config.words))
@@ -209,10 +230,10 @@ class Decoder(nn.Module):
         self.guess = mlp(config.hidden, config.hidden, 1)
         self.register_buffer("classes", spell(config.classes, config.words), persistent=False)
         self.register_buffer("sides", spell(SIDES, config.words), persistent=False)
-        nn.init.normal_(self.words.weight, std=0.05)
+        nn.init.normal_(self.word_embedding.weight, std=0.05)
 
     def read_scene(self, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Keys and values of the tokens [B,T,D] for every layer, shared by all sentences."""
+        """Return keys and values of the tokens [B,T,D] for every layer."""
         return [layer.split(layer.memory(tokens)) for layer in self.layers]
 
     def forward(
@@ -220,30 +241,36 @@ class Decoder(nn.Module):
         numbers: Tensor,
         scene: list[tuple[Tensor, Tensor]],
         memory: Tensor,
-        hints: Hints | None = None,
-    ) -> Said:
-        """Say what follows each of `numbers` i64[B,Q,A]; without hints no number has a value.
+        hints: CopyHints | None = None,
+    ) -> DecoderOutput:
+        """Predict the next word at each place, and the value of a number.
 
-        `scene` comes from `read_scene`; `memory` is [B,Q,M,D]. A value is a mix of the measures, a
-        guess where there is none; words of a class or side are lifted as far as a place would copy.
+        Logits of class names and sides rise by how much each place copies. A value is a mean of the
+        measures, weighted by attention; a measure that is missing is replaced by a regressed value.
+
+        Args:
+            numbers: i64 [B,Q,A], words.
+            scene: from `read_scene`.
+            memory: [B,Q,M,D].
+            hints: what may be copied; without them no number has a value.
         """
         length = numbers.shape[-1]
-        x = self.words(numbers) + self.places[:length]
+        x = self.word_embedding(numbers) + self.position_embedding[:length]
         causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
         for layer, shared in zip(self.layers, scene, strict=True):
             x = layer(x, shared, memory, causal)
         x = self.norm(x)
         logits = self.out(x)
         if hints is None:
-            return Said(logits)
-        lift = COPIED * F.softplus(self.copy(x))
+            return DecoderOutput(logits)
+        lift = COPY_SCALE * F.softplus(self.copy(x))
         logits = logits + lift[..., :1] * (hints.named @ self.classes)[:, :, None]
         logits = logits + lift[..., 1:] * (hints.sides @ self.sides)[:, :, None]
         first = x[:, :, 0]
         shares = self.measure(first).log_softmax(-1)
         measures = torch.where(hints.measures.isnan(), self.guess(first), hints.measures)
         value = (shares.exp() * measures).sum(-1)
-        return Said(logits, value, shares)
+        return DecoderOutput(logits, value, shares)
 
     @torch.no_grad()
     def write(
@@ -253,21 +280,33 @@ class Decoder(nn.Module):
         tokens: Tensor,
         memory: Tensor,
         limit: int,
-        hints: Hints | None = None,
+        hints: CopyHints | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Greedy words i64[B,Q,<=limit] after `start`, until all sentences have said `stop`, and
-        the log value [B,Q] of a number at their beginning."""
+        """Write sentences greedily, until all of them hold `stop`.
+
+        Args:
+            start: number of the first word.
+            stop: number of the last word.
+            tokens: [B,T,D], the scene.
+            memory: [B,Q,M,D].
+            limit: most words of a sentence.
+            hints: what may be copied.
+
+        Returns:
+            words i64 [B,Q,<=limit] after the first, and the log value [B,Q] of a number that a
+            sentence begins with.
+        """
         scene = self.read_scene(tokens)
         numbers = memory.new_full((*memory.shape[:2], 1), start, dtype=torch.long)
-        for _ in range(min(limit, len(self.places) - 1)):
-            said = self(numbers, scene, memory, hints)
-            words = said.logits[:, :, -1].argmax(-1, keepdim=True)
+        for _ in range(min(limit, len(self.position_embedding) - 1)):
+            output = self(numbers, scene, memory, hints)
+            words = output.logits[:, :, -1].argmax(-1, keepdim=True)
             numbers = torch.cat([numbers, words], dim=-1)
             if bool((numbers == stop).any(-1).all()):
                 break
-        return numbers[..., 1:], said.value
+        return numbers[..., 1:], output.value
 
 
 def next_word_loss(logits: Tensor, numbers: Tensor, pad: int) -> Tensor:
-    """Mean cross-entropy of words `numbers` [...,A] given logits [...,A,W]; padding is left out."""
+    """Return the mean cross-entropy of words [...,A] given logits [...,A,W], without padding."""
     return F.cross_entropy(logits.flatten(0, -2), numbers.flatten(), ignore_index=pad)

@@ -87,7 +87,7 @@ def point_classes(state: SceneState, config: ModelConfig, scene: int) -> PointCl
     grid = (state.batch.pose.shape[1], *state.grid.cells)
     return PointClasses(
         to_numpy(state.points[scene]),
-        to_numpy(state.kinds[scene]),
+        to_numpy(state.class_probabilities[scene]),
         to_numpy(ranges[scene]),
         grid,
     )

@@ -1,4 +1,8 @@
-"""The geometry encoder: points and patches of posed views become tokens with 3D positions."""
+"""The geometry encoder: points and patches of posed views become tokens with 3D positions.
+
+Shapes: B scenes, V views, t patches and p points per view, T = V*t, P = V*p, D hidden, F point
+features.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +27,9 @@ from g2vlm.models.layers import (
     mlp,
 )
 
+# Length of `layers.fourier`.
 FOURIER = 33
-# Cells away, in rows and columns, at which a point looks at the depth around it.
+# Offsets in cells, along rows and columns, at which the depth around a point is read.
 WINDOW = (-6, -3, -1, 0, 1, 3, 6)
 DEEPEST_STEP_M = 1.0
 
@@ -32,8 +37,7 @@ DEEPEST_STEP_M = 1.0
 class Encoder(nn.Module):
     """Per-point features pooled into patches, a two-scale graph over them, and a transformer.
 
-    Point inputs stand in groups (image, rgb, depth, normal, ray, position, partial); a switch that
-    takes an input away leaves its learned constant.
+    A switch that removes a group of point inputs leaves a learned constant in its place.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -61,17 +65,17 @@ class Encoder(nn.Module):
         self.standard_points = Standardise(config.point_features)
         self.positions = GroupedInput({"fourier": FOURIER})
         self.image = mlp(config.token_features, 2 * width, width)
-        self.place = nn.Parameter(0.02 * torch.randn(self.patches, width))
+        self.patch_embedding = nn.Parameter(0.02 * torch.randn(self.patches, width))
         # The first camera sets the frame; the others come in any order and number.
-        self.first = nn.Parameter(0.02 * torch.randn(width))
+        self.first_view = nn.Parameter(0.02 * torch.randn(width))
         self.coarse = mlp(width, small, 4)
         self.local = nn.Linear(self.groups.total, small)
         self.pooled = nn.Linear(small, width)
         self.plain = nn.Linear(self.groups.total, width)
-        self.where = nn.Linear(FOURIER, width)
-        self.fine = GraphLayer(width, small, config.neighbours)
-        self.wide = GraphLayer(width, small, config.neighbours)
-        self.join = nn.Linear(2 * small, width)
+        self.position_embedding = nn.Linear(FOURIER, width)
+        self.fine_graph = GraphLayer(width, small, config.neighbours)
+        self.coarse_graph = GraphLayer(width, small, config.neighbours)
+        self.join_scales = nn.Linear(2 * small, width)
         self.layers = nn.ModuleList(
             [Block(width, config.heads, config.dropout) for _ in range(config.layers)]
         )
@@ -81,34 +85,46 @@ class Encoder(nn.Module):
         self.point_norm = nn.LayerNorm(small)
 
     def fit(self, scenes: Sequence[SceneArrays]) -> None:
-        """Learn what the frozen features' means and deviations are, from a tenth of their rows."""
+        """Measure means and deviations of the frozen features on a tenth of their rows."""
         parts = ((self.standard_tokens, "tokens"), (self.standard_points, "features"))
         for standard, name in parts:
             rows = np.concatenate([getattr(one, name)[::10] for one in scenes])
             standard.fit(torch.from_numpy(rows))
 
     def standardise(self, batch: SceneBatch) -> SceneBatch:
-        """Return the batch with its frozen image features at mean 0 and deviation 1."""
+        """Return the batch with standardised frozen features."""
         tokens, features = self.standard_tokens(batch.tokens), self.standard_points(batch.features)
         return replace(batch, tokens=tokens, features=features)
 
     def first_positions(self, batch: SceneBatch, coarse: Tensor) -> Tensor:
-        """Positions [B,T,3] known before encoding: the sensor's, or a first guess from images."""
+        """Return patch positions [B,T,3] before encoding, from the sensor or predicted from images.
+
+        Args:
+            batch: the inputs.
+            coarse: [B,T,4], log depth / 3 m and position / 3 m predicted from each patch's image.
+        """
         if not self.config.lifts:
             return 3 * coarse[..., 1:]
         depth = 3 * coarse[..., :1].clamp(-3, 2).exp()
-        camera = batch.pose[:, :, :3, 3].repeat_interleave(self.patches, dim=1)
+        camera = batch.pose[:, :, :3, 3].repeat_interleave(self.patches, dim=1)  # (B, T, 3)
         if not self.config.senses:
             return camera + self.grid.pool(batch.rays) * depth
         valid = (batch.depth > 0).float()[..., None]
-        lifted = batch.rays * batch.depth[..., None]
+        lifted = batch.rays * batch.depth[..., None]  # (B, P, 3), relative to the camera
+        # One pooling of all three. Points without depth are zero, so the mean over points with a
+        # depth is the pooled sum divided by their share.
         ray, point, share = self.grid.pool(torch.cat([batch.rays, lifted, valid], dim=-1)).split(
             (3, 3, 1), dim=-1
         )
         return camera + torch.where(share > 0, point / share.clamp(min=1e-6), ray * depth)
 
     def point_inputs(self, batch: SceneBatch, token_xyz: Tensor) -> Tensor:
-        """Join the input groups that the switches leave on: [B,P,I]."""
+        """Return the inputs [B,P,I] of every point, with constants for groups switched off.
+
+        Args:
+            batch: the inputs, standardised.
+            token_xyz: [B,T,3], positions of the patches.
+        """
         config = self.config
         values = {"image": batch.features, "rgb": batch.rgb - 0.5}
         valid = (batch.depth > 0).float()[..., None]
@@ -130,34 +146,42 @@ class Encoder(nn.Module):
             partial = batch.partial[..., None]
             has = (partial > 0).float()
             differs = ((partial - depth) * 4).clamp(-2, 2) * has * valid
-            shown = differs if config.depth else torch.zeros_like(differs)
-            values["partial"] = torch.cat([partial / 3, has, shown], dim=-1)
+            # The difference to the sensor's depth would reveal it to a method without depth.
+            difference = differs if config.depth else torch.zeros_like(differs)
+            values["partial"] = torch.cat([partial / 3, has, difference], dim=-1)
         return self.groups(values)
 
     def depth_steps(self, depth: Tensor) -> Tensor:
-        """How much deeper [B,P,48] the cells around each point lie, in metres, at most 1.
+        """Return how much deeper [B,P,48] the cells around each point are, in metres, at most 1.
 
-        A wide, sparse window of the depth image: the local shape that tells where an object ends.
-        0 where either has no depth or the window leaves the view.
+        This sparse window of the depth image shows where an object ends. Entries are 0 where either
+        cell has no depth or the window leaves the view.
         """
-        wide = F.pad(depth.unflatten(1, (-1, *self.grid.cells)), (WINDOW[-1],) * 4)
-        other = wide.flatten(2)[:, :, self.window].flatten(1, 2)
+        padded = F.pad(depth.unflatten(1, (-1, *self.grid.cells)), (WINDOW[-1],) * 4)
+        other = padded.flatten(2)[:, :, self.window].flatten(1, 2)  # (B, P, 48)
         own = depth[..., None]
         known = (other > 0) & (own > 0)
         return ((other - own) * known).clamp(-DEEPEST_STEP_M, DEEPEST_STEP_M)
 
     def forward(self, batch: SceneBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Encode a standardised batch: tokens [B,T,D], point features [B,P,F], guesses [B,T,4]."""
-        images = by_view(self.image(batch.tokens), self.patches) + self.place
-        images = torch.cat([images[:, :1] + self.first, images[:, 1:]], dim=1).flatten(1, 2)
+        """Encode a standardised batch.
+
+        Returns:
+            tokens [B,T,D], point features [B,P,F], and the patches' first predictions [B,T,4] of
+            log depth and position, from images alone.
+        """
+        images = by_view(self.image(batch.tokens), self.patches) + self.patch_embedding
+        images = torch.cat([images[:, :1] + self.first_view, images[:, 1:]], dim=1).flatten(1, 2)
         coarse = self.coarse(F.gelu(images)).float()
         xyz = self.first_positions(batch, coarse).detach()
         inputs = self.point_inputs(batch, xyz)
         local = F.relu(self.local(inputs))
         tokens = images + self.geometry_tokens(inputs, local)
-        places = {"fourier": fourier(xyz)} if self.config.positions else {}
-        known = self.positions(places) if places else self.positions.absent["fourier"]
-        tokens = tokens + self.where(known)
+        if self.config.positions:
+            positions = self.positions({"fourier": fourier(xyz)})
+        else:
+            positions = self.positions.absent["fourier"]
+        tokens = tokens + self.position_embedding(positions)
         if self.config.geometry_module:
             tokens = tokens + self.message(tokens, xyz)
         for layer in self.layers:
@@ -166,33 +190,38 @@ class Encoder(nn.Module):
         return tokens, self.point_states(local, tokens), coarse
 
     def geometry_tokens(self, inputs: Tensor, local: Tensor) -> Tensor:
-        """Pool points into patches: learned features (PointNet), or the plain mean inputs."""
+        """Return points pooled into patches [B,T,D].
+
+        The geometry module pools learned features, as PointNet does (Qi et al. 2017). Without it,
+        the plain inputs are averaged.
+        """
         if not self.config.geometry_module:
             return self.plain(self.grid.pool(inputs))
         return self.pooled(self.grid.pool(local))
 
     def message(self, tokens: Tensor, xyz: Tensor) -> Tensor:
-        """Pass messages among patches and among groups of patches, and join both scales."""
-        fine = self.fine(tokens, xyz)
-        groups, places = self.grid.group(tokens), self.grid.group(xyz)
-        wide = by_view(self.wide(groups, places), math.prod(self.grid.groups))[:, :, self.ungroup]
-        wide = wide.flatten(1, 2)
-        return self.join(torch.cat([fine, wide], dim=-1))
+        """Return messages [B,T,D] among patches and among groups of patches, joined."""
+        fine = self.fine_graph(tokens, xyz)  # (B, T, F)
+        groups = self.coarse_graph(self.grid.group(tokens), self.grid.group(xyz))
+        coarse = by_view(groups, math.prod(self.grid.groups))[:, :, self.ungroup].flatten(1, 2)
+        return self.join_scales(torch.cat([fine, coarse], dim=-1))
 
     def point_states(self, local: Tensor, tokens: Tensor) -> Tensor:
-        """Point features [B,P,F] from the point itself and the patches around it."""
+        """Return point features [B,P,F] from each point itself and the patches around it."""
         mixed = F.relu(self.mix[0](local) + self.grid.spread(self.down(tokens)))
         return self.point_norm(mixed + F.relu(self.mix[1](mixed)))
 
 
 def by_view(values: Tensor, size: int) -> Tensor:
-    """[B,V*size,...] to [B,V,size,...]."""
+    """Return values [B,V*size,...] as [B,V,size,...]."""
     return values.unflatten(1, (-1, size))
 
 
 def depth_window(rows: int, columns: int) -> Tensor:
-    """Places i64[p,48] of what lies around each of a view's cells, in its depth image padded by
-    the window's reach."""
+    """Return flat indices i64 [p,48] of the cells around each cell of a view.
+
+    They index the depth image padded by the window's reach on all sides.
+    """
     reach, wide = WINDOW[-1], columns + 2 * WINDOW[-1]
     around = torch.tensor([(y, x) for y in WINDOW for x in WINDOW if y or x]) + reach
     own = torch.arange(rows)[:, None] * wide + torch.arange(columns)

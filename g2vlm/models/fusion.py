@@ -1,4 +1,8 @@
-"""Language and geometry attend to each other, with a geometric bias that the text gates."""
+"""Language and geometry attend to each other, with a geometric bias that the text gates.
+
+Shapes: B scenes, T patches, P points, Q sentences of L words, M text states, C classes, D hidden,
+F point features.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +18,20 @@ from g2vlm.models.layers import (
     RELATIVE,
     Attention,
     exact,
+    linear_of_parts,
     mlp,
-    read_side_by_side,
-    read_words,
+    project_words,
     standard,
 )
 from g2vlm.models.state import GroundState, SceneState
 
+# Length of `token_extras`.
 EXTRA = 4
+# Features of a patch against anchors and candidates.
 SPATIAL = 2 * RELATIVE + EXTRA
+# Text states that a sentence is summarised in.
 SLOTS = 6
-# What a point still has of a class that it does not seem to be: one lost point loses no object.
+# Added to match probabilities before a logarithm, so that one misclassified point loses no object.
 LEAST_MATCH = 0.02
 
 
@@ -40,9 +47,10 @@ class FusionLayer(nn.Module):
         self.drop = nn.Dropout(config.dropout)
 
     def forward(self, text: Tensor, tokens: Tensor, bias: Tensor | None) -> Tensor:
-        """Update text [B,Q,M,D] from tokens [B,T,D]; bias [B,heads,Q,T] or none."""
+        """Return text states [B,Q,M,D] updated from tokens [B,T,D]; bias is [B,heads,Q,T]."""
         batch, queries, length, width = text.shape
         if bias is not None:
+            # All states of a sentence share its bias: (B, heads, Q*M, T).
             bias = bias[:, :, :, None].expand(-1, -1, -1, length, -1).flatten(2, 3)
         flat = self.norms[0](text).flatten(1, 2)
         text = text + self.attention(flat, tokens, bias).view(batch, queries, length, width)
@@ -50,12 +58,14 @@ class FusionLayer(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Reads Q sentences against an encoded scene.
+    """Grounds Q sentences in an encoded scene.
 
-    The sentence names anchors and candidates: a first attention spreads over patches for each.
-    Their expected pairwise features (distance, directions) to every patch, gated by the text, are
-    the bias of the text-to-geometry attention (after ViL3DRel, Chen et al. 2022), and enter each
-    patch's reading of the sentence. Scene-side projections are computed once for all sentences.
+    A first attention finds patches of the sentence's anchors and candidates. Pairwise features
+    (distance, direction) from these to every patch, gated by the text, bias the attention from text
+    to geometry. They also enter each patch's state for the sentence. Projections of the scene are
+    computed once for all sentences.
+
+    Source: text-gated spatial attention of ViL3DRel (Chen et al. 2022).
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -63,15 +73,15 @@ class Fusion(nn.Module):
         self.config = config
         width, small = config.hidden, config.point_hidden
         self.text = nn.Linear(config.text_features, width)
-        self.whole = nn.Linear(config.text_features, width)
+        self.sentence = nn.Linear(config.text_features, width)
         self.roles = nn.Linear(width, 2 + SLOTS)
-        self.slot = nn.Parameter(0.02 * torch.randn(SLOTS, width))
-        self.aims = nn.ModuleList([nn.Linear(width, small), nn.Linear(width, small)])
-        self.scene_aims = nn.Linear(width, 2 * small)
+        self.slot_embedding = nn.Parameter(0.02 * torch.randn(SLOTS, width))
+        self.role_queries = nn.ModuleList([nn.Linear(width, small), nn.Linear(width, small)])
+        self.role_keys = nn.Linear(width, 2 * small)
         self.gates = nn.Linear(width, config.heads * SPATIAL)
         self.layers = nn.ModuleList([FusionLayer(config) for _ in range(config.fusion_layers)])
         self.key = nn.Linear(width, width)
-        self.own = nn.Linear(width, width + small)
+        self.patch = nn.Linear(width, width + small)
         self.value = nn.Linear(width, small)
         self.spatial = nn.Linear(2 * SPATIAL, small)
         self.spatial_gate = nn.Linear(width, small)
@@ -79,35 +89,44 @@ class Fusion(nn.Module):
         self.point = nn.Linear(small + len(config.classes) + 1, small)
         self.target = nn.Linear(width, small + 2)
         self.names = nn.Linear(width, len(config.classes))
-        self.findings = nn.ModuleList(
+        self.readout = nn.ModuleList(
             [nn.Linear(small + 2 * SPATIAL + 4, width), nn.Linear(2 * width + 6, width)]
         )
 
     def split_roles(self, batch: TextBatch) -> tuple[Tensor, Tensor]:
-        """Read a sentence's words [B,Q,L,384] into its anchor and candidate [2,B,Q,D] and slots
-        [B,Q,SLOTS,D], each a learned weighting of the words."""
-        words = read_words(self.text, batch.states, batch.mask)
-        weight = self.roles(words).masked_fill(~batch.mask[..., None], -1e4).softmax(2)
-        pooled = weight.transpose(2, 3) @ words
-        return pooled[:, :, :2].permute(2, 0, 1, 3), pooled[:, :, 2:] + self.slot
+        """Return learned weighted means of a sentence's words.
 
-    def aim(self, pooled: Tensor, tokens: Tensor) -> Tensor:
-        """Log-probabilities [2,B,Q,T] over patches of the sentence's anchors and candidates."""
-        scene = self.scene_aims(tokens).unflatten(-1, (2, -1)).permute(2, 0, 3, 1)
-        query = torch.stack([aim(one) for aim, one in zip(self.aims, pooled, strict=True)])
+        Returns:
+            anchor and candidate [2,B,Q,D], and text states [B,Q,SLOTS,D].
+        """
+        words = project_words(self.text, batch.states, batch.mask)  # (B, Q, L, D)
+        weight = self.roles(words).masked_fill(~batch.mask[..., None], -1e4).softmax(2)
+        pooled = weight.transpose(2, 3) @ words  # (B, Q, 2 + SLOTS, D)
+        return pooled[:, :, :2].permute(2, 0, 1, 3), pooled[:, :, 2:] + self.slot_embedding
+
+    def first_attention(self, pooled: Tensor, tokens: Tensor) -> Tensor:
+        """Return log-probabilities [2,B,Q,T] over patches for anchors and candidates."""
+        scene = self.role_keys(tokens).unflatten(-1, (2, -1)).permute(2, 0, 3, 1)  # (2, B, F, T)
+        query = torch.stack([f(one) for f, one in zip(self.role_queries, pooled, strict=True)])
         return (query @ scene / math.sqrt(query.shape[-1])).log_softmax(-1)
 
     def spatial_features(self, state: SceneState, aims: Tensor) -> tuple[Tensor, Tensor]:
-        """Each patch against anchors and candidates.
+        """Return expected pairwise features between each patch and the sentence's roles.
 
-        Returns features [B,Q,T,2*SPATIAL] (values, and values minus the candidates' mean) and the
-        candidates' means [B,Q,SPATIAL]; zeros without the geometry module.
+        Args:
+            state: the encoded scene.
+            aims: [2,B,Q,T], log-probabilities of anchors and candidates.
+
+        Returns:
+            features [B,Q,T,2*SPATIAL] (values, and values minus the candidates' mean) and the
+            candidates' means [B,Q,SPATIAL]; zeros without the geometry module.
         """
         anchor, candidate = aims.exp()
         batch, queries, tokens = anchor.shape
         if state.relative is None:
             empty = state.tokens.new_zeros(batch, queries, tokens, 2 * SPATIAL)
             return empty, empty[:, :, 0, :SPATIAL]
+        # Expectations over anchors and candidates in one product: (B, T, T*RELATIVE).
         flat = state.relative.flatten(2)
         with exact(flat):
             both = torch.cat([anchor, candidate], dim=1).float() @ flat.float()
@@ -118,25 +137,27 @@ class Fusion(nn.Module):
         return torch.cat([values, values - mean[:, :, None]], dim=-1), mean
 
     def forward(self, state: SceneState, batch: TextBatch) -> GroundState:
-        """Ground the sentences; see `GroundState`."""
+        """Ground the sentences."""
         tokens = state.tokens
         roles, text = self.split_roles(batch)
-        aims = self.aim(roles, tokens)
+        aims = self.first_attention(roles, tokens)
         spatial, mean = self.spatial_features(state, aims)
         if self.config.cross_attention:
             text = self.fuse(text, tokens, spatial)
         else:
-            text = self.whole(standard(batch.pooled))[:, :, None]
+            text = self.sentence(standard(batch.pooled))[:, :, None]
             spatial, mean = torch.zeros_like(spatial), torch.zeros_like(mean)
         name_logits = self.names(roles[1] if self.config.cross_attention else text[:, :, 0])
         sentence = text.mean(2)
-        states = self.read(tokens, text, sentence, spatial)
-        token_logits = self.token(states)[..., 0]
+        states = self.patch_states(tokens, text, sentence, spatial)
+        token_logits = self.token(states)[..., 0]  # (B, Q, T)
         by_token = state.grid.spread(token_logits.transpose(1, 2)).transpose(1, 2)
-        match = name_logits.softmax(-1) @ state.kinds.detach()[..., :-1].transpose(1, 2)
+        # Probability (B, Q, P) that a point is of the class that the sentence names.
+        classes = state.class_probabilities.detach()[..., :-1]
+        match = name_logits.softmax(-1) @ classes.transpose(1, 2)
         point_logits = self.find_points(state, sentence, match) + by_token
-        named = named_share(match)
-        found = self.read_out(state, token_logits, states, torch.cat([mean, named], -1), spatial)
+        summary = torch.cat([mean, named_share(match)], -1)
+        found = self.scene_states(state, token_logits, states, summary, spatial)
         return GroundState(
             point_logits=point_logits,
             token_logits=token_logits,
@@ -147,18 +168,28 @@ class Fusion(nn.Module):
         )
 
     def find_points(self, state: SceneState, sentence: Tensor, match: Tensor) -> Tensor:
-        """Logits [B,Q,P] of points: alike to the sentence [B,Q,D], and of the class it names.
+        """Return logits that the sentence's target covers a point.
 
-        `match` [B,Q,P] is the probability of that class; the sentence says how much it counts.
+        They add the similarity of point and sentence to the log-probability of the named class,
+        weighted by how much the sentence depends on it.
+
+        Args:
+            state: the encoded scene.
+            sentence: [B,Q,D].
+            match: [B,Q,P], probability of the named class.
+
+        Returns:
+            [B,Q,P].
         """
-        kinds = (state.kinds.detach() + 1e-6).sqrt()
-        seen = read_side_by_side(self.point, state.point_features, kinds)
-        alike, bias, trust = self.target(sentence).split([self.point.out_features, 1, 1], dim=-1)
-        by_point = (seen @ alike.transpose(1, 2)).transpose(1, 2) / 8
+        classes = (state.class_probabilities.detach() + 1e-6).sqrt()
+        points = linear_of_parts(self.point, state.point_features, classes)
+        query, bias, trust = self.target(sentence).split([self.point.out_features, 1, 1], dim=-1)
+        by_point = (points @ query.transpose(1, 2)).transpose(1, 2) / 8
+        # The bias of -2 starts training with few points chosen.
         return by_point + bias - 2 + F.softplus(trust) * (match + LEAST_MATCH).log()
 
     def fuse(self, text: Tensor, tokens: Tensor, spatial: Tensor) -> Tensor:
-        """Cross-attend text [B,Q,M,D] to tokens, steered by the gated spatial features."""
+        """Return text states [B,Q,M,D] after attention to tokens with the gated spatial bias."""
         gates = self.gates(text.mean(2)).unflatten(-1, (self.config.heads, SPATIAL))
         bias = None
         if self.config.geometry_module:
@@ -167,43 +198,65 @@ class Fusion(nn.Module):
             text = layer(text, tokens, bias)
         return text
 
-    def read(self, tokens: Tensor, text: Tensor, sentence: Tensor, spatial: Tensor) -> Tensor:
-        """Each patch reads each sentence: states [B,Q,T,F]."""
-        query, own = self.own(tokens).split([tokens.shape[-1], self.value.out_features], dim=-1)
+    def patch_states(
+        self, tokens: Tensor, text: Tensor, sentence: Tensor, spatial: Tensor
+    ) -> Tensor:
+        """Return a state [B,Q,T,F] of each patch for each sentence: the patch attends to text."""
+        query, own = self.patch(tokens).split([tokens.shape[-1], self.value.out_features], dim=-1)
         logits = self.key(text).flatten(1, 2) @ query.transpose(1, 2) / math.sqrt(tokens.shape[-1])
         logits = logits.unflatten(1, text.shape[1:3])
-        heard = logits.softmax(2).transpose(2, 3) @ self.value(text)
+        attended = logits.softmax(2).transpose(2, 3) @ self.value(text)
         placed = self.spatial(spatial) * (1 + self.spatial_gate(sentence))[:, :, None]
-        return F.gelu(own[:, None] + heard + placed)
+        return F.gelu(own[:, None] + attended + placed)
 
-    def read_out(
-        self, state: SceneState, token_logits: Tensor, states: Tensor, told: Tensor, spatial: Tensor
+    def scene_states(
+        self,
+        state: SceneState,
+        token_logits: Tensor,
+        states: Tensor,
+        summary: Tensor,
+        spatial: Tensor,
     ) -> Tensor:
-        """Two findings [B,Q,2,D]: what the sentence found, and the whole scene's extent.
+        """Return two states for the decoder: what the sentence found, and the scene's extent.
 
-        `told` [B,Q,SPATIAL+3]: the candidates' mean features and the named class's share.
+        Args:
+            state: the encoded scene.
+            token_logits: [B,Q,T].
+            states: [B,Q,T,F], of patches.
+            summary: [B,Q,SPATIAL+3], the candidates' mean features and the named class's share.
+            spatial: [B,Q,T,2*SPATIAL].
+
+        Returns:
+            [B,Q,2,D].
         """
         tokens = state.tokens
-        found = token_logits.softmax(-1)
-        seen = torch.einsum("bqt,bqtk->bqk", found, torch.cat([states, spatial], dim=-1))
-        seen = seen[..., : states.shape[-1] + SPATIAL]
+        attention = token_logits.softmax(-1)
+        found = torch.einsum("bqt,bqtk->bqk", attention, torch.cat([states, spatial], dim=-1))
+        found = found[..., : states.shape[-1] + SPATIAL]
         count = token_logits.sigmoid().mean(-1, keepdim=True)
-        first = self.findings[0](torch.cat([seen, told, count], dim=-1))
+        first = self.readout[0](torch.cat([found, summary, count], dim=-1))
+        # Robust ends of the scene along each axis, from every eighth point.
         ordered = state.points.detach()[:, ::8].sort(1).values
         ends = [ordered[:, int(share * (ordered.shape[1] - 1))] for share in (0.02, 0.98)]
         pooled = torch.cat([tokens.mean(1), tokens.amax(1), *ends], dim=-1)
-        second = self.findings[1](pooled)[:, None].expand_as(first)
+        second = self.readout[1](pooled)[:, None].expand_as(first)
         return torch.stack([first, second], dim=2)
 
 
 def named_share(match: Tensor) -> Tensor:
-    """How much of the scene is of the named class [B,Q,3], from its probability [B,Q,P] at points:
-    at the likeliest point, at the tenth likeliest, and in all (log)."""
+    """Return how much of the scene is of the named class, from its probabilities at points.
+
+    Args:
+        match: [B,Q,P].
+
+    Returns:
+        [B,Q,3]: the highest probability, the tenth highest, and the log of the mean.
+    """
     best = match.topk(min(10, match.shape[-1]), dim=-1).values
     return torch.stack([best[..., 0], best[..., -1], (match.mean(-1) + 1e-4).log() / 4], dim=-1)
 
 
 def token_extras(state: SceneState) -> Tensor:
-    """Scalars of each patch that comparisons need: log size of the voted box, height [B,T,4]."""
+    """Return numbers of each patch for comparisons [B,T,4]: log size of its box, and height."""
     size = state.token_sizes.clamp(min=0.02).log()
     return torch.cat([size, state.token_xyz[..., 2:]], dim=-1)

@@ -1,4 +1,7 @@
-"""Heads that read an encoded scene: pointmap and votes, occupancy, relations, descriptors."""
+"""Heads over an encoded scene: pointmap and votes, occupancy, relations, descriptors.
+
+Shapes: B scenes, V views, P points, T patches, N objects, D hidden, F point features, C classes.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,23 @@ from g2vlm.models.batch import SceneBatch
 from g2vlm.models.boxes import axis_gaps, mask_mean
 from g2vlm.models.config import CELL, ModelConfig
 from g2vlm.models.grid import ViewGrid
-from g2vlm.models.layers import GroupedInput, Standardise, exact, mlp, read_side_by_side, standard
+from g2vlm.models.layers import GroupedInput, Standardise, exact, linear_of_parts, mlp, standard
 from g2vlm.models.state import RelationLogits, SceneState
 from metrics.scene_graph.predicates import LABELS
 
+# Points that occupancy at a position is computed from.
 NEAREST = 4
-TRUNCATION = 0.3
-CORRECTION = 0.3
-# Length of what `RelationHead.geometry` says of a pair.
+# Signed distances to the predicted depth are cut off here, as in a TSDF.
+TRUNCATION_M = 0.3
+# The final depth differs from the sensor's by at most this.
+CORRECTION_M = 0.3
+# Depth, in metres, at log depth 0.
+DEPTH_SCALE_M = 3
+# Length of `RelationHead.geometry`.
 PAIR = 20
-# Sides of boxes are compared from here on: what is thinner says nothing more of a pair.
+# Sides of boxes are compared from this length on; thinner sides carry no information on a pair.
 LEAST_SIDE_M = 0.02
-# Log of what inner products of descriptors are first multiplied by, and the most they may be.
+# Initial log scale of inner products of descriptors, and the largest scale.
 FIRST_SCALE = 2.5
 LARGEST_SCALE = 50.0
 
@@ -37,9 +45,10 @@ class PointHeads(nn.Module):
         classes = len(config.classes) + 1
         self.sizes = (1, 1, 3, 1, 3, classes)
         self.out = nn.Linear(config.point_hidden, sum(self.sizes))
-        self.patch_kinds = mlp(config.token_features, 2 * config.hidden, classes)
+        self.patch_classes = mlp(config.token_features, 2 * config.hidden, classes)
         self.vote = mlp(config.point_hidden + classes, config.point_hidden, 6)
-        self.point_kinds = nn.Linear(config.point_features, classes)
+        self.point_classes = nn.Linear(config.point_features, classes)
+        # Training begins near the sensor's depth.
         with torch.no_grad():
             self.out.weight.mul_(0.3)
             self.out.bias.zero_()
@@ -47,104 +56,142 @@ class PointHeads(nn.Module):
     def forward(
         self, features: Tensor, guesses: Tensor, batch: SceneBatch, grid: ViewGrid
     ) -> dict[str, Tensor]:
-        """Read features [B,P,F] and the patches' first guesses [B,T,4] that `grid` spreads.
+        """Predict the dense outputs of a scene.
 
-        Returns tensors named as in `SceneState`. Classes are read from the frozen features as
-        well: a short way that learns within few steps what the encoder then refines.
+        Args:
+            features: [B,P,F], point features.
+            guesses: [B,T,4], log depth and position that the encoder predicted from images alone.
+            batch: the inputs, standardised.
+            grid: interpolates patches at points.
+
+        Returns:
+            tensors by their names in `SceneState`.
+
+        Classes are also predicted directly from the frozen features. This shortcut learns within
+        few steps what the encoder then refines.
         """
         with exact(features):
             parts = self.out(features.float()).split(self.sizes, dim=-1)
         log_depth, delta, offset, log_error, colour, classes = parts
         rays, camera, sensor = batch.rays, batch.camera, batch.depth
-        early = torch.cat([guesses, self.patch_kinds(batch.tokens)], dim=-1)
-        spread, kinds = grid.spread(early).split([4, classes.shape[-1]], dim=-1)
-        classes = classes + kinds + self.point_kinds(batch.features)
-        shares = classes.softmax(-1)
-        box = read_side_by_side(self.vote[0], features, shares.detach())
-        box = self.vote[1:](box).float()
-        guess = depth = None
+        # One interpolation of both: (B, T, 4 + C + 1) to (B, P, 4 + C + 1).
+        patches = torch.cat([guesses, self.patch_classes(batch.tokens)], dim=-1)
+        spread, by_patch = grid.spread(patches).split([4, classes.shape[-1]], dim=-1)
+        classes = classes + by_patch + self.point_classes(batch.features)
+        probabilities = classes.softmax(-1)
+        # Votes know the class, because a sofa's box is larger than a chair's.
+        box = linear_of_parts(self.vote[0], features, probabilities.detach())
+        box = self.vote[1:](box).float()  # (B, P, 6), offsets of low and high from the point
+        image_depth = depth = None
         if self.config.lifts:
-            guess = 3 * (spread[..., 0] + log_depth[..., 0]).clamp(-3, 2).exp()
-            depth = guess
+            log_depth = spread[..., 0] + log_depth[..., 0]
+            image_depth = DEPTH_SCALE_M * log_depth.clamp(-3, 2).exp()
+            depth = image_depth
             if self.config.senses:
-                corrected = sensor + CORRECTION * torch.tanh(delta[..., 0])
-                depth = torch.where(sensor > 0, corrected, guess)
+                corrected = sensor + CORRECTION_M * torch.tanh(delta[..., 0])
+                depth = torch.where(sensor > 0, corrected, image_depth)
             points = camera + rays * depth[..., None]
         else:
-            points = 3 * (spread[..., 1:] + offset)
+            points = DEPTH_SCALE_M * (spread[..., 1:] + offset)
+        # Errors of 1 mm to 7 m; training starts at 5 cm.
         error = (log_error[..., 0] - 3).clamp(-7, 2)
         low, high = points.detach()[..., None, :].add(box.unflatten(-1, (2, 3))).unbind(-2)
+        # A smooth maximum with 0 keeps a gradient where high is below low.
         size = F.softplus(8 * (high - low)) / 8 + 0.02
         centre = (low + high) / 2
         return {
             "points": points,
             "depth": depth,
-            "guess": guess,
+            "image_depth": image_depth,
             "log_error": error,
             "confidence": (-error.detach().exp() / 0.1).exp(),
             "colours": colour,
             "class_logits": classes,
-            "kinds": shares,
+            "class_probabilities": probabilities,
             "centres": centre,
             "boxes": torch.cat([centre, size], dim=-1),
         }
 
 
 def nearest_points(points: Tensor, queries: Tensor, count: int = NEAREST) -> Tensor:
-    """Indices i64[B,N,count] of the points [B,P,3] nearest to queries [B,N,3]."""
+    """Return indices i64 [B,N,count] of the points [B,P,3] nearest to queries [B,N,3]."""
     if points.device.type != "cpu":
         return torch.cdist(queries, points).topk(count, largest=False).indices
     pairs = zip(points.detach().numpy(), queries.detach().numpy(), strict=True)
-    found = [cKDTree(cloud, balanced_tree=False).query(x, count)[1] for cloud, x in pairs]
-    return torch.from_numpy(np.stack(found))
+    rows = [cKDTree(cloud, balanced_tree=False).query(x, count)[1] for cloud, x in pairs]
+    return torch.from_numpy(np.stack(rows))
 
 
 class OccupancyHead(nn.Module):
-    """Solid or free at any 3D point, from its nearest points and its projections into the views."""
+    """Solid or free at any 3D position, from the nearest points and from projections into views."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         small = config.point_hidden
         self.value = nn.Linear(small, small // 2)
-        self.near = mlp(small // 2 + 9, small, small)
-        self.seen = mlp(small // 2 + 7, small // 2, small // 2)
-        self.views = GroupedInput({"seen": small})
+        self.neighbour = mlp(small // 2 + 9, small, small)
+        self.projection = mlp(small // 2 + 7, small // 2, small // 2)
+        self.views = GroupedInput({"projection": small})
         self.out = mlp(3 * small + 4, small, 1)
 
     def box_features(self, state: SceneState, index: Tensor, xyz: Tensor) -> Tensor:
-        """Where xyz [B,N,K,3] lies in the boxes voted by points `index` [B,N,K]: [B,N,K,5]."""
+        """Return where positions lie in the boxes that points vote for.
+
+        Args:
+            state: the encoded scene.
+            index: i64 [B,N,K], points.
+            xyz: [B,N,1,3], positions.
+
+        Returns:
+            [B,N,K,5]: position in units of the box, whether it is inside, and the point's
+            probability of being structure.
+        """
         rows = torch.arange(len(index), device=index.device)[:, None, None]
         box = state.boxes.detach()[rows, index]
         place = ((xyz - box[..., :3]) / box[..., 3:]).clamp(-2, 2)
-        nothing = state.kinds.detach()[..., -1][rows, index][..., None]
+        nothing = state.class_probabilities.detach()[..., -1][rows, index][..., None]
         inside = torch.tanh(8 * (0.5 - place.abs().amax(-1, keepdim=True)))
         return torch.cat([place, inside, nothing], dim=-1)
 
     def forward(self, state: SceneState, xyz: Tensor) -> Tensor:
-        """Logits [B,N] of solid at `xyz` [B,N,3]."""
+        """Return logits [B,N] of being solid at positions [B,N,3]."""
         value = self.value(state.point_features)
         points = state.points.detach()
-        index = nearest_points(points, xyz)
+        index = nearest_points(points, xyz)  # (B, N, 4)
         rows = torch.arange(len(xyz), device=xyz.device)[:, None, None]
-        offset = xyz[:, :, None] - points[rows, index]
+        offset = xyz[:, :, None] - points[rows, index]  # (B, N, 4, 3)
         distance = offset.norm(dim=-1, keepdim=True)
         place = torch.cat([(offset * 4).clamp(-4, 4), (distance * 4).clamp(max=4)], dim=-1)
         boxes = self.box_features(state, index, xyz[:, :, None])
-        near = F.gelu(self.near(torch.cat([value[rows, index], place, boxes], dim=-1)))
+        near = F.gelu(self.neighbour(torch.cat([value[rows, index], place, boxes], dim=-1)))
+        # Points 10 cm farther than the nearest weigh e times less.
         weight = (-distance / 0.1).softmax(2)
         joined = [(near * weight).sum(2), near.amax(2)]
-        seen = {"seen": self.project(state, value, xyz)} if self.config.lifts else {}
-        known = self.views(seen) if seen else self.views.absent["seen"].expand_as(joined[0])
+        if self.config.lifts:
+            views = self.views({"projection": self.project(state, value, xyz)})
+        else:
+            views = self.views.absent["projection"].expand_as(joined[0])
+        # Waves of the height resolve table tops and shelves.
         height = xyz[..., 2:] * xyz.new_tensor([0.5, 2.0, 4.0, 8.0])
         height = torch.cat([height[..., :1], height[..., 1:].sin()], dim=-1)
-        return self.out(torch.cat([*joined, known, height], dim=-1))[..., 0]
+        return self.out(torch.cat([*joined, views, height], dim=-1))[..., 0]
 
     def project(self, state: SceneState, value: Tensor, xyz: Tensor) -> Tensor:
-        """Features [B,N,F] of xyz's projections: truncated signed distance, inside, the cell's."""
+        """Return features [B,N,F] of positions projected into all views.
+
+        In each view they are the truncated signed distance to the predicted depth, whether the
+        position is inside the view, the features of the cell, and the box that it votes for.
+
+        Args:
+            state: the encoded scene.
+            value: [B,P,F/2], projected point features.
+            xyz: [B,N,3], positions.
+        """
         batch, (rows, columns) = state.batch, state.grid.cells
         turn, origin = batch.pose[:, :, :3, :3], batch.pose[:, :, :3, 3]
         with exact(xyz):
+            # Camera coordinates (B, N, V, 3): the transposed rotation of the offset.
             local = torch.einsum("bvij,bnvi->bnvj", turn, xyz[:, :, None] - origin[:, None])
             pixel = torch.einsum("bvij,bnvj->bnvi", batch.intrinsics, local)
         depth = local[..., 2].clamp(min=0.05)
@@ -153,14 +200,16 @@ class OccupancyHead(nn.Module):
         inside = ((cell >= 0) & (cell < limit)).all(-1) & (local[..., 2] > 0.05)
         cell = cell.clamp(min=0).minimum(limit - 1).long()
         view = torch.arange(len(turn[0]), device=xyz.device)
-        index = (view * rows + cell[..., 1]) * columns + cell[..., 0]
+        index = (view * rows + cell[..., 1]) * columns + cell[..., 0]  # (B, N, V), points
         which = torch.arange(len(xyz), device=xyz.device)[:, None, None]
-        gap = (state.depth.detach()[which, index] - depth) / TRUNCATION
-        seen = inside.float()[..., None]
-        place = torch.cat([gap.clamp(-1, 1)[..., None] * seen, seen], dim=-1)
-        boxes = self.box_features(state, index, xyz[:, :, None]) * seen
-        each = F.gelu(self.seen(torch.cat([value[which, index], place, boxes], dim=-1))) * seen
-        return torch.cat([each.amax(2), each.sum(2) / seen.sum(2).clamp(min=1)], dim=-1)
+        gap = (state.depth.detach()[which, index] - depth) / TRUNCATION_M
+        inside = inside.float()[..., None]  # (B, N, V, 1)
+        place = torch.cat([gap.clamp(-1, 1)[..., None] * inside, inside], dim=-1)
+        boxes = self.box_features(state, index, xyz[:, :, None]) * inside
+        features = torch.cat([value[which, index], place, boxes], dim=-1)
+        each = F.gelu(self.projection(features)) * inside
+        # Maximum and mean over the views that contain the position.
+        return torch.cat([each.amax(2), each.sum(2) / inside.sum(2).clamp(min=1)], dim=-1)
 
 
 class RelationHead(nn.Module):
@@ -176,14 +225,14 @@ class RelationHead(nn.Module):
 
     @staticmethod
     def geometry(boxes: Tensor, front: Tensor) -> Tensor:
-        """Pair features [B,N,N,PAIR] of boxes [B,N,6] and front directions [B,N,2]."""
+        """Return features [B,N,N,PAIR] of pairs (i, j) of boxes [B,N,6] with fronts [B,N,2]."""
         centre, size = boxes[..., :3], boxes[..., 3:].clamp(min=LEAST_SIDE_M)
         count = boxes.shape[1]
-        offset = centre[:, :, None] - centre[:, None]
+        offset = centre[:, :, None] - centre[:, None]  # (B, i, j, 3), from j to i
         gap = axis_gaps(boxes)
-        apart = gap.clamp(min=0).norm(dim=-1, keepdim=True)
+        apart = gap.clamp(min=0).norm(dim=-1, keepdim=True)  # distance of the closest points
         level = offset[..., :2] / offset[..., :2].norm(dim=-1, keepdim=True).clamp(min=1e-3)
-        # Unlike `size`, not clamped: what lies on a rug rests on its true top.
+        # Unlike `size` this is not clamped: an object on a rug rests on its true top.
         half = boxes[..., 5] / 2
         low, high = centre[..., 2] - half, centre[..., 2] + half
         rests = torch.stack(
@@ -191,9 +240,10 @@ class RelationHead(nn.Module):
         )
         volume = size.log().sum(-1)
         larger = (volume[:, :, None] - volume[:, None])[..., None]
+        # Above 0 where j lies ahead of or behind i rather than to its side.
         sides = (level[..., :1].abs() - level[..., 1:].abs()) * 2
         aims = F.normalize(front, dim=-1, eps=1e-3)[:, :, None].expand(-1, -1, count, -1)
-        towards = -(aims * level).sum(-1, keepdim=True)
+        towards = -(aims * level).sum(-1, keepdim=True)  # cosine of i's front and the way to j
         near = (-apart).exp()
         own = size.log()[:, :, None].expand(-1, -1, count, -1)
         return torch.cat(
@@ -214,23 +264,26 @@ class RelationHead(nn.Module):
         )
 
     def forward(self, pooled: Tensor, boxes: Tensor) -> RelationLogits:
-        """Logits of all ordered pairs from pooled features [B,N,F] and boxes [B,N,6]."""
+        """Return the logits of all ordered pairs from features [B,N,F] and boxes [B,N,6]."""
         front = self.front(pooled)
-        seen = self.object(pooled)
-        count = seen.shape[1]
-        first = seen[:, :, None].expand(-1, -1, count, -1)
-        second = seen[:, None].expand(-1, count, -1, -1)
+        objects = self.object(pooled)
+        count = objects.shape[1]
+        first = objects[:, :, None].expand(-1, -1, count, -1)
+        second = objects[:, None].expand(-1, count, -1, -1)
         pairs = torch.cat([first, second, self.geometry(boxes, front)], dim=-1)
         families = self.pair(pairs).split(self.sizes, dim=-1)
         return RelationLogits(dict(zip(LABELS, families, strict=True)), front)
 
 
 def pool_scene(state: SceneState) -> Tensor:
-    """What the trunk says of whole scenes [B,D]: tokens and classes, their means and maxima."""
-    kinds = state.kinds
+    """Return one vector per scene [B,2D+2C+2]: means and maxima of tokens and class probabilities.
+
+    The retrieval head and the linear retrieval probe read it.
+    """
+    classes = state.class_probabilities
     pooled = [state.tokens.mean(1), state.tokens.amax(1)]
-    # The gradient of `amax` looks for all that are equal, which over all points takes long.
-    pooled += [(kinds.mean(1) + 1e-6).sqrt(), kinds.max(1).values]
+    # Not `amax`: its gradient searches all points for ties, which is slow.
+    pooled += [(classes.mean(1) + 1e-6).sqrt(), classes.max(1).values]
     return torch.cat(pooled, dim=-1)
 
 
@@ -252,20 +305,20 @@ class Descriptors(nn.Module):
 
     @property
     def sharpness(self) -> Tensor:
-        """What inner products are multiplied by before the softmax of L_align."""
+        """Scale of inner products before the softmax of L_align."""
         return self.scale.exp().clamp(max=LARGEST_SCALE)
 
     def embed_scene(self, pooled: Tensor) -> Tensor:
-        """[B,E] of scenes of which the trunk says `pooled` [B,K] (`pool_scene`)."""
+        """Return descriptors [B,E] of scenes from pooled features [B,K] (`pool_scene`)."""
         return F.normalize(self.scene(self.standard_scene(pooled)), dim=-1)
 
     def embed_text(self, pooled: Tensor) -> Tensor:
-        """[...,E] of sentences about scenes, from their frozen embeddings [...,W]."""
+        """Return descriptors [...,E] of sentences about scenes, from frozen embeddings [...,W]."""
         return F.normalize(self.text(self.standard_text(standard(pooled))), dim=-1)
 
     def embed_objects(self, state: SceneState, masks: Tensor, boxes: Tensor) -> Tensor:
-        """[B,N,E] of the objects under masks [B,N,P] with boxes [B,N,6]."""
-        seen = [state.point_features, state.kinds, state.batch.rgb - 0.5]
+        """Return descriptors [B,N,E] of the objects under masks [B,N,P] with boxes [B,N,6]."""
+        features = [state.point_features, state.class_probabilities, state.batch.rgb - 0.5]
         size = boxes[..., 3:].clamp(min=0.02).log()
-        pooled = [mask_mean(masks, values) for values in seen]
+        pooled = [mask_mean(masks, values) for values in features]
         return F.normalize(self.object(torch.cat([*pooled, size], dim=-1)), dim=-1)

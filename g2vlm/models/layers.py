@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+# Length of `relative_features`.
 RELATIVE = 6
 
 
 def mlp(*sizes: int) -> nn.Sequential:
-    """Linear layers of these sizes with GELU between them."""
+    """Return linear layers of these sizes with GELU between them."""
     layers: list[nn.Module] = []
     for before, after in zip(sizes[:-1], sizes[1:], strict=True):
         layers += [nn.Linear(before, after), nn.GELU()]
@@ -21,25 +22,30 @@ def mlp(*sizes: int) -> nn.Sequential:
 
 
 def standard(values: Tensor) -> Tensor:
-    """Shift and scale the last axis to mean 0 and deviation 1.
+    """Return values [...,K] with mean 0 and standard deviation 1 over the last axis.
 
-    Frozen encoders hand over features of deviations from 0.05 to 0.7; small inputs learn slowly.
+    The deviations of frozen features range from 0.05 to 0.7, and small inputs learn slowly.
     """
     return F.layer_norm(values, values.shape[-1:])
 
 
-def read_words(linear: nn.Linear, states: Tensor, mask: Tensor) -> Tensor:
-    """Standardised words `states` [...,L,W] through `linear`: [...,L,D], zeros where `mask` [...,L]
-    is false. Sentences are padded to the longest, so that most places hold no word."""
-    words = linear(standard(states[mask]))
+def project_words(linear: nn.Linear, states: Tensor, mask: Tensor) -> Tensor:
+    """Return standardised word states [...,L,W] after a linear layer, [...,L,D].
+
+    Words where `mask` bool[...,L] is false are zero. Sentences are padded to the longest, so most
+    places hold no word, and only real words are computed.
+    """
+    words = linear(standard(states[mask]))  # (number of real words, D)
     out = words.new_zeros(*mask.shape, words.shape[-1])
     out[mask] = words
     return out
 
 
-def read_side_by_side(linear: nn.Linear, *parts: Tensor) -> Tensor:
-    """`linear` of parts [...,K] as if they stood side by side. They are not copied together, and
-    one that needs no gradient costs none."""
+def linear_of_parts(linear: nn.Linear, *parts: Tensor) -> Tensor:
+    """Return `linear(torch.cat(parts, -1))` without copying the parts [...,K] together.
+
+    A part that needs no gradient costs none.
+    """
     weights = linear.weight.split([part.shape[-1] for part in parts], dim=1)
     out = F.linear(parts[0], weights[0], linear.bias)
     for part, weight in zip(parts[1:], weights[1:], strict=True):
@@ -48,14 +54,17 @@ def read_side_by_side(linear: nn.Linear, *parts: Tensor) -> Tensor:
 
 
 def exact(values: Tensor) -> torch.autocast:
-    """Compute in float32 within an autocast region: bfloat16 costs positions centimetres."""
+    """Return a context that computes in float32 within an autocast region.
+
+    bfloat16 would round positions to centimetres.
+    """
     return torch.autocast(values.device.type, enabled=False)
 
 
 class Standardise(nn.Module):
-    """Shift and scale frozen features, feature by feature, as `fit` found them on training data.
+    """Standardises each frozen feature by its mean and deviation over the training data.
 
-    Kept with the weights; before `fit` the features pass unchanged.
+    Both are saved with the weights. Before `fit`, features pass unchanged.
     """
 
     def __init__(self, size: int) -> None:
@@ -64,32 +73,40 @@ class Standardise(nn.Module):
         self.register_buffer("scale", torch.ones(size))
 
     def fit(self, values: Tensor) -> None:
-        """Take mean and deviation of `values` [N, size]; a constant feature keeps its scale."""
+        """Measure mean and deviation of `values` [N, size]; a constant feature keeps its scale."""
         spread, mean = torch.std_mean(values.double(), dim=0)
         self.mean.copy_(mean)
         self.scale.copy_(torch.where(spread > 1e-4, spread, torch.ones_like(spread)))
 
     def forward(self, values: Tensor) -> Tensor:
-        """[..., size] to [..., size]."""
+        """Return features [..., size] standardised and cut off at 8 deviations."""
         return ((values - self.mean) / self.scale).clamp(-8, 8)
 
 
 def fourier(xyz: Tensor, octaves: int = 5, longest: float = 16.0) -> Tensor:
-    """Encode metres [...,3] as [..., 3 + 6*octaves]: the values / 4 and sines of halving waves."""
+    """Return positions [...,3] in metres as Fourier features [..., 3 + 6*octaves].
+
+    They are the positions / 4, then sines and cosines of waves of `longest` metres, half of that,
+    and so on, which let linear layers resolve both the room and a shelf.
+
+    Source: Tancik et al. 2020.
+    """
     scale = 2 * math.pi / longest * 2.0 ** torch.arange(octaves, device=xyz.device)
     angle = (xyz[..., None] * scale).flatten(-2)
     return torch.cat([xyz / 4, angle.sin(), angle.cos()], dim=-1)
 
 
 def relative_features(xyz: Tensor) -> Tensor:
-    """Pairwise features [...,T,T,6] of patch j seen from patch i, from positions [...,T,3].
+    """Return pairwise features [...,T,T,6] of patch j seen from patch i, from positions [...,T,3].
 
-    Distance / 3 m, exp(-distance / 1 m), cosine and sine of the horizontal direction, sine and
-    cosine of the elevation: the pairwise spatial features of ViL3DRel (Chen et al. 2022) with a
-    nearness term.
+    They are distance / 3 m, exp(-distance / 1 m), cosine and sine of the horizontal direction, and
+    sine and cosine of the elevation.
+
+    Source: the spatial features of ViL3DRel (Chen et al. 2022), with an added proximity term.
     """
-    offset = xyz[..., None, :, :] - xyz[..., :, None, :]
+    offset = xyz[..., None, :, :] - xyz[..., :, None, :]  # (..., i, j, 3)
     x, y, z = offset.unbind(-1)
+    # A small constant keeps the gradient of the root finite for a patch and itself.
     level = x.square() + y.square()
     distance = (level + z.square() + 1e-6).sqrt()
     level = (level + 1e-6).sqrt()
@@ -107,7 +124,7 @@ def relative_features(xyz: Tensor) -> Tensor:
 
 
 class GroupedInput(nn.Module):
-    """Named groups of input numbers side by side; a group that is off is a learned constant."""
+    """Concatenates named groups of inputs; a group that is switched off is a learned constant."""
 
     def __init__(self, sizes: Mapping[str, int]) -> None:
         super().__init__()
@@ -116,7 +133,7 @@ class GroupedInput(nn.Module):
         self.absent = nn.ParameterDict({k: nn.Parameter(torch.zeros(n)) for k, n in sizes.items()})
 
     def forward(self, values: Mapping[str, Tensor]) -> Tensor:
-        """Join `values` [..., size] of the groups that are on; at least one must be."""
+        """Concatenate `values` {group: [..., size]}; at least one group must be on."""
         lead = next(iter(values.values())).shape[:-1]
         parts = [
             values[name] if name in values else self.absent[name].expand(*lead, size)
@@ -136,7 +153,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, memory: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Attend; `bias` broadcasts to [B,heads,N,M]."""
+        """Return [B,N,D]; `bias` broadcasts to [B,heads,N,M]."""
         batch, length, width = x.shape
         query = self.query(x).view(batch, length, self.heads, -1).transpose(1, 2)
         pair = self.key_value(memory).view(batch, memory.shape[1], 2, self.heads, -1)
@@ -156,7 +173,7 @@ class Block(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """[B,N,D] to [B,N,D]."""
+        """Return the updated set [B,N,D]; `bias` broadcasts to [B,heads,N,N]."""
         inner = self.norms[0](x)
         x = x + self.drop(self.attention(inner, inner, bias))
         return x + self.drop(self.feed(self.norms[1](x)))
@@ -165,8 +182,10 @@ class Block(nn.Module):
 class GraphLayer(nn.Module):
     """Message passing over the k nearest neighbours, with relative offsets as edge features.
 
-    An edge convolution (Wang et al. 2019) whose first layer is split so that nodes are projected
-    once, not once an edge.
+    The first layer of the edge convolution is split into a part for nodes and one for edges, so
+    that nodes are projected once and not once per edge.
+
+    Source: EdgeConv of Wang et al. 2019.
     """
 
     def __init__(self, width: int, message: int, neighbours: int) -> None:
@@ -177,11 +196,12 @@ class GraphLayer(nn.Module):
         self.edge = nn.Linear(4, message, bias=False)
 
     def forward(self, x: Tensor, xyz: Tensor) -> Tensor:
-        """Nodes [B,T,D] at [B,T,3] to messages [B,T,message]."""
+        """Return messages [B,T,message] for nodes [B,T,D] at positions [B,T,3]."""
         count = min(self.neighbours, xyz.shape[1])
-        near = torch.cdist(xyz, xyz).topk(count, largest=False).indices
+        near = torch.cdist(xyz, xyz).topk(count, largest=False).indices  # (B, T, k)
         rows = torch.arange(len(x), device=x.device)[:, None, None]
-        offset = xyz[rows, near] - xyz[:, :, None]
+        offset = xyz[rows, near] - xyz[:, :, None]  # (B, T, k, 3)
         edge = torch.cat([offset, offset.norm(dim=-1, keepdim=True)], dim=-1)
         own, other = self.nodes(self.norm(x)).chunk(2, dim=-1)
+        # Maximum over neighbours, (B, T, message).
         return F.gelu((other[rows, near] + self.edge(edge)).amax(2) + own)

@@ -1,4 +1,4 @@
-"""G2VLM: one network that reconstructs a scene and reads sentences against it."""
+"""G2VLM: one network that reconstructs a scene and grounds sentences in it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from g2vlm.models.heads import (
     pool_scene,
 )
 from g2vlm.models.layers import relative_features, standard
-from g2vlm.models.qa_context import Findings, Found, measure_room
-from g2vlm.models.referring_head import ObjectReader, ObjectSet
+from g2vlm.models.qa_context import QAContext, QAContextEncoder, measure_room
+from g2vlm.models.referring_head import ObjectSet, ReferringHead
 from g2vlm.models.state import GroundState, RelationLogits, SceneState
 
 
 class G2VLM(nn.Module):
-    """The model; every method takes an encoded scene, so a scene is encoded once.
+    """The network. A scene is encoded once, and every output is computed from its state.
 
-    Shapes: B scenes, T patches, P points, Q sentences, N objects; metres, the levelled
-    first-camera frame.
+    Shapes: B scenes, T patches, P points, Q sentences, N objects, D hidden, E descriptor width.
+    Lengths are in metres in the levelled frame of the first camera.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -37,115 +37,119 @@ class G2VLM(nn.Module):
         self.config = config
         self.vocabulary = Vocabulary(config.words)
         self.encoder = Encoder(config)
-        self.points = PointHeads(config)
-        self.kind = nn.Linear(len(config.classes) + 1, config.hidden)
-        self.boxes = BoxHead(config)
-        self.solids = OccupancyHead(config)
-        self.relation = RelationHead(config)
+        self.point_heads = PointHeads(config)
+        self.class_embedding = nn.Linear(len(config.classes) + 1, config.hidden)
+        self.box_head = BoxHead(config)
+        self.occupancy_head = OccupancyHead(config)
+        self.relation_head = RelationHead(config)
         self.descriptors = Descriptors(config)
         self.fusion = Fusion(config)
-        self.reader = ObjectReader(config)
-        self.findings = Findings(config)
+        self.referring_head = ReferringHead(config)
+        self.qa_context = QAContextEncoder(config)
         self.decoder = Decoder(config)
 
     def encode(self, batch: SceneBatch) -> SceneState:
-        """Encode scenes and read every dense output; see `SceneState`."""
+        """Encode scenes and predict every dense output."""
         batch = self.encoder.standardise(batch)
         tokens, features, guesses = self.encoder(batch)
-        read = self.points(features, guesses, batch, self.encoder.grid)
+        dense = self.point_heads(features, guesses, batch, self.encoder.grid)
         pool = self.encoder.grid.pool
-        shares = pool(read["kinds"].detach())
-        tokens = tokens + self.kind((shares + 1e-6).sqrt())
-        read["colours"] = (batch.rgb + 0.1 * torch.tanh(read["colours"])).clamp(0, 1)
-        xyz = pool(read["points"].detach())
-        object_share = 1 - read["kinds"].detach()[..., -1:]
-        sizes = pool(read["boxes"].detach()[..., 3:] * object_share)
+        # Tokens know the predicted classes of their points, without a gradient into these.
+        classes = pool(dense["class_probabilities"].detach())  # (B, T, C + 1)
+        tokens = tokens + self.class_embedding((classes + 1e-6).sqrt())
+        # Colours differ from the image's by at most 0.1.
+        dense["colours"] = (batch.rgb + 0.1 * torch.tanh(dense["colours"])).clamp(0, 1)
+        xyz = pool(dense["points"].detach())
+        object_share = 1 - dense["class_probabilities"].detach()[..., -1:]
+        sizes = pool(dense["boxes"].detach()[..., 3:] * object_share)
         return SceneState(
             batch=batch,
             tokens=tokens,
             token_xyz=xyz,
             point_features=features,
             relative=relative_features(xyz) if self.config.relates else None,
+            # A mean over the patch's points weighted by being part of an object.
             token_sizes=sizes / pool(object_share).clamp(min=1e-6),
             grid=self.encoder.grid,
-            **read,
+            **dense,
         )
 
     def occupancy(self, state: SceneState, xyz: Tensor) -> Tensor:
-        """Logits [B,N] of solid furniture at `xyz` [B,N,3]."""
-        return self.solids(state, xyz)
+        """Return logits [B,N] of solid furniture at positions [B,N,3]."""
+        return self.occupancy_head(state, xyz)
 
     def ground(self, state: SceneState, text: TextBatch) -> GroundState:
-        """Find what each sentence means; see `GroundState`."""
+        """Ground sentences in points and patches."""
         return self.fusion(state, text)
 
     def object_boxes(self, state: SceneState, masks: Tensor) -> Tensor:
-        """Boxes [B,N,6] of the objects under masks [B,N,P] (0..1).
+        """Return boxes [B,N,6] of the objects under masks [B,N,P] in 0..1.
 
-        The extents of the masked points, completed by what was learned, or, where 3D boxes were
-        never supervised, the extents alone (2nd to 98th percentile).
+        The extents of the masked points are completed by a learned correction. A method whose boxes
+        were never supervised returns the extents (2nd to 98th percentile).
         """
-        return self.boxes(state, masks, self.config.votes)
+        return self.box_head(state, masks, self.config.votes)
 
-    def see_objects(self, state: SceneState, masks: Tensor, boxes: Tensor) -> ObjectSet:
-        """What `reader` reads of the objects under masks [B,N,P] with boxes [B,N,6]."""
+    def object_set(self, state: SceneState, masks: Tensor, boxes: Tensor) -> ObjectSet:
+        """Return the objects under masks [B,N,P] with boxes [B,N,6], for the referring head."""
         points = mask_mean(masks, state.point_features)
         look = torch.cat([points, mask_mean(masks, state.batch.rgb - 0.5)], dim=-1)
-        kinds = mask_mean(masks, state.kinds)
-        return ObjectSet(look, kinds, boxes, self.relation.front(points), masks.amax(-1) > 0)
+        classes = mask_mean(masks, state.class_probabilities)
+        front = self.relation_head.front(points)
+        return ObjectSet(look, classes, boxes, front, masks.amax(-1) > 0)
 
     def relations(self, state: SceneState, masks: Tensor, boxes: Tensor) -> RelationLogits:
-        """Relations of all ordered pairs of objects under masks [B,N,P] with boxes [B,N,6]."""
-        return self.relation(mask_mean(masks, state.point_features), boxes)
+        """Return relations of all ordered pairs of objects with masks [B,N,P], boxes [B,N,6]."""
+        return self.relation_head(mask_mean(masks, state.point_features), boxes)
 
     def embed_scene(self, state: SceneState) -> Tensor:
-        """Unit-norm descriptors [B,E] of scenes."""
+        """Return unit-norm descriptors [B,E] of scenes."""
         return self.descriptors.embed_scene(pool_scene(state))
 
     def embed_objects(self, state: SceneState, masks: Tensor, boxes: Tensor) -> Tensor:
-        """Unit-norm descriptors [B,N,E] of the objects under masks [B,N,P], boxes [B,N,6]."""
+        """Return unit-norm descriptors [B,N,E] of objects with masks [B,N,P], boxes [B,N,6]."""
         return self.descriptors.embed_objects(state, masks, boxes)
 
     def embed_text(self, text: TextBatch) -> Tensor:
-        """Unit-norm descriptors [B,Q,E] of sentences about scenes."""
+        """Return unit-norm descriptors [B,Q,E] of sentences about scenes."""
         return self.descriptors.embed_text(text.pooled)
 
     def embed_phrase(self, text: TextBatch) -> Tensor:
-        """Unit-norm descriptors [B,Q,E] of phrases about objects."""
+        """Return unit-norm descriptors [B,Q,E] of phrases about objects."""
         return F.normalize(self.descriptors.phrase(standard(text.pooled)), dim=-1)
 
     def caption_memory(self, state: SceneState) -> Tensor:
-        """The captioner's memory [B,1,1,D]: the pooled scene; its patches come beside it."""
+        """Return the decoder's memory [B,1,1,D] for captions: the mean of the tokens."""
         return state.tokens.mean(1)[:, None, None]
 
-    def find(self, text: TextBatch, objects: ObjectSet, room: Tensor) -> Found:
-        """What objects and the room's measures (`measure_room`) say to questions; see `Findings`.
+    def question_context(self, text: TextBatch, objects: ObjectSet, room: Tensor) -> QAContext:
+        """Return the context of questions about objects; `room` comes from `measure_room`.
 
-        No gradient reaches the reader or the relations: they have references of their own.
+        No gradient reaches the referring head or the relations, which have losses of their own.
         """
         with torch.no_grad():
-            relations = self.relation(objects.look[..., : self.config.point_hidden], objects.boxes)
-            reading = self.reader(text, objects)
-        return self.findings(text, objects, room, relations, reading)
+            look = objects.look[..., : self.config.point_hidden]
+            relations = self.relation_head(look, objects.boxes)
+            referral = self.referring_head(text, objects)
+        return self.qa_context(text, objects, room, relations, referral)
 
     def answer(
         self, state: SceneState, text: TextBatch, objects: ObjectSet, max_tokens: int = 8
-    ) -> tuple[list[list[str]], Found]:
-        """Greedy answers by scene and question, and what they were written from."""
-        found = self.find(text, objects, measure_room(state.points))
+    ) -> tuple[list[list[str]], QAContext]:
+        """Return greedy answers by scene and question, and the context they were written from."""
+        context = self.question_context(text, objects, measure_room(state.points))
         index = self.vocabulary.index
-        said = self.decoder.write(
-            index[START], index[END], state.tokens, found.memory, max_tokens, found.hints
+        words, values = self.decoder.write(
+            index[START], index[END], state.tokens, context.memory, max_tokens, context.hints
         )
-        rows = zip(*(part.tolist() for part in (*said, text.present)), strict=True)
-        written = [
-            [self.vocabulary.decode(*one) for *one, real in zip(*row, strict=True) if real]
-            for row in rows
-        ]
-        return written, found
+        answers = []
+        for scene in zip(words.tolist(), values.tolist(), text.present.tolist(), strict=True):
+            questions = zip(*scene, strict=True)
+            answers.append([self.vocabulary.decode(w, v) for w, v, present in questions if present])
+        return answers, context
 
     def caption(self, state: SceneState, max_tokens: int = 48) -> list[str]:
-        """One greedy caption a scene."""
+        """Return one greedy caption per scene."""
         index = self.vocabulary.index
         memory = self.caption_memory(state)
         numbers, _ = self.decoder.write(

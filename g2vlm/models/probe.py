@@ -1,9 +1,9 @@
-"""The linear retrieval probe: what a trunk that stands still says of a scene, read by one map.
+"""Linear retrieval probe on frozen trunk features.
 
-A method that was never taught to retrieve has no head for it. A linear probe (Alain & Bengio 2016)
-asks every method the same: ridge regression (Hoerl & Kennard 1970) from the trunk's pooled vector
-to the frozen text encoder's mean embedding of the scene's captions. It has a closed form, so no
-method gets more tuning than another.
+A method without a retrieval loss has no head for retrieval, so all methods are compared by a linear
+probe (Alain & Bengio 2016): ridge regression (Hoerl & Kennard 1970) from the pooled features of a
+scene to the mean of the frozen text embeddings of its captions. The closed form leaves nothing to
+tune by method.
 """
 
 from __future__ import annotations
@@ -18,17 +18,22 @@ import numpy as np
 from metrics.files import InputError, atomic_path
 
 FILE = "probe.safetensors"
-# The penalty for each training scene, in units of a feature's variance; of 1/60 to 16 the best or
-# nearly so for full, no_geometry and no_alignment alike on val.
+# Ridge penalty per training scene, in units of a feature's variance. Among 1/60 to 16 it is best or
+# nearly best on `val` for full, no_geometry and no_alignment alike.
 PENALTY = 0.5
 _LEAST_SPREAD = 1e-4
 
 
 @dataclass(frozen=True)
 class RetrievalProbe:
-    """A map from scenes [.., D] to texts [.., W], both standardised over the training set.
+    """A linear map from scenes to texts, both standardised over the training set.
 
-    scene_mean, scene_spread f32[D]; text_mean, text_spread f32[W]; weights f32[D, W].
+    Attributes:
+        scene_mean: f32 [D].
+        scene_spread: f32 [D], standard deviation.
+        text_mean: f32 [W].
+        text_spread: f32 [W], standard deviation.
+        weights: f32 [D, W].
     """
 
     scene_mean: np.ndarray
@@ -41,24 +46,26 @@ class RetrievalProbe:
     def fit(scenes: np.ndarray, texts: Sequence[np.ndarray]) -> RetrievalProbe:
         """Fit to scenes [N, D] and the texts [K, W] of each; scenes without a text are left out.
 
-        Raises `InputError` when no scene has one.
+        Raises:
+            InputError: where no scene has a text.
         """
-        told = [row for row, found in enumerate(texts) if len(found)]
-        if not told:
+        used = [row for row, rows in enumerate(texts) if len(rows)]
+        if not used:
             raise InputError("train: no scene has a caption; build data/ again: make data")
         scene_mean, scene_spread = _moments(scenes)
-        text_mean, text_spread = _moments(np.concatenate([texts[row] for row in told]))
-        x = (scenes[told] - scene_mean) / scene_spread
-        means = np.stack([texts[row].astype(np.float64).mean(0) for row in told])
-        gram = x.T @ x + PENALTY * len(told) * np.eye(x.shape[1])
+        text_mean, text_spread = _moments(np.concatenate([texts[row] for row in used]))
+        x = (scenes[used] - scene_mean) / scene_spread
+        means = np.stack([texts[row].astype(np.float64).mean(0) for row in used])
+        # Normal equations of ridge regression, (D, D).
+        gram = x.T @ x + PENALTY * len(used) * np.eye(x.shape[1])
         weights = np.linalg.solve(gram, x.T @ ((means - text_mean) / text_spread))
         parts = (scene_mean, scene_spread, text_mean, text_spread, weights)
         return RetrievalProbe(*(part.astype(np.float32) for part in parts))
 
     def scores(self, texts: np.ndarray, scenes: np.ndarray) -> np.ndarray:
         """Return cosines f32[Q, S] of texts [Q, W] and scenes [S, D]."""
-        read = ((scenes - self.scene_mean) / self.scene_spread) @ self.weights
-        return _unit((texts - self.text_mean) / self.text_spread) @ _unit(read).T
+        mapped = ((scenes - self.scene_mean) / self.scene_spread) @ self.weights  # (S, W)
+        return _unit((texts - self.text_mean) / self.text_spread) @ _unit(mapped).T
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write probe.safetensors into a model's folder."""
@@ -69,7 +76,11 @@ class RetrievalProbe:
 
     @staticmethod
     def load(folder: str | os.PathLike[str]) -> RetrievalProbe:
-        """Read what `save` wrote; raises `InputError` for a missing, damaged or foreign file."""
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: for a missing, damaged or foreign file.
+        """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
@@ -86,9 +97,11 @@ class RetrievalProbe:
 
 
 def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of each column; constant columns get a small one."""
     wide = rows.astype(np.float64)
     return wide.mean(0), np.maximum(wide.std(0), _LEAST_SPREAD)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
+    """Return rows scaled to length 1."""
     return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-8)

@@ -8,50 +8,58 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from metrics.files import InputError, read_json
+from g2vlm.models.config import CELL, PATCH
+from g2vlm.models.file_format import current_name, read_config
+from metrics.files import InputError
 
 # The model's parts by the names of their weights.
 PARTS = {
     "encoder": "geometry encoder",
-    "points": "points and classes",
-    "kind": "classes of patches",
-    "boxes": "boxes",
-    "solids": "solids",
-    "relation": "relations",
+    "point_heads": "points and classes",
+    "class_embedding": "classes of patches",
+    "box_head": "box head",
+    "occupancy_head": "occupancy head",
+    "relation_head": "relation head",
     "descriptors": "descriptors",
     "fusion": "fusion",
-    "reader": "object reader",
-    "findings": "findings",
-    "decoder": "answers and captions",
+    "referring_head": "referring head",
+    "qa_context": "question context",
+    "decoder": "decoder",
 }
 
 
 def parameters_by_part(folder: str | os.PathLike[str]) -> dict[str, int]:
-    """Parameters of each part of a model folder, by what the part is called.
+    """Return {name of a part: number of its parameters} of a model folder.
 
-    Means and deviations of the frozen features are kept with the weights and are no parameters.
-    Reads the header of model.safetensors alone; raises `InputError` where it is not a model's.
+    Only the header of model.safetensors is read. Means and deviations of frozen features are saved
+    with the weights but are no parameters.
+
+    Raises:
+        InputError: where the file is missing or holds no model.
     """
     path, found = Path(folder) / "model.safetensors", dict.fromkeys(PARTS, 0)
+    version = read_config(folder)["version"]
     try:
         with safe_open(path, framework="np") as weights:
-            for name in weights.keys():  # noqa: SIM118 (not a mapping)
+            for stored in weights.keys():  # noqa: SIM118 (not a mapping)
+                name = current_name(stored, version)
                 if ".standard_" not in name:
-                    found[name.split(".")[0]] += math.prod(weights.get_slice(name).get_shape())
+                    size = math.prod(weights.get_slice(stored).get_shape())
+                    found[name.split(".")[0]] += size
     except (SafetensorError, OSError, KeyError) as error:
         raise InputError(f"{path}: not the weights of a model ({error}); train it again") from error
     return {PARTS[part]: count for part, count in found.items()}
 
 
 def sentence(folder: str | os.PathLike[str]) -> str:
-    """One sentence on a model folder's size."""
-    config, parts = read_json(Path(folder) / "config.json")["model"], parameters_by_part(folder)
+    """Return one sentence on the size of a model folder's network."""
+    config, parts = read_config(folder)["model"], parameters_by_part(folder)
     height, width, views = config["height"], config["width"], config["views"]
-    patches = views * math.ceil(height / 16) * math.ceil(width / 16)
-    points = views * (height // 4) * (width // 4)
-    told = ", ".join(f"{name} {count:,}" for name, count in parts.items())
+    patches = views * math.ceil(height / PATCH) * math.ceil(width / PATCH)
+    points = views * (height // CELL) * (width // CELL)
+    listed = ", ".join(f"{name} {count:,}" for name, count in parts.items())
     return (
-        f"The network {config['method']} has {sum(parts.values()):,} parameters ({told}); width "
+        f"The network {config['method']} has {sum(parts.values()):,} parameters ({listed}); width "
         f"{config['hidden']}, {config['point_hidden']} for points, {config['heads']} heads; "
         f"{config['layers']} layers of the encoder, {config['fusion_layers']} of fusion, "
         f"{config['decoder_layers']} of the decoder; {patches:,} patches and {points:,} points of "
@@ -60,7 +68,7 @@ def sentence(folder: str | os.PathLike[str]) -> str:
 
 
 def table(folder: str | os.PathLike[str]) -> str:
-    """The parameters by part as a Markdown table."""
+    """Return the parameters by part as a Markdown table."""
     parts = parameters_by_part(folder)
     rows = [f"| {name} | {count:,} |" for name, count in parts.items()]
     rows.append(f"| all | {sum(parts.values()):,} |")

@@ -1,4 +1,4 @@
-"""What the network hands over: named tensors with documented shapes."""
+"""What the network returns: named tensors with documented shapes."""
 
 from __future__ import annotations
 
@@ -12,19 +12,28 @@ from g2vlm.models.grid import ViewGrid
 
 @dataclass(frozen=True)
 class SceneState:
-    """A scene encoded once; all answers about it are read from this.
+    """A scene encoded once; every output about it is computed from this.
 
-    B scenes, T patches, P points, D hidden, F point features, C classes. Metres, frame axes.
+    B scenes, T patches, P points, D hidden, F point features, C classes; metres, frame axes.
 
-    batch: the inputs; tokens [B,T,D]; token_xyz [B,T,3]; point_features [B,P,F];
-    points [B,P,3] predicted pointmap; depth [B,P] predicted z-depth in the point's own view (None
-    where the model has no rays to lift along); guess [B,P] predicted z-depth before the sensor is
-    believed (None likewise); confidence [B,P] in 0..1 (exp(-expected error / 10 cm));
-    log_error [B,P] log of the expected error in metres; colours [B,P,3] in 0..1;
-    class_logits [B,P,C+1], the last = structure or nothing; kinds [B,P,C+1], their softmax;
-    centres [B,P,3] voted object centre; boxes [B,P,6] voted amodal box (centre, size);
-    relative [B,T,T,K] pairwise features of patches (None without the geometry module);
-    token_sizes [B,T,3] mean size of a patch's voted boxes; grid: how patches lie over points.
+    Attributes:
+        batch: the inputs, with standardised features.
+        tokens: [B,T,D], patch tokens.
+        token_xyz: [B,T,3], position of a patch, the mean of its points.
+        point_features: [B,P,F].
+        points: [B,P,3], predicted pointmap.
+        depth: [B,P], predicted z-depth in the point's own view; None without known rays.
+        image_depth: [B,P], z-depth predicted without the sensor; None without known rays.
+        confidence: [B,P] in 0..1, exp(-expected error / 10 cm).
+        log_error: [B,P], log of the expected error in metres.
+        colours: [B,P,3] in 0..1.
+        class_logits: [B,P,C+1]; the last class is structure or nothing.
+        class_probabilities: [B,P,C+1], softmax of the logits.
+        centres: [B,P,3], centre of the object that the point votes for.
+        boxes: [B,P,6], amodal box (centre, size) that the point votes for.
+        relative: [B,T,T,6], pairwise features of patches; None without the geometry module.
+        token_sizes: [B,T,3], mean size of the boxes that a patch's points vote for.
+        grid: how patches lie over points.
     """
 
     batch: SceneBatch
@@ -33,12 +42,12 @@ class SceneState:
     point_features: Tensor
     points: Tensor
     depth: Tensor | None
-    guess: Tensor | None
+    image_depth: Tensor | None
     confidence: Tensor
     log_error: Tensor
     colours: Tensor
     class_logits: Tensor
-    kinds: Tensor
+    class_probabilities: Tensor
     centres: Tensor
     boxes: Tensor
     relative: Tensor | None
@@ -48,13 +57,16 @@ class SceneState:
 
 @dataclass(frozen=True)
 class GroundState:
-    """Q sentences read against a scene.
+    """Q sentences grounded in a scene.
 
-    point_logits [B,Q,P]: the sentence's target covers the point; token_logits [B,Q,T];
-    text_states [B,Q,M,D]: fused states of the sentence's slots and what it found in the scene, the
-    decoder's memory;
-    anchor [B,Q,T] and candidate [B,Q,T]: log-probabilities over patches of the first attention;
-    name_logits [B,Q,C]: the class that the sentence names.
+    Attributes:
+        point_logits: [B,Q,P], the sentence's target covers the point.
+        token_logits: [B,Q,T], the sentence's target covers the patch.
+        text_states: [B,Q,M,D], memory of the decoder: fused states of the sentence, then what it
+            found in the scene.
+        anchor: [B,Q,T], log-probabilities of the first attention over patches, for anchors.
+        candidate: [B,Q,T], the same for candidates.
+        name_logits: [B,Q,C], the class that the sentence names.
     """
 
     point_logits: Tensor
@@ -67,10 +79,11 @@ class GroundState:
 
 @dataclass(frozen=True)
 class RelationLogits:
-    """Logits of each relation family over ordered pairs (i, j) of N objects.
+    """Relations of all ordered pairs (i, j) of N objects.
 
-    families: {family: [B,N,N,K]} over `metrics.scene_graph.predicates.LABELS[family]`;
-    front [B,N,2]: predicted (cos, sin) of the object's front direction, not normalised.
+    Attributes:
+        families: {family: [B,N,N,K]}, logits of `metrics.scene_graph.predicates.LABELS[family]`.
+        front: [B,N,2], predicted (cos, sin) of the objects' front directions, not normalised.
     """
 
     families: dict[str, Tensor]

@@ -11,7 +11,7 @@ from metrics.files import read_json, run_main
 
 
 def main() -> int:
-    """Train what the job's file says, together with the other processes."""
+    """Train together with the other processes, with the arguments in the job's file."""
     parser = argparse.ArgumentParser(prog="g2vlm.training", description=__doc__)
     parser.add_argument("job", help="JSON file with the arguments of the training")
     arguments = read_json(parser.parse_args().job)

@@ -1,8 +1,9 @@
-"""Every training scene as the trained model reads it, once the model stands still.
+"""Features of every training scene from the trained, frozen network, for the heads fitted last.
 
-A step of training shows a head a few dozen objects of three or four scenes. From a standing model
-an object or a scene is a row of numbers: thousands of them are gathered in seconds, for what is
-fitted last.
+A training step shows a head a few dozen objects of three or four scenes. Under a frozen network an
+object or a scene is one row of numbers, and thousands of rows are gathered in seconds.
+
+Shapes: S scenes, P points, M masks of a scene (ground truth first, then detected).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from g2vlm.models.batch import build_text
-from g2vlm.models.boxes import face_box, sides
+from g2vlm.models.boxes import corner_box, split_faces
 from g2vlm.models.detection import clusters, member_masks, point_classes, suppress
 from g2vlm.models.heads import pool_scene
 from g2vlm.models.model import G2VLM
@@ -25,142 +26,156 @@ from g2vlm.models.qa_context import measure_room
 from g2vlm.models.referring_head import ObjectSet
 from g2vlm.models.state import SceneState
 from g2vlm.training.data import TrainSet, input_batch
-from g2vlm.training.targets import TrainScene, covered
+from g2vlm.training.targets import TrainScene, mask_shares
+from g2vlm.training.training_loop import IndexedSet
 
 SCENES_A_BATCH = 4
-# Objects are gathered from at most this many scenes: clustering one takes a core a while.
-MOST_SEEN = 1000
+# Objects of at most this many scenes are cached: clustering a scene takes a core a while.
+MOST_SCENES = 1000
 PROGRESS_SECONDS = 5.0
-# A cluster stands for the object that it shares this much of both their points with.
+# A cluster is matched to an object with at least this IoU of their points.
 LEAST_MASK_IOU = 0.3
 
 
 @dataclass(frozen=True)
-class SeenScene:
-    """What the model says of one scene's M objects: `given` true masks, then clusters of its own,
-    best first.
+class CachedScene:
+    """A scene's M masks as the frozen network sees them: ground truth, then clusters, best first.
 
-    values [M,K], faces [M,6]: what the box head reads of them (`BoxHead.describe`); objects:
-    an `ObjectSet` [M,...] with the boxes of the day; index i64[M]: the object's index in the
-    annotation, -1 = the cluster stands for none; true f32[M,6]: that object's box; tokens [T,D] of
-    the scene; room [K]: its measures (`measure_room`).
+    Attributes:
+        box_features: [M,K], what the box head reads (`BoxHead.features`).
+        faces: [M,6], visible faces.
+        objects: `ObjectSet` of [M,...], with visible extents or predicted boxes.
+        index: i64 [M], index in the annotation of the object that the mask shows, -1 = none.
+        true_boxes: f32 [M,6], box of that object.
+        gt_count: number of ground-truth masks.
+        tokens: [T,D].
+        room: [K], from `measure_room`.
     """
 
-    values: Tensor
+    box_features: Tensor
     faces: Tensor
     objects: ObjectSet
     index: np.ndarray
-    true: Tensor
-    given: int
+    true_boxes: Tensor
+    gt_count: int
     tokens: Tensor
     room: Tensor
 
     @torch.no_grad()
-    def draw(self, model: G2VLM) -> SeenScene:
-        """The same objects with the boxes that the model's head draws now."""
+    def with_predicted_boxes(self, model: G2VLM) -> CachedScene:
+        """Return the scene with the boxes that the box head predicts now."""
         if not model.config.votes:
             return self
-        boxes = model.boxes.settle(self.values, self.faces)
+        boxes = model.box_head.predict_symmetric(self.box_features, self.faces)
         return replace(self, objects=replace(self.objects, boxes=boxes))
 
     @cached_property
-    def sets(self) -> list[tuple[ObjectSet, np.ndarray]]:
-        """The true masks, and what of the clusters is detected, where there are any; each with its
-        objects' indices in the annotation."""
-        drawn = self.objects.boxes[self.given :].cpu().numpy()
-        chosen = [np.arange(self.given), self.given + np.array(suppress(drawn), int)]
-        parts = vars(self.objects)
+    def sets(self) -> list[IndexedSet]:
+        """The ground-truth objects and the detected objects, each set unless it is empty."""
+        boxes = self.objects.boxes[self.gt_count :].cpu().numpy()
+        chosen = [np.arange(self.gt_count), self.gt_count + np.array(suppress(boxes), int)]
+        fields = vars(self.objects)
         return [
-            (ObjectSet(**{name: part[rows] for name, part in parts.items()}), self.index[rows])
+            (ObjectSet(**{name: field[rows] for name, field in fields.items()}), self.index[rows])
             for rows in chosen
             if len(rows)
         ]
 
 
 @dataclass(frozen=True)
-class Survey:
-    """pooled [S,D]: what the trunk says of every scene; seen: the objects of the first of them."""
+class FeatureCache:
+    """Pooled features [S,D] of every scene, and the objects of the first `MOST_SCENES`."""
 
     pooled: Tensor
-    seen: list[SeenScene]
+    scenes: list[CachedScene]
 
 
 @torch.no_grad()
-def survey(model: G2VLM, scenes: Sequence[TrainScene]) -> Survey:
-    """Read all scenes, and the objects of the first `MOST_SEEN`, unless it knows no objects.
+def cache_features(model: G2VLM, scenes: Sequence[TrainScene]) -> FeatureCache:
+    """Encode all scenes once. Objects are cached for methods with language only.
 
-    The model is left in training mode as it came.
+    The model is in training mode before and after.
     """
     device = next(model.parameters()).device
-    shown_at = time.monotonic()
+    reported = time.monotonic()
     model.eval()
-    pooled, seen = [], []
+    pooled, cached = [], []
     for start in range(0, len(scenes), SCENES_A_BATCH):
-        if time.monotonic() - shown_at > PROGRESS_SECONDS:
-            print(f"train: last look, scene {start}/{len(scenes)}", flush=True)
-            shown_at = time.monotonic()
-        some = scenes[start : start + SCENES_A_BATCH]
-        state = model.encode(input_batch(some, model.config).to(device))
+        if time.monotonic() - reported > PROGRESS_SECONDS:
+            print(f"train: caching features, scene {start}/{len(scenes)}", flush=True)
+            reported = time.monotonic()
+        batch = scenes[start : start + SCENES_A_BATCH]
+        state = model.encode(input_batch(batch, model.config).to(device))
         pooled.append(pool_scene(state))
-        if model.config.language and start < MOST_SEEN:
-            seen += _see(model, state, some)
+        if model.config.language and start < MOST_SCENES:
+            cached += _cache_objects(model, state, batch)
     model.train()
-    return Survey(torch.cat(pooled), seen)
+    return FeatureCache(torch.cat(pooled), cached)
 
 
 def caption_embeddings(data: TrainSet) -> list[np.ndarray]:
-    """The frozen text encoder's embeddings f32[K,W] of every scene's own K captions."""
+    """Return the frozen text embeddings f32 [K,W] of the K captions of every scene."""
     lines = [[item["text"] for item in scene.annotation["captions"]] for scene in data.scenes]
     empty = np.zeros((0, data.texts.width), np.float32)
     return [build_text(data.texts, [line]).pooled[0].numpy() if line else empty for line in lines]
 
 
-def _see(model: G2VLM, state: SceneState, scenes: Sequence[TrainScene]) -> list[SeenScene]:
-    """What the model says of every true mask and cluster of a batch's scenes."""
+def _cache_objects(
+    model: G2VLM, state: SceneState, scenes: Sequence[TrainScene]
+) -> list[CachedScene]:
+    """Return what the network computes for every mask of a batch's scenes."""
     device = state.points.device
-    found = [_masks(model, state, place, scene) for place, scene in enumerate(scenes)]
-    count = max(1, max(len(masks) for masks, _ in found))
+    masks = [_masks(model, state, place, scene) for place, scene in enumerate(scenes)]
+    count = max(1, max(len(scene_masks) for scene_masks, _ in masks))
     padded = np.zeros((len(scenes), count, state.points.shape[1]), np.float32)
-    for place, (masks, _) in enumerate(found):
-        padded[place, : len(masks)] = masks
-    inside = torch.from_numpy(padded).to(device)
-    read = model.boxes.describe(state, inside)
-    drawn = face_box(*sides(read[1]))
-    objects = vars(model.see_objects(state, inside, drawn))
+    for place, (scene_masks, _) in enumerate(masks):
+        padded[place, : len(scene_masks)] = scene_masks
+    inside = torch.from_numpy(padded).to(device)  # (B, M, P)
+    features, faces = model.box_head.features(state, inside)
+    extents = corner_box(*split_faces(faces))
+    objects = vars(model.object_set(state, inside, extents))
     rooms = measure_room(state.points)
-    out = []
-    for place, (scene, (masks, owner)) in enumerate(zip(scenes, found, strict=True)):
-        size = len(masks)
-        index = [entry["index"] for entry in scene.annotation["objects"]]
-        boxes = scene.all_boxes[owner] if len(index) else np.zeros((size, 6), np.float32)
-        out.append(
-            SeenScene(
-                *(part[place, :size] for part in read),
-                ObjectSet(**{name: part[place, :size] for name, part in objects.items()}),
-                np.where(owner >= 0, np.array([*index, -1])[owner], -1),
-                torch.from_numpy(boxes).to(device),
-                len(scene.rows),
-                state.tokens[place],
-                rooms[place],
+    cached = []
+    for place, (scene, (scene_masks, owner)) in enumerate(zip(scenes, masks, strict=True)):
+        size = len(scene_masks)
+        # With -1 at the end, the owner -1 (none) has the index -1.
+        index = np.array([*(entry["index"] for entry in scene.annotation["objects"]), -1])
+        boxes = np.zeros((size, 6), np.float32)
+        if len(index) > 1:
+            boxes = scene.all_boxes[owner]
+        cached.append(
+            CachedScene(
+                box_features=features[place, :size],
+                faces=faces[place, :size],
+                objects=ObjectSet(**{name: part[place, :size] for name, part in objects.items()}),
+                index=np.where(owner >= 0, index[owner], -1),
+                true_boxes=torch.from_numpy(boxes).to(device),
+                gt_count=len(scene.rows),
+                tokens=state.tokens[place],
+                room=rooms[place],
             )
         )
-    return out
+    return cached
 
 
 def _masks(
     model: G2VLM, state: SceneState, place: int, scene: TrainScene
 ) -> tuple[np.ndarray, np.ndarray]:
-    """True masks, then clusters, f32[M,P] of one scene, and the row i64[M] of `all_boxes` of the
-    object that each stands for, -1 = none."""
+    """Return one scene's ground-truth masks and clusters, and the objects that they show.
+
+    Returns:
+        masks f32 [M,P], and for each the row i64 [M] of `all_boxes` of its object, -1 = none.
+    """
     rows = {entry["index"]: row for row, entry in enumerate(scene.annotation["objects"])}
     own = np.array([rows[index] for index in scene.rows], int)
     found = clusters(point_classes(state, model.config, place))
     if not found:
-        return covered(scene.masks), own
+        return mask_shares(scene.masks), own
     masks = member_masks(found, len(scene.owner))
-    owned = (scene.owner[None] == np.arange(len(rows))[:, None]).astype(np.float32)
+    owned = (scene.owner[None] == np.arange(len(rows))[:, None]).astype(np.float32)  # (objects, P)
     shared = masks @ owned.T
     union = masks.sum(1)[:, None] + owned.sum(1)[None] - shared
+    # A column of zeros, so that a scene without objects has a maximum too.
     overlap = np.concatenate([shared / np.maximum(union, 1), np.zeros((len(masks), 1))], axis=1)
     best = np.where(overlap.max(1) > LEAST_MASK_IOU, overlap.argmax(1), -1)
-    return np.concatenate([covered(scene.masks), masks]), np.concatenate([own, best])
+    return np.concatenate([mask_shares(scene.masks), masks]), np.concatenate([own, best])

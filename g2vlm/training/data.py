@@ -14,7 +14,7 @@ from torch import Tensor
 from g2vlm.models.batch import SceneBatch, TextBatch, build_text, scene_arrays, stack_scenes
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import CAPTION, LEAST_NUMBER, PAD, START, Vocabulary, number_word
-from g2vlm.training.targets import POOL, TrainScene, covered, train_scene
+from g2vlm.training.targets import POOL, STRUCTURE, TrainScene, mask_shares, train_scene
 from metrics.files import rng
 from metrics.scene_graph.predicates import FAMILIES
 
@@ -26,11 +26,17 @@ ONE_CLASS = ("count", "existence")
 
 @dataclass(frozen=True)
 class GeometryTargets:
-    """Dense truth of B scenes. P points, K occupancy queries.
+    """Dense targets of B scenes with P points and K occupancy queries.
 
-    depth [B,P] metres, 0 = none; normal [B,P,3], 0 = none; classes i64[B,P] (the number of classes
-    = structure, -1 = unknown); boxes [B,P,6] of the point's object; votes bool[B,P]: the box may be
-    learned; queries [B,K,3]; solid [B,K]; supervised [B]: 1 where 3D labels may be seen.
+    Attributes:
+        depth: [B,P], metres, 0 = none.
+        normal: [B,P,3], 0 = none.
+        classes: i64 [B,P]; the number of classes = structure, -1 = unknown.
+        boxes: [B,P,6], of the point's object.
+        votes: bool [B,P], whether the box is a target.
+        queries: [B,K,3], metres.
+        solid: [B,K], 1 = in a solid, 0 = free.
+        supervised: [B], 1 where 3D labels may be used.
     """
 
     depth: Tensor
@@ -49,14 +55,26 @@ class GeometryTargets:
 
 @dataclass(frozen=True)
 class LanguageTargets:
-    """Objects and sentences of B scenes. N objects, R references, S sentences (R first).
+    """Targets of B scenes with N objects, R references and S sentences (references first).
 
-    masks [B,N,P] shares; present bool[B,N]; boxes [B,N,6]; yaw [B,N]; classes i64[B,N], -1 = not
-    present; relations {family: i64[B,N,N]}, -1 = void; sentences (references, then questions);
-    targets, anchors, rivals [B,R,N]: the objects meant, named as anchors, and of the targets'
-    class; named i64[B,S]: the class that a sentence asks for, -1 = none or several; answers
-    i64[B,S-R,A] words; caption i64[B,1,A]; captions and phrases to align, with the scenes [B,C,B]
-    and objects [B,H,B*N] they hold for.
+    Attributes:
+        masks: [B,N,P], share of the cell that the object covers.
+        present: bool [B,N], false for padding.
+        boxes: [B,N,6].
+        yaw: [B,N], radians.
+        classes: i64 [B,N], -1 = padding.
+        relations: {family: i64 [B,N,N]}, labels, -1 = void.
+        sentences: the references, then the questions.
+        targets: [B,R,N], 1 for objects that a reference means; -1 = no reference.
+        anchors: [B,R,N], 1 for objects that it names as anchors.
+        rivals: [B,R,N], 1 for objects of the targets' class.
+        named: i64 [B,S], class that a sentence asks for, -1 = none or several.
+        answers: i64 [B,S-R,A], words.
+        caption: i64 [B,1,A], words of one caption per scene.
+        captions: captions for L_align.
+        caption_scenes: [B,captions,B], 1 for scenes of which a caption is true.
+        phrases: object phrases for L_align.
+        phrase_objects: [B,phrases,B*N], 1 for objects that a phrase describes.
     """
 
     masks: Tensor
@@ -85,12 +103,18 @@ class LanguageTargets:
 
 
 class TrainSet:
-    """All training scenes in memory, prepared once (about 1.2 MB a scene at 128 x 96).
+    """All training scenes in memory, about 1.2 MB a scene at 128 x 96.
 
-    `holds` says whether a caption's facts are true of an annotation, `fits` whether a phrase
-    describes an annotation's object, `mentioned` what a sentence mentions of some objects, in its
-    order: `objects` by index and their `colour`. Of `share` below 1 a fixed part of the scenes is
-    kept; a smaller part lies within a larger one.
+    Args:
+        store: a `SceneStore` of the training split.
+        images: its `ImageFeatures`.
+        texts: a `TextFeatures`.
+        classes: names of the object classes.
+        facts_hold: tells whether a caption's facts are true of an annotation.
+        phrase_holds: tells whether a phrase describes an annotation's object.
+        parse_mentions: returns what a sentence mentions of some objects, in its order: their
+            indices (`objects`) and their `colour`.
+        share: share of the scenes that is used. A smaller share is a subset of a larger one.
     """
 
     def __init__(
@@ -99,56 +123,66 @@ class TrainSet:
         images: Any,
         texts: Any,
         classes: Sequence[str],
-        holds: Callable[[Any, Mapping], bool],
-        fits: Callable[[Mapping, Mapping], bool],
-        mentioned: Callable[[str, Sequence[Mapping]], list[Any]],
+        facts_hold: Callable[[Any, Mapping], bool],
+        phrase_holds: Callable[[Mapping, Mapping], bool],
+        parse_mentions: Callable[[str, Sequence[Mapping]], list[Any]],
         share: float = 1.0,
     ) -> None:
         self.scenes: list[TrainScene] = []
         self.texts = texts
-        self.holds, self.fits, self.mentioned = holds, fits, mentioned
+        self.facts_hold, self.phrase_holds = facts_hold, phrase_holds
+        self.parse_mentions = parse_mentions
         self.classes = tuple(classes)
-        kept = drawn_share(store.ids, share, "train_scenes")
+        kept = fixed_share(store.ids, share, "train_scenes")
         for name in np.array(store.ids)[kept].tolist():
             inputs, features = store.inputs(name), images[name]
             arrays = scene_arrays(inputs, features.tokens, features.points)
             views, annotation = store.views(name), store.annotation(name)
             self.scenes.append(train_scene(arrays, inputs, views, annotation, classes))
-        painted = {name for scene in self.scenes for name in scene.colours.values()}
-        self.colours = tuple(sorted(painted - {""}))
+        names = {name for scene in self.scenes for name in scene.colours.values()}
+        self.colours = tuple(sorted(names - {""}))
         self._mentions: dict[tuple[Any, ...], list[Any]] = {}
         self._relevant: dict[tuple[str, str, str], bool] = {}
 
     def relevant(self, scene: TrainScene, caption: Mapping[str, Any], other: TrainScene) -> bool:
-        """Whether a caption of `scene` is true of `other`."""
+        """Return whether a caption of `scene` is true of `other`."""
         if scene is other:
             return True
         key = (scene.inputs.scene, caption["id"], other.inputs.scene)
         if key not in self._relevant:
-            self._relevant[key] = bool(self.holds(caption["facts"], other.annotation))
+            self._relevant[key] = bool(self.facts_hold(caption["facts"], other.annotation))
         return self._relevant[key]
 
     def mentions(self, scene: TrainScene, text: str, about: Sequence[int]) -> list[Any]:
-        """What a sentence about the objects of these indices mentions, in its order."""
+        """Return what a sentence about the objects of these indices mentions, in its order."""
         key = (scene.inputs.scene, text, *about)
         if key not in self._mentions:
             some = [item for item in scene.annotation["objects"] if item["index"] in about]
-            self._mentions[key] = self.mentioned(text, some)
+            self._mentions[key] = self.parse_mentions(text, some)
         return self._mentions[key]
 
     def colour_number(self, name: str | None) -> int:
-        """A colour's place among `colours`, the one after the last for none (""), -1 = not known:
-        no name, or a colour that no training object has."""
+        """Return a colour's place among `colours`.
+
+        The place after the last stands for no colour (""), and -1 for an unknown one: None, or a
+        colour that no training object has.
+        """
         if name == "":
             return len(self.colours)
         return self.colours.index(name) if name in self.colours else -1
 
     def supervised(self, share: float) -> np.ndarray:
-        """Which scenes' 3D labels may be seen: a fixed `share` of them, bool[scenes]."""
-        return drawn_share([scene.inputs.scene for scene in self.scenes], share, "supervision_3d")
+        """Return whose 3D labels may be used, bool [scenes]: a fixed share of the scenes."""
+        return fixed_share([scene.inputs.scene for scene in self.scenes], share, "supervision_3d")
 
     def order(self, seed: int, step: int, batch: int) -> np.ndarray:
-        """The scenes of one step: consecutive runs through shuffled epochs."""
+        """Return the rows of the scenes in one batch: a run through shuffled epochs.
+
+        Args:
+            seed: of the training.
+            step: number of the batch in the training.
+            batch: scenes in a batch.
+        """
         count = len(self.scenes)
         place = np.arange(step * batch, (step + 1) * batch)
         epochs = {
@@ -158,8 +192,8 @@ class TrainSet:
         return np.array([epochs[int(p // count)][p % count] for p in place])
 
 
-def drawn_share(names: Sequence[str], share: float, purpose: str) -> np.ndarray:
-    """Which of the scenes belong to a fixed share, bool[scenes]; shares are nested."""
+def fixed_share(names: Sequence[str], share: float, purpose: str) -> np.ndarray:
+    """Return which scenes belong to a fixed share, bool [scenes]; a smaller share is a subset."""
     draws = [rng(0, purpose, name).random() for name in names]
     chosen = np.zeros(len(draws), bool)
     chosen[np.argsort(draws, kind="stable")[: round(share * len(draws))]] = True
@@ -171,21 +205,30 @@ def geometry_batch(
     supervised: np.ndarray,
     classes: int,
     queries: int,
-    draw: np.random.Generator,
+    random: np.random.Generator,
 ) -> GeometryTargets:
-    """Stack the dense truth and draw occupancy queries, half uniform and half near solids."""
+    """Return the dense targets of scenes, with sampled occupancy queries.
+
+    Args:
+        scenes: the B scenes of a batch.
+        supervised: bool [B], whether 3D labels may be used.
+        classes: number of object classes.
+        queries: occupancy queries per scene, half uniform and half near solids.
+        random: samples the queries.
+    """
     names = np.full((len(scenes), len(scenes[0].depth)), -1, np.int64)
     boxes = np.zeros((*names.shape, 6), np.float32)
     xyz, solid = [], []
     for row, scene in enumerate(scenes):
         owned = scene.owner >= 0
-        names[row, scene.owner == -1] = classes
+        names[row, scene.owner == STRUCTURE] = classes
         names[row, owned] = scene.all_classes[scene.owner[owned]]
         boxes[row, owned] = scene.all_boxes[scene.owner[owned]]
-        half = draw.integers(POOL, size=queries)
-        half[queries // 2 :] += POOL
-        xyz.append(scene.pool[half])
-        solid.append(scene.solid[half])
+        chosen = random.integers(POOL, size=queries)
+        # The second half of the pool is near solids.
+        chosen[queries // 2 :] += POOL
+        xyz.append(scene.pool[chosen])
+        solid.append(scene.solid[chosen])
     votes = (names >= 0) & (names < classes) & supervised[:, None]
     values = (
         np.stack([scene.depth for scene in scenes]).astype(np.float32),
@@ -200,9 +243,9 @@ def geometry_batch(
     return GeometryTargets(*(torch.from_numpy(value) for value in values))
 
 
-def _pick(items: Sequence[Any], count: int, draw: np.random.Generator) -> list[Any]:
-    chosen = draw.permutation(len(items))[:count]
-    return [items[place] for place in chosen]
+def sample(items: Sequence[Any], count: int, random: np.random.Generator) -> list[Any]:
+    """Return up to `count` of the items in random order."""
+    return [items[place] for place in random.permutation(len(items))[:count]]
 
 
 def language_batch(
@@ -210,22 +253,27 @@ def language_batch(
     scenes: Sequence[TrainScene],
     vocabulary: Vocabulary,
     counts: Mapping[str, int],
-    draw: np.random.Generator,
+    random: np.random.Generator,
 ) -> LanguageTargets:
-    """Draw sentences of every scene and gather what they are about.
+    """Sample sentences of every scene and return them with their targets.
 
-    `counts` gives how many references, questions, captions and phrases a scene.
+    Args:
+        data: the training set.
+        scenes: the B scenes of a batch.
+        vocabulary: of the decoder.
+        counts: references, questions, captions and phrases per scene.
+        random: samples the sentences.
     """
-    drawn = [
-        {name: _pick(scene.annotation[name], counts[name], draw) for name in counts}
+    sampled = [
+        {name: sample(scene.annotation[name], counts[name], random) for name in counts}
         for scene in scenes
     ]
     size = max(1, max(len(scene.rows) for scene in scenes))
-    sentences = _sentences(data, drawn, counts["references"])
-    roles = _roles(scenes, drawn, (len(scenes), counts["references"], size))
+    sentences = _sentences(data, sampled, counts["references"])
+    roles = _roles(scenes, sampled, (len(scenes), counts["references"], size))
     masks, boxes, yaw, classes = _objects(scenes, size)
-    answers = [[q["answer"] for q in one["questions"]] for one in drawn]
-    told = [[c["text"] for c in one["captions"][:1]] for one in drawn]
+    answers = [[q["answer"] for q in one["questions"]] for one in sampled]
+    captions = [[c["text"] for c in one["captions"][:1]] for one in sampled]
     return LanguageTargets(
         masks=masks,
         present=classes >= 0,
@@ -237,25 +285,26 @@ def language_batch(
         targets=roles[0],
         anchors=roles[1],
         rivals=roles[2],
-        named=_named(scenes, drawn, counts["references"], sentences.present.shape[1]),
+        named=_named(scenes, sampled, counts["references"], sentences.present.shape[1]),
         answers=encode_words(answers, vocabulary, START, ANSWER_WORDS),
-        caption=encode_words(told, vocabulary, CAPTION, CAPTION_WORDS),
-        captions=_texts(data, drawn, "captions"),
-        caption_scenes=_caption_scenes(data, scenes, drawn),
-        phrases=_texts(data, drawn, "phrases"),
-        phrase_objects=_phrase_objects(data, scenes, drawn, size),
+        caption=encode_words(captions, vocabulary, CAPTION, CAPTION_WORDS),
+        captions=_texts(data, sampled, "captions"),
+        caption_scenes=_caption_scenes(data, scenes, sampled),
+        phrases=_texts(data, sampled, "phrases"),
+        phrase_objects=_phrase_objects(data, scenes, sampled, size),
     )
 
 
-def _texts(data: TrainSet, drawn: Sequence[Mapping], name: str) -> TextBatch:
-    return build_text(data.texts, [[item["text"] for item in one[name]] for one in drawn])
+def _texts(data: TrainSet, sampled: Sequence[Mapping], name: str) -> TextBatch:
+    """Return the sampled sentences of one kind."""
+    return build_text(data.texts, [[item["text"] for item in one[name]] for one in sampled])
 
 
-def _sentences(data: TrainSet, drawn: Sequence[Mapping], references: int) -> TextBatch:
-    """References padded to their number, then questions, so that every row splits at one place."""
-    filler = next((r["text"] for one in drawn for r in one["references"]), None)
+def _sentences(data: TrainSet, sampled: Sequence[Mapping], references: int) -> TextBatch:
+    """Return the references, padded to their number, then the questions of every scene."""
+    filler = next((r["text"] for one in sampled for r in one["references"]), None)
     rows = []
-    for one in drawn:
+    for one in sampled:
         texts = [item["text"] for item in one["references"]]
         if filler is not None:
             texts += [filler] * (references - len(texts))
@@ -263,26 +312,28 @@ def _sentences(data: TrainSet, drawn: Sequence[Mapping], references: int) -> Tex
     return build_text(data.texts, rows)
 
 
-def _roles(scenes: Sequence[TrainScene], drawn: Sequence[Mapping], shape: tuple) -> Tensor:
-    """Multi-hot [3,B,R,N]: targets, anchors, objects of the targets' class; -1 = no reference."""
+def _roles(scenes: Sequence[TrainScene], sampled: Sequence[Mapping], shape: tuple) -> Tensor:
+    """Return targets, anchors and objects of the targets' class [3,B,R,N]; -1 = no reference."""
     out = np.zeros((3, *shape), np.float32)
-    for b, (scene, one) in enumerate(zip(scenes, drawn, strict=True)):
+    for b, (scene, one) in enumerate(zip(scenes, sampled, strict=True)):
         out[:, b, len(one["references"]) :] = -1
         for r, reference in enumerate(one["references"]):
             for role, name in enumerate(("targets", "anchors")):
                 out[role, b, r, [scene.rows[i] for i in reference[name] if i in scene.rows]] = 1
-            kinds = scene.classes[out[0, b, r, : len(scene.classes)] > 0]
-            out[2, b, r, : len(scene.classes)] = np.isin(scene.classes, kinds)
+            classes = scene.classes[out[0, b, r, : len(scene.classes)] > 0]
+            out[2, b, r, : len(scene.classes)] = np.isin(scene.classes, classes)
     return torch.from_numpy(out)
 
 
 def _named(
-    scenes: Sequence[TrainScene], drawn: Sequence[Mapping], references: int, size: int
+    scenes: Sequence[TrainScene], sampled: Sequence[Mapping], references: int, size: int
 ) -> Tensor:
-    """The class i64[B,S] of the objects that references mean, or that a question counts or seeks;
-    -1 where the scene has none of them or the question is about several classes."""
+    """Return the class i64 [B,S] of the objects that a reference means or a question counts.
+
+    It is -1 where the scene has none of them, or where a question is about several classes.
+    """
     out = np.full((len(scenes), size), -1, np.int64)
-    for b, (scene, one) in enumerate(zip(scenes, drawn, strict=True)):
+    for b, (scene, one) in enumerate(zip(scenes, sampled, strict=True)):
         meant = [(row, item["targets"]) for row, item in enumerate(one["references"])]
         meant += [
             (references + row, item["objects"])
@@ -290,21 +341,21 @@ def _named(
             if item["type"] in ONE_CLASS
         ]
         for row, objects in meant:
-            kinds = {int(scene.classes[scene.rows[i]]) for i in objects if i in scene.rows}
-            if len(kinds) == 1:
-                out[b, row] = kinds.pop()
+            classes = {int(scene.classes[scene.rows[i]]) for i in objects if i in scene.rows}
+            if len(classes) == 1:
+                out[b, row] = classes.pop()
     return torch.from_numpy(out)
 
 
 def _objects(scenes: Sequence[TrainScene], size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Masks, boxes, yaw and classes (-1 = padding) of the scenes' objects, padded to `size`."""
+    """Return masks, boxes, yaw and classes of the scenes' objects, padded to `size`."""
     masks = np.zeros((len(scenes), size, len(scenes[0].depth)), np.float32)
     boxes = np.zeros((len(scenes), size, 6), np.float32)
     yaw = np.zeros((len(scenes), size), np.float32)
     classes = np.full((len(scenes), size), -1, np.int64)
     for b, scene in enumerate(scenes):
         count = len(scene.rows)
-        masks[b, :count] = covered(scene.masks)
+        masks[b, :count] = mask_shares(scene.masks)
         boxes[b, :count] = scene.boxes
         yaw[b, :count] = scene.yaw
         classes[b, :count] = scene.classes
@@ -312,6 +363,7 @@ def _objects(scenes: Sequence[TrainScene], size: int) -> tuple[Tensor, Tensor, T
 
 
 def _relations(scenes: Sequence[TrainScene], family: str, size: int) -> Tensor:
+    """Return the labels i64 [B,N,N] of one family, padded with -1."""
     out = np.full((len(scenes), size, size), -1, np.int64)
     for b, scene in enumerate(scenes):
         count = len(scene.rows)
@@ -322,7 +374,17 @@ def _relations(scenes: Sequence[TrainScene], family: str, size: int) -> Tensor:
 def encode_words(
     texts: Sequence[Sequence[str]], vocabulary: Vocabulary, start: str, limit: int
 ) -> Tensor:
-    """Words i64[B,K,A] of K texts a scene, padded; `limit` bounds A."""
+    """Return the words of texts as padded numbers.
+
+    Args:
+        texts: K texts of each of B scenes.
+        vocabulary: of the decoder.
+        start: first word of every text.
+        limit: most words of a text.
+
+    Returns:
+        i64 [B,K,A].
+    """
     rows = [[vocabulary.encode(text, start, limit) for text in line] for line in texts]
     columns = max(1, max(len(line) for line in rows))
     length = max([2, *(len(row) for line in rows for row in line)])
@@ -334,7 +396,7 @@ def encode_words(
 
 
 def log_numbers(texts: Sequence[Sequence[str]]) -> Tensor:
-    """Logs f32[B,K] of the texts that are numbers (`number_word`), NaN of the others."""
+    """Return logs f32 [B,K] of the texts that are numbers (`number_word`), NaN for the others."""
     out = np.full((len(texts), max(1, max(map(len, texts)))), np.nan, np.float32)
     for row, line in zip(out, texts, strict=True):
         for place, text in enumerate(line):
@@ -344,31 +406,33 @@ def log_numbers(texts: Sequence[Sequence[str]]) -> Tensor:
 
 
 def _caption_scenes(
-    data: TrainSet, scenes: Sequence[TrainScene], drawn: Sequence[Mapping]
+    data: TrainSet, scenes: Sequence[TrainScene], sampled: Sequence[Mapping]
 ) -> Tensor:
-    columns = max(1, max(len(one["captions"]) for one in drawn))
+    """Return which scenes each caption is true of, [B,captions,B]."""
+    columns = max(1, max(len(one["captions"]) for one in sampled))
     out = np.zeros((len(scenes), columns, len(scenes)), np.float32)
-    for b, (scene, one) in enumerate(zip(scenes, drawn, strict=True)):
+    for b, (scene, one) in enumerate(zip(scenes, sampled, strict=True)):
         for c, caption in enumerate(one["captions"]):
             out[b, c] = [data.relevant(scene, caption, other) for other in scenes]
     return torch.from_numpy(out)
 
 
 def _phrase_objects(
-    data: TrainSet, scenes: Sequence[TrainScene], drawn: Sequence[Mapping], size: int
+    data: TrainSet, scenes: Sequence[TrainScene], sampled: Sequence[Mapping], size: int
 ) -> Tensor:
-    columns = max(1, max(len(one["phrases"]) for one in drawn))
+    """Return which objects of all scenes each phrase describes, [B,phrases,B*N]."""
+    columns = max(1, max(len(one["phrases"]) for one in sampled))
     out = np.zeros((len(scenes), columns, len(scenes), size), np.float32)
-    for b, one in enumerate(drawn):
+    for b, one in enumerate(sampled):
         for h, phrase in enumerate(one["phrases"]):
             for other, scene in enumerate(scenes):
                 for entry in scene.annotation["objects"]:
                     row = scene.rows.get(entry["index"])
-                    if row is not None and data.fits(phrase, entry):
+                    if row is not None and data.phrase_holds(phrase, entry):
                         out[b, h, other, row] = 1
     return torch.from_numpy(out.reshape(*out.shape[:2], -1))
 
 
 def input_batch(scenes: Sequence[TrainScene], config: ModelConfig) -> SceneBatch:
-    """Stack the scenes' inputs."""
+    """Return the inputs of scenes as a batch."""
     return stack_scenes([scene.inputs for scene in scenes], config)

@@ -46,8 +46,8 @@ def depth_loss(step: StepOutputs) -> Tensor:
     state, targets = step.state, step.geometry
     valid = (targets.depth > 0).float()  # (B, P)
     true = targets.depth.clamp(min=0.1)  # (B, P), no division by 0 where there is no depth
-    if state.guess is not None:
-        error = (state.guess / true).log().abs() + 2 * (state.depth - true).abs() / true
+    if state.image_depth is not None:
+        error = (state.image_depth / true).log().abs() + 2 * (state.depth - true).abs() / true
         return masked_mean(error.clamp(max=LARGEST_RELATIVE_ERROR), valid)
     views = state.batch.pose.shape[1]
     forward = state.batch.pose[:, :, :3, 2]  # (B, V, 3), optical axes

@@ -46,9 +46,9 @@ def spatial_loss(step: StepOutputs) -> dict[str, Tensor]:
 def class_loss(state: SceneState, targets: GeometryTargets) -> Tensor:
     """Return the cross-entropy of the points' classes; structure weighs a third."""
     known = (targets.classes >= 0).float()  # (B, P)
-    structure = (targets.classes == state.kinds.shape[-1] - 1).float()
+    structure = (targets.classes == state.class_probabilities.shape[-1] - 1).float()
     # Probability of the true class, (B, P).
-    share = state.kinds.gather(-1, targets.classes.clamp(min=0)[..., None])[..., 0]
+    share = state.class_probabilities.gather(-1, targets.classes.clamp(min=0)[..., None])[..., 0]
     # Two thirds of all points are structure; a third of the weight balances them with objects.
     weight = known * (1 - structure * 2 / 3)
     return masked_mean(-share.clamp(min=1e-6).log(), weight)

@@ -1,4 +1,4 @@
-"""Start a training: in this process, or in several through `accelerate launch`."""
+"""Start a training in this process, or in several through `accelerate launch`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from metrics.files import InputError
 
 
 def launch(arguments: dict[str, Any], processes: int = 1) -> None:
-    """Train with the arguments of `g2vlm.training.train.train`, by so many processes.
+    """Train one model.
 
-    With more than one the arguments must be JSON values. Raises `InputError` when a process
-    failed; its own message stands before.
+    Args:
+        arguments: of `g2vlm.training.train.train`; JSON values for more than one process.
+        processes: how many train the model together.
+
+    Raises:
+        InputError: where a process failed; its own message is printed before.
     """
     if processes == 1:
         from g2vlm.training.train import train
@@ -30,16 +34,16 @@ def launch(arguments: dict[str, Any], processes: int = 1) -> None:
     if done:
         raise InputError(
             f"accelerate launch: a process of this training ended with status {done}; "
-            "mend what it said above and run again"
+            "fix the fault that it reported above and run again"
         )
 
 
 def command(processes: int, *target: str) -> list[str]:
-    """Return the `accelerate launch` of so many processes of a script or of `-m module`."""
-    # --multi_gpu is Accelerate's word for several local processes; without a GPU they use gloo.
+    """Return the command that runs a script, or `-m module`, in several processes."""
+    # --multi_gpu means several local processes; without a GPU they communicate by gloo.
     call = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--multi_gpu"]
     call += ["--num_processes", str(processes), "--num_machines", "1", "--mixed_precision", "no"]
-    # Port 0 lets the system choose, so that two trainings on one machine do not meet.
+    # With port 0 the system chooses one, so that two trainings on one machine do not collide.
     return [*call, "--dynamo_backend", "no", "--main_process_port", "0", *target]
 
 

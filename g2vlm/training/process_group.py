@@ -1,6 +1,6 @@
-"""The processes that share one training, started by `accelerate launch`.
+"""The processes that train one model together, started by `accelerate launch`.
 
-They share the `accumulation` batches of a step, so that a study's result does not depend on how
+They share the `accumulation` batches of a step, so the result of a training does not depend on how
 many there are. Hugging Face Accelerate is imported only where there is more than one.
 """
 
@@ -16,13 +16,13 @@ from g2vlm.features.device import device_or_best
 from metrics.files import InputError
 
 
-class Team:
-    """This process's place among those that train one model.
+class ProcessGroup:
+    """This process and the others that train the same model.
 
     Attributes:
-        size: how many they are, by the environment's WORLD_SIZE.
-        rank: this one's number from 0; the first one writes.
-        device: where its model belongs.
+        size: number of processes, from the environment variable WORLD_SIZE.
+        rank: number of this process, from 0.
+        device: where its copy of the model belongs.
     """
 
     def __init__(self) -> None:
@@ -35,14 +35,15 @@ class Team:
             self.rank, self.device = self._accelerator.process_index, self._accelerator.device
 
     @property
-    def first(self) -> bool:
-        """Whether this process shows progress and writes files."""
+    def is_main(self) -> bool:
+        """Whether this process reports progress and writes files."""
         return self.rank == 0
 
     def parts(self, accumulation: int) -> range:
-        """Return which of a step's batches are this process's own.
+        """Return the numbers of the batches in a step that this process computes.
 
-        Raises `InputError` where the processes would not have equally many.
+        Raises:
+            InputError: where the processes cannot have equally many.
         """
         if accumulation % self.size:
             raise InputError(
@@ -55,13 +56,16 @@ class Team:
         """Add up the gradients of all processes; one that no process has stays None."""
         if self.size == 1:
             return
-        every = list(parameters)
-        mine = torch.tensor([float(p.grad is not None) for p in every], device=self.device)
-        there = self._accelerator.reduce(mine, "sum").tolist()
-        held = [p for p, count in zip(every, there, strict=True) if count]
-        flat = [torch.zeros_like(p) if p.grad is None else p.grad for p in held]
-        joined = self._accelerator.reduce(torch.cat([g.reshape(-1) for g in flat]), "sum")
-        for p, gradient in zip(held, joined.split([p.numel() for p in held]), strict=True):
+        parameters = list(parameters)
+        has_gradient = [float(p.grad is not None) for p in parameters]
+        counts = self._accelerator.reduce(torch.tensor(has_gradient, device=self.device), "sum")
+        # Processes must exchange tensors of the same sizes, so a missing gradient counts as zero
+        # where another process has one.
+        shared = [p for p, count in zip(parameters, counts.tolist(), strict=True) if count]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in shared]
+        joined = self._accelerator.reduce(torch.cat([g.reshape(-1) for g in gradients]), "sum")
+        sizes = [p.numel() for p in shared]
+        for p, gradient in zip(shared, joined.split(sizes), strict=True):
             p.grad = gradient.view_as(p)
 
     def sum_losses(self, losses: Mapping[str, float]) -> dict[str, float]:

@@ -1,4 +1,7 @@
-"""Findings and the decoder, fitted last on every training scene's objects and questions."""
+"""The question-answering head, fitted on cached features with every training scene's questions.
+
+It consists of the question context and the decoder. Shapes: B scenes, Q questions, N objects.
+"""
 
 from __future__ import annotations
 
@@ -13,108 +16,143 @@ from torch import Tensor
 from g2vlm.models.batch import build_text
 from g2vlm.models.decoder import CAPTION, PAD, SIDES, START, next_word_loss
 from g2vlm.models.model import G2VLM
-from g2vlm.models.qa_context import Found
+from g2vlm.models.qa_context import QAContext
 from g2vlm.models.referring_head import ROLES, ObjectSet
-from g2vlm.training.cache_features import SeenScene
+from g2vlm.training.cache_features import CachedScene
 from g2vlm.training.data import (
     ANSWER_WORDS,
     CAPTION_WORDS,
     TrainSet,
     encode_words,
     log_numbers,
+    sample,
 )
 from g2vlm.training.language_losses import mass_loss, number_loss
-from g2vlm.training.referring_head import label_loss, paints_of
+from g2vlm.training.referring_head import colour_targets, label_loss
 from g2vlm.training.targets import TrainScene
-from g2vlm.training.training_loop import IndexedSet, draw_sets, fit_parts, stack_sets
+from g2vlm.training.training_loop import IndexedSet, fit_parameters, sample_sets, stack_sets
 from metrics.files import rng
 
 SCENES_A_STEP = 4
-QUESTIONS = 16
-# So many of a step's scenes are described, so that describing is not forgotten.
-CAPTIONED = 2
+QUESTIONS_A_SCENE = 16
+# Scenes of a step whose captions are also learned, so that the decoder does not forget captions.
+CAPTIONED_SCENES = 2
 RATE = 2e-3
 DECAY = 0.05
-WEIGHTS = {"answer": 2.0, "number": 2.0, "caption": 0.5, "roles": 1.0, "names": 1.0}
-WEIGHTS |= {"measure": 0.5, "sides": 1.0, "asked": 1.0, "painted": 0.3, "paints": 0.3}
-# The place among the decoder's measures of what a type of question asks for: the room's area, the
-# longest side of the first role, the distance between the first two.
-MEASURED = {"room_size": 0, "object_size": 1, "absolute_distance": 1 + ROLES}
+# Weights of the losses (`_losses`, `role_losses`).
+WEIGHTS = {
+    "answer": 2.0,
+    "number": 2.0,
+    "caption": 0.5,
+    "roles": 1.0,
+    "classes": 1.0,
+    "measure": 0.5,
+    "sides": 1.0,
+    "asked": 1.0,
+    "colours": 0.3,
+    "object_colours": 0.3,
+}
+# Place of the measure (`decoder.MEASURES`) that a type of question asks for: the room's area, the
+# longest side of the first role, the distance between the first two roles.
+MEASURE_OF_TYPE = {"room_size": 0, "object_size": 1, "absolute_distance": 1 + ROLES}
 SIDE = {name: place for place, name in enumerate(SIDES)}
 
 
-def refit_answers(
-    model: G2VLM, seen: Sequence[SeenScene], data: TrainSet, seed: int, steps: int
+def train_qa_head(
+    model: G2VLM, cached: Sequence[CachedScene], data: TrainSet, seed: int, steps: int
 ) -> dict[str, float]:
-    """Fit `model.findings` and `model.decoder` for `steps`; the fitted reader stands still, and its
-    reading of roles is where that of questions starts.
+    """Fit `model.qa_context` and `model.decoder`; the referring head is frozen.
 
-    Returns the mean losses of the last tenth of the steps.
+    The roles of questions start from the fitted roles of references.
+
+    Args:
+        model: the trained model.
+        cached: the objects of the first scenes of `data`.
+        data: the training set.
+        seed: of the training.
+        steps: optimizer steps.
+
+    Returns:
+        the mean losses of the last tenth of the steps; nothing without questions.
     """
-    draw = rng(seed, "refit_answers", "")
-    torch.manual_seed(int(draw.integers(2**62)))
-    sets = [one.sets for one in seen]
-    usable = np.array(
-        [k for k, one in enumerate(sets) if one and data.scenes[k].annotation["questions"]], int
-    )
+    # The key of the generator holds an old name: another would change every weight.
+    random = rng(seed, "refit_answers", "")
+    torch.manual_seed(int(random.integers(2**62)))
+    sets = [scene.sets for scene in cached]
+    usable = [
+        row
+        for row, scene_sets in enumerate(sets)
+        if scene_sets and data.scenes[row].annotation["questions"]
+    ]
+    usable = np.array(usable, int)
     if not len(usable):
         return {}
 
-    def losses_of() -> dict[str, Tensor]:
-        rows, chosen = draw_sets(draw, sets, usable, SCENES_A_STEP)
-        return _losses(model, data, [seen[row] for row in rows], rows, chosen, draw)
+    def sample_losses() -> dict[str, Tensor]:
+        rows, chosen = sample_sets(random, sets, usable, SCENES_A_STEP)
+        scenes = [data.scenes[row] for row in rows]
+        return _losses(model, data, scenes, [cached[row] for row in rows], chosen, random)
 
-    model.findings.roles.load_state_dict(model.reader.roles.state_dict())
-    model.reader.eval()
-    parts = [*model.findings.parameters(), *model.decoder.parameters()]
-    found = fit_parts(parts, losses_of, WEIGHTS, steps, RATE, DECAY)
-    model.reader.train()
-    return found
+    model.qa_context.roles.load_state_dict(model.referring_head.roles.state_dict())
+    model.referring_head.eval()
+    parameters = [*model.qa_context.parameters(), *model.decoder.parameters()]
+    losses = fit_parameters(parameters, sample_losses, WEIGHTS, steps, RATE, DECAY)
+    model.referring_head.train()
+    return losses
 
 
 def _losses(
     model: G2VLM,
     data: TrainSet,
-    seen: Sequence[SeenScene],
-    rows: Sequence[int],
+    scenes: Sequence[TrainScene],
+    cached: Sequence[CachedScene],
     chosen: Sequence[IndexedSet],
-    draw: np.random.Generator,
+    random: np.random.Generator,
 ) -> dict[str, Tensor]:
-    scenes = [data.scenes[row] for row in rows]
-    asked = [s.annotation["questions"] for s in scenes]
-    asked = [[every[k] for k in draw.permutation(len(every))[:QUESTIONS]] for every in asked]
-    device = seen[0].tokens.device
+    """Return the losses of questions and captions of a batch of scenes.
+
+    answer: next words of answers.
+    number: log values of answers that are numbers.
+    measure: the measure that the type of question asks for.
+    sides: the side that the answer names.
+    caption: next words of captions.
+    """
+    questions = [
+        sample(scene.annotation["questions"], QUESTIONS_A_SCENE, random) for scene in scenes
+    ]
+    device = cached[0].tokens.device
     objects = stack_sets(chosen)
-    text = build_text(data.texts, [[q["text"] for q in some] for some in asked]).to(device)
-    indices = [index for _, index in chosen]
-    found = model.find(text, objects, torch.stack([one.room for one in seen]))
-    tokens = torch.stack([one.tokens for one in seen])
-    with torch.no_grad():  # Nothing new is learned of patches, and there are many.
-        scene = model.decoder.read_scene(tokens)
-    answers = [[q["answer"] for q in some] for some in asked]
+    text = build_text(data.texts, [[q["text"] for q in some] for some in questions]).to(device)
+    context = model.question_context(text, objects, torch.stack([one.room for one in cached]))
+    tokens = torch.stack([one.tokens for one in cached])  # (B, T, D)
+    # Without a gradient: the projections of the many patches are trained enough.
+    with torch.no_grad():
+        scene_keys = model.decoder.read_scene(tokens)
+    answers = [[q["answer"] for q in some] for some in questions]
     words = encode_words(answers, model.vocabulary, START, ANSWER_WORDS).to(device)
-    captions = [s.annotation["captions"] for s in scenes[:CAPTIONED]]
-    told = [[c[draw.integers(len(c))]["text"]] if c else [] for c in captions]
-    caption = encode_words(told, model.vocabulary, CAPTION, CAPTION_WORDS).to(device)
-    shown = [(keys[:CAPTIONED], values[:CAPTIONED]) for keys, values in scene]
-    pooled = tokens[:CAPTIONED].mean(1)[:, None, None]
+    captions = [scene.annotation["captions"] for scene in scenes[:CAPTIONED_SCENES]]
+    texts = [[some[random.integers(len(some))]["text"]] if some else [] for some in captions]
+    caption = encode_words(texts, model.vocabulary, CAPTION, CAPTION_WORDS).to(device)
+    captioned = [(k[:CAPTIONED_SCENES], v[:CAPTIONED_SCENES]) for k, v in scene_keys]
+    memory = tokens[:CAPTIONED_SCENES].mean(1)[:, None, None]  # as `G2VLM.caption_memory`
     pad = model.vocabulary.index[PAD]
-    said = model.decoder(words[..., :-1], scene, found.memory, found.hints)
-    described = model.decoder(caption[..., :-1], shown, pooled)
-    kinds = numbered([[MEASURED.get(q["type"], -1) for q in some] for some in asked]).to(device)
-    sides = numbered([[SIDE.get(answer, -1) for answer in some] for some in answers]).to(device)
+    output = model.decoder(words[..., :-1], scene_keys, context.memory, context.hints)
+    described = model.decoder(caption[..., :-1], captioned, memory)
+    measures = [[MEASURE_OF_TYPE.get(q["type"], -1) for q in some] for some in questions]
+    sides = [[SIDE.get(answer, -1) for answer in some] for some in answers]
+    mentions = mention_targets(data, scenes, questions, chosen, objects)
     return {
-        "answer": next_word_loss(said.logits, words[..., 1:], pad),
-        "number": number_loss(said.value, log_numbers(answers).to(device)),
-        "measure": label_loss(said.measure, kinds),
-        "sides": label_loss(found.hints.sides.log(), sides),
+        "answer": next_word_loss(output.logits, words[..., 1:], pad),
+        "number": number_loss(output.value, log_numbers(answers).to(device)),
+        "measure": label_loss(output.measure, pad_labels(measures).to(device)),
+        "sides": label_loss(context.hints.sides.log(), pad_labels(sides).to(device)),
         "caption": next_word_loss(described.logits, caption[..., 1:], pad),
-        **role_losses(found, mentions_of(data, scenes, asked, indices, objects)),
+        **role_losses(context, mentions),
     }
 
 
-def numbered(labels: Sequence[Sequence[int]]) -> Tensor:
-    """Labels of the questions of each scene as i64[B,Q], padded with -1 = none."""
+def pad_labels(labels: Sequence[Sequence[int]]) -> Tensor:
+    """Return the labels of each scene's questions as i64 [B,Q], padded with -1."""
     out = torch.full((len(labels), max(map(len, labels))), -1)
     for row, some in zip(out, labels, strict=True):
         row[: len(some)] = torch.tensor(some)
@@ -122,54 +160,71 @@ def numbered(labels: Sequence[Sequence[int]]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Mentions:
-    """What questions mention, over the objects at hand.
+class MentionTargets:
+    """What questions mention.
 
-    where [B,Q,ROLES,N] (0 or 1): the objects; named [B,Q,ROLES] (0 or 1): the answer names them;
-    kinds, painted i64[B,Q,ROLES]: class and colour; paints i64[B,N]: colours of objects. -1 = none.
+    Attributes:
+        objects: [B,Q,ROLES,N], 1 for objects that the role mentions.
+        named: [B,Q,ROLES], 1 for a role that the answer names.
+        classes: i64 [B,Q,ROLES], class of each role, -1 = none.
+        colours: i64 [B,Q,ROLES], colour of each role, -1 = unknown.
+        object_colours: i64 [B,N], colour of each object, -1 = unknown.
     """
 
-    where: Tensor
+    objects: Tensor
     named: Tensor
-    kinds: Tensor
-    painted: Tensor
-    paints: Tensor
+    classes: Tensor
+    colours: Tensor
+    object_colours: Tensor
 
 
-def mentions_of(
+def mention_targets(
     data: TrainSet,
     scenes: Sequence[TrainScene],
-    asked: Sequence[Sequence[Mapping[str, Any]]],
-    indices: Sequence[np.ndarray],
+    questions: Sequence[Sequence[Mapping[str, Any]]],
+    sets: Sequence[IndexedSet],
     objects: ObjectSet,
-) -> Mentions:
-    """What questions mention, over objects of these annotation indices."""
+) -> MentionTargets:
+    """Return what questions mention.
+
+    Args:
+        data: the training set.
+        scenes: the B scenes.
+        questions: questions of each scene.
+        sets: the objects of each scene, with their indices in the annotation.
+        objects: the same objects as a padded batch.
+    """
     size = objects.present.shape[1]
-    shape = (len(scenes), max(map(len, asked)), ROLES)
-    where, named = np.zeros((*shape, size), np.float32), np.zeros(shape, np.float32)
-    kinds, painted = np.full((2, *shape), -1, np.int64)
-    for b, (scene, some, index) in enumerate(zip(scenes, asked, indices, strict=True)):
+    shape = (len(scenes), max(map(len, questions)), ROLES)
+    mentioned, named = np.zeros((*shape, size), np.float32), np.zeros(shape, np.float32)
+    classes, colours = np.full((2, *shape), -1, np.int64)
+    for b, (scene, some, (_, index)) in enumerate(zip(scenes, questions, sets, strict=True)):
         for q, question in enumerate(some):
-            said = data.mentions(scene, question["text"], question["objects"])[:ROLES]
+            mentions = data.mentions(scene, question["text"], question["objects"])[:ROLES]
             answer = data.mentions(scene, question["answer"], question["objects"])[:1]
-            for r, mention in enumerate(said):
+            for r, mention in enumerate(mentions):
                 named[b, q, r] = any(set(one.objects) & set(mention.objects) for one in answer)
-                where[b, q, r, : len(index)] = np.isin(index, mention.objects)
-                kinds[b, q, r] = scene.kinds[mention.objects[0]]
-                painted[b, q, r] = data.colour_number(mention.colour)
-    paints = paints_of(data, scenes, indices, size)
-    parts = (where, named, kinds, painted, paints)
-    return Mentions(*(torch.from_numpy(part).to(objects.present.device) for part in parts))
+                mentioned[b, q, r, : len(index)] = np.isin(index, mention.objects)
+                classes[b, q, r] = scene.class_of[mention.objects[0]]
+                colours[b, q, r] = data.colour_number(mention.colour)
+    object_colours = colour_targets(data, scenes, sets, size)
+    arrays = (mentioned, named, classes, colours, object_colours)
+    return MentionTargets(*(torch.from_numpy(a).to(objects.present.device) for a in arrays))
 
 
-def role_losses(found: Found, wanted: Mentions) -> dict[str, Tensor]:
-    """roles: -log of the attention on what is mentioned; asked: of the role that the answer names;
-    names, painted: classes and colours said; paints: colours of the objects."""
-    roles = found.roles
+def role_losses(context: QAContext, wanted: MentionTargets) -> dict[str, Tensor]:
+    """Return the losses of the roles of questions.
+
+    asked: -log of the share of the role that the answer names.
+    roles: -log of the attention on the mentioned objects.
+    classes, colours: of the roles.
+    object_colours: of the objects.
+    """
+    roles = context.roles
     return {
-        "asked": mass_loss(found.asked, wanted.named),
-        "roles": mass_loss(roles.shares, wanted.where),
-        "names": label_loss(roles.names, wanted.kinds),
-        "painted": label_loss(roles.painted, wanted.painted),
-        "paints": label_loss(roles.paints, wanted.paints),
+        "asked": mass_loss(context.asked, wanted.named),
+        "roles": mass_loss(roles.log_attention, wanted.objects),
+        "classes": label_loss(roles.classes, wanted.classes),
+        "colours": label_loss(roles.colours, wanted.colours),
+        "object_colours": label_loss(roles.object_colours, wanted.object_colours),
     }

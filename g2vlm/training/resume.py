@@ -20,7 +20,15 @@ STATE, NOTES = "state.safetensors", "progress.json"
 
 
 def training_key(parts: Mapping[str, Any], files: list[Path]) -> str:
-    """Hash of everything a training depends on: settings (JSON values) and input files."""
+    """Return a hash of everything that a training depends on.
+
+    Args:
+        parts: settings as JSON values.
+        files: input files.
+
+    Raises:
+        InputError: for a missing file.
+    """
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for path in files:
         if not path.is_file():
@@ -31,7 +39,7 @@ def training_key(parts: Mapping[str, Any], files: list[Path]) -> str:
 
 @dataclass
 class Checkpoint:
-    """The place of one training's checkpoint and the key it must carry."""
+    """The folder of one training's checkpoint and the key that it must have."""
 
     folder: Path
     key: str
@@ -44,7 +52,7 @@ class Checkpoint:
         log: list[dict],
         seconds: float,
     ) -> None:
-        """Write model, optimizer, step and the losses so far, whole or not at all."""
+        """Write model, optimizer, steps done, losses so far and seconds spent, all or nothing."""
         tensors = {f"model/{k}": v.detach().contiguous() for k, v in model.state_dict().items()}
         for number, state in optimizer.state_dict()["state"].items():
             for name, value in state.items():
@@ -64,23 +72,26 @@ class Checkpoint:
     def restore(
         self, model: nn.Module, optimizer: torch.optim.Optimizer
     ) -> tuple[int, list[dict], float]:
-        """Load into model and optimizer; returns steps done, losses so far, seconds spent.
+        """Load the checkpoint into model and optimizer.
 
-        (0, [], 0) when there is no checkpoint. Raises `InputError` for a checkpoint of another
-        config, data or network, and for a damaged one.
+        Returns:
+            steps done, losses so far, seconds spent; (0, [], 0) without a checkpoint.
+
+        Raises:
+            InputError: for a checkpoint of another config, data or network, or a damaged one.
         """
         path = self.folder / NOTES
         if not path.exists():
             return 0, [], 0.0
-        mend = f"delete {self.folder} to train from the start"
+        fix = f"delete {self.folder} to train from the start"
         notes = read_json(path)
         if notes.get("key") != self.key:
-            raise InputError(f"{path}: a checkpoint of another config or other data; {mend}")
-        tensors = read_tensors(self.folder / STATE, mend)
+            raise InputError(f"{path}: a checkpoint of another config or other data; {fix}")
+        tensors = read_tensors(self.folder / STATE, fix)
         if sha256_file(self.folder / STATE) != notes.get("sha256"):
-            raise InputError(f"{self.folder / STATE}: damaged (its hash differs); {mend}")
-        wrong = f"{path}: a checkpoint of another version of the network"
-        load_weights(model, _under(tensors, "model/"), wrong, mend)
+            raise InputError(f"{self.folder / STATE}: damaged (its hash differs); {fix}")
+        fault = f"{path}: a checkpoint of another version of the network"
+        load_weights(model, _under(tensors, "model/"), fault, fix)
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in _under(tensors, "optimizer/").items():
             number, field = name.split("/")
@@ -98,4 +109,5 @@ class Checkpoint:
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, without it."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""Heads fitted anew, last of all, on what the trained model says of every training scene."""
+"""The box head and the retrieval head, fitted from scratch on cached features."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from g2vlm.models.heads import FIRST_SCALE, Descriptors
 from g2vlm.models.layers import standard
 from g2vlm.models.model import G2VLM
 from g2vlm.models.symmetry import SYMMETRIES
-from g2vlm.training.cache_features import SeenScene
+from g2vlm.training.cache_features import CachedScene
 from g2vlm.training.language_losses import box_loss
 from metrics.files import rng
 
-# Of 256 to 1,024 objects a step and rates .002 to .008, begun anew or not, the best on val.
+# Best on `val` of 256 to 1,024 objects a step and rates 0.002 to 0.008, from scratch or not.
 OBJECTS_A_STEP = 512
 BOX_RATE = 8e-3
-# Of a linear map and one hidden layer, dropout 0 to .6 and decay .05 to 1, the best on val.
+# Best on `val` of a linear map and one hidden layer, dropout 0 to 0.6, and decay 0.05 to 1.
 SCENES_A_STEP = 128
 RETRIEVAL_STEPS = 400
 RETRIEVAL_RATE = 3e-3
@@ -28,39 +28,49 @@ RETRIEVAL_DROPOUT = 0.3
 RETRIEVAL_DECAY = 1.0
 
 
-def refit_boxes(
-    model: G2VLM, seen: Sequence[SeenScene], supervised: np.ndarray, seed: int, steps: int
+def fit_box_head(
+    model: G2VLM, cached: Sequence[CachedScene], supervised: np.ndarray, seed: int, steps: int
 ) -> float | None:
-    """Fit `model.boxes` anew for `steps` on true masks and the model's own clusters, in rooms as
-    they are and under the symmetries of their floor plan.
+    """Fit `model.box_head` from scratch on ground-truth masks and clusters.
 
-    `supervised` bool[S] says of which scenes the boxes may be seen. Returns the mean loss of the
-    last tenth of the steps, None without an object to learn from; the same objects, weights and
-    seed give the same bits.
+    Rooms are used as they are and under the symmetries of their floor plan. The same objects,
+    weights and seed give the same bits.
+
+    Args:
+        model: the trained model; its box head is replaced.
+        cached: the objects of the first scenes.
+        supervised: bool [S], whether a scene's boxes may be used.
+        seed: of the training.
+        steps: optimizer steps.
+
+    Returns:
+        the mean loss of the last tenth of the steps, None without any object.
     """
-    some = [one for one, shown in zip(seen, supervised, strict=False) if shown]
-    known = [torch.from_numpy(one.index >= 0) for one in some]
+    scenes = [scene for scene, used in zip(cached, supervised, strict=False) if used]
+    known = [torch.from_numpy(scene.index >= 0) for scene in scenes]
     if not sum(int(rows.sum()) for rows in known):
         return None
-    values, faces, true = (
-        torch.cat([getattr(one, name)[rows] for one, rows in zip(some, known, strict=True)])
-        for name in ("values", "faces", "true")
+    features, faces, true = (
+        torch.cat([getattr(scene, name)[rows] for scene, rows in zip(scenes, known, strict=True)])
+        for name in ("box_features", "faces", "true_boxes")
     )
-    draw, count = rng(seed, "refit_boxes", ""), len(true)
-    torch.manual_seed(int(draw.integers(2**62)))
-    head = model.boxes
+    # The key of the generator holds an old name: another would change every box.
+    random, count = rng(seed, "refit_boxes", ""), len(true)
+    torch.manual_seed(int(random.integers(2**62)))
+    head = model.box_head
     head.load_state_dict(BoxHead(model.config).state_dict())
-    shapes, looks = head.split(values)
-    head.standard_shape.fit(torch.cat([head.shapes(shapes, k) for k in range(SYMMETRIES)]))
+    shapes, appearances = head.split(features)
+    images = [head.shape_symmetry(shapes, which) for which in range(SYMMETRIES)]
+    head.standard_shape.fit(torch.cat(images))
     optimizer = torch.optim.AdamW(head.parameters(), lr=BOX_RATE, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     losses = []
     for _ in range(steps):
-        rows = torch.from_numpy(draw.integers(count, size=OBJECTS_A_STEP)).to(true.device)
-        which = int(draw.integers(SYMMETRIES))
-        shape, visible = head.image(shapes[rows], faces[rows], which)
-        drawn = head.draw(shape, head.look(looks[rows]), visible)
-        loss = box_loss(drawn, head.boxes(true[rows], which))
+        rows = torch.from_numpy(random.integers(count, size=OBJECTS_A_STEP)).to(true.device)
+        which = int(random.integers(SYMMETRIES))
+        shape, visible = head.transform(shapes[rows], faces[rows], which)
+        boxes = head.predict(shape, head.appearance(appearances[rows]), visible)
+        loss = box_loss(boxes, head.box_symmetry(true[rows], which))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -69,44 +79,52 @@ def refit_boxes(
     return float(np.mean(losses[-max(1, steps // 10) :]))
 
 
-def refit_retrieval(
+def fit_retrieval_head(
     descriptors: Descriptors, pooled: torch.Tensor, captions: Sequence[np.ndarray], seed: int
 ) -> float | None:
-    """Fit the maps of scenes and sentences anew by L_align, over batches of many scenes.
+    """Fit the projections of scenes and captions from scratch by L_align, in large batches.
 
-    `pooled` [S,D] is what the trunk says of the scenes, `captions` f32[K,W] their own captions'
-    frozen embeddings. A caption's one positive is its own scene: it holds for another one in a
-    hundred. Returns the last loss; None with fewer than two scenes that have a caption.
+    The one positive of a caption is its own scene: it holds for one in a hundred of the others.
+
+    Args:
+        descriptors: the retrieval head; its projections are replaced.
+        pooled: [S,D], pooled features of the scenes.
+        captions: f32 [K,W], frozen embeddings of each scene's captions.
+        seed: of the training.
+
+    Returns:
+        the last loss, None with fewer than two scenes that have a caption.
     """
-    told = np.array([row for row, found in enumerate(captions) if len(found)], int)
-    if len(told) < 2:
+    captioned = np.array([row for row, rows in enumerate(captions) if len(rows)], int)
+    if len(captioned) < 2:
         return None
-    draw = rng(seed, "refit_retrieval", "")
-    torch.manual_seed(int(draw.integers(2**62)))
-    texts = [standard(torch.from_numpy(found).to(pooled.device)) for found in captions]
+    # The key of the generator holds an old name: another would change every descriptor.
+    random = rng(seed, "refit_retrieval", "")
+    torch.manual_seed(int(random.integers(2**62)))
+    texts = [standard(torch.from_numpy(rows).to(pooled.device)) for rows in captions]
     descriptors.standard_scene.fit(pooled)
     descriptors.standard_text.fit(torch.cat(texts))
-    maps = (descriptors.scene, descriptors.text)
-    for one in maps:
-        one.reset_parameters()
+    projections = (descriptors.scene, descriptors.text)
+    for layer in projections:
+        layer.reset_parameters()
     torch.nn.init.constant_(descriptors.scale, FIRST_SCALE)
-    scenes, texts = (
-        descriptors.standard_scene(pooled),
-        [descriptors.standard_text(t) for t in texts],
-    )
+    scenes = descriptors.standard_scene(pooled)  # (S, D)
+    texts = [descriptors.standard_text(rows) for rows in texts]
+    biases = [layer.bias for layer in projections]
     groups = [
-        {"params": [one.weight for one in maps], "weight_decay": RETRIEVAL_DECAY},
-        {"params": [*(one.bias for one in maps), descriptors.scale], "weight_decay": 0.0},
+        {"params": [layer.weight for layer in projections], "weight_decay": RETRIEVAL_DECAY},
+        {"params": [*biases, descriptors.scale], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=RETRIEVAL_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, RETRIEVAL_STEPS)
-    own = torch.arange(min(SCENES_A_STEP, len(told)), device=pooled.device)
+    # Caption k of a batch belongs to scene k.
+    own = torch.arange(min(SCENES_A_STEP, len(captioned)), device=pooled.device)
     for _ in range(RETRIEVAL_STEPS):
-        rows = draw.permutation(told)[: len(own)].tolist()
-        said = torch.stack([texts[row][draw.integers(len(texts[row]))] for row in rows])
-        seen = descriptors.scene(F.dropout(scenes[rows], RETRIEVAL_DROPOUT))
-        heard = descriptors.text(F.dropout(said, RETRIEVAL_DROPOUT))
-        scores = descriptors.sharpness * F.normalize(heard, dim=-1) @ F.normalize(seen, dim=-1).T
+        rows = random.permutation(captioned)[: len(own)].tolist()
+        caption = torch.stack([texts[row][random.integers(len(texts[row]))] for row in rows])
+        scene = descriptors.scene(F.dropout(scenes[rows], RETRIEVAL_DROPOUT))
+        text = descriptors.text(F.dropout(caption, RETRIEVAL_DROPOUT))
+        scores = descriptors.sharpness * F.normalize(text, dim=-1) @ F.normalize(scene, dim=-1).T
         loss = (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -1,4 +1,4 @@
-"""What training knows about a scene beyond its inputs."""
+"""Ground truth of a training scene: dense targets, objects and language."""
 
 from __future__ import annotations
 
@@ -16,20 +16,37 @@ from metrics.geometry import transform
 from metrics.scene_graph.predicates import FAMILY_OF, LABELS, NONE
 
 NO_LABEL = -1
+# Owners of points on structure, and of points on nothing or an unknown instance.
+STRUCTURE, NOTHING = -1, -2
+# Occupancy queries kept per scene, of each kind.
 POOL = 4096
-NEAR_SOLIDS = 0.12
+# Standard deviation of queries around solid cells, metres.
+NEAR_SOLIDS_M = 0.12
 
 
 @dataclass(frozen=True)
 class TrainScene:
-    """One training scene: inputs, dense truth and language. P points, N eligible objects.
+    """One training scene with P points, M objects, N of them eligible for queries.
 
-    depth f16[P] true metres (0 = none); normal i8[P,3] / 127; owner i16[P] row of `all_boxes` of
-    the object at the cell's centre pixel, -1 = structure, -2 = nothing; all_boxes f32[M,6] and
-    all_classes i64[M] of every object; masks u8[N,P] sixteenths of the cell; boxes f32[N,6];
-    classes i64[N]; yaw f32[N]; relations {family: i8[N,N]}, -1 = not judged; pool f32[K,3] and
-    solid bool[K]: occupancy queries, first half uniform in the room, second half near solids;
-    annotation: the scene's language; rows {object index: row among the N}.
+    Values are kept in the smallest type that holds them, because all scenes are in memory.
+
+    Attributes:
+        inputs: the scene's inputs.
+        depth: f16 [P], true depth, metres, 0 = none.
+        normal: i8 [P,3], true normal times 127.
+        owner: i16 [P], row of `all_boxes` of the object at the cell's centre pixel, or STRUCTURE or
+            NOTHING.
+        all_boxes: f32 [M,6], centre and size.
+        all_classes: i64 [M].
+        masks: u8 [N,P], sixteenths of a cell that the object covers.
+        boxes: f32 [N,6].
+        classes: i64 [N].
+        yaw: f32 [N], radians.
+        relations: {family: i8 [N,N]}, labels, -1 = void.
+        pool: f32 [2*POOL,3], occupancy queries: uniform in the room, then near solids.
+        solid: bool [2*POOL], whether a query is in a solid.
+        annotation: the scene's language.
+        rows: {index of an object in the annotation: its row among the N}.
     """
 
     inputs: SceneArrays
@@ -49,43 +66,54 @@ class TrainScene:
     rows: dict[int, int]
 
     @cached_property
-    def kinds(self) -> dict[int, int]:
-        """Class of every object by its index in the annotation."""
-        entries = self.annotation["objects"]
-        return {e["index"]: int(k) for e, k in zip(entries, self.all_classes, strict=True)}
+    def class_of(self) -> dict[int, int]:
+        """Class of every object, by its index in the annotation."""
+        entries = zip(self.annotation["objects"], self.all_classes, strict=True)
+        return {entry["index"]: int(label) for entry, label in entries}
 
     @cached_property
     def colours(self) -> dict[int, str]:
-        """Colour of every object by its index in the annotation; "" where it is not known."""
+        """Colour of every object, by its index in the annotation; "" where it is not known."""
         return {entry["index"]: entry.get("colour", "") for entry in self.annotation["objects"]}
 
 
 def train_scene(
     arrays: SceneArrays, inputs: Any, views: Any, annotation: Mapping[str, Any], classes: Sequence
 ) -> TrainScene:
-    """Gather the truth of one scene: `inputs` SceneInputs, `views` SceneViews."""
-    shown = len(inputs.rgb)
+    """Return the ground truth of one scene.
+
+    Args:
+        arrays: the scene's inputs as arrays.
+        inputs: its `SceneInputs`.
+        views: its `SceneViews`, whose first views are the inputs'.
+        annotation: its line of language and objects.
+        classes: names of the object classes.
+
+    Raises:
+        InputError: for an object of an unknown class.
+    """
+    input_views = len(inputs.rgb)
     number = {name: row for row, name in enumerate(classes)}
     every = {entry["index"]: row for row, entry in enumerate(annotation["objects"])}
-    kinds = [_class(number, entry, annotation) for entry in annotation["objects"]]
+    labels = [_class(number, entry, annotation) for entry in annotation["objects"]]
     boxes = [entry["box"] for entry in annotation["objects"]]
     rows = {index: row for row, index in enumerate(inputs.gt_indices)}
-    given = [every[index] for index in inputs.gt_indices]
+    eligible = [every[index] for index in inputs.gt_indices]
     all_boxes = np.array(boxes, np.float32).reshape(-1, 6)
-    all_classes = np.array(kinds, np.int64)
+    all_classes = np.array(labels, np.int64)
     pool, solid = occupancy_pool(views, annotation["scene"])
-    normal = centre_pixels(np.asarray(views.normal[:shown], np.float32)).reshape(-1, 3)
+    normal = centre_pixels(np.asarray(views.normal[:input_views], np.float32)).reshape(-1, 3)
     return TrainScene(
         inputs=arrays,
-        depth=centre_pixels(views.depth[:shown]).reshape(-1).astype(np.float16),
+        depth=centre_pixels(views.depth[:input_views]).reshape(-1).astype(np.float16),
         normal=np.rint(normal * 127).astype(np.int8),
-        owner=point_owners(centre_pixels(views.instance[:shown]), every),
+        owner=point_owners(centre_pixels(views.instance[:input_views]), every),
         all_boxes=all_boxes,
         all_classes=all_classes,
         masks=np.rint(object_masks(inputs.gt_masks, len(rows)) * 16).astype(np.uint8),
-        boxes=all_boxes[given],
-        classes=all_classes[given],
-        yaw=np.array([annotation["objects"][row]["yaw"] for row in given], np.float32),
+        boxes=all_boxes[eligible],
+        classes=all_classes[eligible],
+        yaw=np.array([annotation["objects"][row]["yaw"] for row in eligible], np.float32),
         relations=relation_targets(annotation, rows),
         pool=pool,
         solid=solid,
@@ -104,9 +132,14 @@ def _class(number: Mapping[str, int], entry: Mapping[str, Any], annotation: Mapp
 
 
 def point_owners(instance: np.ndarray, every: Mapping[int, int]) -> np.ndarray:
-    """Map instance numbers to rows of all objects: i16[P], -1 structure, -2 nothing or unknown."""
-    table = np.full(256, -2, np.int16)
-    table[1:FIRST_OBJECT] = -1
+    """Return the owner i16 [P] of each point.
+
+    Args:
+        instance: u8 [...], instance values of P points.
+        every: {index of an object: its row}.
+    """
+    table = np.full(256, NOTHING, np.int16)  # by instance value
+    table[1:FIRST_OBJECT] = STRUCTURE
     for index, row in every.items():
         if FIRST_OBJECT + index < len(table):
             table[FIRST_OBJECT + index] = row
@@ -116,10 +149,10 @@ def point_owners(instance: np.ndarray, every: Mapping[int, int]) -> np.ndarray:
 def relation_targets(
     annotation: Mapping[str, Any], rows: Mapping[int, int]
 ) -> dict[str, np.ndarray]:
-    """Labels i8[N,N] by family for ordered pairs of eligible objects.
+    """Return {family: i8 [N,N]} labels of ordered pairs of eligible objects.
 
-    A label is the predicate's place in its family; a judged pair without one is "none" (the place
-    after the last), a void pair or the diagonal -1. A family without "none" judges only its facts.
+    A label is the predicate's place in its family. Void pairs and the diagonal are -1. Other pairs
+    without a predicate have the label "none", or -1 in a family that has no such label.
     """
     count = len(rows)
     out = {}
@@ -138,22 +171,30 @@ def relation_targets(
 
 
 def occupancy_pool(views: Any, scene: str) -> tuple[np.ndarray, np.ndarray]:
-    """Draw labelled 3D points: f32[2*POOL,3] in the frame and bool[2*POOL] solid.
+    """Sample labelled 3D points.
 
-    The first half is uniform in the room, the second half jittered around solid cells.
+    The first half is uniform in the room. Few of these are near furniture, so the second half is
+    scattered around solid cells.
+
+    Args:
+        views: the scene's `SceneViews`.
+        scene: its name, which seeds the points.
+
+    Returns:
+        points f32 [2*POOL,3] in the frame, and whether they are in a solid, bool [2*POOL].
     """
-    draw = rng(0, "occupancy_pool", scene)
+    random = rng(0, "occupancy_pool", scene)
     room = np.asarray(views.room, np.float32)
-    uniform = draw.random((POOL, 3), np.float32) * room
+    uniform = random.random((POOL, 3), np.float32) * room
     cells = np.flatnonzero(views.occupancy)
     if len(cells):
-        drawn = cells[draw.integers(len(cells), size=POOL)]
-        where = np.stack(np.unravel_index(drawn, views.occupancy.shape), axis=-1)
+        sampled = cells[random.integers(len(cells), size=POOL)]
+        where = np.stack(np.unravel_index(sampled, views.occupancy.shape), axis=-1)
         centres = (where.astype(np.float32) + 0.5) * VOXEL_M
-        near = centres + draw.normal(0, NEAR_SOLIDS, (POOL, 3)).astype(np.float32)
+        near = centres + random.normal(0, NEAR_SOLIDS_M, (POOL, 3)).astype(np.float32)
         near = np.clip(near, 0, room - 1e-4)
     else:
-        near = draw.random((POOL, 3), np.float32) * room
+        near = random.random((POOL, 3), np.float32) * room
     points = np.concatenate([uniform, near])
     index = np.minimum((points / VOXEL_M).astype(int), np.array(views.occupancy.shape) - 1)
     solid = views.occupancy[tuple(index.T)]
@@ -161,6 +202,6 @@ def occupancy_pool(views: Any, scene: str) -> tuple[np.ndarray, np.ndarray]:
     return transform(points, matrix).astype(np.float32), solid
 
 
-def covered(masks: np.ndarray) -> np.ndarray:
-    """Sixteenths u8 to shares f32."""
+def mask_shares(masks: np.ndarray) -> np.ndarray:
+    """Return sixteenths u8 [N,P] as shares f32 [N,P] in 0..1."""
     return masks.astype(np.float32) / 16

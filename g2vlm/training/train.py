@@ -1,4 +1,4 @@
-"""The training loop: two stages, deterministic, resumable to the same bits on one machine."""
+"""The training of one model: deterministic, and resumable to the same bits on one machine."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from g2vlm.models.decoder import build_words
 from g2vlm.models.model import G2VLM
 from g2vlm.models.probe import RetrievalProbe
 from g2vlm.models.size import sentence
-from g2vlm.training.cache_features import caption_embeddings, survey
+from g2vlm.training.cache_features import cache_features, caption_embeddings
 from g2vlm.training.data import TrainSet
 from g2vlm.training.objective import Objective
 from g2vlm.training.optimizer import learning_rate, make_optimizer
-from g2vlm.training.process_group import Team
-from g2vlm.training.qa_head import refit_answers
-from g2vlm.training.referring_head import refit_reader
+from g2vlm.training.process_group import ProcessGroup
+from g2vlm.training.qa_head import train_qa_head
+from g2vlm.training.referring_head import train_referring_head
 from g2vlm.training.resume import Checkpoint, training_key
-from g2vlm.training.second_stage import refit_boxes, refit_retrieval
+from g2vlm.training.second_stage import fit_box_head, fit_retrieval_head
 from g2vlm.training.settings import TrainSettings
 from metrics.files import atomic_path, rng, write_json
 
 PROGRESS_SECONDS = 5.0
+# Parameters of glibc's mallopt, from malloc.h.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 
@@ -47,11 +48,22 @@ def train(
 ) -> None:
     """Train one method with one seed.
 
-    `config` is the experiment's configuration, `method` a method file's content with its name (a
-    study's variant may add `scenes`, the share of them to train with, and its own `train` section);
-    reads `scenes_dir`/train and the cached features, writes model.safetensors, config.json,
-    losses.parquet, cost.json and the retrieval probe into `out_dir`. Goes on from a checkpoint of
-    the same config and data under `checkpoint_dir`; raises `InputError` for one of another.
+    A training that was killed continues from its checkpoint.
+
+    Args:
+        config: the experiment's config.
+        method: content of a method file with its `name`. A study's variant may add `scenes`, the
+            share of training scenes, and its own `train` section.
+        scenes_dir: rendered scenes; its folder `train` is read.
+        features_dir: cached features of images and sentences.
+        out_dir: where model.safetensors, config.json, losses.parquet, cost.json and the retrieval
+            probe are written.
+        checkpoint_dir: where the checkpoint of an unfinished training is kept.
+        seed: of the training.
+        threads: threads of PyTorch.
+
+    Raises:
+        InputError: for invalid settings, or a checkpoint of another config or data.
     """
     keep_memory()
     torch.set_num_threads(threads)
@@ -76,14 +88,14 @@ def train(
     torch.manual_seed(_torch_seed(seed, "weights"))
     model = G2VLM(model_config).train()
     model.encoder.fit([scene.inputs for scene in data.scenes])
-    team = Team()
-    model.to(team.device)
+    group = ProcessGroup()
+    model.to(group.device)
     objective = Objective(model, data, settings, seed)
-    log, seconds = run_steps(objective, checkpoint, begun, team)
-    # The others need not wait while the first one looks at every scene once more.
-    team.leave()
-    if team.first:
-        probe, more = finish(objective)
+    log, seconds = run_steps(objective, checkpoint, begun, group)
+    # The other processes need not wait while the main one fits the heads.
+    group.leave()
+    if group.is_main:
+        probe, more = fit_heads(objective)
         seconds += more
         meta = {
             "method": model_config.method,
@@ -98,28 +110,35 @@ def train(
         checkpoint.clear()
 
 
-def finish(objective: Objective) -> tuple[RetrievalProbe, float]:
-    """Fit what is fitted on the standing model: boxes where they were supervised, the reader where
-    there is language, retrieval where L_align was. Returns the probe, which is no part of the
-    model, and the seconds all took."""
+def fit_heads(objective: Objective) -> tuple[RetrievalProbe, float]:
+    """Fit the heads on cached features of the frozen network.
+
+    The box head is fitted where boxes were supervised, the referring and question-answering heads
+    where there is language, and the retrieval head where there is L_align.
+
+    Returns:
+        the retrieval probe, which is no part of the model, and the seconds spent.
+    """
     model, data, seed = objective.model, objective.data, objective.seed
     config, settings, started = model.config, objective.settings, time.monotonic()
-    found = survey(model, data.scenes)
-    fitted: dict[str, float | None] = {}
+    cache = cache_features(model, data.scenes)
+    losses: dict[str, float | None] = {}
     if config.votes:
         supervised, steps = objective.supervised, settings.box_head_steps
-        fitted["boxes"] = refit_boxes(model, found.seen, supervised, seed, steps)
-    seen = [one.draw(model) for one in found.seen]
-    losses = refit_reader(model, seen, data, seed, settings.referring_head_steps)
-    fitted |= {f"reader/{name}": value for name, value in losses.items()}
-    losses = refit_answers(model, seen, data, seed, settings.qa_head_steps)
-    fitted |= {f"answers/{name}": value for name, value in losses.items()}
+        losses["box_head"] = fit_box_head(model, cache.scenes, supervised, seed, steps)
+    # The next heads learn from the boxes that inference will predict.
+    cached = [scene.with_predicted_boxes(model) for scene in cache.scenes]
+    referring = train_referring_head(model, cached, data, seed, settings.referring_head_steps)
+    losses |= {f"referring_head/{name}": value for name, value in referring.items()}
+    answering = train_qa_head(model, cached, data, seed, settings.qa_head_steps)
+    losses |= {f"qa_head/{name}": value for name, value in answering.items()}
     captions = caption_embeddings(data)
     if config.language and config.align_loss:
-        fitted["retrieval"] = refit_retrieval(model.descriptors, found.pooled, captions, seed)
-    shown = ", ".join(f"{name} {value:.3f}" for name, value in fitted.items() if value is not None)
-    print(f"train: fitted anew, losses {shown or 'none'}", flush=True)
-    probe = RetrievalProbe.fit(found.pooled.cpu().numpy(), captions)
+        retrieval = fit_retrieval_head(model.descriptors, cache.pooled, captions, seed)
+        losses["retrieval_head"] = retrieval
+    listed = ", ".join(f"{name} {value:.3f}" for name, value in losses.items() if value is not None)
+    print(f"train: fitted heads on cached features, losses {listed or 'none'}", flush=True)
+    probe = RetrievalProbe.fit(cache.pooled.cpu().numpy(), captions)
     return probe, time.monotonic() - started
 
 
@@ -130,7 +149,7 @@ def write_result(
     log: Sequence[Mapping[str, float]],
     seconds: float,
 ) -> None:
-    """Write the losses, what the training cost and, last, the model."""
+    """Write the losses, the cost of the training and, last, the model."""
     write_losses(out_dir / "losses.parquet", log)
     cost = {
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -143,10 +162,10 @@ def write_result(
 
 
 def keep_memory() -> None:
-    """Ask glibc to keep freed memory instead of returning it to the system.
+    """Let glibc keep freed memory instead of returning it to the system.
 
-    A step frees and takes back hundreds of megabytes; page faults on them were a quarter of its
-    time. Elsewhere than on glibc nothing happens.
+    A step frees and allocates hundreds of megabytes, and page faults on them took a quarter of its
+    time. Without glibc nothing happens.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -175,8 +194,8 @@ def load_train_set(scenes: Path, features: Path, share: float = 1.0) -> TrainSet
 def configure(
     config: Mapping[str, Any], method: Mapping[str, Any], settings: TrainSettings, data: TrainSet
 ) -> ModelConfig:
-    """The model that the experiment, the method and the training data ask for."""
-    name = str(method.get("name", "full"))
+    """Return the model's configuration from the experiment, the method and the training data."""
+    name = str(method["name"])
     lines = [scene.annotation for scene in data.scenes]
     texts = [item["answer"] for line in lines for item in line["questions"]]
     texts += [item["text"] for line in lines for item in line["captions"]]
@@ -199,22 +218,27 @@ def configure(
 
 
 def run_steps(
-    objective: Objective, checkpoint: Checkpoint, begun: float, team: Team
+    objective: Objective, checkpoint: Checkpoint, begun: float, group: ProcessGroup
 ) -> tuple[list[dict[str, float]], float]:
-    """Run what is left of the training; returns the losses of every step and seconds spent."""
+    """Run the steps that are left.
+
+    Returns:
+        the losses of every step, and the seconds that the training has taken.
+    """
     settings, model = objective.settings, objective.model
     optimizer = make_optimizer(model, settings)
     first, log, before = checkpoint.restore(model, optimizer)
-    saved = shown = time.monotonic()
+    saved = reported = time.monotonic()
     started = time.monotonic()
     for step in range(first, settings.steps):
-        log.append(one_step(objective, optimizer, step, team))
-        if not team.first:
+        log.append(one_step(objective, optimizer, step, group))
+        if not group.is_main:
             continue
         now = time.monotonic()
-        if now - shown >= PROGRESS_SECONDS or step + 1 == settings.steps:
-            _show(settings, step + 1, log[-1], (now - started) / (step + 1 - first))
-            shown = now
+        if now - reported >= PROGRESS_SECONDS or step + 1 == settings.steps:
+            pace = (now - started) / (step + 1 - first)
+            _report_progress(settings, step + 1, log[-1], pace)
+            reported = now
         if now - saved >= settings.checkpoint_seconds and step + 1 < settings.steps:
             checkpoint.save(model, optimizer, step + 1, log, before + now - begun)
             saved = time.monotonic()
@@ -222,35 +246,39 @@ def run_steps(
 
 
 def one_step(
-    objective: Objective, optimizer: torch.optim.Optimizer, step: int, team: Team
+    objective: Objective, optimizer: torch.optim.Optimizer, step: int, group: ProcessGroup
 ) -> dict[str, float]:
-    """One optimizer step over `accumulation` batches; returns its losses for the log."""
+    """Take one optimizer step over `accumulation` batches; return its losses for the log."""
     settings, model = objective.settings, objective.model
     rate = learning_rate(settings, step)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    for parameters in optimizer.param_groups:
+        parameters["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
-    shown: dict[str, float] = {}
-    for part in team.parts(settings.accumulation):
-        # Dropout reads torch's generator: seeded by batch, a resumed run is the same run, and so
-        # is one that several processes share.
+    logged: dict[str, float] = {}
+    for part in group.parts(settings.accumulation):
+        # Dropout draws from torch's generator. Seeding it by batch makes a resumed training, and
+        # one that several processes share, the same training.
         torch.manual_seed(_torch_seed(objective.seed, f"step.{step}" + f".{part}" * (part > 0)))
         total, losses = objective.losses(step, part)
         (total / settings.accumulation).backward()
         for name, value in losses.items():
-            shown[name] = shown.get(name, 0.0) + value / settings.accumulation
-    team.sum_gradients(model.parameters())
+            logged[name] = logged.get(name, 0.0) + value / settings.accumulation
+    group.sum_gradients(model.parameters())
     torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
     optimizer.step()
     stage = 1 if step < settings.stage1_steps else 2
-    return {"step": step, "stage": stage, "learning_rate": rate} | team.sum_losses(shown)
+    return {"step": step, "stage": stage, "learning_rate": rate} | group.sum_losses(logged)
 
 
 def _torch_seed(seed: int, name: str) -> int:
+    """Return a seed for PyTorch's generator."""
     return int(rng(seed, "torch", name).integers(2**62))
 
 
-def _show(settings: TrainSettings, done: int, losses: Mapping[str, float], pace: float) -> None:
+def _report_progress(
+    settings: TrainSettings, done: int, losses: Mapping[str, float], pace: float
+) -> None:
+    """Print the step, the loss and the time left, at `pace` seconds per step."""
     left = round((settings.steps - done) * pace)
     print(
         f"train: stage {losses['stage']}, step {done}/{settings.steps} "
@@ -260,7 +288,7 @@ def _show(settings: TrainSettings, done: int, losses: Mapping[str, float], pace:
 
 
 def write_losses(path: Path, log: Sequence[Mapping[str, float]]) -> None:
-    """Write one row a step; a loss that a stage does not have is null there."""
+    """Write one row per step; a loss that a step does not have is null."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

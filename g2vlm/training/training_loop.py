@@ -1,4 +1,4 @@
-"""The loop that the reader and the answering parts are fitted by, on objects of drawn scenes."""
+"""The loop that fits the referring head and the question-answering head on cached features."""
 
 from __future__ import annotations
 
@@ -15,29 +15,37 @@ from g2vlm.models.referring_head import ObjectSet
 IndexedSet = tuple[ObjectSet, np.ndarray]
 
 
-def fit_parts(
-    parts: Iterable[nn.Parameter],
-    losses_of: Callable[[], Mapping[str, Tensor]],
+def fit_parameters(
+    parameters: Iterable[nn.Parameter],
+    sample_losses: Callable[[], Mapping[str, Tensor]],
     weights: Mapping[str, float],
     steps: int,
     rate: float,
     decay: float,
 ) -> dict[str, float]:
-    """Fit parameters for `steps` by AdamW under one cycle of the rate, to the weighted sum of the
-    losses that each call of `losses_of` draws.
+    """Fit parameters by AdamW under one cycle of the learning rate.
 
-    Returns the mean losses of the last tenth of the steps.
+    Args:
+        parameters: what is fitted.
+        sample_losses: samples a batch and returns its losses by name.
+        weights: weight of each loss in the sum.
+        steps: optimizer steps.
+        rate: peak learning rate.
+        decay: weight decay.
+
+    Returns:
+        the mean losses of the last tenth of the steps.
     """
-    parts = list(parts)
-    optimizer = torch.optim.AdamW(parts, lr=rate, weight_decay=decay, fused=True)
+    parameters = list(parameters)
+    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
     log = []
     for _ in range(steps):
-        losses = losses_of()
+        losses = sample_losses()
         total = sum(weights[name] * value for name, value in losses.items())
         optimizer.zero_grad(set_to_none=True)
         total.backward()
-        torch.nn.utils.clip_grad_norm_(parts, 1.0)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
         log.append({name: float(value.detach()) for name, value in losses.items()})
@@ -45,15 +53,22 @@ def fit_parts(
     return {name: float(np.mean([losses[name] for losses in last])) for name in last[0]}
 
 
-def draw_sets(
-    draw: np.random.Generator, sets: Sequence[Sequence[IndexedSet]], usable: np.ndarray, count: int
+def sample_sets(
+    random: np.random.Generator,
+    sets: Sequence[Sequence[IndexedSet]],
+    usable: np.ndarray,
+    count: int,
 ) -> tuple[list[int], list[IndexedSet]]:
-    """Draw `count` of the `usable` scenes, and of each one of its sets of objects."""
-    rows = draw.permutation(usable)[:count].tolist()
-    return rows, [sets[row][draw.integers(len(sets[row]))] for row in rows]
+    """Sample `count` of the `usable` scenes, and one set of objects of each.
+
+    Returns:
+        the scenes' rows, and their sets.
+    """
+    rows = random.permutation(usable)[:count].tolist()
+    return rows, [sets[row][random.integers(len(sets[row]))] for row in rows]
 
 
 def stack_sets(chosen: Sequence[IndexedSet]) -> ObjectSet:
-    """Pad the objects of scenes to a batch."""
-    columns = zip(*(vars(one).values() for one, _ in chosen), strict=True)
+    """Return the objects of several scenes as one padded batch."""
+    columns = zip(*(vars(objects).values() for objects, _ in chosen), strict=True)
     return ObjectSet(*(pad_sequence(list(column), batch_first=True) for column in columns))

@@ -23,7 +23,7 @@ from g2vlm.models.batch import (
 from g2vlm.models.boxes import QUANTILES, THINNEST_M, mask_quantiles
 from g2vlm.models.decoder import (
     MEASURES,
-    Hints,
+    CopyHints,
     Vocabulary,
     build_words,
     join_words,
@@ -33,7 +33,7 @@ from g2vlm.models.decoder import (
 from g2vlm.models.encoder import WINDOW
 from g2vlm.models.grid import view_grid
 from g2vlm.models.heads import RelationHead, nearest_points
-from g2vlm.models.layers import Standardise, read_side_by_side, relative_features
+from g2vlm.models.layers import Standardise, linear_of_parts, relative_features
 from g2vlm.models.qa_context import SLOTS
 from g2vlm.training.language_losses import number_loss
 from metrics.files import InputError
@@ -68,7 +68,7 @@ def test_outputs_have_the_documented_shapes():
     assert shapes == {family: (2, 3, 3, size) for family, size in sizes.items()}
     for vectors in (embedded, model.embed_scene(state), model.embed_text(text)):
         assert torch.allclose(vectors.norm(dim=-1), torch.ones(vectors.shape[:-1]), atol=1e-5)
-        answers, found = model.answer(state, text, model.see_objects(state, masks, boxes), 4)
+        answers, found = model.answer(state, text, model.object_set(state, masks, boxes), 4)
     assert [len(row) for row in answers] == [2, 1]
     assert found.memory.shape == (2, 2, SLOTS, model.config.hidden)
     assert len(model.caption(state)) == 2
@@ -173,7 +173,7 @@ def test_grid_maps_are_means_and_interpolate(height, width):
 def test_parts_are_read_as_if_they_stood_side_by_side():
     linear, first, second = torch.nn.Linear(7, 3), torch.rand(2, 5, 4), torch.rand(2, 5, 3)
     whole = linear(torch.cat([first, second], dim=-1))
-    assert torch.allclose(read_side_by_side(linear, first, second), whole, atol=1e-6)
+    assert torch.allclose(linear_of_parts(linear, first, second), whole, atol=1e-6)
 
 
 def test_nearest_points_agree_with_brute_force():
@@ -244,9 +244,9 @@ def test_the_value_of_a_number_is_what_is_measured_as_far_as_the_place_says():
         with torch.no_grad():
             decoder.measure.weight.zero_()
             decoder.measure.bias.copy_(50 * F.one_hot(torch.tensor(place), MEASURES).float())
-            hints = Hints(torch.zeros(1, 1, len(CLASSES)), torch.zeros(1, 1, 4), measures)
+            hints = CopyHints(torch.zeros(1, 1, len(CLASSES)), torch.zeros(1, 1, 4), measures)
             said = decoder(torch.tensor([[[1]]]), scene, memory, hints)
-            lost = Hints(hints.named, hints.sides, measures * torch.nan)
+            lost = CopyHints(hints.named, hints.sides, measures * torch.nan)
             guess = decoder(torch.tensor([[[1]]]), scene, memory, lost).value
         assert said.value.item() == pytest.approx(place, abs=1e-6)
         assert bool(guess.isfinite())
@@ -270,8 +270,8 @@ def test_words_of_the_class_or_side_that_is_asked_for_are_lifted():
     left = F.one_hot(torch.tensor([[0]]), 4).float()
     plain = decoder(*given, memory).logits
     for hints, which in (
-        (Hints(named, 0 * left, measures), [2, 3]),
-        (Hints(0 * named, left, measures), [4]),
+        (CopyHints(named, 0 * left, measures), [2, 3]),
+        (CopyHints(0 * named, left, measures), [4]),
     ):
         lift = (decoder(*given, memory, hints).logits - plain)[0, 0, 0]
         assert lift.nonzero()[:, 0].tolist() == which and bool((lift >= 0).all())

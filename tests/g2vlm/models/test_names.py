@@ -82,9 +82,9 @@ def test_the_share_of_a_named_class():
 
 def test_points_of_the_named_class_are_favoured():
     model = small_model()
-    kinds = torch.full((1, 6, len(model.config.classes) + 1), 0.1)
+    classes = torch.full((1, 6, len(model.config.classes) + 1), 0.1)
     state = SimpleNamespace(
-        point_features=torch.zeros(1, 6, model.config.point_hidden), kinds=kinds
+        point_features=torch.zeros(1, 6, model.config.point_hidden), class_probabilities=classes
     )
     sentence = torch.zeros(1, 1, model.config.hidden)
     match = torch.tensor([[[0.9, 0.9, 0.1, 0.1, 0.0, 0.0]]])

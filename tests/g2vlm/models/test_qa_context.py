@@ -1,4 +1,4 @@
-"""What objects say to a question."""
+"""The context of a question and the fit of the question-answering head."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from g2vlm.models.qa_context import (
     PAIRS,
     RELATIONS,
     ROOM,
-    box_gaps,
+    box_distances,
     measure_room,
     triple_geometry,
     waves,
 )
 from g2vlm.models.referring_head import ROLES, ObjectSet
 from g2vlm.training import cache_features
-from g2vlm.training.qa_head import Mentions, mentions_of, refit_answers, role_losses
+from g2vlm.training.qa_head import MentionTargets, mention_targets, role_losses, train_qa_head
 from tests.g2vlm.models.build import small_model, train_set
 from tests.g2vlm.models.rooms import CLASSES
 
 
-def test_who_stands_at_one_object_and_faces_another_has_the_third_at_a_side():
+def test_triple_geometry_gives_the_turn_of_an_observer_to_the_third_object():
     # At the first, facing the second (along x), the third is to the left (+y), as far and up.
     centre = torch.tensor([[0.0, 0, 0], [2, 0, 0], [0, 2, 0.1]])
     boxes = torch.cat([centre, torch.full((3, 3), 0.2)], dim=-1)[None]
@@ -40,17 +40,17 @@ def test_who_stands_at_one_object_and_faces_another_has_the_third_at_a_side():
     assert nearer < -0.9 and sine == pytest.approx(-(0.5**0.5)) and cosine > 0
 
 
-def test_near_is_from_box_to_box_not_from_centre_to_centre():
+def test_distances_are_between_boxes_not_centres():
     """A long table's centre is farther than a cup's, its edge nearer."""
     boxes = torch.tensor([[[0.0, 0, 0, 0.2, 0.2, 0.2], [1.5, 0, 0, 2, 1, 1], [0, 1.0, 0, 0, 0, 0]]])
-    gaps = box_gaps(boxes)[0]
+    gaps = box_distances(boxes)[0]
     assert gaps[0].tolist() == pytest.approx([0, 0.4, 0.9])
     torch.testing.assert_close(gaps, gaps.T)
     assert float(triple_geometry(boxes)[0, 0, 2, 1, 0]) > 0.9
 
 
 @pytest.mark.parametrize("turn", [0.0, 0.26, 1.2])
-def test_a_room_is_measured_however_it_is_turned(turn):
+def test_room_measures_do_not_depend_on_its_turn(turn):
     draw = torch.Generator().manual_seed(0)
     room = torch.rand(1, 20_000, 3, generator=draw) * torch.tensor([5.0, 3, 2.5])
     room[:, :40] = 30.0  # A few stray points.
@@ -61,55 +61,57 @@ def test_a_room_is_measured_however_it_is_turned(turn):
     assert found[0].tolist() == pytest.approx([15, 5, 3, 2.5], rel=0.12)
 
 
-def test_what_is_asked_for_is_the_nearer_one_to_what_the_sentence_says():
-    findings = small_model().findings
-    sentence = torch.zeros(1, 1, findings.anchor.in_features)
+def test_asked_role_is_the_one_nearer_to_the_third_role():
+    context = small_model().qa_context
+    sentence = torch.zeros(1, 1, context.third_role.in_features)
     # As seen from role 0, role 2 is nearer than role 1; from 1, 0 than 2; from 2, both alike.
     triples = torch.zeros(1, 1, 9)
     triples[..., 0], triples[..., 3] = 1, -1
     for anchor, likely in ((0, [0, 0.018, 0.982]), (1, [0.982, 0, 0.018]), (2, [0.5, 0.5, 0])):
         with torch.no_grad():
-            findings.anchor.bias.copy_(20 * F.one_hot(torch.tensor(anchor), CUES * ROLES).float())
-            found = findings.asked(sentence, triples, torch.zeros(1, 1, 6 * (PAIR + RELATIONS)))
+            context.third_role.bias.copy_(
+                20 * F.one_hot(torch.tensor(anchor), CUES * ROLES).float()
+            )
+            found = context.asked(sentence, triples, torch.zeros(1, 1, 6 * (PAIR + RELATIONS)))
         assert found[0, 0].tolist() == pytest.approx(likely, abs=1e-3)
 
 
-def test_what_is_asked_for_is_what_stands_on_what_the_sentence_says():
-    findings = small_model().findings
-    sentence = torch.zeros(1, 1, findings.anchor.in_features)
+def test_asked_role_is_the_one_on_the_third_role():
+    context = small_model().qa_context
+    sentence = torch.zeros(1, 1, context.third_role.in_features)
     pairs = torch.zeros(1, 1, len(PAIRS), PAIR + RELATIONS)
     # Role 1 is on role 2, and nothing else on anything.
     pairs[0, 0, PAIRS.index((1, 2)), PAIR] = 0.9
     for anchor, likely in ((2, [0, 1, 0]), (0, [0, 0.5, 0.5])):
         with torch.no_grad():
             wanted = F.one_hot(torch.tensor(ROLES + anchor), CUES * ROLES)
-            findings.anchor.bias.copy_(20 * wanted.float())
-            found = findings.asked(sentence, torch.zeros(1, 1, 9), pairs.flatten(2))
+            context.third_role.bias.copy_(20 * wanted.float())
+            found = context.asked(sentence, torch.zeros(1, 1, 9), pairs.flatten(2))
         assert found[0, 0].tolist() == pytest.approx(likely, abs=3e-3)
 
 
-def test_the_side_that_is_asked_for_is_of_the_way_that_the_sentence_looks():
-    findings = small_model().findings
+def test_side_depends_on_the_viewpoint_of_the_sentence():
+    context = small_model().qa_context
     # Role 0 is at the camera's left of role 1 and ahead of role 2, which is the camera's nearest.
     centre = torch.tensor([[2.0, 1.5, 0], [2, 0, 0], [0.5, 1.5, 0]])
     boxes = torch.cat([centre, torch.full((3, 3), 0.2)], dim=-1)[None]
     objects = ObjectSet(*[torch.zeros(1, 3, 1)] * 2, boxes, *[torch.zeros(1, 3, 1)] * 2)
     alone = torch.eye(3)[None, None]
-    levels = findings.levels(alone, objects)
-    triples = findings.triples(alone, triple_geometry(boxes))
-    sentence = torch.zeros(1, 1, findings.looks.in_features)
+    directions = context.directions(alone, objects)
+    triples = context.triples(alone, triple_geometry(boxes))
+    sentence = torch.zeros(1, 1, context.viewpoint.in_features)
     ways = {PAIRS.index((0, 1)): "left", PAIRS.index((1, 0)): "right"}
     ways |= {PAIRS.index((0, 2)): "behind", PAIRS.index((2, 0)): "front"}
     # Who stands at role 0 and faces role 1 has role 2 to the right.
     ways |= {len(PAIRS): "right"}
     for way, side in ways.items():
         with torch.no_grad():
-            wanted = F.one_hot(torch.tensor(way), findings.looks.out_features)
-            findings.looks.bias.copy_(20 * wanted.float())
-            found = findings.sides(sentence, levels, triples)[0, 0]
+            wanted = F.one_hot(torch.tensor(way), context.viewpoint.out_features)
+            context.viewpoint.bias.copy_(20 * wanted.float())
+            found = context.sides(sentence, directions, triples)[0, 0]
         assert found.sum() == pytest.approx(1) and found[SIDES.index(side)] > 0.9
-    blind = small_model("no_geometry_module").findings
-    told = blind.levels(alone, objects), blind.triples(alone, triple_geometry(boxes))
+    blind = small_model("no_geometry_module").qa_context
+    told = blind.directions(alone, objects), blind.triples(alone, triple_geometry(boxes))
     assert blind.sides(sentence, *told)[0, 0].tolist() == pytest.approx([0.25] * 4)
 
 
@@ -117,31 +119,31 @@ def test_the_side_that_is_asked_for_is_of_the_way_that_the_sentence_looks():
 PAIRED = ((0, 1), (0, 2), (1, 2))
 
 
-def test_an_answer_may_copy_what_is_measured():
+def test_hints_hold_the_measured_numbers():
     """Area of the room, longest sides in cm and distances in m, whatever else is learned."""
     model, data = small_model(), train_set()
-    (objects, _), *_ = cache_features.survey(model, data.scenes).seen[0].sets
+    (objects, _), *_ = cache_features.cache_features(model, data.scenes).scenes[0].sets
     batch = ObjectSet(*(part[None] for part in vars(objects).values()))
     text = build_text(data.texts, [["how long is the lamp"]])
     room = torch.tensor([[3.0, 1.6, 1.4, 0.9]])
     with torch.no_grad():
-        found = model.find(text, batch, room)
-        shares = found.roles.shares.exp()[0, 0].square()
+        found = model.question_context(text, batch, room)
+        shares = found.roles.log_attention.exp()[0, 0].square()
         shares = shares / shares.sum(-1, keepdim=True)
         assert found.hints.measures.shape == (1, 1, MEASURES)
         area, *longest = found.hints.measures[0, 0, : 1 + ROLES].tolist()
         wanted = (100 * (shares @ objects.boxes[:, 3:]).amax(-1)).log().tolist()
         assert area == 3.0 and longest == pytest.approx(wanted, abs=1e-4)
-        far = [shares[r] @ box_gaps(objects.boxes[None])[0] @ shares[s] for r, s in PAIRED]
+        far = [shares[r] @ box_distances(objects.boxes[None])[0] @ shares[s] for r, s in PAIRED]
         wanted = torch.stack(far).clamp(min=LEAST_NUMBER).log().tolist()
         assert found.hints.measures[0, 0, 1 + ROLES :].tolist() == pytest.approx(wanted, abs=1e-4)
         assert found.hints.named.sum() == pytest.approx(1, abs=1e-3)
         blind = small_model("no_geometry_module")
-        lost = blind.find(text, batch, room).hints.measures[0, 0].isnan().tolist()
+        lost = blind.question_context(text, batch, room).hints.measures[0, 0].isnan().tolist()
         assert lost == [False] * (1 + ROLES) + [True] * 3
 
 
-def test_waves_tell_near_values_apart():
+def test_waves_distinguish_close_values():
     values = torch.tensor([[0.0], [LONGEST_M / 2**OCTAVES], [LONGEST_M / 2]])
     found = waves(values)
     assert found.shape == (3, 2 * OCTAVES)
@@ -151,7 +153,7 @@ def test_waves_tell_near_values_apart():
 @pytest.mark.parametrize("method", ["full", "no_geometry_module", "no_alignment"])
 def test_padding_changes_nothing(method):
     model, data = small_model(method), train_set()
-    (objects, _), *_ = cache_features.survey(model, data.scenes).seen[0].sets
+    (objects, _), *_ = cache_features.cache_features(model, data.scenes).scenes[0].sets
     batch = ObjectSet(*(part[None] for part in vars(objects).values()))
     padded = ObjectSet(
         *(F.pad(part[None], (0, 0, 0, 2)) for part in list(vars(objects).values())[:4]),
@@ -162,42 +164,45 @@ def test_padding_changes_nothing(method):
     model.eval()
     with torch.no_grad():
         room = torch.zeros(1, ROOM)
-        alone, beside = (model.find(asked, b, room).memory for b in (batch, padded))
+        alone, together = (model.question_context(asked, b, room).memory for b in (batch, padded))
     assert bool(torch.isfinite(alone).all())
-    torch.testing.assert_close(alone, beside, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(alone, together, atol=1e-4, rtol=1e-4)
 
 
-def test_mentions_are_looked_for_among_the_objects_at_hand():
+def test_mention_targets_are_among_the_given_objects():
     data = train_set()
     scene = data.scenes[0]
     entry = scene.annotation["objects"][0]
     name = entry["class"]
     question = {"text": f"where is the {name}", "objects": [entry["index"]], "answer": "behind"}
     model = small_model()
-    (objects, index), *_ = cache_features.survey(model, data.scenes).seen[0].sets
+    (objects, index), *_ = cache_features.cache_features(model, data.scenes).scenes[0].sets
+    sets = [(objects, index)]
     batch = ObjectSet(*(part[None] for part in vars(objects).values()))
-    wanted = mentions_of(data, [scene], [[question]], [index], batch)
-    assert wanted.where[0, 0, 0].tolist() == [float(k == entry["index"]) for k in index]
-    assert wanted.where[0, 0, 1:].sum() == 0 and wanted.named.sum() == 0
-    naming = mentions_of(data, [scene], [[question | {"answer": name}]], [index], batch)
+    wanted = mention_targets(data, [scene], [[question]], sets, batch)
+    assert wanted.objects[0, 0, 0].tolist() == [float(k == entry["index"]) for k in index]
+    assert wanted.objects[0, 0, 1:].sum() == 0 and wanted.named.sum() == 0
+    naming = mention_targets(data, [scene], [[question | {"answer": name}]], sets, batch)
     assert naming.named[0, 0].tolist() == [1, 0, 0]
-    assert wanted.kinds[0, 0].tolist() == [int(scene.all_classes[0]), -1, -1]
-    assert wanted.painted[0, 0].tolist() == [len(data.colours), -1, -1]
-    assert wanted.paints.tolist() == [[0 if k >= 0 else -1 for k in index]]
-    void = {name: 0 if name in ("where", "named") else -1 for name in vars(wanted)}
-    nothing = Mentions(*(part * 0 + void[name] for name, part in vars(wanted).items()))
-    found = model.find(build_text(data.texts, [["the box"]]), batch, torch.zeros(1, ROOM))
+    assert wanted.classes[0, 0].tolist() == [int(scene.all_classes[0]), -1, -1]
+    assert wanted.colours[0, 0].tolist() == [len(data.colours), -1, -1]
+    assert wanted.object_colours.tolist() == [[0 if k >= 0 else -1 for k in index]]
+    void = {name: 0 if name in ("objects", "named") else -1 for name in vars(wanted)}
+    nothing = MentionTargets(*(part * 0 + void[name] for name, part in vars(wanted).items()))
+    found = model.question_context(
+        build_text(data.texts, [["the box"]]), batch, torch.zeros(1, ROOM)
+    )
     assert all(float(value.detach()) == 0 for value in role_losses(found, nothing).values())
 
 
-def test_fitting_moves_findings_and_decoder_alone_and_is_the_same_twice():
+def test_the_fit_changes_context_and_decoder_only_and_repeats_to_the_bit():
     model, data = small_model(words=build_words(["a room", "left", *CLASSES])), train_set()
-    seen = cache_features.survey(model, data.scenes).seen
+    seen = cache_features.cache_features(model, data.scenes).scenes
     before = {name: value.clone() for name, value in model.state_dict().items()}
 
     def fitted():
         model.load_state_dict(before)
-        return refit_answers(model, seen, data, 3, 3), {
+        return train_qa_head(model, seen, data, 3, 3), {
             name: value.clone() for name, value in model.state_dict().items()
         }
 
@@ -210,21 +215,21 @@ def test_fitting_moves_findings_and_decoder_alone_and_is_the_same_twice():
         "caption",
         "asked",
         "roles",
-        "names",
-        "painted",
-        "paints",
+        "classes",
+        "colours",
+        "object_colours",
     }
     assert set(losses) == parts and all(value > 0 for value in losses.values())
     changed = {name.split(".")[0] for name in after if not torch.equal(before[name], after[name])}
-    assert changed == {"findings", "decoder"}
+    assert changed == {"qa_context", "decoder"}
     # Weights decay without a gradient too; biases that begin at nothing do not.
-    decoder, findings = model.decoder, model.findings
-    copying = (decoder.measure, decoder.copy, findings.anchor, findings.looks)
+    decoder, context = model.decoder, model.qa_context
+    copying = (decoder.measure, decoder.copy, context.third_role, context.viewpoint)
     model.load_state_dict(before)
     with torch.no_grad():
         for part in copying:
             part.bias.zero_()
-    refit_answers(model, seen, data, 3, 3)
+    train_qa_head(model, seen, data, 3, 3)
     for part in copying:
         assert float(part.bias.detach().abs().min()) > 0
     model.load_state_dict(before)

@@ -20,7 +20,11 @@ def test_parts_add_up_to_the_model(tmp_path, method):
     assert table(tmp_path).splitlines()[-1] == f"| all | {total} |"
 
 
-def test_what_holds_no_model_is_refused_by_name(tmp_path):
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"config\.json: no such file"):
+        parameters_by_part(tmp_path)
+    save_model(small_model(), tmp_path, {})
+    (tmp_path / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"model\.safetensors: not the weights of a model"):
         parameters_by_part(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"nothing")

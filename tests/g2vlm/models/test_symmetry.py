@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from g2vlm.models.boxes import QUANTILES, SHAPE, face_box, mask_quantiles, sides
+from g2vlm.models.boxes import QUANTILES, SHAPE, corner_box, mask_quantiles, split_faces
 from g2vlm.models.symmetry import SYMMETRIES, Symmetries
 from tests.g2vlm.models.build import small_model
 
@@ -39,15 +39,15 @@ def test_quantiles_of_moved_points_are_the_image_of_quantiles(which):
 
 @pytest.mark.parametrize("which", range(SYMMETRIES))
 def test_the_box_of_an_image_is_the_image_of_the_box(which):
-    head = small_model("full").boxes.eval()
+    head = small_model("full").box_head.eval()
     generator = torch.Generator().manual_seed(which)
-    shape = torch.randn(7, head.shape, generator=generator)
-    look = torch.randn(7, head.look.in_features, generator=generator)
+    shape = torch.randn(7, head.shape_size, generator=generator)
+    look = torch.randn(7, head.appearance.in_features, generator=generator)
     faces = torch.randn(7, 3, 2, generator=generator).sort(-1).values.flatten(-2)
     with torch.no_grad():
-        turned, turned_faces = head.image(shape, faces, which)
-        plain = head.settle(torch.cat([shape, look], dim=-1), faces)
-        seen = head.settle(torch.cat([turned, look], dim=-1), turned_faces)
-    torch.testing.assert_close(seen, head.boxes(plain, which), atol=1e-4, rtol=1e-4)
-    box = face_box(*sides(turned_faces))
-    torch.testing.assert_close(box, head.boxes(face_box(*sides(faces)), which))
+        turned, turned_faces = head.transform(shape, faces, which)
+        plain = head.predict_symmetric(torch.cat([shape, look], dim=-1), faces)
+        seen = head.predict_symmetric(torch.cat([turned, look], dim=-1), turned_faces)
+    torch.testing.assert_close(seen, head.box_symmetry(plain, which), atol=1e-4, rtol=1e-4)
+    box = corner_box(*split_faces(turned_faces))
+    torch.testing.assert_close(box, head.box_symmetry(corner_box(*split_faces(faces)), which))

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from g2vlm.training.launch import command, launch
-from g2vlm.training.process_group import Team
+from g2vlm.training.process_group import ProcessGroup
 from metrics.files import InputError
 from tests.paths import REPOSITORY
 
@@ -40,12 +40,12 @@ def test_two_processes_train_the_model_of_one(toy_study):
 
 
 def test_batches_that_cannot_be_shared_are_one_clear_error():
-    assert list(Team().parts(3)) == [0, 1, 2]
-    team = Team()
-    team.size, team.rank = 2, 1
-    assert list(team.parts(4)) == [1, 3]
+    assert list(ProcessGroup().parts(3)) == [0, 1, 2]
+    group = ProcessGroup()
+    group.size, group.rank = 2, 1
+    assert list(group.parts(4)) == [1, 3]
     with pytest.raises(InputError, match=r"train\.accumulation: 3 batches .* by 2 processes"):
-        team.parts(3)
+        group.parts(3)
 
 
 def test_a_process_that_fails_ends_the_training(toy_study):

@@ -22,7 +22,7 @@ from g2vlm.training.losses import LOSSES
 from g2vlm.training.objective import Objective, relation_weights
 from g2vlm.training.optimizer import learning_rate, make_optimizer
 from g2vlm.training.outputs import StepOutputs
-from g2vlm.training.process_group import Team
+from g2vlm.training.process_group import ProcessGroup
 from g2vlm.training.settings import TrainSettings
 from g2vlm.training.targets import POOL, relation_targets
 from metrics.constants import VOXEL_M
@@ -79,10 +79,10 @@ def stop_at(monkeypatch, step: int) -> None:
     """Make the loop die before a step."""
     real = loop.one_step
 
-    def dying(objective, optimizer, number, team):
+    def dying(objective, optimizer, number, group):
         if number == step:
             raise KeyboardInterrupt
-        return real(objective, optimizer, number, team)
+        return real(objective, optimizer, number, group)
 
     monkeypatch.setattr(loop, "one_step", dying)
 
@@ -116,7 +116,11 @@ def test_more_threads_change_a_model_by_rounding_alone(study):
     torch.set_num_threads(1)
     weights = [load_file(folder / "model.safetensors") for folder in (one, two)]
     for name, value in weights[0].items():
-        close = 1e-2 if name.startswith(("boxes.", "reader.", "findings.", "decoder.")) else 1e-4
+        close = (
+            1e-2
+            if name.startswith(("box_head.", "referring_head.", "qa_context.", "decoder."))
+            else 1e-4
+        )
         torch.testing.assert_close(value, weights[1][name], rtol=1e-3, atol=close)
 
 
@@ -166,7 +170,7 @@ def test_a_checkpoint_of_another_network_is_refused(study, monkeypatch):
             study()
     state = study.root / "checkpoint/state.safetensors"
     tensors = load_file(state)
-    tensors["model/boxes.older"] = tensors.pop("model/boxes.look.weight")
+    tensors["model/box_head.older"] = tensors.pop("model/box_head.appearance.weight")
     save_file(tensors, state)
     notes = study.root / "checkpoint/progress.json"
     told = json.loads(notes.read_text()) | {"sha256": sha256_file(state)}
@@ -210,7 +214,9 @@ def test_every_loss_falls(tmp_path):
     model = loop.G2VLM(loop.configure(CONFIG, read_method("full"), settings, data)).train()
     objective = Objective(model, data, settings, 0)
     optimizer = make_optimizer(model, settings)
-    log = [loop.one_step(objective, optimizer, step, Team()) for step in range(settings.steps)]
+    log = [
+        loop.one_step(objective, optimizer, step, ProcessGroup()) for step in range(settings.steps)
+    ]
     for name in ("depth", "reconstruction", "spatial", "align", "text", "spatial/vote"):
         early = np.mean([row[name] for row in log[:5]])
         late = np.mean([row[name] for row in log[-5:]])
@@ -225,7 +231,7 @@ def test_normal_loss_turns_the_surface():
     state = model.encode(input_batch(data.scenes, model.config))
     loss = normal_loss(StepOutputs(model, state, truth))
     loss.backward()
-    gradient = model.points.out.weight.grad
+    gradient = model.point_heads.out.weight.grad
     assert loss.item() > 0.01
     assert float(gradient.abs().sum()) > 0
 
@@ -348,16 +354,16 @@ def test_a_scene_without_objects_teaches_no_box(monkeypatch):
         masks=np.zeros((0, points), np.uint8),
     )
     found = [Detection(np.zeros(6, np.float32), 0, 1.0, np.arange(9))]
-    monkeypatch.setattr(cache_features, "clusters", lambda kinds: found)
+    monkeypatch.setattr(cache_features, "clusters", lambda points: found)
     no_annotation = bare.annotation | {"objects": []}
     bare = replace(bare, annotation=no_annotation, rows={})
-    seen = cache_features.survey(model, [bare, scene]).seen
-    assert seen[0].index.tolist() == [-1] and seen[0].given == 0
-    assert second_stage.refit_boxes(model, seen[:1], np.array([True]), 0, 2) is None
-    assert second_stage.refit_boxes(model, seen, np.array([True, False]), 0, 2) is None
-    before = [value.clone() for value in model.boxes.parameters()]
-    assert second_stage.refit_boxes(model, seen, np.array([True, True]), 0, 2) > 0
-    assert not all(map(torch.equal, before, model.boxes.parameters()))
+    seen = cache_features.cache_features(model, [bare, scene]).scenes
+    assert seen[0].index.tolist() == [-1] and seen[0].gt_count == 0
+    assert second_stage.fit_box_head(model, seen[:1], np.array([True]), 0, 2) is None
+    assert second_stage.fit_box_head(model, seen, np.array([True, False]), 0, 2) is None
+    before = [value.clone() for value in model.box_head.parameters()]
+    assert second_stage.fit_box_head(model, seen, np.array([True, True]), 0, 2) > 0
+    assert not all(map(torch.equal, before, model.box_head.parameters()))
 
 
 def test_retrieval_fitted_anew_finds_the_scenes_of_unheard_captions():
@@ -375,8 +381,8 @@ def test_retrieval_fitted_anew_finds_the_scenes_of_unheard_captions():
     ]
     heard = [found[:2] for found in captions]
     heard[7] = heard[7][:0]
-    assert second_stage.refit_retrieval(model.descriptors, pooled[:1], heard[:1], 0) is None
-    second_stage.refit_retrieval(model.descriptors, pooled[:120], heard[:120], 0)
+    assert second_stage.fit_retrieval_head(model.descriptors, pooled[:1], heard[:1], 0) is None
+    second_stage.fit_retrieval_head(model.descriptors, pooled[:120], heard[:120], 0)
     with torch.no_grad():
         scenes = model.descriptors.embed_scene(pooled[120:])
         unheard = np.stack([found[2] for found in captions[120:]])
