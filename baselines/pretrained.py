@@ -80,41 +80,27 @@ def open_pretrained(
     cuda = torch.cuda.is_available()
     dtype = torch.bfloat16 if cuda and half else torch.float32
     known = getattr(transformers, mapping)
-    # Every model class fails in its own way on a folder that is not as it should be.
-    try:
-        config = transformers.AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-    except Exception as error:
-        raise _unreadable(folder, "config.json", error) from error
+    config = _load(transformers.AutoConfig, folder, "config.json", trust_remote_code=False)
     if type(config) not in known:
         raise InputError(
-            f"{folder}: a model of type {config.model_type!r} is not a {kind}; "
-            f"set pretrained.{context.name} to the folder of one"
+            f"{folder}: a model of type {config.model_type!r} is not of the right kind ({kind}); "
+            f"set pretrained.{context.name} to the folder of another model"
         )
-    try:
-        model, loaded = known[type(config)].from_pretrained(
-            folder,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-            dtype=dtype,
-        )
-    except Exception as error:
-        raise _unreadable(folder, "weights (*.safetensors)", error) from error
+    model, loaded = _load(
+        known[type(config)],
+        folder,
+        "weights (*.safetensors)",
+        use_safetensors=True,
+        output_loading_info=True,
+        dtype=dtype,
+    )
     if loaded["missing_keys"]:
         first, *rest = sorted(loaded["missing_keys"])
         raise InputError(
             f"{folder}: its weights lack {first} and {len(rest)} others; save it again"
         )
-    try:
-        reader = getattr(transformers, processor).from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-    except Exception as error:
-        raise _unreadable(
-            folder, "processor (preprocessor_config.json, tokenizer)", error
-        ) from error
+    part = "processor (preprocessor_config.json, tokenizer)"
+    reader = _load(getattr(transformers, processor), folder, part, trust_remote_code=False)
     if processor == "AutoProcessor" and not hasattr(reader, "image_processor"):
         raise InputError(
             f"{folder}: has no processor of images; save the model's processor in the same folder"
@@ -123,12 +109,21 @@ def open_pretrained(
     return Pretrained(folder, model.to("cuda" if cuda else "cpu"), reader)
 
 
-def _unreadable(folder: Path, part: str, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:200]
-    return InputError(
-        f"{folder}: transformers cannot read its {part} ({type(error).__name__}: {reason}); "
-        f"save the model and its processor there with save_pretrained"
-    )
+def _load(kind: Any, folder: Path, part: str, **options: Any) -> Any:
+    """Load a part of a model from its folder.
+
+    Raises:
+        InputError: `transformers` cannot read it.
+    """
+    try:
+        return kind.from_pretrained(folder, local_files_only=True, **options)
+    # Every class fails in its own way on a damaged folder.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{folder}: transformers cannot read its {part} ({type(error).__name__}: {reason}); "
+            f"save the model and its processor there with save_pretrained"
+        ) from error
 
 
 def to_pil(rgb: np.ndarray | Sequence[np.ndarray]) -> list[Image]:

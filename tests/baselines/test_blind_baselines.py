@@ -1,4 +1,4 @@
-"""What guessing reaches: measured as said, and the data sheet's figures measured again."""
+"""Scores of the blind baselines, and those of the data sheet measured again."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def write_data(folder: Path) -> None:
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def test_words_that_tell_are_found_out_and_constants_are_not_fooled(tmp_path):
+def test_text_only_uses_telling_words_and_majority_does_not(tmp_path):
     write_data(tmp_path)
     rows = {row[:3]: row[3] for row in blind_baselines.measure(tmp_path)}
     assert rows["val", "text_only", "existence"] == 1.0
@@ -61,7 +61,7 @@ def test_words_that_tell_are_found_out_and_constants_are_not_fooled(tmp_path):
         assert next(csv.reader(handle)) == list(blind_baselines.COLUMNS)
 
 
-def test_train_is_answered_by_scenes_that_the_fit_left_out(tmp_path):
+def test_scores_on_train_are_cross_validated_over_scenes(tmp_path):
     """Every room has an animal of its own: a fit on all of them would know each answer."""
     write_data(tmp_path)
     path = tmp_path / "language.jsonl"
@@ -91,19 +91,19 @@ def test_captured_rooms_are_a_split_like_the_others(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_data_sheet_says_what_is_measured():
+def test_the_data_sheet_has_the_measured_scores():
     with open(BLIND_BASELINES, newline="") as handle:
         kept = {
             (r["split"], r["guess"], r["type"]): float(r["score"]) for r in csv.DictReader(handle)
         }
-    found = {row[:3]: row[3] for row in blind_baselines.measure(DATA)}
+    measured = {row[:3]: row[3] for row in blind_baselines.measure(DATA)}
     if not (DATA / "real_rooms").is_dir():  # a build may leave the captured rooms out
         kept = {key: score for key, score in kept.items() if key[0] != "real_rooms"}
-    assert set(kept) == set(found)
-    for key, value in found.items():
+    assert set(kept) == set(measured)
+    for key, value in measured.items():
         assert value == pytest.approx(kept[key], abs=0.02), key
     for split in ("train", "val", "test_scene", "test_asset"):
-        text, constant = (found[split, guess, "overall"] for guess in ("text_only", "majority"))
+        text, constant = (measured[split, guess, "overall"] for guess in ("text_only", "majority"))
         assert text <= constant + 0.055
     for name in ("relative_distance", "relative_direction", "existence", "spatial_relation"):
-        assert found["train", "text_only", name] <= found["train", "majority", name] + 0.05
+        assert measured["train", "text_only", name] <= measured["train", "majority", name] + 0.05

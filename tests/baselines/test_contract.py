@@ -1,4 +1,4 @@
-"""One contract, run over every folder found under baselines/."""
+"""The contract, tested on every folder under baselines/."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_new_baseline_fulfils_the_contract_at_once(
         "method.py",
     ]
     assert len((tmp_path / "mean_room" / "method.py").read_text().splitlines()) < 40
-    # Found as its own folder under baselines/ would be.
+    # As if the folder were under baselines/.
     monkeypatch.setattr(baselines, "__path__", [*baselines.__path__, str(tmp_path)])
     monkeypatch.setattr("baselines.contract.names", lambda: ["mean_room"])
     run_baseline("mean_room", experiment, ["val"], 0, tmp_path / "out")

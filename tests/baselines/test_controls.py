@@ -1,4 +1,4 @@
-"""Oracle, chance and the answerers do what they say."""
+"""Scores of the controls, and answers of the question baselines."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def test_oracle_scores_rank_what_is_right_first_without_ties() -> None:
 
 def test_chance_draws_every_predicate_of_every_family() -> None:
     generator = np.random.default_rng(0)
-    drawn = [random_predicates(generator) for _ in range(2000)]
+    sampled = [random_predicates(generator) for _ in range(2000)]
     for family, predicates in FAMILIES.items():
-        shares = Counter(row[family] for row in drawn)
+        shares = Counter(row[family] for row in sampled)
         options = set(predicates) if family == "side" else {*predicates, "none"}
         assert set(shares) == options
         for count in shares.values():
@@ -99,8 +99,8 @@ def test_oracle_reaches_the_ceiling_of_every_exact_metric(experiment: Path, tmp_
     run_baseline("oracle", experiment, ["val"], 0, tmp_path)
     score_submission(tmp_path / "val", experiment / "truth" / "val", tmp_path / "val.parquet")
     table = pd.read_parquet(tmp_path / "val.parquet")
-    # Normals are estimated from points and depth is drawn from them: both have their own floor.
-    # The toy's relations are drawn at random, so the relation rules do not find them.
+    # Normals and depth are computed from points, so both have an error of their own.
+    # The toy's relations are random, so the relation rules do not agree with them.
     sampled = table.metric.str.contains("normal|novel|sim3|_rules")
     exact = table[~sampled & (table.kind != "pseudo")]
     assert set(exact.metric) >= {"mesh_iou", "occupancy_iou", "spq@0.5", "sg_accuracy"}

@@ -57,72 +57,72 @@ def test_another_class_of_each_kind_writes_a_valid_submission(
     assert manifest["thresholds"]["model"].lower().startswith(build.replace("_", ""))
 
 
-def spoil_missing(folder: Path) -> None:
+def damage_missing(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def spoil_no_config(folder: Path) -> None:
+def damage_no_config(folder: Path) -> None:
     (folder / "config.json").unlink()
 
 
-def spoil_unknown_type(folder: Path) -> None:
+def damage_unknown_type(folder: Path) -> None:
     (folder / "config.json").write_text('{"model_type": "astrolabe"}')
 
 
-def spoil_no_json(folder: Path) -> None:
+def damage_no_json(folder: Path) -> None:
     (folder / "config.json").write_text("{")
 
 
-def spoil_foreign_code(folder: Path) -> None:
-    told = {"model_type": "astrolabe", "auto_map": {"AutoConfig": "evil.Config"}}
-    (folder / "config.json").write_text(json.dumps(told))
+def damage_foreign_code(folder: Path) -> None:
+    content = {"model_type": "astrolabe", "auto_map": {"AutoConfig": "evil.Config"}}
+    (folder / "config.json").write_text(json.dumps(content))
     (folder / "evil.py").write_text("raise SystemExit('ran')")
 
 
-def spoil_wrong_class(folder: Path) -> None:
+def damage_wrong_class(folder: Path) -> None:
     (folder / "config.json").write_text('{"model_type": "bert"}')
 
 
-def spoil_no_weights(folder: Path) -> None:
+def damage_no_weights(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
 
-def spoil_cut_weights(folder: Path) -> None:
+def damage_cut_weights(folder: Path) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:500])
 
 
-def spoil_lost_tensor(folder: Path) -> None:
+def damage_lost_tensor(folder: Path) -> None:
     tensors = load_file(folder / "model.safetensors")
     tensors.pop(sorted(name for name in tensors if name.endswith("weight"))[0])
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
 
 
-def spoil_no_processor(folder: Path) -> None:
+def damage_no_processor(folder: Path) -> None:
     for path in folder.iterdir():
         if path.name not in ("config.json", "generation_config.json", "model.safetensors"):
             path.unlink()
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("damage", "words"),
     [
-        (spoil_missing, "no such folder; give pretrained"),
-        (spoil_no_config, "holds no config.json; give pretrained"),
-        (spoil_unknown_type, "cannot read its config.json"),
-        (spoil_no_json, "cannot read its config.json"),
-        (spoil_foreign_code, "cannot read its config.json"),
-        (spoil_wrong_class, "a model of type 'bert' is no"),
-        (spoil_no_weights, "cannot read its weights"),
-        (spoil_cut_weights, "cannot read its weights"),
-        (spoil_lost_tensor, "its weights lack"),
-        (spoil_no_processor, "processor"),
+        (damage_missing, "no such folder; give pretrained"),
+        (damage_no_config, "holds no config.json; give pretrained"),
+        (damage_unknown_type, "cannot read its config.json"),
+        (damage_no_json, "cannot read its config.json"),
+        (damage_foreign_code, "cannot read its config.json"),
+        (damage_wrong_class, "a model of type 'bert' is no"),
+        (damage_no_weights, "cannot read its weights"),
+        (damage_cut_weights, "cannot read its weights"),
+        (damage_lost_tensor, "its weights lack"),
+        (damage_no_processor, "processor"),
     ],
 )
 @pytest.mark.parametrize("name", PRETRAINED)
 def test_bad_folders_are_one_line(
     name: str,
-    spoil: Callable[[Path], None],
+    damage: Callable[[Path], None],
     words: str,
     experiment: Path,
     weights: Callable[[str], dict],
@@ -130,10 +130,10 @@ def test_bad_folders_are_one_line(
 ) -> None:
     folder = tmp_path / "model"
     shutil.copytree(weights(name)["pretrained"][name], folder)
-    spoil(folder)
-    with pytest.raises(InputError) as told:
+    damage(folder)
+    with pytest.raises(InputError) as raised:
         run(name, folder, experiment, tmp_path / "out")
-    line = str(told.value)
+    line = str(raised.value)
     assert line.startswith(f"{folder}: ") and words in line and "\n" not in line
     assert not (tmp_path / "out").exists()
 
@@ -150,8 +150,8 @@ def test_descriptors_of_scenes_objects_and_sentences_are_compared(
     experiment: Path, weights: Callable[[str], dict], tmp_path: Path
 ) -> None:
     folder = weights("clip_retrieval")["pretrained"]["clip_retrieval"]
-    found = Submission(run("clip_retrieval", folder, experiment, tmp_path))
-    captions, phrases = found.retrieval(), found.grounding_retrieval()
+    result = Submission(run("clip_retrieval", folder, experiment, tmp_path))
+    captions, phrases = result.retrieval(), result.grounding_retrieval()
     assert captions.scores.shape == (2, 2) and phrases.scores.shape == (2, 8)
     for table in (captions.scores, phrases.scores):
         assert np.abs(table).max() <= 1 + 1e-5
@@ -190,7 +190,7 @@ def test_points_stand_where_their_pixels_look_as_far_as_the_calibrated_model_say
         config = {"pretrained": {"hf_depth": str(folder)}}
     out = run("hf_depth", config["pretrained"]["hf_depth"], experiment, tmp_path / "out")
     fitted = Calibration(**read_json(out / "manifest.json")["thresholds"]["calibration"])
-    # A model that says it predicts metres is believed; another one is fitted on train.
+    # The output of a model that predicts metres is used unchanged; any other is fitted on train.
     assert (fitted.form == METRIC) == metric
     inputs = SceneStore(experiment / "scenes" / "val").inputs("val-0000")
     context = Context("hf_depth", 0, tmp_path, {}, config=config)
@@ -199,17 +199,17 @@ def test_points_stand_where_their_pixels_look_as_far_as_the_calibrated_model_say
     )
     depth = fitted.metres(predict_depth(opened, inputs.rgb))
     assert depth.shape == inputs.depth.shape
-    found = Submission(out).points("val-0000")
-    assert len(found.points) == (depth > 0).sum() > 1000
-    view, row, column = found.pixels.astype(int).T
+    result = Submission(out).points("val-0000")
+    assert len(result.points) == (depth > 0).sum() > 1000
+    view, row, column = result.pixels.astype(int).T
     pose = inputs.pose[view]
-    local = np.einsum("nji,nj->ni", pose[:, :3, :3], found.points - pose[:, :3, 3])
+    local = np.einsum("nji,nj->ni", pose[:, :3, :3], result.points - pose[:, :3, 3])
     seen = np.einsum("nij,nj->ni", inputs.intrinsics[view], local / local[:, 2:])
     np.testing.assert_allclose(local[:, 2], depth[view, row, column], atol=1e-4)
     # Where a point lies at the camera itself, a rounding of micrometres turns its ray.
     far = local[:, 2] > 0.1
     np.testing.assert_allclose(seen[far, :2], (np.stack([column, row], 1) + 0.5)[far], atol=1e-2)
-    np.testing.assert_array_equal(found.colours, inputs.rgb[view, row, column])
+    np.testing.assert_array_equal(result.colours, inputs.rgb[view, row, column])
 
 
 @pytest.mark.parametrize("form", [DEPTH, INVERSE])
@@ -217,10 +217,10 @@ def test_the_right_form_and_its_constants_are_found(form: str) -> None:
     draw = np.random.default_rng(0)
     true = [draw.uniform(1, 6, 400) for _ in range(4)]
     output = [(depth if form == DEPTH else 1 / depth) * 8 - 3 for depth in true]
-    found = select_calibration(output, true)
-    assert found.form == form and found.error < 1e-6
-    assert (found.scale, found.shift) == pytest.approx((1 / 8, 3 / 8))
-    np.testing.assert_allclose(found.metres(output[0]), true[0], rtol=1e-5)
+    result = select_calibration(output, true)
+    assert result.form == form and result.error < 1e-6
+    assert (result.scale, result.shift) == pytest.approx((1 / 8, 3 / 8))
+    np.testing.assert_allclose(result.metres(output[0]), true[0], rtol=1e-5)
 
 
 def test_outputs_without_meaning_give_depths_within_those_of_train() -> None:

@@ -37,9 +37,9 @@ def test_each_question_type_is_asked_with_its_form(kind: str) -> None:
     assert all(choice in prompt for choice in choices)
     assert UNITS.get(kind, "") in prompt
     assert ("whole number" in prompt) == (kind == "count")
-    # A model that does as it is told is read as it meant.
-    said = choices[0] if choices else "3"
-    assert parse_reply(said, kind, answer_kind, choices) == said
+    # The reply of a model that follows the prompt is parsed as meant.
+    reply = choices[0] if choices else "3"
+    assert parse_reply(reply, kind, answer_kind, choices) == reply
 
 
 def test_a_caption_is_asked_for_without_a_question() -> None:

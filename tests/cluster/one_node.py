@@ -47,7 +47,7 @@ SelectTypeParameters=CR_Core_Memory
 MinJobAge=86400
 ReturnToService=2
 GresTypes=gpu
-# What is said of the node counts, not what is found.
+# The configured size of the node counts, not the detected one.
 SlurmdParameters=config_overrides
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb} Gres=gpu:{gpus}
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
@@ -83,7 +83,7 @@ def missing():
 def running(gpus=1, cpus=None, memory_mb=64_000):
     """Start munge, the controller and one node; stop all of it, jobs included, at the end.
 
-    The node has `gpus` stand-ins: they are handed out like GPUs and compute nothing.
+    The node has `gpus` simulated GPUs, which are assigned like GPUs and compute nothing.
     """
     # A short path: a socket's name holds about a hundred characters.
     folder = Path(tempfile.mkdtemp(prefix="g2vlm-slurm-", dir="/tmp"))
@@ -151,7 +151,7 @@ def _start(slurm, command):
 
 
 def _wait(slurm, daemons, seconds=60):
-    """Return when the node takes jobs; says what the daemons wrote when it never does."""
+    """Wait until the node takes jobs; fail with the output of the daemons if it never does."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and all(daemon.poll() is None for daemon in daemons):
         call = ["sinfo", "--noheader", "--format=%T"]

@@ -18,7 +18,7 @@ SPLIT = (
     "  MIG 1g.5gb      Device  1: (UUID: MIG-dddd-4)\n"
     "GPU 1: A100 (UUID: GPU-bbbb-2)\n"
 )
-# A job that notes when it had which device. `{gpu}` is its resource.
+# A job that prints its device and when it held it. `{gpu}` is its resource.
 JOB = """
 import os, sys, time
 from types import SimpleNamespace
@@ -32,7 +32,7 @@ with job(SimpleNamespace(**parts)):
 """
 
 
-def test_a_listing_gives_whole_gpus_and_the_parts_of_split_ones():
+def test_a_listing_has_whole_gpus_and_parts_of_split_gpus():
     assert parse_listing(TWO) == ("GPU-aaaa-1", "GPU-bbbb-2")
     assert parse_listing(SPLIT) == ("MIG-cccc-3", "MIG-dddd-4", "GPU-bbbb-2")
     assert parse_listing("No devices were found\n") == ()
@@ -52,7 +52,7 @@ def test_a_listing_gives_whole_gpus_and_the_parts_of_split_ones():
         ("", []),
     ],
 )
-def test_what_the_caller_may_see_is_what_cuda_would_let_it_see(value, left):
+def test_visible_devices_are_those_that_cuda_would_use(value, left):
     environment = {} if value is None else {"CUDA_VISIBLE_DEVICES": value}
     assert list(visible(parse_listing(TWO), environment)) == left
 

@@ -14,7 +14,7 @@ FIXED_SECONDS, FIXED_MB, SLOPE = 5.0, 200.0, 1e-3
 
 
 def config(scenes, methods=("full", "other"), seeds=2):
-    # Sorted by name, as a manifest's JSON is: splits must be found by name, not by place.
+    # Sorted by name, as a manifest's JSON is: splits must be looked up by name, not by position.
     splits = {"test_asset": scenes, "test_scene": scenes, "train": 5 * scenes, "val": scenes // 2}
     return {
         "data": {"splits": splits, "scenes_per_shard": 12},
@@ -44,18 +44,18 @@ def manifest(scenes):
 
 def test_known_costs_are_found_again_at_another_size():
     target = Study.of(config(700, methods=[f"m{n}" for n in range(5)], seeds=3))
-    found = estimate([manifest(10), manifest(40)], target)
+    estimates = estimate([manifest(10), manifest(40)], target)
     for name, stage in STAGES.items():
         work = list(stage.work(target).values())
         if name in ("train", "present"):
             continue  # the same number of steps in both runs: nothing tells the fixed part
         hours = sum(FIXED_SECONDS + SLOPE * units for units in work) / 3600
-        assert found[name].hours == pytest.approx(hours), name
-        assert found[name].jobs == len(work)
+        assert estimates[name].hours == pytest.approx(hours), name
+        assert estimates[name].jobs == len(work)
         largest = FIXED_MB + SLOPE * max((stage.memory or stage.work)(target).values())
-        assert found[name].memory_gb == pytest.approx(largest / 1024), name
-    assert found["train"].memory_gb == pytest.approx((FIXED_MB + SLOPE * 3500 * 1200) / 1024)
-    assert found["predict"].disk_gb == pytest.approx(15 * 1750 / 1e9)
+        assert estimates[name].memory_gb == pytest.approx(largest / 1024), name
+    assert estimates["train"].memory_gb == pytest.approx((FIXED_MB + SLOPE * 3500 * 1200) / 1024)
+    assert estimates["predict"].disk_gb == pytest.approx(15 * 1750 / 1e9)
 
 
 def test_jobs_are_those_of_the_workflow():
@@ -78,8 +78,8 @@ def test_sizes_from_the_command_line_replace_those_of_the_run():
     run = config(10)
     run["data"]["splits"]["real_rooms"] = 5
     study = resized(Study.of(run), options)
-    drawn = {"train": 100, "val": 5, "test_scene": 7, "test_asset": 7}
-    assert study.splits == drawn | {"real_rooms": 5}
+    synthetic = {"train": 100, "val": 5, "test_scene": 7, "test_asset": 7}
+    assert study.splits == synthetic | {"real_rooms": 5}
     assert len(study.runs) == 500 and study.steps == 10
 
 

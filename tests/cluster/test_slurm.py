@@ -67,15 +67,15 @@ def hashes(root):
 
 def by_rule(jobs):
     """Return what Slurm gave the jobs of each rule, from the comments that the plugin writes."""
-    found = {}
+    jobs_by_rule = {}
     for job in jobs:
         rule = job["Comment"].removeprefix("rule_").split("_wildcards_")[0]
-        found.setdefault(rule, []).append(job)
-    return found
+        jobs_by_rule.setdefault(rule, []).append(job)
+    return jobs_by_rule
 
 
 def asked_for_a_gpu(job):
-    """Whether Slurm was asked for one GPU; versions of it say so under different names."""
+    """Return whether one GPU was requested; versions of Slurm name it differently."""
     asked = [value for key, value in job.items() if key.lower().startswith(("tres", "reqtres"))]
     return any(re.search(r"gpu[:=]1\b", value) for value in asked)
 

@@ -1,4 +1,4 @@
-"""The graph of jobs, built from a copy of the tree with stand-in data."""
+"""The graph of jobs, built from a copy of the tree with small data."""
 
 import os
 import re
@@ -36,7 +36,7 @@ rule mine:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A copy of the code with small stand-ins for data/, pinned."""
+    """A copy of the code with a small data/, pinned."""
     root = tmp_path_factory.mktemp("clone")
     skip = shutil.ignore_patterns("__pycache__")
     for part in PARTS:
@@ -108,7 +108,7 @@ def test_a_pretrained_baseline_runs_where_its_weights_are_given(clone, tmp_path)
     assert jobs["score"] == without["score"] + 1
 
 
-def test_tables_alone_ask_for_no_drawing(clone):
+def test_tables_alone_need_no_figures(clone):
     jobs = job_counts(snakemake(clone, "-n", "tables", "--configfile", "config/smoke.yaml"))
     assert jobs["tables"] == jobs["compare"] == 1
     assert not {"figures", "gallery", "report", "manifest"} & set(jobs)
@@ -143,7 +143,7 @@ def test_verify_needs_a_reference_and_the_report_shows_it(clone, tmp_path):
         ),
     ],
 )
-def test_what_is_wrong_is_one_line(clone, tmp_path, damage, words):
+def test_an_error_is_one_line(clone, tmp_path, damage, words):
     root = tmp_path / "damaged"
     shutil.copytree(clone, root)
     subprocess.run(damage, shell=True, cwd=root, check=True)

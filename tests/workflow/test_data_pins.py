@@ -1,4 +1,4 @@
-"""data/ against its pins: the first file that differs is named with the mend."""
+"""data/ against its pins: an error names the first file that differs and the fix."""
 
 import pytest
 
@@ -23,16 +23,16 @@ def test_equal_data_passes(folder):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("damage", "words"),
     [
         (lambda folder: (folder / "b/c.txt").write_text("b/c.tyt"), "b/c.txt: differs"),
         (lambda folder: (folder / "a.csv").unlink(), "a.csv: missing"),
         (lambda folder: (folder / "b/extra").write_text(""), "b/extra: not in"),
     ],
 )
-def test_the_first_differing_file_is_named(folder, spoil, words):
+def test_the_first_differing_file_is_named(folder, damage, words):
     data.verify()
-    spoil(folder)
+    damage(folder)
     with pytest.raises(InputError, match=words) as fault:
         data.verify()
     assert "make data" in str(fault.value)

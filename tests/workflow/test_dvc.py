@@ -1,4 +1,4 @@
-"""DVC's front door runs the same study, and its metrics and experiments work."""
+"""DVC runs the same study, and its metrics and experiments work."""
 
 import json
 import subprocess
@@ -51,13 +51,13 @@ def repository(tmp_path_factory):
 
 def test_a_reproduced_study_is_up_to_date_for_both_tools(repository):
     assert json.loads(call(repository, "dvc", "status", "--json")) == {}
-    said = call(repository, "snakemake", "--cores", "2", "reproduce", "-n")
-    assert "Nothing to be done" in said or said == ""
+    output = call(repository, "snakemake", "--cores", "2", "reproduce", "-n")
+    assert "Nothing to be done" in output or output == ""
 
 
 def test_metrics_and_plots_are_shown(repository):
-    shown = json.loads(call(repository, "dvc", "metrics", "show", "--json"))
-    means = shown[""]["data"]["results/cpu/metrics.json"]["data"]
+    metrics = json.loads(call(repository, "dvc", "metrics", "show", "--json"))
+    means = metrics[""]["data"]["results/cpu/metrics.json"]["data"]
     assert 0 <= means["test_scene"]["full"]["fscore@5cm"] <= 1
     call(repository, "dvc", "plots", "show", "-o", "plots")
     assert "forest.png" in (repository / "plots" / "index.html").read_text()

@@ -23,8 +23,8 @@ def test_conda_users_get_the_same_direct_dependencies():
     text = Path("environment.yml").read_text()
     parts = yaml.safe_load(text)["dependencies"]
     listed = {normal(item) for item in next(p["pip"] for p in parts if isinstance(p, dict))}
-    beside = {normal(item) for item in re.findall(r"^#.*pip install --no-deps (\S+)$", text, re.M)}
-    assert listed | beside == direct()
+    apart = {normal(item) for item in re.findall(r"^#.*pip install --no-deps (\S+)$", text, re.M)}
+    assert listed | apart == direct()
 
 
 def test_the_lock_pins_every_direct_dependency_with_hashes():
@@ -39,7 +39,7 @@ def test_the_lock_names_no_index():
     assert not re.search(r"https?://|--(extra-)?index-url|--find-links", LOCK)
 
 
-def test_every_dependency_says_why():
+def test_every_dependency_has_a_comment():
     text = Path("pyproject.toml").read_text()
     rows = [row for row in text.splitlines() if re.match(r'  "[a-z].*",', row)]
     assert len(rows) >= len(direct())

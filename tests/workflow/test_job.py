@@ -1,4 +1,4 @@
-"""Jobs and the clone's lock: one-line errors, logs, nothing left behind by a kill."""
+"""Jobs and the lock of the clone: one-line errors, logs, no process left after a kill."""
 
 import os
 import signal
@@ -16,8 +16,8 @@ import sys
 from types import SimpleNamespace
 from g2vlm.run.job import job
 from metrics.files import InputError
-told = {{"rule": "train", "wildcards": ["full", "0"]}}
-with job(SimpleNamespace(threads=1, log=[sys.argv[1]], resources={{}}, **told)):
+options = {{"rule": "train", "wildcards": ["full", "0"]}}
+with job(SimpleNamespace(threads=1, log=[sys.argv[1]], resources={{}}, **options)):
     print("working")
     sys.stderr.write("bar 10%\\rbar 100%\\n")
     {body}
@@ -40,7 +40,7 @@ def test_bad_input_is_one_line_on_the_terminal_and_in_the_log(tmp_path):
     assert log.splitlines() == ["working", "bar 100%", "error: a.json: torn; write it again"]
 
 
-def test_a_fault_of_the_program_keeps_its_traceback_for_the_log(tmp_path):
+def test_the_traceback_of_an_unexpected_error_is_only_in_the_log(tmp_path):
     done, log = run_job(tmp_path, "1 / 0")
     assert done.returncode == 1
     assert "error: ZeroDivisionError: division by zero" in done.stderr
@@ -100,7 +100,7 @@ def test_a_second_run_is_refused_until_the_first_is_gone(tmp_path):
     assert third.returncode == 0, third.stderr
 
 
-def test_progress_says_stage_share_and_time_left(capsys):
+def test_progress_prints_stage_share_and_time_left(capsys):
     progress = Progress("train full", every_seconds=0)
     progress.started -= 10
     progress(1, 4)
@@ -109,7 +109,7 @@ def test_progress_says_stage_share_and_time_left(capsys):
     assert rows == ["train full:  25 % (1/4), 30 s left", "train full: 100 % (4/4), done in 10 s"]
 
 
-def test_progress_keeps_quiet_between_rows(capsys):
+def test_progress_prints_no_line_within_the_interval(capsys):
     progress = Progress("train", every_seconds=1000)
     for step in range(1, 50):
         progress(step, 50)

@@ -1,4 +1,4 @@
-"""What a run costs beside its work, from jobs whose times are known."""
+"""The overhead of a run, from jobs with known times."""
 
 import subprocess
 import sys
@@ -17,23 +17,23 @@ def job(begun, ended, start=1.0, imports=2.0, run=100.0):
     return wall | {"began": begun, "ended": ended, "run_began": run}
 
 
-def test_starts_imports_hashing_and_waiting_are_told_from_work():
+def test_starts_imports_hashing_and_waiting_are_not_work():
     # The run begins at 100 and plans 5 s; two jobs side by side; 3 s without one; the record.
     jobs = {"a": job(105, 125), "b": job(105, 115), "manifest": job(128, 132)}
-    found = overhead(jobs)
-    assert (found.starts, found.imports, found.hashing, found.slots) == (2, 4, 4, 2)
-    assert found.waiting == 2 * (5 + 3)
-    assert found.held == 20 + 10 + 4 + 16
-    assert found.share == pytest.approx(26 / 50)
-    assert "52.0% of 50 s held by 2 jobs at a time" in found.sentence()
+    cost = overhead(jobs)
+    assert (cost.starts, cost.imports, cost.hashing, cost.slots) == (2, 4, 4, 2)
+    assert cost.waiting == 2 * (5 + 3)
+    assert cost.held == 20 + 10 + 4 + 16
+    assert cost.share == pytest.approx(26 / 50)
+    assert "52.0% of 50 s held by 2 jobs at a time" in cost.sentence()
 
 
-def test_hours_between_two_runs_of_one_experiment_are_no_waiting():
+def test_time_between_two_runs_of_an_experiment_is_not_waiting():
     jobs = {"a": job(105, 125), "b": job(9004, 9014, run=9000.0)}
     assert overhead(jobs).waiting == 5 + 4
 
 
-def test_jobs_without_a_record_tell_nothing():
+def test_jobs_without_times_have_no_overhead():
     assert overhead({"a": {"wall_seconds": 4.0, "cpu_seconds": 3.0}}) is None
 
 
@@ -54,13 +54,13 @@ import sys, time
 time.sleep(0.5)
 from types import SimpleNamespace
 from g2vlm.run.job import job
-told = {"rule": "score", "wildcards": ["full", "0"], "threads": 1, "resources": {}}
-with job(SimpleNamespace(log=[sys.argv[1]], **told)):
+options = {"rule": "score", "wildcards": ["full", "0"], "threads": 1, "resources": {}}
+with job(SimpleNamespace(log=[sys.argv[1]], **options)):
     time.sleep(0.5)
 """
 
 
-def test_a_job_records_its_start_beside_its_benchmark(tmp_path):
+def test_a_job_writes_its_times_next_to_its_benchmark(tmp_path):
     log = tmp_path / "logs" / "score" / "full-0.log"
     subprocess.run([sys.executable, "-c", SCRIPT, str(log)], check=True, timeout=60)
     record = read_json(tmp_path / "benchmarks" / "score" / "full-0.json")

@@ -1,4 +1,4 @@
-"""What a finished run hands on: its means in one file, and itself as a crate."""
+"""The summary and the crate of a finished run."""
 
 import zipfile
 from pathlib import Path
@@ -41,11 +41,11 @@ def test_a_crate_names_workflow_inputs_and_results(run, tmp_path):
     root, results, record = run
     path = tmp_path / "crate.zip"
     write_crate(root, results, record, path)
-    found = ROCrate(path)
-    assert found.mainEntity.id == "Snakefile" and found.mainEntity["version"] == "0123abc"
-    assert {entity.id for entity in found.root_dataset["conformsTo"]} == set(PROFILES)
-    action = found.get("#run")
-    assert action.type == "CreateAction" and action["instrument"] == found.mainEntity
+    crate_file = ROCrate(path)
+    assert crate_file.mainEntity.id == "Snakefile" and crate_file.mainEntity["version"] == "0123abc"
+    assert {entity.id for entity in crate_file.root_dataset["conformsTo"]} == set(PROFILES)
+    action = crate_file.get("#run")
+    assert action.type == "CreateAction" and action["instrument"] == crate_file.mainEntity
     assert {entity.id for entity in action["object"]} == set(crate.INPUTS)
     made = {entity.id: entity for entity in action["result"]}
     assert set(made) == {
@@ -69,7 +69,7 @@ def test_a_crate_holds_the_bytes_it_names_and_no_compiled_code(run, tmp_path):
     assert table == (results / "tables" / "a.csv").read_bytes()
 
 
-def test_a_crate_of_vanished_results_leaves_nothing(run, tmp_path):
+def test_a_crate_without_its_results_is_not_written(run, tmp_path):
     root, results, record = run
     (results / "tables" / "a.csv").unlink()
     with pytest.raises(FileNotFoundError):
@@ -83,7 +83,7 @@ def table_of(path, rows):
     return path
 
 
-def test_the_summary_holds_overall_means_alone(tmp_path):
+def test_the_summary_has_only_overall_means(tmp_path):
     rows = [
         ("test_scene", "full", "all", "fscore@5cm", 0.75),
         ("test_scene", "full", "observed", "fscore@5cm", 0.5),
@@ -97,7 +97,7 @@ def test_the_summary_holds_overall_means_alone(tmp_path):
     }
 
 
-def test_a_spoilt_table_is_named(tmp_path):
+def test_a_damaged_table_is_named(tmp_path):
     Path(tmp_path, "estimates.parquet").write_bytes(b"not parquet")
     with pytest.raises(InputError, match=r"estimates\.parquet: .*run `compare` again"):
         write_summary(tmp_path / "estimates.parquet", tmp_path / "metrics.json")

@@ -1,4 +1,4 @@
-"""A run that is killed, or run again elsewhere, ends in the same bytes."""
+"""A run that is killed, or repeated elsewhere, has the same bytes."""
 
 import os
 import signal
@@ -25,9 +25,9 @@ FIGURES = (
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run that nothing disturbed."""
-    root = clone(tmp_path_factory.mktemp("resume") / "whole")
+def complete(tmp_path_factory):
+    """A run without interruption."""
+    root = clone(tmp_path_factory.mktemp("resume") / "complete")
     finish(root)
     return root
 
@@ -40,16 +40,16 @@ def wait_for(root, process, pattern):
 
 def children(pid):
     """Return the processes that descend from `pid`, each before its own children."""
-    found = []
-    # A child stands under the thread that started it, and Snakemake starts jobs from threads.
+    processes = []
+    # A child is listed under the thread that started it, and Snakemake starts jobs from threads.
     for listed in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in listed.read_text().split():
-            found += [int(child), *children(int(child))]
-    return found
+            processes += [int(child), *children(int(child))]
+    return processes
 
 
-def test_kills_at_every_stage_change_no_result(whole, tmp_path):
-    torn = clone(tmp_path / "torn")
+def test_kills_at_every_stage_change_no_result(complete, tmp_path):
+    root = clone(tmp_path / "killed")
     for pattern in (
         "scenes/*/000.jsonl",
         "features/images/*.safetensors",
@@ -58,18 +58,18 @@ def test_kills_at_every_stage_change_no_result(whole, tmp_path):
         "scores/full/0/*.parquet",
         "statistics/estimates.parquet",
     ):
-        process = start(torn)
-        wait_for(torn, process, pattern)
+        process = start(root)
+        wait_for(root, process, pattern)
         process.send_signal(signal.SIGKILL)
-        assert process.wait() in (0, -signal.SIGKILL), (torn / "run.log").read_text()[-3000:]
-    finish(torn)
-    assert hashes(torn) == hashes(whole)
+        assert process.wait() in (0, -signal.SIGKILL), (root / "run.log").read_text()[-3000:]
+    finish(root)
+    assert hashes(root) == hashes(complete)
 
 
-def test_a_killed_job_fails_the_run_and_the_next_one_finishes(whole, tmp_path):
-    torn = clone(tmp_path / "torn")
-    process = start(torn)
-    wait_for(torn, process, "checkpoints/*/*/*")
+def test_a_killed_job_fails_the_run_and_the_next_one_finishes(complete, tmp_path):
+    root = clone(tmp_path / "killed")
+    process = start(root)
+    wait_for(root, process, "checkpoints/*/*/*")
     killed = 0
     for pid in reversed(children(process.pid)):
         try:
@@ -78,29 +78,29 @@ def test_a_killed_job_fails_the_run_and_the_next_one_finishes(whole, tmp_path):
         except ProcessLookupError:
             continue
     assert killed and process.wait() != 0
-    finish(torn)
-    assert hashes(torn) == hashes(whole)
+    finish(root)
+    assert hashes(root) == hashes(complete)
 
 
-def test_another_clone_on_one_core_gives_the_same_bytes(whole, tmp_path):
+def test_another_clone_on_one_core_gives_the_same_bytes(complete, tmp_path):
     again = clone(tmp_path / "again")
     finish(again, "--cores", "1")
-    assert hashes(again, FIGURES) == hashes(whole, FIGURES)
+    assert hashes(again, FIGURES) == hashes(complete, FIGURES)
 
 
-def test_a_full_disk_is_one_line_and_the_next_run_finishes(whole, tmp_path):
-    torn = clone(tmp_path / "torn")
-    results = torn / "results"
+def test_a_full_disk_is_one_line_and_the_next_run_finishes(complete, tmp_path):
+    root = clone(tmp_path / "killed")
+    results = root / "results"
     results.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(results)]
     if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("needs root to mount a small disk")
     try:
-        assert start(torn).wait() != 0
-        errors = [row for row in (torn / "run.log").read_text().splitlines() if "error: " in row]
+        assert start(root).wait() != 0
+        errors = [row for row in (root / "run.log").read_text().splitlines() if "error: " in row]
         assert any("No space left on device" in row for row in errors)
         subprocess.run(["mount", "-o", "remount,size=2g", str(results)], check=True)
-        finish(torn)
-        assert hashes(torn) == hashes(whole)
+        finish(root)
+        assert hashes(root) == hashes(complete)
     finally:
         subprocess.run(["umount", "-l", str(results)], check=True)

@@ -1,4 +1,4 @@
-"""What a run says at its end, and what its record holds."""
+"""The messages at the end of a run, and the record of a run."""
 
 import json
 import logging
@@ -29,14 +29,14 @@ def results(tmp_path):
     return tmp_path
 
 
-def test_the_end_shows_the_headline_and_where_things_are(results):
+def test_the_summary_has_the_headline_and_the_paths_of_results(results):
     rows = summary(results).splitlines()
     assert rows[0] == "full 0.9"
     assert f"tables   {results / 'tables'}" in rows
     assert not any("report" in row for row in rows)
 
 
-def test_faults_are_those_of_this_run(results):
+def test_failures_are_those_of_this_run(results):
     log = results / "logs" / "train" / "full-0.log"
     log.parent.mkdir(parents=True)
     log.write_text("step 1\nerror: a.json: torn; write it again\n")
@@ -61,7 +61,7 @@ def test_the_record_sums_cost_by_stage_and_hashes_results(results):
     json.dumps(record)
 
 
-def test_the_record_names_the_commit_or_says_that_there_is_none():
+def test_the_record_has_the_commit_or_none():
     state = manifest.git_state()
     assert state["commit"] is None or len(state["commit"]) == 40
 
@@ -73,7 +73,7 @@ def test_whether_data_holds_enough_scenes(tmp_path, wanted, enough):
     assert recipes.enough_recipes(tmp_path, {"train": wanted}) is enough
 
 
-def test_nothing_to_do_prints_the_ending_and_other_lines_do_not(results, capsys):
+def test_nothing_to_do_prints_the_summary_and_other_lines_do_not(results, capsys):
     logger = logging.Logger("toy")
     logger.addHandler(NothingToDo(results))
     logger.info("Job stats:")

@@ -1,4 +1,4 @@
-"""The studies' trainings differ from their methods in what the study changes alone."""
+"""A study's training differs from its method only in what the study changes."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ METHODS = {name: load_method(name) for name in CONFIG["methods"]}
 
 
 def test_shares_weights_and_rates_are_named_and_nothing_else_changes():
-    found = studies.variants(CONFIG, METHODS)
-    tenth = found["no_geometry_at_10"]
+    trainings = studies.variants(CONFIG, METHODS)
+    tenth = trainings["no_geometry_at_10"]
     assert tenth == METHODS["no_geometry"] | {"based_on": "no_geometry", "scenes": 0.1}
-    plain, without = found["full_balance"]["train"], found["full_align_x0"]["train"]
+    plain, without = trainings["full_balance"]["train"], trainings["full_align_x0"]["train"]
     assert without["loss_weights"] == plain["loss_weights"] | {"align": 0}
     rest = {k: v for k, v in plain.items() if k != "loss_weights"}
     assert rest == {k: v for k, v in without.items() if k != "loss_weights"}
     for steps in ("stage2_steps", "box_head_steps", "qa_head_steps"):
         assert plain[steps] == round(CONFIG["train"][steps] / 2)
-    assert found["full_depth_x2"]["train"]["loss_weights"]["depth"] == 2
+    assert trainings["full_depth_x2"]["train"]["loss_weights"]["depth"] == 2
     losses = len(CONFIG["train"]["loss_weights"])
-    faster = found["no_align_loss_rate_x2"]["train"]
+    faster = trainings["no_align_loss_rate_x2"]["train"]
     assert faster == CONFIG["train"] | {"learning_rate": 2 * CONFIG["train"]["learning_rate"]}
-    assert "full_rate_x0_5" in found
-    assert len(found) == 2 * 3 + 1 + 2 * losses + 2 * len(METHODS)
+    assert "full_rate_x0_5" in trainings
+    assert len(trainings) == 2 * 3 + 1 + 2 * losses + 2 * len(METHODS)
 
 
 def test_the_last_share_is_the_experiments_own_training():

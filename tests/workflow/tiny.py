@@ -40,7 +40,7 @@ def clone(root):
 
 
 def start(root, *options, config="tiny.yaml"):
-    """Start the run and return its process; what it says is added to run.log."""
+    """Start the run and return its process; its output is appended to run.log."""
     call = [sys.executable, "-m", "snakemake", "reproduce", "--configfile", config]
     with open(root / "run.log", "a") as log:
         options = options or ("--cores", "2")
@@ -53,12 +53,12 @@ def finish(root, *options):
 
 
 def hashes(root, patterns=("scores/**/*.parquet", "statistics/*.parquet", "tables/*.csv")):
-    """Return the sha256 of every result that holds no times."""
+    """Return the sha256 of every result without times."""
     results = root / "results" / "tiny"
-    found = {}
+    files = {}
     for pattern in patterns:
         for path in sorted(results.glob(pattern)):
             if path.stem not in ("cost", "cost_quality"):
-                found[path.relative_to(results).as_posix()] = sha256_file(path)
-    assert len(found) > 10
-    return found
+                files[path.relative_to(results).as_posix()] = sha256_file(path)
+    assert len(files) > 10
+    return files

@@ -12,9 +12,9 @@ rule baseline:
         f"{RESULTS}/benchmarks/predict/{{baseline}}-{{seed}}.tsv"
     threads: lambda wildcards: BASELINES[wildcards.baseline].get("THREADS", 1)
     resources:
-        gpu=lambda wildcards: (
-            one_gpu(wildcards) if BASELINES[wildcards.baseline].get("USES_GPU") else 0
-        ),
+        mem_mb=baseline_memory,
+        runtime=grows(60, 0.1, count_scenes(*PREDICTED)),
+        gpu=baseline_gpus,
     params:
         name=lambda wildcards: wildcards.baseline,
         splits=PREDICTED,

@@ -38,6 +38,22 @@ def training_gpus(wildcards):
     return PROCESSES * one_gpu(wildcards)
 
 
+def baseline_memory(wildcards, attempt):
+    """Return the MB of a baseline, which grow with its scenes and with the size of its weights."""
+    weights = PRETRAINED.get(wildcards.baseline)
+    files = weights.iterdir() if weights else []
+    size_mb = sum(file.stat().st_size for file in files) / 2**20
+    scenes_mb = 5 * IMAGE * count_scenes("train", *PREDICTED)
+    return math.ceil(attempt * (2000 + scenes_mb + 2 * size_mb))
+
+
+def baseline_gpus(wildcards):
+    """Return one GPU for a baseline that declares USES_GPU, on a cluster in any case."""
+    if not BASELINES[wildcards.baseline].get("USES_GPU"):
+        return 0
+    return one_gpu(wildcards) if workflow.local_exec else 1
+
+
 if workflow.is_main_process and workflow.local_exec and devices.available():
     # No more jobs with a GPU at a time than there are GPUs: others would wait for a lock.
     workflow.global_resources.setdefault("gpu", len(devices.available()))
