@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from metrics.files import InputError, atomic_path
+from metrics.geometry import unit
 
 FILE = "probe.safetensors"
 # Ridge penalty per training scene, in units of a feature's variance. Among 1/60 to 16 it is best or
@@ -65,7 +66,7 @@ class RetrievalProbe:
     def scores(self, texts: np.ndarray, scenes: np.ndarray) -> np.ndarray:
         """Return cosines f32[Q, S] of texts [Q, W] and scenes [S, D]."""
         mapped = ((scenes - self.scene_mean) / self.scene_spread) @ self.weights  # (S, W)
-        return _unit((texts - self.text_mean) / self.text_spread) @ _unit(mapped).T
+        return unit((texts - self.text_mean) / self.text_spread) @ unit(mapped).T
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write probe.safetensors into a model's folder."""
@@ -100,8 +101,3 @@ def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation of each column; constant columns get a small one."""
     wide = rows.astype(np.float64)
     return wide.mean(0), np.maximum(wide.std(0), _LEAST_SPREAD)
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    """Return rows scaled to length 1."""
-    return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-8)
