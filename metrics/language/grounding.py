@@ -116,63 +116,47 @@ def target_boxes(line: dict[str, Any], reference: dict[str, Any]) -> np.ndarray:
 
 
 def is_single(comparison: ReferenceComparison) -> bool:
-    """Return whether the reference has exactly one target by its kind."""
+    """Return whether the kind of the reference has exactly one target."""
     return comparison.reference["kind"] in SINGLE
 
 
-def _is_not_single(comparison: ReferenceComparison) -> bool:
-    return not is_single(comparison)
-
-
-def _chance(of_reference: Callable[[Annotation, dict], ChanceValue | None]) -> ChanceFunction:
+def _chance(
+    single: bool, of_reference: Callable[[Annotation, dict[str, Any]], ChanceValue]
+) -> ChanceFunction:
     """Return the expected score, by subset, of one given object chosen uniformly.
 
     Args:
-        of_reference: takes a line and a reference and returns the expected score on it, or None
-            where the metric does not apply.
+        single: whether the metric applies to references with one target, or to the others.
+        of_reference: takes a line and a reference and returns the expected score on it.
     """
 
     def queries(line: Annotation) -> Iterator[tuple[Sequence[str], ChanceValue]]:
         for reference in line["references"] if line["given"] else ():
-            value = of_reference(line, reference)
-            if value is not None:
-                yield subsets_of(reference), value
+            if (reference["kind"] in SINGLE) == single:
+                yield subsets_of(reference), of_reference(line, reference)
 
     return lambda annotations: by_subset(annotations, queries)
 
 
-def _given_overlaps(line: Annotation, reference: dict[str, Any]) -> np.ndarray:
+def _gt_overlaps(line: Annotation, reference: dict[str, Any]) -> np.ndarray:
     """Return f64 [G, N]: IoU of the true boxes of given objects with the targets."""
     box_of = {item["index"]: item["box"] for item in line["objects"]}
     gt_boxes = [box_of[index] for index in line["given"]]
     return box_iou(gt_boxes, target_boxes(line, reference))
 
 
-def _pick_chance(line: Annotation, reference: dict[str, Any]) -> ChanceValue | None:
-    if reference["kind"] not in SINGLE:
-        return None
-    return hit(len(line["given"]), len(reference["targets"]))
-
-
-def _acc_chance(
-    line: Annotation, reference: dict[str, Any], threshold: float
-) -> ChanceValue | None:
-    if reference["kind"] not in SINGLE:
-        return None
-    hits = int((_given_overlaps(line, reference)[:, 0] >= threshold).sum())
-    return hit(len(line["given"]), hits)
-
-
-def _f1_chance(line: Annotation, reference: dict[str, Any], threshold: float) -> ChanceValue | None:
-    if reference["kind"] in SINGLE:
-        return None
-    hits = (_given_overlaps(line, reference) >= threshold).any(axis=1)  # (G,)
-    scores = np.where(hits, 2 / (1 + len(reference["targets"])), 0.0)
-    return ChanceValue(float(scores.mean()), float(scores.std()))
-
-
 def _at(threshold: float) -> tuple[Metric, Metric]:
     """Return `ref_acc` and `ref_f1` at one threshold."""
+
+    def acc_chance(line: Annotation, reference: dict[str, Any]) -> ChanceValue:
+        hits = _gt_overlaps(line, reference)[:, 0] >= threshold  # (G,)
+        return hit(len(line["given"]), int(hits.sum()))
+
+    def f1_chance(line: Annotation, reference: dict[str, Any]) -> ChanceValue:
+        hits = (_gt_overlaps(line, reference) >= threshold).any(axis=1)  # (G,)
+        scores = np.where(hits, 2 / (1 + len(reference["targets"])), 0.0)
+        return ChanceValue(float(scores.mean()), float(scores.std()))
+
     return (
         Metric(
             name=f"ref_acc@{threshold:g}",
@@ -183,7 +167,7 @@ def _at(threshold: float) -> tuple[Metric, Metric]:
             applies=is_single,
             description=f"first box has IoU >= {threshold:g} with the target",
             source="Chen et al. 2020 (ScanRefer)",
-            chance=_chance(lambda line, reference: _acc_chance(line, reference, threshold)),
+            chance=_chance(True, acc_chance),
         ),
         Metric(
             name=f"ref_f1@{threshold:g}",
@@ -191,11 +175,11 @@ def _at(threshold: float) -> tuple[Metric, Metric]:
             task="grounding",
             input="reference",
             compute=lambda c: ref_f1(c.boxes, c.targets, threshold),
-            applies=_is_not_single,
+            applies=lambda c: not is_single(c),
             description=f"F1 of boxes on multi- and zero-target references, IoU >= {threshold:g}",
             source="Zhang et al. 2023 (Multi3DRefer)",
             optional=True,
-            chance=_chance(lambda line, reference: _f1_chance(line, reference, threshold)),
+            chance=_chance(False, f1_chance),
         ),
     )
 
@@ -212,6 +196,6 @@ METRICS = (
         applies=is_single,
         description="the right one among given objects",
         source="Achlioptas et al. 2020 (ReferIt3D)",
-        chance=_chance(_pick_chance),
+        chance=_chance(True, lambda line, ref: hit(len(line["given"]), len(ref["targets"]))),
     ),
 )

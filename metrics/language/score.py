@@ -28,8 +28,7 @@ def score_language(submission: Submission, truth: Truth, metrics: Sequence[Metri
     metrics = [metric for metric in metrics if metric.task in submission.produces]
     return [
         *_reference_rows(submission, truth, _of_input(metrics, "reference")),
-        *_caption_rows(submission, truth, metrics),
-        *_phrase_rows(submission, truth, metrics),
+        *_retrieval_rows(submission, truth, metrics),
         *_answer_rows(submission, truth, _of_input(metrics, "question")),
     ]
 
@@ -63,43 +62,50 @@ def _reference_rows(
                     yield item_row(metric, scene, value, 0.0, query, subset)
 
 
-def _caption_rows(submission: Submission, truth: Truth, metrics: Sequence[Metric]) -> Iterable[Row]:
-    """Yield rows of captions against scenes, both ways, and through a probe."""
-    if not submission.produces & {"retrieval", "probed_retrieval"}:
-        return
-    keys = [
-        (line["scene"], caption["id"]) for line in truth.annotations for caption in line["captions"]
-    ]
-    names = [f"{scene}/{caption}" for scene, caption in keys]
-    right = [truth.annotation(scene)["relevance"][caption] for scene, caption in keys]
-    relevant = _relevance(right, truth.scenes)  # (texts, scenes)
+def _retrieval_rows(
+    submission: Submission, truth: Truth, metrics: Sequence[Metric]
+) -> Iterable[Row]:
+    """Yield rows of captions against scenes, both ways and through a probe, and of phrases."""
+    if submission.produces & {"retrieval", "probed_retrieval"}:
+        keys, relevant = _queries(truth, "captions", "relevance", truth.scenes)
     if "retrieval" in submission.produces:
-        table = _full_table(usable(submission.retrieval), names, truth.scenes)
+        table = _full_table(usable(submission.retrieval), keys, truth.scenes)
         yield from _query_rows(metrics, "text_to_scene", keys, table, relevant)
         scenes = [(scene, "") for scene in truth.scenes]
         yield from _query_rows(metrics, "scene_to_text", scenes, table.T, relevant.T)
     if "probed_retrieval" in submission.produces:
-        table = _full_table(usable(submission.probed_retrieval), names, truth.scenes)
+        table = _full_table(usable(submission.probed_retrieval), keys, truth.scenes)
         yield from _query_rows(metrics, "probed_text_to_scene", keys, table, relevant)
+    if "grounding_retrieval" in submission.produces:
+        lines = truth.annotations
+        objects = [f"{line['scene']}:{index}" for line in lines for index in line["given"]]
+        keys, relevant = _queries(truth, "phrases", "phrase_relevance", objects)
+        table = _full_table(usable(submission.grounding_retrieval), keys, objects)
+        yield from _query_rows(metrics, "grounding_retrieval", keys, table, relevant)
 
 
-def _phrase_rows(submission: Submission, truth: Truth, metrics: Sequence[Metric]) -> Iterable[Row]:
-    """Yield rows of phrases against the given objects of all scenes."""
-    if "grounding_retrieval" not in submission.produces:
-        return
-    keys = [
-        (line["scene"], phrase["id"]) for line in truth.annotations for phrase in line["phrases"]
-    ]
-    names = [f"{scene}/{phrase}" for scene, phrase in keys]
-    objects = [f"{line['scene']}:{index}" for line in truth.annotations for index in line["given"]]
-    right = [truth.annotation(scene)["phrase_relevance"][phrase] for scene, phrase in keys]
-    table = _full_table(usable(submission.grounding_retrieval), names, objects)
-    relevant = _relevance(right, objects)  # (phrases, objects)
-    yield from _query_rows(metrics, "grounding_retrieval", keys, table, relevant)
+def _queries(
+    truth: Truth, items: str, relevance: str, gallery: list[str]
+) -> tuple[Keys, np.ndarray]:
+    """Return the queries of a split, Q, and bool [Q, gallery]: which items are relevant to each.
+
+    Args:
+        items: key of an annotation whose items are the queries.
+        relevance: key of the annotation that holds {query: names of relevant items}.
+        gallery: names of the items.
+    """
+    keys = [(line["scene"], item["id"]) for line in truth.annotations for item in line[items]]
+    place = {name: index for index, name in enumerate(gallery)}
+    relevant = np.zeros((len(keys), len(gallery)), bool)
+    for row, (scene, query) in zip(relevant, keys, strict=True):
+        names = truth.annotation(scene)[relevance][query]
+        row[[place[name] for name in names if name in place]] = True
+    return keys, relevant
 
 
-def _full_table(table: ScoreTable | None, rows: list[str], columns: list[str]) -> np.ndarray:
-    """Return f32 [rows, columns]; NaN where the submission has no number."""
+def _full_table(table: ScoreTable | None, keys: Keys, columns: list[str]) -> np.ndarray:
+    """Return f32 [queries, columns]; NaN where the submission has no number."""
+    rows = [f"{scene}/{query}" for scene, query in keys]
     full = np.full((len(rows), len(columns)), np.nan, np.float32)
     if table is None:
         return full
@@ -111,16 +117,6 @@ def _full_table(table: ScoreTable | None, rows: list[str], columns: list[str]) -
     from_columns = [column_of[columns[place]] for place in filled_columns]
     full[np.ix_(filled_rows, filled_columns)] = table.scores[np.ix_(from_rows, from_columns)]
     return full
-
-
-def _relevance(right: Iterable[list[str]], columns: list[str]) -> np.ndarray:
-    """Return bool [queries, columns]: which items are relevant to each query."""
-    place = {name: index for index, name in enumerate(columns)}
-    rows = [[place[name] for name in names if name in place] for names in right]
-    relevant = np.zeros((len(rows), len(columns)), bool)
-    for row, chosen in enumerate(rows):
-        relevant[row, chosen] = True
-    return relevant
 
 
 def _query_rows(
