@@ -119,8 +119,8 @@ ABOUT = (
     "about objects that no view shows.",
     "",
     "Known limits: colour and material are one word a model, from the catalog's picture and a "
-    "review by eye. The material is empty where the picture does not show it; a glass object is "
-    "named by the colour of its frame. Classes with two or three models have one held out. In "
+    "review by eye. The material is empty where the picture does not show it; an object of "
+    "glass has the words of its frame. Classes with two or three models have one held out. In "
     "test_asset a model may be stretched; the last table of the section Scenes gives the "
     "factors. `excluded.csv` lists the models that are not used, and why.",
     "",
