@@ -87,7 +87,8 @@ def check_config(config: Mapping[str, Any], files: Sequence[str]) -> None:
     if fault is not None:
         keys = list(fault.absolute_path)
         if fault.validator == "additionalProperties":
-            keys += [key for key in fault.instance if key not in fault.schema.get("properties", {})]
+            known = fault.schema.get("properties", {})
+            keys.append(next(key for key in fault.instance if key not in known))
         raise InputError(f"{_source(keys, files)}: {describe_fault(fault)}")
     model_sizes(config, _source(["model"], files))
 
