@@ -16,15 +16,8 @@ TILE_CM = {
     "oldWoodenFloor": (26.9, 26.9),
     "greyTile": (31.5, 31.5),
     "stoneTiles": (60.0, 40.0),
-    "blackAndWhiteTiles": (70.0, 70.0),
     "redTiles": (40.0, 40.0),
-    "marbleWall": (50.0, 50.0),
-    "lightBlueTile": (33.5, 33.5),
-    "darkBlueTile": (33.5, 33.5),
-    "pavingStone": (42.3, 30.0),
     "beigeTile": (20.0, 20.0),
-    "blueTiles": (20.0, 20.0),
-    "wallBeigeTile": (20.0, 31.5),
 }
 _DEFAULT_TILE_CM = (40.0, 40.0)
 # Indices into `_materials`.

@@ -1,4 +1,4 @@
-"""A handful of drawn scenes, shared by the tests of the data."""
+"""A few synthetic scenes, shared by the tests of the data."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def archive(entries: dict[str, bytes]) -> bytes:
 
 @pytest.fixture
 def furniture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with stand-in catalogs and jar, and their sha256 in place of the pinned ones."""
+    """A folder with placeholder catalogs and jar, whose sha256 replace the pinned ones."""
     folder = tmp_path / "furniture"
     folder.mkdir()
     pins = {}

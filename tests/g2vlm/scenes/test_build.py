@@ -1,4 +1,4 @@
-"""The build as a whole: the same bytes each time, verified against its manifest."""
+"""The whole build: it gives the same bytes each time, and is verified by its manifest."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ from g2vlm.scenes.assets.catalog import read_models
 from g2vlm.scenes.language.generate import generate_language
 from g2vlm.scenes.real.layout import captured_recipe
 models = read_models(REVIEWED)
-drawn = draw_scenes(models, {"train": 5, "test_scene": 1})
-rows = [(recipe, generate_language(recipe, models, pixels)) for recipe, pixels in drawn]
+scenes = draw_scenes(models, {"train": 5, "test_scene": 1})
+rows = [(recipe, generate_language(recipe, models, pixels)) for recipe, pixels in scenes]
 room, pixels = captured_recipe(Path(sys.argv[1]), "real_rooms-0000", "living", 7)
 rows.append((room, generate_language(room, {}, pixels)))
 print(hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest())
 """
 
 
-# Another machine, as far as the environment can make one of this.
+# Settings that make this machine compute like another one, as far as possible.
 OTHER = {
     "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX2 AVX512F AVX512_SKX AVX512_ICL AVX512_SPR",
     "OPENBLAS_CORETYPE": "Nehalem",
@@ -69,15 +69,15 @@ OTHER = {
 
 
 def test_another_machine_does_not_change_the_bytes(captured):
-    found = []
+    digests = []
     for changed in ({}, OTHER):
         environment = {k: v for k, v in os.environ.items() if k not in OTHER}
         environment |= {"PYTHONWARNINGS": "ignore", **changed}
         call = [sys.executable, "-c", DIGEST, str(captured / "living_room.json")]
         done = subprocess.run(call, cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        found.append(done.stdout)
-    assert found[0] == found[1] and len(found[0]) == 65
+        digests.append(done.stdout)
+    assert digests[0] == digests[1] and len(digests[0]) == 65
 
 
 def test_verify_names_the_first_file_that_differs(furniture, tmp_path):
@@ -92,7 +92,7 @@ def test_verify_names_the_first_file_that_differs(furniture, tmp_path):
 
 
 def test_a_build_without_the_rooms_is_verified_by_the_rest(furniture, captured, tmp_path):
-    """Every other file is the same with and without them, and half of them is a fault."""
+    """All other files are the same with and without them; a part of them is an error."""
     whole, rest, manifest = (tmp_path / name for name in ("whole", "rest", "manifest.json"))
     build(whole, str(furniture), {"train": 1}, str(captured))
     build(rest, str(furniture), {"train": 1}, "none")

@@ -6,10 +6,9 @@ import pytest
 
 from g2vlm.scenes.assets.catalog import read_models
 from metrics.files import read_lines
-from tests.g2vlm.scenes.assets import test_facing
 from tests.g2vlm.scenes.conftest import Drawn
 from tests.g2vlm.scenes.language import test_language, test_sentences
-from tests.g2vlm.scenes.layout import test_first_view, test_recipes
+from tests.g2vlm.scenes.layout import test_facing, test_first_view, test_recipes
 from tests.paths import REPOSITORY
 
 DATA = REPOSITORY / "data"
@@ -42,7 +41,7 @@ CHECKS = (
 
 @pytest.fixture(scope="session")
 def whole() -> Drawn:
-    """What data/ holds; the checks here do not ask for estimated pixels."""
+    """All scenes of data/; these checks need no estimated pixels."""
     recipes, language = (list(read_lines(DATA / f"{n}.jsonl")) for n in ("scenes", "language"))
     return Drawn(read_models(DATA / "models.csv"), recipes, [], language)
 

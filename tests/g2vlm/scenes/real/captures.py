@@ -1,4 +1,4 @@
-"""Captures of a plain room in the layout that the headset's emulator loads, made by the tests."""
+"""Make captures of a plain room in the layout that the headset's emulator loads."""
 
 from __future__ import annotations
 

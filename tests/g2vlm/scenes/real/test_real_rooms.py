@@ -1,4 +1,4 @@
-"""Captured rooms: reading, placing, rendering; small captures made here, and the real ones."""
+"""Captured rooms: reading, recipes and rendering, of small captures and of the real ones."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_faces_of_every_form_keep_their_corners_and_materials(tmp_path, end):
 
 
 @pytest.mark.parametrize("face", ["f 1/1 2 3", "f 1/1/1/1 2/1/1/1 3/1/1/1", "f 1/ 2/ 3/"])
-def test_corners_that_differ_are_named(tmp_path, face):
+def test_a_face_whose_corners_differ_in_form_is_named(tmp_path, face):
     with pytest.raises(InputError, match=r"a\.obj: corners of one face differ"):
         read_obj(_archive(tmp_path, a_obj=VERTICES + face + "\n"), "a.obj")
 
@@ -99,7 +99,7 @@ def test_a_corrupt_entry_is_named(tmp_path):
         read_obj(zipfile.ZipFile(path), "a.obj")
 
 
-def test_texture_is_found_by_file_name_only(catalog):
+def test_a_texture_is_looked_up_by_its_file_name(catalog):
     archive, entry = catalog.open("Tiny#sheet")
     textures = [m.texture for m in read_obj(archive, entry).materials]
     assert "sheet/leaf.png" in textures

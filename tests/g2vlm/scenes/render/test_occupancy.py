@@ -1,4 +1,4 @@
-"""Solids on the grid and the points that cover triangles."""
+"""True occupancy on the grid, and the points that cover triangles."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def test_a_box_without_its_lid_is_hollow():
     assert grid[10, 10:25, 10:25].all() and grid[10:25, 10:25, 10].all()
 
 
-def test_objects_unite_and_the_gap_between_stays_free():
+def test_two_objects_are_solid_and_the_gap_between_them_free():
     boxes = [_box([0.2, 0.2, 0.0], [0.6, 0.6, 0.5]), _box([1.2, 0.2, 0.0], [1.6, 0.6, 0.5])]
     grid = room_occupancy(boxes, ROOM)
     assert grid[10, 10, 5] and grid[35, 10, 5] and not grid[22].any()
 
 
-def test_what_touches_the_far_wall_stays_inside_the_grid():
+def test_an_object_at_the_far_wall_stays_inside_the_grid():
     grid = room_occupancy([_box([1.9, 1.9, 1.9], [2.0, 2.0, 2.0])], ROOM)
     assert grid[-1, -1, -1]
 

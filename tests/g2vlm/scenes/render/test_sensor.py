@@ -42,7 +42,7 @@ def test_axial_noise_grows_with_depth():
     ("changes", "share"),
     [({"cosine": 0.1}, 1.0), ({"opacity": 0.5}, 0.8), ({"depth": 9.0}, 1.0), ({"depth": 0.0}, 1.0)],
 )
-def test_what_cannot_be_measured_is_lost(changes, share):
+def test_surfaces_that_the_sensor_cannot_measure_are_lost(changes, share):
     lost = (_measure(**({"depth": 2.0, "model": QUIET} | changes)) == 0).mean()
     assert lost == pytest.approx(share, abs=0.03)
 

@@ -1,4 +1,4 @@
-"""Shards: what is written, what is dropped, what a broken file says."""
+"""Shards: their tensors, the sentences that are dropped, and messages for broken files."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_eligibility_follows_the_pixels_of_the_input_views(store):
     assert (views.instance[4:] == 11).sum() >= 0
 
 
-def test_language_about_the_unseen_is_dropped_and_counted(store):
+def test_sentences_about_unseen_objects_are_dropped_and_counted(store):
     line = store.annotation(SCENE)
     assert [r["id"] for r in line["references"]] == ["r00", "r02"]
     assert [q["id"] for q in line["questions"]] == ["q00"]
@@ -84,7 +84,7 @@ def test_rendering_again_gives_the_same_bytes(store, catalog, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["000.jsonl", "000.safetensors"]
 
 
-def test_another_seed_changes_the_noise_alone(store, catalog, tmp_path):
+def test_another_seed_changes_only_the_noise(store, catalog, tmp_path):
     recipe = make_recipe()
     render_shard([recipe], {}, catalog, RENDER, tmp_path / "000", seed=8)
     other, first = SceneStore(tmp_path).views(SCENE), store.views(SCENE)

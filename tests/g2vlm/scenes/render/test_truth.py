@@ -44,7 +44,7 @@ def test_observed_samples_agree_with_the_true_depth(truth):
     assert (gap < 0.02 + 0.05 * local[:, 2]).mean() > 0.97
 
 
-def test_flags_tell_seen_from_hidden(truth):
+def test_flags_separate_seen_from_hidden_surfaces(truth):
     scene = truth.geometry(SCENE)
     surface, flag = scene.surface, scene.surface_flag
     near_side = np.abs(surface[:, 0] - 1.75) < 1e-4
@@ -89,7 +89,7 @@ def test_surface_colour_looks_like_the_pixels(truth, store):
     assert np.abs(gap).max() < 12
 
 
-def test_annotations_say_what_is_relevant(truth):
+def test_annotations_hold_the_relevant_scenes_and_objects(truth):
     line = truth.annotation(SCENE)
     assert line["given"] == [0]
     assert line["relevance"] == {"c00": [SCENE]}

@@ -1,4 +1,4 @@
-"""Rays, views and light against cases worked out by hand."""
+"""Rays, views and light against cases computed by hand."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_first_camera_is_the_origin_of_its_frame():
     assert np.linalg.det(pose[:3, :3]) == pytest.approx(1.0)
 
 
-def test_rays_pass_clear_texels_and_stop_at_the_others(catalog):
+def test_rays_pass_clear_texels_and_stop_at_opaque_ones(catalog):
     recipe = make_recipe()
     recipe["objects"] = [
         thing(0, "Tiny#sheet", "plant", [2000, 1500], size_mm=[2000, 100, 2400], yaw_deg=90)

@@ -1,4 +1,4 @@
-"""What faces what: questions of it, and where it is too close to call."""
+"""The relation facing: questions about it, and where it is void."""
 
 from __future__ import annotations
 
