@@ -80,7 +80,7 @@ def test_the_frame_of_a_job_does_not_count_but_what_it_imports_does():
 
 
 @pytest.mark.parametrize("script", sorted(Path("workflow/scripts").glob("*.py")), ids=str)
-def test_every_script_is_the_hash_of_its_rule(script):
+def test_every_rule_hashes_its_own_script(script):
     name = script.stem
     rules = "".join(path.read_text() for path in Path("workflow/rules").glob("*.smk"))
     assert f'job_code("{name}"' in rules
@@ -94,3 +94,9 @@ def test_modules_that_a_package_collects_by_itself_count():
     names = {path.relative_to(codehash.ROOT).as_posix() for path in files}
     assert {"metrics/language/answers.py", "metrics/reconstruction/voxels.py"} <= names
     assert "metrics/scoreboard.py" not in names
+
+
+def test_a_baseline_does_not_rerun_because_of_another_one():
+    files = codehash.closure(("workflow/scripts/baseline.py", "baselines.chance.method"))
+    folders = {path.parent.relative_to(codehash.ROOT).as_posix() for path in files}
+    assert {name for name in folders if name.startswith("baselines/")} == {"baselines/chance"}
