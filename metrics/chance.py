@@ -68,7 +68,7 @@ def by_subset(
         for subsets, value in queries(line):
             for subset in subsets:
                 values.setdefault(subset, []).append(value)
-        for subset, found in values.items():
-            scenes.setdefault(subset, []).append(found)
-    means = {subset: scene_mean(found) for subset, found in scenes.items()}
+        for subset, of_scene in values.items():
+            scenes.setdefault(subset, []).append(of_scene)
+    means = {subset: scene_mean(of_scenes) for subset, of_scenes in scenes.items()}
     return {subset: mean for subset, mean in means.items() if mean is not None}

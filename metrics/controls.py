@@ -82,16 +82,16 @@ def ceilings(truth: Truth) -> dict[str, float]:
         for metric in _computed("surface"):
             if metric.applies(comparison):
                 by_scene.setdefault(metric.name, []).append(metric.compute(comparison))
-    found = {name: float(np.mean(values)) for name, values in by_scene.items()}
+    values = {name: float(np.mean(scores)) for name, scores in by_scene.items()}
     for name, metric in METRICS.items():
         if not metric.computed_ceiling and metric.perfect_bound is None:
-            found[name] = metric.best
+            values[name] = metric.best
     graphs = GraphComparison(truth.annotations, [_true_answer(line) for line in truth.annotations])
     for metric in _computed("graphs"):
-        value = metric.compute(graphs)
-        if value is not None:
-            found[metric.name] = value.theta
-    return found
+        pooled = metric.compute(graphs)
+        if pooled is not None:
+            values[metric.name] = pooled.theta
+    return values
 
 
 def _computed(name: str) -> list[Metric]:

@@ -93,7 +93,7 @@ def prepare(truth_dir: str | os.PathLike[str], path: str | os.PathLike[str] | No
                 spool.add(f"{scene}/{name}", array)
         some = truth.scenes[:: -(-len(truth.scenes) // FLOOR_SCENES)]
         floors = [scene_floors(truth.geometry(scene)) for scene in some]
-        table = [[found.get(name, np.nan) for name in FLOORS] for found in floors]
+        table = [[scene.get(name, np.nan) for name in FLOORS] for scene in floors]
         spool.add("floors", np.array(table, np.float32))  # (scenes, metrics)
         spool.add("version", np.array([PREPARED_VERSION], np.int32))
         with atomic_path(path) as temporary:
@@ -141,9 +141,9 @@ def scene_floors(truth: SceneTruth) -> dict[str, float]:
     """
     scene = _shrunk(truth, 1 / np.sqrt(2))
     # The truth's samples are in random order, so every second one is a fair half.
-    mine, true = (reordered(scene, np.arange(start, len(scene.surface), 2)) for start in (0, 1))
+    sampled, true = (reordered(scene, np.arange(start, len(scene.surface), 2)) for start in (0, 1))
     prepared = Prepared(_Arrays(reductions(true)), "")
-    surface = Surface.ordered(mine.surface, None, mine.surface_colour)
+    surface = Surface.ordered(sampled.surface, None, sampled.surface_colour)
     comparison = SurfaceComparison(surface, TruthClouds(prepared.ordered(true), prepared))
     values = {
         name: METRICS[name].compute(comparison)

@@ -24,7 +24,7 @@ ROW_ORDER = (
 def collect() -> Iterator[Metric]:
     """Yield the metrics that the domains' modules declare, in the order of rows."""
     for domain in DOMAINS:
-        names = [found.name for found in pkgutil.iter_modules(domain.__path__)]
+        names = [info.name for info in pkgutil.iter_modules(domain.__path__)]
         listed = [name for name in ROW_ORDER if name in names]
         for name in [*listed, *(name for name in names if name not in ROW_ORDER)]:
             module = importlib.import_module(f"{domain.__name__}.{name}")

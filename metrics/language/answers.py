@@ -76,9 +76,9 @@ def parse_number(text: str) -> float | None:
     """
     text = unicodedata.normalize("NFKC", text).lower()
     text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text).replace(",", ".")
-    found = _NUMBER.search(text)
-    if found:
-        return float(found.group())
+    number = _NUMBER.search(text)
+    if number:
+        return float(number.group())
     for word in re.findall(r"[a-z]+", text):
         if word in _DIGITS:
             return float(_DIGITS[word])

@@ -84,10 +84,10 @@ def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:
         >>> average_precision(scores, relevant).__round__(4)
         0.8333
     """
-    mine = np.sort(scores[relevant])[::-1]  # (R,) best first
-    others = np.sort(scores[~relevant])
-    ahead = len(others) - np.searchsorted(others, mine, side="left")  # (R,) irrelevant ones ahead
-    place = np.arange(1, len(mine) + 1)
+    right = np.sort(scores[relevant])[::-1]  # (R,) best first
+    wrong = np.sort(scores[~relevant])
+    ahead = len(wrong) - np.searchsorted(wrong, right, side="left")  # (R,) irrelevant ones ahead
+    place = np.arange(1, len(right) + 1)
     return float((place / (place + ahead)).mean())
 
 

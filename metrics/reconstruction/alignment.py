@@ -111,14 +111,14 @@ def pixel_correspondences(
     valid = ((pixels >= 0) & (pixels < bounds)).all(axis=1)  # (M,)
     view, row, column = np.where(valid[:, None], pixels, 0).T
     valid &= depth[view, row, column] > 0
-    mine, true = [], []
+    predicted, true = [], []
     for index in range(len(depth)):
         chosen = valid & (view == index)
-        mine.append(points[chosen])
+        predicted.append(points[chosen])
         rows, columns = row[chosen], column[chosen]
         z = depth[index, rows, columns]
         true.append(lift_pixels(z, rows, columns, intrinsics[index], pose[index]))
-    return np.concatenate(mine), np.concatenate(true)
+    return np.concatenate(predicted), np.concatenate(true)
 
 
 def icp(source: np.ndarray, target: np.ndarray, with_scale: bool, steps: int = 50) -> Similarity:

@@ -71,12 +71,12 @@ def compare_files(
     Raises:
         InputError: a file cannot be read or aligned.
     """
-    mine, true = read_surface(predicted), read_surface(truth)
+    pred, true = read_surface(predicted), read_surface(truth)
     # The words are keys of random generators: another word would sample other points.
-    sampled = _sampled(mine, samples, "mesh_samples")
+    sampled = _sampled(pred, samples, "mesh_samples")
     reference = _sampled(true, samples, "true_samples")
     if align == "sim3":
-        similarity = _pixel_alignment(mine, true)
+        similarity = _pixel_alignment(pred, true)
     else:
         similarity = _iterative_alignment(sampled.points, reference.points, align)
     sampled = sampled if align == "none" else _moved(sampled, similarity)
@@ -98,22 +98,22 @@ def compare_files(
 
 
 def compare_surfaces(
-    mine: Surface, true: Surface, thresholds: Sequence[float] = THRESHOLDS
+    pred: Surface, true: Surface, thresholds: Sequence[float] = THRESHOLDS
 ) -> dict[str, float]:
     """Return the values over every point, and those over one point a cell; nothing is clipped."""
-    exact = exact_values(mine, true, thresholds)
+    exact = exact_values(pred, true, thresholds)
     named = {f"{name}_exact": value for name, value in exact.items()}
-    return named | cell_values(mine, true, thresholds)
+    return named | cell_values(pred, true, thresholds)
 
 
-def exact_values(mine: Surface, true: Surface, thresholds: Sequence[float]) -> dict[str, float]:
+def exact_values(pred: Surface, true: Surface, thresholds: Sequence[float]) -> dict[str, float]:
     """Return values over every point.
 
     Source: accuracy_m and completeness_m: Jensen et al. 2014; chamfer_l1_m and normal_consistency:
     Mescheder et al. 2019; chamfer_l2sq_m2: pytorch3d.loss.chamfer_distance; precision, recall and
     fscore at each threshold: Knapitsch et al. 2017, without registration.
     """
-    values, forward, backward = _neighbour_values(mine, true)
+    values, forward, backward = _neighbour_values(pred, true)
     for threshold in thresholds:
         precision = share_within(forward.distance, threshold)
         recall = share_within(backward.distance, threshold)
@@ -121,12 +121,12 @@ def exact_values(mine: Surface, true: Surface, thresholds: Sequence[float]) -> d
     return values
 
 
-def cell_values(mine: Surface, true: Surface, thresholds: Sequence[float]) -> dict[str, float]:
+def cell_values(pred: Surface, true: Surface, thresholds: Sequence[float]) -> dict[str, float]:
     """Return the same values over one point a cell: 1 cm, and half of each threshold."""
-    values, _, _ = _neighbour_values(_reduced(mine), _reduced(true))
+    values, _, _ = _neighbour_values(_reduced(pred), _reduced(true))
     for threshold in thresholds:
         a, b = (
-            side.points[cell_representatives(side.points, threshold / 2)] for side in (mine, true)
+            side.points[cell_representatives(side.points, threshold / 2)] for side in (pred, true)
         )
         # Beyond the threshold a distance counts only as too far: the search may stop there.
         bound = threshold * 1.001
@@ -146,14 +146,14 @@ def _reduced(surface: Surface) -> Surface:
 
 
 def _neighbour_values(
-    mine: Surface, true: Surface
+    pred: Surface, true: Surface
 ) -> tuple[dict[str, float], Neighbours, Neighbours]:
     """Return distances and normal consistency by metric name, and neighbours both ways."""
-    left, right = Cloud(mine.points), Cloud(true.points)
+    left, right = Cloud(pred.points), Cloud(true.points)
     forward, backward = right.nearest(left.points), left.nearest(right.points)
-    my_normals, true_normals = (
+    pred_normals, true_normals = (
         estimate_normals(cloud) if surface.normals is None else surface.normals
-        for surface, cloud in ((mine, left), (true, right))
+        for surface, cloud in ((pred, left), (true, right))
     )
     values = {
         "accuracy_m": mean_distance(forward.distance),
@@ -161,8 +161,8 @@ def _neighbour_values(
         "chamfer_l1_m": chamfer_l1(forward.distance, backward.distance),
         "chamfer_l2sq_m2": chamfer_l2sq(forward.distance, backward.distance),
         "normal_consistency": normal_consistency(
-            normal_agreement(my_normals, true_normals[forward.index]),
-            normal_agreement(true_normals, my_normals[backward.index]),
+            normal_agreement(pred_normals, true_normals[forward.index]),
+            normal_agreement(true_normals, pred_normals[backward.index]),
         ),
     }
     return values, forward, backward
@@ -207,22 +207,22 @@ def _iterative_alignment(source: np.ndarray, target: np.ndarray, align: str) -> 
     return icp(source, target, with_scale=align == "icp_sim3")
 
 
-def _pixel_alignment(mine: SurfaceFile, true: SurfaceFile) -> Similarity:
+def _pixel_alignment(pred: SurfaceFile, true: SurfaceFile) -> Similarity:
     """Return the similarity that takes predicted points onto true ones of the same pixels."""
-    for file in (mine, true):
+    for file in (pred, true):
         if file.pixels is None:
             raise InputError(
                 f"{file.path}: carries no pixels (view, row, col) of its points, so sim3 has "
                 "nothing to align; add them or choose --align icp_sim3"
             )
     # One integer a pixel: each of the three numbers is below 2^20.
-    keys = [file.pixels.astype(np.int64) @ [1 << 40, 1 << 20, 1] for file in (mine, true)]
-    _, my_rows, true_rows = np.intersect1d(*keys, return_indices=True)
-    similarity = umeyama(mine.points[my_rows], true.points[true_rows])
+    keys = [file.pixels.astype(np.int64) @ [1 << 40, 1 << 20, 1] for file in (pred, true)]
+    _, pred_rows, true_rows = np.intersect1d(*keys, return_indices=True)
+    similarity = umeyama(pred.points[pred_rows], true.points[true_rows])
     if similarity is None:
         raise InputError(
-            f"{mine.path}: shares {len(my_rows)} pixels with {true.path}, too few or on one line; "
-            "give three that span a triangle"
+            f"{pred.path}: shares {len(pred_rows)} pixels with {true.path}, too few or on one "
+            "line; give three that span a triangle"
         )
     return similarity
 

@@ -143,13 +143,13 @@ def normal_consistency(forward: float, backward: float) -> float:
     return (forward + backward) / 2
 
 
-def colour_error(distance: np.ndarray, mine: np.ndarray, other: np.ndarray) -> float | None:
+def colour_error(distance: np.ndarray, colours: np.ndarray, others: np.ndarray) -> float | None:
     """Return the mean absolute sRGB difference at near neighbours, 0 to 1; None without any.
 
     Args:
         distance: [N] metres to the neighbour.
-        mine: u8 [N, 3] colours of the points.
-        other: u8 [N, 3] colours of their neighbours.
+        colours: u8 [N, 3] colours of the points.
+        others: u8 [N, 3] colours of their neighbours.
 
     Example:
         >>> black, grey = np.zeros((1, 3), np.uint8), np.full((1, 3), 51, np.uint8)
@@ -160,7 +160,7 @@ def colour_error(distance: np.ndarray, mine: np.ndarray, other: np.ndarray) -> f
     if not close.any():
         return None
     # Signed and wider than u8, so that a difference does not wrap around.
-    gap = np.abs(mine[close].astype(np.int16) - other[close].astype(np.int16))
+    gap = np.abs(colours[close].astype(np.int16) - others[close].astype(np.int16))
     return float(gap.mean(dtype=np.float64) / 255)
 
 
@@ -200,14 +200,14 @@ def completion_completeness(comparison: SurfaceComparison) -> float:
 # would let dense regions outvote sparse ones, a coarser one could not tell what is within it.
 def precision_at(comparison: SurfaceComparison, threshold: float) -> float:
     """Return the share of predicted points closer than `threshold` metres to the true surface."""
-    mine, true = comparison.samples, comparison.clouds.all
-    return within(mine, true, threshold / 2, threshold, comparison.forward)
+    predicted, true = comparison.samples, comparison.clouds.all
+    return within(predicted, true, threshold / 2, threshold, comparison.forward)
 
 
 def recall_at(comparison: SurfaceComparison, threshold: float) -> float:
     """Return the share of observed true surface closer than `threshold` metres to a point."""
-    mine, true = comparison.samples, comparison.clouds.observed
-    return within(true, mine, threshold / 2, threshold, comparison.backward)
+    predicted, true = comparison.samples, comparison.clouds.observed
+    return within(true, predicted, threshold / 2, threshold, comparison.backward)
 
 
 def fscore_at(comparison: SurfaceComparison, threshold: float) -> float:
@@ -218,8 +218,8 @@ def fscore_at(comparison: SurfaceComparison, threshold: float) -> float:
 
 def completion_recall_at(comparison: SurfaceComparison, threshold: float) -> float:
     """Return the share of completion surface closer than `threshold` metres to a point."""
-    mine, true = comparison.samples, comparison.clouds.completion
-    return within(true, mine, threshold / 2, threshold, comparison.once(completion_link))
+    predicted, true = comparison.samples, comparison.clouds.completion
+    return within(true, predicted, threshold / 2, threshold, comparison.once(completion_link))
 
 
 def normals_of(comparison: SurfaceComparison) -> float:
@@ -232,8 +232,8 @@ def normals_of(comparison: SurfaceComparison) -> float:
     every = comparison.clouds.prepared.normals("all")  # (N, 3)
     observed = comparison.clouds.prepared.normals("observed")  # (K, 3)
     return normal_consistency(
-        normal_agreement(normals, every.take(comparison.forward.row, axis=0)),
-        normal_agreement(observed, normals.take(comparison.backward.row, axis=0)),
+        normal_agreement(normals, every.take(comparison.forward.target_row, axis=0)),
+        normal_agreement(observed, normals.take(comparison.backward.target_row, axis=0)),
     )
 
 
@@ -243,8 +243,8 @@ def colours_of(comparison: SurfaceComparison) -> float | None:
     if colours is None:
         return None
     forward = comparison.forward
-    true = comparison.clouds.true.surface_colour[forward.found]  # (M, 3)
-    return colour_error(forward.distance, colours[forward.place], true)
+    true = comparison.clouds.true.surface_colour[forward.target_place]  # (M, 3)
+    return colour_error(forward.distance, colours[forward.source_place], true)
 
 
 def _has_completion(comparison: SurfaceComparison) -> bool:

@@ -64,10 +64,10 @@ def nearest(queries: np.ndarray, points: np.ndarray, place: str) -> tuple[np.nda
     import torch
     from pytorch3d.ops import knn_points
 
-    mine, others = (
+    first, second = (
         torch.from_numpy(np.ascontiguousarray(cloud, np.float32)).to(place)[None]
         for cloud in (queries, points)
     )
-    found = knn_points(mine, others, K=1)
-    distance = found.dists[0, :, 0].sqrt().cpu().numpy()
-    return distance, found.idx[0, :, 0].cpu().numpy()
+    neighbours = knn_points(first, second, K=1)
+    distance = neighbours.dists[0, :, 0].sqrt().cpu().numpy()
+    return distance, neighbours.idx[0, :, 0].cpu().numpy()

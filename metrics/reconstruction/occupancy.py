@@ -75,9 +75,9 @@ def occupancy_iou(predicted: np.ndarray, truth: np.ndarray) -> float:
         0.5
     """
     evaluated = truth != VOID
-    mine, true = predicted[evaluated], truth[evaluated] == SOLID
-    union = int((mine | true).sum())
-    return float((mine & true).sum() / union) if union else 1.0
+    solid, true_solid = predicted[evaluated], truth[evaluated] == SOLID
+    union = int((solid | true_solid).sum())
+    return float((solid & true_solid).sum() / union) if union else 1.0
 
 
 def grid_occupancy(

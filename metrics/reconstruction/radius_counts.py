@@ -52,16 +52,16 @@ class Link:
 
     Attributes:
         cloud: the Q points whose neighbours were searched.
-        place: ascending i64 [Q], their places among their samples.
-        row: i64 [Q], rows of their neighbours in the other side's 1 cm reduction.
-        found: i64 [Q], places of those neighbours among the other side's samples.
+        source_place: ascending i64 [Q], their places among their samples.
+        target_row: i64 [Q], rows of their neighbours in the other side's 1 cm reduction.
+        target_place: i64 [Q], places of those neighbours among the other side's samples.
         distance: f32 [Q] metres.
     """
 
     cloud: Cloud
-    place: np.ndarray
-    row: np.ndarray
-    found: np.ndarray
+    source_place: np.ndarray
+    target_row: np.ndarray
+    target_place: np.ndarray
     distance: np.ndarray
 
 
@@ -69,8 +69,8 @@ def link(source: Samples, target: Samples) -> Link:
     """Search the nearest point of `target` for each of `source`, both one a 1 cm cell."""
     cloud = source.cloud(CELL)
     near = target.cloud(CELL).nearest(cloud.points)
-    found = target.chosen(CELL)[near.index]
-    return Link(cloud, source.chosen(CELL), near.index, found, near.distance)
+    target_place = target.chosen(CELL)[near.index]
+    return Link(cloud, source.chosen(CELL), near.index, target_place, near.distance)
 
 
 def within(source: Samples, target: Samples, cell: float, threshold: float, known: Link) -> float:
@@ -89,9 +89,11 @@ def within(source: Samples, target: Samples, cell: float, threshold: float, know
     points, goal = source.cloud(cell).points, target.cloud(cell)  # (N, 3), K points
     # Upper bound: a point of `source` is near some point of the 1 cm reduction, whose neighbour
     # in `target` is known; some point of the coarser target near that neighbour is a candidate.
-    guess, away = _nearer_of_two(points, source.chosen(cell), known.place, known.cloud.points)
+    guess, away = _nearer_of_two(
+        points, source.chosen(cell), known.source_place, known.cloud.points
+    )
     candidates = target.chosen(cell)
-    _, witness = _nearer_of_two(points, known.found[guess], candidates, goal.points)
+    _, witness = _nearer_of_two(points, known.target_place[guess], candidates, goal.points)
     close = witness < threshold
     # Lower bound by the triangle inequality: no sample of `target` can be nearer than this.
     nearest_possible = known.distance[guess] - away - REACH

@@ -13,7 +13,7 @@ from metrics.reconstruction.distances import sampled_metric
 from metrics.reconstruction.pointcloud import CELL, Cloud
 from metrics.reconstruction.surfaces import SurfaceComparison
 
-# Images are thinned to at most this many columns; neighbouring pixels say nearly the same.
+# Images are thinned to at most this many columns; neighbouring pixels hardly differ.
 WIDEST = 160
 # A depth within this factor of the true one is a hit.
 DELTA = 1.25
@@ -193,9 +193,9 @@ def depth_delta(predicted: np.ndarray, truth: np.ndarray) -> float | None:
     known = truth > 0
     if not known.any():
         return None
-    mine, true = predicted[known], truth[known]
+    p, g = predicted[known], truth[known]
     # A tiny depth in place of none makes the second ratio huge, so that the pixel fails.
-    ratio = np.maximum(mine / true, true / np.where(mine > 0, mine, 1e-6))
+    ratio = np.maximum(p / g, g / np.where(p > 0, p, 1e-6))
     return float((ratio < DELTA).mean())
 
 

@@ -54,7 +54,7 @@ def read_surface(path: str | Path) -> SurfaceFile:
     if kind not in ARRAYS + SHAPES:
         raise InputError(f"{path}: unknown format {kind!r}; give {', '.join(SHAPES + ARRAYS)}")
     try:
-        found = _read_arrays(path) if kind in ARRAYS else _read_shape(path, kind)
+        contents = _read_arrays(path) if kind in ARRAYS else _read_shape(path, kind)
     except InputError:
         raise
     except Exception as error:  # on a broken file a parser may raise anything
@@ -62,7 +62,7 @@ def read_surface(path: str | Path) -> SurfaceFile:
         raise InputError(
             f"{path}: cannot be read ({type(error).__name__}: {message}); export it again"
         ) from error
-    return _checked(path, *found)
+    return _checked(path, *contents)
 
 
 def _read_arrays(path: Path) -> tuple[Any, Any, Any]:

@@ -64,4 +64,6 @@ def match_objects(
     overlap = box_iou(boxes, true_boxes)  # (N, M)
     same = np.array(classes, object)[:, None] == np.array(true_classes, object)[None]
     allowed = np.where(same.reshape(overlap.shape) & (overlap > threshold), overlap, 0.0)
-    return {mine: (true, float(overlap[mine, true])) for mine, true in assign(allowed)}
+    return {
+        predicted: (true, float(overlap[predicted, true])) for predicted, true in assign(allowed)
+    }

@@ -92,12 +92,12 @@ def match_by_overlap(
     true_class = np.array(classes, object)
     matched = {}
     for name in sorted({*classes, *(item["class"] for item in objects)}):
-        mine = [index for index, item in enumerate(objects) if item["class"] == name]
-        mine.sort(key=lambda index: -objects[index]["score"])
+        candidates = [index for index, item in enumerate(objects) if item["class"] == name]
+        candidates.sort(key=lambda index: -objects[index]["score"])
         columns = np.flatnonzero(true_class == name)
         taken: set[int] = set()
         scores, hits = [], []
-        for index in mine:
+        for index in candidates:
             best = int(columns[overlap[index, columns].argmax()]) if len(columns) else -1
             hit = best >= 0 and overlap[index, best] > threshold and best not in taken
             if hit:
@@ -129,7 +129,7 @@ def object_map(scenes: Sequence[dict[str, Detections]]) -> PooledValue | None:
         >>> object_map([{"bed": bed}]).theta
         0.5
     """
-    classes = sorted({name for scene in scenes for name, found in scene.items() if found.total})
+    classes = sorted({name for scene in scenes for name, matched in scene.items() if matched.total})
     if not classes:
         return None
     # Of each class: scores and hits of all predictions, the scene of each, true objects by scene.

@@ -79,10 +79,10 @@ def _shared_area(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
     The corners of the shared polygon are corners of one inside the other and crossings of sides.
     """
-    mine, other = _corners(first), _corners(second)
-    crossings, crossed = _crossings(mine, other)
-    points = np.concatenate([mine, other, crossings], axis=1)  # (K, 24, 2) candidates
-    used = np.concatenate([_inside(mine, second), _inside(other, first), crossed], axis=1)
+    corners, corners2 = _corners(first), _corners(second)
+    crossings, crossed = _crossings(corners, corners2)
+    points = np.concatenate([corners, corners2, crossings], axis=1)  # (K, 24, 2) candidates
+    used = np.concatenate([_inside(corners, second), _inside(corners2, first), crossed], axis=1)
     count = used.sum(axis=1)  # (K,) corners of the shared polygon
     # The polygon is convex, so the angle about its middle orders the corners; unused candidates
     # go to the end.
@@ -172,8 +172,7 @@ def oriented_map_at(comparison: GraphComparison, threshold: float) -> PooledValu
     overlaps = comparison.once(oriented_overlaps)
     for scene, (objects, _) in zip(overlaps, comparison.answers, strict=True):
         excused = (scene.void > threshold).any(axis=1)  # (N,)
-        found = match_by_overlap(scene.eligible, excused, scene.classes, objects, threshold)
-        matched.append(found)
+        matched.append(match_by_overlap(scene.eligible, excused, scene.classes, objects, threshold))
     return object_map(matched)
 
 
