@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -48,7 +48,23 @@ class SceneArrays:
 
 
 @dataclass(frozen=True)
-class SceneBatch:
+class Movable:
+    """A dataclass of tensors, and of dicts of tensors, that moves between devices."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return a copy on another device."""
+        return replace(self, **{k: _moved(v, device) for k, v in vars(self).items()})
+
+
+def _moved(value: Tensor | Mapping[str, Tensor], device: torch.device | str) -> Any:
+    """Return a tensor, or a dict of tensors, on another device."""
+    if isinstance(value, Mapping):
+        return {name: tensor.to(device) for name, tensor in value.items()}
+    return value.to(device)
+
+
+@dataclass(frozen=True)
+class SceneBatch(Movable):
     """B scenes of `SceneArrays`, stacked as float32, with the rays of their points.
 
     Attributes:
@@ -57,7 +73,6 @@ class SceneBatch:
         others: as in `SceneArrays`, with a leading B.
     """
 
-    scenes: tuple[str, ...]
     tokens: Tensor
     features: Tensor
     rgb: Tensor
@@ -69,13 +84,9 @@ class SceneBatch:
     rays: Tensor
     camera: Tensor
 
-    def to(self, device: torch.device | str) -> SceneBatch:
-        """Return the batch on another device."""
-        return replace(self, **_moved(self, device))
-
 
 @dataclass(frozen=True)
-class TextBatch:
+class TextBatch(Movable):
     """Frozen features of Q sentences for each of B scenes, padded.
 
     Attributes:
@@ -89,15 +100,6 @@ class TextBatch:
     mask: Tensor
     pooled: Tensor
     present: Tensor
-
-    def to(self, device: torch.device | str) -> TextBatch:
-        """Return the batch on another device."""
-        return replace(self, **_moved(self, device))
-
-
-def _moved(batch: Any, device: torch.device | str) -> dict[str, Tensor]:
-    values = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    return {k: v.to(device) for k, v in values.items() if isinstance(v, Tensor)}
 
 
 def centre_pixels(values: np.ndarray) -> np.ndarray:
@@ -268,7 +270,6 @@ def stack_scenes(arrays: Sequence[SceneArrays], config: ModelConfig) -> SceneBat
     rays = pixel_rays(values["intrinsics"], pose, config.height, config.width)
     camera = pose[:, :, None, None, :3, 3].expand_as(rays)
     return SceneBatch(
-        scenes=tuple(one.scene for one in arrays),
         rays=rays.flatten(1, 3),
         camera=camera.flatten(1, 3),
         **values,

@@ -108,7 +108,6 @@ class PointHeads(nn.Module):
             "colours": colour,
             "class_logits": classes,
             "class_probabilities": probabilities,
-            "centres": centre,
             "boxes": torch.cat([centre, size], dim=-1),
         }
 

@@ -29,7 +29,6 @@ class SceneState:
         colours: [B,P,3] in 0..1.
         class_logits: [B,P,C+1]; the last class is structure or nothing.
         class_probabilities: [B,P,C+1], softmax of the logits.
-        centres: [B,P,3], centre of the object that the point votes for.
         boxes: [B,P,6], amodal box (centre, size) that the point votes for.
         relative: [B,T,T,6], pairwise features of patches; None without the geometry module.
         token_sizes: [B,T,3], mean size of the boxes that a patch's points vote for.
@@ -48,7 +47,6 @@ class SceneState:
     colours: Tensor
     class_logits: Tensor
     class_probabilities: Tensor
-    centres: Tensor
     boxes: Tensor
     relative: Tensor | None
     token_sizes: Tensor

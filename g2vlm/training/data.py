@@ -11,7 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from g2vlm.models.batch import SceneBatch, TextBatch, build_text, scene_arrays, stack_scenes
+from g2vlm.models.batch import (
+    Movable,
+    SceneBatch,
+    TextBatch,
+    build_text,
+    scene_arrays,
+    stack_scenes,
+)
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import CAPTION, LEAST_NUMBER, PAD, START, Vocabulary, number_word
 from g2vlm.training.targets import POOL, STRUCTURE, TrainScene, mask_shares, train_scene
@@ -25,7 +32,7 @@ ONE_CLASS = ("count", "existence")
 
 
 @dataclass(frozen=True)
-class GeometryTargets:
+class GeometryTargets(Movable):
     """Dense targets of B scenes with P points and K occupancy queries.
 
     Attributes:
@@ -48,13 +55,9 @@ class GeometryTargets:
     solid: Tensor
     supervised: Tensor
 
-    def to(self, device: torch.device | str) -> GeometryTargets:
-        """Return the targets on another device."""
-        return GeometryTargets(**{k: v.to(device) for k, v in vars(self).items()})
-
 
 @dataclass(frozen=True)
-class LanguageTargets:
+class LanguageTargets(Movable):
     """Targets of B scenes with N objects, R references and S sentences (references first).
 
     Attributes:
@@ -94,12 +97,6 @@ class LanguageTargets:
     caption_scenes: Tensor
     phrases: TextBatch
     phrase_objects: Tensor
-
-    def to(self, device: torch.device | str) -> LanguageTargets:
-        """Return the targets on another device."""
-        moved = {k: v.to(device) for k, v in vars(self).items() if k != "relations"}
-        relations = {k: v.to(device) for k, v in self.relations.items()}
-        return LanguageTargets(relations=relations, **moved)
 
 
 class TrainSet:

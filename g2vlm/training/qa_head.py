@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from g2vlm.models.batch import build_text
+from g2vlm.models.batch import Movable, build_text
 from g2vlm.models.decoder import CAPTION, PAD, SIDES, START, next_word_loss
 from g2vlm.models.model import G2VLM
 from g2vlm.models.qa_context import QAContext
@@ -30,7 +30,7 @@ from g2vlm.training.data import (
 from g2vlm.training.language_losses import mass_loss, number_loss
 from g2vlm.training.referring_head import colour_targets, label_loss
 from g2vlm.training.targets import TrainScene
-from g2vlm.training.training_loop import IndexedSet, fit_parameters, sample_sets, stack_sets
+from g2vlm.training.training_loop import IndexedSet, fit_one_cycle, sample_sets, stack_sets
 from metrics.files import rng
 
 SCENES_A_STEP = 4
@@ -96,7 +96,7 @@ def train_qa_head(
     model.qa_context.roles.load_state_dict(model.referring_head.roles.state_dict())
     model.referring_head.eval()
     parameters = [*model.qa_context.parameters(), *model.decoder.parameters()]
-    losses = fit_parameters(parameters, sample_losses, WEIGHTS, steps, RATE, DECAY)
+    losses = fit_one_cycle(parameters, sample_losses, WEIGHTS, steps, RATE, DECAY)
     model.referring_head.train()
     return losses
 
@@ -160,7 +160,7 @@ def pad_labels(labels: Sequence[Sequence[int]]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class MentionTargets:
+class MentionTargets(Movable):
     """What questions mention.
 
     Attributes:
@@ -209,7 +209,8 @@ def mention_targets(
                 colours[b, q, r] = data.colour_number(mention.colour)
     object_colours = colour_targets(data, scenes, sets, size)
     arrays = (mentioned, named, classes, colours, object_colours)
-    return MentionTargets(*(torch.from_numpy(a).to(objects.present.device) for a in arrays))
+    targets = MentionTargets(*(torch.from_numpy(array) for array in arrays))
+    return targets.to(objects.present.device)
 
 
 def role_losses(context: QAContext, wanted: MentionTargets) -> dict[str, Tensor]:

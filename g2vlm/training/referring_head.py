@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from g2vlm.models.batch import build_text
+from g2vlm.models.batch import Movable, build_text
 from g2vlm.models.model import G2VLM
 from g2vlm.models.referring_head import ABSENT, ROLES, Referral
 from g2vlm.training.cache_features import CachedScene
@@ -22,7 +22,7 @@ from g2vlm.training.data import ONE_CLASS, TrainSet, sample
 from g2vlm.training.geometry_losses import masked_mean
 from g2vlm.training.language_losses import mass_loss
 from g2vlm.training.targets import TrainScene
-from g2vlm.training.training_loop import IndexedSet, fit_parameters, sample_sets, stack_sets
+from g2vlm.training.training_loop import IndexedSet, fit_one_cycle, sample_sets, stack_sets
 from metrics.files import rng
 
 SCENES_A_STEP = 8
@@ -42,7 +42,7 @@ WEIGHTS = {
 
 
 @dataclass(frozen=True)
-class ReferringTargets:
+class ReferringTargets(Movable):
     """Targets of R references over N objects.
 
     Attributes:
@@ -95,11 +95,10 @@ def train_referring_head(
         device = objects.boxes.device
         text = build_text(data.texts, [[r["text"] for r in some] for some in sampled]).to(device)
         targets = referring_targets(data, scenes, sampled, chosen, objects.present.shape[1])
-        targets = ReferringTargets(**{k: v.to(device) for k, v in vars(targets).items()})
-        return referring_losses(model.referring_head(text, objects), targets)
+        return referring_losses(model.referring_head(text, objects), targets.to(device))
 
     parameters = model.referring_head.parameters()
-    return fit_parameters(parameters, sample_losses, WEIGHTS, steps, RATE, DECAY)
+    return fit_one_cycle(parameters, sample_losses, WEIGHTS, steps, RATE, DECAY)
 
 
 def references(scene: TrainScene) -> list[Mapping[str, Any]]:

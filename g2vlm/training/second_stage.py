@@ -15,6 +15,7 @@ from g2vlm.models.model import G2VLM
 from g2vlm.models.symmetry import SYMMETRIES
 from g2vlm.training.cache_features import CachedScene
 from g2vlm.training.language_losses import box_loss
+from g2vlm.training.training_loop import run_steps
 from metrics.files import rng
 
 # Best on `val` of 256 to 1,024 objects a step and rates 0.002 to 0.008, from scratch or not.
@@ -64,19 +65,15 @@ def fit_box_head(
     head.standard_shape.fit(torch.cat(images))
     optimizer = torch.optim.AdamW(head.parameters(), lr=BOX_RATE, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    losses = []
-    for _ in range(steps):
+
+    def sample_losses() -> dict[str, torch.Tensor]:
         rows = torch.from_numpy(random.integers(count, size=OBJECTS_A_STEP)).to(true.device)
         which = int(random.integers(SYMMETRIES))
         shape, visible = head.transform(shapes[rows], faces[rows], which)
         boxes = head.predict(shape, head.appearance(appearances[rows]), visible)
-        loss = box_loss(boxes, head.box_symmetry(true[rows], which))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        losses.append(float(loss.detach()))
-    return float(np.mean(losses[-max(1, steps // 10) :]))
+        return {"box": box_loss(boxes, head.box_symmetry(true[rows], which))}
+
+    return run_steps(optimizer, schedule, steps, sample_losses, {"box": 1.0})["box"]
 
 
 def fit_retrieval_head(
@@ -93,7 +90,7 @@ def fit_retrieval_head(
         seed: of the training.
 
     Returns:
-        the last loss, None with fewer than two scenes that have a caption.
+        the mean loss of the last tenth of the steps, None with fewer than two captioned scenes.
     """
     captioned = np.array([row for row, rows in enumerate(captions) if len(rows)], int)
     if len(captioned) < 2:
@@ -119,15 +116,13 @@ def fit_retrieval_head(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, RETRIEVAL_STEPS)
     # Caption k of a batch belongs to scene k.
     own = torch.arange(min(SCENES_A_STEP, len(captioned)), device=pooled.device)
-    for _ in range(RETRIEVAL_STEPS):
+
+    def sample_losses() -> dict[str, torch.Tensor]:
         rows = random.permutation(captioned)[: len(own)].tolist()
         caption = torch.stack([texts[row][random.integers(len(texts[row]))] for row in rows])
         scene = descriptors.scene(F.dropout(scenes[rows], RETRIEVAL_DROPOUT))
         text = descriptors.text(F.dropout(caption, RETRIEVAL_DROPOUT))
         scores = descriptors.sharpness * F.normalize(text, dim=-1) @ F.normalize(scene, dim=-1).T
-        loss = (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    return float(loss.detach())
+        return {"align": (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2}
+
+    return run_steps(optimizer, schedule, RETRIEVAL_STEPS, sample_losses, {"align": 1.0})["align"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ from g2vlm.models.referring_head import ObjectSet
 IndexedSet = tuple[ObjectSet, np.ndarray]
 
 
-def fit_parameters(
+def fit_one_cycle(
     parameters: Iterable[nn.Parameter],
     sample_losses: Callable[[], Mapping[str, Tensor]],
     weights: Mapping[str, float],
@@ -23,7 +24,7 @@ def fit_parameters(
     rate: float,
     decay: float,
 ) -> dict[str, float]:
-    """Fit parameters by AdamW under one cycle of the learning rate.
+    """Fit parameters by AdamW under one cycle of the learning rate, with clipped gradients.
 
     Args:
         parameters: what is fitted.
@@ -39,13 +40,39 @@ def fit_parameters(
     parameters = list(parameters)
     optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
+    return run_steps(optimizer, schedule, steps, sample_losses, weights, clip=1.0)
+
+
+def run_steps(
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    steps: int,
+    sample_losses: Callable[[], Mapping[str, Tensor]],
+    weights: Mapping[str, float],
+    clip: float = float("inf"),
+) -> dict[str, float]:
+    """Take optimizer steps along the weighted sum of sampled losses.
+
+    Args:
+        optimizer: over what is fitted.
+        schedule: its learning rate.
+        steps: optimizer steps.
+        sample_losses: samples a batch and returns its losses by name.
+        weights: weight of each loss in the sum.
+        clip: largest norm of the gradient.
+
+    Returns:
+        the mean losses of the last tenth of the steps.
+    """
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
     log = []
     for _ in range(steps):
         losses = sample_losses()
         total = sum(weights[name] * value for name, value in losses.items())
         optimizer.zero_grad(set_to_none=True)
         total.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        if math.isfinite(clip):
+            torch.nn.utils.clip_grad_norm_(parameters, clip)
         optimizer.step()
         schedule.step()
         log.append({name: float(value.detach()) for name, value in losses.items()})

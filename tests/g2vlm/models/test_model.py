@@ -56,7 +56,7 @@ def test_outputs_have_the_documented_shapes():
         relations = model.relations(state, masks, boxes)
         embedded = model.embed_objects(state, masks, boxes)
     assert state.tokens.shape == (2, T, model.config.hidden)
-    assert state.points.shape == state.centres.shape == (2, P, 3)
+    assert state.points.shape == (2, P, 3)
     assert state.boxes.shape == (2, P, 6)
     assert bool((state.boxes[..., 3:] > 0).all())
     assert state.class_logits.shape == (2, P, len(CLASSES) + 1)

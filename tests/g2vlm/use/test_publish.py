@@ -71,7 +71,7 @@ def test_a_published_folder_is_complete_and_loads(study: Path, tmp_path: Path) -
     assert model.ood_scorer is not None and model.notes == ()
     assert model.thresholds.occupancy_logit == -1.0
     card = (out / "README.md").read_text()
-    assert "# Model card" in card and "| object reader |" in card
+    assert "# Model card" in card and "| referring head |" in card
 
 
 def test_an_unfinished_experiment_publishes_nothing(study: Path, tmp_path: Path) -> None:
