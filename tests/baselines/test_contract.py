@@ -24,7 +24,7 @@ def hashes(folder: Path) -> dict[str, str]:
     return read_json(folder / "manifest.json")["files"]
 
 
-def test_the_study_s_baselines_are_found() -> None:
+def test_the_baselines_of_the_study_are_found() -> None:
     wanted = {"tsdf_fusion", "backprojection", "oracle", "chance", "text_only", "majority"}
     assert wanted <= set(names())
 
@@ -70,7 +70,9 @@ def test_every_task_is_produced_or_has_a_reason(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in names() if load(name).USES_TRUTH])
-def test_controls_say_when_truth_is_missing(name: str, experiment: Path, tmp_path: Path) -> None:
+def test_controls_without_truth_raise_a_clear_error(
+    name: str, experiment: Path, tmp_path: Path
+) -> None:
     from g2vlm.scenes.dataset import SceneStore
 
     store = SceneStore(experiment / "scenes" / "val")

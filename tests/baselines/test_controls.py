@@ -50,7 +50,7 @@ def test_toy_frame_is_levelled_on_the_floor_below_the_first_camera() -> None:
     np.testing.assert_allclose(moved[:3], [1, 0, 0], atol=1e-9)
 
 
-def test_oracle_pixels_see_the_points_they_name(room: dict[str, np.ndarray]) -> None:
+def test_oracle_pixels_are_those_at_which_points_are_visible(room: dict[str, np.ndarray]) -> None:
     truth = truth_of(room, 3, 3000)
     cameras = truth["input_depth"], truth["input_intrinsics"], truth["input_pose"]
     pixels = visible_pixels(truth["surface"], *cameras)
@@ -65,14 +65,14 @@ def test_oracle_pixels_see_the_points_they_name(room: dict[str, np.ndarray]) -> 
     assert np.abs(local[:, 2] - truth["input_depth"][view, row, column]).max() < 0.05
 
 
-def test_oracle_scores_rank_what_is_right_first_without_ties() -> None:
+def test_oracle_scores_rank_relevant_items_first_without_ties() -> None:
     scores = _relevance(["a/c0", "b/c0"], ["a", "b", "c"], {"a": {"c0": ["a", "c"]}, "b": {}})
     assert set(np.argsort(-scores[0])[:2]) == {0, 2}
     assert all(len(set(row)) == 3 for row in scores)
     assert all(len(set(column)) == 2 for column in scores.T)
 
 
-def test_chance_draws_every_predicate_of_every_family() -> None:
+def test_chance_samples_every_predicate_of_every_family() -> None:
     generator = np.random.default_rng(0)
     sampled = [random_predicates(generator) for _ in range(2000)]
     for family, predicates in FAMILIES.items():
@@ -112,7 +112,7 @@ def question(answer: str, kind: str = "word", choices: tuple[str, ...] = ()) -> 
     return {"answer": answer, "answer_kind": kind, "choices": list(choices)}
 
 
-def test_majority_gives_the_commonest_answer_and_the_median() -> None:
+def test_majority_answers_with_the_most_frequent_answer_or_the_median() -> None:
     model = Majority(
         {
             "existence": [question("no"), question("yes"), question("yes")],
@@ -128,7 +128,7 @@ def test_majority_gives_the_commonest_answer_and_the_median() -> None:
     assert model.answer("direction", "choice", ["never", "seen"]) == "never"
 
 
-def test_word_model_learns_and_keeps_to_the_choices() -> None:
+def test_word_model_learns_and_answers_one_of_the_choices() -> None:
     generator = np.random.default_rng(0)
     centres = generator.normal(size=(3, 16))
     labels = generator.integers(0, 3, 120)
@@ -153,7 +153,7 @@ def test_number_model_is_linear_in_the_log() -> None:
     np.testing.assert_allclose(predicted, values[:5], rtol=0.02)
 
 
-def test_numbers_are_written_as_their_type_is() -> None:
+def test_numbers_are_integers_where_their_type_has_integers() -> None:
     assert all_whole(["3", "4"]) and not all_whole(["3", "4.5"])
     assert write_number(-0.4, True) == "0"
     assert write_number(1.23456, False) == "1.235"

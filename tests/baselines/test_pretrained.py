@@ -37,7 +37,7 @@ def run(name: str, folder: Path | str, experiment: Path, out: Path) -> Path:
     return out / "val"
 
 
-def test_the_three_are_found() -> None:
+def test_the_pretrained_baselines_are_found() -> None:
     assert PRETRAINED == ["clip_retrieval", "hf_depth", "hf_vlm"]
 
 
@@ -139,7 +139,7 @@ def test_bad_folders_are_one_line(
 
 
 @pytest.mark.parametrize("name", PRETRAINED)
-def test_without_weights_it_says_how_to_give_them(
+def test_the_error_without_weights_explains_how_to_name_them(
     name: str, experiment: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=f"baseline {name}: no weights; .*pretrained: .{name}:"):
@@ -160,7 +160,7 @@ def test_descriptors_of_scenes_objects_and_sentences_are_compared(
         assert np.ptp(table, axis=1).min() > 1e-4
 
 
-def test_an_object_is_cut_out_of_the_view_that_shows_most_of_it() -> None:
+def test_an_object_is_cropped_from_the_view_with_most_of_its_pixels() -> None:
     from types import SimpleNamespace
 
     from baselines.clip_retrieval.method import object_crops
@@ -177,7 +177,7 @@ def test_an_object_is_cut_out_of_the_view_that_shows_most_of_it() -> None:
 
 
 @pytest.mark.parametrize("metric", [False, True])
-def test_points_stand_where_their_pixels_look_as_far_as_the_calibrated_model_says(
+def test_points_lie_on_the_rays_of_their_pixels_at_the_calibrated_depth(
     metric: bool, experiment: Path, weights: Callable[[str], dict], tmp_path: Path
 ) -> None:
     from baselines.hf_depth.method import predict_depth
@@ -213,7 +213,7 @@ def test_points_stand_where_their_pixels_look_as_far_as_the_calibrated_model_say
 
 
 @pytest.mark.parametrize("form", [DEPTH, INVERSE])
-def test_the_right_form_and_its_constants_are_found(form: str) -> None:
+def test_the_right_form_and_its_constants_are_fitted(form: str) -> None:
     draw = np.random.default_rng(0)
     true = [draw.uniform(1, 6, 400) for _ in range(4)]
     output = [(depth if form == DEPTH else 1 / depth) * 8 - 3 for depth in true]
@@ -223,7 +223,7 @@ def test_the_right_form_and_its_constants_are_found(form: str) -> None:
     np.testing.assert_allclose(result.metres(output[0]), true[0], rtol=1e-5)
 
 
-def test_outputs_without_meaning_give_depths_within_those_of_train() -> None:
+def test_random_outputs_give_depths_in_the_range_of_train() -> None:
     flat = fit(INVERSE, np.full(5, 7.0), np.linspace(1, 5, 5))
     wild = np.array([np.nan, np.inf, -np.inf, 0, -1e30])
     assert flat.scale == 0 and np.isfinite(flat.metres(wild)).all()

@@ -130,7 +130,7 @@ def test_words(reply: str, answer: str | None) -> None:
     assert parse_reply(reply, "existence", "word", []) == answer
 
 
-def test_what_is_not_read_is_scored_as_unread() -> None:
+def test_a_reply_without_an_answer_scores_zero_as_unparsed() -> None:
     assert score_answer(parse_reply("who knows?", "count", "number", []) or "", "3", "number") == (
         0.0,
         False,

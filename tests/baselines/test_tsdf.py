@@ -154,7 +154,7 @@ def test_an_empty_view_leaves_nothing_to_fuse(room: dict[str, np.ndarray]) -> No
         fuse(empty, *cameras, load_settings())
 
 
-def test_samples_are_spread_by_area_and_take_the_faces_colour() -> None:
+def test_samples_are_uniform_by_area_and_have_the_colours_of_their_faces() -> None:
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [5, 0, 0], [8, 0, 0], [5, 1, 0]], float)
     colours = np.repeat([[10, 20, 30], [200, 100, 50]], 3, axis=0).astype(np.uint8)
     faces = np.array([[0, 1, 2], [3, 4, 5]])
@@ -164,7 +164,7 @@ def test_samples_are_spread_by_area_and_take_the_faces_colour() -> None:
     np.testing.assert_array_equal(np.unique(paint[second], axis=0), [[200, 100, 50]])
 
 
-def test_chosen_settings_are_a_recorded_trial() -> None:
+def test_the_chosen_settings_are_one_of_the_recorded_trials() -> None:
     record = read_json("baselines/tsdf_fusion/settings.json")
     assert record["split"] == "val"
     chosen = asdict(load_settings())
@@ -175,7 +175,7 @@ def test_chosen_settings_are_a_recorded_trial() -> None:
         assert all(chosen[name] == value for name, value in best.items() if name in chosen)
 
 
-def test_mesh_of_solids_encloses_what_the_grid_holds(
+def test_the_solid_mesh_encloses_the_solid_cells(
     room: dict[str, np.ndarray], truth: dict[str, np.ndarray], surfels: Surfels
 ) -> None:
     settings = load_settings()

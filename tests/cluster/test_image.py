@@ -39,7 +39,7 @@ def test_uv_is_one_exact_version():
     assert re.fullmatch(r"\d+\.\d+\.\d+", VERSIONS["UV"])
 
 
-def test_packages_come_from_the_lock_alone_by_the_script_that_make_env_runs():
+def test_packages_come_only_from_the_lock_by_the_script_of_make_env():
     assert "bash workflow/make_env.sh" in RUNS
     assert not re.search(r"\b(pip|conda|wget|curl)\b|https?://|index-url|find-links", RUNS)
     script = Path("workflow/make_env.sh").read_text()

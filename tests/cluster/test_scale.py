@@ -69,7 +69,7 @@ def test_one_size_alone_is_scaled_in_proportion():
     assert Line.through([(4, 2.0), (4, 4.0)]) == Line(0.0, 0.75)
 
 
-def test_costs_that_fall_with_size_are_taken_as_constant():
+def test_costs_that_decrease_with_size_count_as_constant():
     assert Line.through([(1, 4.0), (2, 2.0)]) == Line(3.0, 0.0)
 
 

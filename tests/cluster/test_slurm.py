@@ -80,7 +80,7 @@ def asked_for_a_gpu(job):
     return any(re.search(r"gpu[:=]1\b", value) for value in asked)
 
 
-def test_jobs_on_slurm_get_what_their_rules_ask_and_give_the_same_results(python, tmp_path):
+def test_jobs_on_slurm_get_the_requested_resources_and_give_the_same_results(python, tmp_path):
     there, here = small(tmp_path / "there"), small(tmp_path / "here")
     with one_node.running(gpus=1) as slurm:
         run(python, there, "--profile", "profiles/slurm", *OPTIONS, env=slurm.environment)
@@ -106,7 +106,7 @@ def test_jobs_on_slurm_get_what_their_rules_ask_and_give_the_same_results(python
     assert hashes(there) == hashes(here)
 
 
-def test_nothing_of_slurm_is_left_behind(tmp_path):
+def test_no_process_of_slurm_remains(tmp_path):
     with one_node.running() as slurm:
         job = slurm.call(
             "sbatch", "--parsable", "--output=/dev/null", "--wrap", "sleep 300"

@@ -25,7 +25,7 @@ def test_every_experiment_is_valid_and_named_as_its_file(path):
     )
 
 
-def test_sizes_are_those_of_the_design():
+def test_smoke_and_gpu_have_their_documented_sizes():
     smoke, gpu = (load_config(f"config/{name}.yaml") for name in ("smoke", "gpu"))
     assert list(smoke["data"]["splits"].values()) == [24, 8, 8, 8, 2]
     assert list(gpu["data"]["splits"].values()) == [4000, 200, 300, 300, 5]
@@ -128,7 +128,7 @@ def test_every_method_of_the_default_experiment_has_its_file():
         assert isinstance(settings.load_method(name), dict)
 
 
-def test_merging_lays_mappings_on_one_another_and_replaces_lists():
+def test_merging_merges_mappings_and_replaces_lists():
     merged = settings.merge({"a": {"b": 1, "c": [1, 2]}, "d": 1}, {"a": {"c": [3]}})
     assert merged == {"a": {"b": 1, "c": [3]}, "d": 1}
 

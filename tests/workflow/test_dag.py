@@ -73,7 +73,7 @@ def test_a_dry_run_lists_the_jobs_of_smoke(clone):
     assert jobs["score"] == jobs["predict"] + jobs["baseline"]
 
 
-def test_rooms_of_none_are_left_out_of_every_job(clone):
+def test_without_captured_rooms_no_job_reads_them(clone):
     """data/ may be built without the captured rooms."""
     files = ("config/smoke.yaml", "config/without/real_rooms.yaml")
     jobs = job_counts(snakemake(clone, "-n", "--configfile", *files))

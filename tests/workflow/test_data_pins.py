@@ -38,7 +38,7 @@ def test_the_first_differing_file_is_named(folder, damage, words):
     assert "make data" in str(fault.value)
 
 
-def test_no_data_says_make_data(tmp_path, monkeypatch):
+def test_the_error_without_data_names_make_data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="run `make data`"):
         data.verify()

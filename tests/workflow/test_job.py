@@ -119,5 +119,5 @@ def test_progress_prints_no_line_within_the_interval(capsys):
 @pytest.mark.parametrize(
     ("seconds", "words"), [(8, "8 s"), (200, "3 min 20 s"), (7500, "2 h 05 min")]
 )
-def test_spans_read_well(seconds, words):
+def test_durations_are_written_in_words(seconds, words):
     assert format_seconds(seconds) == words

@@ -37,7 +37,7 @@ def test_jobs_without_times_have_no_overhead():
     assert overhead({"a": {"wall_seconds": 4.0, "cpu_seconds": 3.0}}) is None
 
 
-def test_an_import_is_timed_once_with_those_it_makes(tmp_path, monkeypatch):
+def test_nested_imports_are_timed_once(tmp_path, monkeypatch):
     (tmp_path / "slow_outer.py").write_text("import time, slow_inner\ntime.sleep(0.1)\n")
     (tmp_path / "slow_inner.py").write_text("import time\ntime.sleep(0.1)\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -20,7 +20,7 @@ CONFIG = load_config()
 METHODS = {name: load_method(name) for name in CONFIG["methods"]}
 
 
-def test_shares_weights_and_rates_are_named_and_nothing_else_changes():
+def test_variants_differ_only_in_share_weights_or_rate():
     trainings = studies.variants(CONFIG, METHODS)
     tenth = trainings["no_geometry_at_10"]
     assert tenth == METHODS["no_geometry"] | {"based_on": "no_geometry", "scenes": 0.1}
