@@ -35,5 +35,5 @@ def oracle_scores(
 
 @pytest.fixture
 def folder(tmp_path: Path, oracle_dir: Path) -> Path:
-    """A copy of a sound submission, to be spoiled."""
+    """A copy of a valid submission, to be corrupted."""
     return Path(shutil.copytree(oracle_dir, tmp_path / "s"))

@@ -23,13 +23,13 @@ Fill = Callable[[SubmissionWriter, Truth, str], None]
 
 
 def rows_of(
-    folder: Path, truth_dir: Path, tasks: tuple[str, ...], fill: Fill, spoil: Fill, **more: str
+    folder: Path, truth_dir: Path, tasks: tuple[str, ...], fill: Fill, corrupt: Fill, **more: str
 ) -> pd.DataFrame:
-    """Score a submission that is sound in two scenes and spoilt in the middle one."""
+    """Score a submission that is valid in two scenes and corrupted in the middle one."""
     truth = Truth(truth_dir)
     with SubmissionWriter(folder / "s", "m", 0, "toy", False, tasks, **more) as writer:
         for scene in truth.scenes:
-            (spoil if scene == BAD else fill)(writer, truth, scene)
+            (corrupt if scene == BAD else fill)(writer, truth, scene)
     return scored(folder, truth_dir)
 
 
@@ -51,11 +51,11 @@ def good_points(writer: SubmissionWriter, truth: Truth, scene: str) -> None:
 
 
 def points_of(change: Callable[[np.ndarray], np.ndarray]) -> Fill:
-    def spoil(writer: SubmissionWriter, truth: Truth, scene: str) -> None:
+    def corrupt(writer: SubmissionWriter, truth: Truth, scene: str) -> None:
         points = change(truth.geometry(scene).surface[:3000].astype(np.float32))
         writer.points(scene, points, np.zeros(points.shape))
 
-    return spoil
+    return corrupt
 
 
 def one_number(value: float) -> Callable[[np.ndarray], np.ndarray]:
@@ -90,7 +90,7 @@ def test_unusable_clouds_fail_their_scene(tmp_path, truth_dir, change):
     ],
     ids=["one point", "two points", "millimetres", "far away", "duplicates"],
 )
-def test_odd_clouds_are_scored_as_what_they_are(tmp_path, truth_dir, change):
+def test_odd_clouds_are_scored(tmp_path, truth_dir, change):
     frame = rows_of(tmp_path, truth_dir, ("points",), good_points, points_of(change))
     values = frame[frame.scene == BAD].set_index("metric").value
     others = frame[frame.scene == LAST].set_index("metric").value
@@ -129,7 +129,7 @@ def test_unusable_meshes_fail_their_scene(tmp_path, truth_dir, mesh):
     assert frame[(frame.scene == BAD) & (frame.metric == "mesh_iou")].value.item() == 0
 
 
-def sound_lines(truth_dir: Path, folder: Path, tasks: tuple[str, ...]) -> Path:
+def valid_lines(truth_dir: Path, folder: Path, tasks: tuple[str, ...]) -> Path:
     """Write the truth's language as a submission and return its folder."""
     truth = Truth(truth_dir)
     with SubmissionWriter(folder / "s", "m", 0, "toy", False, tasks) as writer:
@@ -169,7 +169,7 @@ BED = {"box": [0, 0, 0, 1, 1, 1], "class": "bed", "score": 1.0}
     + ["unknown predicate", "no such object", "score of words", "list"],
 )
 def test_unusable_objects_fail_their_scene(tmp_path, truth_dir, new):
-    folder = sound_lines(truth_dir, tmp_path, ("objects", "graph"))
+    folder = valid_lines(truth_dir, tmp_path, ("objects", "graph"))
     change_rows(folder / "objects.jsonl", in_bad(**new))
     frame = scored(tmp_path, truth_dir)
     assert failed_scenes(frame) == {BAD}
@@ -178,7 +178,7 @@ def test_unusable_objects_fail_their_scene(tmp_path, truth_dir, new):
 
 
 def test_unknown_classes_are_false_positives(tmp_path, truth_dir):
-    folder = sound_lines(truth_dir, tmp_path, ("objects", "graph"))
+    folder = valid_lines(truth_dir, tmp_path, ("objects", "graph"))
     odd = [BED | {"class": "unicorn"}, BED | {"box": [0, 0, 0, 1e3, 1e3, 1e3]}]
     change_rows(folder / "objects.jsonl", in_bad(objects=odd, triplets=[[0, "near", 1, 1.0]]))
     frame = scored(tmp_path, truth_dir)
@@ -199,7 +199,7 @@ def test_unknown_classes_are_false_positives(tmp_path, truth_dir):
     ids=["unknown predicate", "unknown family", "word", "no predicates", "no list"],
 )
 def test_unusable_relations_fail_their_scene(tmp_path, truth_dir, pairs):
-    folder = sound_lines(truth_dir, tmp_path, ("given_relations",))
+    folder = valid_lines(truth_dir, tmp_path, ("given_relations",))
     change_rows(folder / "relations.jsonl", in_bad(pairs=pairs))
     frame = scored(tmp_path, truth_dir)
     assert failed_scenes(frame) == {BAD}
@@ -219,7 +219,7 @@ def in_query(name: str, key: str, **new: object) -> Callable[[list[dict]], list]
     ids=["negative size", "word", "pick of words", "half a pick"],
 )
 def test_unusable_groundings_fail_alone(tmp_path, truth_dir, new):
-    folder = sound_lines(truth_dir, tmp_path, ("grounding", "picks"))
+    folder = valid_lines(truth_dir, tmp_path, ("grounding", "picks"))
     change_rows(folder / "grounding.jsonl", in_query("r00", "query", **new))
     frame = scored(tmp_path, truth_dir)
     wrong = frame[~frame.succeeded]
@@ -228,8 +228,8 @@ def test_unusable_groundings_fail_alone(tmp_path, truth_dir, new):
 
 
 @pytest.mark.parametrize("answer", [7, None, ["3"], {"a": 1}, ""], ids=repr)
-def test_answers_of_the_wrong_type_are_wrong_and_unread(tmp_path, truth_dir, answer):
-    folder = sound_lines(truth_dir, tmp_path, ("answers",))
+def test_answers_of_the_wrong_type_count_as_wrong_and_unparsed(tmp_path, truth_dir, answer):
+    folder = valid_lines(truth_dir, tmp_path, ("answers",))
     change_rows(folder / "answers.jsonl", in_query("q01", "question", answer=answer))
     frame = scored(tmp_path, truth_dir)
     touched = frame[(frame.scene == BAD) & (frame["query"] == "q01")]
@@ -241,7 +241,7 @@ def test_answers_of_the_wrong_type_are_wrong_and_unread(tmp_path, truth_dir, ans
 @pytest.mark.parametrize("name", ["objects", "relations", "grounding", "answers"])
 def test_items_written_twice_fail_alone(tmp_path, truth_dir, name):
     tasks = ("objects", "graph", "given_relations", "grounding", "picks", "answers")
-    folder = sound_lines(truth_dir, tmp_path, tasks)
+    folder = valid_lines(truth_dir, tmp_path, tasks)
 
     def twice(rows: list[dict]) -> list:
         return rows + [row for row in rows if row["scene"] == BAD]
@@ -251,9 +251,9 @@ def test_items_written_twice_fail_alone(tmp_path, truth_dir, name):
 
 
 @pytest.mark.parametrize("name", ["objects", "relations", "grounding", "answers"])
-def test_items_that_are_not_in_the_split_are_let_be(tmp_path, truth_dir, name):
+def test_items_outside_the_split_are_ignored(tmp_path, truth_dir, name):
     tasks = ("objects", "graph", "given_relations", "grounding", "picks", "answers")
-    folder = sound_lines(truth_dir, tmp_path, tasks)
+    folder = valid_lines(truth_dir, tmp_path, tasks)
 
     def more(rows: list[dict]) -> list:
         key = {"grounding": "query", "answers": "question"}.get(name)
@@ -264,8 +264,8 @@ def test_items_that_are_not_in_the_split_are_let_be(tmp_path, truth_dir, name):
     assert scored(tmp_path, truth_dir).succeeded.all()
 
 
-def test_scores_that_are_no_numbers_rank_last(tmp_path, truth_dir):
-    folder = sound_lines(truth_dir, tmp_path, ("retrieval",))
+def test_nan_scores_rank_last(tmp_path, truth_dir):
+    folder = valid_lines(truth_dir, tmp_path, ("retrieval",))
     truth = Truth(truth_dir)
     table = np.eye(3)
     table[1] = np.nan
@@ -279,8 +279,8 @@ def test_scores_that_are_no_numbers_rank_last(tmp_path, truth_dir):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"texts": [], "scenes": []}', '{"texts": 3}'])
-def test_a_table_that_does_not_fit_its_names_fails_whole(tmp_path, truth_dir, text):
-    folder = sound_lines(truth_dir, tmp_path, ("retrieval", "answers"))
+def test_a_table_of_the_wrong_shape_fails_whole(tmp_path, truth_dir, text):
+    folder = valid_lines(truth_dir, tmp_path, ("retrieval", "answers"))
     (folder / "retrieval.json").write_text(text)
     frame = scored(tmp_path, truth_dir)
     retrieval = frame.metric.str.contains("scene_")
@@ -288,8 +288,8 @@ def test_a_table_that_does_not_fit_its_names_fails_whole(tmp_path, truth_dir, te
     assert frame[~retrieval].succeeded.all()
 
 
-def test_a_broken_geometry_file_fails_every_scene_and_leaves_the_rest(tmp_path, truth_dir):
-    folder = sound_lines(truth_dir, tmp_path, ("points", "answers"))
+def test_a_broken_geometry_file_fails_geometry_alone(tmp_path, truth_dir):
+    folder = valid_lines(truth_dir, tmp_path, ("points", "answers"))
     (folder / "geometry.safetensors").write_bytes(b"\xff" * 100)
     frame = scored(tmp_path, truth_dir)
     geometry = frame.metric.map(lambda name: METRICS[name].task == "points")

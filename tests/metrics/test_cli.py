@@ -73,10 +73,10 @@ def test_list_names_every_metric(capsys):
     for name in METRICS:
         assert f"\n{name}  [" in f"\n{text}"
     assert "accuracy_m  [m, lower is better, worst scene diagonal, floor: measured" in text
-    told = json.loads(printed(capsys, "list", "--json")[1])
-    assert {metric["name"] for metric in told} == set(METRICS)
+    output = json.loads(printed(capsys, "list", "--json")[1])
+    assert {metric["name"] for metric in output} == set(METRICS)
     keys = {"unit", "higher_is_better", "worst", "floor", "source", "description"}
-    assert all(keys <= set(metric) for metric in told)
+    assert all(keys <= set(metric) for metric in output)
 
 
 def test_geometry(capsys, tmp_path):
@@ -103,9 +103,9 @@ def test_validate(capsys, oracle_dir, experiment, truth_dir, poor):
     assert text.startswith("answers.jsonl: scene toy-0000, question q01: questions declared and m")
     (poor / "manifest.json").write_text("{}")
     status, text = printed(capsys, "validate", poor, "--data", experiment, "--json")
-    told = json.loads(text)
-    assert status == 1 and told["sound"] is False
-    assert set(told["faults"][0]) == {"file", "row", "item", "what", "mend"}
+    output = json.loads(text)
+    assert status == 1 and output["sound"] is False
+    assert set(output["faults"][0]) == {"file", "row", "item", "what", "mend"}
 
 
 def test_score_and_compare(capsys, tmp_path, oracle_dir, experiment, poor):
@@ -118,24 +118,24 @@ def test_score_and_compare(capsys, tmp_path, oracle_dir, experiment, poor):
     assert "some items failed: python -m metrics validate lists why" in text
     row = next(line for line in text.splitlines() if line.startswith("answer_score"))
     assert row.split() == ["answer_score", "^", "0.1111", "0%"]
-    told = json.loads(printed(capsys, "score", oracle_dir, "--data", experiment, "--json")[1])
-    cell = told["summary"]["ref_pick"]["all"]
+    output = json.loads(printed(capsys, "score", oracle_dir, "--data", experiment, "--json")[1])
+    cell = output["summary"]["ref_pick"]["all"]
     assert cell["mean"] == cell["succeeded"] == cell["mean_succeeded"] == 1
-    assert told["floors"]["accuracy_m"] > 0
+    assert output["floors"]["accuracy_m"] > 0
     assert pd.read_parquet(tables[0]).method.unique() == ["oracle"]
     words = ["compare", *tables, "--reference", "oracle", "--out", tmp_path / "statistics"]
     status, text = printed(capsys, *words)
     assert status == 0 and "differences, a minus b" in text
     assert (tmp_path / "statistics" / "estimates.parquet").exists()
-    told = json.loads(printed(capsys, "compare", *tables, "--reference", "oracle", "--json")[1])
-    pair = [row for row in told["differences"] if row["metric"] == "answer_score"][0]
+    output = json.loads(printed(capsys, "compare", *tables, "--reference", "oracle", "--json")[1])
+    pair = [row for row in output["differences"] if row["metric"] == "answer_score"][0]
     assert pair["difference"] == pytest.approx(8 / 9)
     with pytest.raises(InputError, match="no method 'nobody'; choose from"):
         main(["compare", *map(str, tables), "--reference", "nobody"])
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ([], "required"),
         (["dance"], "invalid choice"),
@@ -153,11 +153,11 @@ def test_score_and_compare(capsys, tmp_path, oracle_dir, experiment, poor):
         (["controls", "--data", "nowhere"], "say --split"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(words, told, oracle_dir, truth_dir):
+def test_errors_are_one_line(words, message, oracle_dir, truth_dir):
     filled = [word.format(oracle=oracle_dir, truth=truth_dir) for word in words]
     with pytest.raises(InputError) as error:
         main(filled)
-    assert told in str(error.value) and "\n" not in str(error.value)
+    assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def test_without_torch_from_another_folder(tmp_path, oracle_dir, truth_dir):

@@ -53,7 +53,7 @@ def test_first_rank_distribution_by_hand() -> None:
     np.testing.assert_allclose(first_rank_distribution(4, 2), [1 / 2, 1 / 3, 1 / 6])
 
 
-def test_a_sure_thing_has_no_spread() -> None:
+def test_certain_hits_have_no_spread() -> None:
     value = hit(3, 3)
     assert (value.mean, value.sd) == (1.0, 0.0)
     assert value.z_score(1.0) == 0.0

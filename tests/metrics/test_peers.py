@@ -1,4 +1,4 @@
-"""The same numbers from other people's code: eval3r, PyTorch3D and scikit-learn."""
+"""The same numbers from independent implementations: eval3r, PyTorch3D and scikit-learn."""
 
 from __future__ import annotations
 

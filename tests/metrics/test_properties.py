@@ -68,7 +68,7 @@ def test_the_truth_is_perfect_and_every_value_has_its_metric(clouds):
     found = surface_values(Surface.ordered(true.surface, None, true.surface_colour), clouds)
     assert None not in found.values()
     assert found["accuracy_m"] == found["colour_mae"] == 0
-    # In a cell with both seen and unseen samples another one may stand for the seen ones alone.
+    # Another sample can represent a cell among the observed ones than among all.
     assert found["completeness_m"] == pytest.approx(0, abs=1e-4)
     assert found["chamfer_l2sq_m2"] == pytest.approx(0, abs=1e-6)
     for threshold in ("2.5cm", "5cm", "10cm"):

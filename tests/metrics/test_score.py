@@ -33,7 +33,7 @@ def scored(tmp_path: Path, truth_dir: Path, *produces: str, fill=None, **more) -
     return pd.read_parquet(tmp_path / "out.parquet")
 
 
-def test_the_named_reconstruction_metrics_score_as_among_all(
+def test_selected_reconstruction_metrics_equal_those_of_a_full_run(
     oracle_scores, oracle_dir, truth_dir, tmp_path
 ):
     every = pd.read_parquet(oracle_scores)
@@ -59,16 +59,16 @@ def test_oracle_reaches_its_ceiling(oracle_scores, truth_dir):
     assert means["accuracy_m"] < 1e-6
 
 
-def test_summary_stands_beside_the_table(oracle_scores):
-    said = json.loads(oracle_scores.with_suffix(".json").read_text())
-    assert said["stochastic"] is False
-    assert said["reasons"]["chamfer_l1_sim3_m"].startswith("points carry no pixels")
-    assert 0 < said["floors"]["accuracy_m"] < 0.1
-    assert said["graph"]["predicates"]["spq_view@0.5"] == ["left"]
-    assert said["graph"]["fewest_triplets"] == 1
+def test_summary_is_written_next_to_the_table(oracle_scores):
+    summary = json.loads(oracle_scores.with_suffix(".json").read_text())
+    assert summary["stochastic"] is False
+    assert summary["reasons"]["chamfer_l1_sim3_m"].startswith("points carry no pixels")
+    assert 0 < summary["floors"]["accuracy_m"] < 0.1
+    assert summary["graph"]["predicates"]["spq_view@0.5"] == ["left"]
+    assert summary["graph"]["fewest_triplets"] == 1
 
 
-def test_pooled_rows_come_with_a_pseudo_value_a_scene(oracle_scores):
+def test_pooled_metrics_have_a_pseudo_value_a_scene(oracle_scores):
     frame = pd.read_parquet(oracle_scores)
     for name, rows in frame[frame.kind != "item"].groupby("metric"):
         assert METRICS[name].pooled
@@ -76,7 +76,7 @@ def test_pooled_rows_come_with_a_pseudo_value_a_scene(oracle_scores):
         assert sorted(rows[rows.kind == "pseudo"].scene) == SCENES
 
 
-def test_declared_and_missing_is_worst_and_stays_in_the_mean(tmp_path, truth_dir):
+def test_missing_answers_count_as_the_worst_value(tmp_path, truth_dir):
     tasks = ("points", "mesh", "occupancy", "objects", "graph", "given_relations", "grounding")
     tasks += ("picks", "retrieval", "probed_retrieval", "grounding_retrieval", "answers")
     frame = scored(tmp_path, truth_dir, *tasks, mesh_kind="solids")
@@ -90,7 +90,7 @@ def test_declared_and_missing_is_worst_and_stays_in_the_mean(tmp_path, truth_dir
     assert not items.succeeded.any()
 
 
-def test_not_declared_gives_no_rows(tmp_path, truth_dir):
+def test_undeclared_tasks_have_no_rows(tmp_path, truth_dir):
     frame = scored(
         tmp_path, truth_dir, "answers", fill=lambda out: out.answer(SCENES[0], "q00", "3")
     )
@@ -114,7 +114,7 @@ def test_one_bad_scene_fails_alone(tmp_path, truth_dir):
     assert frame[(frame.metric == "accuracy_m") & frame.succeeded].value.max() < 0.01
 
 
-def test_points_far_outside_are_errors_up_to_the_diagonal(tmp_path, truth_dir):
+def test_distances_are_clipped_at_the_diagonal(tmp_path, truth_dir):
     def fill(out):
         for scene in SCENES:
             out.points(scene, np.full((5, 3), 1e7), np.zeros((5, 3)))
@@ -179,7 +179,7 @@ def test_a_mesh_alone_is_sampled(tmp_path, truth_dir):
     assert values["novel_depth_absrel"] < 1e-4
 
 
-def test_without_headings_or_scores_the_cells_are_empty_with_a_reason(tmp_path, truth_dir):
+def test_missing_headings_and_scores_are_given_as_reasons(tmp_path, truth_dir):
     def fill(out):
         out.objects(SCENES[0], [{"box": [0, 0, 0, 1, 1, 1], "class": "bed", "score": 1.0}])
         out.relations(SCENES[0], [[0, 1, {"distance": "near"}]])
@@ -190,7 +190,7 @@ def test_without_headings_or_scores_the_cells_are_empty_with_a_reason(tmp_path, 
         assert name not in set(frame.metric) and reasons[name]
 
 
-def test_a_heading_of_its_own_is_judged(tmp_path, truth_dir):
+def test_predicted_headings_are_scored(tmp_path, truth_dir):
     # Crosswise on the bed: they share 1.0 of 2.2 m2.
     turned = [2.6, 0.5, 0.3, 1.6, 1.0, 0.6, np.pi / 2]
 
@@ -219,7 +219,7 @@ def test_preparing_again_gives_the_same_bytes(tmp_path, truth_dir):
     assert (truth_dir / PREPARED).exists()
 
 
-def test_shared_work_is_taken_from_the_truth_folder_or_kept_in_the_cache(tmp_path, truth_dir):
+def test_the_prepared_file_is_reused_or_written_to_the_cache(tmp_path, truth_dir):
     prepare(truth_dir)
     measured_floors(open_truth(truth_dir, tmp_path))
     assert list(tmp_path.iterdir()) == []

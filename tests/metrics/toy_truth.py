@@ -41,7 +41,7 @@ def joined(meshes: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.
 
 
 def room_box() -> np.ndarray:
-    """Return the room's own box: the camera stands near one end."""
+    """Return the room's own box: the camera is near one end."""
     return np.array([SIZE[0] / 2 - 0.3, 0, SIZE[2] / 2, *SIZE])
 
 

@@ -32,7 +32,7 @@ def saved(path: Path, **arrays: np.ndarray) -> Path:
     return path
 
 
-def test_the_protocol_s_reference_points(tmp_path):
+def test_reference_points_of_the_protocol(tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((1, 3)))
     np.save(tmp_path / "b.npy", np.array([[3.0, 4.0, 0.0]]))
     values = compare_files(tmp_path / "a.npy", tmp_path / "b.npy")["values"]
@@ -66,7 +66,7 @@ def test_duplicates_help_the_exact_values_alone():
 
 
 @pytest.mark.parametrize("kind", ["ply", "obj", "glb", "off", "stl", "npz"])
-def test_every_kind_holds_the_same_mesh(tmp_path, kind):
+def test_every_format_reads_the_same_mesh(tmp_path, kind):
     box, path = trimesh.creation.box((2, 3, 1)), tmp_path / f"box.{kind}"
     if kind == "npz":
         saved(path, vertices=box.vertices, faces=box.faces)
@@ -78,7 +78,7 @@ def test_every_kind_holds_the_same_mesh(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["ply", "xyz", "glb"])
-def test_every_kind_holds_the_same_cloud(tmp_path, kind):
+def test_every_format_reads_the_same_cloud(tmp_path, kind):
     path = tmp_path / f"cloud.{kind}"
     trimesh.PointCloud(cloud()).export(path)
     found = read_surface(path)
@@ -161,7 +161,7 @@ def test_a_perfect_prediction_scores_its_floor(tmp_path):
         assert clouds["values"][name] == pytest.approx(clouds["floors"][name], rel=0.05), name
 
 
-def test_samples_thresholds_and_floors_as_asked(tmp_path):
+def test_samples_thresholds_and_floors_follow_the_arguments(tmp_path):
     trimesh.creation.box((2, 3, 1)).export(tmp_path / "a.ply")
     found = compare_files(
         tmp_path / "a.ply", tmp_path / "a.ply", samples=500, thresholds=[0.2], with_floors=False
@@ -187,15 +187,15 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_broken_file_is_one_line(tmp_path, name):
+def test_a_broken_file_is_an_error_of_one_line(tmp_path, name):
     (tmp_path / name).write_bytes(BAD[name])
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as error:
         read_surface(tmp_path / name)
-    assert str(tmp_path / name) in str(told.value) and "\n" not in str(told.value)
+    assert str(tmp_path / name) in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("arrays", "told"),
+    ("arrays", "message"),
     [
         ({"points": np.zeros((0, 3))}, "holds no points"),
         ({"points": np.array([[0, 0, np.nan], [1, 1, 1]])}, "1 of 2 points are not finite"),
@@ -211,18 +211,18 @@ def test_a_broken_file_is_one_line(tmp_path, name):
         ({"points": np.array([[None, 1, 2]])}, "pickled|allow_pickle"),
     ],
 )
-def test_bad_arrays_are_named(tmp_path, arrays, told):
-    with pytest.raises(InputError, match=told):
+def test_bad_arrays_are_reported(tmp_path, arrays, message):
+    with pytest.raises(InputError, match=message):
         read_surface(saved(tmp_path / "a.npz", **arrays))
 
 
-def test_a_mesh_without_area_is_named(tmp_path):
+def test_a_mesh_without_area_is_reported(tmp_path):
     path = saved(tmp_path / "a.npz", vertices=np.ones((3, 3)), faces=np.array([[0, 1, 2]]))
     with pytest.raises(InputError, match="no area"):
         compare_files(path, path)
 
 
-def test_an_archive_that_swells_is_refused(tmp_path):
+def test_a_decompression_bomb_is_refused(tmp_path):
     path = saved(tmp_path / "a.npz", points=np.eye(3))
     data = bytearray(path.read_bytes())
     entry = data.index(b"PK\1\2")

@@ -32,7 +32,7 @@ def turned_corners(yaw: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("yaw", [0.0, 0.4, np.pi / 2, 2.5])
-def test_room_is_found_from_corners_in_any_order(yaw):
+def test_room_from_corners_in_any_order(yaw):
     corners = turned_corners(yaw)
     room = room_from_corners(np.random.default_rng(0).permutation(corners))
     assert sorted(room.half * 2) == pytest.approx(sorted(toy_truth.SIZE))
@@ -48,8 +48,8 @@ def _edges(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def test_occupancy_iou_leaves_void_out():
     truth = np.array([1, 1, 0, 0, 2, 2], np.uint8)
-    said = np.array([True, False, True, False, True, False])
-    assert occupancy_iou(said, truth) == pytest.approx(1 / 3)
+    predicted = np.array([True, False, True, False, True, False])
+    assert occupancy_iou(predicted, truth) == pytest.approx(1 / 3)
     assert occupancy_iou(np.zeros(6, bool), truth) == 0
     assert occupancy_iou(np.zeros(2, bool), np.zeros(2, np.uint8)) == 1
 
@@ -95,7 +95,7 @@ def test_closed_solids_have_their_volume():
     assert volume_inside(toy_truth.joined(balls), "solids") == pytest.approx(wanted, rel=0.03)
 
 
-def test_a_room_shell_as_fusion_gives_it_has_the_furnitures_volume():
+def test_the_solids_of_a_fused_shell_have_the_volume_of_the_furniture():
     measure = pytest.importorskip("skimage.measure")
     side, size = 0.05, np.array(toy_truth.SIZE)
     low = toy_truth.room_box()[:3] - size / 2
@@ -104,8 +104,8 @@ def test_a_room_shell_as_fusion_gives_it_has_the_furnitures_volume():
     # Signed distance to the nearest surface, positive in free space: walls, bed and table.
     distance = (size / 2 - np.abs(grid - low - size / 2)).min(axis=-1)
     for _, box in toy_truth.BOXES[:2]:
-        beside = (np.abs(grid - np.array(box[:3])) - np.array(box[3:]) / 2).max(axis=-1)
-        distance = np.minimum(distance, beside)
+        gap = (np.abs(grid - np.array(box[:3])) - np.array(box[3:]) / 2).max(axis=-1)
+        distance = np.minimum(distance, gap)
     vertices, faces, _, _ = measure.marching_cubes(distance, 0.0, spacing=(side,) * 3)
     vertices = vertices + grid[0, 0, 0]
     enclosed = np.einsum("ij,ij->i", vertices[faces[:, 0]], np.cross(*_edges(vertices, faces)))
@@ -172,7 +172,7 @@ def test_nearer_points_hide_farther_ones_and_those_behind_do_not_show():
 
 def test_depth_errors_by_hand():
     truth = np.array([2.0, 2.0, 2.0, 0.0])
-    said = np.array([2.2, 0.0, 9.0, 1.0])
-    assert depth_absrel(said, truth) == pytest.approx((0.1 + 1 + 1) / 3)
-    assert depth_delta(said, truth) == pytest.approx(1 / 3)
-    assert depth_absrel(said, np.zeros(4)) is None
+    predicted = np.array([2.2, 0.0, 9.0, 1.0])
+    assert depth_absrel(predicted, truth) == pytest.approx((0.1 + 1 + 1) / 3)
+    assert depth_delta(predicted, truth) == pytest.approx(1 / 3)
+    assert depth_absrel(predicted, np.zeros(4)) is None

@@ -41,7 +41,7 @@ def test_chamfer_agrees_with_pytorch3d():
     )
 
 
-def test_nearest_agrees_with_scipy_and_bound_only_hides_the_far():
+def test_nearest_agrees_with_scipy_within_the_bound():
     generator = np.random.default_rng(2)
     cloud, queries = generator.uniform(size=(500, 3)), generator.uniform(size=(300, 3))
     distance, index = cKDTree(cloud.astype(np.float32)).query(queries.astype(np.float32))
@@ -144,7 +144,7 @@ def test_mesh_samples_are_uniform_by_area():
     assert len(geo.sample_mesh(vertices, faces[:0], 10, np.random.default_rng(5))[0]) == 0
 
 
-def test_colour_error_looks_at_close_neighbours_alone():
+def test_colour_error_ignores_far_neighbours():
     mine, other = np.array([[0, 0, 0], [255, 0, 0]]), np.array([[51, 51, 51], [0, 0, 0]])
     mine, other = mine.astype(np.uint8), other.astype(np.uint8)
     assert distances.colour_error(np.array([0.01, 0.06]), mine, other) == pytest.approx(0.2)
@@ -165,7 +165,7 @@ def test_umeyama_recovers_a_similarity():
     assert np.allclose(found.apply(source), target, atol=1e-5)
 
 
-def test_umeyama_gives_no_mirror_image_and_refuses_lines():
+def test_umeyama_returns_no_reflection_and_refuses_lines():
     source = np.random.default_rng(7).normal(size=(50, 3))
     found = umeyama(source, source * [1, 1, -1])
     assert np.linalg.det(found.rotation) == pytest.approx(1)
@@ -174,7 +174,7 @@ def test_umeyama_gives_no_mirror_image_and_refuses_lines():
     assert umeyama(source[:2], source[:2]) is None
 
 
-def test_icp_brings_a_slightly_moved_cloud_back():
+def test_icp_undoes_a_small_motion():
     source = np.random.default_rng(8).uniform(size=(2000, 3)) * [2, 1, 0.5]
     moved = 1.02 * source @ turn(0.02).T + 0.01
     found = icp(source, moved, with_scale=True)

@@ -55,7 +55,7 @@ def test_spatial_order_of_nothing_and_of_points_very_far_away():
     assert sorted(geo.spatial_order(points).tolist()) == [0, 1, 2]
 
 
-def test_a_search_beyond_float32_names_a_point_all_the_same():
+def test_a_search_beyond_float32_returns_a_valid_index():
     found = geo.Cloud(np.zeros((5, 3))).nearest(np.full((2, 3), 1e30))
     assert (found.distance > 1e15).all() and (found.index < 5).all()
 
@@ -73,7 +73,7 @@ def test_exhaustive_search_equals_the_tree(place):
     np.testing.assert_allclose(np.linalg.norm(points[index] - queries, axis=1), wanted, atol=1e-5)
 
 
-def test_clouds_use_the_device_where_there_is_one(monkeypatch):
+def test_clouds_use_the_device_if_available(monkeypatch):
     pytest.importorskip("pytorch3d.ops")
     points, queries = surface(1, 300), surface(2, 200, 0.02)
     wanted = geo.Cloud(points).nearest(queries, 0.05)
@@ -82,6 +82,6 @@ def test_clouds_use_the_device_where_there_is_one(monkeypatch):
     np.testing.assert_allclose(found.distance, wanted.distance, atol=1e-5)
 
 
-def test_no_device_is_looked_for_in_vain(monkeypatch):
+def test_torch_is_not_imported_without_a_device(monkeypatch):
     monkeypatch.setattr(gpu, "_cuda_devices", lambda: 0)
     assert gpu.device.__wrapped__() is None

@@ -57,7 +57,7 @@ def test_overlap_agrees_with_polytopes():
     np.testing.assert_allclose(oriented_iou(first, second), wanted, atol=1e-6)
 
 
-def test_overlap_agrees_with_pytorch3d_but_where_that_is_wrong():
+def test_overlap_agrees_with_pytorch3d_except_where_that_is_wrong():
     torch = pytest.importorskip("torch")
     ops = pytest.importorskip("pytorch3d.ops")
     generator = np.random.default_rng(0)

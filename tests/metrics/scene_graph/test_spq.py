@@ -1,4 +1,4 @@
-"""SPQ and its neighbours by hand."""
+"""SPQ and related metrics by hand."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ def thetas(counts: spq.GraphCounts, truth: spq.GraphTruth) -> dict[str, float]:
 
 def test_perfect_prediction_scores_one():
     truth = spq.graph_truth(line())
-    said = [(0, "near", 1, 1.0), (0, "larger", 1), (0, "left", 1), (2, "behind", 0)]
-    counts = spq.graph_counts(truth, perfect(), said, 0.5)
+    predicted = [(0, "near", 1, 1.0), (0, "larger", 1), (0, "left", 1), (2, "behind", 0)]
+    counts = spq.graph_counts(truth, perfect(), predicted, 0.5)
     assert total(counts) == (4.0, 4, 0, 0)
     assert thetas(counts, truth) == {
         "spq": 1.0,
@@ -118,8 +118,8 @@ def test_spq_by_hand():
     # One hit of quality sqrt(.8 * 1), one false, two of "larger"/"side" missed.
     truth = spq.graph_truth(line(relations=[[1, 0, "near"], [1, 5, "near"]], void=[]))
     objects = predict(("bed", [0, 0, 0.5, 1, 1, 0.8]), ("lamp", at(3)), ("sofa", at(6)))
-    said = [(0, "near", 1), (0, "near", 2)]
-    counts = spq.graph_counts(truth, objects, said, 0.5)
+    predicted = [(0, "near", 1), (0, "near", 2)]
+    counts = spq.graph_counts(truth, objects, predicted, 0.5)
     quality = np.sqrt(box_iou(at(0), [0, 0, 0.5, 1, 1, 0.8])[0, 0])
     assert counts.all["near"] == spq.Counts(pytest.approx(quality), 1, 1, 1)
     scores = thetas(counts, truth)
@@ -129,29 +129,29 @@ def test_spq_by_hand():
 
 def test_inverse_and_repeated_triplets_count_once():
     truth = spq.graph_truth(line())
-    said = [(0, "left", 1), (1, "right", 0), (0, "left", 1), (0, "near", 1), (1, "near", 0)]
-    counts = spq.graph_counts(truth, perfect(), said, 0.5)
+    predicted = [(0, "left", 1), (1, "right", 0), (0, "left", 1), (0, "near", 1), (1, "near", 0)]
+    counts = spq.graph_counts(truth, perfect(), predicted, 0.5)
     assert total(counts)[1:3] == (2, 0)
     wrong = [(0, "right", 1), (1, "left", 0)]
     assert total(spq.graph_counts(truth, perfect(), wrong, 0.5))[1:3] == (0, 1)
 
 
-def test_void_pairs_neither_reward_nor_punish():
+def test_void_pairs_do_not_count():
     truth = spq.graph_truth(line())
-    for said in ([(0, "near", 2)], [(2, "near", 0)]):
-        assert total(spq.graph_counts(truth, perfect(), said, 0.5))[1:3] == (0, 0)
+    for predicted in ([(0, "near", 2)], [(2, "near", 0)]):
+        assert total(spq.graph_counts(truth, perfect(), predicted, 0.5))[1:3] == (0, 0)
 
 
 def test_unmatched_ends_are_false_unless_over_a_void_object():
     truth = spq.graph_truth(line())
     objects = [*perfect(), *predict(("vase", at(9)), ("bed", at(20)))]
-    count = lambda *said: total(spq.graph_counts(truth, objects, said, 0.5))[2]  # noqa: E731
+    count = lambda *predicted: total(spq.graph_counts(truth, objects, predicted, 0.5))[2]  # noqa: E731
     assert count((3, "near", 0)) == 0
     assert count((4, "near", 0)) == 1
     assert count((3, "near", 4)) == 1
 
 
-def test_missing_objects_leave_reasoning_unblamed():
+def test_missing_objects_do_not_count_against_matched_triplets():
     truth = spq.graph_truth(line())
     counts = spq.graph_counts(truth, predict(("bed", at(0))), [], 0.5)
     assert total(counts)[3] == 4
@@ -164,10 +164,10 @@ def test_missing_objects_leave_reasoning_unblamed():
         st.tuples(st.integers(0, 2), st.sampled_from(PREDICATES), st.integers(0, 2)), max_size=8
     )
 )
-def test_repeats_never_help_and_scores_stay_in_range(said):
+def test_repeats_never_help_and_scores_stay_in_range(predicted):
     truth = spq.graph_truth(line())
-    once = spq.graph_counts(truth, perfect(), said, 0.5)
-    twice = spq.graph_counts(truth, perfect(), said + said, 0.5)
+    once = spq.graph_counts(truth, perfect(), predicted, 0.5)
+    twice = spq.graph_counts(truth, perfect(), predicted + predicted, 0.5)
     assert total(once) == total(twice)
     for theta in thetas(once, truth).values():
         assert 0 <= theta <= 1
@@ -193,8 +193,8 @@ def test_pseudo_values_of_a_ratio():
 
 
 def test_sg_accuracy_by_hand():
-    said = {(i, j): dict.fromkeys(FAMILIES, "none") for i in (0, 1, 5) for j in (0, 1, 5)}
-    confusion = spq.relation_confusion(line(), said)
+    predicted = {(i, j): dict.fromkeys(FAMILIES, "none") for i in (0, 1, 5) for j in (0, 1, 5)}
+    confusion = spq.relation_confusion(line(), predicted)
     # 6 ordered pairs; near is true both ways for (0, 1), void both ways for (0, 5).
     assert confusion["distance"].tolist() == [[0, 2, 0], [0, 2, 0]]
     # "none" is no answer of the side family.
@@ -208,10 +208,10 @@ def test_sg_accuracy_by_hand():
 def test_balanced_accuracy_agrees_with_scikit_learn():
     learn = pytest.importorskip("sklearn.metrics")
     generator = np.random.default_rng(0)
-    true, said = generator.integers(0, 4, 200), generator.integers(0, 4, 200)
+    true, predicted = generator.integers(0, 4, 200), generator.integers(0, 4, 200)
     table = np.zeros((4, 4))
-    np.add.at(table, (true, said), 1)
-    theirs = learn.balanced_accuracy_score(true, said)
+    np.add.at(table, (true, predicted), 1)
+    theirs = learn.balanced_accuracy_score(true, predicted)
     assert spq.balanced_accuracy(table) == pytest.approx(theirs)
 
 
@@ -244,10 +244,10 @@ def test_detections_take_each_object_once_and_skip_void():
     truth = spq.graph_truth(line())
     objects = predict(("bed", at(0.1)), ("bed", at(0)), ("vase", at(9)), ("vase", at(12)))
     objects[1]["score"] = 0.5
-    judged = detection.match_predictions(truth, objects, 0.5)
-    assert judged["bed"].hits.tolist() == [True, False]
-    assert judged["vase"].hits.tolist() == [False]
-    assert detection.object_map([judged]).theta == pytest.approx(1 / 3)
+    matched = detection.match_predictions(truth, objects, 0.5)
+    assert matched["bed"].hits.tolist() == [True, False]
+    assert matched["vase"].hits.tolist() == [False]
+    assert detection.object_map([matched]).theta == pytest.approx(1 / 3)
 
 
 def test_box_pq_by_hand():
@@ -259,33 +259,40 @@ def test_box_pq_by_hand():
     assert detection.box_pq([counts], [truth]).theta == pytest.approx(wanted)
 
 
-def recall(truth: spq.GraphTruth, objects: list[dict], said: list[tuple], k: int) -> float | None:
+def recall(
+    truth: spq.GraphTruth, objects: list[dict], predicted: list[tuple], k: int
+) -> float | None:
     return triplet_recall.triplet_recall(
-        truth, triplet_recall.ranked_triplets(truth, objects, said), k
+        truth, triplet_recall.ranked_triplets(truth, objects, predicted), k
     )
 
 
 def test_triplet_recall_takes_the_best_of_a_pair_and_family():
     truth = spq.graph_truth(line())
-    said = [(0, "right", 1, 0.9), (0, "left", 1, 0.8), (0, "near", 1, 0.7), (0, "near", 2, 1.0)]
+    predicted = [
+        (0, "right", 1, 0.9),
+        (0, "left", 1, 0.8),
+        (0, "near", 1, 0.7),
+        (0, "near", 2, 1.0),
+    ]
     # "right" wins the side of the pair and is wrong; the void pair takes no place.
-    assert recall(truth, perfect(), said, 2) == pytest.approx(1 / 2)
-    assert recall(truth, perfect(), said, 50) == pytest.approx(1 / 4)
+    assert recall(truth, perfect(), predicted, 2) == pytest.approx(1 / 2)
+    assert recall(truth, perfect(), predicted, 50) == pytest.approx(1 / 4)
     assert recall(truth, [], [], 20) == 0
     assert recall(spq.graph_truth(line(relations=[])), [], [], 20) is None
 
 
 def test_larger_either_way_is_one_choice_of_the_pair():
     truth = spq.graph_truth(line())
-    said = [(0, "larger", 1, 0.9), (1, "larger", 0, 0.8)]
-    assert recall(truth, perfect(), said, 1) == 1
+    predicted = [(0, "larger", 1, 0.9), (1, "larger", 0, 0.8)]
+    assert recall(truth, perfect(), predicted, 1) == 1
 
 
 def test_mean_triplet_recall_weighs_each_predicate_alike():
     relations = [[0, 1, "near"], [1, 5, "near"], [0, 1, "larger"]]
     truth = spq.graph_truth(line(relations=relations, void=[]))
-    said = [(0, "near", 1, 0.9), (1, "near", 2, 0.8), (1, "larger", 2, 0.7)]
-    ranked = triplet_recall.ranked_triplets(truth, perfect(), said)
+    predicted = [(0, "near", 1, 0.9), (1, "near", 2, 0.8), (1, "larger", 2, 0.7)]
+    ranked = triplet_recall.ranked_triplets(truth, perfect(), predicted)
     assert triplet_recall.mean_triplet_recall([ranked], [truth], 20).theta == pytest.approx(
         (1 + 0) / 2
     )
@@ -296,23 +303,28 @@ def test_mean_triplet_recall_weighs_each_predicate_alike():
 
 def test_given_recall_has_no_graph_constraint():
     truth = spq.graph_truth(line())
-    said = [(0, "right", 1, 0.9), (0, "left", 1, 0.8), (0, "near", 5, 1.0), (1, "near", 0, 0.7)]
+    predicted = [
+        (0, "right", 1, 0.9),
+        (0, "left", 1, 0.8),
+        (0, "near", 5, 1.0),
+        (1, "near", 0, 0.7),
+    ]
     # Of the first two places "right" is wrong; the void pair takes none, 2 of 4 truths are found.
-    recall = [triplet_recall.given_recall(truth, [0, 1, 5], said, k) for k in (1, 2, 3, 50)]
+    recall = [triplet_recall.given_recall(truth, [0, 1, 5], predicted, k) for k in (1, 2, 3, 50)]
     assert recall == pytest.approx([0, 1 / 2, 2 / 3, 2 / 4])
     # Both orders of a pair say one thing and take one place.
-    again = [*said, (1, "right", 0, 0.95)]
+    again = [*predicted, (1, "right", 0, 0.95)]
     assert triplet_recall.given_recall(truth, [0, 1, 5], again, 1) == 1
     assert triplet_recall.given_recall(truth, [0, 1, 5], [(0, "near", 9, 1.0)], 50) == 0
     assert (
-        triplet_recall.given_recall(spq.graph_truth(line(relations=[])), [0, 1, 5], said, 50)
+        triplet_recall.given_recall(spq.graph_truth(line(relations=[])), [0, 1, 5], predicted, 50)
         is None
     )
 
 
 def test_spq_given_by_hand():
-    said = {(0, 1): {"distance": "near", "side": "left"}, (0, 5): {"size": "larger"}}
-    comparison = spq.RelationComparison([line()], [said])
+    predicted = {(0, 1): {"distance": "near", "side": "left"}, (0, 5): {"size": "larger"}}
+    comparison = spq.RelationComparison([line()], [predicted])
     # near is found; larger has one false and one missed; of two sides one is found.
     assert triplet_recall.spq_given(comparison).theta == pytest.approx(0.5)
     assert triplet_recall.spq_given_view(comparison).theta == pytest.approx(0.5)
