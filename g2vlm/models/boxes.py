@@ -66,8 +66,8 @@ def mask_quantiles(points: Tensor, masks: Tensor) -> Tensor:
     weight = masks[:, :, None].expand(-1, -1, 3, -1).gather(-1, index)
     total = weight.cumsum(-1)
     share = total.new_tensor(QUANTILES).clamp(min=1e-6, max=1 - 1e-6)
-    wanted = (total[..., -1:] * share).contiguous()  # (B, N, 3, quantiles)
-    place = torch.searchsorted(total, wanted).clamp(max=points.shape[1] - 1)
+    reached = (total[..., -1:] * share).contiguous()  # (B, N, 3, quantiles)
+    place = torch.searchsorted(total, reached).clamp(max=points.shape[1] - 1)
     quantiles = ordered[:, None].expand(-1, count, -1, -1).gather(-1, place)
     return quantiles * (total[..., -1:] > 0)
 

@@ -137,7 +137,7 @@ class ModelConfig(ModelSizes, Switches):
             raise InputError(f"{source}: {error}; train the model again") from error
 
 
-# Keys of a method beside its switches: its name, and what a study changes for a variant of it.
+# Keys of a method next to its switches: its name, and what a study changes for a variant of it.
 VARIANT_KEYS = ("name", "based_on", "scenes", "train")
 
 

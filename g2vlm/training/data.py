@@ -293,7 +293,7 @@ def language_batch(
 
 
 def _texts(data: TrainSet, sampled: Sequence[Mapping], name: str) -> TextBatch:
-    """Return the sampled sentences of one kind."""
+    """Return the sampled sentences: captions or phrases."""
     return build_text(data.texts, [[item["text"] for item in one[name]] for one in sampled])
 
 
@@ -346,17 +346,18 @@ def _named(
 
 def _objects(scenes: Sequence[TrainScene], size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return masks, boxes, yaw and classes of the scenes' objects, padded to `size`."""
-    masks = np.zeros((len(scenes), size, len(scenes[0].depth)), np.float32)
-    boxes = np.zeros((len(scenes), size, 6), np.float32)
-    yaw = np.zeros((len(scenes), size), np.float32)
-    classes = np.full((len(scenes), size), -1, np.int64)
-    for b, scene in enumerate(scenes):
-        count = len(scene.rows)
-        masks[b, :count] = mask_shares(scene.masks)
-        boxes[b, :count] = scene.boxes
-        yaw[b, :count] = scene.yaw
-        classes[b, :count] = scene.classes
-    return tuple(torch.from_numpy(value) for value in (masks, boxes, yaw, classes))
+    masks = _pad([mask_shares(scene.masks) for scene in scenes], size, 0)
+    boxes = _pad([scene.boxes for scene in scenes], size, 0)
+    yaw = _pad([scene.yaw for scene in scenes], size, 0)
+    return masks, boxes, yaw, _pad([scene.classes for scene in scenes], size, -1)
+
+
+def _pad(rows: Sequence[np.ndarray], size: int, fill: int) -> Tensor:
+    """Return arrays [N,...] of several scenes as one padded tensor [B,size,...]."""
+    out = np.full((len(rows), size, *rows[0].shape[1:]), fill, rows[0].dtype)
+    for padded, array in zip(out, rows, strict=True):
+        padded[: len(array)] = array
+    return torch.from_numpy(out)
 
 
 def _relations(scenes: Sequence[TrainScene], family: str, size: int) -> Tensor:

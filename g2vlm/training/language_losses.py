@@ -101,18 +101,18 @@ def box_loss(predicted: Tensor, true: Tensor) -> Tensor:
     return corners + (1 - shared / union.clamp(min=1e-6)).mean()
 
 
-def mass_loss(log_probability: Tensor, wanted: Tensor) -> Tensor:
-    """Return the mean of -log of the probability mass on the wanted entries.
+def mass_loss(log_probability: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean of -log of the probability mass on the target entries.
 
     Args:
         log_probability: [...,K], log of a distribution over K entries.
-        wanted: [...,K], 0..1; rows of zeros are left out.
+        targets: [...,K], 0..1; rows of zeros are left out.
 
     Several entries may be right: their probabilities are added before the logarithm, so the model
     may choose among them.
     """
-    asked = wanted.amax(-1) > 0
-    weight = wanted / wanted.amax(-1, keepdim=True).clamp(min=1e-6)
+    asked = targets.amax(-1) > 0
+    weight = targets / targets.amax(-1, keepdim=True).clamp(min=1e-6)
     mass = (log_probability.exp() * weight).sum(-1).clamp(min=1e-6)
     return masked_mean(-mass.log(), asked.float())
 
@@ -133,12 +133,14 @@ def grounding_loss(
     # (3, B, R, N): targets, anchors, and objects of the targets' class.
     roles = torch.stack([targets.targets, targets.anchors, targets.rivals]).clamp(min=0)
     logits = ground.point_logits[:, :count]  # (B, R, P)
-    wanted = roles[0] @ targets.masks  # (B, R, P), share of a cell that the target covers
-    pointwise = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(-1)
+    target_points = roles[0] @ targets.masks  # (B, R, P), share of a cell that the target covers
+    pointwise = F.binary_cross_entropy_with_logits(logits, target_points, reduction="none").mean(-1)
     share = logits.sigmoid()
-    dice = 1 - (2 * (share * wanted).sum(-1) + 1) / (share.sum(-1) + wanted.sum(-1) + 1)
+    dice = 1 - (2 * (share * target_points).sum(-1) + 1) / (
+        share.sum(-1) + target_points.sum(-1) + 1
+    )
     # Dice of an empty mask would punish every point, so it is left out.
-    visible = (wanted.amax(-1) > 0).float() * asked[..., 0]  # (B, R)
+    visible = (target_points.amax(-1) > 0).float() * asked[..., 0]  # (B, R)
     weight = targets.masks / targets.masks.sum(-1, keepdim=True).clamp(min=1e-6)
     with exact(logits):
         by_object = logits.float() @ weight.transpose(1, 2)  # (B, R, N)

@@ -213,7 +213,7 @@ def mention_targets(
     return targets.to(objects.present.device)
 
 
-def role_losses(context: QAContext, wanted: MentionTargets) -> dict[str, Tensor]:
+def role_losses(context: QAContext, targets: MentionTargets) -> dict[str, Tensor]:
     """Return the losses of the roles of questions.
 
     asked: -log of the share of the role that the answer names.
@@ -223,9 +223,9 @@ def role_losses(context: QAContext, wanted: MentionTargets) -> dict[str, Tensor]
     """
     roles = context.roles
     return {
-        "asked": mass_loss(context.asked, wanted.named),
-        "roles": mass_loss(roles.log_attention, wanted.objects),
-        "classes": label_loss(roles.classes, wanted.classes),
-        "colours": label_loss(roles.colours, wanted.colours),
-        "object_colours": label_loss(roles.object_colours, wanted.object_colours),
+        "asked": mass_loss(context.asked, targets.named),
+        "roles": mass_loss(roles.log_attention, targets.objects),
+        "classes": label_loss(roles.classes, targets.classes),
+        "colours": label_loss(roles.colours, targets.colours),
+        "object_colours": label_loss(roles.object_colours, targets.object_colours),
     }

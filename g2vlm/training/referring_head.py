@@ -168,7 +168,7 @@ def _anchors(scene: TrainScene, anchors: Sequence[int]) -> list[list[int]]:
     return ([*found, found[0]] if found else [[], []])[:2]
 
 
-def referring_losses(referral: Referral, wanted: ReferringTargets) -> dict[str, Tensor]:
+def referring_losses(referral: Referral, targets: ReferringTargets) -> dict[str, Tensor]:
     """Return the losses of the referring head.
 
     chosen: -log of the probability on the targets.
@@ -178,22 +178,22 @@ def referring_losses(referral: Referral, wanted: ReferringTargets) -> dict[str, 
     object_colours: of the objects.
     zero: whether nothing is meant.
     """
-    asked = wanted.zero >= 0  # (B, R)
+    asked = targets.zero >= 0  # (B, R)
     present = (referral.logits > ABSENT) & asked[..., None]  # (B, R, N)
     each = F.binary_cross_entropy_with_logits(
-        referral.logits.clamp(min=-20), wanted.targets, reduction="none"
+        referral.logits.clamp(min=-20), targets.targets, reduction="none"
     )
     attention = referral.roles.log_attention[:, :, 1:].amax(2).clamp(min=-8)
     zero = F.binary_cross_entropy_with_logits(
-        referral.zero_logit, wanted.zero.clamp(min=0), reduction="none"
+        referral.zero_logit, targets.zero.clamp(min=0), reduction="none"
     )
     return {
-        "chosen": mass_loss(referral.logits.log_softmax(-1), wanted.targets),
+        "chosen": mass_loss(referral.logits.log_softmax(-1), targets.targets),
         "each": masked_mean(each, present),
-        "anchors": masked_mean(-attention, wanted.anchors),
-        "classes": label_loss(referral.roles.classes, wanted.classes),
-        "colours": label_loss(referral.roles.colours, wanted.colours),
-        "object_colours": label_loss(referral.roles.object_colours, wanted.object_colours),
+        "anchors": masked_mean(-attention, targets.anchors),
+        "classes": label_loss(referral.roles.classes, targets.classes),
+        "colours": label_loss(referral.roles.colours, targets.colours),
+        "object_colours": label_loss(referral.roles.object_colours, targets.object_colours),
         "zero": masked_mean(zero, asked),
     }
 

@@ -1,4 +1,4 @@
-"""G2VLM, its ablations and the learned baselines: one job a (method, seed), a thread a process."""
+"""G2VLM, its ablations and the learned baselines: one job per (method, seed), one thread per process."""
 
 
 rule train:
@@ -18,7 +18,7 @@ rule train:
         f"{RESULTS}/benchmarks/train/{{trained}}-{{seed}}.tsv"
     threads: PROCESSES
     resources:
-        # Every process holds all scenes.
+        # Every process holds all scenes in memory.
         mem_mb=grows(1500 * PROCESSES, 4 * IMAGE * PROCESSES, SPLITS["train"]),
         runtime=grows(480),
         gpu=training_gpus,

@@ -1,4 +1,4 @@
-"""Train one method with one seed; a killed training goes on from its last checkpoint."""
+"""Train one method with one seed; a killed training continues from its last checkpoint."""
 
 from pathlib import Path
 

@@ -170,7 +170,7 @@ def test_grid_maps_are_means_and_interpolate(height, width):
     assert torch.allclose(spread, column.expand_as(spread), atol=1e-5)
 
 
-def test_parts_are_read_as_if_they_stood_side_by_side():
+def test_linear_of_parts_equals_linear_of_their_concatenation():
     linear, first, second = torch.nn.Linear(7, 3), torch.rand(2, 5, 4), torch.rand(2, 5, 3)
     whole = linear(torch.cat([first, second], dim=-1))
     assert torch.allclose(linear_of_parts(linear, first, second), whole, atol=1e-6)
@@ -188,7 +188,7 @@ def test_relative_features_point_from_first_to_second():
     assert there.tolist() == pytest.approx([1.0, np.exp(-3), 0.0, 1.0, 0.0, 1.0], abs=1e-3)
 
 
-def test_pair_geometry_says_gap_rest_and_facing():
+def test_pair_geometry_has_gap_rest_and_facing():
     boxes = torch.tensor([[[0, 0, 0.5, 1, 1, 1], [0, 2, 0.5, 1, 1, 1]]], dtype=torch.float32)
     front = torch.tensor([[[0.0, 1.0], [1.0, 0.0]]])
     pair = RelationHead.geometry(boxes, front)[0, 0, 1]
@@ -197,7 +197,7 @@ def test_pair_geometry_says_gap_rest_and_facing():
     assert RelationHead.geometry(boxes, front)[0, 1, 0, 14].item() == pytest.approx(0.0)
 
 
-def test_what_lies_on_a_rug_rests_on_its_true_top():
+def test_an_object_on_a_rug_rests_on_its_true_top():
     boxes = torch.tensor([[[0.0, 0, 0.004, 2, 2, 0.008], [0, 0, 0.258, 1, 1, 0.5]]])
     pair = RelationHead.geometry(boxes, torch.zeros(1, 2, 2))[0, 1, 0]
     assert pair[11:13].tolist() == pytest.approx([0.0, 0.508], abs=1e-6)
@@ -235,7 +235,7 @@ def test_a_number_is_a_word_with_a_value():
     assert words.decode(words.encode("about 12 m", "<answer>", 9), 5.0) == "about 12 m"
 
 
-def test_the_value_of_a_number_is_what_is_measured_as_far_as_the_place_says():
+def test_the_value_of_a_number_is_a_weighted_mean_of_measures():
     decoder = small_model().decoder
     scene = decoder.read_scene(torch.zeros(1, 3, decoder.out.in_features))
     memory = torch.zeros(1, 1, 2, decoder.out.in_features)
@@ -252,7 +252,7 @@ def test_the_value_of_a_number_is_what_is_measured_as_far_as_the_place_says():
         assert bool(guess.isfinite())
 
 
-def test_words_of_the_class_or_side_that_is_asked_for_are_lifted():
+def test_copying_raises_words_of_the_class_or_side_asked_for():
     words = build_words(["a table lamp", "the chair"])
     spelled = spell(("lamp", "table lamp", "sofa"), words)
     assert [{words[k] for k in row.nonzero()[:, 0]} for row in spelled] == [
@@ -298,7 +298,7 @@ def test_mask_quantiles_are_those_of_the_masked_points():
     assert not found[:, 2].any(), "an empty mask"
 
 
-def test_frozen_features_are_standardised_as_found():
+def test_frozen_features_are_standardised_by_the_fit():
     standard = Standardise(2)
     values = torch.tensor([[0.0, 5.0], [2.0, 5.0], [4.0, 5.0]])
     standard.fit(values)
@@ -307,7 +307,7 @@ def test_frozen_features_are_standardised_as_found():
     assert set(standard.state_dict()) == {"mean", "scale"}
 
 
-def test_depth_steps_look_around_and_stop_at_the_border():
+def test_depth_steps_are_zero_beyond_the_border():
     model = small_model()
     rows, columns = HEIGHT // 4, WIDTH // 4
     depth = torch.zeros(1, VIEWS, rows, columns)
@@ -333,7 +333,7 @@ def viewed(model, order):
 
 @pytest.mark.parametrize("method", ["full", "no_geometry", "geometry_free_vlm"])
 @pytest.mark.parametrize("count", [1, 2, 8])
-def test_any_number_of_views_is_read(method, count):
+def test_any_number_of_views_is_encoded(method, count):
     model = small_model(method)
     state = viewed(model, [view % 4 for view in range(count)])
     cells = count * (HEIGHT // CELL) * (WIDTH // CELL)

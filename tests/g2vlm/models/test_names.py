@@ -1,4 +1,4 @@
-"""The class that a sentence asks for: what is learned from, and what is made of it."""
+"""The class that a sentence asks for: its targets, its loss and its use."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ def question(name, kind, objects):
     return {"id": name, "type": kind, "text": "how many boxes", "objects": objects, "answer": "1"}
 
 
-def test_the_class_that_sentences_ask_for(monkeypatch):
+def test_targets_of_the_class_that_sentences_ask_for(monkeypatch):
     scene = train_set().scenes[0]
     by_class: dict[int, list[int]] = {}
     for index, row in scene.rows.items():

@@ -25,7 +25,7 @@ def right(probe, scenes, texts):
     return (scores.argmax(1) == np.arange(len(scenes))).mean()
 
 
-def test_it_finds_unseen_scenes_by_what_they_share_with_texts():
+def test_the_probe_retrieves_unseen_scenes():
     probe = RetrievalProbe.fit(*rooms(200))
     scenes, texts = rooms(40, seed=1)
     assert right(probe, scenes, texts) > 0.9
@@ -47,7 +47,7 @@ def test_the_map_is_the_ridge_of_scikit_learn():
     np.testing.assert_allclose(probe.weights, ridge.coef_.T, rtol=1e-4, atol=1e-5)
 
 
-def test_a_constant_feature_says_nothing_and_breaks_nothing():
+def test_a_constant_feature_has_no_effect():
     scenes, texts = rooms(100)
     scenes[:, 0] = 4.0
     assert np.isfinite(RetrievalProbe.fit(scenes, texts).scores(texts[0], scenes)).all()

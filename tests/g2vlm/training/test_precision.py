@@ -36,7 +36,7 @@ def test_bfloat16_has_the_losses_of_float32(method, device):
 
 
 @pytest.mark.parametrize(("method", "close"), [("full", 3e-3), ("no_depth", 0.03)])
-def test_positions_stay_where_they_are_in_bfloat16(method, close):
+def test_bfloat16_keeps_positions(method, close):
     """To millimetres where the sensor saw something; predicted depth differs by a hundredth."""
     model = small_model(method)
     batch = scene_batch(model)

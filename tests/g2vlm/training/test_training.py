@@ -124,7 +124,7 @@ def test_more_threads_change_a_model_by_rounding_alone(study):
         torch.testing.assert_close(value, weights[1][name], rtol=1e-3, atol=close)
 
 
-def test_a_batch_drawn_ahead_is_the_same_batch():
+def test_a_batch_sampled_ahead_is_the_same_batch():
     settings = TrainSettings.from_config(SETTINGS | {"dropout": 0.0, "accumulation": 2})
     plain, ahead = (Objective(small_model(**SMALL), train_set(), settings, 0) for _ in range(2))
     with ThreadPoolExecutor(1) as ahead._thread:
@@ -181,7 +181,7 @@ def test_a_checkpoint_of_another_network_is_refused(study, monkeypatch):
         study()
 
 
-def test_what_a_training_leaves(study):
+def test_files_of_a_finished_training(study):
     folder = study()
     cost = json.loads((folder / "cost.json").read_text())
     assert set(cost) == {"parameters", "train_seconds", "peak_memory_mb"}
@@ -224,7 +224,7 @@ def test_every_loss_falls(tmp_path):
     assert log[-1]["spatial/pick"] < 0.7 * log[0]["spatial/pick"]
 
 
-def test_normal_loss_turns_the_surface():
+def test_normal_loss_has_a_gradient():
     model = small_model("no_geometry")
     data = train_set(2)
     truth = geometry_batch(data.scenes, np.ones(2, bool), 3, 8, np.random.default_rng(0))
@@ -342,7 +342,7 @@ def test_rooms_are_the_same_twice():
     assert np.array_equal(first.views(name).depth, second.views(name).depth)
 
 
-def test_a_scene_without_objects_teaches_no_box(monkeypatch):
+def test_a_scene_without_objects_trains_no_box(monkeypatch):
     """What the model takes for an object there is learned from by nobody."""
     model, scene = small_model(), train_set().scenes[0]
     points = len(scene.owner)
@@ -366,7 +366,7 @@ def test_a_scene_without_objects_teaches_no_box(monkeypatch):
     assert not all(map(torch.equal, before, model.box_head.parameters()))
 
 
-def test_retrieval_fitted_anew_finds_the_scenes_of_unheard_captions():
+def test_the_retrieval_head_finds_the_scenes_of_new_captions():
     """Embeddings of scenes and captions share a hidden cause, each behind a map of its own."""
     model = small_model()
     draw = np.random.default_rng(0)
