@@ -15,7 +15,7 @@ from g2vlm.scenes.assets.catalog import REVIEWED, ModelRow, open_catalog, read_m
 from g2vlm.scenes.datasheet import DatasetStats, attribution, datasheet, rooms_datasheet
 from g2vlm.scenes.language.answer_balancing import AnswerBalance
 from g2vlm.scenes.language.generate import generate_language
-from g2vlm.scenes.layout.recipes import REAL_ROOMS, draw_recipe, pool_of
+from g2vlm.scenes.layout.recipes import REAL_ROOMS, draw_recipe, group_models
 from g2vlm.scenes.layout.splits import COUNTS, SEED, swap_recipe
 from g2vlm.scenes.real.layout import captured_recipes
 from g2vlm.scenes.real.source import CAPTURES, FOLDER, WITHOUT, fetch_rooms
@@ -137,7 +137,7 @@ def draw_scenes(
             "data.splits: test_asset has more scenes than test_scene, which it repeats with other "
             "models; lower its number"
         )
-    pool = pool_of(models, "train")
+    pool = group_models(models, "train", lambda row: (row.cls, row.placement))
     for split in ("train", "val"):
         for number in range(counts.get(split, 0)):
             yield draw_recipe(split, number, pool, seed)

@@ -10,7 +10,7 @@ a split do not change when more are generated.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,8 +43,7 @@ class AnswerBalance:
     """Counts of outcomes by clue over the questions asked so far."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, ...], Counter[str]] = {}
-        self._totals: Counter[tuple[str, ...]] = Counter()
+        self._counts: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
 
     def excess(self, candidate: QuestionCandidate) -> int:
         """Return by how much the candidate's outcomes exceed an even share, summed over its clues.
@@ -53,9 +52,8 @@ class AnswerBalance:
         """
         total = 0
         for key, outcome, outcomes in candidate.clues:
-            seen = self._counts.get(key)
-            if seen:
-                total += outcomes * seen[outcome] - self._totals[key]
+            counts = self._counts[key]
+            total += outcomes * counts[outcome] - counts.total()
         return total
 
     def ranked(self, candidates: Sequence[QuestionCandidate]) -> list[QuestionCandidate]:
@@ -65,5 +63,4 @@ class AnswerBalance:
     def record(self, candidate: QuestionCandidate) -> None:
         """Count a candidate that was asked."""
         for key, outcome, _ in candidate.clues:
-            self._counts.setdefault(key, Counter())[outcome] += 1
-            self._totals[key] += 1
+            self._counts[key][outcome] += 1

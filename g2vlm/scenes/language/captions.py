@@ -36,19 +36,16 @@ def _distinct(prefix: str, rows: Iterator[dict[str, Any]], count: int) -> list[d
 
 
 def _caption(context: ReferringContext) -> dict[str, Any]:
-    parts, facts = [], []
+    room, facts = "a room", []
     if context.chance(65):
         room = article(context.room)
         facts.append({"type": "room", "kind": context.recipe["kind"]})
-    else:
-        room = "a room"
     relation = _relation_clause(context)
     related = {relation[1]["subject"], relation[1]["object"]} if relation else set()
     others = [row for row in _object_phrases(context) if row[1]["class"] not in related]
     rows = others[: 2 if relation else 3] + ([relation] if relation else [])
-    for text, fact in rows:
-        parts.append(text)
-        facts.append(fact)
+    parts = [text for text, _ in rows]
+    facts += [fact for _, fact in rows]
     listed = parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
     fields = {
         "a": room,

@@ -6,6 +6,7 @@ each. Which one depends on the answers of earlier questions, see `answer_balanci
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
@@ -49,10 +50,6 @@ class Named(NamedTuple):
 
 def _clues(outcome: str, outcomes: int, *keys: tuple[str, ...]) -> tuple[Clue, ...]:
     return tuple((key, outcome, outcomes) for key in keys)
-
-
-def _bin(value: int, bounds: tuple[int, ...]) -> str:
-    return str(sum(value >= bound for bound in bounds))
 
 
 def _named(context: ReferringContext) -> list[Named]:
@@ -138,7 +135,7 @@ def _absolute_distance(context: ReferringContext) -> Candidates:
             continue
         first, second = sorted((context.cls(a.index), context.cls(b.index)))
         clues = _clues(
-            _bin(d // 100, DISTANCE_BINS_DM),
+            str(bisect_right(DISTANCE_BINS_DM, d // 100)),
             len(DISTANCE_BINS_DM) + 1,
             ("far",),
             ("far", first),
@@ -156,7 +153,7 @@ def _object_size(context: ReferringContext) -> Candidates:
         cls, colour = context.cls(row.index), context.colour(row.index)
         longest = divide(max(context.items[row.index].size), 10)
         clues = _clues(
-            _bin(longest, SIZE_BINS_CM),
+            str(bisect_right(SIZE_BINS_CM, longest)),
             len(SIZE_BINS_CM) + 1,
             ("size", cls),
             ("size", cls, colour),

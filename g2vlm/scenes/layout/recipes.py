@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from g2vlm.scenes.layout.furnish import Pool, furnish
 from g2vlm.scenes.layout.room_state import OBJECTS, Item, Room, largest_component, walkable
 from metrics.constants import INPUT_VIEWS
 from metrics.files import InputError, read_lines, rng
+
+Key = TypeVar("Key")
 
 # Layouts that are drawn for a scene before the best of them is taken.
 ATTEMPTS = 60
@@ -58,14 +60,16 @@ FLOORS = {
 }
 
 
-def pool_of(models: dict[str, ModelRow], side: str) -> Pool:
-    """Return the models of one side of the split, "train" or "held", by (class, placement)."""
-    pool: Pool = {}
+def group_models(
+    models: dict[str, ModelRow], side: str, key: Callable[[ModelRow], Key]
+) -> dict[Key, list[ModelRow]]:
+    """Return the models of one side of the split, "train" or "held", by a key, sorted by name."""
+    groups: dict[Key, list[ModelRow]] = {}
     for name in sorted(models):
         row = models[name]
         if row.side == side:
-            pool.setdefault((row.cls, row.placement), []).append(row)
-    return pool
+            groups.setdefault(key(row), []).append(row)
+    return groups
 
 
 def draw_recipe(

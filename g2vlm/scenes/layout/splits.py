@@ -8,7 +8,7 @@ import numpy as np
 
 from g2vlm.scenes.assets.catalog import ModelRow
 from g2vlm.scenes.layout.cameras import clears, pixel_estimate
-from g2vlm.scenes.layout.recipes import cameras_of, items_of, object_fields
+from g2vlm.scenes.layout.recipes import cameras_of, group_models, items_of, object_fields
 from g2vlm.scenes.layout.room_state import Item, Room, rests_on
 from metrics.files import InputError
 
@@ -17,16 +17,8 @@ COUNTS = {"train": 600, "val": 60, "test_scene": 80, "test_asset": 80}
 # A model may be stretched to a size of which no side is beyond these shares (%) of its own.
 STRETCH_PERCENT = (70, 140)
 
+# Class, placement, whether it carries things: what a swapped model shares with the one before.
 Kind = tuple[str, str, bool]
-
-
-def held_rows(models: dict[str, ModelRow]) -> dict[Kind, list[ModelRow]]:
-    """Return the held-out models by kind (class, placement, whether it carries things)."""
-    rows: dict[Kind, list[ModelRow]] = {}
-    for name in sorted(models):
-        if models[name].side == "held":
-            rows.setdefault(models[name].kind, []).append(models[name])
-    return rows
 
 
 def swap_recipe(recipe: dict, models: dict[str, ModelRow]) -> tuple[dict[str, Any], np.ndarray]:
@@ -34,7 +26,7 @@ def swap_recipe(recipe: dict, models: dict[str, ModelRow]) -> tuple[dict[str, An
 
     Each model is replaced by the held-out one of its kind that is nearest in size.
     """
-    held = held_rows(models)
+    held = group_models(models, "held", lambda row: row.kind)
     room = Room(tuple(recipe["room"]["size_mm"]), np.random.default_rng(0))  # It draws nothing.
     eyes = [camera["position_mm"] for camera in recipe["cameras"]]
     before = items_of(recipe, models)
