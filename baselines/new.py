@@ -5,10 +5,9 @@ from __future__ import annotations
 import keyword
 import re
 import shutil
-import tempfile
 from pathlib import Path
 
-from metrics.files import InputError
+from metrics.files import InputError, atomic_path
 
 HERE = Path(__file__).parent
 SKELETON = HERE / "skeleton" / "method.py.in"
@@ -27,12 +26,7 @@ def write_skeleton(name: str, root: Path = HERE) -> Path:
         )
     if folder.exists() or (root.parent / "config" / "methods" / f"{name}.yaml").exists():
         raise InputError(f"baseline {name}: the name is taken; choose another")
-    temporary = Path(tempfile.mkdtemp(dir=root, prefix=".new-"))
-    try:
+    with atomic_path(folder, folder=True) as temporary:
         (temporary / "__init__.py").touch()
         shutil.copyfile(SKELETON, temporary / "method.py")
-        temporary.chmod(0o755)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder

@@ -42,15 +42,6 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return value
 
 
-def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with the values of `changes`; mappings are merged, lists are replaced."""
-    result = dict(base)
-    for key, value in changes.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merge(result[key], value) if both else value
-    return result
-
-
 def config_schema() -> dict[str, Any]:
     """Return the JSON Schema of a merged config.
 

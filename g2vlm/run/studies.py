@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from g2vlm.run.config import merge
 from metrics.files import InputError
 
 Methods = dict[str, dict[str, Any]]
@@ -66,8 +65,8 @@ def variants(config: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]
     if balance["method"] in methods:
         result |= _loss_balance_variants(config, methods[balance["method"]])
     for factor in config["studies"]["tuning"]["factors"]:
-        rate = {"learning_rate": factor * config["train"]["learning_rate"]}
-        train = merge(config["train"], rate)
+        train = config["train"]
+        train = train | {"learning_rate": factor * train["learning_rate"]}
         for name, method in methods.items():
             result[_with_rate(name, factor)] = {**method, "based_on": name, "train": train}
     if taken := sorted(set(result) & set(methods)):
@@ -83,12 +82,14 @@ def _loss_balance_variants(config: Mapping[str, Any], method: Mapping[str, Any])
         for name, count in config["train"].items()
         if name.endswith("_steps")
     }
-    shorter = merge(config["train"], steps)
+    shorter = config["train"] | steps
+    weights = shorter["loss_weights"]
     trainings = {_with_weights(study["method"]): shorter}
-    for loss, weight in config["train"]["loss_weights"].items():
+    for loss, weight in weights.items():
         for factor in study["factors"]:
-            changed = merge(shorter, {"loss_weights": {loss: weight * float(factor)}})
-            trainings[_with_weights(study["method"], loss, factor)] = changed
+            changed = weights | {loss: weight * float(factor)}
+            name = _with_weights(study["method"], loss, factor)
+            trainings[name] = shorter | {"loss_weights": changed}
     return {
         name: {**method, "based_on": study["method"], "train": train}
         for name, train in trainings.items()

@@ -128,11 +128,6 @@ def test_every_method_of_the_default_experiment_has_its_file():
         assert isinstance(settings.load_method(name), dict)
 
 
-def test_merging_merges_mappings_and_replaces_lists():
-    merged = settings.merge({"a": {"b": 1, "c": [1, 2]}, "d": 1}, {"a": {"c": [3]}})
-    assert merged == {"a": {"b": 1, "c": [3]}, "d": 1}
-
-
 def test_digest_ignores_key_order_and_sees_values():
     assert settings.digest({"a": 1, "b": 2}) == settings.digest({"b": 2, "a": 1})
     assert settings.digest({"a": 1}) != settings.digest({"a": 2})
