@@ -15,7 +15,8 @@ from metrics.geometry import box_corners, to_camera
 from metrics.rows import usable
 
 if TYPE_CHECKING:
-    from metrics.submission.reader import Mesh, Submission
+    from metrics.submission.items import Mesh
+    from metrics.submission.reader import Submission
     from metrics.truth import SceneTruth, Truth
 
 # Distance in metres from the camera behind which lines are cut.

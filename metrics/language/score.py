@@ -11,7 +11,8 @@ from metrics.language.grounding import ReferenceComparison, subsets_of, target_b
 from metrics.language.retrieval import QueryRanking
 from metrics.metric import Metric
 from metrics.rows import ALL, Row, item_row, usable
-from metrics.submission.reader import ScoreTable, Submission
+from metrics.submission.items import SimilarityTable
+from metrics.submission.reader import Submission
 from metrics.truth import Truth
 
 # Queries are (scene, query); a scene as a query of its own has the query "".
@@ -103,7 +104,7 @@ def _queries(
     return keys, relevant
 
 
-def _full_table(table: ScoreTable | None, keys: Keys, columns: list[str]) -> np.ndarray:
+def _full_table(table: SimilarityTable | None, keys: Keys, columns: list[str]) -> np.ndarray:
     """Return f32 [queries, columns]; NaN where the submission has no number."""
     rows = [f"{scene}/{query}" for scene, query in keys]
     full = np.full((len(rows), len(columns)), np.nan, np.float32)

@@ -13,7 +13,7 @@ from metrics.constants import SOLID, VOID
 from metrics.geometry import UNIT_CORNERS
 from metrics.metric import Comparison, Metric
 from metrics.reconstruction.distances import OCCUPANCY_NETWORKS
-from metrics.submission.reader import Mesh, Occupancy
+from metrics.submission.items import Mesh, Occupancy
 from metrics.truth import SceneTruth
 
 # How far outside the room the box is put that closes a mesh of free space, metres.

@@ -12,7 +12,8 @@ from metrics.reconstruction.occupancy import SolidComparison
 from metrics.reconstruction.pointcloud import sample_mesh
 from metrics.reconstruction.surfaces import Surface, SurfaceComparison, TruthClouds
 from metrics.rows import Row, item_row, usable
-from metrics.submission.reader import Mesh, Submission
+from metrics.submission.items import Mesh
+from metrics.submission.reader import Submission
 from metrics.truth import Truth
 
 MESH_SAMPLES = 200_000

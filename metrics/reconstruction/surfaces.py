@@ -10,7 +10,7 @@ import numpy as np
 from metrics.metric import Comparison
 from metrics.reconstruction.pointcloud import spatial_order
 from metrics.reconstruction.radius_counts import Link, Samples, link
-from metrics.submission.reader import Mesh
+from metrics.submission.items import Mesh
 from metrics.truth import Prepared, SceneTruth
 
 

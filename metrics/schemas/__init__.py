@@ -1,7 +1,7 @@
-"""The submission format as a JSON schema, and what a value breaks of it, in one line each.
+"""The submission format as a JSON schema, and the check of values against it.
 
-Strangers' software may use ``submission.schema.json`` itself; the reader uses it through
-`schema_faults`. Each part's ``description`` is what a fault line gives as the mend.
+Other software may use ``submission.schema.json`` itself; the reader uses `schema_faults`. The
+``description`` of each part is printed as the fix of a fault.
 """
 
 from __future__ import annotations
@@ -11,39 +11,58 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metrics.schemas.quick import Check, quick_check
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jsonschema import Draft202012Validator, ValidationError
 
 SCHEMA_FILE = Path(__file__).with_name("submission.schema.json")
-LONGEST_SHOWN = 80
+LONGEST_REPR = 80
 
 
 def schema_faults(part: str, value: Any) -> list[tuple[str, str]]:
-    """Return (what is wrong, the mend) of a parsed JSON value; [] when it fits.
+    """Return what is wrong with a parsed JSON value and how to fix it; [] for a valid value.
 
     Args:
         part: name under ``$defs``: manifest, objects, relations, grounding, answers, captions
             or retrieval.
-        value: what a JSON parser gave. Every number of the schema has bounds, so infinities fall
-            out; NaN must not come through the parser (see `metrics.submission.parsing.parse`).
+        value: what a JSON parser returned. Every number of the schema has bounds, so infinities
+            are refused. The parser must not return NaN (see `metrics.submission.parsing.parse`).
 
-    >>> schema_faults("captions", {"scene": "a", "text": 3})
-    [("text: 3 is not of type 'string'", 'give a string')]
+    Returns:
+        Pairs (what is wrong, how to fix it), sorted, without duplicates.
+
+    Example:
+        >>> schema_faults("captions", {"scene": "a", "text": 3})
+        [("text: 3 is not of type 'string'", 'give a string')]
     """
-    if _quick(part)(value):
+    if is_valid(part, value):
         return []
     errors = _validator(part).iter_errors(value)
-    return sorted({(_what(error), _mend(part, error)) for error in errors})
+    return sorted({(_what(error), _fix(part, error)) for error in errors})
+
+
+def is_valid(part: str, value: Any) -> bool:
+    """Return whether a value is certainly valid; a False must be checked with jsonschema.
+
+    jsonschema takes some 20 microseconds a number, and a submission holds a million numbers of
+    which nearly all are valid. fastjsonschema takes less than one.
+    """
+    from fastjsonschema import JsonSchemaValueException
+
+    try:
+        _compiled(part)(value)
+    except JsonSchemaValueException:
+        return False
+    return True
 
 
 def short_repr(value: Any) -> str:
     """Return the representation of an untrusted value as short printable ASCII."""
     text = ascii(value)
-    if len(text) <= LONGEST_SHOWN:
+    if len(text) <= LONGEST_REPR:
         return text
-    return f"{text[: LONGEST_SHOWN // 2]}...{text[-LONGEST_SHOWN // 4 :]}"
+    return f"{text[: LONGEST_REPR // 2]}...{text[-LONGEST_REPR // 4 :]}"
 
 
 def printable(text: str) -> str:
@@ -73,54 +92,77 @@ def schema() -> dict[str, Any]:
 
 
 @cache
-def _definitions() -> dict[str, Any]:
+def definition(part: str) -> dict[str, Any]:
+    """Return the schema of one part without references, because resolving them is slow."""
     parts = schema()["$defs"]
-    return {name: _inlined(part, parts) for name, part in parts.items()}
+
+    def inline(value: Any) -> Any:
+        if isinstance(value, list):
+            return [inline(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        if isinstance(value.get("$ref"), str):
+            return inline(parts[value["$ref"].rsplit("/", 1)[1]])
+        return {key: inline(item) for key, item in value.items()}
+
+    return inline(parts[part])
 
 
-def _inlined(schema: Any, parts: dict[str, Any]) -> Any:
-    """Put each referenced part where it is referenced: looking it up a million times is slow."""
-    if isinstance(schema, list):
-        return [_inlined(item, parts) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if isinstance(schema.get("$ref"), str):
-        return _inlined(parts[schema["$ref"].rsplit("/", 1)[1]], parts)
-    return {key: _inlined(item, parts) for key, item in schema.items()}
+def as_draft_7(value: Any) -> Any:
+    """Return a schema of draft 2020-12 as one of draft 7, the newest that fastjsonschema knows.
+
+    Of the keywords used here only those for tuples differ: `prefixItems` was `items`, and `items`
+    was `additionalItems`.
+    """
+    if isinstance(value, list):
+        return [as_draft_7(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    converted = {key: as_draft_7(item) for key, item in value.items()}
+    if "prefixItems" in converted:
+        if "items" in converted:
+            converted["additionalItems"] = converted["items"]
+        converted["items"] = converted.pop("prefixItems")
+    return converted
 
 
 @cache
-def _quick(part: str) -> Check:
-    return quick_check(_definitions()[part])
+def _compiled(part: str) -> Callable[[Any], Any]:
+    import fastjsonschema
+
+    draft_7 = {"$schema": "http://json-schema.org/draft-07/schema#", **as_draft_7(definition(part))}
+    return fastjsonschema.compile(draft_7, use_default=False)
 
 
 @cache
 def _validator(part: str) -> Draft202012Validator:
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(_definitions()[part])
+    return Draft202012Validator(definition(part))
 
 
 def _what(error: ValidationError) -> str:
+    """Return the place and the message of an error, as short printable ASCII."""
     place = "".join(
         f"[{step}]" if isinstance(step, int) else f".{printable(step)}"
         for step in error.absolute_path
     ).lstrip(".")
     if error.validator == "pattern":
-        message = f"{short_repr(error.instance)} has not the form that is asked"
+        message = f"{short_repr(error.instance)} does not have the required form"
     else:
         message = error.message.replace(repr(error.instance), short_repr(error.instance))
-    message = message.encode("ascii", "backslashreplace").decode()[: 4 * LONGEST_SHOWN]
+    message = message.encode("ascii", "backslashreplace").decode()[: 4 * LONGEST_REPR]
     return f"{place}: {message}" if place else message
 
 
-def _mend(part: str, error: ValidationError) -> str:
-    """Return the description nearest to the broken rule."""
-    schema, found = _definitions()[part], "see docs/submission-format.md"
+def _fix(part: str, error: ValidationError) -> str:
+    """Return the description that is nearest to the broken rule."""
+    rule: Any = definition(part)
+    fix = "see docs/submission-format.md"
     for step in error.absolute_schema_path:
-        if isinstance(schema, dict):
-            found = schema.get("description", found)
-            schema = schema.get(step)
-        elif isinstance(schema, list) and isinstance(step, int):
-            schema = schema[step]
-    return found
+        if isinstance(rule, dict):
+            fix = rule.get("description", fix)
+            rule = rule.get(step)
+        elif isinstance(rule, list) and isinstance(step, int):
+            rule = rule[step]
+    return fix

@@ -1,6 +1,7 @@
-"""Read files that a stranger wrote: regular, of bounded size, and every fault in one line.
+"""Read untrusted files safely, and describe every fault in one line.
 
-Nothing here unpickles, follows a link, or allocates what a header merely promises.
+A file must be regular and of bounded size. Nothing here unpickles, follows a link, or allocates
+memory for data that only a header announces.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ LIMITS = {
 LONGEST_ROW = 16 * MEBIBYTE
 LARGEST_HEADER = 16 * MEBIBYTE
 MOST_ELEMENTS = 1 << 28
-# The keys that name a row's item, by file.
+# The keys that identify the item of a row, by file.
 KEYS = {
     "objects.jsonl": ("scene",),
     "relations.jsonl": ("scene",),
@@ -46,47 +47,55 @@ _DTYPES = frozenset({"F16", "F32", "F64", "BOOL"} | {f"{k}{n}" for k in "IU" for
 _DTYPES |= {"I64", "U64"}
 
 
-class Invalid(InputError):
-    """One item of a submission cannot be used; it is scored as failed and the rest goes on."""
-
-
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a submission, where, and what to do about it.
+    """One fault of a submission.
 
     Attributes:
-        file: name inside the submission's folder; row: line of it, from 1, or None.
-        item: scene, scene/query or tensor, "" for the whole file.
-        what: the fault; mend: what to do.
+        file: name inside the submission's folder.
+        row: line of a JSON-lines file, from 1, or None.
+        item: the scene, query or tensor concerned, "" for the whole file.
+        what: what is wrong.
+        fix: how to fix it.
     """
 
     file: str
     row: int | None
     item: str
     what: str
-    mend: str
+    fix: str
 
     def __str__(self) -> str:
-        places = [f"row {self.row}" if self.row is not None else "", self.item]
-        place = ", ".join(part for part in places if part)
-        return f"{self.file}: {place + ': ' if place else ''}{self.what}; {self.mend}"
+        row = "" if self.row is None else f"row {self.row}"
+        place = ", ".join(part for part in (row, self.item) if part)
+        return f"{self.file}: {place + ': ' if place else ''}{self.what}; {self.fix}"
+
+
+class Invalid(InputError):
+    """One item of a submission cannot be used. It is scored as failed; all others still count."""
+
+    def __init__(self, folder: Path, fault: Fault) -> None:
+        super().__init__(f"{folder}/{fault}")
+        self.fault = fault
 
 
 @dataclass
 class Rows:
-    """What a JSON-lines file holds.
+    """The contents of a JSON-lines file.
 
-    `items`: sound rows as (row number, value) by key; `spoiled`: why an item cannot be used;
-    `faults`: everything wrong with the file, in the order of its rows.
+    Attributes:
+        items: {key of an item: (row number, value)} of the valid rows.
+        invalid: {key of an item: why it cannot be used}.
+        faults: everything that is wrong with the file, in the order of its rows.
     """
 
     items: dict[tuple[str, ...], tuple[int, dict[str, Any]]] = field(default_factory=dict)
-    spoiled: dict[tuple[str, ...], Fault] = field(default_factory=dict)
+    invalid: dict[tuple[str, ...], Fault] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
 
 
 class NoNumber:
-    """What `parse` puts where a file says NaN or Infinity, which are no JSON."""
+    """Stands for NaN or Infinity in a parsed file; JSON has neither, so no schema accepts it."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -96,7 +105,7 @@ class NoNumber:
 
 
 def parse(text: str | bytes) -> Any:
-    """Parse JSON; raises ValueError for whatever cannot be parsed, however deep or long."""
+    """Parse JSON; raises ValueError for any text that cannot be parsed, deeply nested ones too."""
     try:
         return json.loads(text, parse_constant=NoNumber)
     except RecursionError:
@@ -104,115 +113,121 @@ def parse(text: str | bytes) -> Any:
 
 
 def regular_file(path: Path) -> bool:
-    """Say whether there is a file to read; raises `Invalid` for one that must not be read."""
+    """Return whether there is a file to read; raises `Invalid` for one that must not be read."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise Invalid(f"{path}: cannot be read ({error.strerror}); see its rights") from error
-    if not stat.S_ISREG(found.st_mode):
-        kind = "a link" if stat.S_ISLNK(found.st_mode) else "no regular file"
-        raise Invalid(f"{path}: is {kind}; put the file itself there")
+        what = f"cannot be read ({error.strerror})"
+        raise _invalid_file(path, what, "check its permissions") from error
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a link" if stat.S_ISLNK(status.st_mode) else "not a regular file"
+        raise _invalid_file(path, f"is {kind}", "put the file itself there")
     limit = LIMITS.get(path.name, MEBIBYTE)
-    if found.st_size > limit:
-        raise Invalid(
-            f"{path}: has {found.st_size / MEBIBYTE:.0f} MiB, the limit is "
-            f"{limit / MEBIBYTE:.0f} MiB; write less, or fewer scenes"
-        )
+    if status.st_size > limit:
+        size = f"has {status.st_size / MEBIBYTE:.0f} MiB"
+        what = f"{size}, the limit is {limit / MEBIBYTE:.0f} MiB"
+        raise _invalid_file(path, what, "write less, or fewer scenes")
     return True
 
 
-def read_object(path: Path, part: str) -> tuple[dict[str, Any], list[Fault]]:
-    """Return a JSON file's object and its faults by the schema's part; {} if it is none."""
+def _invalid_file(path: Path, what: str, fix: str) -> Invalid:
+    return Invalid(path.parent, Fault(path.name, None, "", what, fix))
 
-    def fault(what: str, mend: str) -> Fault:
-        return Fault(path.name, None, "", what, mend)
+
+def read_object(path: Path, part: str) -> tuple[dict[str, Any], list[Fault]]:
+    """Return the object in a JSON file, {} if there is none, and its faults by the schema part."""
+
+    def fault(what: str, fix: str) -> Fault:
+        return Fault(path.name, None, "", what, fix)
 
     try:
         if not regular_file(path):
-            return {}, [fault("no such file", "write it beside the others")]
+            return {}, [fault("no such file", "write it next to the others")]
         value = parse(path.read_bytes())
     except Invalid as error:
-        return {}, [from_error(error, path)]
+        return {}, [error.fault]
     except (ValueError, OSError) as error:
-        return {}, [
-            fault(f"not valid JSON ({short_repr(str(error))})", "write it again as UTF-8 JSON")
-        ]
-    faults = [fault(what, mend) for what, mend in schema_faults(part, value)]
+        what = f"not valid JSON ({short_repr(str(error))})"
+        return {}, [fault(what, "write it again as UTF-8 JSON")]
+    faults = [fault(what, fix) for what, fix in schema_faults(part, value)]
     return (value if isinstance(value, dict) else {}), faults
 
 
-def from_error(error: Invalid, path: Path) -> Fault:
-    """Return the fault of a file that must not be read."""
-    what, _, mend = str(error).removeprefix(f"{path}: ").rpartition("; ")
-    return Fault(path.name, None, "", what, mend)
-
-
 def read_rows(path: Path) -> Rows:
-    """Read and check a JSON-lines file; a faulty row spoils its own item alone."""
-    found = Rows()
+    """Read and check a JSON-lines file. A fault in a row makes only that row's item invalid."""
+    rows = Rows()
     try:
         if not regular_file(path):
-            return found
+            return rows
         with path.open("rb") as handle:
             for number, line in _lines(handle):
-                _take_row(found, path.name, number, line)
+                _add_row(rows, path.name, number, line)
     except Invalid as error:
-        found.faults.append(from_error(error, path))
+        rows.faults.append(error.fault)
     except OSError as error:
-        found.faults.append(Fault(path.name, None, "", str(error), "see its rights"))
-    return found
+        rows.faults.append(Fault(path.name, None, "", str(error), "check its permissions"))
+    return rows
 
 
 def _lines(handle: Any) -> Iterator[tuple[int, bytes | None]]:
-    """Yield (number, line) of what is not blank; None for a line that is too long to parse."""
-    number, whole = 0, True
+    """Yield (number, line) of each line that is not blank; None for one too long to parse."""
+    number, complete = 0, True
     while line := handle.readline(LONGEST_ROW + 1):
-        started, whole = whole, line.endswith(b"\n") or len(line) <= LONGEST_ROW
-        number += started
-        if started and (line.strip() or not whole):
-            yield number, line if whole else None
+        # What follows an incomplete piece is the rest of the same line.
+        starts, complete = complete, line.endswith(b"\n") or len(line) <= LONGEST_ROW
+        number += starts
+        if starts and (line.strip() or not complete):
+            yield number, line if complete else None
 
 
-def _take_row(found: Rows, name: str, number: int, line: bytes | None) -> None:
-    keys, part = KEYS[name], name.removesuffix(".jsonl")
+def _add_row(rows: Rows, file: str, number: int, line: bytes | None) -> None:
+    """Check one line of a JSON-lines file and add its item or its faults."""
     if line is None:
-        limit = LONGEST_ROW // MEBIBYTE
-        found.faults.append(
-            Fault(name, number, "", f"longer than {limit} MiB", "write fewer items in it")
-        )
+        what = f"longer than {LONGEST_ROW // MEBIBYTE} MiB"
+        rows.faults.append(Fault(file, number, "", what, "write fewer items in it"))
         return
     try:
         row = parse(line)
     except ValueError as error:
         what = f"not valid JSON ({short_repr(str(error))})"
-        found.faults.append(Fault(name, number, "", what, "write one JSON object a line"))
+        rows.faults.append(Fault(file, number, "", what, "write one JSON object a line"))
         return
+    part = file.removesuffix(".jsonl")
     problems = schema_faults(part, row)
     if part == "objects" and not problems:
-        problems = _loose_ends(row)
-    named = isinstance(row, dict) and all(isinstance(row.get(key), str) for key in keys)
-    key = tuple(row[key] for key in keys) if named else ()
-    item = label(keys, key) if named else ""
-    faults = [Fault(name, number, item, what, mend) for what, mend in problems]
-    if named and (key in found.items or key in found.spoiled):
-        faults.append(Fault(name, number, item, "is written twice", "write each item once"))
-    found.faults += faults
-    if faults and named:
-        found.items.pop(key, None)
-        found.spoiled[key] = faults[0]
-    elif named:
-        found.items[key] = number, row
+        problems = _triplet_problems(row)
+    keys = KEYS[file]
+    if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in keys):
+        # The row names no item, so it has problems, and there is no item to mark as invalid.
+        rows.faults += [Fault(file, number, "", what, fix) for what, fix in problems]
+        return
+    key = tuple(row[key] for key in keys)
+    if key in rows.items or key in rows.invalid:
+        problems = [*problems, ("is written twice", "write each item once")]
+    if problems:
+        faults = [Fault(file, number, label(file, key), what, fix) for what, fix in problems]
+        rows.faults += faults
+        rows.items.pop(key, None)
+        rows.invalid[key] = faults[0]
+    else:
+        rows.items[key] = number, row
 
 
-def label(keys: tuple[str, ...], key: tuple[str, ...]) -> str:
-    """Return an item's name for a fault, printable: "scene a, query r00"."""
-    return ", ".join(f"{name} {printable(part)}" for name, part in zip(keys, key, strict=True))
+def label(file: str, key: tuple[str, ...]) -> str:
+    """Return an item of a JSON-lines file as printable text: "scene a, query r00"."""
+    parts = zip(KEYS[file], key, strict=True)
+    return ", ".join(f"{name} {printable(part)}" for name, part in parts)
 
 
-def _loose_ends(row: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the triplets whose ends are no objects of the row."""
+def scene_label(scene: str) -> str:
+    """Return a scene as printable text: "scene a"."""
+    return f"scene {printable(scene)}"
+
+
+def _triplet_problems(row: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the triplets whose subject or object is not in the row's list of objects."""
     count = len(row["objects"])
     return [
         (
@@ -225,7 +240,7 @@ def _loose_ends(row: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 class Tensors:
-    """Arrays of a safetensors file, each loaded when asked."""
+    """The arrays of a safetensors file, each loaded when it is asked for."""
 
     def __init__(self, path: Path, handle: Any) -> None:
         self.path, self._handle = path, handle
@@ -238,29 +253,30 @@ class Tensors:
     def get_tensor(self, name: str) -> np.ndarray:
         """Return one array; raises `Invalid` for a type NumPy lacks or too many elements."""
         part = self._handle.get_slice(name)
-        shape, kind = part.get_shape(), part.get_dtype()
-        if kind not in _DTYPES:
-            raise Invalid(f"{self.path}: {short_repr(name)} is {kind}; write F32, I32, I16 or U8")
+        shape, dtype = part.get_shape(), part.get_dtype()
+        if dtype not in _DTYPES:
+            what = f"{short_repr(name)} is {dtype}"
+            raise _invalid_file(self.path, what, "write F32, I32, I16 or U8")
         if max(shape, default=1) > MOST_ELEMENTS or math.prod(shape) > MOST_ELEMENTS:
-            raise Invalid(f"{self.path}: {short_repr(name)} is {shape}; write at most 2^28 numbers")
+            what = f"{short_repr(name)} is {shape}"
+            raise _invalid_file(self.path, what, "write at most 2^28 numbers")
         return self._handle.get_tensor(name)
 
 
 def open_tensors(path: Path) -> Tensors | None:
-    """Open a safetensors file, None if there is none; raises `Invalid` for one that is broken."""
+    """Open a safetensors file, None if there is none; raises `Invalid` for a broken one."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with path.open("rb") as handle:
             header = int.from_bytes(handle.read(8), "little")
         if header > LARGEST_HEADER:
-            raise Invalid(
-                f"{path}: promises a header of {header / MEBIBYTE:.0f} MiB, the limit is "
-                f"{LARGEST_HEADER // MEBIBYTE} MiB; write fewer tensors"
-            )
+            size = f"announces a header of {header / MEBIBYTE:.0f} MiB"
+            what = f"{size}, the limit is {LARGEST_HEADER // MEBIBYTE} MiB"
+            raise _invalid_file(path, what, "write fewer tensors")
         return Tensors(path, safe_open(path, framework="numpy"))
     except FileNotFoundError:
         return None
     except (SafetensorError, OSError) as error:
-        said = str(error).encode("ascii", "backslashreplace").decode()[:200]
-        raise Invalid(f"{path}: not a safetensors file ({said}); write it again") from error
+        reason = str(error).encode("ascii", "backslashreplace").decode()[:200]
+        raise _invalid_file(path, f"not a safetensors file ({reason})", "write it again") from error

@@ -1,11 +1,12 @@
-"""Read a submission. The format stands in docs/submission-format.md and `metrics.schemas`.
+"""Read a submission, lazily and safely. docs/submission-format.md describes the format.
 
-`metrics.submission.writer` writes one and `metrics.submission.validate` lists all its faults.
+`metrics.submission.writer` writes submissions and `metrics.submission.validate` lists their faults.
 """
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from metrics.files import InputError
-from metrics.schemas import printable
 from metrics.submission import items
-from metrics.submission.items import Grounding, Mesh, Occupancy, Points, ScoreTable
+from metrics.submission.items import Grounding, Mesh, Occupancy, Points, SimilarityTable
 from metrics.submission.parsing import (
     Fault,
     Invalid,
@@ -26,24 +26,12 @@ from metrics.submission.parsing import (
     read_object,
     read_rows,
     regular_file,
+    scene_label,
 )
-from metrics.submission.writer import MESH_KINDS, TASKS, SubmissionWriter
 
-__all__ = [
-    "MESH_KINDS",
-    "TASKS",
-    "Contents",
-    "Grounding",
-    "Invalid",
-    "Mesh",
-    "Occupancy",
-    "Points",
-    "ScoreTable",
-    "Submission",
-    "SubmissionWriter",
-]
 GEOMETRY = "geometry.safetensors"
-# Retrieval tables: tensor, names of its rows, names of its columns.
+SCORES = "retrieval.safetensors"
+# Retrieval tasks: tensor, kind of its rows, kind of its columns.
 TABLES = {
     "retrieval": ("text_to_scene", "texts", "scenes"),
     "probed_retrieval": ("probed_text_to_scene", "texts", "scenes"),
@@ -52,16 +40,16 @@ TABLES = {
 
 
 class Contents:
-    """What lies in a submission's folder, whatever its manifest says, read lazily.
+    """The contents of a submission's folder, read lazily, without regard to its manifest.
 
-    Getters return None for what is missing and raise `Invalid` for what cannot be used: files
-    that are broken, wrong shapes, numbers that are not finite, repeated items, unknown predicates.
+    Getters return None for what is missing. They raise `Invalid` for what cannot be used: broken
+    files, wrong shapes, numbers that are not finite, repeated items, unknown predicates.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
-        self._read: dict[str, Rows] = {}
-        self._opened: dict[str, Tensors | Invalid | None] = {}
+        self._rows: dict[str, Rows] = {}
+        self._opened: dict[str, Tensors | Fault | None] = {}
 
     def tensors(self, name: str) -> Tensors | None:
         """Return an opened safetensors file, None if it is not there."""
@@ -70,20 +58,21 @@ class Contents:
             try:
                 self._opened[name] = open_tensors(path) if regular_file(path) else None
             except Invalid as error:
-                self._opened[name] = error
-        found = self._opened[name]
-        if isinstance(found, Invalid):
-            raise Invalid(str(found))
-        return found
+                self._opened[name] = error.fault
+        opened = self._opened[name]
+        if isinstance(opened, Fault):
+            raise Invalid(self.folder, opened)
+        return opened
 
     def arrays(self, scene: str, parts: tuple[str, ...]) -> dict[str, np.ndarray]:
-        """Return those of a scene's tensors that are there, by part."""
+        """Return those of a scene's tensors that are in the file, by part."""
         tensors = self.tensors(GEOMETRY)
-        if tensors is None:
-            return {}
-        names = {part: f"{scene}/{part}" for part in parts}
-        there = {part: name for part, name in names.items() if name in tensors.keys()}  # noqa: SIM118
-        return {part: tensors.get_tensor(name) for part, name in there.items()}
+        names = tensors.keys() if tensors is not None else frozenset()
+        return {
+            part: tensors.get_tensor(f"{scene}/{part}")
+            for part in parts
+            if f"{scene}/{part}" in names
+        }
 
     def points(self, scene: str) -> Points | None:
         """Return the surface points of a scene."""
@@ -116,7 +105,7 @@ class Contents:
         return Occupancy(grid, origin, float(voxel[0]))
 
     def nothing_solid(self, scene: str) -> bool:
-        """Tell whether a scene has a sound occupancy grid without a solid voxel."""
+        """Return whether a scene has a valid occupancy grid without a solid voxel."""
         try:
             grid = self.occupancy(scene)
         except Invalid:
@@ -124,20 +113,20 @@ class Contents:
         return grid is not None and not grid.grid.any()
 
     def _refuse(self, scene: str, problems: Iterator[items.Problem]) -> None:
-        for what, mend in problems:
-            item = f"scene {printable(scene)}"
-            raise Invalid(f"{self.folder}/{Fault(GEOMETRY, None, item, what, mend)}")
+        """Raise `Invalid` for the first problem of a scene's geometry, if there is one."""
+        for what, fix in problems:
+            raise Invalid(self.folder, Fault(GEOMETRY, None, scene_label(scene), what, fix))
 
     def rows(self, name: str) -> Rows:
-        """Return what a JSON-lines file holds; nothing if it is not there."""
-        if name not in self._read:
-            self._read[name] = read_rows(self.folder / name)
-        return self._read[name]
+        """Return the contents of a JSON-lines file, empty if there is no such file."""
+        if name not in self._rows:
+            self._rows[name] = read_rows(self.folder / name)
+        return self._rows[name]
 
     def _row(self, name: str, *key: str) -> dict[str, Any] | None:
         rows = self.rows(name)
-        if key in rows.spoiled:
-            raise Invalid(f"{self.folder}/{rows.spoiled[key]}")
+        if key in rows.invalid:
+            raise Invalid(self.folder, rows.invalid[key])
         return rows.items[key][1] if key in rows.items else None
 
     def objects(self, scene: str) -> tuple[list[dict[str, Any]], list[tuple]] | None:
@@ -160,19 +149,19 @@ class Contents:
         ]
 
     def relations(self, scene: str) -> dict[tuple[int, int], dict[str, str]] | None:
-        """Return {(i, j): {family: predicate or "none"}} over given objects."""
+        """Return {(i, j): {family: predicate or "none"}} over ground-truth objects."""
         row = self._row("relations.jsonl", scene)
-        return None if row is None else {(int(i), int(j)): said for i, j, said in row["pairs"]}
+        return None if row is None else {(int(i), int(j)): labels for i, j, labels in row["pairs"]}
 
     def relation_scores(self, scene: str) -> list[tuple[int, str, int, float]] | None:
-        """Return (i, predicate, j, score) over given objects; None where none are written."""
+        """Return (i, predicate, j, score) over ground-truth objects, None without scores."""
         row = self._row("relations.jsonl", scene)
         if row is None or row.get("scores") is None:
             return None
         return [(int(i), name, int(j), float(score)) for i, name, j, score in row["scores"]]
 
     def grounding(self, scene: str, query: str) -> Grounding | None:
-        """Return what a reference was grounded to."""
+        """Return what a referring expression was grounded to."""
         row = self._row("grounding.jsonl", scene, query)
         if row is None:
             return None
@@ -191,61 +180,61 @@ class Contents:
 
     @cached_property
     def labels(self) -> tuple[dict[str, list[str]], list[Fault]]:
-        """What the retrieval tables' rows and columns stand for, and the file's faults."""
+        """The names of the retrieval tables' rows and columns, and the faults of that file."""
         return read_object(self.folder / "retrieval.json", "retrieval")
 
-    def retrieval(self) -> ScoreTable | None:
+    def retrieval(self) -> SimilarityTable | None:
         """Return the scores of captions against scenes."""
         return self.table("retrieval")
 
-    def probed_retrieval(self) -> ScoreTable | None:
+    def probed_retrieval(self) -> SimilarityTable | None:
         """Return the scores of captions against scenes through a linear probe."""
         return self.table("probed_retrieval")
 
-    def grounding_retrieval(self) -> ScoreTable | None:
+    def grounding_retrieval(self) -> SimilarityTable | None:
         """Return the scores of phrases against objects."""
         return self.table("grounding_retrieval")
 
-    def table(self, task: str) -> ScoreTable | None:
-        """Return the score table of a task of `TABLES`.
+    def table(self, task: str) -> SimilarityTable | None:
+        """Return the table of a task of `TABLES`.
 
-        What a repeated row or column scores is NaN: nobody can say which one was meant.
+        The scores of a repeated row or column are NaN, because it is unclear which of them counts.
         """
         tensor, rows, columns = TABLES[task]
-        tensors = self.tensors("retrieval.safetensors")
+        tensors = self.tensors(SCORES)
         if tensors is None or tensor not in tensors.keys():  # noqa: SIM118 (not a mapping)
             return None
         labels, faults = self.labels
         if faults:
-            raise Invalid(f"{self.folder}/{faults[0]}")
-        names, others = labels.get(rows, []), labels.get(columns, [])
+            raise Invalid(self.folder, faults[0])
+        row_names, column_names = labels.get(rows, []), labels.get(columns, [])
         scores = tensors.get_tensor(tensor)
-        if scores.shape != (len(names), len(others)) or scores.dtype.kind != "f":
-            raise Invalid(
-                f"{self.folder}/retrieval.safetensors: {tensor} is {scores.dtype} "
-                f"{list(scores.shape)} for {len(names)} {rows} and {len(others)} {columns}; "
-                "give floats, a row and a column for each name of retrieval.json"
+        if scores.shape != (len(row_names), len(column_names)) or scores.dtype.kind != "f":
+            what = (
+                f"{tensor} is {scores.dtype} {list(scores.shape)} for {len(row_names)} {rows} and "
+                f"{len(column_names)} {columns}"
             )
+            fix = "give floats, a row and a column for each name of retrieval.json"
+            raise Invalid(self.folder, Fault(SCORES, None, "", what, fix))
         scores = scores.astype(np.float32)
-        scores[repeated(names)] = np.nan
-        scores[:, repeated(others)] = np.nan
-        return ScoreTable(names, others, scores)
+        scores[repeated(row_names)] = np.nan
+        scores[:, repeated(column_names)] = np.nan
+        return SimilarityTable(row_names, column_names, scores)
 
 
 def repeated(names: list[str]) -> list[int]:
-    """Return the places of the names that stand more than once.
+    """Return the positions of the names that occur more than once.
 
-    >>> repeated(["a", "b", "a"])
-    [0, 2]
+    Example:
+        >>> repeated(["a", "b", "a"])
+        [0, 2]
     """
-    places: dict[str, list[int]] = {}
-    for place, name in enumerate(names):
-        places.setdefault(name, []).append(place)
-    return sorted(place for found in places.values() if len(found) > 1 for place in found)
+    counts = Counter(names)
+    return [place for place, name in enumerate(names) if counts[name] > 1]
 
 
 class Submission(Contents):
-    """A submission folder with a sound manifest; raises `InputError` at once for any other."""
+    """A submission folder with a valid manifest; raises `InputError` for any other."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         super().__init__(folder)
@@ -265,15 +254,12 @@ class Submission(Contents):
 
 
 def read_manifest(folder: Path) -> tuple[dict[str, Any], list[Fault]]:
-    """Return a submission's manifest and what is wrong with it.
-
-    Raises `InputError` when there is no folder to look into.
-    """
+    """Return a submission's manifest and its faults; raises `InputError` if there is no folder."""
+    fix = "name the folder that holds manifest.json"
+    if folder.suffix in (".zip", ".gz", ".tar") and folder.is_file():
+        raise InputError(f"{folder}: is an archive: unpack it and {fix}")
     if folder.is_file():
-        kind = (
-            "an archive: unpack it and" if folder.suffix in (".zip", ".gz", ".tar") else "a file;"
-        )
-        raise InputError(f"{folder}: is {kind} name the folder that holds manifest.json")
+        raise InputError(f"{folder}: is a file; {fix}")
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; name the folder that holds manifest.json")
+        raise InputError(f"{folder}: no such folder; {fix}")
     return read_object(folder / "manifest.json", "manifest")

@@ -1,10 +1,10 @@
-"""List every fault of a submission at once: what `python -m metrics validate` prints."""
+"""List all faults of a submission at once, for `python -m metrics validate`."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,15 +15,30 @@ from metrics.files import InputError, read_json, sha256_file, write_json
 from metrics.language.answers import parse_number
 from metrics.schemas import printable, short_repr
 from metrics.submission import items
-from metrics.submission.parsing import KEYS, LIMITS, Fault, Invalid, from_error, label, regular_file
-from metrics.submission.reader import GEOMETRY, TABLES, Contents, read_manifest, repeated
+from metrics.submission.parsing import (
+    KEYS,
+    LIMITS,
+    Fault,
+    Invalid,
+    label,
+    regular_file,
+    scene_label,
+)
+from metrics.submission.reader import (
+    GEOMETRY,
+    SCORES,
+    TABLES,
+    Contents,
+    read_manifest,
+    repeated,
+)
 
 if TYPE_CHECKING:
     from metrics.truth import Truth
 
 # More faults of one file than a person reads.
 MOST_LISTED = 1000
-# What a task is answered in, one item a scene.
+# Tasks with one item a scene, and their files.
 SCENE_TASKS = {
     "objects": "objects.jsonl",
     "graph": "objects.jsonl",
@@ -39,7 +54,7 @@ GEOMETRY_TASKS = {
 
 @dataclass
 class Report:
-    """Faults make an item fail; warnings are sound but look like a mistake."""
+    """Faults make an item fail. Warnings are valid, but look like a mistake."""
 
     faults: list[Fault] = field(default_factory=list)
     warnings: list[Fault] = field(default_factory=list)
@@ -60,71 +75,72 @@ def validate(
 
     Args:
         folder: the submission.
-        truth: of its split: also what is declared and missing, and what is not in the split.
-        split: which split it must be of, if that matters.
+        truth: of its split, or None. With it, predictions that are declared and missing and those
+            that are not in the split are faults too.
+        split: required split, or None for any.
 
-    Raises `InputError` when there is no such folder.
+    Raises:
+        InputError: there is no such folder.
     """
     contents = Contents(folder)
     manifest, faults = read_manifest(contents.folder)
-    report = Report(faults)
     produces = manifest.get("produces")
-    declared = {task for task in produces if isinstance(task, str)} if _listed(produces) else set()
-    wanted = split if truth is None else truth.split
-    if wanted is not None and manifest.get("split") not in (None, wanted):
-        said = short_repr(manifest["split"])
-        report.faults.append(
-            Fault("manifest.json", None, "", f"split is {said}, not {wanted!r}", "predict that one")
-        )
-    report.faults += _file_faults(contents.folder, manifest.get("files"))
-    for part in (
-        _geometry(contents, declared, truth, report.warnings),
-        _lines(contents, declared, truth, report.warnings),
-        _tables(contents, declared, truth),
-    ):
-        report.faults += part
-    report.faults = _shortened(report.faults)
-    report.warnings = _shortened(report.warnings)
-    return report
+    declared = (
+        {task for task in produces if isinstance(task, str)}
+        if isinstance(produces, list)
+        else set()
+    )
+    required = split if truth is None else truth.split
+    if required is not None and manifest.get("split") not in (None, required):
+        what = f"split is {short_repr(manifest['split'])}, not {required!r}"
+        faults.append(Fault("manifest.json", None, "", what, "predict that one"))
+    warnings: list[Fault] = []
+    faults += _file_faults(contents.folder, manifest.get("files"))
+    faults += _geometry_faults(contents, declared, truth, warnings)
+    faults += _row_faults(contents, declared, truth)
+    faults += _table_faults(contents, declared, truth)
+    if truth is not None:
+        warnings += [*_class_warnings(contents, truth), *_number_warnings(contents, truth)]
+    return Report(_shortened(faults), _shortened(warnings))
 
 
 def require_valid(folder: str | os.PathLike[str], fix: str) -> dict[str, str]:
-    """Check that a submission has no fault, and return the sha256 of each file.
+    """Raise `InputError` for a submission with any fault.
 
-    A missing prediction for a scene is not a fault here: it is scored as a failure. Files are not
-    read again while their bytes are those that `validate_cache` recorded.
+    A prediction that is declared and missing for a scene is no fault here: it is scored as a
+    failure. Files that `validate_cache` recorded are not checked again while their bytes are the
+    same.
 
     Args:
         folder: the submission.
-        fix: how to fix it, for the error message.
+        fix: what the message tells the user to do.
 
-    Raises:
-        InputError: names the first fault and the number of all faults.
+    Returns:
+        The sha256 of each file, taken before the files were checked.
     """
-    hashes, record = _hashes(folder), cache_file(folder)
-    if record.is_file() and read_json(record) == hashes:
-        return hashes
+    digests, cache = _digests(folder), _cache_file(folder)
+    if cache.is_file() and read_json(cache) == digests:
+        return digests
     faults = validate(folder).faults
     if faults:
         raise InputError(
             f"{folder}/{faults[0]} (fault 1 of {len(faults)}; python -m metrics validate {folder} "
             f"lists all); {fix}"
         )
-    return hashes
+    return digests
 
 
-def validate_cache(folder: str | os.PathLike[str], hashes: dict[str, str]) -> None:
-    """Record the hashes that `require_valid` returned, next to the submission or to its copy."""
-    write_json(cache_file(folder), hashes)
+def validate_cache(folder: str | os.PathLike[str], digests: dict[str, str]) -> None:
+    """Record next to a submission that `require_valid` accepted these bytes, here or elsewhere."""
+    write_json(_cache_file(folder), digests)
 
 
-def cache_file(folder: str | os.PathLike[str]) -> Path:
-    """Return the file next to a submission's folder that `validate_cache` writes."""
+def _cache_file(folder: str | os.PathLike[str]) -> Path:
     return Path(folder).with_name(f"{Path(folder).name}.valid.json")
 
 
-def _hashes(folder: str | os.PathLike[str]) -> dict[str, str]:
-    """Return each path's sha256, empty for what is no file of its own: links are not read."""
+def _digests(folder: str | os.PathLike[str]) -> dict[str, str]:
+    """Return each path's sha256, "" for links and whatever is not a file: they are not read."""
     return {
         path.relative_to(folder).as_posix(): ""
         if path.is_symlink() or not path.is_file()
@@ -133,20 +149,16 @@ def _hashes(folder: str | os.PathLike[str]) -> dict[str, str]:
     }
 
 
-def _listed(value: Any) -> bool:
-    return isinstance(value, list)
-
-
 def _shortened(faults: Iterable[Fault]) -> list[Fault]:
-    """Return at most `MOST_LISTED` faults a file, and how many there are beyond them."""
-    kept, seen = [], Counter[str]()
+    """Return at most `MOST_LISTED` faults a file, and how many more there are."""
+    kept, counts = [], Counter[str]()
     for fault in faults:
-        seen[fault.file] += 1
-        if seen[fault.file] <= MOST_LISTED:
+        counts[fault.file] += 1
+        if counts[fault.file] <= MOST_LISTED:
             kept.append(fault)
     return kept + [
-        Fault(name, None, "", f"{count - MOST_LISTED} faults more", "mend those listed first")
-        for name, count in seen.items()
+        Fault(file, None, "", f"{count - MOST_LISTED} faults more", "fix those listed first")
+        for file, count in counts.items()
         if count > MOST_LISTED
     ]
 
@@ -154,180 +166,178 @@ def _shortened(faults: Iterable[Fault]) -> list[Fault]:
 def _file_faults(folder: Path, digests: Any) -> Iterator[Fault]:
     """Compare the folder's files with the manifest's sha256; links are never followed."""
     digests = digests if isinstance(digests, dict) else {}
-    there = sorted(entry.name for entry in os.scandir(folder))
-    for name in there:
+    for name in sorted(entry.name for entry in os.scandir(folder)):
         if name not in LIMITS:
             yield Fault(printable(name), None, "", "not a file of the format", "remove it")
     for name in LIMITS:
         if name == "manifest.json":
             continue
-        path = folder / name
         try:
-            readable = regular_file(path)
+            readable = regular_file(folder / name)
         except Invalid as error:
-            yield from_error(error, path)
+            yield error.fault
             continue
         if readable and name not in digests:
             yield Fault(name, None, "", "not in the manifest's files", "add it with its sha256")
-        elif readable and sha256_file(path) != digests[name]:
+        elif readable and sha256_file(folder / name) != digests[name]:
             yield Fault(name, None, "", "differs from the manifest's sha256", "write it again")
         elif not readable and name in digests:
             yield Fault(name, None, "", "in the manifest's files and missing", "write it")
 
 
-def _geometry(
+def _geometry_faults(
     contents: Contents, declared: set[str], truth: Truth | None, warnings: list[Fault]
 ) -> Iterator[Fault]:
-    """Check each scene's tensors: those that are there, and with the truth those that must be."""
+    """Check each scene's tensors: all that are in the file and, with the truth, all declared."""
     try:
         tensors = contents.tensors(GEOMETRY)
     except Invalid as error:
-        yield from_error(error, contents.folder / GEOMETRY)
+        yield error.fault
         return
     scenes: dict[str, None] = dict.fromkeys(truth.scenes if truth is not None else ())
     parts = {part for names, _ in GEOMETRY_TASKS.values() for part in names}
     for name in sorted(tensors.keys()) if tensors is not None else ():
         scene, _, part = name.rpartition("/")
-        known = truth is None or scene in truth.scenes
         if part not in parts or not scene:
-            yield Fault(GEOMETRY, None, short_repr(name), "no tensor of the format", "remove it")
-        elif known:
+            yield Fault(GEOMETRY, None, short_repr(name), "not a tensor of the format", "remove it")
+        elif truth is None or scene in truth.scenes:
             scenes[scene] = None
         elif part in ("points", "vertices", "occupancy"):
-            yield Fault(GEOMETRY, None, _scene(scene), "not in the split", "remove it")
+            # One fault for a task of an unknown scene, not one for each of its tensors.
+            yield Fault(GEOMETRY, None, scene_label(scene), "not in the split", "remove it")
     for scene in scenes:
         diagonal = truth.geometry(scene).clip if truth is not None and tensors else None
         for task in GEOMETRY_TASKS:
-            must = truth is not None and task in declared
-            yield from _scene_geometry(contents, scene, task, must, diagonal, warnings)
+            required = truth is not None and task in declared
+            yield from _scene_geometry(contents, scene, task, required, diagonal, warnings)
 
 
 def _scene_geometry(
     contents: Contents,
     scene: str,
     task: str,
-    must: bool,
+    required: bool,
     diagonal: float | None,
     warnings: list[Fault],
 ) -> Iterator[Fault]:
+    """Check the tensors of one task and scene."""
     parts, problems_of = GEOMETRY_TASKS[task]
+
+    def fault(what: str, fix: str) -> Fault:
+        return Fault(GEOMETRY, None, scene_label(scene), what, fix)
+
     try:
         arrays = contents.arrays(scene, parts)
     except Invalid as error:
-        yield from_error(error, contents.folder / GEOMETRY)
+        yield error.fault
         return
-    if not arrays or (task == "points" and "points" not in arrays):
-        if arrays:
-            yield Fault(GEOMETRY, None, _scene(scene), "has no points", "give them")
-        # A mesh is left out on purpose beside a grid in which nothing is solid.
-        elif must and not (task == "mesh" and contents.nothing_solid(scene)):
-            yield _missing(GEOMETRY, _scene(scene), task)
+    if not arrays:
+        # A scene in which nothing is solid has a grid without solid voxels, and no mesh.
+        if required and not (task == "mesh" and contents.nothing_solid(scene)):
+            yield _missing(GEOMETRY, scene_label(scene), task)
         return
-    problems = list(problems_of(arrays))
-    yield from (Fault(GEOMETRY, None, _scene(scene), what, mend) for what, mend in problems)
+    if task == "points" and "points" not in arrays:
+        yield fault("has no points", "give them")
+        return
+    problems = [fault(what, fix) for what, fix in problems_of(arrays)]
+    yield from problems
     name = {"points": "points", "mesh": "vertices"}.get(task)
     if name is not None and not problems:
-        warnings += [
-            Fault(GEOMETRY, None, _scene(scene), what, mend)
-            for what, mend in items.extent_warnings(name, arrays[name], diagonal)
-        ]
-
-
-def _scene(scene: str) -> str:
-    return label(("scene",), (scene,))
+        found = items.extent_warnings(name, arrays[name], diagonal)
+        warnings += [fault(what, fix) for what, fix in found]
 
 
 def _missing(file: str, item: str, task: str) -> Fault:
-    return Fault(
-        file, None, item, f"{task} declared and missing", "write it or do not declare the task"
-    )
+    fix = "write it or do not declare the task"
+    return Fault(file, None, item, f"{task} declared and missing", fix)
 
 
-def _lines(
-    contents: Contents, declared: set[str], truth: Truth | None, warnings: list[Fault]
-) -> Iterator[Fault]:
-    for name in KEYS:
-        yield from contents.rows(name).faults
+def _row_faults(contents: Contents, declared: set[str], truth: Truth | None) -> Iterator[Fault]:
+    """Check the JSON-lines files, and with the truth which items they must and may hold."""
+    for file in KEYS:
+        yield from contents.rows(file).faults
     if truth is None:
         return
-    for task, name in SCENE_TASKS.items():
-        wanted = {(scene,): None for scene in truth.scenes}
+    for task, file in SCENE_TASKS.items():
+        required = [(scene,) for scene in truth.scenes]
         if task != "graph":
-            yield from _strangers(contents, name, wanted)
+            yield from _not_in_the_split(contents, file, required)
         if task == "captions":
-            wanted = {(line["scene"],): None for line in truth.annotations if line["captions"]}
+            required = [(line["scene"],) for line in truth.annotations if line["captions"]]
         if task in declared and not (task == "graph" and "objects" in declared):
-            yield from _lacking(contents, name, wanted, task)
-    for name, tasks, asked in (
-        ("grounding.jsonl", ("grounding", "picks"), "references"),
-        ("answers.jsonl", ("answers",), "questions"),
+            yield from _missing_items(contents, file, required, task)
+    for file, tasks, kind in (
+        ("grounding.jsonl", {"grounding", "picks"}, "references"),
+        ("answers.jsonl", {"answers"}, "questions"),
     ):
-        wanted = {
-            (line["scene"], item["id"]): item for line in truth.annotations for item in line[asked]
-        }
-        yield from _strangers(contents, name, wanted)
-        if declared & set(tasks):
-            yield from _lacking(contents, name, wanted, asked)
-    yield from _not_given(contents, truth)
-    warnings += _class_warnings(contents, truth)
-    warnings += _number_warnings(contents, truth)
+        required = [
+            (line["scene"], item["id"]) for line in truth.annotations for item in line[kind]
+        ]
+        yield from _not_in_the_split(contents, file, required)
+        if declared & tasks:
+            yield from _missing_items(contents, file, required, kind)
+    yield from _unknown_objects(contents, truth)
 
 
-def _strangers(contents: Contents, name: str, wanted: dict[tuple[str, ...], Any]) -> list[Fault]:
-    rows = contents.rows(name).items
-    return [
-        Fault(name, number, label(KEYS[name], key), "not in the split", "remove it")
-        for key, (number, _) in rows.items()
-        if key not in wanted
-    ]
-
-
-def _lacking(
-    contents: Contents, name: str, wanted: dict[tuple[str, ...], Any], task: str
+def _not_in_the_split(
+    contents: Contents, file: str, split_items: Collection[tuple[str, ...]]
 ) -> list[Fault]:
-    rows = contents.rows(name)
+    known = set(split_items)
     return [
-        _missing(name, label(KEYS[name], key), task)
-        for key in wanted
-        if key not in rows.items and key not in rows.spoiled
+        Fault(file, number, label(file, key), "not in the split", "remove it")
+        for key, (number, _) in contents.rows(file).items.items()
+        if key not in known
     ]
 
 
-def _not_given(contents: Contents, truth: Truth) -> Iterator[Fault]:
-    """Name the picks and pairs over objects that were not given."""
+def _missing_items(
+    contents: Contents, file: str, required: Collection[tuple[str, ...]], task: str
+) -> list[Fault]:
+    rows = contents.rows(file)
+    return [
+        _missing(file, label(file, key), task)
+        for key in dict.fromkeys(required)
+        if key not in rows.items and key not in rows.invalid
+    ]
+
+
+def _unknown_objects(contents: Contents, truth: Truth) -> Iterator[Fault]:
+    """Check that picks and relations are over ground-truth objects that the method was given."""
     given = {line["scene"]: set(line["given"]) for line in truth.annotations}
-    for key, (number, row) in contents.rows("grounding.jsonl").items.items():
+    file = "grounding.jsonl"
+    for key, (number, row) in contents.rows(file).items.items():
         pick = row.get("pick")
         if pick is not None and pick not in given.get(key[0], {pick}):
-            item = label(KEYS["grounding.jsonl"], key)
-            yield Fault(
-                "grounding.jsonl", number, item, f"pick {pick} is not given", "pick a given object"
-            )
-    for key, (number, row) in contents.rows("relations.jsonl").items.items():
+            what = f"pick {pick} is not a given object"
+            yield Fault(file, number, label(file, key), what, "pick a given object")
+    file = "relations.jsonl"
+    for key, (number, row) in contents.rows(file).items.items():
         ends = {int(end) for pair in row["pairs"] for end in pair[:2]}
         ends |= {int(end) for scored in row.get("scores") or [] for end in scored[:3:2]}
-        loose = sorted(ends - given.get(key[0], ends))
-        if loose:
-            what = f"objects {short_repr(loose)} are not given"
-            yield Fault("relations.jsonl", number, _scene(key[0]), what, "relate given objects")
+        unknown = sorted(ends - given.get(key[0], ends))
+        if unknown:
+            what = f"objects {short_repr(unknown)} are not given objects"
+            yield Fault(file, number, label(file, key), what, "relate given objects")
 
 
 def _class_warnings(contents: Contents, truth: Truth) -> list[Fault]:
+    """Warn of classes that no object of the split has."""
     known = {item["class"] for line in truth.annotations for item in line["objects"]}
-    found = Counter(
+    unknown = Counter(
         item["class"]
         for _, row in contents.rows("objects.jsonl").items.values()
         for item in row["objects"]
         if item["class"] not in known
     )
-    mend = "check its spelling; such objects can only be false positives"
+    fix = "check its spelling; such objects can only be false positives"
     return [
-        Fault("objects.jsonl", None, "", f"class {short_repr(name)} ({count}) is in no room", mend)
-        for name, count in sorted(found.items())
+        Fault("objects.jsonl", None, "", f"class {short_repr(name)} ({count}) is in no room", fix)
+        for name, count in sorted(unknown.items())
     ]
 
 
 def _number_warnings(contents: Contents, truth: Truth) -> list[Fault]:
+    """Warn of answers without a number to questions that ask for one."""
     rows = contents.rows("answers.jsonl").items
     asked = [
         (line["scene"], item["id"])
@@ -340,66 +350,60 @@ def _number_warnings(contents: Contents, truth: Truth) -> list[Fault]:
         return []
     number = rows[wordy[0]][0]
     what = f"{len(wordy)} of {len(asked)} numbers asked for are answered without one, first here"
-    item = label(KEYS["answers.jsonl"], wordy[0])
+    item = label("answers.jsonl", wordy[0])
     return [Fault("answers.jsonl", number, item, what, "such answers score 0")]
 
 
-def _tables(contents: Contents, declared: set[str], truth: Truth | None) -> Iterator[Fault]:
+def _table_faults(contents: Contents, declared: set[str], truth: Truth | None) -> Iterator[Fault]:
+    """Check the retrieval tables: their names, and that each row and column has a score."""
     for task, (tensor, rows, columns) in TABLES.items():
         try:
             table = contents.table(task)
         except Invalid as error:
-            yield from _table_fault(contents.folder, error)
+            yield error.fault
             continue
         if table is None:
             if task in declared:
-                yield _missing("retrieval.safetensors", tensor, task)
+                yield _missing(SCORES, tensor, task)
             continue
-        for axis, (names, what) in enumerate(((table.rows, rows), (table.columns, columns))):
-            for place in repeated(names):
-                name = short_repr(names[place])
-                yield Fault("retrieval.json", None, what, f"{name} twice", "name each once")
+        for axis, (names, kind) in enumerate(((table.rows, rows), (table.columns, columns))):
+            twice = repeated(names)
+            for place in twice:
+                what = f"{short_repr(names[place])} twice"
+                yield Fault("retrieval.json", None, kind, what, "name each once")
             if truth is not None:
-                yield from _table_names(truth, what, names, task in declared)
+                yield from _name_faults(truth, kind, names, task in declared)
             empty = np.isnan(table.scores).all(axis=1 - axis)
-            empty[repeated(names)] = False
+            empty[twice] = False
             for place in np.flatnonzero(empty) if table.scores.size else ():
-                yield Fault(
-                    "retrieval.safetensors",
-                    None,
-                    f"{tensor}, {short_repr(names[place])}",
-                    "no score is a number",
-                    "give finite scores",
-                )
+                item = f"{tensor}, {short_repr(names[place])}"
+                yield Fault(SCORES, None, item, "no score is a number", "give finite scores")
 
 
-def _table_fault(folder: Path, error: Invalid) -> Iterator[Fault]:
-    text = str(error).removeprefix(f"{folder}/")
-    for name in ("retrieval.json", "retrieval.safetensors"):
-        if text.startswith(f"{name}: "):
-            yield from_error(Invalid(text), Path(name))
-
-
-def _table_names(truth: Truth, what: str, names: list[str], must: bool) -> Iterator[Fault]:
-    """Compare a table's names with the split's."""
-    wanted = split_names(truth, what)
-    there = set(names)
+def _name_faults(truth: Truth, kind: str, names: list[str], required: bool) -> Iterator[Fault]:
+    """Compare the names of a table's rows or columns with those of the split."""
+    known = _split_names(truth, kind)
     for name in names:
-        if name not in wanted:
-            yield Fault(
-                "retrieval.json", None, what, f"{short_repr(name)} not in the split", "remove it"
-            )
-    for name in wanted if must else ():
-        if name not in there:
-            yield Fault("retrieval.json", None, what, f"{short_repr(name)} missing", "score it too")
+        if name not in known:
+            what = f"{short_repr(name)} not in the split"
+            yield Fault("retrieval.json", None, kind, what, "remove it")
+    present = set(names)
+    for name in known if required else ():
+        if name not in present:
+            what = f"{short_repr(name)} missing"
+            yield Fault("retrieval.json", None, kind, what, "score it too")
 
 
-def split_names(truth: Truth, what: str) -> dict[str, None]:
-    """Return what a table must name: all texts, scenes, phrases or objects of the split."""
-    each: Callable[[dict[str, Any]], list[str]] = {
-        "scenes": lambda line: [line["scene"]],
-        "texts": lambda line: [f"{line['scene']}/{item['id']}" for item in line["captions"]],
-        "phrases": lambda line: [f"{line['scene']}/{item['id']}" for item in line["phrases"]],
-        "objects": lambda line: [f"{line['scene']}:{index}" for index in line["given"]],
-    }[what]
-    return dict.fromkeys(name for line in truth.annotations for name in each(line))
+def _split_names(truth: Truth, kind: str) -> dict[str, None]:
+    """Return all texts, scenes, phrases or objects of the split, in order."""
+    names: dict[str, None] = {}
+    for line in truth.annotations:
+        scene = line["scene"]
+        if kind == "scenes":
+            names[scene] = None
+        elif kind == "objects":
+            names |= dict.fromkeys(f"{scene}:{index}" for index in line["given"])
+        else:
+            entries = line["captions" if kind == "texts" else "phrases"]
+            names |= dict.fromkeys(f"{scene}/{entry['id']}" for entry in entries)
+    return names

@@ -1,12 +1,13 @@
-"""The submission format: what any method hands in, written and read in one place.
+"""Write a submission: the predictions of one method, seed and split, in the common format.
 
-A submission is one folder for a method, a seed and a split:
+The folder holds:
 
-- ``manifest.json``: who, what is declared, units, cost and the sha256 of every other file;
+- ``manifest.json``: method, tasks, units, cost and the sha256 of every other file;
 - ``geometry.safetensors``: points, meshes and occupancy grids by scene;
 - ``objects.jsonl``, ``relations.jsonl``, ``grounding.jsonl``, ``answers.jsonl``,
   ``captions.jsonl``: one JSON value a line;
-- ``retrieval.safetensors`` with ``retrieval.json``: score matrices and what they index.
+- ``retrieval.safetensors`` with ``retrieval.json``: score matrices and the names of their rows and
+  columns.
 
 Everything is metres in the levelled frame of the first input camera.
 """
@@ -58,9 +59,9 @@ _DTYPES = {
 
 
 class TensorSpool:
-    """Collects tensors on disk and writes them as one safetensors file, without holding them.
+    """Collect tensors on disk, not in memory, and write them as one safetensors file.
 
-    Tensors are grouped by element size (4, 2, 1 bytes) so that each one stays aligned.
+    Tensors are grouped by element size (4, 2, 1 bytes), so that each one is aligned in the file.
 
     Args:
         folder: where tensors are collected; by default the system's folder of temporary files.
@@ -78,7 +79,7 @@ class TensorSpool:
         return len(self._names)
 
     def add(self, name: str, array: np.ndarray) -> None:
-        """Append one array (float32, int32, float16, int16, int8 or uint8) under a new name."""
+        """Append an array of float32, int32, float16, int16, int8 or uint8 under a new name."""
         if name in self._names:
             raise InputError(f"{name}: written twice; write each item of a scene once")
         self._names.add(name)
@@ -107,7 +108,7 @@ class TensorSpool:
                 shutil.copyfileobj(self._files[size], out, 1 << 20)
 
     def close(self) -> None:
-        """Remove what was spooled."""
+        """Delete the temporary files."""
         for handle in self._files.values():
             handle.close()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -117,16 +118,16 @@ class SubmissionWriter:
     """Context manager that writes a submission; the folder appears whole at a clean exit.
 
     Args:
-        folder: where the submission shall stand; an earlier one is replaced.
+        folder: of the submission; an earlier one is replaced.
         method: its name in every table.
         seed: of the training, 0 where nothing is random.
-        split: which split it answers.
+        split: the predicted split.
         stochastic: False for a method whose reruns are identical.
-        produces: tasks (of `TASKS`) it declares for the whole split.
-        reasons: for a task not produced, why not.
+        produces: tasks (of `TASKS`) that it predicts for the whole split.
+        reasons: {task: why it is not produced}.
         mesh_kind: "solids" (outward normals, furniture only) or "free_boundary" (surface of the
             free space, normals into it); needed when "mesh" is produced.
-        cost: parameters, train_seconds, seconds_per_scene, peak_memory_mb; may be filled later.
+        cost: parameters, train_seconds, seconds_per_scene, peak_memory_mb.
 
     `cost`, `thresholds` and `reasons` may be changed until the exit.
     """
@@ -149,7 +150,9 @@ class SubmissionWriter:
         if mesh_kind not in (None, *MESH_KINDS):
             raise InputError(f"{folder}: mesh_kind {mesh_kind!r}; choose from {list(MESH_KINDS)}")
         if "mesh" in produces and mesh_kind is None:
-            raise InputError(f"{folder}: produces a mesh; say mesh_kind, one of {list(MESH_KINDS)}")
+            raise InputError(
+                f"{folder}: produces a mesh; give mesh_kind, one of {list(MESH_KINDS)}"
+            )
         self.folder = Path(folder)
         self.method, self.seed, self.split = method, int(seed), split
         self.stochastic = bool(stochastic)
@@ -176,13 +179,12 @@ class SubmissionWriter:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            try:
-                self._finish()
-            except BaseException as error:
-                self._stack.__exit__(type(error), error, error.__traceback__)
-                raise
-        self._stack.__exit__(kind, value, trace)
+        if kind is not None:
+            self._stack.__exit__(kind, value, trace)
+            return
+        # The stack also removes the temporary folder if `_finish` fails.
+        with self._stack:
+            self._finish()
 
     def points(
         self,
@@ -195,24 +197,26 @@ class SubmissionWriter:
         """Write the surface points of a scene.
 
         Args:
-            points: [M, 3] metres.
-            colours: uint8 [M, 3] sRGB.
-            pixels: [M, 3] integers (input view, row, column) each point belongs to; without
-                them no sim3-aligned metric can be given.
-            confidence: [M] any positive scale.
+            scene: name.
+            points: f32 [M, 3], metres.
+            colours: u8 [M, 3], sRGB.
+            pixels: i16 [M, 3], input view, row and column of each point; metrics with sim3
+                alignment need them.
+            confidence: f16 [M], any positive scale.
         """
-        points = _shaped(scene, "points", points, np.float32, 3)
+        points = _rows_of_3(scene, "points", points, np.float32)
         count = len(points)
         self._spool.add(f"{scene}/points", points)
-        self._spool.add(f"{scene}/colours", _shaped(scene, "colours", colours, np.uint8, 3, count))
+        self._spool.add(f"{scene}/colours", _rows_of_3(scene, "colours", colours, np.uint8, count))
         if pixels is not None:
-            whole = _shaped(scene, "pixels", pixels, np.int16, 3, count)
-            self._spool.add(f"{scene}/pixels", whole)
+            self._spool.add(f"{scene}/pixels", _rows_of_3(scene, "pixels", pixels, np.int16, count))
         if confidence is not None:
-            value = np.asarray(confidence, np.float16).reshape(-1)
-            if len(value) != count:
-                raise InputError(f"{scene}: {len(value)} confidences for {count} points; match")
-            self._spool.add(f"{scene}/confidence", value)
+            weights = np.asarray(confidence, np.float16).reshape(-1)
+            if len(weights) != count:
+                raise InputError(
+                    f"{scene}: {len(weights)} confidences for {count} points; give one a point"
+                )
+            self._spool.add(f"{scene}/confidence", weights)
 
     def mesh(
         self,
@@ -221,27 +225,34 @@ class SubmissionWriter:
         faces: np.ndarray,
         colours: np.ndarray | None = None,
     ) -> None:
-        """Write a triangle mesh: vertices [V, 3] metres, faces [F, 3], uint8 colours [V, 3].
+        """Write a triangle mesh; one without triangles is left out, as the format requires.
 
-        One without triangles (nothing solid was found) is left out, as the format asks.
+        Args:
+            scene: name.
+            vertices: f32 [V, 3], metres.
+            faces: i32 [F, 3], indices into `vertices`.
+            colours: u8 [V, 3], sRGB.
         """
-        vertices = _shaped(scene, "vertices", vertices, np.float32, 3)
-        faces = _shaped(scene, "faces", faces, np.int32, 3)
+        vertices = _rows_of_3(scene, "vertices", vertices, np.float32)
+        faces = _rows_of_3(scene, "faces", faces, np.int32)
         if not len(faces):
             return
         self._spool.add(f"{scene}/vertices", vertices)
         self._spool.add(f"{scene}/faces", faces)
         if colours is not None:
-            values = _shaped(scene, "vertex_colours", colours, np.uint8, 3, len(vertices))
+            values = _rows_of_3(scene, "vertex_colours", colours, np.uint8, len(vertices))
             self._spool.add(f"{scene}/vertex_colours", values)
 
     def occupancy(
         self, scene: str, grid: np.ndarray, origin: np.ndarray | list[float], voxel: float
     ) -> None:
-        """Write solids as a boolean grid [X, Y, Z], axis-aligned in the frame.
+        """Write solid space as a grid of voxels, axis-aligned in the frame.
 
-        `origin` is the lower corner of voxel (0, 0, 0) in metres and `voxel` its side; outside
-        the grid space is free.
+        Args:
+            scene: name.
+            grid: bool [X, Y, Z], True where space is solid; outside the grid it is free.
+            origin: lower corner of voxel (0, 0, 0), metres.
+            voxel: side of a voxel, metres.
         """
         grid = np.asarray(grid, bool)
         if grid.ndim != 3:
@@ -254,21 +265,26 @@ class SubmissionWriter:
     def objects(
         self, scene: str, objects: list[dict[str, Any]], triplets: list[Any] | None = None
     ) -> None:
-        """Write detected objects and relations among them.
+        """Write detected objects and the relations among them.
 
-        `objects`: {"box": [cx, cy, cz, sx, sy, sz], "class", "score"}, and "oriented":
-        [cx, cy, cz, sx, sy, sz, yaw] where the object's own sides and heading are known;
-        `triplets`: [subject, predicate, object, score], ends as indices into `objects`.
+        Args:
+            scene: name.
+            objects: {"box": [cx, cy, cz, sx, sy, sz], "class", "score"}, and "oriented":
+                [cx, cy, cz, sx, sy, sz, yaw] where the object's own sides and heading are known.
+            triplets: [subject, predicate, object, score]; subject and object index `objects`.
         """
         self._line(
             "objects.jsonl", {"scene": scene, "objects": objects, "triplets": triplets or []}
         )
 
     def relations(self, scene: str, pairs: list[Any], scores: list[Any] | None = None) -> None:
-        """Write the relations of given objects: [i, j, {family: predicate or "none"}].
+        """Write the relations of ground-truth objects.
 
-        `scores`: [i, predicate, j, score], as many predicates a pair as one likes, where the
-        method can rank them.
+        Args:
+            scene: name.
+            pairs: [i, j, {family: predicate or "none"}].
+            scores: [i, predicate, j, score], any number of predicates for a pair, where the method
+                can rank them.
         """
         ranked = {} if scores is None else {"scores": scores}
         self._line("relations.jsonl", {"scene": scene, "pairs": pairs} | ranked)
@@ -276,7 +292,7 @@ class SubmissionWriter:
     def grounding(
         self, scene: str, query: str, boxes: list[Any] | np.ndarray, pick: int | None = None
     ) -> None:
-        """Write where a reference points: boxes best first ([] = nothing), and a given object."""
+        """Write the boxes of a referring expression, best first, and a ground-truth object."""
         row = {"scene": scene, "query": query, "boxes": boxes, "pick": pick}
         self._line("grounding.jsonl", row)
 
@@ -293,10 +309,13 @@ class SubmissionWriter:
         self._table("text_to_scene", "texts", texts, "scenes", scenes, text_to_scene)
 
     def probed_retrieval(self, texts: list[str], scenes: list[str], scores: np.ndarray) -> None:
-        """Write scores [Q, S] like those of `retrieval`, read by a linear probe of the scenes.
+        """Write scores [Q, S] like those of `retrieval`, by a linear probe of scene features.
 
-        The probe is fitted on train while the method stands still, so that methods that never
-        learned to retrieve can be compared by what they know of a scene (Alain & Bengio 2016).
+        The probe is fitted on train with the method frozen, so that methods that never learned to
+        retrieve can be compared by their features.
+
+        Source: Alain and Bengio, Understanding intermediate layers using linear classifier probes,
+            2016.
         """
         self._table("probed_text_to_scene", "texts", texts, "scenes", scenes, scores)
 
@@ -315,13 +334,13 @@ class SubmissionWriter:
         scores = np.ascontiguousarray(scores, np.float32)
         if scores.shape != (len(rows), len(columns)):
             raise InputError(
-                f"{name}: scores are {scores.shape} for {len(rows)} {row} and "
-                f"{len(columns)} {column}; give one row a query"
+                f"{name}: scores are {list(scores.shape)} for {len(rows)} {row} and "
+                f"{len(columns)} {column}; give a row and a column for each name"
             )
         for axis, names in ((row, rows), (column, columns)):
             if self._table_names.get(axis, list(names)) != list(names):
                 raise InputError(
-                    f"{name}: {axis} are others than an earlier table's; give both tables the same"
+                    f"{name}: {axis} differ from an earlier table's; give both tables the same"
                 )
         self._tables.add(name, scores)
         self._table_names |= {row: list(rows), column: list(columns)}
@@ -360,7 +379,7 @@ class SubmissionWriter:
 
 
 def plain(value: Any) -> Any:
-    """Turn NumPy scalars and arrays inside a value into what JSON can hold."""
+    """Return a value with NumPy scalars and arrays as numbers and lists, which JSON can hold."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -370,11 +389,12 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _shaped(
-    scene: str, name: str, array: Any, dtype: type, width: int, length: int | None = None
+def _rows_of_3(
+    scene: str, name: str, array: Any, dtype: type, length: int | None = None
 ) -> np.ndarray:
+    """Return an array as [length, 3] of a type; raises InputError for any other shape."""
     array = np.ascontiguousarray(array, dtype)
-    if array.ndim != 2 or array.shape[1] != width or length not in (None, len(array)):
-        wanted = f"[{length if length is not None else 'M'}, {width}]"
+    if array.ndim != 2 or array.shape[1] != 3 or length not in (None, len(array)):
+        wanted = f"[{'M' if length is None else length}, 3]"
         raise InputError(f"{scene}: {name} are {list(array.shape)}; give {wanted}")
     return array

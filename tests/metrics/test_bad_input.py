@@ -13,7 +13,7 @@ import pytest
 from metrics.files import InputError
 from metrics.registry import METRICS
 from metrics.score import score_submission
-from metrics.submission.reader import SubmissionWriter
+from metrics.submission.writer import SubmissionWriter
 from metrics.truth import Truth
 from tests.metrics import toy_truth
 

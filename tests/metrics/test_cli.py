@@ -18,7 +18,7 @@ from metrics.__main__ import main
 from metrics.files import InputError
 from metrics.prepare import prepare
 from metrics.registry import METRICS
-from metrics.submission.reader import SubmissionWriter
+from metrics.submission.writer import SubmissionWriter
 from tests.metrics import toy_truth
 from tests.paths import REPOSITORY
 
@@ -105,7 +105,7 @@ def test_validate(capsys, oracle_dir, experiment, truth_dir, poor):
     status, text = printed(capsys, "validate", poor, "--data", experiment, "--json")
     output = json.loads(text)
     assert status == 1 and output["sound"] is False
-    assert set(output["faults"][0]) == {"file", "row", "item", "what", "mend"}
+    assert set(output["faults"][0]) == {"file", "row", "item", "what", "fix"}
 
 
 def test_score_and_compare(capsys, tmp_path, oracle_dir, experiment, poor):

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from metrics.files import InputError
 from metrics.reconstruction.surface_files import read_surface
-from metrics.submission.parsing import LIMITS
-from metrics.submission.reader import Contents, Invalid, SubmissionWriter
+from metrics.submission.parsing import LIMITS, Invalid
+from metrics.submission.reader import Contents
 from metrics.submission.validate import validate
+from metrics.submission.writer import SubmissionWriter
 
 MANY = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

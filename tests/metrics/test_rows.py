@@ -10,7 +10,7 @@ import pytest
 from metrics.registry import METRICS
 from metrics.rows import Row, summarise
 from metrics.scene_graph.rule_baseline import relations_of_boxes
-from metrics.submission.reader import TASKS
+from metrics.submission.writer import TASKS
 
 
 def test_failures_count_in_the_mean_but_not_in_mean_succeeded():

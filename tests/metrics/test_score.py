@@ -16,7 +16,7 @@ from metrics.files import InputError
 from metrics.prepare import measured_floors, open_truth, prepare
 from metrics.registry import METRICS
 from metrics.score import score_submission
-from metrics.submission.reader import SubmissionWriter
+from metrics.submission.writer import SubmissionWriter
 from metrics.truth import PREPARED, Truth
 
 COLUMNS = ["method", "seed", "split", "scene", "query", "subset", "metric", "value"]

@@ -10,8 +10,7 @@ from metrics.files import rng, write_lines
 from metrics.reconstruction.pointcloud import sample_mesh
 from metrics.reconstruction.rendering import mesh_depth
 from metrics.scene_graph.predicates import FAMILIES
-from metrics.submission.reader import SubmissionWriter
-from metrics.submission.writer import TensorSpool
+from metrics.submission.writer import SubmissionWriter, TensorSpool
 from metrics.truth import Truth
 
 SIZE = (4.0, 3.0, 2.5)

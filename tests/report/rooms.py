@@ -8,7 +8,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from metrics.files import write_lines
-from metrics.submission.reader import SubmissionWriter
+from metrics.submission.writer import SubmissionWriter
 
 HOSTILE = '</script><img src=x onerror="document.title=1">'
 SCENES = [f"test_scene-{k:04d}" for k in range(24)]

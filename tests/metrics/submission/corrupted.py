@@ -1,4 +1,4 @@
-"""Spoil a submission in one place, and list what the validator says of it."""
+"""Corrupt a submission in one place, and list the faults that the validator reports."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def manifest(folder: Path, **changes: Any) -> None:
 def faults(folder: Path, truth: Path | None = None) -> list[str]:
     """Return every fault as a line."""
     report = validate(folder, None if truth is None else Truth(truth))
-    assert all(fault.mend and fault.what for fault in report.faults)
+    assert all(fault.fix and fault.what for fault in report.faults)
     return [str(fault) for fault in report.faults]
 
 
@@ -47,7 +47,7 @@ def only_fault(folder: Path, truth: Path | None = None) -> str:
     return found[0]
 
 
-def spoil_tensor(folder: Path, name: str, value: np.ndarray | None) -> None:
+def corrupt_tensor(folder: Path, name: str, value: np.ndarray | None) -> None:
     """Put another array in a tensor's place, or remove it."""
     path = folder / "geometry.safetensors"
     tensors = load_file(path)
@@ -59,7 +59,7 @@ def spoil_tensor(folder: Path, name: str, value: np.ndarray | None) -> None:
     sealed(folder)
 
 
-def spoil_row(folder: Path, name: str, change: Callable[[Any], Any]) -> None:
+def corrupt_row(folder: Path, name: str, change: Callable[[Any], Any]) -> None:
     """Let `change` alter the first row of a JSON-lines file in place."""
     row = json.loads((folder / name).read_text().splitlines()[0])
     change(row)
@@ -69,6 +69,6 @@ def spoil_row(folder: Path, name: str, change: Callable[[Any], Any]) -> None:
 def exchange_row(folder: Path, name: str, row: Any) -> None:
     """Put another value in the place of a JSON-lines file's first row."""
     path = folder / name
-    _, *others = path.read_text().splitlines()
-    path.write_text("\n".join([json.dumps(row), *others]) + "\n")
+    _, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([json.dumps(row), *rest]) + "\n")
     sealed(folder)

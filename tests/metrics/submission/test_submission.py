@@ -10,8 +10,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from metrics.files import InputError
-from metrics.submission.reader import Invalid, Submission, SubmissionWriter
+from metrics.submission.parsing import Invalid
+from metrics.submission.reader import Submission
 from metrics.submission.validate import validate
+from metrics.submission.writer import SubmissionWriter
 
 BED = {"box": [0, 0, 0, 1, 1, 1], "class": "bed", "score": 0.5}
 
@@ -84,7 +86,7 @@ def test_two_runs_write_the_same_bytes(tmp_path):
     assert first == second
 
 
-def test_writer_refuses_what_makes_no_sense(tmp_path):
+def test_writer_refuses_invalid_calls(tmp_path):
     with pytest.raises(InputError, match="unknown tasks"):
         writer(tmp_path / "s", "pionts")
     with pytest.raises(InputError, match="mesh_kind"):
@@ -100,7 +102,7 @@ def test_writer_refuses_what_makes_no_sense(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_without_a_sound_manifest_cannot_be_scored(tmp_path):
+def test_a_folder_without_a_valid_manifest_cannot_be_scored(tmp_path):
     with pytest.raises(InputError, match="manifest.json: no such file"):
         Submission(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
@@ -154,7 +156,7 @@ def test_a_broken_file_fails_its_items_alone(tmp_path):
         Submission(tmp_path / "s").retrieval()
 
 
-def test_what_is_named_twice_in_a_table_scores_nothing(tmp_path):
+def test_names_repeated_in_a_table_have_no_scores(tmp_path):
     with writer(tmp_path / "s") as out:
         out.retrieval(["a/c00", "a/c01", "a/c00"], ["a", "b"], np.ones((3, 2)))
     scores = Submission(tmp_path / "s").retrieval().scores

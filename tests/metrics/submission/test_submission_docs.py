@@ -1,4 +1,4 @@
-"""The page a stranger follows: its writer runs, its rows fit the schema, its commands work."""
+"""The page for third parties: its writer runs, its rows fit the schema, its commands work."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_page_names_every_file_task_and_tensor():
 @pytest.fixture(scope="module")
 def written(tmp_path_factory) -> Path:
     """What the page's writer writes."""
-    folder = tmp_path_factory.mktemp("stranger")
+    folder = tmp_path_factory.mktemp("third_party")
     [code] = blocks("python")
     assert len(code.splitlines()) < 40
     with pytest.MonkeyPatch.context() as patch:

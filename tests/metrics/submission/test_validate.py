@@ -1,4 +1,4 @@
-"""The validator names every fault of a stranger's submission, with the file, the row, the mend."""
+"""The validator names every fault of an untrusted submission, with its file, row and fix."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from safetensors.numpy import load_file
 from metrics.files import InputError
 from metrics.score import score_submission
 from metrics.submission import parsing
-from metrics.submission.reader import Submission, SubmissionWriter
+from metrics.submission.reader import Submission
 from metrics.submission.validate import validate
+from metrics.submission.writer import SubmissionWriter
 from metrics.truth import Truth
 from tests.metrics.submission.corrupted import (
     SCENE,
+    corrupt_row,
+    corrupt_tensor,
     exchange_row,
     faults,
     manifest,
     only_fault,
     sealed,
-    spoil_row,
-    spoil_tensor,
 )
 
 
-def test_a_sound_submission_has_no_faults(oracle_dir, truth_dir):
+def test_a_valid_submission_has_no_faults(oracle_dir, truth_dir):
     report = validate(oracle_dir, Truth(truth_dir))
     assert report.faults == [] and report.warnings == []
     assert report.as_dict() == {"sound": True, "faults": [], "warnings": []}
 
 
 @pytest.mark.parametrize(
-    ("part", "value", "told"),
+    ("part", "value", "expected"),
     [
-        ("points", np.zeros((0, 3), np.float32), "points are none"),
+        ("points", np.zeros((0, 3), np.float32), "points is empty"),
         ("points", np.full((20_000, 3), np.nan, np.float32), "20000 of 20000 rows are not finite"),
         ("points", np.full((20_000, 3), np.inf, np.float32), "not finite or beyond"),
         ("points", np.ones((20_000, 2), np.float32), "points are float32 [20000, 2]"),
@@ -45,14 +46,14 @@ def test_a_sound_submission_has_no_faults(oracle_dir, truth_dir):
         ("colours", np.zeros((20_000, 3), np.float32), "give uint8"),
         ("pixels", np.zeros((20_000, 3), np.float32), "give whole numbers"),
         ("confidence", np.zeros((20_000, 1), np.float32), "give floats [20000]"),
-        ("faces", np.zeros((0, 3), np.int32), "faces are none"),
+        ("faces", np.zeros((0, 3), np.int32), "faces is empty"),
         ("faces", None, "the mesh has no faces"),
         ("vertices", None, "the mesh has no vertices"),
         ("faces", np.array([[0, 1, 32]], np.int32), "faces name vertices 0 to 32 of 32"),
         ("faces", np.array([[-1, 1, 2]], np.int32), "faces name vertices -1 to 2"),
         ("faces", np.zeros((1, 3), np.float32), "give whole numbers"),
         ("vertices", np.full((32, 3), 1e30, np.float32), "beyond 1e+09 m"),
-        ("occupancy_voxel", np.zeros(1, np.float32), "no length"),
+        ("occupancy_voxel", np.zeros(1, np.float32), "not a length"),
         ("occupancy_origin", np.full(3, np.nan, np.float32), "or not finite"),
         ("occupancy_shape", np.array([90, 64], np.int32), "give three whole numbers"),
         ("occupancy_shape", np.array([90, 64, -1], np.int32), "give three whole numbers"),
@@ -61,30 +62,30 @@ def test_a_sound_submission_has_no_faults(oracle_dir, truth_dir):
         ("occupancy_origin", None, "lacks occupancy_origin"),
     ],
 )
-def test_bad_geometry(folder, truth_dir, part, value, told):
-    spoil_tensor(folder, f"{SCENE}/{part}", value)
+def test_bad_geometry(folder, truth_dir, part, value, expected):
+    corrupt_tensor(folder, f"{SCENE}/{part}", value)
     found = only_fault(folder, truth_dir)
-    assert found.startswith(f"geometry.safetensors: scene {SCENE}: ") and told in found
+    assert found.startswith(f"geometry.safetensors: scene {SCENE}: ") and expected in found
 
 
 def test_missing_points_are_declared_and_missing(folder, truth_dir):
     for part in ("points", "colours"):
-        spoil_tensor(folder, f"{SCENE}/{part}", None)
+        corrupt_tensor(folder, f"{SCENE}/{part}", None)
     assert "points declared and missing" in only_fault(folder, truth_dir)
     assert faults(folder) == []
 
 
 def test_a_mesh_is_left_out_where_the_grid_is_all_free(folder, truth_dir):
     for part in ("vertices", "faces"):
-        spoil_tensor(folder, f"{SCENE}/{part}", None)
+        corrupt_tensor(folder, f"{SCENE}/{part}", None)
     assert "mesh declared and missing" in only_fault(folder, truth_dir)
     grid = load_file(folder / "geometry.safetensors")[f"{SCENE}/occupancy"]
-    spoil_tensor(folder, f"{SCENE}/occupancy", np.zeros_like(grid))
+    corrupt_tensor(folder, f"{SCENE}/occupancy", np.zeros_like(grid))
     assert faults(folder, truth_dir) == []
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "told"),
+    ("name", "change", "expected"),
     [
         ("objects.jsonl", lambda row: row["objects"][0].update(box=[0, 0, 0, 1, 1]), "[0].box"),
         ("objects.jsonl", lambda row: row["objects"][0]["box"].__setitem__(5, -1), "0 or more"),
@@ -104,39 +105,43 @@ def test_a_mesh_is_left_out_where_the_grid_is_all_free(folder, truth_dir):
         ("relations.jsonl", lambda row: row["pairs"].append([0, 1]), "is too short"),
         ("relations.jsonl", lambda row: row["pairs"].append([0, 1, {"side": "on"}]), "'on' is not"),
         ("relations.jsonl", lambda row: row["pairs"].append([0, 1, {"mood": "x"}]), "'mood' was"),
-        ("relations.jsonl", lambda row: row["pairs"].append([0, 99, {}]), "[99] are not given"),
+        (
+            "relations.jsonl",
+            lambda row: row["pairs"].append([0, 99, {}]),
+            "[99] are not given objects objects objects",
+        ),
         ("relations.jsonl", lambda row: row.update(scores=[[98, "on", 0, 1]]), "[98] are not"),
         ("relations.jsonl", lambda row: row.update(scores=[[0, "on", 1]]), "is too short"),
         ("objects.jsonl", lambda row: row["objects"][0].update(oriented=[0] * 6), "is too short"),
         ("grounding.jsonl", lambda row: row.update(pick="bed"), "pick: 'bed' is not of type"),
-        ("grounding.jsonl", lambda row: row.update(pick=77), "pick 77 is not given"),
+        ("grounding.jsonl", lambda row: row.update(pick=77), "pick 77 is not a given object"),
         ("grounding.jsonl", lambda row: row.update(boxes=[[1] * 6, [1] * 7]), "boxes[1]"),
         ("answers.jsonl", lambda row: row.update(answer=3), "3 is not of type 'string'; give a"),
         ("answers.jsonl", lambda row: row.update(answer="x" * 20_000), "is too long"),
     ],
 )
-def test_bad_rows(folder, truth_dir, name, change, told):
-    spoil_row(folder, name, change)
+def test_bad_rows(folder, truth_dir, name, change, expected):
+    corrupt_row(folder, name, change)
     found = only_fault(folder, truth_dir)
-    assert found.startswith(f"{name}: row 1, scene {SCENE}") and told in found
+    assert found.startswith(f"{name}: row 1, scene {SCENE}") and expected in found
 
 
 @pytest.mark.parametrize("row", [[], 3, {}, {"scene": 3}, {"scene": "a/b"}, {"scene": "\ud800"}])
-def test_rows_that_name_no_item(folder, row):
+def test_rows_that_identify_no_item(folder, row):
     exchange_row(folder, "objects.jsonl", row)
     assert faults(folder) and all(f.startswith("objects.jsonl: row 1") for f in faults(folder))
     assert all(f.isprintable() and f.isascii() for f in faults(folder))
 
 
 @pytest.mark.parametrize("text", ["{", "[" * 100_000, "1" * 10_000, "\x00", "nul", '{"a":1}{'])
-def test_lines_that_are_no_json(folder, text):
+def test_lines_that_are_not_json(folder, text):
     with (folder / "answers.jsonl").open("a") as out:
         out.write(text + "\n")
     sealed(folder)
     assert only_fault(folder).startswith("answers.jsonl: row 10: ")
 
 
-def test_bytes_that_are_no_text(folder):
+def test_bytes_that_are_not_text(folder):
     with (folder / "answers.jsonl").open("ab") as out:
         out.write(b"\xff\xfe\n\n")
     sealed(folder)
@@ -154,11 +159,11 @@ def test_a_long_line_is_not_parsed(folder, monkeypatch):
     assert second.startswith("answers.jsonl: row 11, scene toy-0000, question q00: is written twi")
 
 
-def test_repeated_strange_and_missing_items(folder, truth_dir):
+def test_repeated_unknown_and_missing_items(folder, truth_dir):
     path = folder / "grounding.jsonl"
     first, second, *others = path.read_text().splitlines()
-    strange = json.dumps({"scene": "nowhere", "query": "r00", "boxes": [], "pick": None})
-    path.write_text("\n".join([first, first, *others, strange]) + "\n")
+    unknown = json.dumps({"scene": "nowhere", "query": "r00", "boxes": [], "pick": None})
+    path.write_text("\n".join([first, first, *others, unknown]) + "\n")
     sealed(folder)
     assert faults(folder, truth_dir) == [
         "grounding.jsonl: row 2, scene toy-0000, query r00: is written twice; write each item once",
@@ -168,12 +173,12 @@ def test_repeated_strange_and_missing_items(folder, truth_dir):
     ]
 
 
-def test_strange_tensors(folder, truth_dir):
-    spoil_tensor(folder, "elsewhere/points", np.ones((3, 3), np.float32))
+def test_unknown_tensors(folder, truth_dir):
+    corrupt_tensor(folder, "elsewhere/points", np.ones((3, 3), np.float32))
     assert "scene elsewhere: not in the split" in only_fault(folder, truth_dir)
-    spoil_tensor(folder, "elsewhere/points", None)
-    spoil_tensor(folder, f"{SCENE}/normals", np.ones((3, 3), np.float32))
-    assert "'toy-0000/normals': no tensor of the format" in only_fault(folder, truth_dir)
+    corrupt_tensor(folder, "elsewhere/points", None)
+    corrupt_tensor(folder, f"{SCENE}/normals", np.ones((3, 3), np.float32))
+    assert "'toy-0000/normals': not a tensor of the format" in only_fault(folder, truth_dir)
 
 
 def test_tables(tmp_path, truth_dir):
@@ -197,7 +202,7 @@ def test_tables(tmp_path, truth_dir):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"version": 2}, "version: 1 was expected; write 1, the version this reader knows"),
         ({"units": "millimetre"}, "give metres"),
@@ -214,10 +219,10 @@ def test_tables(tmp_path, truth_dir):
         ({"surprise": 1}, "'surprise' was unexpected"),
     ],
 )
-def test_bad_manifests(folder, changes, told):
+def test_bad_manifests(folder, changes, expected):
     manifest(folder, **changes)
     found = only_fault(folder)
-    assert found.startswith("manifest.json: ") and told in found and found.isprintable()
+    assert found.startswith("manifest.json: ") and expected in found and found.isprintable()
 
 
 def test_every_fault_of_a_manifest_at_once(folder):
@@ -227,7 +232,7 @@ def test_every_fault_of_a_manifest_at_once(folder):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "3", "[" * 100_000, '{"method": NaN}'])
-def test_no_manifest_to_speak_of(folder, text):
+def test_files_without_a_manifest_object(folder, text):
     (folder / "manifest.json").write_text(text)
     assert faults(folder)[0].startswith("manifest.json: ")
     with pytest.raises(InputError, match="manifest.json"):
@@ -246,46 +251,46 @@ def warnings(folder: Path, truth_dir: Path | None = None) -> list[str]:
     return [str(warning) for warning in report.warnings]
 
 
-def test_what_looks_like_a_mistake_is_a_warning(folder, truth_dir):
+def test_likely_mistakes_are_warnings(folder, truth_dir):
     points = load_file(folder / "geometry.safetensors")[f"{SCENE}/points"]
-    spoil_tensor(folder, f"{SCENE}/points", points * 1000)
+    corrupt_tensor(folder, f"{SCENE}/points", points * 1000)
     for truth in (None, truth_dir):
         [found] = warnings(folder, truth)
         assert "more than any room; give metres; divide millimetres by 1000" in found
-    spoil_tensor(folder, f"{SCENE}/points", points / 1000)
+    corrupt_tensor(folder, f"{SCENE}/points", points / 1000)
     assert "m in a room of" in warnings(folder, truth_dir)[0]
-    spoil_tensor(folder, f"{SCENE}/points", points)
-    spoil_row(folder, "objects.jsonl", lambda row: row["objects"][0].update({"class": "bedd"}))
+    corrupt_tensor(folder, f"{SCENE}/points", points)
+    corrupt_row(folder, "objects.jsonl", lambda row: row["objects"][0].update({"class": "bedd"}))
     assert "class 'bedd' (1) is in no room" in warnings(folder, truth_dir)[0]
-    spoil_row(folder, "answers.jsonl", lambda row: row.update(answer="several"))
+    corrupt_row(folder, "answers.jsonl", lambda row: row.update(answer="several"))
     assert "1 of 3 numbers asked for are answered without one" in warnings(folder, truth_dir)[1]
 
 
 def test_one_point_is_a_warning(tmp_path):
     with SubmissionWriter(tmp_path / "s", "m", 0, "toy", True, ["points"]) as out:
         out.points("a", np.ones((1, 3)), np.zeros((1, 3)))
-    assert "points are a single one" in warnings(tmp_path / "s")[0]
+    assert "points has a single row" in warnings(tmp_path / "s")[0]
 
 
-def test_a_flood_of_faults_is_cut(tmp_path):
+def test_a_long_list_of_faults_is_cut(tmp_path):
     with SubmissionWriter(tmp_path / "s", "m", 0, "toy", True, []):
         pass
     (tmp_path / "s" / "answers.jsonl").write_text("{\n" * 5000)
     found = faults(tmp_path / "s")
     assert len(found) == 1001
-    assert found[-1] == "answers.jsonl: 4001 faults more; mend those listed first"
+    assert found[-1] == "answers.jsonl: 4001 faults more; fix those listed first"
 
 
-def test_scoring_goes_on_with_what_is_sound(folder, truth_dir, tmp_path):
-    """Whatever the validator names fails alone: every metric is still scored."""
+def test_invalid_items_fail_alone_in_scoring(folder, truth_dir, tmp_path):
+    """Items with faults are scored as failures, and every metric is still scored."""
     import pandas as pd
 
-    spoil_row(folder, "answers.jsonl", lambda row: row.update(answer=3))
-    spoil_row(folder, "objects.jsonl", lambda row: row["objects"][0]["box"].__setitem__(5, -1))
-    spoil_row(folder, "relations.jsonl", lambda row: row["pairs"].append([0, 1, {"side": "on"}]))
-    spoil_row(folder, "grounding.jsonl", lambda row: row.update(pick="bed"))
-    spoil_tensor(folder, f"{SCENE}/faces", np.zeros((0, 3), np.int32))
-    spoil_tensor(folder, f"{SCENE}/points", np.zeros((0, 3), np.float32))
+    corrupt_row(folder, "answers.jsonl", lambda row: row.update(answer=3))
+    corrupt_row(folder, "objects.jsonl", lambda row: row["objects"][0]["box"].__setitem__(5, -1))
+    corrupt_row(folder, "relations.jsonl", lambda row: row["pairs"].append([0, 1, {"side": "on"}]))
+    corrupt_row(folder, "grounding.jsonl", lambda row: row.update(pick="bed"))
+    corrupt_tensor(folder, f"{SCENE}/faces", np.zeros((0, 3), np.int32))
+    corrupt_tensor(folder, f"{SCENE}/points", np.zeros((0, 3), np.float32))
     (folder / "retrieval.json").write_text("{")
     assert len({fault.split(":")[0] for fault in faults(folder, truth_dir)}) == 6
     score_submission(folder, truth_dir, tmp_path / "out.parquet")

@@ -1,4 +1,4 @@
-"""Files a stranger may hand in: changed, strange, linked, too large, lying about their size."""
+"""Untrusted files: changed, unknown, linked, too large, or with a false header."""
 
 from __future__ import annotations
 
@@ -32,34 +32,36 @@ def test_files_and_their_sha256(folder):
     ]
 
 
-@pytest.mark.parametrize("spoil", ["missing", "nan"])
-def test_a_run_stops_at_a_missing_file_and_at_a_number_that_is_none(folder, spoil):
+@pytest.mark.parametrize("change", ["missing", "nan"])
+def test_a_run_stops_at_a_missing_file_and_at_nan(folder, change):
     require_valid(folder, "predict again")
-    if spoil == "missing":
+    if change == "missing":
         (folder / "relations.jsonl").unlink()
-        said = r"relations.jsonl: in the manifest's files and missing; write it \(fault 1 of 1;"
+        expected = r"relations.jsonl: in the manifest's files and missing; write it \(fault 1 of 1;"
     else:
         rows = [json.loads(line) for line in (folder / "objects.jsonl").open()]
         rows[0]["objects"][0]["score"] = float("nan")
         (folder / "objects.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         sealed(folder)
-        said = "objects.jsonl.*NaN"
-    with pytest.raises(InputError, match=rf"{folder}/{said}.*; predict again"):
+        expected = "objects.jsonl.*NaN"
+    with pytest.raises(InputError, match=rf"{folder}/{expected}.*; predict again"):
         require_valid(folder, "predict again")
 
 
-def test_bytes_once_found_sound_are_not_looked_through_again(folder, monkeypatch):
+def test_validated_bytes_are_not_validated_again(folder, monkeypatch):
     validate_cache(folder, require_valid(folder, "predict again"))
-    looked = []
-    monkeypatch.setattr(checking, "validate", lambda where: looked.append(where) or validate(where))
+    validated = []
+    monkeypatch.setattr(
+        checking, "validate", lambda where: validated.append(where) or validate(where)
+    )
     require_valid(folder, "predict again")
-    assert looked == []
+    assert validated == []
     answers = (folder / "answers.jsonl").read_text()
     (folder / "answers.jsonl").write_text("")
     with pytest.raises(InputError, match=r"answers\.jsonl: differs from the manifest's sha256"):
         require_valid(folder, "predict again")
-    assert looked == [folder]
-    # A record of other bytes, or of fewer files, does not count.
+    assert validated == [folder]
+    # The record holds neither for other bytes nor with one more file.
     (folder / "answers.jsonl").write_text(answers)
     (folder / "notes.txt").symlink_to("answers.jsonl")
     with pytest.raises(InputError, match=r"notes\.txt: "):
@@ -67,7 +69,7 @@ def test_bytes_once_found_sound_are_not_looked_through_again(folder, monkeypatch
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/../b", "manifest.json"])
-def test_names_that_lead_elsewhere_are_refused(folder, name):
+def test_names_outside_the_folder_are_refused(folder, name):
     files = json.loads((folder / "manifest.json").read_text())["files"]
     manifest(folder, files=files | {name: "0" * 64})
     assert "is not one of ['geometry.safetensors'" in only_fault(folder)
@@ -80,9 +82,9 @@ def test_links_and_pipes_are_not_read(folder, tmp_path, truth_dir):
     (folder / "captions.jsonl").symlink_to("/dev/zero")
     (folder / "objects.jsonl").unlink()
     os.mkfifo(folder / "objects.jsonl")
-    told = faults(folder, truth_dir)
-    for name, kind in (("answers", "a link"), ("captions", "a link"), ("objects", "no regular")):
-        assert any(f.startswith(f"{name}.jsonl: is {kind}") for f in told)
+    found = faults(folder, truth_dir)
+    for name, kind in (("answers", "a link"), ("captions", "a link"), ("objects", "not a regular")):
+        assert any(f.startswith(f"{name}.jsonl: is {kind}") for f in found)
     shutil.move(folder / "manifest.json", tmp_path / "manifest.json")
     (folder / "manifest.json").symlink_to(tmp_path / "manifest.json")
     with pytest.raises(InputError, match="is a link"):
@@ -95,7 +97,7 @@ def test_oversized_files_are_not_read(folder, truth_dir, monkeypatch):
     assert "answers.jsonl: has 0 MiB, the limit is 0 MiB" in faults(folder)[0]
 
 
-def test_headers_that_promise_too_much(folder):
+def test_headers_that_announce_too_much(folder):
     path = folder / "geometry.safetensors"
     entry = {"dtype": "F32", "shape": [1 << 40, 3], "data_offsets": [0, 12 << 40]}
     text = json.dumps({f"{SCENE}/points": entry}).encode()
