@@ -108,7 +108,7 @@ def test_a_mesh_is_left_out_where_the_grid_is_all_free(folder, truth_dir):
         (
             "relations.jsonl",
             lambda row: row["pairs"].append([0, 99, {}]),
-            "[99] are not given objects objects objects",
+            "[99] are not given objects",
         ),
         ("relations.jsonl", lambda row: row.update(scores=[[98, "on", 0, 1]]), "[98] are not"),
         ("relations.jsonl", lambda row: row.update(scores=[[0, "on", 1]]), "is too short"),
