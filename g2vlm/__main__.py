@@ -31,25 +31,36 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
     run.add_argument("capture", help="folder of an RGB-D capture (docs/use.md lists the layouts)")
     run.add_argument(
-        "--ask", action="append", default=[], metavar="QUESTION", help="answer it; repeatable"
+        "--ask",
+        action="append",
+        default=[],
+        metavar="QUESTION",
+        help="a question to answer; may be repeated",
     )
     run.add_argument(
-        "--find", action="append", default=[], metavar="PHRASE", help="ground it; repeatable"
+        "--find",
+        action="append",
+        default=[],
+        metavar="PHRASE",
+        help="a phrase whose object to find; may be repeated",
     )
     run.add_argument("--out", required=True, help="new folder for the results")
     run.add_argument("--model", help="model folder (default: the reference checkpoint)")
-    run.add_argument("--json", action="store_true", help="print result.json on stdout")
+    run.add_argument("--json", action="store_true", help="print the content of result.json")
     run.add_argument(
-        "--intrinsics", type=_numbers, metavar="FX,FY,CX,CY", help="of the depth images, in pixels"
+        "--intrinsics",
+        type=_numbers,
+        metavar="FX,FY,CX,CY",
+        help="intrinsics of the depth images, in pixels",
     )
     run.add_argument("--camera", help="a known sensor instead of --intrinsics, e.g. kinect")
     run.add_argument("--depth-scale", type=float, help="stored depth units a metre, e.g. 1000")
     run.add_argument(
         "--up", type=_numbers, metavar="X,Y,Z", help="rough upward direction in the world"
     )
-    run.add_argument("--frames", type=int, default=8, help="most frames to keep (default 8)")
+    run.add_argument("--frames", type=int, help="keep at most this many frames")
     run.add_argument(
-        "--frame", default="levelled", help="of the geometry files: levelled or capture"
+        "--frame", default="levelled", help="frame of the geometry files: levelled or capture"
     )
     publish = commands.add_parser(
         "publish", help="write a trained model as a folder of its own, with its calibrations"
@@ -84,14 +95,10 @@ def _run(arguments: argparse.Namespace) -> int:
     check_free(Path(arguments.out))
     check_frame(arguments.frame)
     report(f"loading {arguments.capture}")
-    capture = load_capture(
-        arguments.capture,
-        intrinsics=arguments.intrinsics,
-        camera=arguments.camera,
-        depth_scale=arguments.depth_scale,
-        up=arguments.up,
-        frames=arguments.frames,
-    )
+    names = ("intrinsics", "camera", "depth_scale", "up", "frames")
+    options = {name: getattr(arguments, name) for name in names}
+    given = {name: value for name, value in options.items() if value is not None}
+    capture = load_capture(arguments.capture, **given)
     report(f"{len(capture)} frames of {capture.size[0]}x{capture.size[1]}; loading the model")
     from g2vlm.use.model import DEFAULT_MODEL, G2VLMModel
 

@@ -1,1 +1,1 @@
-"""From a trained model to a submission: points, mesh, objects, graph, language, thresholds."""
+"""Run a trained model: calibrate thresholds, predict a split, write a submission."""

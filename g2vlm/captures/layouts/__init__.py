@@ -19,7 +19,7 @@ def find_layouts() -> tuple[Layout, ...]:
     """Return one instance of every layout, in the order in which they are tried."""
     for item in pkgutil.iter_modules(__path__, f"{__name__}."):
         import_module(item.name)
-    layouts = sorted((kind() for kind in Layout.__subclasses__()), key=lambda one: one.priority)
+    layouts = sorted((cls() for cls in Layout.__subclasses__()), key=lambda layout: layout.priority)
     for first, second in pairwise(layouts):
         if first.priority == second.priority:
             raise TypeError(
