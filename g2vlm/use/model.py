@@ -212,7 +212,7 @@ def _find_thresholds(path: Path) -> tuple[Thresholds, tuple[str, ...]]:
     calibrated = models.parent / "predictions" / model.parent.name / model.name / THRESHOLDS
     if models.name == "models" and calibrated.is_file():
         return read_thresholds(calibrated), ()
-    return Thresholds(), ("This checkpoint has no calibrated thresholds: defaults are used.",)
+    return Thresholds(), ("No thresholds were calibrated for this checkpoint: defaults are used.",)
 
 
 def _view_notes(capture: Capture, read: list[int]) -> tuple[str, ...]:
