@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from g2vlm.models.config import ModelSizes, method_switches, model_sizes
+from g2vlm.models.config import VARIANT_KEYS, ModelSizes, method_switches, model_sizes
 from g2vlm.scenes.render.settings import SensorModel
 from g2vlm.settings import describe_fault, section_schema
 from g2vlm.training.settings import TrainSettings
@@ -118,6 +118,11 @@ def load_method(name: str, folder: str | Path = METHODS) -> dict[str, Any]:
         known = ", ".join(sorted(item.stem for item in Path(folder).glob("*.yaml"))) or "none yet"
         raise InputError(f"{path}: no such method; the config's `methods` may name {known}")
     method = read_yaml(path)
+    for key in VARIANT_KEYS:
+        if key in method:
+            raise InputError(
+                f"{path}: key `{key}` is reserved for the studies' variants; remove it"
+            )
     method_switches(method, str(path))
     return method
 

@@ -99,6 +99,7 @@ def test_settings_have_no_second_default(described):
         ("switches: {{normals: 0, {rest}}}\n", ["`switches.normals`", "boolean"]),
         ("swiches: {{}}\n", ["unknown key `swiches`"]),
         ("switches:\n", ["`switches.depth` is missing"]),
+        ("scenes: 0.5\nswitches: {{normals: true, {rest}}}\n", ["key `scenes` is reserved"]),
     ],
 )
 def test_a_method_file_with_a_wrong_key_is_refused(tmp_path, text, words):
