@@ -142,7 +142,7 @@ def scene_floors(truth: SceneTruth) -> dict[str, float]:
     scene = _shrunk(truth, 1 / np.sqrt(2))
     # The truth's samples are in random order, so every second one is a fair half.
     sampled, true = (reordered(scene, np.arange(start, len(scene.surface), 2)) for start in (0, 1))
-    prepared = Prepared(_Arrays(reductions(true)), "")
+    prepared = Prepared(reductions(true).__getitem__)
     surface = Surface.ordered(sampled.surface, None, sampled.surface_colour)
     comparison = SurfaceComparison(surface, TruthClouds(prepared.ordered(true), prepared))
     values = {
@@ -151,16 +151,6 @@ def scene_floors(truth: SceneTruth) -> dict[str, float]:
         if METRICS[name].applies(comparison)
     }
     return {name: value for name, value in values.items() if value is not None}
-
-
-class _Arrays:
-    """Arrays in memory, read as those of a safetensors file are."""
-
-    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
-        self._arrays = arrays
-
-    def get_tensor(self, name: str) -> np.ndarray:
-        return self._arrays[name.removeprefix("/")]
 
 
 def _shrunk(truth: SceneTruth, factor: float) -> SceneTruth:

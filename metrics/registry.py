@@ -11,7 +11,6 @@ from metrics.metric import Metric
 
 # Packages whose modules may hold a tuple METRICS.
 DOMAINS = (reconstruction, scene_graph, language)
-FAMILIES = ("reconstruction", "graph", "grounding", "retrieval", "answers")
 # Rows of a score table follow this order of modules, then the order within a module's METRICS.
 # Metrics of a module that is not listed come after these.
 ROW_ORDER = (
@@ -31,15 +30,14 @@ def collect() -> Iterator[Metric]:
             yield from getattr(module, "METRICS", ())
 
 
-def _table_order(metric: Metric) -> tuple[int, int]:
-    known = metric.family in FAMILIES
-    return FAMILIES.index(metric.family) if known else len(FAMILIES), metric.place
-
-
 # In the order of rows of a score table.
 ROWS: tuple[Metric, ...] = tuple(collect())
-# In the order of tables, lists and pages.
-METRICS: dict[str, Metric] = {metric.name: metric for metric in sorted(ROWS, key=_table_order)}
+# In the order of tables, lists and pages: by family, then by the metrics' own places.
+_families = list(dict.fromkeys(metric.family for metric in ROWS))
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in sorted(ROWS, key=lambda metric: (_families.index(metric.family), metric.place))
+}
 # Metrics of a sampled surface: a second sample of the truth measures their floor.
 FLOORS: tuple[str, ...] = tuple(
     metric.name for metric in METRICS.values() if metric.floor_of == metric.name

@@ -19,6 +19,7 @@ Metres, in the levelled frame of the first input camera.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -85,14 +86,14 @@ def voxel_name(name: str, side: float) -> str:
 
 
 class Prepared:
-    """What `metrics.prepare` wrote for one scene, unpacked on request."""
+    """The reductions that `metrics.prepare` wrote for one scene, unpacked on request.
 
-    def __init__(self, tensors: Any, scene: str) -> None:
-        self._tensors, self._scene = tensors, scene
+    Args:
+        tensor: returns a stored tensor of the scene by its name.
+    """
 
-    def tensor(self, name: str) -> np.ndarray:
-        """Return one stored tensor."""
-        return self._tensors.get_tensor(f"{self._scene}/{name}")
+    def __init__(self, tensor: Callable[[str], np.ndarray]) -> None:
+        self.tensor = tensor
 
     def ordered(self, truth: SceneTruth) -> SceneTruth:
         """Return the truth with its surface samples in spatial order.
@@ -178,7 +179,7 @@ class Truth:
 
     def prepared(self, scene: str) -> Prepared:
         """Return the reductions of a scene that every scoring shares."""
-        return Prepared(self._prepared, scene)
+        return Prepared(lambda name: self._prepared.get_tensor(f"{scene}/{name}"))
 
     @property
     def floor_table(self) -> np.ndarray:
