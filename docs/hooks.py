@@ -7,7 +7,6 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "results" / "reference" / "cpu"
-TABLES = ("main", "article", "contrasts", "generalisation", "failures", "controls", "cost")
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -125,10 +124,13 @@ def results() -> str:
     claims = headline.rsplit("\n\n", 1)[1].splitlines()
     listed = "\n".join(f"- {claim}" for claim in claims)
     parts = [f"## The article's claims\n\n{listed}", "## Tables"]
-    for name in TABLES:
-        file = REFERENCE / "tables" / f"{name}.md"
-        if file.exists():
-            parts.append(file.read_text(encoding="utf-8"))
+    files = sorted(
+        (REFERENCE / "tables").glob("*.md"), key=lambda file: (file.stem != "main", file)
+    )
+    for file in files:
+        table = file.read_text(encoding="utf-8")
+        title = table.removeprefix("**").partition(".**")[0]
+        parts.append(f'<details markdown="1"><summary>{title}</summary>\n\n{table}\n</details>')
     for picture in sorted(REFERENCE.glob("*/*.png")):
         title = picture.stem.replace("_", " ")
         place = f"reference/{picture.parent.name}/{picture.name}"

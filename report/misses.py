@@ -19,7 +19,7 @@ from report.scenes import Scene, best_view, box_lines
 
 WRONG_IOU = 0.25
 WRONG_ANSWER = 0.5
-# Items of each kind that a scene shows at most.
+# Most items of each kind from one scene.
 MOST_ITEMS = 2
 # Segments end this far (pixels) outside the image: farther out they look the same.
 LINE_LIMIT = 4000
@@ -28,9 +28,9 @@ LINE_LIMIT = 4000
 def gather_misses(scenes: Iterable[Scene]) -> dict[str, Any]:
     """Return {"images": {name: PNG as base64}, "items": misses} of scenes.
 
-    An item has `kind` ("reference" or "question"), scene, image, size, text, about, said (the
+    An item has `kind` ("reference" or "question"), scene, image, size, text, about, `said` (the
     prediction), truth, outcome and `lines` {"prediction", "truth"} as image segments. A scene with
-    more misses than are shown contributes a random sample.
+    more misses than MOST_ITEMS contributes a random sample.
     """
     images: dict[str, str] = {}
     items: list[dict[str, Any]] = []

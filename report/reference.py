@@ -98,8 +98,8 @@ def main() -> int:
     """Write the reference of one run and print its size."""
     parser = argparse.ArgumentParser(prog="report.reference", description=__doc__)
     parser.add_argument("results", help="folder of a finished run, such as results/cpu")
-    parser.add_argument("--out", help="default: reference/<name of the run> beside it")
-    parser.add_argument("--readme", help="file that shows the headline between its marks")
+    parser.add_argument("--out", help="default: reference/<name of the run>, next to the run")
+    parser.add_argument("--readme", help="file whose results block is replaced by the headline")
     arguments = parser.parse_args()
     results = Path(arguments.results)
     out = Path(arguments.out) if arguments.out else results.parent / "reference" / results.name

@@ -171,12 +171,12 @@ def walls(corners: np.ndarray) -> list[tuple[np.ndarray, float]]:
     Inside the room, normal . (x, y) < offset.
     """
     ring = floor_ring(corners.astype(np.float64))
-    found = []
+    room = []
     for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
         along = end - start
         normal = np.array([along[1], -along[0]]) / max(float(np.linalg.norm(along)), 1e-9)
-        found.append((normal, float(normal @ start)))
-    return found
+        room.append((normal, float(normal @ start)))
+    return room
 
 
 def render(
@@ -361,8 +361,8 @@ def grounding_figure(scene: Scene, title: str) -> Any:
         width, height = camera.size
         extent = (0, width, height, 0)
         axis.imshow(scene.inputs.rgb[view], extent=extent, interpolation="nearest")
-        for drawn, colour in ((target, style.WORSE), (box, style.BETTER)):
-            segments = box_lines(camera, drawn).reshape(-1, 2, 2)
+        for corners, colour in ((target, style.WORSE), (box, style.BETTER)):
+            segments = box_lines(camera, corners).reshape(-1, 2, 2)
             axis.add_collection(LineCollection(segments, colors=colour, linewidths=1.1))
         axis.set_xlim(0, width)
         axis.set_ylim(height, 0)

@@ -56,7 +56,7 @@ class Table:
         caption: what it holds and how to read it.
         notes: footnotes.
         groups: equal neighbours in the first column form a block, whose name is printed once.
-        open: the page shows it unfolded.
+        open: the page displays it unfolded.
         keep_empty: it is written without rows too.
     """
 
@@ -78,8 +78,8 @@ BUILDERS: list[Build] = []
 def report_table(build: Build) -> Build:
     """Register a function that builds a table, several tables, or None without its scores.
 
-    Registration order is the order in which a reader meets the tables. Nothing else has to know
-    of a new one: it is written as csv, markdown and LaTeX and stands on the report page.
+    Registration order is reading order. A new table needs nothing else: it is written as csv,
+    markdown and LaTeX, and the report page and the documentation display it.
     """
     BUILDERS.append(build)
     return build

@@ -49,8 +49,8 @@ COSTS = {
 def write_tables(stats_dir: str | Path, out_dir: str | Path, config: ReportConfig) -> list[Path]:
     """Write every table as csv (unrounded), markdown and LaTeX; return the files.
 
-    Beside them stand exploratory.csv, the undeclared comparisons, and other_questions.csv, the
-    tests that do not generalise to new trainings and new scenes. Each file carries the study's
+    Two more csv files hold the undeclared comparisons (exploratory.csv) and the tests that do not
+    generalise to new trainings and new scenes (other_questions.csv). Each file carries the study's
     stamp, csv files as a column.
     """
     stats = load(stats_dir, config)

@@ -134,7 +134,7 @@ def verify(
 
 
 def training_noise(was: pd.DataFrame, now: pd.DataFrame) -> tuple[float, str]:
-    """Return Welch's p of the seed means of one cell in two runs, and what it says in words.
+    """Return Welch's p of the seed means of one cell in two runs, and its meaning in words.
 
     p is NaN where the runs cannot be compared: over other scenes, without variance, or with one
     training.

@@ -85,7 +85,7 @@ const Viewer3D = (() => {
   //   pointSize        side of a point in metres, 0.02 if left out
   //   linesOnTop       draw lines over points and triangles that are nearer
   //   cuts(eye)        returns up to 4 planes [nx, ny, nz, offset]; what is beyond one is not drawn
-  //   drawn()          called after each frame
+  //   rendered()       called after each frame
   //   clicked(x, y)    called for a click, in CSS pixels of the canvas
   //   hovered(x, y)    called for a pointer that moves without a button
   //   escaped()        called for the Escape key
@@ -209,7 +209,7 @@ const Viewer3D = (() => {
         }
         drawLines(options.lines());
       }
-      if (options.drawn) options.drawn();
+      if (options.rendered) options.rendered();
     }
     function drawLines(lines) {
       const xyz = lines.flatMap(([points]) => points);

@@ -1,5 +1,5 @@
-"""Studies beside the main comparison: fewer training scenes, worse input, other loss weights, other
-learning rates, groups of items.
+"""Separate studies: fewer training scenes, worse input, other loss weights or learning rates, and
+groups of items.
 
 Each study answers one doubt about the main comparison. `designs` holds the studies, `study` the
 intervals and differences that they share, `facets` the groups of references and phrases, `page`

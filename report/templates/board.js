@@ -11,8 +11,8 @@
   function filter() {
     const wanted = name.value.trim().toLowerCase();
     for (const row of body.rows) {
-      const said = row.cells[0].textContent.toLowerCase();
-      row.hidden = row.dataset.split !== split.value || !said.includes(wanted);
+      const label = row.cells[0].textContent.toLowerCase();
+      row.hidden = row.dataset.split !== split.value || !label.includes(wanted);
     }
     heads.forEach((head, k) => {
       const hide = k > 0 && group.value !== "" && head.dataset.group !== group.value;
@@ -49,7 +49,7 @@
   filter();
 })();
 (() => {
-  // Paper shows every table: folded ones are opened for it and folded again.
+  // A print has every table: folded ones are opened for it and folded again.
   let folded = [];
   addEventListener("beforeprint", () => {
     folded = [...document.querySelectorAll("details:not([open])")];

@@ -124,7 +124,7 @@ said.misses = place.textContent;
 const kind = document.getElementById("miss-kind");
 kind.value = "reference"; change(kind, "change");
 said.references = place.textContent;
-said.query = document.querySelector("#miss-said dd").textContent;
+said.query = document.querySelector("#miss-details dd").textContent;
 said.lines = document.querySelectorAll("#miss-view line").length;
 document.getElementById("miss-next").click();
 said.second = place.textContent;
