@@ -1,7 +1,7 @@
-"""Score predictions made anywhere: ``python -m metrics COMMAND --help`` says more of each command.
+"""Score the predictions of any method: ``python -m metrics COMMAND --help`` describes a command.
 
 Exit status: 0 when all is well, 1 when a submission or a control has faults, 2 for input that
-cannot be used (one line on stderr names it and the mend).
+cannot be used (one line on stderr names it and how to fix it).
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def main(words: list[str] | None = None) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        said = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        raise InputError(f"{said}; see the path, its rights and the space left") from error
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        raise InputError(f"{what}; check the path, its permissions and the free space") from error
     return status
 
 
@@ -74,14 +74,14 @@ def _add_geometry(commands: Any) -> None:
         "--align",
         choices=ALIGNMENTS,
         default="none",
-        help="none; icp_se3 or icp_sim3 from where PRED stands; sim3 over pixels both files carry",
+        help="none; icp_se3 or icp_sim3, which start from PRED as it is; sim3, from shared pixels",
     )
     pair.add_argument(
         "--samples",
         type=_count,
         default=SAMPLES,
         metavar="N",
-        help=f"points drawn from a mesh (default {SAMPLES}); clouds are taken as they are",
+        help=f"points sampled from a mesh (default {SAMPLES}); clouds are used as they are",
     )
     pair.add_argument(
         "--thresholds",
@@ -92,7 +92,7 @@ def _add_geometry(commands: Any) -> None:
         help="thresholds of precision, recall and F-score in metres (default 0.025 0.05 0.1)",
     )
     pair.add_argument(
-        "--no-floors", action="store_true", help="leave out what the truth, sampled anew, scores"
+        "--no-floors", action="store_true", help="leave out the scores of the truth sampled again"
     )
 
 
@@ -102,14 +102,18 @@ def _add_submission_commands(commands: Any) -> None:
     score.add_argument("--data", required=True, help=DATA)
     score.add_argument("--split", help="split to score (default: the submission's own)")
     score.add_argument(
-        "--out", metavar="SCORES.parquet", help="keep every row, for compare; a .json stands beside"
+        "--out",
+        metavar="SCORES.parquet",
+        help="write every row for compare, and a .json next to it",
     )
     check = _command(
         commands, "validate", _validate, "list every fault of a submission folder at once"
     )
     check.add_argument("submission", metavar="SUBMISSION", help="folder that holds manifest.json")
-    check.add_argument("--data", help=f"{DATA}; also lists what is missing or not in the split")
-    check.add_argument("--split", help="split it must be of (default: the submission's own)")
+    check.add_argument(
+        "--data", help=f"{DATA}; also lists items that are missing or not in the split"
+    )
+    check.add_argument("--split", help="required split (default: the submission's own)")
 
 
 def _add_plan(commands: Any) -> None:
@@ -118,7 +122,7 @@ def _add_plan(commands: Any) -> None:
     plan.add_argument("metric")
     plan.add_argument("a", help="method")
     plan.add_argument("b", help="method that it is compared with")
-    plan.add_argument("--gap", type=float, required=True, help="true difference to be found")
+    plan.add_argument("--gap", type=float, required=True, help="true difference to detect")
     plan.add_argument("--split", default="test_scene")
     plan.add_argument("--subset", default="all")
     plan.add_argument("--power", type=float, default=0.8)
@@ -133,9 +137,11 @@ def _add_compare(commands: Any) -> None:
         nargs="+",
         help="score tables of the same split, or one folder of <method>/<seed>/<split>.parquet",
     )
-    compare.add_argument("--reference", help="method that each other one is compared with")
-    compare.add_argument("--config", help="yaml whose statistics section declares the families")
-    compare.add_argument("--out", metavar="FOLDER", help="keep the statistics as tables there")
+    compare.add_argument("--reference", help="method that all others are compared with")
+    compare.add_argument(
+        "--config", help="yaml with a statistics section: families, controls, contrasts"
+    )
+    compare.add_argument("--out", metavar="FOLDER", help="write the statistics as tables there")
 
 
 def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
@@ -147,7 +153,7 @@ def _command(commands: Any, name: str, run: Any, text: str) -> argparse.Argument
 
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= MOST_SAMPLES:
-        raise argparse.ArgumentTypeError(f"{text!r} is no count from 1 to {MOST_SAMPLES}")
+        raise argparse.ArgumentTypeError(f"{text!r} must be an integer from 1 to {MOST_SAMPLES}")
     return int(text)
 
 
@@ -157,11 +163,12 @@ def _length(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 1e-6 <= value <= 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no length in metres")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a length in metres, from 1e-6 to 1e6")
     return value
 
 
-def _show(arguments: argparse.Namespace, value: Any, lines: list[str]) -> None:
+def _print(arguments: argparse.Namespace, value: Any, lines: list[str]) -> None:
+    """Print the value as JSON with --json, otherwise the lines."""
     if arguments.json:
         print(json.dumps(value, indent=2, sort_keys=True, allow_nan=False))
     else:
@@ -172,7 +179,7 @@ def _geometry(arguments: argparse.Namespace) -> int:
     from metrics.reconstruction.compare_files import compare_files
     from metrics.scoreboard import geometry_lines
 
-    found = compare_files(
+    result = compare_files(
         arguments.predicted,
         arguments.truth,
         arguments.align,
@@ -180,7 +187,7 @@ def _geometry(arguments: argparse.Namespace) -> int:
         sorted(set(arguments.thresholds)),
         not arguments.no_floors,
     )
-    _show(arguments, found, geometry_lines(found))
+    _print(arguments, result, geometry_lines(result))
     return 0
 
 
@@ -188,17 +195,20 @@ def _truth(data: str, split: str | None) -> Truth:
     """Return the truth of a split in an experiment's folder, or the truth folder itself."""
     from metrics.truth import Truth
 
-    places = (
-        [Path(data), *(Path(data, "truth", split), Path(data, split))] if split else [Path(data)]
-    )
-    for place in places:
-        if (place / "annotations.jsonl").is_file():
-            truth = Truth(place)
+    folders = [Path(data)]
+    if split:
+        folders += [Path(data, "truth", split), Path(data, split)]
+    for folder in folders:
+        if (folder / "annotations.jsonl").is_file():
+            truth = Truth(folder)
             if split and truth.split != split:
-                raise InputError(f"{place}: is split {truth.split!r}, not {split!r}; name that one")
+                raise InputError(
+                    f"{folder}: is split {truth.split!r}, not {split!r}; name that one"
+                )
             return truth
-    wanted = f"truth/{split}/annotations.jsonl;" if split else "annotations.jsonl; say --split or"
-    raise InputError(f"{data}: has no {wanted} name {DATA}")
+    if split:
+        raise InputError(f"{data}: has no truth/{split}/annotations.jsonl; name {DATA}")
+    raise InputError(f"{data}: has no annotations.jsonl; give --split, or name {DATA}")
 
 
 def _score(arguments: argparse.Namespace) -> int:
@@ -213,8 +223,8 @@ def _score(arguments: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(arguments.out or Path(scratch) / "scores.parquet")
         score_submission(submission.folder, truth.folder, out, Path(scratch))
-        said = read_json(out.with_suffix(".json"))
-    _show(arguments, said, score_lines(said, arguments.out))
+        summary = read_json(out.with_suffix(".json"))
+    _print(arguments, summary, score_lines(summary, arguments.out))
     return 0
 
 
@@ -224,16 +234,16 @@ def _validate(arguments: argparse.Namespace) -> int:
 
     manifest, faults = read_manifest(Path(arguments.submission))
     split = arguments.split or manifest.get("split")
-    # A manifest that is broken is reported first: it cannot say which truth is meant.
-    looked_up = arguments.data and not (faults and arguments.split is None)
-    truth = _truth(arguments.data, split) if looked_up else None
+    # A faulty manifest may name a wrong split: its faults are reported without the truth.
+    use_truth = arguments.data and not (faults and arguments.split is None)
+    truth = _truth(arguments.data, split) if use_truth else None
     report = validate(arguments.submission, truth, arguments.split)
     lines = [str(fault) for fault in report.faults]
     lines += [f"warning: {warning}" for warning in report.warnings]
     count, warned = len(report.faults), len(report.warnings)
     tail = f", {warned} warning{'s' * (warned != 1)}" if warned else ""
     lines.append(f"{count or 'no'} fault{'s' * (count != 1)}{tail}")
-    _show(arguments, report.as_dict(), lines)
+    _print(arguments, report.as_dict(), lines)
     return 1 if count else 0
 
 
@@ -242,7 +252,7 @@ def _list(arguments: argparse.Namespace) -> int:
     from metrics.scoreboard import metric_lines
 
     table = [metric.facts() for metric in METRICS.values()]
-    _show(arguments, table, metric_lines())
+    _print(arguments, table, metric_lines())
     return 0
 
 
@@ -253,34 +263,37 @@ def _controls(arguments: argparse.Namespace) -> int:
     faults = check_ceiling(arguments.oracle, folder) if arguments.oracle else []
     if arguments.chance:
         faults += check_chance(arguments.chance, folder)
-    _show(arguments, faults, faults or ["the controls stand where they must"])
+    _print(arguments, faults, faults or ["the controls have the expected scores"])
     return 1 if faults else 0
 
 
 def _compare(arguments: argparse.Namespace) -> int:
     from metrics.scoreboard import compare_lines, compare_tables
 
-    found = compare_tables(arguments.scores, arguments.reference, arguments.config, arguments.out)
-    if arguments.json:
-        _show(arguments, {name: json.loads(frame.to_json(orient="records"))
-                          for name, frame in found.items()}, [])  # fmt: skip
-    else:
-        _show(arguments, None, compare_lines(found))
+    tables = compare_tables(arguments.scores, arguments.reference, arguments.config, arguments.out)
+    values = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
+    _print(arguments, values, compare_lines(tables))
     return 0
 
 
 def _plan(arguments: argparse.Namespace) -> int:
     from metrics.statistics.planning import format_plan, from_scores
 
-    given = arguments
     parts, designs = from_scores(
-        *(given.scores, given.metric, given.a, given.b, given.gap),
-        *(given.split, given.subset, given.power, given.tests),
+        arguments.scores,
+        arguments.metric,
+        arguments.a,
+        arguments.b,
+        arguments.gap,
+        split=arguments.split,
+        subset=arguments.subset,
+        wanted=arguments.power,
+        tests=arguments.tests,
     )
-    if given.json:
+    if arguments.json:
         print(designs.to_json(orient="records", indent=2))
     else:
-        print(format_plan(parts, designs, given.gap, given.power))
+        print(format_plan(parts, designs, arguments.gap, arguments.power))
     return 0
 
 

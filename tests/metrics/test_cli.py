@@ -144,13 +144,13 @@ def test_score_and_compare(capsys, tmp_path, oracle_dir, experiment, poor):
         (["score", "{oracle}", "--data", "nowhere"], "has no truth/toy/annotations.jsonl"),
         (["score", "{oracle}", "--data", "{truth}", "--split", "val"], "is split 'toy', not 'val'"),
         (["geometry", "a.ply", "b.ply"], "a.ply: no such file"),
-        (["geometry", "a", "b", "--samples", "0"], "is no count"),
-        (["geometry", "a", "b", "--samples", "many"], "is no count"),
-        (["geometry", "a", "b", "--thresholds", "-1"], "is no length"),
-        (["geometry", "a", "b", "--thresholds", "nan"], "is no length"),
+        (["geometry", "a", "b", "--samples", "0"], "must be an integer from 1 to"),
+        (["geometry", "a", "b", "--samples", "many"], "must be an integer from 1 to"),
+        (["geometry", "a", "b", "--thresholds", "-1"], "must be a length"),
+        (["geometry", "a", "b", "--thresholds", "nan"], "must be a length"),
         (["geometry", "a", "b", "--align", "sim4"], "invalid choice"),
         (["compare", "nothing.parquet"], "nothing.parquet: no score table"),
-        (["controls", "--data", "nowhere"], "say --split"),
+        (["controls", "--data", "nowhere"], "give --split"),
     ],
 )
 def test_errors_are_one_line(words, message, oracle_dir, truth_dir):
