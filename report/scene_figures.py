@@ -184,39 +184,19 @@ def render(
 ) -> np.ndarray:
     """Draw points f32 [M, 3] with colours u8 [M, 3] as squares; return u8 [height, width, 3]."""
     width, height = view.size
-    image = np.full((height, width, 3), 255, np.uint8)
     keep = view.visible(points)
     placed = (points[keep] - view.centre) @ view.axes.T  # (K, 3)
-    # Far points come first: of two in one pixel the nearer is written last and stays.
+    # Far points come first: where squares overlap, the nearest is written last and stays.
     order = np.argsort(-placed[:, 2], kind="stable")
-    columns = np.round(placed[order, 0] * view.scale + width / 2).astype(np.int64)
-    rows = np.round(placed[order, 1] * view.scale + height / 2).astype(np.int64)
-    distance, colours = placed[order, 2], colours[keep][order]
-    depth = np.full((height, width), np.inf)
-    for down in range(-radius, radius + 1):
-        for across in range(-radius, radius + 1):
-            r, c = rows + down, columns + across
-            inside = (r >= 0) & (r < height) & (c >= 0) & (c < width)
-            _draw_nearer(image, depth, r[inside], c[inside], distance[inside], colours[inside])
+    centres = placed[order, :2] * view.scale + (width / 2, height / 2)  # (K, 2)
+    span = np.arange(-radius, radius + 1)
+    offsets = np.stack(np.meshgrid(span, span), axis=-1).reshape(-1, 2)  # (S, 2)
+    pixels = np.round(centres).astype(np.int64)[:, None] + offsets  # (K, S, 2)
+    inside = ((pixels >= 0) & (pixels < (width, height))).all(-1)  # (K, S)
+    columns, rows = pixels[inside].T
+    image = np.full((height, width, 3), 255, np.uint8)
+    image[rows, columns] = np.repeat(colours[keep][order], inside.sum(1), axis=0)
     return image
-
-
-def _draw_nearer(
-    image: np.ndarray,
-    depth: np.ndarray,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    distance: np.ndarray,
-    colours: np.ndarray,
-) -> None:
-    """Write points, far ones first, into the pixels of which they are nearer than `depth`."""
-    layer = np.full(depth.shape, -1, np.int64)
-    layer[rows, columns] = np.arange(len(rows))
-    hit = layer >= 0
-    new = np.where(hit, distance[np.maximum(layer, 0)] if len(rows) else np.inf, np.inf)
-    closer = new < depth
-    depth[closer] = new[closer]
-    image[closer] = colours[layer[closer]]
 
 
 # ---- scene graph ---------------------------------------------------------------------------------
