@@ -65,7 +65,7 @@ docs: $(STAMP) ## build the documentation into site/, warnings are errors
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict 2>&1 | grep -v '^INFO'; exit $${PIPESTATUS[0]}
 	@echo "docs: open site/index.html"
 
-bench: $(STAMP) ## time metrics, data, statistics and a training step against bars and peers
+bench: $(STAMP) ## time metrics, data, statistics and a training step against requirements and peers
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m benchmarks
 
 lock: ## pin every package anew (needs uv and the network)

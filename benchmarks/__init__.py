@@ -1,1 +1,1 @@
-"""Speed of this project's metrics and rays against peers: `python -m benchmarks`."""
+"""Speed, memory and size of this project, measured: `python -m benchmarks`."""

@@ -1,9 +1,7 @@
-"""Time the yardstick, the data and a training step: against other libraries, and against bars.
+"""Time the evaluation, the data and a training step.
 
-``python -m benchmarks [--experiment results/cpu]
-[--only bars|peers|scenes|statistics|training] [--large]``.
-``EVAL3R_PYTHON`` names the interpreter of an environment with eval3r in it for the comparison with
-that tool.
+They are compared with other libraries and with fixed requirements. Set ``EVAL3R_PYTHON`` to the
+interpreter of an environment that holds eval3r, to compare with that tool.
 """
 
 from __future__ import annotations
@@ -12,38 +10,45 @@ import argparse
 import platform
 from pathlib import Path
 
-from benchmarks import bars, peers, rays, scenes, statistics, training
-from benchmarks.timing import Bar, Row
+from benchmarks import evaluation, peers, rays, scenes, statistics, training
+from benchmarks.timing import Requirement, Row
 from metrics.files import run_main
 
-PARTS = ("bars", "peers", "scenes", "statistics", "training")
+PARTS = ("evaluation", "peers", "scenes", "statistics", "training")
 
 
 def main() -> int:
-    """Print Markdown tables; 1 when a bar was measured and missed."""
+    """Print Markdown tables; return 1 when a requirement is not met."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--experiment", type=Path, default=Path("results/cpu"))
-    parser.add_argument("--only", choices=PARTS)
-    parser.add_argument("--large", action="store_true", help="the largest table of scores too")
+    parser.add_argument(
+        "--experiment",
+        type=Path,
+        default=Path("results/cpu"),
+        help="folder of a finished run (default: results/cpu)",
+    )
+    parser.add_argument("--only", choices=PARTS, help="run one part (default: all)")
+    parser.add_argument("--large", action="store_true", help="add the largest table of scores")
     arguments = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, best of several runs.\n")
     parts = [arguments.only] if arguments.only else PARTS
     if "peers" in parts:
-        _show_rows(peers.nearest_neighbours() + peers.inside_mesh() + rays.views())
-    found = []
-    if "bars" in parts:
-        found += bars.against_eval3r() + bars.solids() + bars.growth()
-        found += bars.scoring(arguments.experiment)
+        _print_rows(peers.nearest_neighbours() + peers.inside_mesh() + rays.views())
+    requirements = []
+    if "evaluation" in parts:
+        requirements += evaluation.against_eval3r() + evaluation.solids() + evaluation.growth()
+        requirements += evaluation.scoring(arguments.experiment)
     if "scenes" in parts:
-        found += scenes.growth()
+        requirements += scenes.growth()
     if "statistics" in parts:
-        found += statistics.measured(arguments.large)
+        requirements += statistics.requirements(arguments.large)
     if "training" in parts:
-        found += training.step(arguments.experiment)
-    return _show_bars(found) if found else 0
+        requirements += training.step(arguments.experiment)
+    if requirements:
+        _print_requirements(requirements)
+    return int(any(requirement.met is False for requirement in requirements))
 
 
-def _show_rows(rows: list[Row]) -> None:
+def _print_rows(rows: list[Row]) -> None:
     print(
         "| task, on one core | this project, ms | a second | peer | peer, ms | a second | ratio |"
     )
@@ -58,13 +63,12 @@ def _show_rows(rows: list[Row]) -> None:
     print()
 
 
-def _show_bars(found: list[Bar]) -> int:
-    print("| bar | measured | must be | |")
+def _print_requirements(requirements: list[Requirement]) -> None:
+    print("| task | measured | required | |")
     print("| --- | --- | --- | --- |")
-    words = {True: "reached", False: "MISSED", None: "not measured"}
-    for bar in found:
-        print(f"| {bar.task} | {bar.measured} | {bar.bar} | {words[bar.reached]} |")
-    return int(any(bar.reached is False for bar in found))
+    words = {True: "met", False: "NOT MET", None: "not measured"}
+    for row in requirements:
+        print(f"| {row.task} | {row.measured} | {row.limit} | {words[row.met]} |")
 
 
 if __name__ == "__main__":

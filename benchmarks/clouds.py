@@ -1,9 +1,9 @@
-"""All metrics of two clouds with normals, as one process: ours, or eval3r's for comparison.
+"""Time all metrics of two clouds with normals in one process, here or by eval3r.
 
 ``python -m benchmarks.clouds FOLDER`` reads ``first.npy``, ``second.npy`` [N, 3] metres and
 ``first_normals.npy``, ``second_normals.npy``, and prints wall and core seconds, peak memory and
 the values. The same file runs with eval3r's own interpreter (``python clouds.py FOLDER eval3r``),
-which knows nothing of this project.
+where this project is not installed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ THRESHOLDS = (0.025, 0.05, 0.1)
 
 
 def ours(folder: Path) -> dict[str, float]:
-    """Return accuracy to normal consistency; each direction is searched once."""
+    """Return the metrics by this project; each direction is searched once."""
     from metrics.reconstruction import distances
     from metrics.reconstruction import pointcloud as geo
 
@@ -44,20 +44,19 @@ def ours(folder: Path) -> dict[str, float]:
 
 
 def theirs(folder: Path) -> dict[str, float]:
-    """Return what `e3r metric geometry` computes; it has no normal consistency."""
+    """Return the metrics by eval3r, which has no normal consistency."""
     from eval3r.metrics.metric3d import evaluate_geometry
 
     first, second = (np.load(folder / f"{name}.npy") for name in ("first", "second"))
-    found = evaluate_geometry(
+    result = evaluate_geometry(
         first, second, samples=len(first), sample_method="uniform", thresholds=THRESHOLDS
     )
-    values = {name: getattr(found, name) for name in ("accuracy", "completeness", "chamfer")}
-    return values | {f"fscore@{key}": value["f"] for key, value in found.fscore.items()}
+    values = {name: getattr(result, name) for name in ("accuracy", "completeness", "chamfer")}
+    return values | {f"fscore@{key}": value["f"] for key, value in result.fscore.items()}
 
 
 def peak_mb() -> float:
-    """Return the most memory that this process has held; what `getrusage` says may be the most that
-    its parent held."""
+    """Return the peak memory of this process; `getrusage` may report that of its parent."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 

@@ -1,7 +1,7 @@
-"""Count logic lines, `python -m benchmarks.code_size [FOLDER ...]`.
+"""Count the Python statements of folders: `python -m benchmarks.code_size [FOLDER ...]`.
 
-A logic line is one Python statement, compound statements counting once for their header. Docstrings
-are not counted, so documenting code does not make it larger. Tests are left out.
+A compound statement counts once, for its header, and the statements inside it count too. Docstrings
+do not count, so documentation does not make code larger. Tests are left out.
 """
 
 from __future__ import annotations

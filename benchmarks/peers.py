@@ -1,6 +1,6 @@
-"""Inner loops of the yardstick against other libraries on the same inputs, on one core.
+"""Compare inner loops of the evaluation with other libraries, on the same inputs and one core.
 
-The two results are compared first: a speed-up of a different answer is worth nothing.
+The two results are compared before they are timed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from metrics.files import rng
 
 
 def nearest_neighbours(count: int = 100_000) -> list[Row]:
-    """Distances from one cloud to another: pykdtree against scipy, and PyTorch3D if installed."""
+    """Time nearest neighbours by pykdtree, by scipy, and by PyTorch3D if it is installed."""
     from pykdtree.kdtree import KDTree
     from scipy.spatial import cKDTree
 
@@ -23,17 +23,17 @@ def nearest_neighbours(count: int = 100_000) -> list[Row]:
     def ours() -> np.ndarray:
         return KDTree(there).query(here)[0]
 
-    def scipys() -> np.ndarray:
+    def theirs() -> np.ndarray:
         return cKDTree(there).query(here)[0]
 
-    np.testing.assert_allclose(ours(), scipys(), atol=1e-5)
+    np.testing.assert_allclose(ours(), theirs(), atol=1e-5)
     task = f"nearest neighbour, {count:,} to {count:,} points"
-    rows = [Row(task, "scipy cKDTree", best(ours), best(scipys), count)]
+    rows = [Row(task, "scipy cKDTree", best(ours), best(theirs), count)]
     return rows + brute_force(here[:5000], there[:5000])
 
 
 def brute_force(here: np.ndarray, there: np.ndarray) -> list[Row]:
-    """The same on small clouds against PyTorch3D's exhaustive search (skipped where missing)."""
+    """Time nearest neighbours of small clouds by PyTorch3D's exhaustive search."""
     try:
         import torch
         from pytorch3d.ops import knn_points
@@ -56,7 +56,7 @@ def brute_force(here: np.ndarray, there: np.ndarray) -> list[Row]:
 
 
 def inside_mesh(count: int = 50_000) -> list[Row]:
-    """Which points lie inside a mesh: winding numbers (libigl) against trimesh's ray parity."""
+    """Time which points are inside a mesh: winding numbers (libigl) vs trimesh's ray parity."""
     import igl
     import trimesh
 

@@ -1,7 +1,7 @@
-"""Rays of this project against trimesh's caster and PyTorch3D's rasterizer, on one core.
+"""Compare ray casting with trimesh's caster and PyTorch3D's rasterizer, on one core.
 
-All see one drawn room of the data through the same cameras, and must meet the same surfaces
-before they are timed. trimesh's caster without Embree needs `rtree`, which is no dependency here.
+All view one room of the data through the same cameras, and must hit the same surfaces before they
+are timed. trimesh's caster without Embree needs `rtree`, which is no dependency here.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from g2vlm.scenes.render.scene import scene_mesh
 
 SPLIT = "test_scene"
 SIZE = 128, 96
-# Pixels whose depth may differ: silhouettes, and leaves whose clear texels only our rays pass.
+# Share of pixels whose depth may differ: silhouettes, and leaves with transparent texels, through
+# which only this project's rays pass.
 _DEPTH_M = 1e-3
 _MOST_APART = 0.02
 
 
 def views(data: Path = Path("data")) -> list[Row]:
-    """Cast all pixels of the views of the first room of a split; nothing without `data`."""
+    """Time the rays of all views of the first room of a split; no rows without `data`."""
     if not (data / "scenes.jsonl").is_file():
-        print(f"rays: {data} is not there; run `make data`\n")
+        print(f"rays: {data}: no such folder; run `make data`\n")
         return []
     recipe = load_recipes(data, SPLIT, 1)[0]
     mesh = scene_mesh(recipe, ModelLibrary(Catalog(data)))
@@ -50,7 +51,7 @@ def _agree(ours: np.ndarray, theirs: np.ndarray, peer: str) -> None:
 
 
 def trimesh_embree(mesh: SceneMesh, cameras: list[Camera]) -> list[Row]:
-    """First hits with their places: both trace with Embree, trees built beforehand."""
+    """Time first hits and their positions; both use Embree, with trees built beforehand."""
     import trimesh
     from trimesh.ray.ray_pyembree import RayMeshIntersector
 
@@ -75,7 +76,7 @@ def trimesh_embree(mesh: SceneMesh, cameras: list[Camera]) -> list[Row]:
 
 
 def pytorch3d_rasterizer(mesh: SceneMesh, camera: Camera) -> list[Row]:
-    """One view's depth against PyTorch3D's rasterizer (skipped where missing)."""
+    """Time the depth of one view by PyTorch3D's rasterizer; no row if it is not installed."""
     try:
         import torch
         from pytorch3d.renderer import MeshRasterizer, PerspectiveCameras, RasterizationSettings
@@ -106,9 +107,9 @@ def pytorch3d_rasterizer(mesh: SceneMesh, camera: Camera) -> list[Row]:
     def rasterized() -> np.ndarray:
         return peer(surface).zbuf.numpy().ravel()
 
-    # A view takes PyTorch3D many seconds here: the run that is timed is the one compared.
-    seen: list[np.ndarray] = []
-    seconds = best(lambda: seen.append(rasterized()), 1)
-    _agree(ours(), seen[0], "PyTorch3D")
+    # A view takes PyTorch3D many seconds, so the timed run is also the one that is compared.
+    depths: list[np.ndarray] = []
+    seconds = best(lambda: depths.append(rasterized()), 1)
+    _agree(ours(), depths[0], "PyTorch3D")
     task = f"depth of {len(origins):,} pixels, {len(mesh.faces):,} triangles"
     return [Row(task, "pytorch3d rasterizer", best(ours), seconds, len(origins))]

@@ -1,10 +1,10 @@
-"""What a larger study would cost, from the manifests of finished runs.
+"""Estimate the cost of a larger study from the manifests of finished runs.
 
     python -m benchmarks.scale results/smoke results/cpu --train 98000 --methods 50 --seeds 10
 
-Each job's CPU seconds and peak memory are fitted, stage by stage, as `fixed + per unit * units`
-over the jobs of all given runs (least squares, nothing negative); a unit is what the stage's work
-grows with: scenes, scenes times pixels, training steps. Disk grows in proportion from the last run.
+CPU seconds and peak memory of a job are fitted, stage by stage, as `fixed + slope * units` over the
+jobs of all runs (least squares, nothing negative). The unit of a stage is what its work grows with:
+scenes, scenes times pixels, training steps. Disk grows in proportion from the last run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,19 @@ from metrics.files import InputError, read_json, run_main
 
 @dataclass(frozen=True)
 class Study:
-    """The sizes of a study: scenes by split, image pixels, trainings and their length."""
+    """The sizes of a study.
+
+    Attributes:
+        splits: {split: number of scenes}.
+        shard: scenes a shard.
+        pixels: of one image.
+        methods: names.
+        seeds: trainings of each method.
+        steps: of one training.
+        batch: scenes a step.
+        answered: splits that methods predict.
+        scored: splits that are scored.
+    """
 
     splits: Mapping[str, int]
     shard: int
@@ -37,7 +49,7 @@ class Study:
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> Study:
-        """Read the sizes from an experiment's config."""
+        """Return the sizes in an experiment's config."""
         train = config["train"]
         return Study(
             splits=dict(config["data"]["splits"]),
@@ -53,15 +65,15 @@ class Study:
 
     @property
     def runs(self) -> list[str]:
-        """A name for each training, which is predicted from and scored once."""
+        """One name for each training; each is used for prediction and scored once."""
         return [f"{method}-{seed}" for method in self.methods for seed in range(self.seeds)]
 
     def scenes(self, splits: Iterable[str]) -> int:
-        """Scenes of the splits."""
+        """Return the number of scenes of the splits."""
         return sum(self.splits[split] for split in splits)
 
     def shards(self) -> dict[str, int]:
-        """The scenes in each shard, by its job's name."""
+        """Return {name of a shard's job: number of its scenes}."""
         return {
             f"{split}-{first // self.shard:03d}": min(self.shard, count - first)
             for split, count in self.splits.items()
@@ -74,10 +86,13 @@ Units = Callable[[Study], dict[str, float]]
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: what the work and the memory of each of its jobs grow with, and its folder.
+    """What the cost of one stage grows with.
 
-    `work` and `memory` (that of `work` by default) give units by the job's name in a manifest,
-    `disk` the units that the folder's size grows with.
+    Attributes:
+        work: {name of a job in a manifest: units that its CPU time grows with} for a study.
+        memory: the same for its memory; None for the units of `work`.
+        folder: of the stage's files.
+        disk: units that the size of the folder grows with.
     """
 
     work: Units
@@ -138,14 +153,14 @@ STAGES = {
 
 @dataclass(frozen=True)
 class Line:
-    """`fixed + slope * units`, neither of them negative."""
+    """The line `fixed + slope * units`, with neither negative."""
 
     fixed: float
     slope: float
 
     @staticmethod
     def through(points: Sequence[tuple[float, float]]) -> Line:
-        """Fit (units, value) pairs; pairs of one size say nothing of a fixed part, so it is 0."""
+        """Fit (units, value) pairs. With one size, the fixed part is unknown and taken as 0."""
         units, values = np.array(points, float).T
         if len(set(units)) > 1:
             slope, fixed = np.polyfit(units, values, 1)
@@ -156,15 +171,22 @@ class Line:
         return Line(0.0, float(units @ values / (units @ units)))
 
     def at(self, units: float) -> float:
-        """The value for so many units."""
+        """Return the value at a number of units."""
         return self.fixed + self.slope * units
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one stage costs: jobs, their CPU hours in all, of the longest, memory of the largest.
+    """The estimated cost of one stage.
 
-    `bound`: measured at one smaller size alone, so what is fixed counts as growing.
+    Attributes:
+        jobs: number of jobs.
+        hours: CPU hours of all jobs.
+        longest_hours: CPU hours of the longest job.
+        memory_gb: peak memory of the largest job.
+        disk_gb: size of the folder.
+        bound: whether the hours are an upper bound: with runs of one smaller size, the fixed part
+            counts as growing.
     """
 
     jobs: int
@@ -181,8 +203,8 @@ def estimate(manifests: Sequence[Mapping[str, Any]], target: Study) -> dict[str,
     for name, stage in STAGES.items():
         points = _measured(name, stage.work, "cpu_seconds", manifests)
         seconds = Line.through(points)
-        held = _measured(name, stage.memory or stage.work, "peak_memory_mb", manifests)
-        memory = Line.through(held)
+        peaks = _measured(name, stage.memory or stage.work, "peak_memory_mb", manifests)
+        memory = Line.through(peaks)
         sizes = {size for size, _ in points}
         work = stage.work(target).values()
         costs[name] = Cost(
@@ -238,7 +260,7 @@ def table(costs: Mapping[str, Cost]) -> str:
 
 
 def _short(value: float) -> str:
-    """Two significant digits, no more decimals than two."""
+    """Return a number with two significant digits and at most two decimals."""
     if value <= 0:
         return "0"
     places = min(2, max(0, 1 - math.floor(math.log10(value))))
@@ -246,6 +268,7 @@ def _short(value: float) -> str:
 
 
 def main() -> int:
+    """Print the estimated cost as a Markdown table."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.scale",
         description=__doc__,
@@ -263,9 +286,9 @@ def main() -> int:
 
 
 def resized(study: Study, options: argparse.Namespace) -> Study:
-    """Return the study with the sizes that the command line gives."""
+    """Return the study with the sizes given on the command line."""
     splits = {
-        # Captured rooms are as many as there are.
+        # The number of captured rooms is fixed, so there is no option for them.
         split: getattr(options, split.split("_")[0], None) or count
         for split, count in study.splits.items()
     }

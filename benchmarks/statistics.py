@@ -1,4 +1,4 @@
-"""What the statistics must reach: bootstraps of means against scipy, and whole tables of scores."""
+"""Requirements of the statistics: bootstrap of means vs scipy, and whole tables of scores."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.clouds import peak_mb
-from benchmarks.timing import Bar
+from benchmarks.timing import Requirement, at_most
 from metrics.files import rng
 
 
 def bootstrap_of_means(
     rows: int = 96, scenes: int = 80, draws: int = 10_000
 ) -> tuple[float, float]:
-    """Return seconds of this project's bootstrap of `rows` means and of scipy's, called per row.
+    """Return seconds of this project's bootstrap of `rows` means and of scipy's, called row by row.
 
-    Raises AssertionError where a limit differs by more than Monte-Carlo error allows: six times the
-    standard error of a 2.5% quantile, .027 standard errors of the mean with 10,000 draws each.
+    Raises:
+        AssertionError: a limit differs by more than six times the Monte-Carlo error of a 2.5%
+            quantile, which is 0.027 standard errors of the mean for 10,000 draws.
     """
     from scipy import stats
 
@@ -40,18 +41,18 @@ def bootstrap_of_means(
     end = time.perf_counter()
     theirs = np.array([found.confidence_interval for found in limits])
     error = x.std(-1, ddof=1) / np.sqrt(scenes)
-    room = 6 * np.sqrt(2) * 0.027 * np.sqrt(10_000 / draws)
-    if np.abs((ours - theirs) / error[:, None]).max() > room:
-        raise AssertionError("the two bootstraps differ by more than their draws explain")
+    tolerance = 6 * np.sqrt(2) * 0.027 * np.sqrt(10_000 / draws)
+    if np.abs((ours - theirs) / error[:, None]).max() > tolerance:
+        raise AssertionError("the two bootstraps differ by more than the Monte-Carlo error")
     return middle - start, end - middle
 
 
 def write_scores(
     folder: Path, methods: int, seeds: int, splits: dict[str, int], metrics: list[str]
 ) -> None:
-    """Write a scores folder (method/seed/split.parquet) of made-up items, a file a training."""
+    """Write a scores folder (method/seed/split.parquet) of random items, one file a training."""
     random = rng(0, "benchmark", "scores")
-    names = ["full", *(f"method_{k:03d}" for k in range(1, methods))]
+    names = ["reference", *(f"method_{k:03d}" for k in range(1, methods))]
     for split, scenes in splits.items():
         scene = np.repeat([f"{split}-{k:04d}" for k in range(scenes)], len(metrics))
         common = random.normal(0, 0.1, (scenes, len(metrics)))
@@ -70,13 +71,16 @@ def write_scores(
 def whole_study(
     methods: int, seeds: int, splits: dict[str, int], metrics: int
 ) -> tuple[float, float]:
-    """Return seconds from a scores folder to written statistics, and that process's peak GB."""
+    """Return seconds from a scores folder to written statistics, and the process's peak GB."""
     from metrics.registry import METRICS
 
     items = [name for name, metric in METRICS.items() if not metric.pooled][:metrics]
     items += [f"extra_{k}" for k in range(metrics - len(items))]
-    tests = [{"a": "full", "b": [f"method_{k:03d}" for k in range(1, 6)], "metrics": items[:5]}]
-    config = {"families": {"declared": {"split": next(iter(splits)), "tests": tests}}}
+    tests = [
+        {"a": "reference", "b": [f"method_{k:03d}" for k in range(1, 6)], "metrics": items[:5]}
+    ]
+    families = {"declared": {"split": next(iter(splits)), "tests": tests}}
+    config = {"reference": "reference", "families": families}
     with tempfile.TemporaryDirectory() as folder:
         write_scores(Path(folder, "scores"), methods, seeds, splits, items)
         fresh = multiprocessing.get_context("spawn")
@@ -93,19 +97,18 @@ def _compare(folder: str, config: dict[str, Any]) -> tuple[float, float]:
     return seconds, peak_mb() / 1024
 
 
-def measured(large: bool = False) -> list[Bar]:
-    """Measure every bar of the statistics; `large` adds one of minutes and 1 GB of scores."""
+def requirements(large: bool = False) -> list[Requirement]:
+    """Measure the statistics; `large` adds a study that takes minutes and has 1 GB of scores."""
     ours, theirs = bootstrap_of_means()
-    times = f"{theirs / ours:.1f} ({ours:.2f} against {theirs:.2f} s)"
-    task = "10,000 draws of 96 means, scipy's time over this project's"
-    bars = [Bar(task, times, ">= 5", theirs >= 5 * ours)]
+    times = f"{theirs / ours:.1f} ({theirs:.2f} vs {ours:.2f} s)"
+    task = "10,000 draws of 96 means, scipy's time / this project's"
+    found = [Requirement(task, times, ">= 5", theirs >= 5 * ours)]
     splits = {"test_scene": 80, "test_asset": 80, "real_rooms": 5}
     seconds, _ = whole_study(16, 3, splits, 40)
     task = "statistics of 16 methods, 3 trainings, 165 scenes, 40 metrics"
-    bars.append(Bar(task, f"{seconds:.1f} s", "<= 20 s", seconds <= 20))
+    found.append(at_most(task, seconds, 20, " s"))
     if large:
         seconds, memory = whole_study(100, 10, {"test_scene": 1000}, 30)
         task = "statistics of 100 methods, 10 trainings, 1,000 scenes, 30 metrics"
-        bars.append(Bar(task, f"{seconds:.0f} s", "<= 300 s", seconds <= 300))
-        bars.append(Bar(f"{task}, memory", f"{memory:.2f} GB", "<= 4 GB", memory <= 4))
-    return bars
+        found += [at_most(task, seconds, 300, " s"), at_most(f"{task}, memory", memory, 4, " GB")]
+    return found

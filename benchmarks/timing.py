@@ -1,4 +1,4 @@
-"""Rows of the benchmark's tables, and how a piece of work is timed here or in its own process."""
+"""The rows of the benchmark's tables, and the timing of work here or in a process of its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison: best seconds of ours and of the peer on the same `count` inputs."""
+    """One comparison: shortest seconds of this project and of a peer on the same `count` inputs."""
 
     task: str
     peer: str
@@ -23,16 +23,28 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One thing that must be reached: what was measured, the bar, and whether it was reached.
+class Requirement:
+    """One performance requirement.
 
-    `reached` is None where nothing could be measured; `measured` then says why.
+    Attributes:
+        task: what is measured.
+        measured: the result as text, or the reason why there is none.
+        limit: the required result as text.
+        met: whether the requirement is met, None if nothing could be measured.
     """
 
     task: str
     measured: str
-    bar: str
-    reached: bool | None
+    limit: str
+    met: bool | None
+
+
+def at_most(task: str, value: float, limit: float, unit: str = "", detail: str = "") -> Requirement:
+    """Return the requirement that a value is at most a limit; `detail` is printed in brackets."""
+    measured = f"{value:.2f}{unit}"
+    if detail:
+        measured += f" ({detail})"
+    return Requirement(task, measured, f"<= {limit:g}{unit}", bool(value <= limit))
 
 
 def best(work: Callable[[], object], repeats: int = 5) -> float:
@@ -46,7 +58,7 @@ def best(work: Callable[[], object], repeats: int = 5) -> float:
 
 
 def measure(command: Sequence[str]) -> dict[str, Any]:
-    """Return the JSON that a command prints, run as a process of its own, its threads unbound."""
+    """Return the JSON that a command prints; its process may use all threads."""
     environment = {
         key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")
     }

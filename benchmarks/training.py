@@ -1,4 +1,4 @@
-"""A training step's share of the rate of matrix products, and the data loader's of the step."""
+"""Requirements of training: its rate vs that of matrix products, and the data loader's share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.timing import Bar, best
+from benchmarks.timing import Requirement, best
 from g2vlm.models.model import G2VLM
 from g2vlm.run.config import load_method
 from g2vlm.training.objective import Objective
@@ -26,17 +26,17 @@ LEAST_RATE = 0.5
 MOST_LOADING = 0.05
 
 
-def step(experiment: Path) -> list[Bar]:
+def step(experiment: Path) -> list[Requirement]:
     """Time steps of the second stage of `full` on one core, on a finished experiment's scenes.
 
     Floating-point operations are those of the step's matrix products, as PyTorch counts them, with
     the backward pass, attention (as plain products) and the optimizer; the rate is that of a
     product of two 1024 x 1024 matrices in float32.
     """
-    task = "a training step's rate over a matrix product's"
+    task = "a training step's rate / a matrix product's"
     if not (experiment / "features" / "images" / "train.safetensors").is_file():
-        why = f"{experiment}/features is not there; name an experiment that keeps its features"
-        return [Bar(task, why, f">= {LEAST_RATE}", None)]
+        why = f"{experiment}/features: no such folder; name an experiment that keeps its features"
+        return [Requirement(task, why, f">= {LEAST_RATE}", None)]
     torch.set_num_threads(1)
     keep_memory()
     objective = _objective(experiment)
@@ -48,7 +48,7 @@ def step(experiment: Path) -> list[Bar]:
     # PyTorch counts nothing in the CPU's fused attention.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         one_step(objective, optimizer, next(numbers), group)
-    # One step more than the log's, to tell the optimizer's part of the operations.
+    # One more step of the optimizer alone, to count its part of the operations.
     with FlopCounterMode(display=False) as of_optimizer:
         optimizer.step()
     start = time.perf_counter()
@@ -63,8 +63,8 @@ def step(experiment: Path) -> list[Bar]:
     measured = f"{rate / peak:.2f}: {rate / 1e9:.1f} of {peak / 1e9:.1f} GFLOP/s, {seconds:.3f} s"
     measured += f" ({optimizer_share:.0%} of the operations are the optimizer's)"
     return [
-        Bar(task, measured, f">= {LEAST_RATE}", rate >= LEAST_RATE * peak),
-        Bar(
+        Requirement(task, measured, f">= {LEAST_RATE}", rate >= LEAST_RATE * peak),
+        Requirement(
             "the data loader's share of a step",
             f"{loading:.1%}",
             f"<= {MOST_LOADING:.0%}",
@@ -74,7 +74,7 @@ def step(experiment: Path) -> list[Bar]:
 
 
 def _objective(experiment: Path) -> Objective:
-    """The full method of the experiment's configuration over a tenth of its scenes."""
+    """Return the training objective of the experiment's full method over a tenth of its scenes."""
     config = read_json(experiment / "manifest.json")["config"]
     settings = TrainSettings.from_config(config["train"] | {"precision": "fp32"})
     data = load_train_set(experiment / "scenes" / "train", experiment / "features", SHARE_OF_SCENES)
@@ -85,7 +85,7 @@ def _objective(experiment: Path) -> Objective:
 
 
 def _loading(objective: Objective) -> float:
-    """Mean seconds to draw and stack a step's batch."""
+    """Return the mean seconds to sample and stack the batch of a step."""
     first = objective.settings.stage1_steps + 3 * STEPS
     start = time.perf_counter()
     for step in range(first, first + STEPS):

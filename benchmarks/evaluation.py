@@ -1,4 +1,4 @@
-"""What the yardstick must reach, measured: each bar with its figure on this machine."""
+"""Requirements of the evaluation: geometry, solids, growth with size, and scoring a split."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import clouds
-from benchmarks.timing import Bar, best, measure
+from benchmarks.timing import Requirement, at_most, best, measure
 from metrics.files import rng
 
 EVAL3R = "EVAL3R_PYTHON"
@@ -20,44 +20,38 @@ SPLIT_SCENES = 80
 SECONDS_A_SPLIT = 60.0
 
 
-def against_eval3r(count: int = 1_000_000) -> list[Bar]:
-    """Wall time and memory of all metrics of two clouds over eval3r's, one process each."""
+def against_eval3r(count: int = 1_000_000) -> list[Requirement]:
+    """Compare wall time and memory of all metrics of two clouds with eval3r, one process each."""
     task = f"geometry of two clouds of {count:,} points"
     peer = os.environ.get(EVAL3R)
     if not peer:
-        why = f"eval3r is not named: set {EVAL3R} to the python of an environment that holds it"
-        return [Bar(f"{task}, time over eval3r's", why, "<= 0.6", None)]
+        why = f"set {EVAL3R} to the python of an environment that holds eval3r"
+        return [Requirement(f"{task}, time / eval3r's", why, "<= 0.6", None)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write_clouds(folder, count)
         script = clouds.__file__
-        mine = [measure([sys.executable, "-m", "benchmarks.clouds", name]) for _ in range(3)]
-        theirs = [measure([peer, script, name, "eval3r"]) for _ in range(3)]
-    for key, value in theirs[0]["values"].items():
-        np.testing.assert_allclose(mine[0]["values"][key], value, rtol=1e-5)
-    (fast, other), (core, their_core), (mem, their_mem) = (
-        [min(run[key] for run in runs) for runs in (mine, theirs)]
-        for key in ("seconds", "core", "peak_mb")
+        our_runs = [measure([sys.executable, "-m", "benchmarks.clouds", name]) for _ in range(3)]
+        peer_runs = [measure([peer, script, name, "eval3r"]) for _ in range(3)]
+    for key, value in peer_runs[0]["values"].items():
+        np.testing.assert_allclose(our_runs[0]["values"][key], value, rtol=1e-5)
+    ours, theirs = (
+        {key: min(run[key] for run in runs) for key in ("seconds", "core", "peak_mb")}
+        for runs in (our_runs, peer_runs)
     )
+    times = (
+        f"{ours['seconds']:.2f} vs {theirs['seconds']:.2f} s, "
+        f"{ours['core']:.2f} vs {theirs['core']:.2f} core-s"
+    )
+    memory = f"{ours['peak_mb']:.0f} vs {theirs['peak_mb']:.0f} MB"
     return [
-        Bar(
-            f"{task}, time over eval3r's",
-            f"{fast / other:.2f} ({fast:.2f} of {other:.2f} s, "
-            f"{core:.2f} of {their_core:.2f} core-s)",
-            "<= 0.6",
-            fast <= 0.6 * other,
-        ),
-        Bar(
-            f"{task}, memory over eval3r's",
-            f"{mem / their_mem:.2f} ({mem:.0f} of {their_mem:.0f} MB)",
-            "<= 1.2",
-            mem <= 1.2 * their_mem,
-        ),
+        at_most(f"{task}, time / eval3r's", ours["seconds"] / theirs["seconds"], 0.6, "", times),
+        at_most(f"{task}, memory / eval3r's", ours["peak_mb"] / theirs["peak_mb"], 1.2, "", memory),
     ]
 
 
 def _write_clouds(folder: Path, count: int) -> None:
-    """Write two samplings of one room of boxes, the first with 1 cm of noise."""
+    """Write two samples of the surfaces of one room, the first with 1 cm of noise."""
     vertices, faces = room_mesh(20, 2)
     for name, noise in (("first", 0.01), ("second", 0.0)):
         points, normals = sampled(vertices, faces, count, name)
@@ -69,7 +63,7 @@ def _write_clouds(folder: Path, count: int) -> None:
 def sampled(
     vertices: np.ndarray, faces: np.ndarray, count: int, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return points f32 [count, 3] and normals of a mesh, drawn by a generator of that name."""
+    """Return points f32 [count, 3] of a mesh and their normals, by a generator of that name."""
     from metrics.reconstruction.pointcloud import sample_mesh
 
     points, normals, _, _ = sample_mesh(vertices, faces, count, rng(0, "benchmark", name))
@@ -77,7 +71,7 @@ def sampled(
 
 
 def room_mesh(solids: int, subdivisions: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a room's furniture as closed balls of 20 * 4**subdivisions triangles each."""
+    """Return vertices and faces of closed balls, 20 * 4**subdivisions triangles each."""
     import trimesh
 
     random = rng(0, "benchmark", "room")
@@ -90,8 +84,8 @@ def room_mesh(solids: int, subdivisions: int) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(vertices), np.concatenate(faces)
 
 
-def solids(count: int = 50_000) -> list[Bar]:
-    """mesh_iou and occupancy_iou of one room, the truth's side at hand."""
+def solids(count: int = 50_000) -> list[Requirement]:
+    """Time mesh_iou and occupancy_iou of one room whose truth is already prepared."""
     from metrics.reconstruction.occupancy import Room, grid_occupancy, mesh_contains, occupancy_iou
 
     vertices, faces = room_mesh(30, 4)
@@ -105,13 +99,12 @@ def solids(count: int = 50_000) -> list[Bar]:
         occupancy_iou(mesh_contains(points, vertices, faces, "solids", room), truth)
         occupancy_iou(grid_occupancy(points, grid, np.zeros(3), 0.04), truth)
 
-    seconds = best(both, 3)
     task = f"mesh_iou and occupancy_iou, {count:,} points, {len(faces):,} triangles"
-    return [Bar(task, f"{seconds:.2f} s", "<= 1 s", seconds <= 1)]
+    return [at_most(task, best(both, 3), 1, " s")]
 
 
-def growth() -> list[Bar]:
-    """Slope of log time over log points of both directions' distances, put in order first."""
+def growth() -> list[Requirement]:
+    """Measure how the time of distances grows with the number of points: the log-log slope."""
     from metrics.reconstruction.compare_files import Surface, exact_values
     from metrics.reconstruction.pointcloud import spatial_order
 
@@ -128,18 +121,18 @@ def growth() -> list[Bar]:
         seconds.append(best(lambda a=first, b=second: distances(a, b), repeats))
     slope = float(np.polyfit(np.log(counts), np.log(seconds), 1)[0])
     task = f"growth of distances from {counts[0]:,} to {counts[-1]:,} points, log-log slope"
-    return [Bar(task, f"{slope:.2f}", "<= 1.1", slope <= 1.1)]
+    return [at_most(task, slope, 1.1)]
 
 
-def scoring(experiment: Path, method: str = "full", split: str = "test_scene") -> list[Bar]:
-    """Score one method, seed and split of a finished experiment on one core, by its scenes."""
+def scoring(experiment: Path, method: str = "full", split: str = "test_scene") -> list[Requirement]:
+    """Time scoring one method, seed and split of a finished experiment."""
     from metrics.prepare import open_truth
     from metrics.score import score_submission
 
     submission = experiment / "predictions" / method / "0" / split
     task = f"scoring {method}, seed 0, {split}"
     if not (submission / "manifest.json").is_file():
-        return [Bar(task, f"{submission} is not there; name a finished experiment", "", None)]
+        return [Requirement(task, f"{submission}: no such folder; run it first", "", None)]
     with tempfile.TemporaryDirectory() as name:
         truth_dir = _linked(experiment / "truth" / split, Path(name) / "truth")
         # Opening the truth prepares what all submissions share.
@@ -147,13 +140,12 @@ def scoring(experiment: Path, method: str = "full", split: str = "test_scene") -
         start, cpu = time.perf_counter(), time.process_time()
         score_submission(submission, truth_dir, Path(name) / "scores.parquet")
         wall, cpu = time.perf_counter() - start, time.process_time() - cpu
-    bar = SECONDS_A_SPLIT * count / SPLIT_SCENES
-    measured = f"{wall:.1f} s, {cpu:.1f} core-s for {count} scenes"
-    return [Bar(task, measured, f"<= {bar:.1f} s", wall <= bar)]
+    limit = SECONDS_A_SPLIT * count / SPLIT_SCENES
+    return [at_most(task, wall, limit, " s", f"{cpu:.1f} core-s for {count} scenes")]
 
 
 def _linked(truth: Path, folder: Path) -> Path:
-    """Link a split's truth into an empty folder, so that what is prepared is this code's own."""
+    """Link a split's truth into an empty folder, so that this code prepares it anew."""
     folder.mkdir()
     for name in ("geometry.safetensors", "annotations.jsonl"):
         (folder / name).symlink_to((truth / name).resolve())
