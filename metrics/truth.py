@@ -38,7 +38,10 @@ PREPARED = "prepared.safetensors"
 
 @dataclass(frozen=True)
 class SceneTruth:
-    """The true geometry of a scene; this module's docstring gives the shapes."""
+    """The true geometry of a scene; this module's docstring gives the shapes.
+
+    Boxes are read from the annotations, which name their objects.
+    """
 
     surface: np.ndarray
     surface_normal: np.ndarray
@@ -54,8 +57,6 @@ class SceneTruth:
     input_depth: np.ndarray
     input_intrinsics: np.ndarray
     input_pose: np.ndarray
-    boxes: np.ndarray
-    yaw: np.ndarray
 
     @property
     def clip(self) -> float:

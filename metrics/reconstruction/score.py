@@ -78,7 +78,7 @@ def _scene_rows(
         comparison = SurfaceComparison(surface, clouds, mesh if is_whole else None, pixels)
         for metric in of_surface:
             if metric.applies(comparison):
-                value = metric.compute(comparison) if comparison.usable else None
+                value = None if surface is None else metric.compute(comparison)
                 rows.append(item_row(metric, scene, value, true.clip))
     of_solids = [metric for metric in metrics if metric.input == "solids"]
     if of_solids:

@@ -76,7 +76,7 @@ class SurfaceComparison(Comparison):
     """A predicted surface next to the truth: what metrics of the task "points" read.
 
     Args:
-        surface: the prediction. Without a usable one it is None, and only `clouds` may be read.
+        surface: the prediction; None without a usable one, and then no metric is computed.
         clouds: the true surface.
         mesh: rendered in place of the points, if given.
         has_pixels: the submission offers the pixels of its points.
@@ -89,19 +89,8 @@ class SurfaceComparison(Comparison):
         mesh: Mesh | None = None,
         has_pixels: bool = False,
     ) -> None:
-        self._surface, self.clouds = surface, clouds
+        self.surface, self.clouds = surface, clouds
         self.mesh, self.has_pixels = mesh, has_pixels
-
-    @property
-    def usable(self) -> bool:
-        """Whether there is a predicted surface."""
-        return self._surface is not None
-
-    @property
-    def surface(self) -> Surface:
-        """The predicted surface."""
-        assert self._surface is not None, "metrics of a missing surface are not computed"
-        return self._surface
 
     @property
     def clip(self) -> float:
