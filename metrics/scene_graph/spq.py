@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -68,32 +68,22 @@ class GraphTruth:
     void: frozenset[tuple[int, int, str]]
 
 
-@dataclass
-class Counts:
-    """Counts of one predicate in one scene.
-
-    Attributes:
-        quality: sum over hits of sqrt(IoU of subjects * IoU of objects).
-        hits: true positives; false: false positives; missed: false negatives.
-    """
-
-    quality: float = 0.0
-    hits: int = 0
-    false: int = 0
-    missed: int = 0
+# Entries of the counts of one predicate: sum over hits of sqrt(IoU of subjects * IoU of objects),
+# true positives, false positives, false negatives.
+QUALITY, HITS, FALSE, MISSED = range(4)
 
 
 @dataclass(frozen=True)
 class GraphCounts:
-    """Counts of a scene by predicate.
+    """Counts f64 [4] of a scene by predicate.
 
     Attributes:
         all: over all triplets.
         matched: over those between matched objects, which leaves out errors of detection.
     """
 
-    all: dict[str, Counts] = field(default_factory=dict)
-    matched: dict[str, Counts] = field(default_factory=dict)
+    all: dict[str, np.ndarray]
+    matched: dict[str, np.ndarray]
 
 
 def fold(triplet: Triplet) -> Triplet:
@@ -189,7 +179,7 @@ def graph_counts(
     triplets: Iterable[tuple],
     threshold: float,
 ) -> GraphCounts:
-    """Count a scene's triplets by steps 1 to 3 of the SPQ protocol.
+    """Count a scene's triplets by predicate as hits, false and missed ones.
 
     Args:
         truth: the scene's graph.
@@ -200,15 +190,13 @@ def graph_counts(
     matching = match_to_truth(truth, objects, threshold)
     node, matched = matching.nodes, matching.overlap
     predicted = {fold((node[row[0]], row[1], node[row[2]])) for row in triplets}
-    counts = GraphCounts()
-    for name in FOLDED:
-        counts.all[name], counts.matched[name] = Counts(), Counts()
+    counts = GraphCounts(*({name: np.zeros(4) for name in FOLDED} for _ in range(2)))
     # In order: qualities are summed, and a set of strings has another order in every process.
     for triplet in sorted(predicted):
         _count_prediction(triplet, truth, matching, counts)
     for subject, name, other in truth.triplets - predicted:
-        counts.all[name].missed += 1
-        counts.matched[name].missed += subject in matched and other in matched
+        counts.all[name][MISSED] += 1
+        counts.matched[name][MISSED] += subject in matched and other in matched
     return counts
 
 
@@ -221,14 +209,14 @@ def _count_prediction(
     total = len(truth.boxes)
     unmatched = [end - total for end in (subject, other) if end >= total]
     if unmatched:
-        counts.all[name].false += not all(matching.excused[end] for end in unmatched)
+        counts.all[name][FALSE] += not all(matching.excused[end] for end in unmatched)
     elif triplet in truth.triplets:
         for side in (counts.all, counts.matched):
-            side[name].hits += 1
-            side[name].quality += float(np.sqrt(overlap[subject] * overlap[other]))
+            side[name][HITS] += 1
+            side[name][QUALITY] += np.sqrt(overlap[subject] * overlap[other])
     elif (subject, other, FAMILY_OF[name]) not in truth.void:
-        counts.all[name].false += 1
-        counts.matched[name].false += 1
+        counts.all[name][FALSE] += 1
+        counts.matched[name][FALSE] += 1
 
 
 def true_counts(truths: Sequence[GraphTruth]) -> dict[str, int]:
@@ -294,7 +282,8 @@ def pooled_spq(
     """
     if not names:
         return None
-    table = _table(scenes, names, "all")  # (scenes, predicates, 4)
+    # (scenes, predicates, 4)
+    table = np.array([[scene.all[name] for name in names] for scene in scenes])
 
     def statistic(keep: np.ndarray) -> float:
         pooled = table[keep].sum(axis=0)
@@ -309,22 +298,14 @@ def predicate_f1(scenes: Sequence[GraphCounts], names: list[str]) -> PooledValue
     """Return F1 of triplets between matched objects, mean over the named predicates."""
     if not names:
         return None
-    table = _table(scenes, names, "matched")  # (scenes, predicates, 4)
+    # (scenes, predicates, 4)
+    table = np.array([[scene.matched[name] for name in names] for scene in scenes])
 
     def statistic(keep: np.ndarray) -> float:
         _, hits, false, missed = table[keep].sum(axis=0).T
         return macro(2 * hits, 2 * hits + false + missed)
 
     return jackknife(statistic, len(scenes))
-
-
-def _table(scenes: Sequence[GraphCounts], names: list[str], which: str) -> np.ndarray:
-    """Return f64 [scenes, names, 4] of quality, hits, false, missed."""
-    rows = []
-    for scene in scenes:
-        items = [getattr(scene, which)[name] for name in names]
-        rows.append([[item.quality, item.hits, item.false, item.missed] for item in items])
-    return np.array(rows, float).reshape(len(scenes), len(names), 4)
 
 
 def relation_confusion(
