@@ -83,10 +83,10 @@ def refine(
         thresholds: smoothing, trust and least confidence.
     """
     cells, sensed = scene.cells(), scene.inputs.depth
-    dense = dense_depth(cells, sensed, thresholds.smoothing, thresholds.trust)
+    dense = dense_depth(cells, sensed, thresholds.smoothing, thresholds.trust)  # (V, h, w)
     confidence = upsample(cells.confidence)
     least = max(thresholds.least_confidence, _LEAST_CONFIDENCE)
-    change = np.where((sensed > 0) & (dense > 0), dense - sensed, 0)
+    change = np.where((sensed > 0) & (dense > 0), dense - sensed, 0)  # (V, h, w)
     change = np.clip(change, -LARGEST_CORRECTION_M, LARGEST_CORRECTION_M)
     depth = capture.depth.copy()
     frame_confidence = np.full(depth.shape, UNREAD, np.float32)
@@ -98,11 +98,12 @@ def refine(
             slice(window.left, window.left + window.width),
         )
         shape = (window.height, window.width)
-        measured = capture.depth[part]
+        measured = capture.depth[part]  # (window height, window width)
         certainty = _resize_nearest(confidence[view], shape)
         filled = np.where(certainty >= least, _resize_nearest(dense[view], shape), 0)
         corrected = measured + _resize_linear(change[view], shape)
         depth[part] = np.where(measured > 0, corrected, filled)
+        # depth[part] is a view, so this assignment clears pixels of `depth`.
         depth[part][certainty < thresholds.least_confidence] = 0
         frame_confidence[part] = certainty
     return Refined(np.where(depth > 0.05, depth, 0), frame_confidence)
