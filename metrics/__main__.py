@@ -287,7 +287,7 @@ def _plan(arguments: argparse.Namespace) -> int:
         arguments.gap,
         split=arguments.split,
         subset=arguments.subset,
-        wanted=arguments.power,
+        target_power=arguments.power,
         tests=arguments.tests,
     )
     if arguments.json:

@@ -48,7 +48,7 @@ def differences(
 
 
 def shared_scenes(a: Block, b: Block) -> tuple[str, ...]:
-    """Return the scenes that both methods were scored on, in the first one's order."""
+    """Return the scenes that both methods were scored on, in the order of the first."""
     of_b = set(b.scenes)
     return tuple(scene for scene in a.scenes if scene in of_b)
 

@@ -102,7 +102,7 @@ def power(gap: float, parts: Components, seeds: int, scenes: int, alpha: float =
 def plan(
     gap: float,
     parts: Components,
-    wanted: float = 0.8,
+    target_power: float = 0.8,
     tests: int = 1,
     seeds: tuple[int, ...] = SEEDS,
     scenes: tuple[int, ...] = SCENES,
@@ -112,23 +112,23 @@ def plan(
     Args:
         gap: true difference, in the unit of the metric.
         parts: variance components.
-        wanted: power to reach.
+        target_power: power to reach.
         tests: size of the family; the power is that of the first, strictest step of Holm's
             procedure.
         seeds: numbers of trainings of the designs.
         scenes: numbers of scenes of the designs.
 
     Returns:
-        The power for `gap`, the difference that is detected with the wanted power (`detectable`),
-        and whether the design reaches the wanted power for `gap` (`enough`).
+        The power for `gap`, the difference that is detected with the target power (`detectable`),
+        and whether the design reaches the target power for `gap` (`enough`).
     """
     alpha, rows = 0.05 / tests, []
     for s in seeds:
         for n in scenes:
             reached = power(gap, parts, s, n, alpha)
             variance, df = variance_and_df(parts, s, n)
-            detectable = effects.noncentrality(df, alpha, wanted) * np.sqrt(variance)
-            rows.append((s, n, reached, detectable, bool(reached >= wanted)))
+            detectable = effects.noncentrality(df, alpha, target_power) * np.sqrt(variance)
+            rows.append((s, n, reached, detectable, bool(reached >= target_power)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -140,7 +140,7 @@ def from_scores(
     gap: float,
     split: str = "test_scene",
     subset: str = "all",
-    wanted: float = 0.8,
+    target_power: float = 0.8,
     tests: int = 1,
 ) -> tuple[Components, pd.DataFrame]:
     """Return the variance components of a vs b in a table of scores, and the `plan` for them.
@@ -153,14 +153,14 @@ def from_scores(
         gap: true difference to detect, in the unit of the metric.
         split: of the scores.
         subset: of the scores.
-        wanted: power to reach.
+        target_power: power to reach.
         tests: size of the family.
 
     Raises:
         InputError: the table lacks one of the names, fewer than two scenes are shared, or no
             training was repeated, so that the variance between trainings is unknown.
     """
-    if not gap > 0 or not 0 < wanted < 1 or tests < 1:
+    if not gap > 0 or not 0 < target_power < 1 or tests < 1:
         raise InputError("plan: the gap must be above 0, the power between 0 and 1, the tests >= 1")
     key = (split, subset, metric)
     blocks = next((found for k, found in table.blocks(table.load(source)) if k == key), None)
@@ -177,10 +177,10 @@ def from_scores(
     if any(m.stochastic for m in cells) and all(m.seeds < 2 for m in cells):
         raise InputError(f"{source}: one training each of {a} and {b}; train one of them twice")
     parts = components(*cells)
-    return parts, plan(gap, parts, wanted, tests)
+    return parts, plan(gap, parts, target_power, tests)
 
 
-def format_plan(parts: Components, designs: pd.DataFrame, gap: float, wanted: float) -> str:
+def format_plan(parts: Components, designs: pd.DataFrame, gap: float, target_power: float) -> str:
     """Return the components as standard deviations, and the power of every design, as text."""
     sizes = ", ".join(
         f"{name} {np.sqrt(getattr(parts, name)):.4f}" for name in ("seed", "scene", "cell")
@@ -193,11 +193,11 @@ def format_plan(parts: Components, designs: pd.DataFrame, gap: float, wanted: fl
     ]
     enough = designs[designs["enough"]].sort_values(["seeds", "scenes"])
     if enough.empty:
-        lines.append(f"No design here reaches a power of {wanted:g}.")
+        lines.append(f"No design here reaches a power of {target_power:g}.")
     else:
         row = enough.iloc[0]
         lines.append(
-            f"Fewest trainings for a power of {wanted:g}: {row['seeds']:.0f}, with "
+            f"Fewest trainings for a power of {target_power:g}: {row['seeds']:.0f}, with "
             f"{row['scenes']:.0f} scenes."
         )
     return "\n".join(lines)

@@ -24,7 +24,7 @@ FLIPS = 20_000
 
 @lru_cache(maxsize=2)
 def counts(units: int, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """Return how often each unit is drawn in each bootstrap draw, f64 [draws, units]."""
+    """Return how often each bootstrap draw contains each unit, f64 [draws, units]."""
     generator = np.random.default_rng([seed, units, draws])
     chosen = generator.integers(0, units, (draws, units))
     # One bincount for all draws: draw k counts in the bins k * units to (k + 1) * units - 1.
@@ -83,7 +83,7 @@ def bootstrap_means(
     return low.reshape(x.shape[:-1]), high.reshape(x.shape[:-1])
 
 
-def _bca_shares(x: np.ndarray, drawn: np.ndarray, z: np.ndarray) -> np.ndarray:
+def _bca_shares(x: np.ndarray, ordered: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Return the shares [R, 2] of the sorted draws [R, draws] that are the BCa limits.
 
     `x` [R, N] are the values and `z` [2] the normal quantiles of the nominal tails.
@@ -91,10 +91,10 @@ def _bca_shares(x: np.ndarray, drawn: np.ndarray, z: np.ndarray) -> np.ndarray:
     observed = x.sum(-1)
     below = [
         [np.searchsorted(row, value, side) for side in ("left", "right")]
-        for row, value in zip(drawn, observed, strict=True)
+        for row, value in zip(ordered, observed, strict=True)
     ]
     # The bias is the normal quantile of the share of draws below the observed sum; ties count half.
-    bias = ndtri(np.mean(below, axis=-1) / drawn.shape[-1])[:, None]  # (R, 1)
+    bias = ndtri(np.mean(below, axis=-1) / ordered.shape[-1])[:, None]  # (R, 1)
     # The acceleration of a mean has a closed form: that of its jackknife.
     off = x - x.mean(-1, keepdims=True)
     acceleration = np.power(off, 3).sum(-1) / (6 * np.power(np.square(off).sum(-1), 1.5))
@@ -133,14 +133,14 @@ def crossed_bootstrap(
     """
     scenes = a.shape[-1]
     columns = counts(scenes, draws, seed)  # (draws, N)
-    drawn: np.ndarray | float = 0.0
+    gaps: np.ndarray | float = 0.0  # (..., draws)
     for place, (sign, cells) in enumerate(((1.0, a), (-1.0, b))):
         seeds = cells.shape[-2]
         integers, unit = to_integers(cells.reshape(*cells.shape[:-2], -1), seeds * scenes)
         by_seed = (integers.reshape(-1, scenes) @ columns.T).reshape(*cells.shape[:-1], -1)
         rows = counts(seeds, draws, seed + 1 + place)  # (draws, S)
-        drawn = drawn + sign * (by_seed * rows.T).sum(-2) * (unit / (seeds * scenes))[..., None]
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=-1)
+        gaps = gaps + sign * (by_seed * rows.T).sum(-2) * (unit / (seeds * scenes))[..., None]
+    low, high = np.quantile(gaps, [(1 - level) / 2, (1 + level) / 2], axis=-1)
     return low, high
 
 

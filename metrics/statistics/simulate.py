@@ -248,15 +248,15 @@ def _percentile_bootstrap(a: Sample, b: Sample) -> tuple[np.ndarray, np.ndarray]
     if a.parts is None or b.parts is None:
         return resampling.crossed_bootstrap(a.cells, b.cells, DRAWS)
     columns = resampling.counts(a.parts.shape[-2], DRAWS)
-    drawn: np.ndarray | float = 0.0
+    gaps: np.ndarray | float = 0.0  # (K, draws)
     for place, (sign, parts) in enumerate(((1.0, a.parts), (-1.0, b.parts))):
         rows = resampling.counts(parts.shape[2], DRAWS, place + 1) / parts.shape[2]  # (draws, S)
         by_scene = np.ascontiguousarray(np.swapaxes(parts, -1, -2))  # (2, K, S, P, N)
         sums = by_scene.reshape(-1, by_scene.shape[-1]) @ columns.T
         sums = np.moveaxis(sums.reshape(*by_scene.shape[:-1], -1), -2, -1)  # (2, K, S, draws, P)
         theta = _mean_ratio(sums)  # (K, S, draws)
-        drawn = drawn + sign * np.einsum("ksd,ds->kd", theta, rows)
-    low, high = np.quantile(drawn, [0.025, 0.975], axis=-1)
+        gaps = gaps + sign * np.einsum("ksd,ds->kd", theta, rows)
+    low, high = np.quantile(gaps, [0.025, 0.975], axis=-1)
     return low, high
 
 

@@ -38,10 +38,10 @@ def test_bootstrap_limits_are_scipy_s_but_for_the_draws():
 
 def test_draws_sum_exactly_whatever_the_order():
     x = GENERATOR.normal(0, 1, (5, 60))
-    held, _ = resampling.to_integers(x, 60)
+    integers, _ = resampling.to_integers(x, 60)
     draws = resampling.counts(60, 200)
-    backwards = held[:, ::-1] @ draws[:, ::-1].T
-    assert np.array_equal(held @ draws.T, backwards)
+    backwards = integers[:, ::-1] @ draws[:, ::-1].T
+    assert np.array_equal(integers @ draws.T, backwards)
     assert resampling.counts(60, 200).sum(1) == pytest.approx(60)
 
 

@@ -28,8 +28,8 @@ def test_headline_covers_where_naive_intervals_do_not(setting):
         assert naive < rows.loc["headline", "coverage"] - 0.03
 
 
-def test_reduced_draws_are_the_queries_they_stand_for():
-    """The within-cell sum of squares has the mean that ten drawn queries would give it."""
+def test_cells_have_the_spread_of_their_queries():
+    """The within-cell sum of squares has the mean that ten sampled queries would give it."""
     generator = np.random.default_rng(0)
     normal, _ = simulate.sample(simulate.Setting(2, 30, 0.0, 2, 0.0), 300, generator)
     assert normal.within.mean() == pytest.approx(2 * 30 * 9 * 0.09, rel=0.02)
@@ -41,16 +41,16 @@ def test_reduced_draws_are_the_queries_they_stand_for():
 
 def test_pooled_studies_have_the_truth_that_is_claimed():
     setting = simulate.Setting(2, 400, 0.02, 2, 0.02, "pooled")
-    drawn, _ = simulate.sample(setting, 60, np.random.default_rng(1))
-    assert drawn.theta.mean() == pytest.approx(0.375, abs=0.004)
-    assert drawn.cells.mean(-1) == pytest.approx(drawn.theta, abs=5e-3)
+    pooled, _ = simulate.sample(setting, 60, np.random.default_rng(1))
+    assert pooled.theta.mean() == pytest.approx(0.375, abs=0.004)
+    assert pooled.cells.mean(-1) == pytest.approx(pooled.theta, abs=5e-3)
 
 
 def test_every_setting_of_the_grid_is_committed_and_in_the_band():
     rows = pd.read_csv(simulate.COVERAGE)
     headline = rows[rows["interval"] == "headline"]
-    said = list(simulate.Setting.__dataclass_fields__)
-    found = {simulate.Setting(*row) for row in headline[said].itertuples(index=False)}
+    fields = list(simulate.Setting.__dataclass_fields__)
+    found = {simulate.Setting(*row) for row in headline[fields].itertuples(index=False)}
     assert len(headline) == len(simulate.grid()) and found == set(simulate.grid())
     assert {s.shape for s in found} == set(simulate.SHAPES)
     assert headline["coverage"].between(0.93, 0.99).all()
@@ -61,9 +61,9 @@ def test_every_setting_of_the_grid_is_committed_and_in_the_band():
 @pytest.mark.slow
 def test_grid_is_what_was_committed():
     committed = pd.read_csv(simulate.COVERAGE)
-    said = list(simulate.Setting.__dataclass_fields__)
-    every = committed[said].drop_duplicates().itertuples(index=False)
-    again = simulate.table([simulate.Setting(*row) for row in every][::12])
-    both = again.merge(committed, on=[*said, "interval"], suffixes=("", "_committed"))
+    fields = list(simulate.Setting.__dataclass_fields__)
+    settings = committed[fields].drop_duplicates().itertuples(index=False)
+    again = simulate.table([simulate.Setting(*row) for row in settings][::12])
+    both = again.merge(committed, on=[*fields, "interval"], suffixes=("", "_committed"))
     assert len(both) == len(again)
     assert np.abs(both["coverage"] - both["coverage_committed"]).max() < 1e-3

@@ -213,7 +213,7 @@ def test_tables(tmp_path, truth_dir):
         ({"seed": True}, "is not of type 'integer'"),
         ({"method": "../../etc"}, "give 1 to 200 characters, no slash"),
         ({"method": "a\x1b[31m"}, "no control characters"),
-        ({"mesh_kind": None}, "say"),
+        ({"mesh_kind": None}, "give mesh_kind"),
         ({"reasons": ["none"]}, "reasons"),
         ({"cost": {"parameters": -1}}, "cost.parameters"),
         ({"surprise": 1}, "'surprise' was unexpected"),
