@@ -68,7 +68,7 @@ def create(name: str) -> int:
 
     write_skeleton(name)
     print(
-        f"baselines/{name}/method.py  predicts; change it as baselines/contract.py describes\n"
+        f"edit baselines/{name}/method.py (baselines/contract.py describes the interface)\n"
         f"next: python -m pytest tests/baselines -k {name}, then make smoke"
     )
     return 0
