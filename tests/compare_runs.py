@@ -52,7 +52,7 @@ def compare_files(before: Path, after: Path) -> str:
         ".safetensors": _tensors,
         ".parquet": _parquet,
         ".csv": _csv,
-        ".json": lambda path: _without_exempt(json.loads(path.read_text("utf-8"))),
+        ".json": _json,
         ".jsonl": lambda path: [
             _without_exempt(json.loads(line)) for line in path.read_text("utf-8").splitlines()
         ],
@@ -91,9 +91,26 @@ def _difference(before: Any, after: Any, place: str = "") -> str:
 
 
 def _tensors(path: Path) -> dict[str, np.ndarray]:
+    """Return the tensors of a file; those of a model by their present names."""
     from safetensors.numpy import load_file
 
-    return load_file(path)
+    from g2vlm.models.file_format import VERSION, current_name, read_config
+
+    version = VERSION
+    if path.name == "model.safetensors":
+        version = read_config(path.parent)["version"]
+    return {current_name(name, version): value for name, value in load_file(path).items()}
+
+
+def _json(path: Path) -> Any:
+    """Return a JSON document; the config of a model with the present names of its settings."""
+    document = json.loads(path.read_text("utf-8"))
+    if path.name == "config.json" and document.get("format") == "g2vlm-model":
+        from g2vlm.models.file_format import read_config
+
+        # The key hashes the names of the settings.
+        document = read_config(path.parent) | {"version": None, "key": None}
+    return _without_exempt(document)
 
 
 def _parquet(path: Path) -> dict[str, list[Any]]:
