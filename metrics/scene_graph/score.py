@@ -17,7 +17,7 @@ from metrics.scene_graph.spq import (
     RelationComparison,
     SplitComparison,
 )
-from metrics.scene_graph.triplet_recall import RankedScene, ScoredScene, rankings
+from metrics.scene_graph.triplet_recall import RankedScene, ranked_given_triplets, rankings
 from metrics.submission.reader import Submission
 from metrics.truth import Truth
 
@@ -79,20 +79,21 @@ def score_relations(submission: Submission, truth: Truth, metrics: Sequence[Metr
     of_split = [metric for metric in metrics if metric.input == "relations"]
     values = _pooled_values(of_split, comparison)
     rows = _pooled_rows(truth.scenes, values, succeeded)
-    of_scenes = [metric for metric in metrics if metric.input == "scored_scene"]
+    of_scenes = [metric for metric in metrics if metric.input == "ranked_given_scene"]
     scored = [usable(lambda s=scene: submission.relation_scores(s)) for scene in truth.scenes]
     reasons: dict[str, str] = {}
     if all(answer is None for answer in scored):
         reasons = {metric.name: metric.reason for metric in of_scenes}
     else:
         for line, true, answer in zip(truth.annotations, comparison.truths, scored, strict=True):
-            scene = ScoredScene(true, line["given"], answer or [])
-            rows += _scene_rows(of_scenes, line["scene"], scene, answer is not None)
+            ranked = ranked_given_triplets(true, line["given"], answer or [])
+            good = answer is not None
+            rows += _scene_rows(of_scenes, line["scene"], RankedScene(true, ranked), good)
     return GraphRows(rows, reasons, _over_succeeded(values, succeeded))
 
 
 def _scene_rows(
-    metrics: Sequence[Metric], scene: str, comparison: RankedScene | ScoredScene, succeeded: bool
+    metrics: Sequence[Metric], scene: str, comparison: RankedScene, succeeded: bool
 ) -> list[Row]:
     return [
         item_row(metric, scene, metric.compute(comparison), succeeded=succeeded)

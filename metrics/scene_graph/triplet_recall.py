@@ -95,7 +95,7 @@ def triplet_recall(truth: GraphTruth, ranked: Sequence[Triplet], k: int) -> floa
 
     Args:
         truth: the scene's graph.
-        ranked: what `ranked_triplets` returns.
+        ranked: what `ranked_triplets` or `ranked_given_triplets` returns.
         k: rank.
 
     Returns:
@@ -156,13 +156,12 @@ def mean_triplet_recall(
     return jackknife(statistic, len(scenes))
 
 
-def given_recall(
+def ranked_given_triplets(
     truth: GraphTruth,
     gt_objects: Sequence[int],
     scored: Iterable[tuple[int, str, int, float]],
-    k: int,
-) -> float | None:
-    """Return the share of true triplets among the `k` best-scored ones of given objects.
+) -> list[Triplet]:
+    """Return scored triplets of given objects best first, over positions in `truth.boxes`.
 
     There is no graph constraint, so a pair may take a place with every predicate. Void pairs take
     no place; inverses and repeats count once, with their best score.
@@ -171,21 +170,15 @@ def given_recall(
         truth: the scene's graph, its nodes in the order of `gt_objects`.
         gt_objects: indices of the given objects.
         scored: (i, predicate, j, score) over given objects; others are left out.
-        k: rank; the share is of min(k, true triplets).
-
-    Returns:
-        None for a scene without true triplets.
 
     Source: in the style of Wald et al. 2020 (3DSSG).
 
     Example:
         >>> truth = GraphTruth(np.zeros((2, 6)), ["bed", "lamp"], np.zeros((0, 6)),
-        ...                    frozenset({(0, "near", 1), (0, "left", 1)}), frozenset())
-        >>> given_recall(truth, [4, 7], [(4, "right", 7, 0.9), (7, "right", 4, 0.8)], 50)
-        0.5
+        ...                    frozenset(), frozenset())
+        >>> ranked_given_triplets(truth, [4, 7], [(4, "right", 7, 0.9), (7, "left", 4, 0.8)])
+        [(1, 'left', 0)]
     """
-    if not truth.triplets:
-        return None
     place = {index: position for position, index in enumerate(gt_objects)}
     best: dict[Triplet, float] = {}
     for i, name, j, score in scored:
@@ -193,29 +186,18 @@ def given_recall(
             triplet = fold((place[i], name, place[j]))
             if (triplet[0], triplet[2], FAMILY_OF[triplet[1]]) not in truth.void:
                 best[triplet] = max(score, best.get(triplet, score))
-    ranked = sorted(best, key=lambda triplet: (-best[triplet], triplet))
-    hits = len(truth.triplets & set(ranked[:k]))
-    return hits / min(k, len(truth.triplets))
+    return sorted(best, key=lambda triplet: (-best[triplet], triplet))
 
 
 @dataclass(frozen=True)
 class RankedScene(Comparison):
-    """Ranked triplets of one scene next to its true graph."""
+    """Ranked triplets of one scene, of detected or of given objects, next to its true graph."""
 
     truth: GraphTruth
     ranked: Sequence[Triplet]
 
 
-@dataclass(frozen=True)
-class ScoredScene(Comparison):
-    """Scored triplets (i, predicate, j, score) of given objects next to their true graph."""
-
-    truth: GraphTruth
-    gt_objects: Sequence[int]
-    scored: Sequence[tuple[int, str, int, float]]
-
-
-def _has_triplets(comparison: RankedScene | ScoredScene) -> bool:
+def _has_triplets(comparison: RankedScene) -> bool:
     return bool(comparison.truth.triplets)
 
 
@@ -300,8 +282,8 @@ METRICS = (
             name=f"triplet_recall_given@{k}",
             family="graph",
             task="given_relations",
-            input="scored_scene",
-            compute=lambda s, k=k: given_recall(s.truth, s.gt_objects, s.scored, k),
+            input="ranked_given_scene",
+            compute=lambda scene, k=k: triplet_recall(scene.truth, scene.ranked, k),
             description=f"share of true triplets among the {k} best of given objects, of "
             f"min({k}, true), no graph constraint",
             source="in the style of Wald et al. 2020 (3DSSG)",

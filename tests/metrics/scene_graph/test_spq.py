@@ -295,6 +295,11 @@ def test_mean_triplet_recall_weighs_each_predicate_alike():
     assert triplet_recall.mean_triplet_recall([[]], [truth], 20).theta == 0
 
 
+def given_recall(truth: spq.GraphTruth, given: list[int], scored: list[tuple], k: int):
+    ranked = triplet_recall.ranked_given_triplets(truth, given, scored)
+    return triplet_recall.triplet_recall(truth, ranked, k)
+
+
 def test_given_recall_has_no_graph_constraint():
     truth = spq.graph_truth(line())
     predicted = [
@@ -304,16 +309,13 @@ def test_given_recall_has_no_graph_constraint():
         (1, "near", 0, 0.7),
     ]
     # Of the first two places "right" is wrong; the void pair takes none, 2 of 4 truths are found.
-    recall = [triplet_recall.given_recall(truth, [0, 1, 5], predicted, k) for k in (1, 2, 3, 50)]
+    recall = [given_recall(truth, [0, 1, 5], predicted, k) for k in (1, 2, 3, 50)]
     assert recall == pytest.approx([0, 1 / 2, 2 / 3, 2 / 4])
     # Both orders of a pair say one thing and take one place.
     again = [*predicted, (1, "right", 0, 0.95)]
-    assert triplet_recall.given_recall(truth, [0, 1, 5], again, 1) == 1
-    assert triplet_recall.given_recall(truth, [0, 1, 5], [(0, "near", 9, 1.0)], 50) == 0
-    assert (
-        triplet_recall.given_recall(spq.graph_truth(line(relations=[])), [0, 1, 5], predicted, 50)
-        is None
-    )
+    assert given_recall(truth, [0, 1, 5], again, 1) == 1
+    assert given_recall(truth, [0, 1, 5], [(0, "near", 9, 1.0)], 50) == 0
+    assert given_recall(spq.graph_truth(line(relations=[])), [0, 1, 5], predicted, 50) is None
 
 
 def test_spq_given_by_hand():
