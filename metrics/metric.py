@@ -1,7 +1,18 @@
 """What a metric is: one object that names a quantity and computes it.
 
-Metrics are declared next to their functions, in a module's tuple ``METRICS``;
-`metrics.registry` collects them. Adding one therefore touches one module.
+Metrics are declared next to their functions, in a module's tuple ``METRICS``; `metrics.registry`
+collects them. Adding one therefore touches one module. A metric names its input, the comparison
+that its `compute` function reads:
+
+- "surface": `metrics.reconstruction.surfaces.SurfaceComparison`, a scene's predicted surface;
+- "solids": `metrics.reconstruction.occupancy.SolidComparison`, a scene's mesh and grid;
+- "graphs": `metrics.scene_graph.spq.GraphComparison`, objects and triplets of a split;
+- "relations": `metrics.scene_graph.spq.RelationComparison`, relations of given objects of a split;
+- "ranked_scene", "ranked_given_scene": `metrics.scene_graph.triplet_recall.RankedScene`;
+- "reference": `metrics.language.grounding.ReferenceComparison`, one referring expression;
+- "text_to_scene" and the other directions of retrieval: `metrics.language.retrieval.QueryRanking`,
+  one query; with "_ranks" behind, the ranks of all queries of a scene;
+- "question": `metrics.language.answers.AnswerComparison`, one question.
 """
 
 from __future__ import annotations
