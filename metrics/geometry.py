@@ -102,8 +102,8 @@ def camera_rays(intrinsics: np.ndarray, columns: np.ndarray, rows: np.ndarray) -
 
     Args:
         intrinsics: [3, 3] in pixels.
-        columns, rows: [...] image positions in pixels, which are broadcast against each other; a
-            pixel's centre lies at its index + 0.5.
+        columns: [...] image positions in pixels; a pixel's centre lies at its index + 0.5.
+        rows: [...] likewise, broadcast against `columns`.
     """
     x = (columns - intrinsics[0, 2]) / intrinsics[0, 0]
     y = (rows - intrinsics[1, 2]) / intrinsics[1, 1]
@@ -122,7 +122,8 @@ def lift_pixels(
 
     Args:
         depth: [...] z-depth of the pixels in metres.
-        rows, columns: integers [...], the pixels, which are broadcast against each other.
+        rows: integers [...] of the pixels.
+        columns: integers [...] of the pixels, broadcast against `rows`.
         intrinsics: [3, 3] in pixels.
         pose: [4, 4] camera to frame.
     """

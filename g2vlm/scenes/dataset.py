@@ -74,8 +74,10 @@ class SceneInputs:
         gt_masks: uint8 [4, H, W] masks of the ground-truth objects that the tasks on known objects
             hand in: 1 + k for the k-th of them, 0 elsewhere.
         gt_indices: the index of each of those objects in the scene.
-        references, captions, phrases: (id, text) of each.
+        references: (id, text) of each referring expression.
         questions: (id, text, type, answer kind, choices) of each.
+        captions: (id, text) of each.
+        phrases: (id, text) of each.
     """
 
     scene: str

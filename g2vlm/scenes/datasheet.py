@@ -52,7 +52,8 @@ class DatasetStats:
         splits: by name.
         placed: number of objects of each class.
         relations: number of true pairs of each predicate.
-        kinds, forms: number of referring expressions of each subset and of each form.
+        kinds: number of referring expressions of each subset.
+        forms: number of referring expressions of each form.
         answers: number of each answer, by type of question.
     """
 

@@ -183,7 +183,8 @@ def write_truth(
         store: the rendered split.
         data_dir: the data folder that the store was rendered from.
         out_dir: where to write.
-        surface_samples, occupancy_points: how many of each a scene.
+        surface_samples: number of surface points a scene.
+        occupancy_points: number of occupancy points a scene.
         seed: of the experiment.
         progress: called with (scenes done, scenes in all).
 

@@ -27,7 +27,9 @@ class ModelRow:
         model: catalog#id.
         catalog: name of its catalog.
         path_in_zip: of its OBJ file.
-        cls, name, colour: class, name and word of its colour.
+        cls: class.
+        name: in words.
+        colour: word of its colour.
         material: word of its material, empty where the picture does not show it.
         size_mm: width, depth and height at yaw 0 (front at -y).
         group: models of one group are on one side of the split.
@@ -37,7 +39,8 @@ class ModelRow:
         carries_mm: height of the top that carries other objects, -1 if it carries none.
         front: whether it has a front, None where that is unknown.
         faces: number of triangles.
-        licence, creator: for the attribution.
+        licence: for the attribution.
+        creator: for the attribution.
     """
 
     model: str

@@ -69,7 +69,8 @@ def chamfer(a: cKDTree, b: cKDTree, matrix: np.ndarray) -> float:
     """Return the Chamfer distance of two surfaces, as a share of the unit cube's diagonal.
 
     Args:
-        a, b: trees of dense samples in the unit cube.
+        a: tree of dense samples in the unit cube.
+        b: the same of the other surface.
         matrix: [3, 3], applied to `a` first.
 
     >>> square = np.stack([*np.mgrid[0:1:50j, 0:1:50j].reshape(2, -1), np.zeros(2500)], 1) - 0.5

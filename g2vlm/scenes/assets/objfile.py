@@ -250,7 +250,8 @@ def _triangulate(
 
     Args:
         groups: of face lines.
-        n_vertices, n_uv: how many the file has.
+        n_vertices: number of vertices in the file.
+        n_uv: number of texture coordinates in the file.
         label: names the file in messages.
 
     Returns:

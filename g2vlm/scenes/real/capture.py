@@ -80,7 +80,8 @@ class Opening:
     Args:
         kind: "door" or "window".
         ends: of its footprint on the wall, mm.
-        base, height: of the opening, mm.
+        base: height of its lower edge, mm.
+        height: of the opening, mm.
     """
 
     kind: str
@@ -96,7 +97,8 @@ class CapturedRoom:
     Args:
         size: of the outline's bounding box and the height, mm.
         outline: corners of the floor, counter-clockwise, mm.
-        boxes, openings: as labelled.
+        boxes: labelled furniture.
+        openings: doors and windows.
         vertices: int64 [V, 3] mm.
         faces: int32 [F, 3].
     """

@@ -141,7 +141,8 @@ def _along_and_apart(
 
     Args:
         points: [N, 3] mm.
-        a, b: float [2] mm.
+        a: float [2] mm, start of the line.
+        b: float [2] mm, its end.
         clip: whether to stay between a and b.
 
     Returns:

@@ -29,7 +29,8 @@ class Camera:
     Args:
         intrinsics: float64 [3, 3] in pixels.
         pose: float64 [4, 4] camera to room frame.
-        width, height: size of the image in pixels.
+        width: of the image in pixels.
+        height: of the image in pixels.
     """
 
     intrinsics: np.ndarray
@@ -70,7 +71,8 @@ def recipe_camera(item: dict, width: int, height: int) -> Camera:
 
     Args:
         item: one of the recipe's `cameras`; positions in mm, angles in degrees.
-        width, height: size of the image in pixels.
+        width: of the image in pixels.
+        height: of the image in pixels.
     """
     yaw, pitch = np.deg2rad(item["yaw_deg"]), np.deg2rad(item["pitch_deg"])
     forward = np.array([np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), np.sin(pitch)])
@@ -166,7 +168,8 @@ class RayScene:
         """Return bool [N], whether a surface lies between each origin and its target.
 
         Args:
-            origins, targets: float [N, 3] in metres.
+            origins: float [N, 3] in metres.
+            targets: float [N, 3] in metres.
             slack: the last metres before the target, which are not tested.
         """
         step = targets - origins  # (N, 3)
