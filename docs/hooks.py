@@ -29,6 +29,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         "data": data_card,
         "switches": switches,
         "train": train_settings,
+        "losses": losses,
         "model": model_sizes,
         "sensor": sensor_settings,
     }
@@ -82,6 +83,18 @@ def train_settings() -> str:
     from g2vlm.training.settings import TrainSettings
 
     return _settings(TrainSettings, "train")
+
+
+def losses() -> str:
+    """Every loss of the training objective, in the order of summation."""
+    from g2vlm.training.losses import LOSSES
+    from report.table import markdown_grid
+
+    rows = [
+        [f"`{loss.name}`", str(loss.stage), loss.description, ", ".join(loss.parts)]
+        for loss in LOSSES
+    ]
+    return markdown_grid(["loss", "from stage", "meaning", "parts"], rows)
 
 
 def model_sizes() -> str:

@@ -19,6 +19,7 @@ class Loss:
 
     Attributes:
         name: key in `train.loss_weights` and column of losses.parquet.
+        description: one sentence for the documentation.
         function: `<module>.<function>` in g2vlm.training. It takes a `StepOutputs` and returns the
             loss as a scalar tensor, or its parts as {name: scalar tensor}, which are summed.
         stage: first training stage (1 or 2) in which the loss takes part.
@@ -29,6 +30,7 @@ class Loss:
     """
 
     name: str
+    description: str
     function: str
     stage: int
     parts: tuple[str, ...] = ()
@@ -38,17 +40,29 @@ class Loss:
 
 # The objective sums in this order. Another order changes the last bits of the total.
 LOSSES = (
-    Loss("depth", "geometry_losses.depth_loss", stage=1),
-    Loss("normal", "geometry_losses.normal_loss", stage=1),
-    Loss("smoothness", "geometry_losses.smoothness_loss", stage=1),
+    Loss("depth", "Relative errors of predicted depth.", "geometry_losses.depth_loss", stage=1),
+    Loss(
+        "normal",
+        "Angles between normals of the pointmap and true normals.",
+        "geometry_losses.normal_loss",
+        stage=1,
+    ),
+    Loss(
+        "smoothness",
+        "Bends of the pointmap, less across colour edges.",
+        "geometry_losses.smoothness_loss",
+        stage=1,
+    ),
     Loss(
         "reconstruction",
+        "Errors of points with their predicted uncertainty, of occupancy and of colour.",
         "geometry_losses.reconstruction_loss",
         stage=1,
         parts=("pointmap", "occupancy", "colour"),
     ),
     Loss(
         "spatial",
+        "Classes, boxes and relations of objects, and the grounding of sentences in points.",
         "language_losses.spatial_loss",
         stage=2,
         parts=(
@@ -56,6 +70,18 @@ LOSSES = (
             *("mask", "pick", "patch", "said", "aim"),
         ),
     ),
-    Loss("text", "language_losses.text_loss", stage=2, parts=("answer", "caption")),
-    Loss("align", "language_losses.align_loss", stage=2, switch="align_loss"),
+    Loss(
+        "text",
+        "Next words of answers and captions.",
+        "language_losses.text_loss",
+        stage=2,
+        parts=("answer", "caption"),
+    ),
+    Loss(
+        "align",
+        "Contrast of captions with scenes and of phrases with objects.",
+        "language_losses.align_loss",
+        stage=2,
+        switch="align_loss",
+    ),
 )

@@ -26,8 +26,8 @@ EDITS = [
     ),
     (
         "g2vlm/training/losses.py",
-        '    Loss("text", ',
-        '    Loss("height", "geometry_losses.height_loss", stage=2, weight=0.25),\n',
+        '    Loss(\n        "text",',
+        '    Loss("height", "", "geometry_losses.height_loss", stage=2, weight=0.25),\n',
     ),
 ]
 

@@ -189,8 +189,10 @@ def test_files_of_a_finished_training(study):
     assert losses["stage"] == [1, 1, 1, 2, 2, 2, 2]
     assert losses["align"][:3] == [None] * 3
     assert None not in losses["align"][3:]
-    names = {"depth", "normal", "smoothness", "reconstruction", "spatial", "text", "align"}
-    assert names <= set(losses)
+    names = {loss.name for loss in LOSSES}
+    names |= {f"{loss.name}/{part}" for loss in LOSSES for part in loss.parts}
+    assert names == set(losses) - {"step", "stage", "learning_rate", "total"}
+    assert {"depth", "normal", "reconstruction/occupancy", "spatial/vote", "text", "align"} <= names
     model = load_model(folder)
     assert model.config.method == "full"
     assert not model.training
