@@ -126,6 +126,7 @@ class Encoder(nn.Module):
             token_xyz: [B,T,3], positions of the patches.
         """
         config = self.config
+        # Lengths are scaled to about -1..1; flags mark missing values.
         values = {"image": batch.features, "rgb": batch.rgb - 0.5}
         valid = (batch.depth > 0).float()[..., None]
         depth = batch.depth[..., None]
@@ -140,6 +141,7 @@ class Encoder(nn.Module):
         if config.positions and config.senses:
             position = batch.camera + batch.rays * depth
             centre = by_view(token_xyz, self.patches)[:, :, self.parent].flatten(1, 2)
+            # Within a patch points differ by centimetres, which needs a finer scale.
             local = ((position - centre) * 4).clamp(-4, 4)
             values["position"] = torch.cat([position / 3, local], dim=-1) * valid
         if config.partial and config.lifts:
@@ -209,6 +211,7 @@ class Encoder(nn.Module):
     def point_states(self, local: Tensor, tokens: Tensor) -> Tensor:
         """Return point features [B,P,F] from each point itself and the patches around it."""
         mixed = F.relu(self.mix[0](local) + self.grid.spread(self.down(tokens)))
+        # A residual layer, then normalisation.
         return self.point_norm(mixed + F.relu(self.mix[1](mixed)))
 
 

@@ -182,8 +182,9 @@ class Fusion(nn.Module):
             [B,Q,P].
         """
         classes = (state.class_probabilities.detach() + 1e-6).sqrt()
-        points = linear_of_parts(self.point, state.point_features, classes)
+        points = linear_of_parts(self.point, state.point_features, classes)  # (B, P, F)
         query, bias, trust = self.target(sentence).split([self.point.out_features, 1, 1], dim=-1)
+        # Divided by the root of the default F = 64, as in scaled dot-product attention.
         by_point = (points @ query.transpose(1, 2)).transpose(1, 2) / 8
         # The bias of -2 starts training with few points chosen.
         return by_point + bias - 2 + F.softplus(trust) * (match + LEAST_MATCH).log()
@@ -202,9 +203,10 @@ class Fusion(nn.Module):
         self, tokens: Tensor, text: Tensor, sentence: Tensor, spatial: Tensor
     ) -> Tensor:
         """Return a state [B,Q,T,F] of each patch for each sentence: the patch attends to text."""
+        # Once per scene: queries (B, T, D) and the patches' own part (B, T, F).
         query, own = self.patch(tokens).split([tokens.shape[-1], self.value.out_features], dim=-1)
         logits = self.key(text).flatten(1, 2) @ query.transpose(1, 2) / math.sqrt(tokens.shape[-1])
-        logits = logits.unflatten(1, text.shape[1:3])
+        logits = logits.unflatten(1, text.shape[1:3])  # (B, Q, M, T)
         attended = logits.softmax(2).transpose(2, 3) @ self.value(text)
         placed = self.spatial(spatial) * (1 + self.spatial_gate(sentence))[:, :, None]
         return F.gelu(own[:, None] + attended + placed)

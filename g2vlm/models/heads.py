@@ -148,7 +148,7 @@ class OccupancyHead(nn.Module):
         """
         rows = torch.arange(len(index), device=index.device)[:, None, None]
         box = state.boxes.detach()[rows, index]
-        place = ((xyz - box[..., :3]) / box[..., 3:]).clamp(-2, 2)
+        place = ((xyz - box[..., :3]) / box[..., 3:]).clamp(-2, 2)  # -0.5..0.5 inside
         nothing = state.class_probabilities.detach()[..., -1][rows, index][..., None]
         inside = torch.tanh(8 * (0.5 - place.abs().amax(-1, keepdim=True)))
         return torch.cat([place, inside, nothing], dim=-1)
@@ -234,6 +234,7 @@ class RelationHead(nn.Module):
         # Unlike `size` this is not clamped: an object on a rug rests on its true top.
         half = boxes[..., 5] / 2
         low, high = centre[..., 2] - half, centre[..., 2] + half
+        # Height of i's underside over j's top, and of i's top over j's underside.
         rests = torch.stack(
             [low[:, :, None] - high[:, None], high[:, :, None] - low[:, None]], dim=-1
         )

@@ -137,6 +137,7 @@ class RoleParser(nn.Module):
         fits = fits + named[..., -1:]
         match = match * fits * objects.present[:, None, None]  # (B, Q, ROLES, N)
         sharpness = 1 + F.softplus(self.sharpness(sentence))  # (B, Q, ROLES)
+        # Divided by the root of the default F = 64, as in scaled dot-product attention.
         similarity = self.query(roles) @ self.key(rows)[:, None].transpose(2, 3) / 8
         logits = sharpness[..., None] * (match + LEAST_MATCH).log() + similarity
         logits = logits.masked_fill(~objects.present[:, None, None], ABSENT)
