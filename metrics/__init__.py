@@ -1,1 +1,1 @@
-"""The yardstick: metrics, the submission format and statistics, usable without the method."""
+"""The evaluation protocol: it knows no method, no experiment and no claim."""

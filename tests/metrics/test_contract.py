@@ -26,7 +26,7 @@ from metrics.prepare import measured_floors, open_truth
 from metrics.registry import METRICS
 from metrics.scene_graph.predicates import LABELS
 from metrics.score import score_submission
-from metrics.submission.reader import SubmissionWriter
+from metrics.submission.writer import SubmissionWriter
 from metrics.truth import SceneTruth, Truth
 from tests.metrics import toy_truth
 
