@@ -81,8 +81,9 @@ class G2VLMProcessor:
 
     Args:
         config: of the model.
-        image_encoder, text_encoder: names or folders of the encoders that the model was trained
-            with. They are loaded when first needed.
+        image_encoder: name or folder of the image encoder that the model was trained with. It is
+            loaded when first needed.
+        text_encoder: the same for the text encoder.
     """
 
     def __init__(

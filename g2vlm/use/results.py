@@ -101,7 +101,11 @@ class Result:
     Args:
         capture: the frames that were given.
         method: name of the model's method.
-        objects, relations, answers, grounded, captions: the predictions.
+        objects: the predicted objects.
+        relations: the predicted relations between them.
+        answers: the answers to the questions.
+        grounded: the boxes for the phrases.
+        captions: the predicted captions.
         cloud: coloured points.
         surfaces: textured surfaces, one part a frame.
         solids: the furniture's volumes as a mesh.

@@ -122,7 +122,8 @@ def normal_agreement(normals: np.ndarray, others: np.ndarray) -> float:
     """Return the mean absolute dot product of normals with those of their neighbours.
 
     Args:
-        normals, others: unit [N, 3]; row i of both is one pair of neighbours.
+        normals: unit [N, 3].
+        others: unit [N, 3]; row i is the neighbour of row i of `normals`.
 
     Source: Mescheder et al. 2019 (Occupancy Networks).
 

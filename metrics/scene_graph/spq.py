@@ -232,7 +232,10 @@ def spq(quality: np.ndarray, hits: np.ndarray, false: np.ndarray, missed: np.nda
     """Return the mean over predicates of the summed quality over TP + FP/2 + FN/2.
 
     Args:
-        quality, hits, false, missed: f64 [K], the counts of K predicates over a split.
+        quality: f64 [K], summed quality of the matches of K predicates over a split.
+        hits: f64 [K], the numbers of matches.
+        false: f64 [K], the numbers of predictions without a match.
+        missed: f64 [K], the numbers of true triplets without a match.
 
     Source: this project; Kirillov et al. 2019 for segments.
 
