@@ -15,7 +15,7 @@ from g2vlm.models.model import G2VLM
 from g2vlm.models.symmetry import SYMMETRIES
 from g2vlm.training.cache_features import CachedScene
 from g2vlm.training.language_losses import box_loss
-from g2vlm.training.training_loop import run_steps
+from g2vlm.training.training_loop import minimise
 from metrics.files import rng
 
 # Best on `val` of 256 to 1,024 objects a step and rates 0.002 to 0.008, from scratch or not.
@@ -73,7 +73,7 @@ def fit_box_head(
         boxes = head.predict(shape, head.appearance(appearances[rows]), visible)
         return {"box": box_loss(boxes, head.box_symmetry(true[rows], which))}
 
-    return run_steps(optimizer, schedule, steps, sample_losses, {"box": 1.0})["box"]
+    return minimise(optimizer, schedule, steps, sample_losses, {"box": 1.0})["box"]
 
 
 def fit_retrieval_head(
@@ -125,4 +125,4 @@ def fit_retrieval_head(
         scores = descriptors.sharpness * F.normalize(text, dim=-1) @ F.normalize(scene, dim=-1).T
         return {"align": (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2}
 
-    return run_steps(optimizer, schedule, RETRIEVAL_STEPS, sample_losses, {"align": 1.0})["align"]
+    return minimise(optimizer, schedule, RETRIEVAL_STEPS, sample_losses, {"align": 1.0})["align"]

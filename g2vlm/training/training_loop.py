@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -40,16 +39,16 @@ def fit_one_cycle(
     parameters = list(parameters)
     optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
-    return run_steps(optimizer, schedule, steps, sample_losses, weights, clip=1.0)
+    return minimise(optimizer, schedule, steps, sample_losses, weights, clip=1.0)
 
 
-def run_steps(
+def minimise(
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
     steps: int,
     sample_losses: Callable[[], Mapping[str, Tensor]],
     weights: Mapping[str, float],
-    clip: float = float("inf"),
+    clip: float | None = None,
 ) -> dict[str, float]:
     """Take optimizer steps along the weighted sum of sampled losses.
 
@@ -59,7 +58,7 @@ def run_steps(
         steps: optimizer steps.
         sample_losses: samples a batch and returns its losses by name.
         weights: weight of each loss in the sum.
-        clip: largest norm of the gradient.
+        clip: largest norm of the gradient, None = any.
 
     Returns:
         the mean losses of the last tenth of the steps.
@@ -71,7 +70,7 @@ def run_steps(
         total = sum(weights[name] * value for name, value in losses.items())
         optimizer.zero_grad(set_to_none=True)
         total.backward()
-        if math.isfinite(clip):
+        if clip is not None:
             torch.nn.utils.clip_grad_norm_(parameters, clip)
         optimizer.step()
         schedule.step()
