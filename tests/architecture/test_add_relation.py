@@ -123,7 +123,7 @@ objects = [{"index": k, "box": box, "class": "bed", "state": "eligible"}
            for k, box in enumerate(boxes)]
 line = {"objects": objects, "relations": [[0, 1, "taller"]], "void": [], "given": [0, 1]}
 counts = spq.graph_counts(spq.graph_truth(line), objects, [(0, "taller", 1)], 0.5)
-assert counts.all["taller"].hits == 1
+assert counts.all["taller"][spq.HITS] == 1
 confusion = spq.relation_confusion(line, {(0, 1): {"height": "taller"}, (1, 0): {"height": "none"}})
 assert confusion["height"].tolist() == [[1, 0, 0], [0, 1, 0]]
 assert "`taller`" in relations()
