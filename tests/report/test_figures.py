@@ -1,4 +1,4 @@
-"""Figures: that they are drawn, that they say what the numbers say, and that bytes repeat."""
+"""Figures are drawn, agree with the numbers, and repeat byte for byte."""
 
 from dataclasses import replace
 
@@ -63,7 +63,7 @@ def test_figures_are_written_and_their_bytes_repeat(ranked, tmp_path):
             assert file.read_bytes() == (tmp_path / "figures" / file.name).read_bytes(), file.name
 
 
-def test_forest_is_turned_so_that_right_is_better(ranked):
+def test_forest_draws_better_to_the_right(ranked):
     fig = figures.forest(ranked)
     panel = {axis.get_title("left"): axis for axis in fig.axes}["Chamfer L1 (m)"]
     names = [label.get_text() for label in panel.get_yticklabels()]
@@ -93,7 +93,7 @@ def test_intervals_wider_than_the_data_do_not_set_the_range():
     assert axis.get_xlim() == pytest.approx((0.19, 0.41))
 
 
-def test_bars_join_ranks_nearer_than_the_critical_difference():
+def test_close_groups_span_less_than_the_critical_difference():
     assert figures.close_groups(np.array([1.2, 1.9, 3.0, 3.9]), 1.0) == [(0, 1), (2, 3)]
     assert figures.close_groups(np.array([1.0, 1.5, 1.9, 2.4]), 1.0) == [(0, 2), (1, 3)]
     assert figures.close_groups(np.array([1.0, 3.0]), 1.0) == []

@@ -68,11 +68,11 @@ def test_missing_views_name_the_folder(study):
         Views(study / "scenes").inputs("nowhere")
 
 
-def test_the_scenes_shown_are_those_of_the_highest_middle_and_lowest_mean(tmp_path):
+def test_the_scenes_of_the_highest_middle_and_lowest_mean_are_chosen(tmp_path):
     scores = {"a": (0.1, 0.9), "b": (0.4, 0.4), "c": (0.9, 0.9), "d": (0.0, 0.2), "e": (0.7, 0.8)}
     for seed in (0, 1):
         rows = [("all", "fscore@5cm", name, value[seed]) for name, value in scores.items()]
-        # Neither a subset nor another metric has a say.
+        # Neither a subset nor another metric counts.
         rows += [("observed", "fscore@5cm", "d", 1.0), ("all", "chamfer_l1_m", "d", 9.0)]
         table = pd.DataFrame(rows, columns=["subset", "metric", "scene", "value"])
         table.to_parquet(tmp_path / f"{seed}.parquet")
@@ -100,14 +100,14 @@ def test_clustering_keeps_the_shape_and_drops_what_collapses():
     assert faces.max() < len(merged) and (np.diff(np.sort(faces, axis=1), axis=1) > 0).all()
 
 
-def test_the_view_holds_what_was_predicted(scene):
-    said = room_view.room_view(scene, "a title")
-    xyz = np.frombuffer(base64.b64decode(said["clouds"]["prediction"]["xyz"]), "<i2")
-    rgb = base64.b64decode(said["clouds"]["prediction"]["rgb"])
+def test_the_room_view_holds_the_prediction(scene):
+    view = room_view.room_view(scene, "a title")
+    xyz = np.frombuffer(base64.b64decode(view["clouds"]["prediction"]["xyz"]), "<i2")
+    rgb = base64.b64decode(view["clouds"]["prediction"]["rgb"])
     assert len(xyz) == len(rgb) and len(xyz) % 3 == 0 and len(xyz) // 3 <= room_view.POINTS
-    assert said["mesh"] is None and said["boxes"]["prediction"][0]["name"] == "table"
-    assert {box["name"] for box in said["boxes"]["truth"]} == {"table", "cupboard"}
-    json.dumps(said)
+    assert view["mesh"] is None and view["boxes"]["prediction"][0]["name"] == "table"
+    assert {box["name"] for box in view["boxes"]["truth"]} == {"table", "cupboard"}
+    json.dumps(view)
 
 
 def test_scene_graph_counts_found_and_right_relations(scene):
@@ -118,7 +118,7 @@ def test_scene_graph_counts_found_and_right_relations(scene):
     ]
 
 
-def test_failures_are_wrong_and_name_what_was_said(scene):
+def test_misses_are_wrong_and_name_the_prediction(scene):
     found = misses.gather_misses([scene])
     kinds = [item["kind"] for item in found["items"]]
     assert kinds == ["reference", "question"]

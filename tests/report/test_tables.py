@@ -1,4 +1,4 @@
-"""Tables, claims and the terminal's headline."""
+"""Tables, claims and the terminal's summary."""
 
 import re
 from dataclasses import replace
@@ -24,8 +24,8 @@ def test_article_table_has_every_row_and_column(stats):
     table = tables.declared_tests(stats, "article")
     assert len(table.text) == 24
     assert set(table.text["Item"]) == {claim.label for claim in stats.config.claims}
-    shown = ("full", "Other", "Difference", "p", "p Holm", "Result", "MDE", "Seeds", "Scenes")
-    for column in shown:
+    columns = ("full", "Other", "Difference", "p", "p Holm", "Result", "MDE", "Seeds", "Scenes")
+    for column in columns:
         assert (table.text[column] != "").all(), column
     first = table.text.iloc[0]
     assert first["Item"].startswith("Ablation: without geometry")
@@ -80,7 +80,7 @@ def test_equal_reasons_share_a_footnote():
     assert notes.lines() == ("¹ b", "² a")
 
 
-def test_failures_stand_beside_the_mean_of_the_succeeded(stats):
+def test_failures_report_the_mean_of_the_succeeded_too(stats):
     row = tables.failures(stats)
     keep = (row.numbers["method"] == "oracle") & (row.numbers["metric"] == "chamfer_l1_m")
     assert row.numbers[keep]["succeeded"].item() == 0
@@ -96,7 +96,7 @@ def test_every_metric_of_a_family_has_a_row(stats):
     assert tables.metric_family(stats, "retrieval").text.shape[0] == 2
 
 
-def test_splits_stand_side_by_side_and_are_not_pooled(stats):
+def test_splits_are_columns_and_are_not_pooled(stats):
     table = tables.splits(stats)
     assert list(table.text.columns) == ["Metric", "Method", "test_scene", "test_asset"]
     row = table.text.iloc[0]
@@ -104,7 +104,7 @@ def test_splits_stand_side_by_side_and_are_not_pooled(stats):
     assert row["test_asset"] == text.interval(found.mean, found.ci_low, found.ci_high)
 
 
-def test_the_splits_table_says_what_real_rooms_are(stats):
+def test_the_splits_table_describes_captured_rooms(stats):
     assert "real_rooms) are left out" in tables.splits(stats).caption
     rooms = stats.estimates[stats.estimates["split"] == "test_asset"].assign(split="real_rooms")
     table = tables.splits(replace(stats, estimates=pd.concat([stats.estimates, rooms])))
@@ -176,7 +176,7 @@ def assert_tex_would_compile(tex):
     assert len(re.findall(r"(?<!\\)\$", tex)) % 2 == 0
 
 
-def test_hostile_text_is_plain_in_tex_and_markdown():
+def test_hostile_text_is_escaped_in_tex_and_markdown():
     nasty = "\\input{x} & $y_1$ | <b>\n`z` % ~^#"
     text = pd.DataFrame({"Method": [nasty]})
     table = Table("t", nasty, text, text, nasty, (nasty,))
@@ -186,7 +186,7 @@ def test_hostile_text_is_plain_in_tex_and_markdown():
     assert "\\| &lt;b> " in to_markdown(table)
 
 
-def test_claims_are_worded_from_the_tests(stats):
+def test_claims_are_read_off_the_tests(stats):
     found = {c.method: c for c in headline.claims(stats)}
     assert list(found) == [claim.method for claim in stats.config.claims]
     assert "F-score 5 cm (+0." in found["no_geometry"].sentence
@@ -204,7 +204,7 @@ def test_claims_are_worded_from_the_tests(stats):
         ((0, 0, 0), "not tested"),
     ],
 )
-def test_claim_words(counts, word):
+def test_claim_verdicts(counts, word):
     assert headline.claim_verdict(*counts) == word
 
 

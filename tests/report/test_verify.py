@@ -70,7 +70,7 @@ def test_tolerance_is_that_of_the_metric_and_method(runs, method, metric, by, ex
     assert verify.failed(rows) == (expected == "drifted")
 
 
-def test_welch_says_whether_training_noise_could_do_it(runs):
+def test_welch_tells_training_noise_from_more(runs):
     was, now = runs
     rows = verify.verify(was, shifted(now, "full", "fscore@5cm", 0.3))
     cell = status(rows, "full", "fscore@5cm")
@@ -91,7 +91,7 @@ def test_welch_agrees_with_scipy_on_the_raw_seed_means(runs):
     assert status(rows, "full", "mesh_iou")["p"] == pytest.approx(expected, abs=1e-12)
 
 
-def test_noise_is_not_blamed_where_it_cannot_be(runs):
+def test_cells_without_comparable_trainings_get_no_p(runs):
     was, now = runs
     fixed = verify.verify(was, shifted(now, "tsdf_fusion", "mesh_iou", 0.1))
     assert status(fixed, "tsdf_fusion", "mesh_iou")["noise"] == "nothing varies"

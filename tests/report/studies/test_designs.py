@@ -131,7 +131,7 @@ def test_every_sentence_with_one_target_falls_into_one_group_a_facet():
     assert class_tiers({}) == {}
 
 
-def test_subgroups_find_where_a_lead_lies(tmp_path):
+def test_subgroups_find_the_group_with_the_lead(tmp_path):
     parts = []
     for method, far in (("full", 0.5), ("no_alignment", 0.2)):
         parts.append(scored(method, 0.7, "ref_pick", query="r00"))
@@ -146,14 +146,14 @@ def test_subgroups_find_where_a_lead_lies(tmp_path):
     assert gaps["distance: under 2 m"] == pytest.approx(0.0, abs=0.03)
     assert gaps["all"] == pytest.approx(0.15, abs=0.03)
     page.write(found, tmp_path / "study")
-    told = (tmp_path / "study" / "tables.md").read_text()
-    (row,) = [one for one in told.splitlines() if one.startswith("| distance: over 3.5 m | 0")]
-    assert row.count("[") == 2 and "Benjamini-Hochberg over the" in told
+    tables = (tmp_path / "study" / "tables.md").read_text()
+    (row,) = [one for one in tables.splitlines() if one.startswith("| distance: over 3.5 m | 0")]
+    assert row.count("[") == 2 and "Benjamini-Hochberg over the" in tables
     assert (tmp_path / "study" / "figure.png").stat().st_size > 10_000
     rows = pd.read_csv(tmp_path / "study" / "differences.csv")
     assert (rows["p_adjusted"] >= rows["p"] - 1e-12).all()
 
 
-def test_no_scores_say_so():
+def test_a_study_without_scores_is_refused():
     with pytest.raises(InputError, match="no score table"):
         study.read_scores([], "test_scene")

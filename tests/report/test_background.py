@@ -1,4 +1,4 @@
-"""The data's sheets: rooms by kind, sentences with what they mean outlined."""
+"""Figures of the data: rooms by kind, references with their targets outlined."""
 
 from __future__ import annotations
 
@@ -48,21 +48,21 @@ def write_split(folder, names: list[str], kinds: list[str], forms: list[str]):
 def splits(tmp_path):
     names = [f"test_scene-{k:04d}" for k in range(7)]
     kinds = ["living", "office"] * 3 + ["living"]
-    drawn = write_split(tmp_path / "test_scene", names, kinds, ["on", "closest", "unique"])
-    return [drawn, write_split(tmp_path / "real_rooms", ["room-0"], ["office"], ["unique"])]
+    synthetic = write_split(tmp_path / "test_scene", names, kinds, ["on", "closest", "unique"])
+    return [synthetic, write_split(tmp_path / "real_rooms", ["room-0"], ["office"], ["unique"])]
 
 
-def test_the_sheet_has_a_row_a_kind_and_captured_rooms_apart(config, splits):
+def test_rooms_have_a_row_a_kind_and_captured_rooms_one_of_their_own(config, splits):
     figure = background.rooms(Sources([], splits, config))
     titles = [axis.get_title(loc="left") for axis in figure.axes[:: background.COLUMNS]]
     assert titles == ["living room", "office", "captured rooms"]
-    shown = [len(axis.images) for axis in figure.axes]
-    assert shown == [1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 0, 0]
+    images = [len(axis.images) for axis in figure.axes]
+    assert images == [1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 0, 0]
     first = Views(splits[0]).inputs("test_scene-0000").rgb[0]
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), first)
 
 
-def test_references_of_different_forms_in_the_view_that_sees_them(config, splits):
+def test_references_of_different_forms_are_drawn_in_the_view_that_sees_them(config, splits):
     lines = background.read_annotations(splits[0])
     chosen = background.different_forms(lines)
     assert sorted(r["form"] for _, r in chosen) == ["closest", "on", "unique"]
@@ -73,13 +73,13 @@ def test_references_of_different_forms_in_the_view_that_sees_them(config, splits
     assert figure.axes[0].collections, "the target is outlined"
 
 
-def test_targets_that_nobody_means_are_not_shown(config, tmp_path):
+def test_splits_without_references_or_scenes_have_no_figure(config, tmp_path):
     folder = write_split(tmp_path / "none", ["a"], ["office"], [])
     assert background.sentences(Sources([], [folder], config)) is None
     assert background.rooms(Sources([], [], config)) is None
 
 
-def test_sheets_are_stamped_with_the_annotations(config, splits, tmp_path):
+def test_the_stamp_depends_on_the_annotations(config, splits, tmp_path):
     files = write_background([], tmp_path / "one", config, splits)
     assert {"rooms.png", "sentences.pdf"} <= {file.name for file in files}
     stamp = (tmp_path / "one" / "stamp.txt").read_text()

@@ -35,10 +35,10 @@ def study(config, tmp_path_factory):
         folder / "gallery",
     )
     fresh = verify.load_fresh(folder / "statistics")
-    was = tuple(rows[rows["method"] != "oracle"].copy() for rows in fresh)
-    was[0].loc[was[0]["method"] == HOSTILE, "mean"] += 1
-    verify.verify(was, fresh).to_csv(folder / "verification.csv", index=False)
-    text = verify.summary(verify.verify(was, fresh))
+    reference = tuple(rows[rows["method"] != "oracle"].copy() for rows in fresh)
+    reference[0].loc[reference[0]["method"] == HOSTILE, "mean"] += 1
+    verify.verify(reference, fresh).to_csv(folder / "verification.csv", index=False)
+    text = verify.summary(verify.verify(reference, fresh))
     (folder / "verification.txt").write_text(f"{text}\nsame origin\n", encoding="utf-8")
     (folder / "sheet.md").write_text(SHEET, encoding="utf-8")
     sources = page.Sources(
@@ -54,7 +54,7 @@ def study(config, tmp_path_factory):
     return folder
 
 
-def test_page_is_self_contained_and_text_is_text(study):
+def test_page_is_self_contained_and_escapes_text(study):
     text = (study / "report.html").read_text(encoding="utf-8")
     assert text.lstrip().startswith("<!doctype html>")
     assert not re.findall(r"""(?:src|href)=["'](?!data:|\#)""", text)
@@ -65,7 +65,7 @@ def test_page_is_self_contained_and_text_is_text(study):
     assert text.count("<script") == text.count("</script>") == 3
 
 
-def test_page_says_what_was_not_reproduced(study):
+def test_page_lists_the_cells_that_were_not_reproduced(study):
     text = (study / "report.html").read_text(encoding="utf-8")
     section = text.split('id="verification"')[1].split("</section>")[0]
     rows = pd.read_csv(study / "verification.csv")
@@ -74,7 +74,7 @@ def test_page_says_what_was_not_reproduced(study):
     assert section.count("<tr>") == drifted + 1 and "nothing varies" in section
 
 
-def test_page_without_figures_gallery_or_reference_still_stands(study, config, tmp_path):
+def test_page_is_written_without_figures_gallery_or_reference(study, config, tmp_path):
     sources = page.Sources(study / "statistics")
     file = page.write_report(sources, tmp_path / "report.html", config)
     text = file.read_text(encoding="utf-8")
@@ -137,7 +137,7 @@ said.title = document.title;
 
 @pytest.mark.skipif(CHROMIUM is None, reason=REASON)
 def test_page_in_a_browser(study, tmp_path):
-    """Sort, filter, turn, hover and browse at 400 px; what came of it is read from the page."""
+    """Sort, filter, turn, hover and browse at 400 px; read the outcome from the page."""
     said, console = play(study / "report.html", SCRIPT, tmp_path)
     # Reading the canvas back makes the WebGL driver write a note on speed.
     assert not [line for line in console if "GL Driver Message" not in line]
