@@ -1,6 +1,9 @@
 """The order of methods and splits comes from the config."""
 
+import re
 from dataclasses import replace
+
+from tests.paths import REPOSITORY
 
 
 def test_unlisted_methods_come_between_baselines_and_controls(config):
@@ -20,3 +23,12 @@ def test_claims_name_families_that_are_declared(config):
     assert {claim.family for claim in config.claims} <= set(config.families)
     assert {config.lower_bound, config.upper_bound} <= set(config.controls)
     assert set(config.short_names) <= set(config.headline)
+
+
+def test_the_code_names_no_method_and_no_split(config):
+    names = {*config.methods, *config.controls, config.main_split, config.captured_split}
+    # These are also ordinary words; `np.full` is one of them.
+    names -= {"full", "chance", "oracle", "majority"}
+    word = re.compile(r"\b(" + "|".join(sorted(names)) + r")\b")
+    for path in (REPOSITORY / "report").rglob("*.py"):
+        assert not word.search(path.read_text(encoding="utf-8")), path

@@ -16,8 +16,8 @@ SPLITS = config["data"]["splits"]
 PREDICTED = config["predict"]["splits"]
 SCORED = config["score"]["splits"]
 REAL_ROOMS = "real_rooms"
-# The split on which the studies evaluate their trainings.
-STUDY_SPLIT = "test_scene"
+# The split that the report and the studies are about.
+MAIN_SPLIT = config["report"]["main_split"]
 PINS = ["data.manifest.json", "data.dvc"]
 # data/ holds the recipes of the default experiment; a larger one samples its own.
 RECIPES = "data" if enough_recipes("data", SPLITS) else f"{RESULTS}/recipes"
@@ -188,9 +188,9 @@ def study_scores(methods, seeds=SEEDS):
     """
     return [
         (
-            f"{RESULTS}/studies/scores/{STUDY_SPLIT}/{method}/{seed}.parquet"
+            f"{RESULTS}/studies/scores/{MAIN_SPLIT}/{method}/{seed}.parquet"
             if method in VARIANTS
-            else f"{RESULTS}/scores/{method}/{seed}/{STUDY_SPLIT}.parquet"
+            else f"{RESULTS}/scores/{method}/{seed}/{MAIN_SPLIT}.parquet"
         )
         for method in methods
         for seed in seeds

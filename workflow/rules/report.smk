@@ -4,7 +4,6 @@
 REPORT_CONFIG = {
     key: config[key] for key in ("experiment", "methods", "statistics", "report")
 }
-MAIN_SPLIT = config["report"]["main_split"]
 REPORT_SPLITS = [
     split
     for split in (MAIN_SPLIT, config["report"]["captured_split"])
