@@ -26,7 +26,7 @@ PROFILES = {
     "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
 }
-WORKFLOW = ("workflow", "config", "baselines", "g2vlm", "metrics", "report", "profiles")
+WORKFLOW = ("workflow", "config", "baselines", "g2vlm", "metrics", "report", "viewer", "profiles")
 INPUTS = ("data.dvc", "data.manifest.json", "requirements.lock")
 SOURCES = (".py", ".smk", ".yaml", ".json", ".j2", ".js", ".css", ".csv", ".in")
 

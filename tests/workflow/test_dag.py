@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path.cwd()
-PARTS = ("g2vlm", "metrics", "report", "baselines", "config", "workflow", "profiles", "Snakefile")
+PARTS = (
+    "g2vlm",
+    "metrics",
+    "report",
+    "viewer",
+    "baselines",
+    "config",
+    "workflow",
+    "profiles",
+    "Snakefile",
+)
 
 
 # What a baseline with an environment of its own brings.

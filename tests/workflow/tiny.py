@@ -11,7 +11,17 @@ import yaml
 from metrics.files import sha256_file
 
 ROOT = Path.cwd()
-PARTS = ("g2vlm", "metrics", "report", "baselines", "config", "workflow", "profiles", "Snakefile")
+PARTS = (
+    "g2vlm",
+    "metrics",
+    "report",
+    "viewer",
+    "baselines",
+    "config",
+    "workflow",
+    "profiles",
+    "Snakefile",
+)
 PINS = ("data.manifest.json", "data.dvc", "requirements.lock")
 TINY = {
     "experiment": "tiny",
