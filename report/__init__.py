@@ -1,1 +1,1 @@
-"""Tables, figures, galleries and the report, made from statistics alone."""
+"""Tables, figures, galleries, studies and the report page, made from the statistics of a run."""

@@ -397,8 +397,9 @@ def cost(stats: Statistics) -> Table:
         line: dict[str, str] = {"Method": method}
         values: dict[str, Any] = {"method": method}
         for key, (column, reduction, decimals) in COSTS.items():
-            found = pd.to_numeric(measured[key], errors="coerce") if key in measured else None
-            value = np.nan if found is None else float(found.dropna().agg(reduction))
+            value = np.nan
+            if key in measured:
+                value = float(pd.to_numeric(measured[key], errors="coerce").agg(reduction))
             values[key] = value
             line[column] = "" if np.isnan(value) else f"{value:,.{decimals}f}"
         lines.append(line)
