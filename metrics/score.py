@@ -62,12 +62,7 @@ def score_rows(
         submission, truth: of one split; the truth is prepared.
         reconstruction: as in `score_submission`.
     """
-    rows, reasons = score_reconstruction(
-        submission,
-        truth,
-        [metric for metric in ROWS if metric.family == "reconstruction"],
-        reconstruction,
-    )
+    rows, reasons = score_reconstruction(submission, truth, ROWS, reconstruction)
     reasons = submission.reasons | reasons
     graphs = score_graphs(submission, truth, ROWS)
     relations = score_relations(submission, truth, ROWS)

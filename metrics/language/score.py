@@ -24,7 +24,7 @@ def score_language(submission: Submission, truth: Truth, metrics: Sequence[Metri
 
     Args:
         submission, truth: of one split.
-        metrics: those of this domain, in the order of rows.
+        metrics: of all domains, in the order of rows.
     """
     metrics = [metric for metric in metrics if metric.task in submission.produces]
     return [

@@ -35,12 +35,13 @@ def score_reconstruction(
 
     Args:
         submission, truth: of one split; the truth is prepared.
-        metrics: those of this domain, in the order of rows.
+        metrics: of all domains, in the order of rows.
         wanted: names of the metrics to compute, by default all.
     """
     tasks = geometry_tasks(submission)
     if not tasks:
         return [], {}
+    metrics = [metric for metric in metrics if metric.input in ("surface", "solids")]
     pixels = has_pixels(submission, truth.scenes)
     reasons = {} if pixels else {metric.name: metric.reason for metric in metrics if metric.reason}
     chosen = [m for m in metrics if m.task in tasks and (wanted is None or m.name in wanted)]
@@ -86,7 +87,9 @@ def _scene_rows(
         grid = usable(lambda: submission.occupancy(scene)) if has_grids else None
         kind = submission.mesh_kind or "solids"
         solids = SolidComparison(true, mesh, kind, grid, has_grids)
-        rows += [item_row(m, scene, m.compute(solids), true.clip) for m in of_solids]
+        for metric in of_solids:
+            if metric.applies(solids):
+                rows.append(item_row(metric, scene, metric.compute(solids), true.clip))
     return rows
 
 

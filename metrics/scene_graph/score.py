@@ -63,7 +63,7 @@ def score_graphs(submission: Submission, truth: Truth, metrics: Sequence[Metric]
     reasons = {m.name: m.reason for m in of_split if m.reason and not m.applies(comparison)}
     # Object metrics come before those of triplets in a score table.
     of_split.sort(key=lambda metric: metric.task == "graph")
-    values = _pooled_values([m for m in of_split if m.name not in reasons], comparison)
+    values = _pooled_values(of_split, comparison)
     rows += _pooled_rows(truth.scenes, values, succeeded)
     notes = _predicates(comparison) if "graph" in submission.produces else {}
     return GraphRows(rows, reasons, _over_succeeded(values, succeeded), notes)
@@ -105,7 +105,8 @@ def _scene_rows(
 def _pooled_values(
     metrics: Sequence[Metric], comparison: SplitComparison
 ) -> dict[str, PooledValue]:
-    values = {metric.name: metric.compute(comparison) for metric in metrics}
+    """Return the values of the metrics that the split defines."""
+    values = {m.name: m.compute(comparison) for m in metrics if m.applies(comparison)}
     return {name: value for name, value in values.items() if value is not None}
 
 
