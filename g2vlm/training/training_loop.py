@@ -1,4 +1,4 @@
-"""The loop that fits the referring head and the question-answering head on cached features."""
+"""The loop that fits heads on cached features, and the sampling of objects for it."""
 
 from __future__ import annotations
 
