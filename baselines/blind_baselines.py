@@ -61,8 +61,7 @@ def measure(data: Path) -> list[tuple[str, str, str, float]]:
     for number, line in enumerate(lines):
         scene = scenes[line["scene"]]
         for question in line["questions"]:
-            row = question | {"fold": number % FOLDS}
-            by_split[scene["split"]][question["type"]].append(row)
+            by_split[scene["split"]][question["type"]].append(question | {"fold": number % FOLDS})
         picks[scene["split"]] += _picks(scene, line)
     if "train" not in by_split:
         raise InputError(f"{data}/scenes.jsonl: no split train to fit on; build the data again")

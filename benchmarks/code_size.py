@@ -32,8 +32,7 @@ def _has_docstring(node: ast.AST) -> bool:
 
 def count_folder(folder: Path) -> int:
     """Return the statements of all Python files below a folder."""
-    paths = folder.rglob("*.py")
-    return sum(count_statements(path.read_text(encoding="utf-8")) for path in paths)
+    return sum(count_statements(path.read_text(encoding="utf-8")) for path in folder.rglob("*.py"))
 
 
 def main() -> None:

@@ -28,8 +28,7 @@ def against_eval3r(count: int = 1_000_000) -> list[Requirement]:
         why = f"set {EVAL3R} to the python of an environment that holds eval3r"
         return [Requirement(f"{task}, time / eval3r's", why, "<= 0.6", None)]
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        _write_clouds(folder, count)
+        _write_clouds(Path(name), count)
         script = clouds.__file__
         our_runs = [measure([sys.executable, "-m", "benchmarks.clouds", name]) for _ in range(3)]
         peer_runs = [measure([peer, script, name, "eval3r"]) for _ in range(3)]

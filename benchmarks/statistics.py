@@ -83,8 +83,7 @@ def whole_study(
     config = {"reference": "reference", "families": families}
     with tempfile.TemporaryDirectory() as folder:
         write_scores(Path(folder, "scores"), methods, seeds, splits, items)
-        fresh = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=fresh) as process:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
             return process.submit(_compare, folder, config).result()
 
 
@@ -103,8 +102,7 @@ def requirements(large: bool = False) -> list[Requirement]:
     times = f"{theirs / ours:.1f} ({theirs:.2f} vs {ours:.2f} s)"
     task = "10,000 draws of 96 means, scipy's time / this project's"
     found = [Requirement(task, times, ">= 5", theirs >= 5 * ours)]
-    splits = {"test_scene": 80, "test_asset": 80, "real_rooms": 5}
-    seconds, _ = whole_study(16, 3, splits, 40)
+    seconds, _ = whole_study(16, 3, {"test_scene": 80, "test_asset": 80, "real_rooms": 5}, 40)
     task = "statistics of 16 methods, 3 trainings, 165 scenes, 40 metrics"
     found.append(at_most(task, seconds, 20, " s"))
     if large:

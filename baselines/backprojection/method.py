@@ -26,6 +26,5 @@ def predict(context: Context) -> None:
             for scene in scenes.ids:
                 inputs = scenes.inputs(scene)
                 valid = inputs.depth > 0
-                lifted = lift_depth(inputs.depth, inputs.intrinsics)
-                points = to_frame(lifted, inputs.pose)[valid]
+                points = to_frame(lift_depth(inputs.depth, inputs.intrinsics), inputs.pose)[valid]
                 writer.points(scene, points, inputs.rgb[valid], pixels=np.argwhere(valid))

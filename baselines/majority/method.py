@@ -42,8 +42,7 @@ class Majority:
         if answer_kind == "number":
             return self.median.get(kind, "1")
         counts = self.counts.get(kind, Counter())
-        options = choices or list(counts) or ["yes"]
-        return max(options, key=lambda option: counts[option])
+        return max(choices or list(counts) or ["yes"], key=lambda option: counts[option])
 
 
 def predict(context: Context) -> None:

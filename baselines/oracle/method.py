@@ -79,8 +79,7 @@ def visible_pixels(
     for view in range(len(depth)):
         local = to_camera(points, pose[view])
         image = local @ intrinsics[view].T
-        z = np.maximum(local[:, 2:], 1e-3)
-        column, row = np.floor(image[:, :2] / z).astype(np.int64).T
+        column, row = np.floor(image[:, :2] / np.maximum(local[:, 2:], 1e-3)).astype(np.int64).T
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
         inside &= local[:, 2] > 0.05
         index = np.flatnonzero(inside)

@@ -131,8 +131,7 @@ def sample_mesh(
     if not len(faces):
         return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8)
     corners = vertices[faces]
-    area = np.linalg.norm(face_crosses(corners), axis=1)
-    share = np.cumsum(area, dtype=np.float64)
+    share = np.cumsum(np.linalg.norm(face_crosses(corners), axis=1), dtype=np.float64)
     # Evenly spaced positions: each face gets its share to within one point.
     place = (np.arange(count) + rng.random()) / count * share[-1]
     face = np.minimum(np.searchsorted(share, place), len(faces) - 1)

@@ -57,8 +57,7 @@ def named_intrinsics(name: str, width: int, height: int) -> np.ndarray:
             f"--camera {name}: takes {known_width}x{known_height} images, these are "
             f"{width}x{height}; give --intrinsics fx,fy,cx,cy"
         )
-    matrix = intrinsic_matrix(*numbers)
-    return scale_intrinsics(matrix, width / known_width, height / known_height)
+    return scale_intrinsics(intrinsic_matrix(*numbers), width / known_width, height / known_height)
 
 
 def scale_intrinsics(intrinsics: np.ndarray, x_scale: float, y_scale: float) -> np.ndarray:
@@ -88,12 +87,4 @@ def fit_intrinsics(
         f"{source}: principal point ({intrinsics[0, 2]:.1f}, {intrinsics[1, 2]:.1f}) is not near "
         f"the middle of images of {depth_size[0]}x{depth_size[1]}; give --intrinsics fx,fy,cx,cy "
         "for that size"
-    )
-
-
-def missing_intrinsics(source: str) -> InputError:
-    """Return the error that asks for intrinsics and offers the known sensors."""
-    return InputError(
-        f"{source}: no intrinsics; give --intrinsics fx,fy,cx,cy (in pixels of the depth image), "
-        f"or the sensor's usual ones by --camera {'|'.join(CAMERAS)}"
     )

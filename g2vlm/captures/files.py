@@ -42,8 +42,7 @@ def _images(folder: Path) -> dict[str, Path]:
     """Return a folder's images by stem, in natural order."""
 
     def natural(path: Path) -> list[int | str]:
-        parts = re.split(r"(\d+)", path.stem)
-        return [int(part) if part.isdigit() else part for part in parts]
+        return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.stem)]
 
     images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGES]
     return {path.stem: path for path in sorted(images, key=natural)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,8 @@ _FLOAT_UNITS = (1.0, 1000.0)
 _BLANK_SHARE = 0.4
 
 
-def _open(path: Path):
+def open_image(path: Path) -> Any:
+    """Open an image as PIL does: as stored, because depth has no rotation tag."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -33,11 +35,6 @@ def _open(path: Path):
     return image
 
 
-def read_colour(path: Path) -> np.ndarray:
-    """Read u8[H, W, 3] as stored: rotation tags are ignored, because depth has none."""
-    return np.asarray(_open(path).convert("RGB"))
-
-
 def read_depth(path: Path) -> np.ndarray:
     """Read stored depth [H, W], integers or floats; 0 or not finite = no measurement."""
     if path.suffix.lower() == ".npy":
@@ -46,26 +43,13 @@ def read_depth(path: Path) -> np.ndarray:
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: unreadable depth ({error}); export it again") from error
     else:
-        values = np.asarray(_open(path))
+        values = np.asarray(open_image(path))
     if values.ndim != 2 or values.dtype == np.uint8:
         raise InputError(
             f"{path}: a picture of depth ({values.dtype}, {values.ndim} axes), not depth; export "
             "16-bit images of one channel"
         )
     return values
-
-
-def to_metres(values: np.ndarray, scale: float, invalid: tuple[int, ...]) -> np.ndarray:
-    """Convert stored depths to f32 metres, 0 = no measurement.
-
-    Args:
-        values: stored depths [...].
-        scale: stored units a metre.
-        invalid: stored depths that mean "no measurement".
-    """
-    missing = ~np.isfinite(values) | (values <= 0) | np.isin(values, invalid)
-    metres = values.astype(np.float32) / np.float32(scale)
-    return np.where(missing, 0, metres).astype(np.float32)
 
 
 def depth_unit(values: np.ndarray, source: str) -> float:

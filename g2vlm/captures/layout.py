@@ -80,8 +80,3 @@ class Layout(ABC):
         Raises:
             InputError: a file is missing or wrong; the message names it and the fix.
         """
-
-    @property
-    def help(self) -> str:
-        """The name with the files in parentheses."""
-        return f"{self.name} ({self.files})" if self.files else self.name

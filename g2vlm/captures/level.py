@@ -149,8 +149,7 @@ def _find_floor(
     candidates = np.flatnonzero(normals @ hint > _TILT)
     if len(candidates) < 8:
         return None
-    random = rng(0, "floor")
-    seeds = random.choice(candidates, min(_TRIES, len(candidates)), replace=False)
+    seeds = rng(0, "floor").choice(candidates, min(_TRIES, len(candidates)), replace=False)
     candidate_normals = normals[candidates]
     best: tuple[int, np.ndarray, float] = (0, hint, 0.0)  # inliers, normal, height
     for seed in np.sort(seeds):

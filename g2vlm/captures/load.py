@@ -1,34 +1,76 @@
-"""Load a capture of any known layout as a levelled `Capture`."""
+"""A capture: the posed RGB-D frames of a folder in any known layout, levelled."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 
 import numpy as np
 
 from g2vlm.captures import cameras
-from g2vlm.captures.capture import Capture
+from g2vlm.captures.files import IMAGES, VIDEOS
 from g2vlm.captures.images import (
     depth_unit,
-    read_colour,
+    open_image,
     read_depth,
     register_colour,
-    to_metres,
     without_margins,
 )
 from g2vlm.captures.layout import FrameFiles, Listing
+from g2vlm.captures.layouts import find_layouts
 from g2vlm.captures.level import find_level, levelled_frame, quarter_turns, turn_frame
-from g2vlm.captures.listing import list_frames
-from g2vlm.captures.poses import is_lost, nearest_rigid, spread_frames
+from g2vlm.captures.poses import nearest_rigid, spread_frames
 from metrics.files import InputError
+from metrics.geometry import transform
 
 MAX_FRAMES = 8
 # A frame with a smaller share of measured depth is left out.
 _LEAST_DEPTH = 0.02
+# Files looked at to say why a folder has no known layout.
+_MAX_FILES = 5000
+
+
+@dataclass(frozen=True)
+class Capture:
+    """N posed RGB-D frames of a room, upright and levelled, colour registered to depth.
+
+    The levelled frame has its origin on the floor below the first camera, x along that camera's
+    horizontal heading and z up, in metres.
+
+    Args:
+        source: the folder.
+        rgb: u8[N, H, W, 3].
+        depth: f32[N, H, W] z-depth in metres, 0 = no measurement.
+        intrinsics: f64[N, 3, 3] in pixels, pixel centres at +0.5.
+        pose: f64[N, 4, 4] camera (OpenCV axes) to the levelled frame.
+        names: names of the frames.
+        frame_from_capture: f64[4, 4] from the capture's own world to the levelled frame.
+        notes: assumptions, repairs and omissions, one sentence each.
+    """
+
+    source: str
+    rgb: np.ndarray
+    depth: np.ndarray
+    intrinsics: np.ndarray
+    pose: np.ndarray
+    names: tuple[str, ...]
+    frame_from_capture: np.ndarray
+    notes: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.depth.shape[2], self.depth.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def to_capture(self, xyz: np.ndarray) -> np.ndarray:
+        """Move positions [..., 3] from the levelled frame to the capture's own world."""
+        return transform(xyz, np.linalg.inv(self.frame_from_capture))
 
 
 def load_capture(
@@ -63,6 +105,70 @@ def load_capture(
     return _level(capture, listing.up)
 
 
+def list_frames(path: Path) -> Listing:
+    """List the frames of a capture; no image is read.
+
+    Args:
+        path: the folder of a capture, or its capture.json.
+
+    Raises:
+        InputError: no layout fits or a file is missing or wrong; the message names the fix.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such folder; give the folder of a capture ({_known()})")
+    if not path.is_dir():
+        if path.suffix.lower() in VIDEOS:
+            raise _video(path)
+        if path.name != "capture.json":
+            raise InputError(f"{path}: a file; give the folder of a capture ({_known()})")
+        path = path.parent
+    for layout in find_layouts():
+        if layout.recognise(path):
+            listing = layout.read(path)
+            if not listing.frames:
+                raise InputError(
+                    f"{path}: no whole frame (colour, depth and pose) in the {layout.name} layout; "
+                    "export it again"
+                )
+            return listing
+    raise _unknown_layout(path)
+
+
+def _known() -> str:
+    """Return the known layouts with their files, for messages."""
+    names = (f"{item.name} ({item.files})" if item.files else item.name for item in find_layouts())
+    return "known layouts: " + "; ".join(names)
+
+
+def _video(path: Path) -> InputError:
+    return InputError(
+        f"{path}: a video, which has no depth or poses that can be read; export posed RGB-D frames "
+        f"from the scanning app or the recorder's own tool ({_known()})"
+    )
+
+
+def _unknown_layout(folder: Path) -> InputError:
+    """Return the error that says why no layout fits."""
+    files = [path for path in sorted(folder.rglob("*"))[:_MAX_FILES] if path.is_file()]
+    videos = [path for path in files if path.suffix.lower() in VIDEOS]
+    if videos:
+        return _video(videos[0])
+    sequences = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_dir() and any(layout.recognise(path) for layout in find_layouts())
+    ]
+    if sequences:
+        return InputError(f"{folder}: holds several sequences; give one of them, {sequences[0]}")
+    if not {path.suffix.lower() for path in files} & IMAGES:
+        return InputError(f"{folder}: no frames; give the folder of a capture ({_known()})")
+    if not ((folder / "depth").exists() or (folder / "depth.txt").exists()):
+        return InputError(f"{folder}: images but no depth/; the model needs RGB-D ({_known()})")
+    return InputError(
+        f"{folder}: images in no known layout; write a capture.json (docs/use.md describes it)"
+    )
+
+
 def _override(
     listing: Listing, intrinsics: Sequence[float] | None, up: Sequence[float] | None, source: str
 ) -> Listing:
@@ -80,7 +186,8 @@ def _override(
 
 def _choose_frames(listing: Listing, folder: Path, most: int) -> Listing:
     """Drop frames whose pose was lost and thin out the others."""
-    tracked = [frame for frame in listing.frames if not is_lost(frame.pose)]
+    # The pose of a frame that the tracker lost is not finite, as in ScanNet.
+    tracked = [frame for frame in listing.frames if np.isfinite(frame.pose).all()]
     if not tracked:
         raise InputError(f"{folder}: no frame has a finite pose; export the capture again")
     notes = listing.notes
@@ -109,11 +216,13 @@ def _read(listing: Listing, folder: Path, camera: str | None, depth_scale: float
         raise InputError(f"--depth-scale {scale}: give stored units a metre, e.g. 1000")
     rows = []
     for frame, values in zip(listing.frames, stored, strict=True):
-        depth = to_metres(values, scale, listing.invalid)
+        missing = ~np.isfinite(values) | (values <= 0) | np.isin(values, listing.invalid)
+        metres = values.astype(np.float32) / np.float32(scale)
+        depth = np.where(missing, 0, metres).astype(np.float32)
         if np.mean(depth > 0) < _LEAST_DEPTH:
             notes.append(f"Frame {frame.name} has next to no depth and was left out.")
             continue
-        colour = read_colour(frame.colour)
+        colour = np.asarray(open_image(frame.colour).convert("RGB"))
         matrix = _intrinsics(frame, listing, camera, depth, colour, folder)
         registered, note = register_colour(colour, depth, matrix, listing, str(frame.colour))
         if note and note not in notes:
@@ -141,7 +250,10 @@ def _intrinsics(
         return cameras.named_intrinsics(camera, *depth_size)
     matrix = frame.intrinsics if frame.intrinsics is not None else listing.intrinsics
     if matrix is None:
-        raise cameras.missing_intrinsics(str(folder))
+        raise InputError(
+            f"{folder}: no intrinsics; give --intrinsics fx,fy,cx,cy (in pixels of the depth "
+            f"image), or the sensor's usual ones by --camera {'|'.join(cameras.CAMERAS)}"
+        )
     colour_size = (colour.shape[1], colour.shape[0])
     return cameras.fit_intrinsics(matrix, depth_size, colour_size, str(folder))
 

@@ -66,11 +66,6 @@ def pose_of_quaternion(row: np.ndarray, source: str) -> np.ndarray:
     return pose
 
 
-def is_lost(pose: np.ndarray) -> bool:
-    """Return whether the tracker lost the frame: its pose is not finite, as in ScanNet."""
-    return not np.isfinite(pose).all()
-
-
 def nearest_rigid(pose: np.ndarray, source: str) -> np.ndarray:
     """Return the pose f64[4, 4] with the rotation nearest to its 3 x 3 part.
 

@@ -71,8 +71,7 @@ def view_features(model: Any, rgb: np.ndarray) -> SceneFeatures:
     """Return the features of views u8[V, H, W, 3] by a loaded image encoder."""
     import torch
 
-    device = next(model.parameters()).device
-    out = model(torch.from_numpy(np.ascontiguousarray(rgb)).to(device))
+    out = model(torch.from_numpy(np.ascontiguousarray(rgb)).to(next(model.parameters()).device))
     return SceneFeatures(out.tokens.half().cpu().numpy(), out.points.half().cpu().numpy())
 
 

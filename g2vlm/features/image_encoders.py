@@ -79,8 +79,7 @@ class MobileNetEncoder(nn.Module):
             children = list(parent.named_children())
             for (name, first), (norm, second) in zip(children, children[1:], strict=False):
                 if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                    fused = nn.utils.fusion.fuse_conv_bn_eval(first, second)
-                    setattr(parent, name, fused)
+                    setattr(parent, name, nn.utils.fusion.fuse_conv_bn_eval(first, second))
                     setattr(parent, norm, nn.Identity())
 
     @torch.inference_mode()

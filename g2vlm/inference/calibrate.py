@@ -389,8 +389,7 @@ def best_score(rows: Sequence[tuple[str, float, float]], totals: dict[str, int])
     names, _ = fixed_set(totals)
     if not rows or not names:
         return 0.0
-    scores = [row[1] for row in rows]
-    levels = np.unique(np.quantile(scores, np.linspace(0, 1, _SCORE_QUANTILES)))
+    levels = np.unique(np.quantile([row[1] for row in rows], np.linspace(0, 1, _SCORE_QUANTILES)))
     mean = np.zeros(len(levels))
     for name in names:
         own = sorted((score, quality) for row_name, score, quality in rows if row_name == name)

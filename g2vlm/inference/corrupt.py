@@ -171,11 +171,10 @@ def with_views(inputs: SceneInputs, views: SceneViews, count: int) -> SceneInput
 
     if count > len(views.rgb):
         raise InputError(f"{inputs.scene}: {len(views.rgb)} views were rendered; ask for fewer")
-    depth = np.concatenate([inputs.depth, views.sensor[len(inputs.depth) :]])
     return replace(
         inputs,
         rgb=views.rgb[:count],
-        depth=depth[:count],
+        depth=np.concatenate([inputs.depth, views.sensor[len(inputs.depth) :]])[:count],
         intrinsics=views.intrinsics[:count],
         pose=views.pose[:count],
         gt_masks=gt_masks(views.instance[:count], inputs.gt_indices),

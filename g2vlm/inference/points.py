@@ -227,11 +227,10 @@ def dense_points(
     if len(index) > MOST_POINTS:
         chosen = thin(flat)
         flat, index = flat[chosen], index[chosen]
-    pixels = np.stack(np.unravel_index(index, kept.shape), -1).astype(np.int16)
     return DensePoints(
         flat.astype(np.float32),
         rgb.reshape(-1, 3)[index],
-        pixels,
+        np.stack(np.unravel_index(index, kept.shape), -1).astype(np.int16),
         confidence.reshape(-1)[index],
     )
 

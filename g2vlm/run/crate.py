@@ -79,8 +79,7 @@ def write_crate(root: Path, results: Path, manifest: Mapping[str, Any], path: Pa
     crate.root_dataset["mentions"] = action
     with atomic_path(path) as temporary, tempfile.TemporaryDirectory() as folder:
         # The library sets the suffix of the file itself.
-        written = Path(crate.write_zip(Path(folder, "crate.zip")))
-        Path(temporary).write_bytes(written.read_bytes())
+        Path(temporary).write_bytes(Path(crate.write_zip(Path(folder, "crate.zip"))).read_bytes())
 
 
 def _add_sources(crate: ROCrate, root: Path) -> Iterable[File | Dataset]:

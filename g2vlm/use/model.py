@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from g2vlm.captures.capture import Capture
+from g2vlm.captures import Capture
 from g2vlm.inference.calibrate import FILE as THRESHOLDS
 from g2vlm.inference.calibrate import Thresholds, read_thresholds, write_thresholds
 from g2vlm.inference.network import EncodedScene, Network
@@ -80,8 +80,7 @@ class G2VLMModel:
         if not (path / "config.json").is_file():
             raise InputError(f"{path}: no trained model here; {MODEL_HELP}")
         processor = processor or G2VLMProcessor.from_pretrained(path)
-        cores = threads or len(os.sched_getaffinity(0))
-        network = Network(path, processor.texts, device, cores)
+        network = Network(path, processor.texts, device, threads or len(os.sched_getaffinity(0)))
         config = network.config
         if not (config.language and config.votes and config.lifts):
             raise InputError(
@@ -193,8 +192,7 @@ class G2VLMModel:
                 )
                 for k in range(count)
             )
-            nothing = zero_logit > self.thresholds.zero_logit
-            groundings.append(Grounding(phrase, boxes, nothing))
+            groundings.append(Grounding(phrase, boxes, zero_logit > self.thresholds.zero_logit))
         return tuple(groundings)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from g2vlm.captures.capture import Capture
+from g2vlm.captures import Capture
 from g2vlm.features.readers import SceneFeatures, TextStates
 from g2vlm.models.config import ModelConfig
 from g2vlm.scenes.dataset import SceneInputs
@@ -109,8 +109,7 @@ class G2VLMProcessor:
         if not isinstance(document, dict) or not isinstance(document.get("model"), dict):
             raise InputError(f"{path}: not a model's configuration; give a model folder")
         trained_with = {f"{k}_encoder": v for k, v in document.get("encoders", {}).items()}
-        config = ModelConfig.from_json(document["model"], str(path))
-        return cls(config, **(trained_with | encoders))
+        return cls(ModelConfig.from_json(document["model"], str(path)), **(trained_with | encoders))
 
     def __call__(self, capture: Capture) -> Prepared:
         """Choose the views that the model reads and encode them.

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from g2vlm.captures.capture import Capture
+from g2vlm.captures import Capture
 from g2vlm.inference.surface import Mesh
 from g2vlm.use.export import write_ply, write_solids_glb, write_textured_glb
 from g2vlm.use.folder import FORMAT, check_frame, check_free

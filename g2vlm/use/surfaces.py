@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from g2vlm.captures.capture import Capture
+from g2vlm.captures import Capture
 from g2vlm.inference.calibrate import Thresholds
 from g2vlm.inference.network import EncodedScene
 from g2vlm.inference.points import LARGEST_CORRECTION_M, dense_depth, thin, upsample
@@ -207,8 +207,7 @@ def _quads(capture: Capture, depth: np.ndarray, frame: int) -> _Quads:
         triangle_cosine = np.abs((normal * ray).sum(-1)) / np.maximum(lengths, 1e-12)
         cosine = np.minimum(cosine, triangle_cosine)
     quality = np.where(complete & (cosine > _LEAST_COSINE), cosine, 0)
-    distance = np.maximum(sampled[:-1, :-1], 0.1)
-    return _Quads(points, pixels, quality / distance)
+    return _Quads(points, pixels, quality / np.maximum(sampled[:-1, :-1], 0.1))
 
 
 def _quality_in(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from g2vlm.captures.capture import Capture
+from g2vlm.captures import Capture
 from g2vlm.inference.surface import Mesh
 from g2vlm.use.surfaces import Cloud
 from metrics.geometry import transform

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from g2vlm.captures.capture import Capture
+from g2vlm.captures import Capture
 from g2vlm.scenes.dataset import SceneInputs
 from g2vlm.scenes.render.sensor import partial_cloud
 from metrics.files import rng
