@@ -13,35 +13,30 @@ def main() -> int:
     from g2vlm.run.progress import Progress
     from g2vlm.scenes.build import build
 
-    args = _parser().parse_args()
-    counts = _counts(args.counts)
-    build(Path(args.out), args.furniture, counts, args.rooms, progress=Progress("data"))
+    parser = argparse.ArgumentParser(prog="python -m g2vlm.scenes", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    options = commands.add_parser("build", help="build the data folder from its sources")
+    options.add_argument("--out", default="data", help="folder to write (default: data)")
+    options.add_argument(
+        "--furniture", help="folder or archive with the catalogs and the jar (default: fetch them)"
+    )
+    options.add_argument(
+        "--rooms",
+        help="folder or .tgz with the captured rooms, none to leave them out (default: fetch them)",
+    )
+    options.add_argument(
+        "--counts",
+        type=_counts,
+        help="scenes by split, such as train=24,val=8 (default: the cpu experiment's)",
+    )
+    args = parser.parse_args()
+    build(Path(args.out), args.furniture, args.counts, args.rooms, progress=Progress("data"))
     print(f"{args.out}: built")
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m g2vlm.scenes", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    build = commands.add_parser("build", help="build the data folder from its sources")
-    build.add_argument("--out", default="data", help="folder to write (default: data)")
-    build.add_argument(
-        "--furniture", help="folder or archive with the catalogs and the jar (default: fetch them)"
-    )
-    build.add_argument(
-        "--rooms",
-        help="folder or .tgz with the captured rooms, none to leave them out (default: fetch them)",
-    )
-    build.add_argument(
-        "--counts", help="scenes by split, such as train=24,val=8 (default: the cpu experiment's)"
-    )
-    return parser
-
-
-def _counts(text: str | None) -> dict[str, int] | None:
-    """Parse --counts; None means the default."""
-    if text is None:
-        return None
+def _counts(text: str) -> dict[str, int]:
+    """Parse --counts."""
     try:
         pairs = [part.split("=") for part in text.split(",")]
         return {split: int(number) for split, number in pairs}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,11 @@ def build(
         models = read_models(folder / "models.csv")
         check_sides(models)
         stats = write_scenes(models, counts, folder, progress)
-        write_json(folder / "splits.json", split_lists(stats, models))
+        sides: dict[str, list[str]] = {"train": [], "held": []}
+        for name in sorted(models):
+            sides[models[name].side].append(name)
+        scenes = {name: split.ids for name, split in stats.splits.items()}
+        write_json(folder / "splits.json", {"scenes": scenes, "models": sides})
         (folder / "ATTRIBUTION.md").write_text(attribution(models), encoding="utf-8")
         with open(BLIND_BASELINES, encoding="utf-8", newline="") as handle:
             scores = list(csv.DictReader(handle))
@@ -141,18 +146,13 @@ def draw_scenes(
     for split in ("train", "val"):
         for number in range(counts.get(split, 0)):
             yield draw_recipe(split, number, pool, seed)
-    repeated: list[dict[str, Any]] = []
-
-    def with_held_out_models(recipe: dict[str, Any]) -> Scene:
-        return swap_recipe(recipe, models)
-
+    with_held_out_models = partial(swap_recipe, models=models)
+    recipes = []
     for number in range(counts.get("test_scene", 0)):
         recipe, pixels = draw_recipe("test_scene", number, pool, seed, with_held_out_models)
-        if number < counts.get("test_asset", 0):
-            repeated.append(recipe)
+        recipes.append(recipe)
         yield recipe, pixels
-    for recipe in repeated:
-        yield with_held_out_models(recipe)
+    yield from map(with_held_out_models, recipes[: counts.get("test_asset", 0)])
 
 
 def check_sides(models: dict[str, ModelRow]) -> None:
@@ -166,11 +166,3 @@ def check_sides(models: dict[str, ModelRow]) -> None:
     for kind, used in sorted(sides.items()):
         if len(used) < 2:
             raise InputError(f"models.csv: {kind} is on one side only; move a group to the other")
-
-
-def split_lists(stats: DatasetStats, models: dict[str, ModelRow]) -> dict[str, Any]:
-    """Return the scene ids of each split and the models of each side."""
-    sides = {
-        side: sorted(m for m in models if models[m].side == side) for side in ("train", "held")
-    }
-    return {"scenes": {name: split.ids for name, split in stats.splits.items()}, "models": sides}

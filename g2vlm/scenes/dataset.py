@@ -7,7 +7,6 @@ rendered, and `SceneStore.annotation` the true objects, relations and sentences.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +115,7 @@ class SceneStore:
             for line in read_lines(path):
                 self._annotations[line["scene"]] = line
                 self._shard_of[line["scene"]] = path.with_suffix(".safetensors")
-
-    @cached_property
-    def ids(self) -> list[str]:
-        """Scene ids in shard order."""
-        return list(self._annotations)
+        self.ids = list(self._annotations)  # in shard order
 
     def annotation(self, scene: str) -> dict:
         """Return the truth of a scene that is not a tensor."""
@@ -131,7 +126,7 @@ class SceneStore:
     def views(self, scene: str) -> SceneViews:
         """Return all tensors of a scene, the truth included."""
         get = self._reader(scene)
-        shape = tuple(int(n) for n in get("solids_shape"))
+        shape = get("solids_shape")
         bits = np.unpackbits(get("solids"), count=int(np.prod(shape)))
         names = "rgb depth instance intrinsics pose boxes yaw pixels partial frame_from_room room"
         return SceneViews(

@@ -17,6 +17,7 @@ from g2vlm.scenes.language.captions import CAPTION_COUNT, PHRASE_COUNT
 from g2vlm.scenes.language.question_templates import floor_area, tenths
 from g2vlm.scenes.layout.cameras import SEEN_PIXELS, VIEWS
 from g2vlm.scenes.layout.recipes import COVERED_PERCENT, seen_percent
+from g2vlm.scenes.layout.splits import misfit
 from g2vlm.scenes.real.source import CAPTURES
 from metrics.constants import INPUT_VIEWS
 from metrics.scene_graph.predicates import DEFINITIONS, VIEW_DEPENDENT
@@ -89,18 +90,13 @@ class DatasetStats:
             split.models.add(item["model"])
             self.placed[item["class"]] += 1
             row = models.get(item["model"])
-            factor = _stretch(item["size_mm"], row.size_mm) if row else 100
+            factor = misfit(row, item["size_mm"]) // 10 if row else 100  # per cent
             split.stretched.update(bound for bound in STRETCHED if factor > bound)
         self.relations.update(predicate for _, _, predicate in line["relations"])
         self.kinds.update(reference["kind"] for reference in line["references"])
         self.forms.update(reference["form"] for reference in line["references"])
         for question in line["questions"]:
             self.answers.setdefault(question["type"], Counter())[question["answer"]] += 1
-
-
-def _stretch(size: list[int], own: tuple[int, ...]) -> int:
-    """Return the largest factor (%) between an object's sides and its model's own."""
-    return max(100 * max(a, b) // min(a, b) for a, b in zip(size, own, strict=True))
 
 
 CATALOG_NAMES = {
@@ -128,13 +124,6 @@ ABOUT = (
 )
 
 
-def _definitions() -> list[str]:
-    """Return the definitions of the relations: those of the first view, and the rest."""
-    first = [text for family, text in DEFINITIONS.items() if family in VIEW_DEPENDENT]
-    rest = [text for family, text in DEFINITIONS.items() if family not in VIEW_DEPENDENT]
-    return ["- " + " ".join(first), "- " + " ".join(rest)]
-
-
 TERMS = (
     "## Terms",
     "",
@@ -153,7 +142,8 @@ TERMS = (
     "- `unique`: the target is the only object of its class. `multiple`: the target is one of "
     "several of its class, and the rest of the sentence identifies it. `multi`: there are two or "
     "more targets, and the answer is all of them. `zero`: no object fits, and the answer is none.",
-    *_definitions(),
+    "- " + " ".join(DEFINITIONS[family] for family in DEFINITIONS if family in VIEW_DEPENDENT),
+    "- " + " ".join(DEFINITIONS[family] for family in DEFINITIONS if family not in VIEW_DEPENDENT),
     "- Closest and farthest differ from the next by at least 0.3 m and a tenth of the length, "
     "tallest by 0.15 m and a tenth, largest and smallest by half of the volume. A door or window "
     "is named if it is the room's only one and an input view shows two fifths of it.",
@@ -216,8 +206,8 @@ def attribution(models: dict[str, ModelRow]) -> str:
     ]
     for catalog, name in CATALOG_NAMES.items():
         rows = sorted((r for r in models.values() if r.catalog == catalog), key=lambda r: r.model)
-        known = sorted({r.licence for r in rows})
-        licences = ", ".join(f"[{name}]({LICENCES[name]})" for name in known)
+        known = sorted({row.licence for row in rows})
+        licences = ", ".join(f"[{licence}]({LICENCES[licence]})" for licence in known)
         lines += [f"## {name}", "", f"Licence: {licences}. {len(rows)} models used.", ""]
         by_creator: dict[str, list[str]] = {}
         for row in rows:
@@ -264,7 +254,6 @@ def datasheet(
             *ABOUT,
             *TERMS,
             *_scene_table(stats),
-            *_stretch_table(stats),
             *_class_table(stats, models),
             *_language_tables(stats),
             *_blind_baseline_table(scores),
@@ -324,12 +313,15 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
 
 def _scene_table(stats: DatasetStats) -> list[str]:
     seen_by = [f"seen by {cameras} cameras" for cameras in COVERED_PERCENT]
-    rows = []
+    stretched_by = [f"stretched by over {bound / 100:g}" for bound in STRETCHED]
+    rows, stretched = [], []
     for name, split in stats.splits.items():
         sizes = sorted(split.objects)
         span = f"{sizes[0]} to {sizes[-1]}, median {sizes[len(sizes) // 2]}"
         seen = [f"at least {share} %" for share in split.seen.values()]
         rows.append((name, len(sizes), span, len(split.models), *seen))
+        shares = [100 * split.stretched[bound] // sum(sizes) for bound in STRETCHED]
+        stretched.append((name, *(f"{share} %" for share in shares)))
     return [
         "## Scenes",
         "",
@@ -337,16 +329,8 @@ def _scene_table(stats: DatasetStats) -> list[str]:
         "The last columns give the share of a scene's objects of which some camera is estimated to "
         f"see at least {SEEN_PIXELS} pixels.",
         "",
+        *_table(("split", *stretched_by), stretched),
     ]
-
-
-def _stretch_table(stats: DatasetStats) -> list[str]:
-    """Return the shares of objects whose model is stretched by more than each bound."""
-    rows = []
-    for name, split in stats.splits.items():
-        total = sum(split.objects)
-        rows.append((name, *(f"{100 * split.stretched[b] // total} %" for b in STRETCHED)))
-    return _table(("split", *(f"stretched by over {b / 100:g}" for b in STRETCHED)), rows)
 
 
 def _class_table(stats: DatasetStats, models: dict[str, ModelRow]) -> list[str]:

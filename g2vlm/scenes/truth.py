@@ -7,6 +7,7 @@ a scene's annotation when it is rendered, `write_truth` the geometry and relevan
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from g2vlm.scenes.language.generate import facts_hold, phrase_holds
 from g2vlm.scenes.language.mention_parser import parse_nouns
 from g2vlm.scenes.language.question_templates import SIDES
 from g2vlm.scenes.layout.recipes import load_recipes
+from g2vlm.scenes.real.mesh import unknown_captured_points
 from g2vlm.scenes.render.meshes import ModelLibrary, SceneMesh
 from g2vlm.scenes.render.occupancy import cell_of, surface_points
 from g2vlm.scenes.render.raycast import Camera, RayScene, recipe_camera
-from g2vlm.scenes.render.scene import scene_mesh, unknown_points
+from g2vlm.scenes.render.scene import scene_mesh
 from g2vlm.scenes.render.shading import albedo, expose, face_viewer, irradiance, to_srgb_bytes
 from metrics.constants import (
     COMPLETION,
@@ -65,9 +67,9 @@ def annotate(recipe: dict, language: dict, fields: dict[str, np.ndarray]) -> dic
         "pair": recipe.get("pair"),
         "kind": recipe["kind"],
         "objects": objects,
+        "relations": _eligible_pairs(language.get("relations", []), objects),
+        "void": _eligible_pairs(language.get("void", []), objects),
     }
-    line["relations"] = _eligible_pairs(language.get("relations", []), objects)
-    line["void"] = _eligible_pairs(language.get("void", []), objects)
     dropped = {}
     for name, keep in (
         ("references", _keep_reference),
@@ -116,12 +118,11 @@ def _objects(recipe: dict, fields: dict[str, np.ndarray]) -> list[dict]:
 def _eligible_pairs(pairs: list[list], objects: list[dict]) -> list[list]:
     """Return the relations [subject, object, predicate] between eligible objects."""
     indices = {item["index"] for item in objects if item["state"] == "eligible"}
-    return [pair for pair in pairs if pair[0] in indices and pair[1] in indices]
+    return [pair for pair in pairs if indices.issuperset(pair[:2])]
 
 
 def _all_eligible(indices: list[int], line: dict) -> bool:
-    states = {item["index"]: item["state"] for item in line["objects"]}
-    return all(states.get(index) == "eligible" for index in indices)
+    return {item["index"] for item in eligible(line)}.issuperset(indices)
 
 
 def _in_first_view(indices: list[int], line: dict) -> bool:
@@ -196,8 +197,7 @@ def write_truth(
     library = ModelLibrary(Catalog(data_dir))
     counts = (surface_samples, occupancy_points)
     # Tensors go to disk scene by scene, so that memory does not grow with the split.
-    spool = TensorSpool()
-    try:
+    with closing(TensorSpool()) as spool:
         for done, scene in enumerate(store.ids, 1):
             tensors = scene_truth(recipes[scene], store.views(scene), library, counts, seed)
             for name, value in tensors.items():
@@ -207,8 +207,6 @@ def write_truth(
         write_lines(Path(out_dir) / "annotations.jsonl", with_relevance(lines))
         with atomic_path(Path(out_dir) / "geometry.safetensors") as temporary:
             spool.save(temporary)
-    finally:
-        spool.close()
 
 
 def _recipes(data_dir: str | Path, lines: list[dict]) -> dict[str, dict]:
@@ -332,18 +330,13 @@ def first_camera(rays: RayScene, cameras: list[Camera], points: np.ndarray) -> n
     seen = np.full(len(points), -1)
     for index, camera in enumerate(cameras):
         todo = np.flatnonzero(seen < 0)
-        todo = todo[_in_image(camera, points[todo])]
+        local = to_camera(points[todo], camera.pose)  # (K, 3)
+        pixel = local @ camera.intrinsics.T  # (K, 3): image position times depth
+        limit = np.array([camera.width, camera.height]) * local[:, 2:]
+        inside = ((pixel[:, :2] >= 0) & (pixel[:, :2] < limit)).all(axis=1)
+        todo = todo[inside & (local[:, 2] > 1e-3)]
         seen[todo[rays.visible(camera.centre, points[todo], _SEEN_M)]] = index
     return seen
-
-
-def _in_image(camera: Camera, points: np.ndarray) -> np.ndarray:
-    """Return bool [N], whether points [N, 3] project into a camera's image."""
-    local = to_camera(points, camera.pose)
-    pixel = local @ camera.intrinsics.T  # (N, 3): image position times depth
-    limit = np.array([camera.width, camera.height]) * local[:, 2:]
-    inside = (pixel[:, :2] >= 0) & (pixel[:, :2] < limit)
-    return (local[:, 2] > 1e-3) & inside.all(axis=1)
 
 
 def _occupancy(points: np.ndarray, recipe: dict, mesh: SceneMesh, views: SceneViews) -> np.ndarray:
@@ -359,7 +352,8 @@ def _occupancy(points: np.ndarray, recipe: dict, mesh: SceneMesh, views: SceneVi
         tree = KDTree(surface_points(furniture, _SPACING_M))
         near, _ = tree.query(points.astype(np.float32), k=1, distance_upper_bound=_VOID_M)
         labels[np.isfinite(near)] = VOID
-    labels[unknown_points(recipe, mesh, points, views.occupancy)] = VOID
+    if "capture" in recipe:
+        labels[unknown_captured_points(recipe, mesh, points, views.occupancy)] = VOID
     return labels
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import re
 import zipfile
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 from pathlib import Path, PurePosixPath
+from statistics import median_high
 
 from g2vlm.scenes.assets.classes import CLASSES
 from metrics.files import InputError
@@ -64,11 +67,6 @@ class ModelRow:
     def kind(self) -> tuple[str, str, bool]:
         """What a model that replaces it must share: class, placement, whether it carries things."""
         return self.cls, self.placement, self.carries_mm >= 0
-
-    @property
-    def volume(self) -> int:
-        """Volume of the box in mm³."""
-        return self.size_mm[0] * self.size_mm[1] * self.size_mm[2]
 
 
 def read_models(path: Path) -> dict[str, ModelRow]:
@@ -133,12 +131,9 @@ class Catalog:
         Raises:
             InputError: the model is unknown, or its archive is missing or corrupt.
         """
-        try:
-            row = self.models[model]
-        except KeyError:
-            raise InputError(
-                f"{self.data_dir}/models.csv: no model {model}; use one of its rows"
-            ) from None
+        row = self.models.get(model)
+        if row is None:
+            raise InputError(f"{self.data_dir}/models.csv: no model {model}; use one of its rows")
         if row.catalog not in self._zips:
             path = self.data_dir / "sources" / "furniture" / f"{row.catalog}.sh3f"
             self._zips[row.catalog] = open_catalog(path)
@@ -184,15 +179,11 @@ def read_properties(archive: zipfile.ZipFile) -> dict[int, dict[str, str]]:
 @cache
 def _medians() -> dict[str, tuple[int, int]]:
     """Return the median volume (mm³) and height (mm) of each class, over the reviewed models."""
-    rows: dict[str, list[ModelRow]] = {}
+    volumes, heights = defaultdict(list), defaultdict(list)
     for row in read_models(REVIEWED).values():
-        rows.setdefault(row.cls, []).append(row)
-    middle = {}
-    for cls, models in rows.items():
-        volumes = sorted(m.volume for m in models)
-        heights = sorted(m.size_mm[2] for m in models)
-        middle[cls] = (volumes[len(volumes) // 2], heights[len(heights) // 2])
-    return middle
+        volumes[row.cls].append(prod(row.size_mm))
+        heights[row.cls].append(row.size_mm[2])
+    return {cls: (median_high(volumes[cls]), median_high(heights[cls])) for cls in volumes}
 
 
 def size_words(cls: str, size_mm: Sequence[int]) -> set[str]:
@@ -206,12 +197,9 @@ def size_words(cls: str, size_mm: Sequence[int]) -> set[str]:
         size_mm: width, depth and height.
     """
     volume, height = _medians()[cls]
-    own = size_mm[0] * size_mm[1] * size_mm[2]
-    words = set()
-    if 10 * own < 6 * volume:
-        words.add("small")
-    if 10 * own > 16 * volume:
-        words.add("large")
-    if 10 * size_mm[2] > 13 * height:
-        words.add("tall")
-    return words
+    holds = {
+        "small": 10 * prod(size_mm) < 6 * volume,
+        "large": 10 * prod(size_mm) > 16 * volume,
+        "tall": 10 * size_mm[2] > 13 * height,
+    }
+    return {word for word in holds if holds[word]}

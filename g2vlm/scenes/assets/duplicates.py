@@ -108,8 +108,7 @@ def _candidates(samples: list[np.ndarray]) -> np.ndarray:
     there = np.empty((len(turns), len(samples), len(samples)), np.float32)
     for k, matrix in enumerate(turns):
         for row, points in enumerate(samples):
-            cells = _cells(points[:_GRID_PROBES] @ matrix.T)
-            there[k, row] = fields[:, cells].mean(axis=1)
+            there[k, row] = fields[:, _cells(points[:_GRID_PROBES] @ matrix.T)].mean(axis=1)
     # The way back leads from j to i under the inverse symmetry.
     inverse = [int(np.argmax([np.allclose(m @ n, np.eye(3)) for n in turns])) for m in turns]
     return (there + there[inverse].transpose(0, 2, 1)) / 2 < _CANDIDATE

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import posixpath
 import zipfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -193,24 +194,12 @@ def _materials_used(text: _Text, faces: np.ndarray) -> tuple[np.ndarray, list[st
     return np.array(numbers, np.int32)[current], list(order), libraries
 
 
-@dataclass(frozen=True)
-class _Group:
-    """Face lines of one form.
-
-    Args:
-        count: corners a line.
-        fields: numbers a corner.
-        text: of the lines.
-        material: int32 [R] of each line.
-    """
-
-    count: int
-    fields: int
-    text: bytes
-    material: np.ndarray
+# Face lines of one form: corners a line, numbers a corner, text of the lines, and the material
+# int32 [R] of each line.
+_Group = tuple[int, int, bytes, np.ndarray]
 
 
-def _groups(rows: np.ndarray, material: np.ndarray, label: str) -> list[_Group]:
+def _groups(rows: np.ndarray, material: np.ndarray, label: str) -> Iterator[_Group]:
     """Split face lines by their corner count and slashes, so that each group is one array.
 
     Args:
@@ -219,7 +208,7 @@ def _groups(rows: np.ndarray, material: np.ndarray, label: str) -> list[_Group]:
         label: names the file in messages.
     """
     if not len(rows):
-        return []
+        return
     ends = np.flatnonzero(rows == _NEWLINE) + 1
     starts = np.concatenate([[0], ends[:-1]])
     blank = (rows == _SPACE) | ((rows >= _TAB) & (rows <= _RETURN))
@@ -233,18 +222,16 @@ def _groups(rows: np.ndarray, material: np.ndarray, label: str) -> list[_Group]:
         raise InputError(f"{label}: corners of one face differ; fetch the catalog again")
     form = (count * (_MOST_FIELDS + 1) + fields) * 2 + empty  # (F,): one number a form
     firsts = sorted(int((form == value).argmax()) for value in np.flatnonzero(np.bincount(form)))
-    groups = []
     for first in firsts:
         member = form == form[first]
         text = rows[np.repeat(member, ends - starts)] if len(firsts) > 1 else rows
         text = text.tobytes()
         text = text.replace(b"//", b"/0/") if empty[first] else text
-        groups.append(_Group(int(count[first]), int(fields[first]), text, material[member]))
-    return groups
+        yield int(count[first]), int(fields[first]), text, material[member]
 
 
 def _triangulate(
-    groups: list[_Group], n_vertices: int, n_uv: int, label: str
+    groups: Iterable[_Group], n_vertices: int, n_uv: int, label: str
 ) -> tuple[np.ndarray, ...]:
     """Fan polygons into triangles.
 
@@ -258,19 +245,19 @@ def _triangulate(
         vertex indices [F, 3], uv indices [F, 3] (-1 for none) and materials int32 [F].
     """
     parts = []
-    for group in groups:
-        if group.count < 3:
+    for count, fields, text, material in groups:
+        if count < 3:
             continue
-        values = _scan(group.text.replace(b"/", b" "), np.int64, label)
-        shape = len(group.material), group.count, group.fields
+        values = _scan(text.replace(b"/", b" "), np.int64, label)
+        shape = len(material), count, fields
         if values.size != np.prod(shape):
             raise InputError(f"{label}: corners of one face differ; fetch the catalog again")
         values = values.reshape(shape)  # (R, corners, fields)
         vertex = _absolute(values[..., 0], n_vertices)
-        uv = _absolute(values[..., 1], n_uv) if shape[2] > 1 else np.full_like(vertex, -1)
-        for k in range(1, group.count - 1):
+        uv = _absolute(values[..., 1], n_uv) if fields > 1 else np.full_like(vertex, -1)
+        for k in range(1, count - 1):
             fan = [0, k, k + 1]
-            parts.append((vertex[:, fan], uv[:, fan], group.material))
+            parts.append((vertex[:, fan], uv[:, fan], material))
     if not parts:
         return np.zeros((0, 3), int), np.zeros((0, 3), int), np.zeros(0, np.int32)
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))

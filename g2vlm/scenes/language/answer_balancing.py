@@ -25,7 +25,7 @@ class QuestionCandidate:
     Attributes:
         template: key of its templates in `QUESTIONS`.
         fields: what fills the template.
-        answer, answer_kind, choices: the answer, "number" or "choice", and the choices.
+        answer, choices: the answer, and what it is chosen from; [] for a number.
         objects: indices of the objects that it needs; for counts and existence, all of the class.
         clues: what its words show, with the outcome of each.
     """
@@ -33,7 +33,6 @@ class QuestionCandidate:
     template: str
     fields: dict[str, str]
     answer: str
-    answer_kind: str
     choices: list[str]
     objects: list[int]
     clues: tuple[Clue, ...] = ()

@@ -111,10 +111,8 @@ def _is_notable(context: ReferringContext, predicate: str, i: int, j: int) -> bo
 
 def robust_size_words(cls: str, size: tuple[int, int, int]) -> list[str]:
     """Return the size words that also fit an object with its sides a tenth smaller or larger."""
-    words = size_words(cls, size)
-    for tenths in (9, 11):
-        words = words & size_words(cls, [side * tenths // 10 for side in size])
-    return sorted(words)
+    smaller, larger = ([side * tenths // 10 for side in size] for tenths in (9, 11))
+    return sorted(size_words(cls, size) & size_words(cls, smaller) & size_words(cls, larger))
 
 
 def phrases(context: ReferringContext) -> list[dict[str, Any]]:

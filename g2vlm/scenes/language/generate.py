@@ -105,19 +105,16 @@ def _add_reference(
     if text in rows or repeats_preposition(text):
         return
     tags = (*candidate.tags, "test_phrasing") if test_only else candidate.tags
+    # ScanRefer's subsets: a single target is multiple where the room has others of its class.
+    subset = "multiple" if any(map(context.same_class, candidate.targets)) else "unique"
     rows[text] = {
         "text": text,
         "targets": sorted(candidate.targets),
         "anchors": sorted(set(candidate.anchors)),
-        "kind": candidate.subset or subset_of(context, candidate.targets),
+        "kind": candidate.subset or subset,
         "form": candidate.expression_type or candidate.template,
         "tags": sorted(set(tags)),
     }
-
-
-def subset_of(context: ReferringContext, targets: list[int]) -> str:
-    """Return unique, or multiple when the target has others of its class (ScanRefer's subsets)."""
-    return "multiple" if context.same_class(targets[0]) else "unique"
 
 
 def questions(context: ReferringContext, balance: AnswerBalance) -> list[dict[str, Any]]:
@@ -141,7 +138,7 @@ def questions(context: ReferringContext, balance: AnswerBalance) -> list[dict[st
                     "type": question_type,
                     "text": text,
                     "answer": candidate.answer,
-                    "answer_kind": candidate.answer_kind,
+                    "answer_kind": "choice" if candidate.choices else "number",
                     "choices": candidate.choices,
                     "objects": objects,
                 }

@@ -74,9 +74,13 @@ def _independent(rows: list[Named]) -> bool:
     return not {row.index for row in rows} & {k for row in rows for k in row.refers_to}
 
 
-def _objects(*rows: Named) -> list[int]:
-    """Return the objects that a question about `rows` needs."""
-    return [k for row in rows for k in (row.index, *row.refers_to)]
+def _ask(
+    template: str, rows: list[Named], answer: str, choices: list[str], clues: tuple[Clue, ...]
+) -> QuestionCandidate:
+    """Return a question about one to three named objects, which are a, b and c of its template."""
+    fields = {key: row.name for key, row in zip("abc", rows, strict=False)}
+    objects = [k for row in rows for k in (row.index, *row.refers_to)]
+    return QuestionCandidate(template, fields, answer, choices, objects, clues)
 
 
 def tenths(value: int, unit: int) -> str:
@@ -125,7 +129,7 @@ def _count(context: ReferringContext) -> Candidates:
                 ("count", cls, "", context.room),
             )
             words = context.words(cls, colour)
-            yield QuestionCandidate("count", words, str(len(some)), "number", [], rows, clues)
+            yield QuestionCandidate("count", words, str(len(some)), [], rows, clues)
 
 
 def _absolute_distance(context: ReferringContext) -> Candidates:
@@ -142,10 +146,7 @@ def _absolute_distance(context: ReferringContext) -> Candidates:
             ("far", second),
             ("far", first, second),
         )
-        fields = {"a": a.name, "b": b.name}
-        yield QuestionCandidate(
-            "absolute_distance", fields, tenths(d, 100), "number", [], _objects(a, b), clues
-        )
+        yield _ask("absolute_distance", [a, b], tenths(d, 100), [], clues)
 
 
 def _object_size(context: ReferringContext) -> Candidates:
@@ -158,15 +159,12 @@ def _object_size(context: ReferringContext) -> Candidates:
             ("size", cls),
             ("size", cls, colour),
         )
-        fields = {"a": row.name}
-        yield QuestionCandidate(
-            "object_size", fields, str(longest), "number", [], _objects(row), clues
-        )
+        yield _ask("object_size", [row], str(longest), [], clues)
 
 
 def _room_size(context: ReferringContext) -> Pools:
     answer = tenths(floor_area(context.recipe["room"]), 100_000)
-    candidate = QuestionCandidate("room_size", {}, answer, "number", [], [])
+    candidate = QuestionCandidate("room_size", {}, answer, [], [])
     # The second question has other words for the same answer; some draws repeat the first.
     return [[candidate], [candidate] * 8]
 
@@ -180,15 +178,8 @@ def _relative_distance(context: ReferringContext) -> Candidates:
             continue
         right = int(to_c < to_b)
         choices = [b.name.removeprefix("the "), c.name.removeprefix("the ")]
-        yield QuestionCandidate(
-            "relative_distance",
-            {"a": a.name, "b": b.name, "c": c.name},
-            choices[right],
-            "choice",
-            choices,
-            _objects(a, b, c),
-            _choice_clues(context, "closer", context.cls(a.index), (b, c), right),
-        )
+        clues = _choice_clues(context, "closer", context.cls(a.index), (b, c), right)
+        yield _ask("relative_distance", [a, b, c], choices[right], choices, clues)
 
 
 def _choice_clues(
@@ -233,10 +224,7 @@ def _sides_for_camera(context: ReferringContext, rows: list[Named]) -> Candidate
             ("seen", "of", second),
             ("seen", first, second),
         )
-        fields = {"a": a.name, "b": b.name}
-        yield QuestionCandidate(
-            "relative_direction", fields, side, "choice", SIDES, _objects(a, b), clues
-        )
+        yield _ask("relative_direction", [a, b], side, SIDES, clues)
 
 
 def _sides_for_person(context: ReferringContext, rows: list[Named]) -> Candidates:
@@ -257,8 +245,7 @@ def _sides_for_person(context: ReferringContext, rows: list[Named]) -> Candidate
             ("turn", target, at),
             ("turn", target, "", facing),
         )
-        fields = {"a": a.name, "b": b.name, "c": c.name}
-        yield QuestionCandidate("standing", fields, side, "choice", TURNS, _objects(a, b, c), clues)
+        yield _ask("standing", [a, b, c], side, TURNS, clues)
 
 
 def side_for_person(context: ReferringContext, target: int, at: int, facing: int) -> str | None:
@@ -298,8 +285,7 @@ def _existence(context: ReferringContext) -> Candidates:
                 ("is", "", colour),
                 ("is", cls, "", context.room),
             )
-            objects = some or rows
-            yield QuestionCandidate("existence", words, answer, "choice", YES_NO, objects, clues)
+            yield QuestionCandidate("existence", words, answer, YES_NO, some or rows, clues)
 
 
 def _spatial_relation(context: ReferringContext) -> Pools:
@@ -340,10 +326,7 @@ def _relation_holds(context: ReferringContext) -> Candidates:
                 (predicate, "", second),
                 (predicate, first, second),
             )
-            fields = {"a": a.name, "b": b.name}
-            yield QuestionCandidate(
-                predicate, fields, answer, "choice", YES_NO, _objects(a, b), clues
-            )
+            yield _ask(predicate, [a, b], answer, YES_NO, clues)
 
 
 def _needs_a_look(context: ReferringContext, predicate: str, i: int, j: int) -> bool:
@@ -374,10 +357,9 @@ def _what_is_on(context: ReferringContext) -> Candidates:
                 fields = {"a": below.name, "b": article(nouns[0]), "c": article(nouns[1])}
                 options = tuple(Named(n, noun, ()) for n, noun in zip(pair, nouns, strict=True))
                 clues = _choice_clues(context, "what", context.cls(below.index), options, right)
-                objects = [*_objects(below), *carried, *context.by_class[context.cls(m)]]
-                yield QuestionCandidate(
-                    "what_on", fields, nouns[right], "choice", nouns, objects, clues
-                )
+                needed = [below.index, *below.refers_to, *carried]
+                objects = [*needed, *context.by_class[context.cls(m)]]
+                yield QuestionCandidate("what_on", fields, nouns[right], nouns, objects, clues)
 
 
 # The candidates of both questions of each type.

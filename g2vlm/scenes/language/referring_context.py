@@ -18,7 +18,7 @@ from g2vlm.scenes.assets.classes import (
     plural,
 )
 from g2vlm.scenes.language.templates import NUMBERS, TEST_ONLY
-from g2vlm.scenes.layout.openings import distance_to
+from g2vlm.scenes.layout.integer_geometry import point_to_footprint
 from g2vlm.scenes.layout.relations import SceneGeometry, volume
 from metrics.constants import INPUT_VIEWS
 from metrics.files import rng
@@ -141,8 +141,7 @@ class ReferringContext:
 
     def also_called(self, cls: str) -> list[int]:
         """Return the objects of other classes that a person may call by the name of this one."""
-        also = ALSO_CALLED.get(cls, frozenset())
-        return [m for m, item in enumerate(self.items) if item.row.cls in also]
+        return [m for m, item in enumerate(self.items) if item.row.cls in ALSO_CALLED.get(cls, ())]
 
     def distractors(self, k: int) -> list[int]:
         """Return the other objects that the name of k's class may refer to."""
@@ -153,8 +152,8 @@ class ReferringContext:
 
         All of its objects must be visible, and no other object may go by its name.
         """
-        all_visible = all(k in self.names for k in self.by_class.get(cls, []))
-        return all_visible and not self.also_called(cls)
+        rows = self.by_class.get(cls, [])
+        return not self.also_called(cls) and all(k in self.names for k in rows)
 
     def _names(self, k: int) -> list[Name]:
         cls, colour, same_class = self.cls(k), self.colour(k), self.same_class(k)
@@ -215,7 +214,8 @@ class ReferringContext:
     def closest_to_opening(self, rows: list[int], kind: str) -> int:
         """Return which of some objects is clearly closest to the only door or window, or -1."""
         points = self.geometry.openings[kind]
-        far = sorted((distance_to(points, self.items[k]), k) for k in rows)
+        rings = {k: self.items[k].ring for k in rows}
+        far = sorted((min(point_to_footprint(p, rings[k]) for p in points), k) for k in rows)
         clear = len(far) == 1 or clearly_less(far[0][0], far[1][0])
         return far[0][1] if clear else -1
 
@@ -244,9 +244,8 @@ class ReferringContext:
         order = sorted(rows, key=lambda k: -positions[k][1])
         for a, b in zip(order, order[1:], strict=False):
             (ax, ay), (bx, by) = positions[a], positions[b]
-            if ax < MARGIN_MM or bx < MARGIN_MM or ay - by < MARGIN_MM:
-                return None
-            if self.geometry.bearing_order(a, b) <= 0:
+            apart = ax >= MARGIN_MM and bx >= MARGIN_MM and ay - by >= MARGIN_MM
+            if not apart or self.geometry.bearing_order(a, b) <= 0:
                 return None
         return order
 

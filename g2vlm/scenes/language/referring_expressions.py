@@ -8,6 +8,7 @@ to) fits it too, or is too close to tell.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import combinations
 
 from g2vlm.scenes.language.referring_context import (
@@ -30,18 +31,19 @@ Candidates = Iterator[ReferenceCandidate]
 def _anchored(
     context: ReferringContext,
     template: str,
-    target: int,
+    cls: str,
+    targets: list[int],
     anchor: int,
-    tags: tuple[str, ...],
+    tags: tuple[str, ...] = GEOMETRY,
+    subset: str = "",
     expression_type: str = "",
     **fields: str,
 ) -> ReferenceCandidate:
-    """Return a candidate that locates a target by an anchor with a unique name."""
+    """Return a candidate that locates targets of a class by an anchor with a unique name."""
     text, refers_to = context.name(anchor)
-    words = {**context.words(context.cls(target)), "a": text, **fields}
-    anchors = [anchor, *refers_to]
+    words = {**context.words(cls), "a": text, **fields}
     return ReferenceCandidate(
-        template, words, [target], anchors, tags=tags, expression_type=expression_type
+        template, words, targets, [anchor, *refers_to], subset, tags, expression_type
     )
 
 
@@ -60,17 +62,9 @@ def _attribute(context: ReferringContext) -> Candidates:
             yield ReferenceCandidate("attribute", words, [k])
 
 
-def _closest(context: ReferringContext) -> Candidates:
-    return _by_distance(context, "closest", 1)
-
-
-def _farthest(context: ReferringContext) -> Candidates:
-    return _by_distance(context, "farthest", -1)
-
-
-def _by_distance(context: ReferringContext, template: str, sign: int) -> Candidates:
-    """The object of a class that is clearly closest to an anchor, or farthest where sign is -1."""
-    distance = context.geometry.distance
+def _by_distance(context: ReferringContext, template: str) -> Candidates:
+    """The object of a class that is clearly closest to an anchor, or farthest from it."""
+    distance, sign = context.geometry.distance, 1 if template == "closest" else -1
     for cls, rows in context.by_class.items():
         if len(rows) < 2:
             continue
@@ -81,7 +75,7 @@ def _by_distance(context: ReferringContext, template: str, sign: int) -> Candida
             order = sorted(compared, key=lambda k, a=anchor: sign * distance[k][a])
             low, high = sorted(distance[k][anchor] for k in order[:2])
             if clearly_less(low, high) and order[0] in rows and order[0] in context.names:
-                yield _anchored(context, template, order[0], anchor, GEOMETRY)
+                yield _anchored(context, template, cls, [order[0]], anchor)
 
 
 def _side(context: ReferringContext) -> Candidates:
@@ -102,7 +96,16 @@ def _side(context: ReferringContext) -> Candidates:
             if {"left": 1, "right": -1}.get(side) in their_bearings:
                 continue
             if side not in their_sides and None not in their_sides:
-                yield _anchored(context, "side", k, anchor, VIEW, side, s=SIDES[side])
+                yield _anchored(
+                    context,
+                    "side",
+                    context.cls(k),
+                    [k],
+                    anchor,
+                    VIEW,
+                    expression_type=side,
+                    s=SIDES[side],
+                )
 
 
 def _ordinal(context: ReferringContext) -> Candidates:
@@ -145,7 +148,7 @@ def _on(context: ReferringContext) -> Candidates:
         if support < 0 or not context.names.get(support):
             continue
         if all(context.items[m].support != support for m in context.distractors(k)):
-            yield _anchored(context, "on", k, support, ())
+            yield _anchored(context, "on", context.cls(k), [k], support, tags=())
 
 
 def _under(context: ReferringContext) -> Candidates:
@@ -157,8 +160,8 @@ def _under(context: ReferringContext) -> Candidates:
         supports = [context.items[m].support for m in (k, *context.distractors(k))]
         distractors = [m for m in context.distractors(below) if m in supports]
         if not distractors and supports.count(below) == 1:
-            words = context.words(context.cls(below))
-            words["n"] = context.words(context.cls(k))["n"]
+            words, carried = context.words(context.cls(below)), context.words(context.cls(k))
+            words["n"] = carried["n"]
             yield ReferenceCandidate("under", words, [below], [k])
 
 
@@ -198,7 +201,7 @@ def _related(
                 continue
             distractors = [m for m in context.distractors(k) if m != anchor]
             if all(holds(scene, predicate, m, anchor) is False for m in distractors):
-                yield _anchored(context, predicate, k, anchor, GEOMETRY)
+                yield _anchored(context, predicate, context.cls(k), [k], anchor)
 
 
 def _between(context: ReferringContext) -> Candidates:
@@ -214,7 +217,7 @@ def _between(context: ReferringContext) -> Candidates:
             distractors = [m for m in context.distractors(k) if m not in (i, j)]
             if all(between(m, i, j) is False for m in distractors):
                 text, refers_to = context.name(j)
-                candidate = _anchored(context, "between", k, i, GEOMETRY, b=text)
+                candidate = _anchored(context, "between", context.cls(k), [k], i, b=text)
                 candidate.anchors += [j, *refers_to]
                 yield candidate
 
@@ -255,8 +258,7 @@ def _most(
     first, second = (len(counted[k]) for k in order[:2])
     fits = context.cls(target) == cls and target in context.names
     if fits and first > second and 2 <= first < len(NUMBERS):
-        words = context.words(cls)
-        words |= {"k": NUMBERS[first], "ns": context.words(things)["ts"]}
+        words = {**context.words(cls), "k": NUMBERS[first], "ns": context.words(things)["ts"]}
         yield ReferenceCandidate(
             template, words, [target], counted[target], tags=GEOMETRY, expression_type="counted"
         )
@@ -272,19 +274,13 @@ def _multi(context: ReferringContext) -> Candidates:
         for colour in sorted({context.colour(k) for k in rows}):
             some = [k for k in rows if context.colour(k) == colour]
             if 2 <= len(some) < len(rows):
-                words = context.words(cls, colour)
-                yield ReferenceCandidate("all", words, some, subset="multi")
+                yield ReferenceCandidate("all", context.words(cls, colour), some, subset="multi")
         for anchor in context.named():
             near = {k: context.geometry.next_to(k, anchor) for k in rows if k != anchor}
             some = [k for k, value in near.items() if value]
             if context.cls(anchor) in (cls, "rug") or len(some) < 2 or None in near.values():
                 continue
-            text, refers_to = context.name(anchor)
-            words = {**context.words(cls), "a": text}
-            anchors = [anchor, *refers_to]
-            yield ReferenceCandidate(
-                "all_near", words, some, anchors, subset="multi", tags=GEOMETRY
-            )
+            yield _anchored(context, "all_near", cls, some, anchor, subset="multi")
 
 
 def _zero(context: ReferringContext) -> Candidates:
@@ -311,16 +307,14 @@ def _zero(context: ReferringContext) -> Candidates:
         supports = {context.items[m].support for m in (k, *context.distractors(k))}
         for top in context.named():
             if context.items[top].carries >= 0 and top not in supports:
-                text, refers_to = context.name(top)
-                words = {**context.words(context.cls(k)), "a": text}
-                yield ReferenceCandidate("on", words, [], [top, *refers_to], subset="zero")
+                yield _anchored(context, "on", context.cls(k), [], top, tags=(), subset="zero")
 
 
 EXPRESSION_TYPES: dict[str, Callable[[ReferringContext], Candidates]] = {
     "unique": _unique,
     "attribute": _attribute,
-    "closest": _closest,
-    "farthest": _farthest,
+    "closest": partial(_by_distance, template="closest"),
+    "farthest": partial(_by_distance, template="farthest"),
     "side": _side,
     "ordinal": _ordinal,
     "size": _size,

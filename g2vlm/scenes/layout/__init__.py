@@ -2,6 +2,6 @@
 
 `furnish` fills a `room_state.Room`; `cameras` chooses eight views of it; `recipes` writes both as a
 recipe, the committed description of a scene; `splits` makes the twins of test_asset; `relations`
-and `openings` read a recipe for the language. Lengths are whole millimetres and angles whole
+reads a recipe for the language. Lengths are whole millimetres and angles whole
 degrees throughout, see `integer_geometry`.
 """

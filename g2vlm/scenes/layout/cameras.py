@@ -66,6 +66,11 @@ class Cameras:
     pitch: np.ndarray
     hfov: int
 
+    @classmethod
+    def of(cls, position: list[list[int]], yaw: list[int], pitch: list[int], hfov: int) -> Cameras:
+        """Return cameras from lists of their fields."""
+        return cls(*(np.array(values, np.int64) for values in (position, yaw, pitch)), hfov)
+
     def take(self, index: list[int]) -> Cameras:
         """Return the cameras of some indices, in their order."""
         return Cameras(self.position[index], self.yaw[index], self.pitch[index], self.hfov)
@@ -96,10 +101,7 @@ def candidates(room: Room, count: int = 36) -> Cameras | None:
         position.append(place)
         yaw.append(heading(target_x - place[0], target_y - place[1]))
         pitch.append(-room.draw(8, 26))
-    if len(position) < VIEWS:
-        return None
-    arrays = (np.array(v, np.int64) for v in (position, yaw, pitch))
-    return Cameras(*arrays, hfov)
+    return Cameras.of(position, yaw, pitch, hfov) if len(position) >= VIEWS else None
 
 
 def heading(dx: int, dy: int) -> int:
@@ -120,18 +122,15 @@ def clears(item: Item, place: list[int]) -> bool:
     return not covered(item, np.int64(place[0]), np.int64(place[1]), 250)
 
 
-def _box_samples() -> np.ndarray:
-    """Return float64 [15, 3] of points in a unit box: corners drawn in, face centres, centre.
-
-    x and y run from -0.5 to 0.5, z from 0 to 1.
-    """
-    points = [(x, y, z) for x in (-0.4, 0.4) for y in (-0.4, 0.4) for z in (0.1, 0.9)]
-    points += [(0, 0, 0.5), (-0.48, 0, 0.5), (0.48, 0, 0.5), (0, -0.48, 0.5), (0, 0.48, 0.5)]
-    points += [(0, 0, 0.03), (0, 0, 0.97)]
-    return np.array(points)
-
-
-_SAMPLES = _box_samples()
+# Points float64 [15, 3] in a unit box: corners moved inwards, the centre, face centres. x and y run
+# from -0.5 to 0.5, z from 0 to 1.
+_SAMPLES = np.array(
+    [
+        *((x, y, z) for x in (-0.4, 0.4) for y in (-0.4, 0.4) for z in (0.1, 0.9)),
+        *((0, 0, 0.5), (-0.48, 0, 0.5), (0.48, 0, 0.5), (0, -0.48, 0.5), (0, 0.48, 0.5)),
+        *((0, 0, 0.03), (0, 0, 0.97)),
+    ]
+)
 
 
 def sample_points(items: list[Item]) -> np.ndarray:
@@ -258,29 +257,18 @@ def choose_cameras(
         least: fewest objects that a chosen camera sees.
         apart: least distance (mm) between input cameras; half of it from held-out ones to any.
     """
-    seen = pixels >= SEEN_PIXELS
-    fit = [k for k in range(len(pixels)) if np.count_nonzero(seen[k]) >= least]
+    seen = pixels >= SEEN_PIXELS  # (K, N)
+    count = np.count_nonzero(seen, axis=1)  # (K,)
+    floor = cameras.position[:, :2]
+    squared = ((floor[:, None] - floor) ** 2).sum(2)  # (K, K): mm², on the floor
+    fit = [k for k in range(len(pixels)) if count[k] >= least]
     chosen: list[int] = []
     for role in range(VIEWS):
-        covered_objects = seen[chosen].any(0)  # (N,)
         limit = apart if role < INPUT_VIEWS else apart // 2
-        best, best_gain = -1, (-1, -1)
-        for k in fit:
-            if k in chosen or not _is_apart(cameras, chosen, k, limit):
-                continue
-            gain = (np.count_nonzero(seen[k] & ~covered_objects), np.count_nonzero(seen[k]))
-            if gain > best_gain:
-                best, best_gain = k, gain
-        if best < 0:
+        far = (squared[:, chosen] >= limit * limit).all(1)  # (K,)
+        options = [k for k in fit if far[k] and k not in chosen]
+        if not options:
             return None
-        chosen.append(best)
+        gain = np.count_nonzero(seen & ~seen[chosen].any(0), axis=1)  # (K,): objects not yet seen
+        chosen.append(max(options, key=lambda k, gain=gain: (gain[k], count[k])))
     return chosen
-
-
-def _is_apart(cameras: Cameras, chosen: list[int], k: int, limit: int) -> bool:
-    """Return whether camera k is at least `limit` mm from every chosen one, on the floor."""
-    for other in chosen:
-        dx, dy = (int(d) for d in cameras.position[k, :2] - cameras.position[other, :2])
-        if dx * dx + dy * dy < limit * limit:
-            return False
-    return True

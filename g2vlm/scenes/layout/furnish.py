@@ -236,14 +236,14 @@ EXTRAS = {
 Pool = dict[tuple[str, str], list[ModelRow]]
 
 
-class Furnisher:
-    """Draws models from a pool and places them in a room.
+class FurnishedRoom(Room):
+    """A room that draws models from a pool and places them.
 
     Methods that place one thing return its index in the room's items, or -1 where none was placed.
     """
 
-    def __init__(self, room: Room, pool: Pool) -> None:
-        self.room = room
+    def __init__(self, size: tuple[int, int, int], rng: np.random.Generator, pool: Pool) -> None:
+        super().__init__(size, rng)
         self.pool = pool
 
     def pick(
@@ -251,121 +251,109 @@ class Furnisher:
     ) -> ModelRow | None:
         """Draw a model of a class, among those that `allow` accepts; None if there is none."""
         rows = [r for r in self.pool.get((cls, placement), []) if allow is None or allow(r)]
-        return rows[self.room.draw(0, len(rows) - 1)] if rows else None
+        return rows[self.draw(0, len(rows) - 1)] if rows else None
 
     def put_on(self, support: int, cls: str, centred: bool = False) -> int:
         """Place a thing of a class on the top of an item."""
         row = self.pick(cls, "top")
-        return self.room.add_on(support, row, centred=centred) if row else -1
+        return self.add_on(support, row, centred=centred) if row else -1
 
     def put_at_wall(
         self, cls: str, allow: Callable[[ModelRow], bool] | None = None, tries: int = 12
     ) -> int:
         """Place a thing of a class on the floor with its back to a wall."""
         row = self.pick(cls, "floor", allow)
-        return self.room.add_at_wall(row, tries) if row else -1
+        return self.add_at_wall(row, tries) if row else -1
 
     def put_rug_under(self, item: Item) -> int:
         row = self.pick("rug")
-        if not row:
-            return -1
-        return self.room.add(Item(row, item.centre, 0, item.yaw, row.size_mm))
+        return self.add(Item(row, item.centre, 0, item.yaw, row.size_mm)) if row else -1
 
     # Functional groups.
 
     def bed(self) -> None:
         """A bed with its head to a wall, bedside tables at its sides, lamps on them."""
-        room = self.room
         index = self.put_at_wall("bed", tries=25)
         if index < 0:
             return
-        bed, table = room.items[index], self.pick("bedside table")
+        bed, table = self.items[index], self.pick("bedside table")
         for side in (-1, 1):
-            if not table or not room.chance(85):
-                continue
-            x = side * (bed.size[0] // 2 + table.size_mm[0] // 2 + room.draw(30, 90))
-            y = bed.size[1] // 2 - table.size_mm[1] // 2
-            placed = room.add(at_offset(bed, table, (x, y), 0))
-            if placed >= 0 and room.chance(85):
-                self.put_on(placed, "lamp", centred=True)
-        if room.chance(40):
+            if table and self.chance(85):
+                x = side * (bed.size[0] // 2 + table.size_mm[0] // 2 + self.draw(30, 90))
+                y = bed.size[1] // 2 - table.size_mm[1] // 2
+                placed = self.add(at_offset(bed, table, (x, y), 0))
+                if placed >= 0 and self.chance(85):
+                    self.put_on(placed, "lamp", centred=True)
+        if self.chance(40):
             self.put_rug_under(bed)
 
     def lounge(self) -> None:
         """A sofa against a wall, a coffee table before it, a television opposite, armchairs."""
-        room = self.room
         index = self.put_at_wall("sofa", tries=25)
         if index < 0:
             return
-        sofa, row = room.items[index], self.pick("coffee table")
-        front = sofa.size[1] // 2
+        sofa, row = self.items[index], self.pick("coffee table")
         if row:
-            place = (0, -(front + row.size_mm[1] // 2 + room.draw(300, 450)))
-            table = room.add(at_offset(sofa, row, place, 0))
+            y = -(sofa.size[1] // 2 + row.size_mm[1] // 2 + self.draw(300, 450))
+            table = self.add(at_offset(sofa, row, (0, y), 0))
             if table >= 0:
                 self._around_coffee_table(table)
-        if room.chance(85):
+        if self.chance(85):
             self.television(sofa)
 
     def _around_coffee_table(self, index: int) -> None:
-        room = self.room
-        table = room.items[index]
-        if room.chance(60):
-            self.put_on(index, ("vase", "bowl", "plant", "tray")[room.draw(0, 3)])
-        if room.chance(50):
+        table = self.items[index]
+        if self.chance(60):
+            self.put_on(index, ("vase", "bowl", "plant", "tray")[self.draw(0, 3)])
+        if self.chance(50):
             self.put_rug_under(table)
         row = self.pick("armchair")
         for side in (-1, 1):
-            if row and room.chance(55):
-                x = side * (table.size[0] // 2 + row.size_mm[1] // 2 + room.draw(250, 450))
-                room.add(at_offset(table, row, (x, room.draw(-150, 150)), -90 * side))
+            if row and self.chance(55):
+                x = side * (table.size[0] // 2 + row.size_mm[1] // 2 + self.draw(250, 450))
+                self.add(at_offset(table, row, (x, self.draw(-150, 150)), -90 * side))
 
     def television(self, seat: Item) -> None:
         """A low cabinet against the wall that a seat faces, a television on it."""
-        room = self.room
         cabinet = self.pick("cabinet", "floor", lambda r: 0 <= r.carries_mm <= 900)
         if not cabinet:
             return
         wall = seat.yaw // 90  # A seat of yaw 0, 90, 180, 270 faces wall 0, 1, 2, 3.
-        index = -1
         for _ in range(10):
-            along = self._along(wall, seat.centre, room.draw(-600, 600))
-            index = room.add(room.at_wall(cabinet, wall, along))
+            along = self._along(wall, seat.centre, self.draw(-600, 600))
+            index = self.add(self.at_wall(cabinet, wall, along))
             if index >= 0:
-                break
-        if index >= 0:
-            self.put_on(index, "television", centred=True)
-            if room.chance(40):
-                self.put_on(index, ("speaker", "electronic device")[room.draw(0, 1)])
+                self.put_on(index, "television", centred=True)
+                if self.chance(40):
+                    self.put_on(index, ("speaker", "electronic device")[self.draw(0, 1)])
+                return
 
     def _along(self, wall: int, place: tuple[int, int], shift: int = 0) -> int:
         """Return how far along a wall a place of the room is, shifted along the room's axis."""
         along = place[wall % 2] + shift
         # Walls 2 and 3 run against the axes.
-        return along if wall < 2 else self.room.wall_length(wall) - along
+        return along if wall < 2 else self.wall_length(wall) - along
 
     def dining(self, seats: tuple[int, int]) -> None:
         """A table with chairs that face it, something on it, often a light above."""
-        room = self.room
         row = self.pick("table", "floor", lambda r: min(r.size_mm[:2]) >= 600 and r.carries_mm > 0)
         chair = self.pick("chair")
         if not row or not chair:
             return
-        index = room.add_free(row, 25)
+        index = self.add_free(row, 25)
         if index < 0:
             return
-        table = room.items[index]
-        self._chairs(table, chair, room.draw(*seats))
-        for _ in range(room.draw(1, 2)):
-            self.put_on(index, ("vase", "bowl", "bottle", "plate")[room.draw(0, 3)])
-        if room.chance(50):
+        table = self.items[index]
+        self._chairs(table, chair, self.draw(*seats))
+        for _ in range(self.draw(1, 2)):
+            self.put_on(index, ("vase", "bowl", "bottle", "plate")[self.draw(0, 3)])
+        if self.chance(50):
             self.ceiling_light(table.centre)
-        if room.chance(25):
+        if self.chance(25):
             self.put_rug_under(table)
 
     def _chairs(self, table: Item, chair: ModelRow, wanted: int) -> None:
         """Place chairs at drawn sides of a table, two at a long side where they fit."""
-        room = self.room
         w, d = table.size[0], table.size[1]
         two_fit = w >= 2 * chair.size_mm[0] + 200
         shifts = (-w // 4, w // 4) if two_fit else (0,)
@@ -374,29 +362,28 @@ class Furnisher:
         places = [((s, -(d // 2 + out)), 180) for s in shifts]
         places += [((s, d // 2 + out), 0) for s in shifts]
         places += [((w // 2 + out, 0), 270), ((-(w // 2 + out), 0), 90)]
-        for k in room.rng.permutation(len(places))[:wanted]:
+        for k in self.rng.permutation(len(places))[:wanted]:
             (x, y), turn = places[int(k)]
-            away = room.draw(20, 140)
+            away = self.draw(20, 140)
             x += away if x > w // 2 else -away if x < -w // 2 else 0
             y += away if y > d // 2 else -away if y < -d // 2 else 0
-            turn += (-15, 15)[room.draw(0, 1)] if room.chance(20) else 0
-            model = self.pick("chair") if room.chance(15) else chair
-            room.add(at_offset(table, model or chair, (x, y), turn))
+            turn += (-15, 15)[self.draw(0, 1)] if self.chance(20) else 0
+            model = self.pick("chair") if self.chance(15) else chair
+            self.add(at_offset(table, model or chair, (x, y), turn))
 
     def desk(self) -> None:
         """A desk against a wall, a chair before it that faces it, a computer and a lamp on it."""
-        room = self.room
         index = self.put_at_wall("desk", lambda r: r.carries_mm > 0, 20)
         if index < 0:
             return
-        desk, chair = room.items[index], self.pick("chair", "floor", lambda r: r.size_mm[2] > 700)
+        desk, chair = self.items[index], self.pick("chair", "floor", lambda r: r.size_mm[2] > 700)
         if chair:
-            y = -(desk.size[1] // 2 + chair.size_mm[1] // 2 + room.draw(20, 160))
-            turn = 180 + (room.draw(-1, 1) * 15 if room.chance(40) else 0)
-            room.add(at_offset(desk, chair, (room.draw(-150, 150), y), turn))
-        if room.chance(90):
+            y = -(desk.size[1] // 2 + chair.size_mm[1] // 2 + self.draw(20, 160))
+            turn = 180 + (self.draw(-1, 1) * 15 if self.chance(40) else 0)
+            self.add(at_offset(desk, chair, (self.draw(-150, 150), y), turn))
+        if self.chance(90):
             self.put_on(index, "computer")
-        if room.chance(60):
+        if self.chance(60):
             self.put_on(index, "lamp")
 
     def kitchen_run(self, wall: int) -> None:
@@ -404,111 +391,106 @@ class Furnisher:
 
         A range hood hangs over the oven, or over a cooktop let into a cabinet.
         """
-        room = self.room
-        along = room.draw(30, 300)
+        along = self.draw(30, 300)
         order = ["refrigerator", "cabinet", "sink", "oven", "cabinet", "washing machine", "cabinet"]
-        if room.chance(50):
+        if self.chance(50):
             order = order[::-1]
         unit = self.pick("cabinet", "floor", _is_kitchen_unit)
         for cls in order:
-            row = unit if cls == "cabinet" and room.chance(60) else None
+            row = unit if cls == "cabinet" and self.chance(60) else None
             row = row or self.pick(cls, "floor", _is_kitchen_unit if cls == "cabinet" else None)
-            if not row or not room.chance(85):
+            if not row or not self.chance(85):
                 continue
-            index = room.add(room.at_wall(row, wall, along + row.size_mm[0] // 2 + 1))
+            index = self.add(self.at_wall(row, wall, along + row.size_mm[0] // 2 + 1))
             if index < 0:
                 along += 400
                 continue
-            along += row.size_mm[0] + room.draw(6, 40)
-            cooks = cls == "oven" or (cls == "cabinet" and room.chance(25))
+            along += row.size_mm[0] + self.draw(6, 40)
+            cooks = cls == "oven" or (cls == "cabinet" and self.chance(25))
             if cooks and (cls == "oven" or self.put_on(index, "cooktop", centred=True) >= 0):
                 self.hood_over(index, wall)
-            elif room.chance(60):
-                self.put_on(index, ("kitchen appliance", "bowl", "bottle")[room.draw(0, 5) // 3])
-        for _ in range(room.draw(0, 3)):
+            elif self.chance(60):
+                self.put_on(index, ("kitchen appliance", "bowl", "bottle")[self.draw(0, 5) // 3])
+        for _ in range(self.draw(0, 3)):
             row = self.pick("cabinet", "wall")
             if row:
-                room.add_at_wall(row, 6, room.draw(1420, 1500), wall)
+                self.add_at_wall(row, 6, self.draw(1420, 1500), wall)
 
     def hood_over(self, index: int, wall: int) -> None:
         """Hang a range hood over an item, against the same wall."""
-        room, row = self.room, self.pick("range hood", "wall")
-        if row and room.chance(60):
-            along = self._along(wall, room.items[index].centre)
-            room.add(room.at_wall(row, wall, along, self._hanging_height(row)))
+        row = self.pick("range hood", "wall")
+        if row and self.chance(60):
+            along = self._along(wall, self.items[index].centre)
+            self.add(self.at_wall(row, wall, along, self._hanging_height(row)))
 
     def _hanging_height(self, row: ModelRow) -> int:
         """Draw the height of a wall thing's underside above the floor."""
-        room = self.room
-        base = room.draw(*HANGING_MM.get(row.cls, HANGING_MM["default"]))
-        return min(base, room.size[2] - row.size_mm[2])
+        base = self.draw(*HANGING_MM.get(row.cls, HANGING_MM["default"]))
+        return min(base, self.size[2] - row.size_mm[2])
 
     def bathroom(self) -> None:
         """A bathtub along a wall, washbasins hung or on a foot, a toilet with its roll, towels."""
-        room = self.room
         self.put_at_wall("bathtub", tries=25)
-        for _ in range(room.draw(1, 2)):
-            if room.chance(40):
+        for _ in range(self.draw(1, 2)):
+            if self.chance(40):
                 self.extra("washbasin", "wall")
             else:
                 self.put_at_wall("washbasin", tries=20)
         self.put_at_wall("toilet", tries=20)
         self.put_at_wall("cabinet", lambda r: r.carries_mm > 0 and r.size_mm[0] <= 1200)
         for cls in ("towel rail", "toilet roll holder", "towel"):
-            if room.chance(60):
+            if self.chance(60):
                 self.extra(cls, "wall")
-        if room.chance(50):
+        if self.chance(50):
             self.extra("rug", "floor")
 
     def ceiling_light(self, at: tuple[int, int] | None = None) -> int:
         """Hang a ceiling light at a place, default near the middle of the room."""
-        room = self.room
         row = self.pick("ceiling light", "ceiling")
         if not row:
             return -1
-        base = room.size[2] - row.size_mm[2]
+        base = self.size[2] - row.size_mm[2]
         if base < 1650:
             return -1
         # Drawn even where `at` is given: the draws are part of the committed scenes.
         middle = (
-            room.size[0] // 2 + room.draw(-400, 400),
-            room.size[1] // 2 + room.draw(-400, 400),
+            self.size[0] // 2 + self.draw(-400, 400),
+            self.size[1] // 2 + self.draw(-400, 400),
         )
-        return room.add(Item(row, at or middle, base, 90 * room.draw(0, 3), row.size_mm))
+        return self.add(Item(row, at or middle, base, 90 * self.draw(0, 3), row.size_mm))
 
     # Extras.
 
     def extra(self, cls: str, placement: str) -> int:
         """Place one thing of a class where its placement says, at a drawn position."""
-        room = self.room
         if placement == "ceiling":
             return self.ceiling_light()
         row = self.pick(cls, placement)
         if not row:
             return -1
         if placement == "top":
-            tops = [k for k, item in enumerate(room.items) if item.carries >= 0]
-            return room.add_on(tops[room.draw(0, len(tops) - 1)], row) if tops else -1
+            tops = [k for k, item in enumerate(self.items) if item.carries >= 0]
+            return self.add_on(tops[self.draw(0, len(tops) - 1)], row) if tops else -1
         if placement == "wall":
-            return room.add_at_wall(row, 6, self._hanging_height(row))
+            return self.add_at_wall(row, 6, self._hanging_height(row))
         if row.front and cls not in ("chair", "armchair", "stool"):
-            return room.add_at_wall(row)
-        at_wall = room.chance(35 if cls in SEATS else 75)
-        return room.add_at_wall(row) if at_wall else room.add_free(row)
+            return self.add_at_wall(row)
+        at_wall = self.chance(35 if cls in SEATS else 75)
+        return self.add_at_wall(row) if at_wall else self.add_free(row)
 
     def fill(self, kind: str, target: int) -> None:
         """Add extras until there are `target` things; half of them repeat a class of the room."""
-        room, table = self.room, EXTRAS[kind]
+        table = EXTRAS[kind]
         for _ in range(5 * target):
-            if len(room.items) >= target:
+            if len(self.items) >= target:
                 return
-            present = Counter(item.row.cls for item in room.items)
+            present = Counter(item.row.cls for item in self.items)
             most = MOST_OF_CLASS["default"]
             rows = [row for row in table if present[row[0]] < MOST_OF_CLASS.get(row[0], most)]
-            if room.chance(50):
+            if self.chance(50):
                 rows = [row for row in rows if row[0] in present] or rows
             weighted = [row for row in rows for _ in range(row[2])]
-            cls, placement, _ = weighted[room.draw(0, len(weighted) - 1)]
+            cls, placement, _ = weighted[self.draw(0, len(weighted) - 1)]
             self.extra(cls, placement)
 
 
@@ -522,35 +504,34 @@ def furnish(kind: str, pool: Pool, rng: np.random.Generator) -> Room:
     (x0, x1), (y0, y1) = ROOM_SIZE_MM[kind]
     draw = rng.integers
     size = (int(draw(x0, x1 + 1)), int(draw(y0, y1 + 1)), int(draw(2400, 2901)))
-    room = Room(size, rng)
+    room = FurnishedRoom(size, rng, pool)
     _cut_openings(room)
-    furnisher = Furnisher(room, pool)
     target = room.draw(10, 20)
     if kind == "living":
-        furnisher.lounge()
+        room.lounge()
         if room.chance(35):
-            furnisher.put_at_wall("sofa")
+            room.put_at_wall("sofa")
     elif kind == "bedroom":
-        furnisher.bed()
+        room.bed()
         if room.chance(30):
-            furnisher.bed()
+            room.bed()
         if room.chance(30):
-            furnisher.desk()
+            room.desk()
     elif kind == "office":
         for _ in range(room.draw(1, 3)):
-            furnisher.desk()
+            room.desk()
     elif kind == "kitchen":
-        furnisher.kitchen_run(room.draw(0, 3))
+        room.kitchen_run(room.draw(0, 3))
         if room.chance(70):
-            furnisher.dining((2, 4))
+            room.dining((2, 4))
     elif kind == "bathroom":
-        furnisher.bathroom()
+        room.bathroom()
     else:
-        furnisher.dining((3, 6))
-        furnisher.put_at_wall("cabinet", lambda r: r.carries_mm > 0)
+        room.dining((3, 6))
+        room.put_at_wall("cabinet", lambda r: r.carries_mm > 0)
     if room.chance(60):
-        furnisher.ceiling_light()
-    furnisher.fill(kind, target)
+        room.ceiling_light()
+    room.fill(kind, target)
     return room
 
 

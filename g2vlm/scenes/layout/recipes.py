@@ -106,7 +106,21 @@ def draw_recipe(
             continue
         cameras, pixels = views
         missing = shortfall(pixels)
-        recipe = _recipe(name, split, kind, room, cameras)
+        recipe = {
+            "id": name,
+            "split": split,
+            "pair": None,
+            "kind": kind,
+            "room": {
+                "size_mm": list(room.size),
+                "floor": FLOORS[kind][room.draw(0, len(FLOORS[kind]) - 1)],
+                "wall_rgb": list(WALL_COLOURS[room.draw(0, len(WALL_COLOURS) - 1)]),
+            },
+            "light": _light(room),
+            "objects": [object_fields(k, item) for k, item in enumerate(room.items)],
+            "openings": room.openings,
+            "cameras": camera_fields(cameras),
+        }
         if twin and not missing:
             missing = shortfall(twin(recipe)[1])
         if best is None or missing < best[0]:
@@ -120,8 +134,9 @@ def draw_recipe(
 
 def shortfall(pixels: np.ndarray) -> int:
     """Return by how many percentage points the seen objects fall short; pixels: int64 [8, N]."""
-    shares = {count: seen_percent(pixels, count) for count in COVERED_PERCENT}
-    return sum(max(0, least - shares[count]) for count, least in COVERED_PERCENT.items())
+    return sum(
+        max(0, least - seen_percent(pixels, count)) for count, least in COVERED_PERCENT.items()
+    )
 
 
 def seen_percent(pixels: np.ndarray, cameras: int) -> int:
@@ -136,9 +151,8 @@ def _views(room: Room) -> tuple[Cameras, np.ndarray] | None:
         return None
     free = walkable(room)
     count, connected = (np.count_nonzero(cells) for cells in (free, largest_component(free)))
-    if 100 * connected < CONNECTED_PERCENT * max(1, count):
-        return None
-    if 100 * count < WALKABLE_PERCENT * free.size:
+    is_connected = 100 * connected >= CONNECTED_PERCENT * max(1, count)
+    if not is_connected or 100 * count < WALKABLE_PERCENT * free.size:
         return None
     cameras = candidates(room)
     if cameras is None:
@@ -146,24 +160,6 @@ def _views(room: Room) -> tuple[Cameras, np.ndarray] | None:
     pixels = pixel_estimate(cameras, room.items)
     order = choose_cameras(cameras, pixels)
     return None if order is None else (cameras.take(order), pixels[order])
-
-
-def _recipe(name: str, split: str, kind: str, room: Room, cameras: Cameras) -> dict[str, Any]:
-    return {
-        "id": name,
-        "split": split,
-        "pair": None,
-        "kind": kind,
-        "room": {
-            "size_mm": list(room.size),
-            "floor": FLOORS[kind][room.draw(0, len(FLOORS[kind]) - 1)],
-            "wall_rgb": list(WALL_COLOURS[room.draw(0, len(WALL_COLOURS) - 1)]),
-        },
-        "light": _light(room),
-        "objects": [object_fields(k, item) for k, item in enumerate(room.items)],
-        "openings": room.openings,
-        "cameras": camera_fields(cameras),
-    }
 
 
 def camera_fields(cameras: Cameras) -> list[dict[str, Any]]:
@@ -214,10 +210,9 @@ def _light(room: Room) -> dict[str, Any]:
 
 def items_of(recipe: dict, models: dict[str, ModelRow]) -> list[Item]:
     """Return the objects of a recipe as placed items; those of a captured room have no model."""
-    captured = "capture" in recipe
     return [
         Item(
-            _captured_row(o) if captured else models[o["model"]],
+            _captured_row(o) if "capture" in recipe else models[o["model"]],
             (o["centre_mm"][0], o["centre_mm"][1]),
             o["base_mm"],
             o["yaw_deg"],
@@ -287,8 +282,8 @@ def load_recipes(data_dir: str | Path, split: str, limit: int | None = None) -> 
 
 def load_language(data_dir: str | Path, split: str) -> dict[str, dict]:
     """Return {scene: its line of language.jsonl} for the file that holds a split."""
-    path = _folder(data_dir, split) / "language.jsonl"
-    return {row["scene"]: row for row in read_lines(path)}
+    rows = read_lines(_folder(data_dir, split) / "language.jsonl")
+    return {row["scene"]: row for row in rows}
 
 
 def _folder(data_dir: str | Path, split: str) -> Path:

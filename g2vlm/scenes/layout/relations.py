@@ -1,5 +1,7 @@
 """The spatial relations between the objects of a recipe, from their true oriented boxes.
 
+`named_openings` returns the doors and windows that objects may be located by.
+
 `FORMULAS` holds one formula for each family of `metrics.scene_graph.predicates`. A formula returns
 the predicate that holds for an ordered pair, "none", or None where the pair is void: too close to
 call, so that neither answer is scored. The limits and their void bands are those of `DEFINITIONS`
@@ -11,15 +13,18 @@ relations.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import Any
+
+import numpy as np
 
 from g2vlm.scenes.assets.catalog import ModelRow
 from g2vlm.scenes.assets.classes import SCREENS, SEATS
-from g2vlm.scenes.layout.integer_geometry import UNIT, Point, cosine, divide, sine
-from g2vlm.scenes.layout.openings import named_openings
-from g2vlm.scenes.layout.recipes import items_of
-from g2vlm.scenes.layout.room_state import Item, box_distance
+from g2vlm.scenes.layout.cameras import seen_shares
+from g2vlm.scenes.layout.integer_geometry import Point, cosine, edges, rotate, sine
+from g2vlm.scenes.layout.recipes import cameras_of, items_of
+from g2vlm.scenes.layout.room_state import Item, box_distance, wall_point
+from metrics.constants import INPUT_VIEWS
 from metrics.scene_graph.predicates import FAMILY_OF, NONE
 
 NEAR_MM, NEAR_VOID_MM = 500, 750
@@ -29,6 +34,41 @@ OFFSET_MM = 200
 BETWEEN_MM = 1200
 # Per mille: sines of 5 and 15 degrees.
 SINE_5, SINE_15 = 87, 259
+# Sample points along a door or window and up it.
+ALONG, UP = 5, 4
+# Share (%) of these points that one input view must see.
+SEEN_PERCENT = 40
+
+
+def named_openings(recipe: dict[str, Any], items: list[Item]) -> dict[str, list[Point]]:
+    """Return the floor points (mm) under the only door and the only window, by kind.
+
+    A kind is left out where the room has none or several, or where no input view is estimated to
+    see enough of it.
+    """
+    cameras, named = cameras_of(recipe).take(list(range(INPUT_VIEWS))), {}
+    for kind in ("door", "window"):
+        openings = [opening for opening in recipe["openings"] if opening["kind"] == kind]
+        if len(openings) != 1:
+            continue
+        floor = _floor_points(recipe, openings[0])
+        low, height = openings[0]["base_mm"], openings[0]["height_mm"]
+        levels = [low + (2 * k + 1) * height // (2 * UP) for k in range(UP)]
+        points = np.array([(x, y, z) for x, y in floor for z in levels], np.float64)
+        if max(seen_shares(cameras, points, items)) >= SEEN_PERCENT:
+            named[kind] = floor
+    return named
+
+
+def _floor_points(recipe: dict[str, Any], opening: dict[str, Any]) -> list[Point]:
+    """Return floor points (mm) from one end of an opening to the other."""
+    if "ends_mm" in opening:  # A captured room: its walls may stand at any angle.
+        a, b = opening["ends_mm"]
+    else:
+        size, wall, start = recipe["room"]["size_mm"], opening["wall"], opening["offset_mm"]
+        a, b = (wall_point(size, wall, start + far, 0) for far in (0, opening["width_mm"]))
+    (ax, ay), (dx, dy) = a, (b[0] - a[0], b[1] - a[1])
+    return [(ax + dx * k // (ALONG - 1), ay + dy * k // (ALONG - 1)) for k in range(ALONG)]
 
 
 class SceneGeometry:
@@ -43,22 +83,16 @@ class SceneGeometry:
 
     def __init__(self, recipe: dict[str, Any], models: dict[str, ModelRow]) -> None:
         self.items = items_of(recipe, models)
-        camera = recipe["cameras"][0]
-        self._camera, self._heading = camera["position_mm"], camera["yaw_deg"]
         n = len(self.items)
         self.distance = [[0] * n for _ in range(n)]
-        for i in range(n):
-            for j in range(i):
-                d = box_distance(self.items[i], self.items[j])
-                self.distance[i][j] = self.distance[j][i] = d
+        for i, j in combinations(range(n), 2):
+            d = box_distance(self.items[j], self.items[i])
+            self.distance[i][j] = self.distance[j][i] = d
         self.openings = named_openings(recipe, self.items)
-        self.positions = [self._to_camera(item.centre) for item in self.items]
-
-    def _to_camera(self, point: Point) -> Point:
-        """Return a room point (mm) in the first camera's frame: x along its heading, y left."""
-        dx, dy = point[0] - self._camera[0], point[1] - self._camera[1]
-        c, s = cosine(self._heading), sine(self._heading)
-        return divide(dx * c + dy * s, UNIT), divide(dy * c - dx * s, UNIT)
+        camera = recipe["cameras"][0]
+        eye_x, eye_y, _ = camera["position_mm"]
+        centres = [(item.centre[0] - eye_x, item.centre[1] - eye_y) for item in self.items]
+        self.positions = [rotate(centre, -camera["yaw_deg"]) for centre in centres]
 
     def support(self, i: int, j: int) -> str:
         """Return "on" where i stands on j, "under" where j stands on i, else "none"."""
@@ -123,10 +157,6 @@ class SceneGeometry:
         cross = self._cross(i, j)
         return (cross > 0) - (cross < 0) if self._bearings_differ(i, j, SINE_5) else 0
 
-    def same_bearing(self, i: int, j: int) -> bool:
-        """Return whether the first view shows i and j within 15 degrees of each other."""
-        return not self._bearings_differ(i, j, SINE_15)
-
     def _cross(self, i: int, j: int) -> int:
         """Return the cross product of the positions of j and i: positive where i is to the left."""
         (ax, ay), (bx, by) = self.positions[i], self.positions[j]
@@ -142,12 +172,13 @@ class SceneGeometry:
     def side_in_view(self, i: int, j: int) -> str | None:
         """Return `side` where the image of the first view agrees with it, else None.
 
-        Left and right must hold in the image too; in front and behind need the same bearing.
+        Left and right must hold in the image too; in front and behind need bearings within 15
+        degrees of each other.
         """
         side = self.side(i, j)
         if side in ("left", "right"):
             return side if self.bearing_order(i, j) == (1 if side == "left" else -1) else None
-        return side if side and self.same_bearing(i, j) else None
+        return None if self._bearings_differ(i, j, SINE_15) else side
 
     def between(self, k: int, i: int, j: int) -> bool | None:
         """Return whether k's centre lies between those of i and j, seen from above; None when void.
@@ -170,7 +201,7 @@ def _front_axis_meets(a: Item, b: Item) -> bool:
     c, s = cosine(a.yaw), sine(a.yaw)
     offsets = [(x - a.centre[0], y - a.centre[1]) for x, y in b.ring]
     corners = [(dx * c + dy * s, dx * s - dy * c) for dx, dy in offsets]  # (across, ahead)
-    for (x, ahead), (end_x, end_ahead) in zip(corners, corners[1:] + corners[:1], strict=True):
+    for (x, ahead), (end_x, end_ahead) in edges(corners):
         if min(x, end_x) < 0 <= max(x, end_x):
             # Where the edge crosses the axis, times its extent across the axis.
             along = ahead * end_x - end_ahead * x

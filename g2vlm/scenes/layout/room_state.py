@@ -25,6 +25,7 @@ from g2vlm.scenes.layout.integer_geometry import (
     footprint_distance,
     gap,
     offset,
+    rotate,
     sine,
 )
 
@@ -88,15 +89,6 @@ class Item:
         return self.base + self.row.carries_mm * self.size[2] // self.row.size_mm[2]
 
 
-@dataclass(frozen=True)
-class Zone:
-    """A part of the room that furniture keeps out of: a ring from one height to another."""
-
-    ring: list[Point]
-    low: int
-    high: int
-
-
 def wall_point(size: Sequence[int], wall: int, along: int, inward: int) -> Point:
     """Return the point `along` a wall from its start and `inward` from it, in a room of `size`."""
     sx, sy = size[0], size[1]
@@ -117,20 +109,16 @@ def collide(a: Item, b: Item) -> bool:
     """Return whether two boxes overlap by more than the tolerance; rugs lie under furniture."""
     if "rug" in (a.row.cls, b.row.cls) and a.row.cls != b.row.cls:
         return False
-    if not heights_meet(a.base, a.top, b.base, b.top):
-        return False
-    return gap(a.ring, a.yaw, b.ring, b.yaw) < -TOLERANCE_MM
+    heights = heights_meet(a.base, a.top, b.base, b.top)
+    return heights and gap(a.ring, a.yaw, b.ring, b.yaw) < -TOLERANCE_MM
 
 
 def rests_on(item: Item, support: Item) -> bool:
     """Return whether an item's footprint lies within its support's, but for the overhang."""
-    half = [support.size[k] // 2 + OVERHANG_MM for k in (0, 1)]
-    for x, y in item.ring:
-        dx, dy = x - support.centre[0], y - support.centre[1]
-        u, v = offset((0, 0), -support.yaw, (dx, dy))
-        if abs(u) > half[0] or abs(v) > half[1]:
-            return False
-    return True
+    half_w, half_d = (support.size[k] // 2 + OVERHANG_MM for k in (0, 1))
+    x0, y0 = support.centre
+    turned = [rotate((x - x0, y - y0), -support.yaw) for x, y in item.ring]
+    return all(abs(u) <= half_w and abs(v) <= half_d for u, v in turned)
 
 
 def at_offset(anchor: Item, row: ModelRow, local: Point, turn: int) -> Item:
@@ -150,7 +138,8 @@ class Room:
         self.rng = rng
         self.items: list[Item] = []
         self.openings: list[dict] = []
-        self.zones: list[Zone] = []
+        # What furniture keeps out of: (ring on the floor, least height, greatest height).
+        self.zones: list[tuple[list[Point], int, int]] = []
 
     def draw(self, low: int, high: int) -> int:
         """Return a uniform integer in low..high, both included."""
@@ -177,7 +166,7 @@ class Room:
         depth = CLEARANCE_MM[kind]
         outline = ((start, 0), (end, 0), (end, depth), (start, depth))
         ring = [wall_point(self.size, wall, along, inward) for along, inward in outline]
-        self.zones.append(Zone(ring, base, top))
+        self.zones.append((ring, base, top))
         self.openings.append(
             {
                 "kind": kind,
@@ -190,24 +179,19 @@ class Room:
         )
         return True
 
-    def is_inside(self, item: Item) -> bool:
-        """Return whether a box lies between the walls, the floor and the ceiling."""
-        sx, sy, height = self.size
-        within = all(0 <= x <= sx and 0 <= y <= sy for x, y in item.ring)
-        return within and item.base >= 0 and item.top <= height
-
     def fits(self, item: Item, others: Iterable[Item] | None = None) -> bool:
-        """Return whether an item is inside, clear of the zones and collides with nothing.
+        """Return whether an item is inside the room, clear of the zones and collides with nothing.
 
         Args:
             others: the items that it may collide with; default those of the room.
         """
-        if not self.is_inside(item):
+        sx, sy, height = self.size
+        between_walls = all(0 <= x <= sx and 0 <= y <= sy for x, y in item.ring)
+        if not between_walls or item.base < 0 or item.top > height:
             return False
-        for zone in self.zones:
-            if item.row.cls == "rug" or not heights_meet(item.base, item.top, zone.low, zone.high):
-                continue
-            if gap(item.ring, item.yaw, zone.ring, 0) < -TOLERANCE_MM:
+        for ring, low, high in self.zones if item.row.cls != "rug" else ():
+            heights = heights_meet(item.base, item.top, low, high)
+            if heights and gap(item.ring, item.yaw, ring, 0) < -TOLERANCE_MM:
                 return False
         return not any(collide(item, o) for o in (self.items if others is None else others))
 
@@ -304,10 +288,9 @@ def covered(item: Item, x: np.ndarray, y: np.ndarray, margin: int) -> np.ndarray
 
 def largest_component(free: np.ndarray) -> np.ndarray:
     """Return the largest 4-connected part of a bool grid; of equal ones the first in row order."""
-    labels, count = ndimage.label(free)  # numbered from 1 in row order, 0 where not free
-    if count == 0:
-        return np.zeros_like(free)
-    sizes = np.bincount(labels.ravel())[1:]
+    labels, _ = ndimage.label(free)  # numbered from 1 in row order, 0 where not free
+    # At least one size, 0, also where nothing is free.
+    sizes = np.bincount(labels.ravel(), minlength=2)[1:]
     return labels == 1 + sizes.argmax()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,9 @@ def swap_recipe(recipe: dict, models: dict[str, ModelRow]) -> tuple[dict[str, An
     after = list(before)
     for k, item in enumerate(before):
         after[k] = _swapped(room, item, held, after, k, eyes)
-    name = recipe["id"].replace("test_scene", "test_asset")
     twin = {
         **recipe,
-        "id": name,
+        "id": recipe["id"].replace("test_scene", "test_asset"),
         "split": "test_asset",
         "pair": recipe["id"],
         "objects": [object_fields(k, item) for k, item in enumerate(after)],
@@ -65,7 +65,7 @@ def _swapped(
     rows = held.get(item.row.kind)
     if not rows:
         raise InputError(f"models.csv: no held-out model of kind {item.row.kind}; mark one as held")
-    rows = sorted(rows, key=lambda row: (_misfit(row, item), row.model))
+    rows = sorted(rows, key=lambda row: (misfit(row, item.size), row.model))
     base = placed[item.support].carries if item.support >= 0 else item.base
     stretched = next((row for row in rows if _stretches(row, item.size)), None)
     if stretched:
@@ -79,30 +79,22 @@ def _swapped(
             (item.support < 0 or rests_on(own, placed[item.support]))
             and all(clears(own, eye) for eye in eyes)
             and room.fits(own, others)
-            and all(_carries(room, own, p) for p in carried)
+            # What it carries still rests on it, under the ceiling, at its new height.
+            and all(rests_on(p, own) and own.carries + p.size[2] <= room.size[2] for p in carried)
         ):
             return own
     return Item(row, item.centre, base, item.yaw, item.size, item.support)
 
 
-def _carries(room: Room, support: Item, item: Item) -> bool:
-    """Return whether `item` still rests on `support`, under the ceiling, at its new height."""
-    return rests_on(item, support) and support.carries + item.size[2] <= room.size[2]
-
-
 def _clipped(row: ModelRow, size: tuple[int, int, int]) -> tuple[int, int, int]:
     """Return `size` with no side beyond the upper bound of stretching; no side grows."""
-    w, d, h = (
-        min(old, own * STRETCH_PERCENT[1] // 100)
-        for old, own in zip(size, row.size_mm, strict=True)
-    )
-    return w, d, h
+    pairs = zip(size, row.size_mm, strict=True)
+    return tuple(min(old, own * STRETCH_PERCENT[1] // 100) for old, own in pairs)
 
 
-def _misfit(row: ModelRow, item: Item) -> int:
-    """Return the largest factor (per mille) between the sides of a model and of an item."""
-    pairs = zip(row.size_mm, item.size, strict=True)
-    return max(1000 * max(a, b) // min(a, b) for a, b in pairs)
+def misfit(row: ModelRow, size: Sequence[int]) -> int:
+    """Return the largest factor (per mille) between the sides of a model and those of a box."""
+    return max(1000 * max(a, b) // min(a, b) for a, b in zip(row.size_mm, size, strict=True))
 
 
 def _stretches(row: ModelRow, size: tuple[int, int, int]) -> bool:

@@ -22,7 +22,16 @@ from typing import Any
 import numpy as np
 
 from g2vlm.scenes.layout.cameras import heading
-from g2vlm.scenes.layout.integer_geometry import UNIT, Point, cosine, sine, twice_area
+from g2vlm.scenes.layout.integer_geometry import (
+    UNIT,
+    Point,
+    cosine,
+    edges,
+    rotate,
+    sine,
+    twice_area,
+)
+from g2vlm.scenes.layout.room_state import Item
 from metrics.files import InputError, read_json
 from metrics.geometry import UNIT_CORNERS, rotation_of_quaternion
 
@@ -74,23 +83,6 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Opening:
-    """A door or window.
-
-    Args:
-        kind: "door" or "window".
-        ends: of its footprint on the wall, mm.
-        base: height of its lower edge, mm.
-        height: of the opening, mm.
-    """
-
-    kind: str
-    ends: tuple[Point, Point]
-    base: int
-    height: int
-
-
-@dataclass(frozen=True)
 class CapturedRoom:
     """A captured room in its frame.
 
@@ -98,7 +90,7 @@ class CapturedRoom:
         size: of the outline's bounding box and the height, mm.
         outline: corners of the floor, counter-clockwise, mm.
         boxes: labelled furniture.
-        openings: doors and windows.
+        openings: doors and windows as in a recipe; some may belong to other rooms.
         vertices: int64 [V, 3] mm.
         faces: int32 [F, 3].
     """
@@ -106,7 +98,7 @@ class CapturedRoom:
     size: tuple[int, int, int]
     outline: list[Point]
     boxes: list[Box]
-    openings: list[Opening]
+    openings: list[dict[str, Any]]
     vertices: np.ndarray
     faces: np.ndarray
 
@@ -177,41 +169,37 @@ def read_room(path: str | Path) -> CapturedRoom:
         raise InputError(
             f"{path}: {ceiling - floor} mm from floor to ceiling; is it in metres? Leave it out"
         )
-    walls = [e.plane()[:2] for e in entities if e.label == "WALL_FACE"]
-    ring = join_walls(path, [w[:, :2] for w in walls])
+    ring = join_walls(path, [e.plane()[:2, :2] for e in entities if e.label == "WALL_FACE"])
     degrees = _aligning_turn(ring)
-    outline = rotate(np.array(ring), degrees)
+    outline = np.column_stack(rotate(np.array(ring).T, degrees))
     low, high = outline.min(0), outline.max(0)
 
     def to_room(points: np.ndarray) -> np.ndarray:
-        flat = rotate(points[:, :2], degrees) - low
-        return np.column_stack([flat, points[:, 2] - floor])
+        x, y = rotate(points[:, :2].T, degrees)
+        return np.column_stack([x - low[0], y - low[1], points[:, 2] - floor])
 
-    boxes = without_repeats([_box(e, to_room) for e in entities if _is_furniture(e)])
+    # Captures hold furniture twice, as a box and as the plane of its top or seat: the box counts.
+    furniture = [e for e in entities if e.label in CLASS_OF and "bounded3D_META" in e.fields]
+    boxes = without_repeats([_box(e, to_room) for e in furniture])
     vertices = to_room(vertices)
+    # No view can show a box that holds next to nothing of the mesh.
+    middle = vertices[faces].sum(axis=1) // 3
+    middle = middle[middle[:, 2] > _ON_FLOOR_MM]
+    boxes = [b for b in boxes if np.count_nonzero(inside_box(b, middle, 0)) >= _LEAST_FACES]
     return CapturedRoom(
         size=(int(high[0] - low[0]), int(high[1] - low[1]), ceiling - floor),
         outline=[(int(x), int(y)) for x, y in outline - low],
-        boxes=with_mesh(boxes, vertices, faces),
+        boxes=boxes,
         openings=[_opening(e, to_room) for e in entities if e.label in OPENING_OF],
         vertices=vertices,
         faces=faces,
     )
 
 
-def rotate(points: np.ndarray, degrees: int) -> np.ndarray:
-    """Rotate int64 [N, 2] mm counter-clockwise about the origin, rounded to whole millimetres."""
-    c, s = cosine(degrees), sine(degrees)
-    x, y = points[:, 0], points[:, 1]
-    exact = np.stack([x * c - y * s, x * s + y * c], axis=1)  # times UNIT, in integers
-    return (2 * exact + UNIT) // (2 * UNIT)
-
-
 def _aligning_turn(ring: list[Point]) -> int:
     """Return the smallest rotation (degrees) that lays the longest wall along an axis."""
-    pairs = zip(ring, ring[1:] + ring[:1], strict=True)
-    edges = [(bx - ax, by - ay) for (ax, ay), (bx, by) in pairs]
-    degrees = heading(*max(edges, key=lambda e: e[0] * e[0] + e[1] * e[1])) % 90
+    sides = [(bx - ax, by - ay) for (ax, ay), (bx, by) in edges(ring)]
+    degrees = heading(*max(sides, key=lambda side: side[0] ** 2 + side[1] ** 2)) % 90
     return -degrees if degrees < 45 else 90 - degrees
 
 
@@ -284,11 +272,6 @@ def _mesh(entity: _Entity) -> tuple[np.ndarray, np.ndarray]:
     return entity.millimetres(vertices.astype(np.float64)), faces.astype(np.int32)
 
 
-def _is_furniture(entity: _Entity) -> bool:
-    # Captures hold furniture twice, as a box and as the plane of its top or seat: the box counts.
-    return entity.label in CLASS_OF and "bounded3D_META" in entity.fields
-
-
 def _box(entity: _Entity, to_room: Any) -> Box:
     """Return the upright box of an entity; `to_room` takes int64 [N, 3] mm to the room frame."""
     offset = entity.numbers("bounded3D_META", "offset", "xyz")
@@ -327,20 +310,7 @@ def without_repeats(boxes: list[Box]) -> list[Box]:
     return [box for box in boxes if any(box is b for b in kept)]
 
 
-def with_mesh(boxes: list[Box], vertices: np.ndarray, faces: np.ndarray) -> list[Box]:
-    """Leave out boxes that hold next to nothing of the mesh: no view can show them.
-
-    Args:
-        boxes: in the room frame.
-        vertices: int64 [V, 3] mm of the room's mesh.
-        faces: int32 [F, 3].
-    """
-    middle = vertices[faces].sum(axis=1) // 3
-    middle = middle[middle[:, 2] > _ON_FLOOR_MM]
-    return [b for b in boxes if np.count_nonzero(inside_box(b, middle, 0)) >= _LEAST_FACES]
-
-
-def inside_box(box: Box, points: np.ndarray, margin: int) -> np.ndarray:
+def inside_box(box: Box | Item, points: np.ndarray, margin: int) -> np.ndarray:
     """Return bool [N], which points int64 [N, 3] mm lie in a box grown by `margin` mm."""
     c, s = cosine(box.yaw), sine(box.yaw)
     dx, dy = points[:, 0] - box.centre[0], points[:, 1] - box.centre[1]
@@ -351,8 +321,12 @@ def inside_box(box: Box, points: np.ndarray, margin: int) -> np.ndarray:
     return flat & low & (points[:, 2] <= box.base + h + margin)
 
 
-def _opening(entity: _Entity, to_room: Any) -> Opening:
+def _opening(entity: _Entity, to_room: Any) -> dict[str, Any]:
     corners = to_room(entity.plane())
-    a, b = ((int(p[0]), int(p[1])) for p in corners[:2])
-    low, high = int(corners[:, 2].min()), int(corners[:, 2].max())
-    return Opening(OPENING_OF[entity.label], (a, b), max(low, 0), high - max(low, 0))
+    base = max(int(corners[:, 2].min()), 0)
+    return {
+        "kind": OPENING_OF[entity.label],
+        "ends_mm": corners[:2, :2].tolist(),
+        "base_mm": base,
+        "height_mm": int(corners[:, 2].max()) - base,
+    }

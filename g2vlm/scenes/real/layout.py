@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from g2vlm.scenes.layout.cameras import (
     APART_MM,
@@ -17,7 +18,7 @@ from g2vlm.scenes.layout.cameras import (
     heading,
     pixel_estimate,
 )
-from g2vlm.scenes.layout.integer_geometry import Point, corners, point_to_footprint
+from g2vlm.scenes.layout.integer_geometry import Point, corners, edges, point_to_footprint
 from g2vlm.scenes.layout.recipes import CARRIERS, REAL_ROOMS, camera_fields, items_of
 from g2vlm.scenes.layout.room_state import Item, largest_component
 from g2vlm.scenes.real.capture import Box, CapturedRoom, read_room
@@ -73,9 +74,9 @@ def captured_recipes(
         raise InputError(
             f"data.splits.{REAL_ROOMS}: {count} rooms, but there are {len(CAPTURES)}; lower it"
         )
-    for number, name in enumerate(list(CAPTURES)[:count]):
-        path = data_dir / FOLDER / f"{name}.json"
-        yield captured_recipe(path, f"{REAL_ROOMS}-{number:04d}", KINDS[name], seed)
+    for number, capture in enumerate(list(CAPTURES)[:count]):
+        path, name = data_dir / FOLDER / f"{capture}.json", f"{REAL_ROOMS}-{number:04d}"
+        yield captured_recipe(path, name, KINDS[capture], seed)
 
 
 def captured_recipe(
@@ -151,31 +152,19 @@ def openings_of(room: CapturedRoom) -> list[dict[str, Any]]:
     """Return the doors and windows in the room's own walls; captures show some beyond them."""
     rows = []
     for opening in room.openings:
-        (ax, ay), (bx, by) = opening.ends
+        (ax, ay), (bx, by) = opening["ends_mm"]
         middle = ((ax + bx) // 2, (ay + by) // 2)
-        if point_to_outline(middle, room.outline) <= _OPENING_MM:
-            rows.append(
-                {
-                    "kind": opening.kind,
-                    "ends_mm": [[ax, ay], [bx, by]],
-                    "base_mm": opening.base,
-                    "height_mm": opening.height,
-                }
-            )
+        # A wall is a footprint without depth, whose distance counts from both sides.
+        distances = (point_to_footprint(middle, [a, b, a]) for a, b in edges(room.outline))
+        if min(distances) <= _OPENING_MM:
+            rows.append(opening)
     return rows
-
-
-def point_to_outline(point: Point, outline: list[Point]) -> int:
-    """Return the distance (mm) from a point to the nearest wall of an outline, in or out."""
-    # A wall is a footprint without depth, whose distance counts from both sides.
-    walls = zip(outline, outline[1:] + outline[:1], strict=True)
-    return min(point_to_footprint(point, [a, b, a]) for a, b in walls)
 
 
 def inside_outline(outline: list[Point], x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return which points (int64 mm, broadcast) an outline encloses, by the even-odd rule."""
     inside = np.zeros(np.broadcast(x, y).shape, bool)
-    for (ax, ay), (bx, by) in zip(outline, outline[1:] + outline[:1], strict=True):
+    for (ax, ay), (bx, by) in edges(outline):
         crosses = (ay > y) != (by > y)
         side = (bx - ax) * (y - ay) - (x - ax) * (by - ay)
         inside ^= crosses & ((side > 0) == (by > ay))
@@ -212,11 +201,8 @@ def free_cells(room: CapturedRoom, low: int) -> np.ndarray:
     taken = np.zeros((nx, ny), bool)
     taken[cells[:, 0], cells[:, 1]] = True
     # Grow what is taken by the distance that a camera keeps; the room's border counts as taken.
-    reach = _CLEAR_MM // _CELL_MM
-    padded = np.pad(taken, reach, constant_values=True)
-    for dx in range(2 * reach + 1):
-        for dy in range(2 * reach + 1):
-            taken |= padded[dx : dx + nx, dy : dy + ny]
+    side = 2 * (_CLEAR_MM // _CELL_MM) + 1
+    taken = ndimage.binary_dilation(taken, np.ones((side, side)), border_value=1)
     x = np.arange(nx)[:, None] * _CELL_MM + _CELL_MM // 2
     y = np.arange(ny)[None, :] * _CELL_MM + _CELL_MM // 2
     return largest_component(inside_outline(room.outline, x, y) & ~taken)
@@ -228,8 +214,7 @@ def _light(room: CapturedRoom) -> dict[str, Any]:
     if not len(cells):
         return {**_DAYLIGHT, "lamps_mm": []}
     x, y = (int(v) * _CELL_MM + _CELL_MM // 2 for v in cells[len(cells) // 2])
-    lamp = [x, y, room.size[2] - 400]
-    return {**_DAYLIGHT, "lamps_mm": [lamp]}
+    return {**_DAYLIGHT, "lamps_mm": [[x, y, room.size[2] - 400]]}
 
 
 def _cameras(
@@ -266,8 +251,7 @@ def behind_walls(outline: list[Point], cameras: Cameras, items: list[Item]) -> n
     eye = cameras.position[:, None, :2]  # (K, 1, 2)
     middle = np.array([item.centre for item in items], np.int64)[None]  # (1, N, 2)
     hidden = np.zeros(np.broadcast_shapes(eye.shape, middle.shape)[:2], bool)
-    for a, b in zip(outline, outline[1:] + outline[:1], strict=True):
-        a, b = np.array(a), np.array(b)
+    for a, b in edges(np.array(outline)):
         # Two segments cross if each has the other's ends on both of its sides.
         wall_crosses = _side(eye, middle, a) * _side(eye, middle, b) < 0
         hidden |= wall_crosses & (_side(a, b, eye) * _side(a, b, middle) < 0)
@@ -296,8 +280,8 @@ def _candidates(
     hfov = 66 + 2 * draw(0, 4)
     position, yaw, pitch = [], [], []
     for _ in range(4 * _CANDIDATES):
-        spot = spots[draw(0, len(spots) - 1)]
-        x, y = (int(v) * _CELL_MM + _CELL_MM // 2 for v in spot)
+        cell = spots[draw(0, len(spots) - 1)]
+        x, y = (int(v) * _CELL_MM + _CELL_MM // 2 for v in cell)
         pair = [items[draw(0, len(items) - 1)].centre for _ in range(2)]
         dx = (pair[0][0] + pair[1][0]) // 2 - x
         dy = (pair[0][1] + pair[1][1]) // 2 - y
@@ -308,7 +292,4 @@ def _candidates(
         pitch.append(-draw(8, 26))
         if len(position) == _CANDIDATES:
             break
-    if len(position) < VIEWS:
-        return None
-    arrays = (np.array(v, np.int64) for v in (position, yaw, pitch))
-    return Cameras(*arrays, hfov)
+    return Cameras.of(position, yaw, pitch, hfov) if len(position) >= VIEWS else None

@@ -9,7 +9,10 @@ import numpy as np
 from scipy import ndimage
 
 from g2vlm.scenes.assets.textures import Atlas
-from g2vlm.scenes.real.capture import NEAR_BOX_MM, Box, CapturedRoom, inside_box, read_room
+from g2vlm.scenes.layout.integer_geometry import edges
+from g2vlm.scenes.layout.recipes import items_of
+from g2vlm.scenes.layout.room_state import Item
+from g2vlm.scenes.real.capture import NEAR_BOX_MM, CapturedRoom, inside_box, read_room
 from g2vlm.scenes.real.source import FOLDER
 from g2vlm.scenes.render.meshes import SceneMesh
 from g2vlm.scenes.render.occupancy import cell_of, grid_shape, surface_points
@@ -45,7 +48,7 @@ def captured_mesh(recipe: dict, data_dir: str | Path) -> SceneMesh:
     """
     path = Path(data_dir) / FOLDER / f"{recipe['capture']}.json"
     room = _read_room(path)
-    boxes = [_box_of(item) for item in recipe["objects"]]
+    boxes = items_of(recipe, {})
     label = face_labels(room, boxes, recipe["openings"])
     # Sorted by label, the faces of an object are one slice.
     order = np.argsort(label, kind="stable")
@@ -55,7 +58,9 @@ def captured_mesh(recipe: dict, data_dir: str | Path) -> SceneMesh:
     for k, box in enumerate(boxes):
         first, last = np.searchsorted(label, [FIRST_OBJECT + k, FIRST_OBJECT + k + 1])
         if first == last:
-            raise InputError(f"{path}: no mesh in the box of object {k} ({box.cls}); leave it out")
+            raise InputError(
+                f"{path}: no mesh in the box of object {k} ({box.row.cls}); leave it out"
+            )
         vertices.append(upright_corners(box))
         objects.append((slice(end, end + 8), slice(int(first), int(last))))
         end += 8
@@ -75,19 +80,10 @@ def captured_mesh(recipe: dict, data_dir: str | Path) -> SceneMesh:
     )
 
 
-@lru_cache(maxsize=8)
-def _read_room(path: Path) -> CapturedRoom:
-    return read_room(path)
+_read_room = lru_cache(maxsize=8)(read_room)
 
 
-def _box_of(item: dict) -> Box:
-    """Return the labelled box of a recipe's object."""
-    x, y = item["centre_mm"]
-    w, d, h = item["size_mm"]
-    return Box(item["class"], (w, d, h), (x, y), item["base_mm"], item["yaw_deg"])
-
-
-def upright_corners(box: Box) -> np.ndarray:
+def upright_corners(box: Item) -> np.ndarray:
     """Return the corners float64 [8, 3] of a box in metres."""
     angle = np.deg2rad(box.yaw)
     x, y, z = ((UNIT_CORNERS - (0.5, 0.5, 0.0)) * np.array(box.size) / 1000.0).T
@@ -96,7 +92,7 @@ def upright_corners(box: Box) -> np.ndarray:
     return np.column_stack([flat, z + box.base / 1000.0])
 
 
-def face_labels(room: CapturedRoom, boxes: list[Box], openings: list[dict]) -> np.ndarray:
+def face_labels(room: CapturedRoom, boxes: list[Item], openings: list[dict]) -> np.ndarray:
     """Return uint8 [F], the instance value of each face of a captured room.
 
     The smallest box that holds a face's middle labels it; outside of all boxes the nearest plane of
@@ -109,29 +105,25 @@ def face_labels(room: CapturedRoom, boxes: list[Box], openings: list[dict]) -> n
     """
     triangles = room.vertices[room.faces]  # (F, 3, 3)
     middle = triangles.sum(axis=1) // 3  # (F, 3)
-    level = _levelness(triangles) > _LEVEL
-    height = room.size[2]
+    cross = face_crosses(triangles.astype(float))
+    upward = np.abs(cross[:, 2]) / np.maximum(np.linalg.norm(cross, axis=1), 1e-9)
+    level = upward > _LEVEL
     # Later labels overwrite earlier ones; boxes come from large to small.
     label = np.full(len(middle), UNLABELLED, np.uint8)
-    label[_wall_distance(middle, room) <= _WALL_MM] = WALL
+    walls = edges(np.array(room.outline, float))
+    to_walls = [_along_and_apart(middle, a, b, clip=True)[1] for a, b in walls]
+    label[np.min(to_walls, axis=0) <= _WALL_MM] = WALL
     for opening in openings:
         label[(label == WALL) & _in_opening(middle, opening)] = OPENING
-    label[(middle[:, 2] > height - _PLANE_MM) & level] = CEILING
+    label[(middle[:, 2] > room.size[2] - _PLANE_MM) & level] = CEILING
     floor = (middle[:, 2] < _PLANE_MM) & level
-    order = sorted(range(len(boxes)), key=lambda k: -int(np.prod(boxes[k].size)))
-    for k in order:
+    for k in sorted(range(len(boxes)), key=lambda k: -int(np.prod(boxes[k].size))):
         held = inside_box(boxes[k], middle, NEAR_BOX_MM)
         # The face right under a box that stands on something belongs to that.
         held &= (boxes[k].base == 0) | (middle[:, 2] > boxes[k].base + _LIFT_MM)
         label[held] = FIRST_OBJECT + k
     label[floor] = FLOOR
     return label
-
-
-def _levelness(triangles: np.ndarray) -> np.ndarray:
-    """Return float64 [F], |z| of each triangle's unit normal: 1 for a floor's, 0 for a wall's."""
-    cross = face_crosses(triangles.astype(float))
-    return np.abs(cross[:, 2]) / np.maximum(np.linalg.norm(cross, axis=1), 1e-9)
 
 
 def _along_and_apart(
@@ -153,15 +145,6 @@ def _along_and_apart(
     if clip:
         share = np.clip(share, 0.0, 1.0)
     return share, np.linalg.norm(offset - share[:, None] * along, axis=1)
-
-
-def _wall_distance(points: np.ndarray, room: CapturedRoom) -> np.ndarray:
-    """Return float64 [N], the distance (mm) of points [N, 3] to the nearest wall."""
-    ring = np.array(room.outline, float)
-    nearest = np.full(len(points), np.inf)
-    for a, b in zip(ring, np.roll(ring, -1, axis=0), strict=True):
-        nearest = np.minimum(nearest, _along_and_apart(points, a, b, clip=True)[1])
-    return nearest
 
 
 def _in_opening(points: np.ndarray, opening: dict) -> np.ndarray:
@@ -196,12 +179,14 @@ def captured_occupancy(recipe: dict, mesh: SceneMesh) -> np.ndarray:
     Sofas and beds also fill their boxes below such cells.
     """
     closed = ~reachable_cells(recipe, mesh)
-    centres = cell_centres(closed.shape)
+    # (X Y Z, 3): centres of the cells in mm.
+    step = round(VOXEL_M * 1000)
+    centres = np.indices(closed.shape).reshape(3, -1).T * step + step // 2
     solid = np.zeros(closed.shape, bool)
-    for item in recipe["objects"]:
-        held = inside_box(_box_of(item), centres, 0).reshape(closed.shape)
+    for box in items_of(recipe, {}):
+        held = inside_box(box, centres, 0).reshape(closed.shape)
         part = closed & held
-        if item["class"] in _UPHOLSTERED:
+        if box.row.cls in _UPHOLSTERED:
             part = held & np.maximum.accumulate(part[:, :, ::-1], axis=2)[:, :, ::-1]
         solid |= part
     return solid
@@ -220,10 +205,3 @@ def unknown_captured_points(
     """
     known = reachable_cells(recipe, mesh) | occupancy
     return ~known[cell_of(points, known.shape)]
-
-
-def cell_centres(shape: tuple[int, ...]) -> np.ndarray:
-    """Return int64 [X * Y * Z, 3] mm, the centres of a grid's cells."""
-    step = round(VOXEL_M * 1000)
-    grid = np.indices(shape).reshape(len(shape), -1).T
-    return grid * step + step // 2

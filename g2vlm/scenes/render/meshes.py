@@ -178,6 +178,9 @@ class SceneMesh:
 class ModelLibrary:
     """Models and floor textures of a data folder, each loaded once a process.
 
+    `model(name)` returns the `Model` called catalog#id and `floor(name)` the `Texture` of a floor;
+    both raise `InputError` when it is missing.
+
     Args:
         catalog: the furniture `Catalog`.
         capacity: how many models are kept; the one used longest ago goes first.
@@ -186,17 +189,9 @@ class ModelLibrary:
     def __init__(self, catalog: Any, capacity: int = 600) -> None:
         self._catalog = catalog
         self.data_dir = Path(catalog.data_dir)
-        self._load = lru_cache(capacity)(self._read_model)
-        self._load_floor = lru_cache(None)(self._read_floor)
+        self.model = lru_cache(capacity)(self._read_model)
+        self.floor = lru_cache(None)(self._read_floor)
         self._rotations = lru_cache(None)(read_rotations)
-
-    def model(self, name: str) -> Model:
-        """Return the model called `name` (catalog#id); raises `InputError` when it is missing."""
-        return self._load(name)
-
-    def floor(self, name: str) -> Texture:
-        """Return the floor texture called `name`; raises `InputError` when it is missing."""
-        return self._load_floor(name)
 
     def _read_model(self, name: str) -> Model:
         archive, entry = self._catalog.open(name)

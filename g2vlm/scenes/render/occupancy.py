@@ -25,17 +25,12 @@ def surface_points(triangles: np.ndarray, spacing: float) -> np.ndarray:
         spacing: in metres.
     """
     corners = np.asarray(triangles, np.float32)
-    edges = _edge_lengths(corners)  # (F, 3)
+    # (F, 3): length of the edge that starts at each corner.
+    edges = np.stack([lengths(corners[:, (k + 1) % 3] - corners[:, k]) for k in range(3)], axis=1)
     longest = np.maximum(np.maximum(edges[:, 0], edges[:, 1]), edges[:, 2])
     small, large = np.flatnonzero(longest <= spacing), np.flatnonzero(longest > spacing)
     swept = _sweep(corners.take(large, axis=0), edges.take(large, axis=0), spacing)
     return np.concatenate([corners.take(small, axis=0).reshape(-1, 3), swept])
-
-
-def _edge_lengths(corners: np.ndarray) -> np.ndarray:
-    """Return float32 [F, 3], the length of the edge that starts at each corner of [F, 3, 3]."""
-    sides = [corners[:, (k + 1) % 3] - corners[:, k] for k in range(3)]
-    return np.stack([lengths(side) for side in sides], axis=1)
 
 
 def _sweep(corners: np.ndarray, edges: np.ndarray, spacing: float) -> np.ndarray:
@@ -43,7 +38,7 @@ def _sweep(corners: np.ndarray, edges: np.ndarray, spacing: float) -> np.ndarray
 
     Args:
         corners: float32 [F, 3, 3].
-        edges: float32 [F, 3] from `_edge_lengths`.
+        edges: float32 [F, 3], length of the edge that starts at each corner.
         spacing: in metres.
     """
     triangle = np.arange(len(corners))

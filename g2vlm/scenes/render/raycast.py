@@ -151,7 +151,13 @@ class RayScene:
             index = index[self.mesh.is_clear(hits.face[index], hits.weights[index])]
             if not len(index):
                 break
-            self._advance(hits, index, directions)
+            onward = self._first_hits(self._behind(hits, index, directions), directions[index])
+            # The new rays start further along, by so many lengths of their directions.
+            skipped = hits.distance[index] + _STEP_M / lengths(directions[index])
+            hits.face[index] = onward.face
+            hits.weights[index] = onward.weights
+            hits.points[index] = onward.points
+            hits.distance[index] = np.where(onward.mask, onward.distance + skipped, 0.0)
         return hits
 
     def cast_beyond(self, hits: Hits, index: np.ndarray, directions: np.ndarray) -> Hits:
@@ -173,9 +179,8 @@ class RayScene:
             slack: the last metres before the target, which are not tested.
         """
         step = targets - origins  # (N, 3)
-        length = lengths(step)  # (N,)
         # Embree measures in lengths of the direction: the target lies at 1.
-        reach = np.clip(1.0 - slack / np.maximum(length, 1e-6), 0.0, 1.0)
+        reach = np.clip(1.0 - slack / np.maximum(lengths(step), 1e-6), 0.0, 1.0)  # (N,)
         result = self._scene.run(
             np.ascontiguousarray(origins, np.float32),
             np.ascontiguousarray(step, np.float32),
@@ -196,8 +201,8 @@ class RayScene:
         origins = np.broadcast_to(np.asarray(centre, np.float32), directions.shape)
         # Not `occluded`: a ray must go through clear texels, which Embree's test does not know.
         hits = self.cast(origins, directions)
-        length = lengths(directions)
-        return (hits.distance >= 1.0 - tolerance / np.maximum(length, 1e-6)) | ~hits.mask
+        reach = 1.0 - tolerance / np.maximum(lengths(directions), 1e-6)
+        return (hits.distance >= reach) | ~hits.mask
 
     def _first_hits(self, origins: np.ndarray, directions: np.ndarray) -> Hits:
         """Return the first triangle on each ray, whatever its texture."""
@@ -216,16 +221,4 @@ class RayScene:
     def _behind(self, hits: Hits, index: np.ndarray, directions: np.ndarray) -> np.ndarray:
         """Return float32 [K, 3], points just behind the hits of the rays `index`."""
         step = directions[index]
-        unit = step / lengths(step)[:, None]
-        return hits.points[index] + unit * _STEP_M
-
-    def _advance(self, hits: Hits, index: np.ndarray, directions: np.ndarray) -> None:
-        """Replace the hits of the rays `index` by the next ones behind them."""
-        origins = self._behind(hits, index, directions)
-        # The new rays start further along, by so many lengths of their directions.
-        skipped = hits.distance[index] + _STEP_M / lengths(directions[index])
-        onward = self._first_hits(origins, directions[index])
-        hits.face[index] = onward.face
-        hits.weights[index] = onward.weights
-        hits.points[index] = onward.points
-        hits.distance[index] = np.where(onward.mask, onward.distance + skipped, 0.0)
+        return hits.points[index] + step / lengths(step)[:, None] * _STEP_M

@@ -20,7 +20,7 @@ TILE_CM = {
     "beigeTile": (20.0, 20.0),
 }
 _DEFAULT_TILE_CM = (40.0, 40.0)
-# Indices into `_materials`.
+# Indices into the materials of a shell.
 _FLOOR, _WALL, _CEILING, _DOOR, _FRAME, _PANE = range(6)
 
 
@@ -43,18 +43,6 @@ class Shell:
     instance: np.ndarray
     material: np.ndarray
     materials: tuple[tuple, ...]
-
-
-def _materials(wall_rgb: list[int]) -> tuple[tuple, ...]:
-    wall = tuple(value / 255.0 for value in wall_rgb)
-    return (
-        ((1.0, 1.0, 1.0), 1.0, 0, False),
-        (wall, 1.0, -1, False),
-        ((0.95, 0.95, 0.93), 1.0, -1, False),
-        ((0.52, 0.36, 0.23), 1.0, -1, False),
-        ((0.93, 0.92, 0.90), 1.0, -1, False),
-        ((0.78, 0.88, 0.97), 1.0, -1, True),
-    )
 
 
 def wall_frame(wall: int, size: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
@@ -91,13 +79,22 @@ def room_shell(recipe: dict) -> Shell:
     halves = np.array([[0, 1, 2], [0, 2, 3]])
     faces = (4 * np.arange(len(quads))[:, None, None] + halves).reshape(-1, 3)  # (2 Q, 3)
     tile = np.array(TILE_CM.get(room["floor"], _DEFAULT_TILE_CM)) / 100.0
+    wall_colour = tuple(value / 255.0 for value in room["wall_rgb"])
+    materials = (
+        ((1.0, 1.0, 1.0), 1.0, 0, False),
+        (wall_colour, 1.0, -1, False),
+        ((0.95, 0.95, 0.93), 1.0, -1, False),
+        ((0.52, 0.36, 0.23), 1.0, -1, False),
+        ((0.93, 0.92, 0.90), 1.0, -1, False),
+        ((0.78, 0.88, 0.97), 1.0, -1, True),
+    )
     return Shell(
         vertices.astype(np.float32),
         faces.astype(np.int32),
         (vertices[faces][..., :2] / tile).astype(np.float32),
         np.repeat([instance for _, instance, _ in quads], 2).astype(np.uint8),
         np.repeat([material for _, _, material in quads], 2).astype(np.int32),
-        _materials(room["wall_rgb"]),
+        materials,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from g2vlm.scenes.real.mesh import captured_mesh, captured_occupancy, unknown_captured_points
+from g2vlm.scenes.real.mesh import captured_mesh, captured_occupancy
 from g2vlm.scenes.render.meshes import ModelLibrary, SceneMesh, build_scene
 from g2vlm.scenes.render.occupancy import room_occupancy
 
@@ -23,21 +23,3 @@ def scene_occupancy(recipe: dict, mesh: SceneMesh) -> np.ndarray:
     size = np.array(recipe["room"]["size_mm"], float) / 1000.0
     objects = [mesh.object_triangles(k) for k in range(len(recipe["objects"]))]
     return room_occupancy(objects, size.astype(np.float32))
-
-
-def unknown_points(
-    recipe: dict, mesh: SceneMesh, points: np.ndarray, occupancy: np.ndarray
-) -> np.ndarray:
-    """Return bool [N], whether it is unknown if a point is solid: never so in a synthetic room.
-
-    In a captured room it is unknown of closed space that belongs to no labelled box.
-
-    Args:
-        recipe: of the room.
-        mesh: of the room.
-        points: float [N, 3] in the room frame, in metres.
-        occupancy: bool [X, Y, Z] from `scene_occupancy`.
-    """
-    if "capture" in recipe:
-        return unknown_captured_points(recipe, mesh, points, occupancy)
-    return np.zeros(len(points), bool)

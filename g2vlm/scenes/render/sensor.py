@@ -54,7 +54,10 @@ def measure(
     lost |= cosine < np.cos(np.deg2rad(model.grazing_deg))
     lost |= depth_edges(depth) & (rng.random(depth.shape) < model.edge_drop)
     lost |= (opacity < 1.0) & (rng.random(depth.shape) < model.glass_drop)
-    lost |= _holes(depth.shape, model.hole_rate, rng)
+    # Random holes of 3 x 3 pixels that cover about `hole_rate` of all.
+    side = 2 * _HOLE_RADIUS_PX + 1
+    centres = rng.random(depth.shape) < model.hole_rate / side**2
+    lost |= ndimage.maximum_filter(centres, (1, side, side), mode="constant")
     return np.where(lost, 0, np.rint(measured * 1000.0)).astype(np.uint16)
 
 
@@ -74,13 +77,6 @@ def depth_edges(depth: np.ndarray) -> np.ndarray:
         second = np.diff(inverse, n=2, axis=axis)
         edges[middle] |= np.abs(second) > _EDGE_BEND * inverse[middle]
     return edges
-
-
-def _holes(shape: tuple, rate: float, rng: np.random.Generator) -> np.ndarray:
-    """Return bool [V, H, W], random holes of 3 x 3 pixels that cover about `rate` of all."""
-    side = 2 * _HOLE_RADIUS_PX + 1
-    seeds = rng.random(shape) < rate / side**2
-    return ndimage.maximum_filter(seeds, (1, side, side), mode="constant")
 
 
 def partial_cloud(

@@ -144,7 +144,13 @@ def radiance(
     if glass.any():
         through = index[glass]  # (G,): rays that hit glass
         onward = rays.cast_beyond(hits, through, directions)
-        back = _opaque_radiance(rays, onward, directions[through], footprint[through], light)
+        # Behind glass every surface counts as opaque, and none glows.
+        behind = np.flatnonzero(onward.mask)
+        base, gain, _ = _shading(
+            rays, onward, behind, directions[through], footprint[through], light
+        )
+        back = np.zeros((len(through), 3), np.float32)
+        back[behind] = base * gain[:, None]
         share = opacity[glass][:, None]
         colour[through] = share * colour[through] + (1.0 - share) * back
     return colour
@@ -167,17 +173,6 @@ def _shading(
     return base, irradiance(rays, points, normals, light), opacity
 
 
-def _opaque_radiance(
-    rays: RayScene, hits: Hits, directions: np.ndarray, footprint: np.ndarray, light: dict
-) -> np.ndarray:
-    """Return `radiance` of hits behind glass: every surface counts as opaque, and none glows."""
-    index = np.flatnonzero(hits.mask)
-    base, gain, _ = _shading(rays, hits, index, directions, footprint, light)
-    colour = np.zeros((len(hits.face), 3), np.float32)
-    colour[index] = base * gain[:, None]
-    return colour
-
-
 def choose_exposure(colour: np.ndarray) -> float:
     """Return the factor that brings the median of a scene to middle grey and keeps highlights.
 
@@ -188,8 +183,7 @@ def choose_exposure(colour: np.ndarray) -> float:
     seen = colour.compress((red > 0) | (green > 0) | (blue > 0), axis=0)
     if not len(seen):
         return 1.0
-    luminance = seen @ _LUMINANCE
-    middle, high = np.percentile(luminance, [50, 97])
+    middle, high = np.percentile(seen @ _LUMINANCE, [50, 97])
     return float(min(_MIDDLE_GREY / max(middle, 1e-4), _HIGHLIGHT / max(high, 1e-4)))
 
 

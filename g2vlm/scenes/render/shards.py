@@ -85,11 +85,14 @@ def render_scene(
     mesh = scene_mesh(recipe, library)
     cameras = [recipe_camera(c, config["width"], config["height"]) for c in recipe["cameras"]]
     layers, rgb, exposure = render_views(RayScene(mesh), cameras, recipe["light"])
-    matrix = frame_from_room(recipe["cameras"][0])
-    fields = _calibration(recipe, cameras, matrix)
-    fields |= _objects(recipe, mesh, layers.instance, matrix)
+    matrix = frame_from_room(recipe["cameras"][0])  # (4, 4)
     normal = layers.normal @ matrix[:3, :3].T.astype(np.float32)
-    fields |= {
+    fields = {
+        "intrinsics": np.stack([c.intrinsics for c in cameras]).astype(np.float32),
+        "pose": np.stack([matrix @ c.pose for c in cameras]).astype(np.float32),
+        "frame_from_room": matrix.astype(np.float32),
+        "room": (np.array(recipe["room"]["size_mm"], float) / 1000.0).astype(np.float32),
+        **_objects(recipe, mesh, layers.instance, matrix),
         "rgb": rgb,
         "depth": layers.depth,
         "normal": np.rint(normal * 127).astype(np.int8),
@@ -115,16 +118,6 @@ def _check(recipe: dict) -> None:
     most = 255 - FIRST_OBJECT  # instance values are uint8
     if len(recipe["objects"]) > most:
         raise InputError(f"scene {recipe['id']}: more than {most} objects; split the room")
-
-
-def _calibration(recipe: dict, cameras: list[Camera], matrix: np.ndarray) -> dict:
-    """Return cameras and room; `matrix` [4, 4] takes the room frame to the scene's frame."""
-    return {
-        "intrinsics": np.stack([c.intrinsics for c in cameras]).astype(np.float32),
-        "pose": np.stack([matrix @ c.pose for c in cameras]).astype(np.float32),
-        "frame_from_room": matrix.astype(np.float32),
-        "room": (np.array(recipe["room"]["size_mm"], float) / 1000.0).astype(np.float32),
-    }
 
 
 def _objects(recipe: dict, mesh: SceneMesh, instance: np.ndarray, matrix: np.ndarray) -> dict:

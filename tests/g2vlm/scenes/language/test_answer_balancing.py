@@ -11,7 +11,7 @@ from g2vlm.scenes.language.question_templates import QUESTION_TYPES
 
 def candidate(answer: str, *keys: str, outcomes: int = 2) -> QuestionCandidate:
     clues = tuple(((key,), answer, outcomes) for key in keys)
-    return QuestionCandidate("existence", {}, answer, "choice", ["yes", "no"], [], clues)
+    return QuestionCandidate("existence", {}, answer, ["yes", "no"], [], clues)
 
 
 def test_the_rarer_answer_comes_first():

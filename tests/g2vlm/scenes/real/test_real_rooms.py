@@ -59,9 +59,9 @@ def test_a_capture_is_read_in_millimetres(folder):
     assert table.size == (1200, 800, 750) and table.centre == (2000, 600) and table.base == 0
     assert (lamp.base, lamp.size[2]) == (750, 400)
     door, window = room.openings
-    assert (door.kind, door.base, door.height) == ("door", 0, 2000)
-    assert (window.kind, window.base, window.height) == ("window", 900, 1200)
-    assert {p[1] for p in window.ends} == {3000}
+    assert (door["kind"], door["base_mm"], door["height_mm"]) == ("door", 0, 2000)
+    assert (window["kind"], window["base_mm"], window["height_mm"]) == ("window", 900, 1200)
+    assert {y for _, y in window["ends_mm"]} == {3000}
     assert room.vertices.min(0).tolist() == [0, 0, 0]
     assert room.vertices.max(0).tolist() == [4000, 3000, 2600]
 
