@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
+
+from report.table import markdown_grid
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "results" / "reference" / "cpu"
@@ -20,7 +23,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Fill a page's `{{ name }}` with what that part of the project says."""
+    """Replace each `{{ name }}` of a page by the text of that part of the project."""
     parts = {
         "metrics": metrics,
         "relations": relations,
@@ -43,7 +46,6 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 def metrics() -> str:
     """Every metric of the registry, a table a family."""
     from metrics.registry import METRICS
-    from report.table import markdown_grid
 
     families: dict[str, list[list[str]]] = {}
     for name, one in METRICS.items():
@@ -60,7 +62,6 @@ def metrics() -> str:
 def relations() -> str:
     """Every relation of the predicate table, one row per family."""
     from metrics.scene_graph.predicates import DEFINITIONS, FAMILIES
-    from report.table import markdown_grid
 
     rows = [
         [f"`{family}`", ", ".join(f"`{name}`" for name in names), DEFINITIONS[family]]
@@ -73,7 +74,6 @@ def switches() -> str:
     """Every switch of a method."""
     from g2vlm.models.config import Switches
     from g2vlm.settings import setting_rows
-    from report.table import markdown_grid
 
     return markdown_grid(["switch", "meaning"], setting_rows(Switches))
 
@@ -88,7 +88,6 @@ def train_settings() -> str:
 def losses() -> str:
     """Every loss of the training objective, in the order of summation."""
     from g2vlm.training.losses import LOSSES
-    from report.table import markdown_grid
 
     rows = [
         [f"`{loss.name}`", str(loss.stage), loss.description, ", ".join(loss.parts)]
@@ -115,7 +114,6 @@ def _settings(described: type, *section: str) -> str:
     """Every setting of a dataclass, with its default value in config/cpu.yaml."""
     from g2vlm.run.config import read_yaml
     from g2vlm.settings import setting_rows
-    from report.table import markdown_grid
 
     values = read_yaml(ROOT / "config" / "cpu.yaml")
     for key in section:
@@ -134,13 +132,10 @@ def results() -> str:
     if not (REFERENCE / "tables").is_dir():
         return "No reference run of the default experiment is kept in this checkout."
     headline = (REFERENCE / "headline.txt").read_text(encoding="utf-8").strip()
-    claims = headline.rsplit("\n\n", 1)[1].splitlines()
-    listed = "\n".join(f"- {claim}" for claim in claims)
-    parts = [f"## The article's claims\n\n{listed}", "## Tables"]
-    files = sorted(
-        (REFERENCE / "tables").glob("*.md"), key=lambda file: (file.stem != "main", file)
-    )
-    for file in files:
+    claims = "\n- ".join(["", *headline.rsplit("\n\n", 1)[1].splitlines()])
+    parts = [f"## The article's claims\n{claims}", "## Tables"]
+    files = (REFERENCE / "tables").glob("*.md")
+    for file in sorted(files, key=lambda file: (file.stem != "main", file)):
         table = file.read_text(encoding="utf-8")
         title = table.removeprefix("**").partition(".**")[0]
         parts.append(f'<details markdown="1"><summary>{title}</summary>\n\n{table}\n</details>')
@@ -152,14 +147,13 @@ def results() -> str:
 
 
 def studies() -> str:
-    """The studies beside the reference run that were run too: what each says, drawn and in full."""
+    """The studies of the reference: the explanation, the figure and the tables of each."""
     parts = []
     for page in sorted(REFERENCE.glob("studies/*/tables.md")):
         name = page.parent.name
-        lines = page.read_text(encoding="utf-8").splitlines()
-        deeper = "\n".join(f"##{line}" if line.startswith("#") else line for line in lines)
-        title, said, tables = deeper.split("\n\n", 2)
-        parts += [title, said]
+        deeper = re.sub("^#", "###", page.read_text(encoding="utf-8").rstrip("\n"), flags=re.M)
+        title, explanation, tables = deeper.split("\n\n", 2)
+        parts += [title, explanation]
         if (page.parent / "figure.png").exists():
             parts.append(f"![{name}](reference/studies/{name}/figure.png)")
         parts.append(f'<details markdown="1"><summary>tables</summary>\n\n{tables}\n</details>')

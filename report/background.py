@@ -39,8 +39,6 @@ TARGETS = {
     "false_positives": (0.0, 0.06, "share that find a difference where there is none"),
 }
 
-# (method, its logged losses), one a training.
-Runs = list[tuple[str, pd.DataFrame]]
 Annotation = dict[str, Any]
 
 
@@ -59,9 +57,15 @@ class Sources:
     config: ReportConfig
 
     @cached_property
-    def runs(self) -> Runs:
-        """The logged losses of every training."""
-        return read_losses(self.losses)
+    def runs(self) -> list[tuple[str, pd.DataFrame]]:
+        """(method, its logged losses) of every training.
+
+        A row is a logged step: `step`, optionally `stage`, and one column a loss term.
+        """
+        return [
+            (file.parent.parent.name, pd.read_parquet(file).select_dtypes("number"))
+            for file in self.losses
+        ]
 
     @property
     def files(self) -> list[Path]:
@@ -83,10 +87,8 @@ def write_background(
     sources = Sources(sorted(map(Path, losses)), [Path(folder) for folder in splits], config)
     stamp = stamp_of(sources.files)
     with atomic_path(out_dir, folder=True) as folder:
-        for name, figure in (DATA | FIGURES).items():
-            fig = figure.draw(sources)
-            if fig is not None:
-                style.save(fig, folder, name, stamp)
+        DATA.save(folder, stamp, sources)
+        FIGURES.save(folder, stamp, sources)
         write_stamp(folder, stamp)
     return sorted(Path(out_dir).iterdir())
 
@@ -115,30 +117,28 @@ def learning_parts(sources: Sources) -> Any:
 
 
 def _curves(sources: Sources, parts: bool, columns: int, height: float) -> Any:
-    runs = sources.runs
-    terms = list(dict.fromkeys(c for _, run in runs for c in run if c not in NOT_LOSSES))
-    terms = [term for term in terms if ("/" in term) == parts]
+    logged = dict.fromkeys(column for _, run in sources.runs for column in run)
+    terms = [term for term in logged if term not in NOT_LOSSES and ("/" in term) == parts]
     if not terms:
         return None
-    terms = sorted(terms, key=lambda term: term not in ("total", "loss"))
-    methods = sources.config.order_methods(method for method, _ in runs)
+    terms.sort(key=lambda term: term not in ("total", "loss"))
+    methods = sources.config.order_methods(method for method, _ in sources.runs)
     colours = style.palette(methods)
     fig, axes, unused = style.panels(len(terms), columns, height)
     for axis, term in zip(axes, terms, strict=True):
-        _loss_panel(axis, term, runs, colours)
+        _loss_panel(axis, term, sources.runs, colours)
     style.label_below(axes, columns, "step")
     style.legend(fig, unused, [Line2D([], [], color=colours[m], label=m) for m in methods])
     return fig
 
 
-def _loss_panel(axis: Any, term: str, runs: Runs, colours: dict[str, Any]) -> None:
+def _loss_panel(
+    axis: Any, term: str, runs: list[tuple[str, pd.DataFrame]], colours: dict[str, Any]
+) -> None:
     low, high = float("inf"), 0.0
     for method, run in runs:
-        if term not in run:
-            continue
         # A step whose batch has no item for a term logs it as zero, which no training reached.
-        values = run[term].dropna()
-        values = values[values != 0]
+        values = run.get(term, pd.Series(dtype=float)).replace(0, np.nan).dropna()
         if values.empty:
             continue
         smooth = values.rolling(max(1, len(values) // 40), min_periods=1).median()
@@ -146,23 +146,13 @@ def _loss_panel(axis: Any, term: str, runs: Runs, colours: dict[str, Any]) -> No
         axis.plot(run.loc[values.index, "step"], smooth, color=colours[method], linewidth=0.8)
     stages = [run for _, run in runs if "stage" in run and run["stage"].nunique() > 1]
     if stages:
-        start = stages[0].loc[stages[0]["stage"] == stages[0]["stage"].max(), "step"].min()
+        start = stages[0].groupby("stage")["step"].min().iloc[-1]
         axis.axvline(start, color=style.UNSURE, linewidth=0.6, linestyle=":")
     if low > 0 and high > LOG_FACTOR * low:
         axis.set_yscale("log")
         style.plain_log(axis.yaxis)
     axis.set_title(term)
     axis.grid(True)
-
-
-def read_losses(files: Iterable[Path]) -> Runs:
-    """Return (method, losses) of each models/<method>/<seed>/losses.parquet.
-
-    A file has one row a logged step: `step`, optionally `stage`, and one column a loss term.
-    """
-    return [
-        (file.parent.parent.name, pd.read_parquet(file).select_dtypes("number")) for file in files
-    ]
 
 
 @FIGURES.add(
@@ -178,8 +168,8 @@ def coverage(sources: Sources) -> Any:
     order = list(rows["interval"].unique())
     fig, axes, _ = style.panels(len(TARGETS), len(TARGETS), 0.7 + 0.22 * len(order))
     generator = np.random.default_rng(0)
-    for place, (axis, (column, target)) in enumerate(zip(axes, TARGETS.items(), strict=True)):
-        low, high, label = target
+    for place, (axis, column) in enumerate(zip(axes, TARGETS, strict=True)):
+        low, high, label = TARGETS[column]
         axis.axvspan(low, high, color=style.BAND, zorder=0)
         for y, name in enumerate(order):
             values = rows.loc[rows["interval"] == name, column].to_numpy()
@@ -211,9 +201,7 @@ def rooms(sources: Sources) -> Any:
                 row.append(views.inputs(line["scene"]).rgb[0])
     if not images:
         return None
-    fig, axes = style.figure(len(images), COLUMNS, style.WIDTH, 1.38 * len(images))
-    for axis in axes.ravel():
-        axis.set_axis_off()
+    fig, axes = style.images(len(images), COLUMNS, 1.38 * len(images))
     for axis_row, (kind, row) in zip(axes, images.items(), strict=True):
         axis_row[0].set_title(ROOM_TITLES.get(kind, kind), fontsize=7)
         for axis, image in zip(axis_row, row, strict=False):
@@ -236,9 +224,7 @@ def sentences(sources: Sources) -> Any:
     if not chosen:
         return None
     views = Views(folder)
-    fig, axes = style.figure(-(-SENTENCES // COLUMNS), COLUMNS, style.WIDTH, 3.5)
-    for axis in axes.ravel():
-        axis.set_axis_off()
+    fig, axes = style.images(-(-SENTENCES // COLUMNS), COLUMNS, 3.5)
     for axis, (scene, reference) in zip(axes.ravel(), chosen, strict=False):
         targets = np.array(reference["targets"]) + FIRST_OBJECT
         mask = np.isin(views.instances(scene), targets)  # (V, H, W)

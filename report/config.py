@@ -92,7 +92,3 @@ class ReportConfig:
             return name != self.main_split, name == self.captured_split, name
 
         return sorted(set(splits), key=rank)
-
-    def method_label(self, method: str) -> str:
-        """Return what tables of declared tests call a method."""
-        return {claim.method: claim.label for claim in self.claims}.get(method, method)

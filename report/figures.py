@@ -30,10 +30,7 @@ def write_figures(stats_dir: str | Path, out_dir: str | Path, config: ReportConf
     """Write every figure that the study has numbers for as pdf and png; return the files."""
     stats = load(stats_dir, config)
     with atomic_path(out_dir, folder=True) as folder:
-        for name, figure in FIGURES.items():
-            fig = figure.draw(stats)
-            if fig is not None:
-                style.save(fig, folder, name, stats.stamp)
+        FIGURES.save(folder, stats.stamp, stats)
     return sorted(Path(out_dir).iterdir())
 
 
@@ -53,11 +50,10 @@ def forest(stats: Statistics) -> Any:
 
     None where the study has no such difference with an interval.
     """
-    config, rows = stats.config, stats.differences
-    keep = rows["question"] == TRAININGS_AND_SCENES
-    keep &= (rows["split"] == stats.main_split) & (rows["subset"] == "all")
-    keep &= (rows["method_a"] == config.reference) & rows["metric"].isin(config.headline)
-    keep &= rows["ci_low"].notna() & (rows["method_b"] != config.lower_bound)
+    rows = stats.headline_rows(stats.differences)
+    keep = (rows["question"] == TRAININGS_AND_SCENES) & rows["ci_low"].notna()
+    keep &= rows["method_a"] == stats.config.reference
+    keep &= rows["method_b"] != stats.config.lower_bound
     return _forest(stats, rows[keep])
 
 
@@ -109,19 +105,16 @@ def _forest_panel(
 )
 def distributions(stats: Statistics) -> Any:
     """Return a panel per metric: scenes, trainings and the interval of every method."""
-    cells = stats.cells
-    keep = (cells["split"] == stats.main_split) & (cells["subset"] == "all")
-    keep &= cells["method"] != stats.config.upper_bound
-    cells = cells[keep & cells["metric"].isin(stats.config.headline)]
+    cells = stats.headline_rows(stats.cells)
+    cells = cells[cells["method"] != stats.config.upper_bound]
     metrics = stats.headline_in(cells)
     methods = [m for m in stats.method_names if m in set(cells["method"])]
     if not metrics:
         return None
     fig, axes, unused = style.panels(len(metrics), style.COLUMNS, 0.55 + 0.16 * len(methods))
     generator = np.random.default_rng(0)
-    by_metric = dict(list(cells.groupby("metric")))
     for place, (axis, metric) in enumerate(zip(axes, metrics, strict=True)):
-        by_method = dict(list(by_metric[metric].groupby("method")))
+        by_method = dict(list(cells[cells["metric"] == metric].groupby("method")))
         for y, method in enumerate(methods):
             if method in by_method:
                 row = stats.estimate(method, stats.main_split, "all", metric)
@@ -152,8 +145,9 @@ def _strip(axis: Any, y: int, cells: pd.DataFrame, row: Any, generator: Any) -> 
 
 def _limit_to_dots(axis: Any) -> None:
     """Set the range by scenes and trainings: an interval from two trainings may be very wide."""
-    dots = [line.get_xdata() for line in axis.lines if line.get_linestyle() == "None"]
-    values = np.concatenate(dots)
+    values = np.concatenate(
+        [line.get_xdata() for line in axis.lines if line.get_linestyle() == "None"]
+    )
     low, high = float(values.min()), float(values.max())
     margin = 0.05 * (high - low) or 0.05
     axis.set_xlim(low - margin, high + margin)
@@ -218,13 +212,11 @@ def critical_difference(stats: Statistics) -> Any:
     rows = stats.frame("ranks")
     if rows is None:
         return None
-    keep = (rows["split"] == stats.main_split) & (rows["subset"] == "all")
-    keep &= rows["metric"].isin(stats.config.headline) & rows["critical_difference"].notna()
-    rows = rows[keep]
+    rows = stats.headline_rows(rows).dropna(subset=["critical_difference"])
     metrics = stats.headline_in(rows)
     if not metrics:
         return None
-    most = int(rows.groupby("metric").size().max())
+    most = rows["metric"].value_counts().max()
     fig, axes, _ = style.panels(len(metrics), 2, 0.75 + 0.1 * most)
     for axis, metric in zip(axes, metrics, strict=True):
         _rank_axis(axis, rows[rows["metric"] == metric])
@@ -332,8 +324,7 @@ def _cross(axis: Any, x: Any, y: Any, colour: Any, shape: str) -> None:
 
 
 def _diagonal(axis: Any) -> None:
-    dots = [line.get_xydata()[0] for line in axis.lines if line.get_marker() != "None"]
-    values = np.array(dots).ravel()
+    values = np.array([line.get_xydata()[0] for line in axis.lines if line.get_marker() != "None"])
     margin = 0.12 * float(np.ptp(values)) or 0.05
     low, high = float(values.min()) - margin, float(values.max()) + margin
     axis.plot([low, high], [low, high], color=style.UNSURE, linewidth=0.6, zorder=0)
@@ -359,7 +350,7 @@ def _handles(methods: list[str], colours: dict[str, Any], shapes: dict[str, str]
 )
 def generalisation(stats: Statistics) -> Any:
     """Return a panel per metric: how each lead changes on held-out furniture."""
-    return _interactions(stats, "generalisation")
+    return _forest(stats, stats.tests("generalisation").dropna(subset=["ci_low"]))
 
 
 @FIGURES.add(
@@ -370,12 +361,7 @@ def generalisation(stats: Statistics) -> Any:
 )
 def data_efficiency(stats: Statistics) -> Any:
     """Return a panel per metric: how each lead changes with less training data."""
-    return _interactions(stats, "data_efficiency")
-
-
-def _interactions(stats: Statistics, family: str) -> Any:
-    rows = stats.tests(family)
-    return _forest(stats, rows[rows["ci_low"].notna()])
+    return _forest(stats, stats.tests("data_efficiency").dropna(subset=["ci_low"]))
 
 
 @FIGURES.add(

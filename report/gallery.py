@@ -10,7 +10,6 @@ import pandas as pd
 from metrics.files import atomic_path, write_json
 from metrics.submission.reader import Submission
 from metrics.truth import Truth
-from report import style
 from report.misses import gather_misses
 from report.room_view import room_view
 from report.scene_figures import FIGURES
@@ -56,10 +55,7 @@ def write_gallery(
     with atomic_path(out_dir, folder=True) as folder:
         for place, name in choose_scenes(files).items():
             chosen = scene(name)
-            for suffix, figure in FIGURES.items():
-                fig = figure.draw(chosen, f"{place}: {name}")
-                if fig is not None:
-                    style.save(fig, folder, place + suffix, stamp)
+            FIGURES.save(folder, stamp, chosen, f"{place}: {name}", prefix=place)
             rooms.append(room_view(chosen, f"{name} ({place})"))
         write_json(folder / "viewer.json", rooms)
         write_json(folder / "misses.json", gather_misses(map(scene, truth.scenes)))
@@ -74,7 +70,7 @@ def choose_scenes(scores: Iterable[Path]) -> dict[str, str]:
         InputError: one of the score tables is damaged.
     """
     columns = ["scene", "subset", "metric", "value"]
-    rows = pd.concat([read_parquet(file, columns, "score") for file in scores])
+    rows = pd.concat(read_parquet(file, columns, "score") for file in scores)
     rows = rows[(rows["subset"] == "all") & (rows["metric"] == CHOSEN_BY)]
     means = rows.groupby("scene")["value"].mean()
     if means.empty:

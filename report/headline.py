@@ -91,27 +91,23 @@ def leaderboard(stats: Statistics) -> dict[str, Any]:
         }
         for metric in metrics
     ]
-    lines = [
-        {
-            "method": method,
-            "split": split,
-            "cells": [_leaderboard_cell(stats, method, split, metric) for metric in metrics],
-        }
-        for split in stats.splits
-        for method in stats.method_names
-    ]
-    caption = (
-        "Mean over the scenes of the chosen split ± half of the 95% interval for new trainings and "
-        "new scenes. Methods that share a letter in a column are not separable, which does not "
-        "mean equal. The pointer over a cell shows why it is empty, or the numbers of trainings "
-        "and scenes."
-    )
     return {
         "heads": heads,
-        "rows": lines,
+        "rows": [
+            {
+                "method": method,
+                "split": split,
+                "cells": [_leaderboard_cell(stats, method, split, metric) for metric in metrics],
+            }
+            for split in stats.splits
+            for method in stats.method_names
+        ],
         "splits": stats.splits,
         "groups": list(dict.fromkeys(head["group"] for head in heads)),
-        "caption": caption,
+        "caption": "Mean over the scenes of the chosen split ± half of the 95% interval for new "
+        "trainings and new scenes. Methods that share a letter in a column are not separable, "
+        "which does not mean equal. The pointer over a cell shows why it is empty, or the numbers "
+        "of trainings and scenes.",
     }
 
 
@@ -129,22 +125,20 @@ def _leaderboard_cell(stats: Statistics, method: str, split: str, metric: str) -
 def terminal_summary(stats_dir: str | Path, config: ReportConfig) -> str:
     """Return the scores of the main split and a line a claim, at most 120 columns wide."""
     stats = load(stats_dir, config)
-    names = stats.method_names
-    width = min(max([len(name) for name in names] + [6]), NAME_WIDTH)
+    width = min(max([len(name) for name in stats.method_names] + [6]), NAME_WIDTH)
     per_block = max(1, (TERMINAL_WIDTH - width) // SCORE_WIDTH)
     lines = [f"{stats.main_split}: mean ±95% half-interval (new trainings and new scenes)"]
     for start in range(0, len(stats.headline_metrics), per_block):
         metrics = stats.headline_metrics[start : start + per_block]
         heads = [config.short_names.get(name, name) + text.arrow(name) for name in metrics]
         lines += ["", " " * width + "".join(head.rjust(SCORE_WIDTH) for head in heads)]
-        for name in names:
+        for name in stats.method_names:
             cells = [_terminal_cell(stats, name, metric) for metric in metrics]
             if any(cells):
                 # A name comes from a submission: it must not control the terminal.
                 plain = "".join(c if c.isprintable() else "?" for c in name)[:width].ljust(width)
                 lines.append(plain + "".join(cell.rjust(SCORE_WIDTH) for cell in cells))
-    lines.append("")
-    lines += [f"{claim.claim}: {claim.verdict}" for claim in claims(stats)]
+    lines += ["", *(f"{claim.claim}: {claim.verdict}" for claim in claims(stats))]
     return "\n".join(lines)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Iterable
 from typing import Any
@@ -16,6 +15,7 @@ from metrics.language.grounding import SINGLE, ref_f1
 from metrics.rows import usable
 from metrics.scene_graph.boxes import box_iou
 from report.scenes import Scene, best_view, box_lines
+from viewer import encode
 
 WRONG_IOU = 0.25
 WRONG_ANSWER = 0.5
@@ -127,4 +127,4 @@ def _missed_questions(scene: Scene) -> list[dict[str, Any]]:
 def _png(rgb: np.ndarray) -> str:
     buffer = io.BytesIO()
     image.imsave(buffer, rgb, format="png", metadata={"Software": None})
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    return encode(buffer.getvalue())

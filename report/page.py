@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader
+from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 import viewer
@@ -17,7 +17,7 @@ from metrics.files import InputError, atomic_path, read_json
 from report import background, figures, scene_figures, text
 from report.config import ReportConfig
 from report.gallery import PLACES
-from report.headline import Claim, claims, leaderboard
+from report.headline import claims, leaderboard
 from report.statistics import Statistics, load
 from report.style import Figures
 from report.table import Table, build_tables
@@ -25,6 +25,8 @@ from report.verify import DRIFTED, MISSING
 
 TEMPLATES = Path(__file__).with_name("templates")
 SCRIPTS = ("board.js", "room_view.js", "misses.js")
+# HTML inside a data sheet stays text; images and links are off.
+MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link"])
 # Colours of verdicts; any other is neutral.
 TONES = {"supported": "good", "not supported": "bad", "mixed": "bad"}
 
@@ -78,7 +80,7 @@ def write_report(
     html = _template().render(
         title=f"G2VLM: {config.experiment}",
         lead=_lead(stats),
-        claims=[_with_tone(claim) for claim in claims(stats)],
+        claims=[{**vars(claim), "tone": TONES.get(claim.verdict, "")} for claim in claims(stats)],
         board=leaderboard(stats),
         tables=[_table_rows(table) for table in tables],
         figures=[
@@ -94,9 +96,18 @@ def write_report(
         viewer=_read_json(sources.gallery, "viewer.json"),
         misses=_read_json(sources.gallery, "misses.json"),
         verification=_verification(sources.verification),
-        datasheets=[_markdown(file) for file in sources.datasheets],
+        datasheets=[
+            Markup(MARKDOWN.render(Path(file).read_text(encoding="utf-8")))
+            for file in sources.datasheets
+        ],
         provenance=[*flatten(manifest or {}).items(), ("stamp", stats.stamp)],
-        downloads=[_download(table) for table in tables],
+        downloads=[
+            {
+                "name": f"{table.name}.csv",
+                "data": viewer.encode(table.numbers.to_csv(index=False).encode()),
+            }
+            for table in tables
+        ],
     )
     with atomic_path(out_html) as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -126,10 +137,6 @@ def _lead(stats: Statistics) -> str:
     )
 
 
-def _with_tone(claim: Claim) -> dict[str, str]:
-    return {**vars(claim), "tone": TONES.get(claim.verdict, "")}
-
-
 def _table_rows(table: Table) -> dict[str, Any]:
     """Return a table for the template; the first cell of a block of equal ones spans its rows."""
     lines = table.text.to_numpy().tolist()
@@ -141,15 +148,7 @@ def _table_rows(table: Table) -> dict[str, Any]:
                 start = place
             rows[start] |= {"item": cells[0], "span": rows[start]["span"] + 1}
             rows[place]["cells"] = cells[1:]
-    return {
-        "name": table.name,
-        "title": table.title,
-        "caption": table.caption,
-        "notes": table.notes,
-        "columns": list(table.text.columns),
-        "rows": rows,
-        "open": table.open,
-    }
+    return {**vars(table), "columns": list(table.text.columns), "rows": rows}
 
 
 def _pictures(
@@ -160,8 +159,8 @@ def _pictures(
     for name, figure in registered.items():
         file = Path(folder or "", f"{prefix}{name}.png")
         if folder is not None and file.exists():
-            png = base64.b64encode(file.read_bytes()).decode("ascii")
             title = f"{figure.title}, {prefix}" if prefix else figure.title
+            png = viewer.encode(file.read_bytes())
             pictures.append({"png": png, "title": title, "caption": figure.caption})
     return pictures
 
@@ -185,19 +184,6 @@ def _verification(folder: str | Path | None) -> dict[str, Any] | None:
         "columns": [text.title(column) for column in bad.columns],
         "rows": bad.to_numpy().tolist(),
     }
-
-
-def _markdown(file: str | Path) -> Markup:
-    """Return a markdown file as HTML; HTML inside it stays text, images and links are off."""
-    from markdown_it import MarkdownIt
-
-    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link"])
-    return Markup(reader.render(Path(file).read_text(encoding="utf-8")))
-
-
-def _download(table: Table) -> dict[str, str]:
-    csv = table.numbers.to_csv(index=False).encode("utf-8")
-    return {"name": f"{table.name}.csv", "data": base64.b64encode(csv).decode("ascii")}
 
 
 def flatten(value: Any, name: str = "") -> dict[str, str]:

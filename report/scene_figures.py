@@ -25,10 +25,12 @@ FIGURES = style.Figures()
 
 # Errors of this many metres and more have the brightest colour.
 FAR = 0.2
+# The last tenth of the map is left out: it is near white, the colour of the paper.
+ERROR_MAP = colors.ListedColormap(colormaps["inferno"](np.linspace(0, 0.92, 256)))
 # Walls and ceiling are cut this far (metres) inside their planes.
 CUT = 0.12
-# Size and side relations hold for nearly every pair of objects and would hide the others.
-DRAWN_PREDICATES = ("on", "near", "facing")
+# Lines of the predicates that are drawn. Size and side relations hold for nearly every pair of
+# objects and would hide the others.
 DASHES = {"on": "-", "near": ":", "facing": "--"}
 MOST_RELATIONS, MOST_OBJECTS = 25, 15
 MATCH_IOU = 0.25
@@ -64,15 +66,13 @@ def reconstruction_figure(scene: Scene, title: str) -> Any:
         "error of the prediction": render(view, points, _error_colours(to_truth)),
         "truth not reached": render(view, truth.surface, _error_colours(to_prediction)),
     }
-    fig, axes = style.figure(3, 4, style.WIDTH, 4.56)
+    fig, axes = style.images(3, 4, 4.56)
     fig.suptitle(title, x=0.01, ha="left", fontsize=8)
     _draw_inputs(axes, scene.inputs)
     for axis, (name, image) in zip(axes[-1], panels.items(), strict=True):
         axis.imshow(image)
         axis.set_title(name)
-    for axis in axes.ravel():
-        axis.set_axis_off()
-    scale = cm.ScalarMappable(colors.Normalize(0, 100 * FAR), _error_map())
+    scale = cm.ScalarMappable(colors.Normalize(0, 100 * FAR), ERROR_MAP)
     bar = fig.colorbar(scale, ax=axes[-1, 2:], orientation="horizontal", fraction=0.06, aspect=40)
     bar.set_label("distance in cm, brightest at 20 and more", fontsize=7)
     return fig
@@ -87,14 +87,9 @@ def _draw_inputs(axes: Any, inputs: Inputs) -> None:
     axes[1, 0].set_title(f"sensor depth, 0 to {far:.1f} m")
 
 
-def _error_map() -> Any:
-    # The last tenth of the map is near white, the colour of the paper.
-    return colors.ListedColormap(colormaps["inferno"](np.linspace(0, 0.92, 256)))
-
-
 def _error_colours(distance: np.ndarray) -> np.ndarray:
     """Return colours u8 [M, 3] of distances [M] in metres."""
-    rgba = _error_map()(np.clip(distance / FAR, 0, 1))  # (M, 4)
+    rgba = ERROR_MAP(np.clip(distance / FAR, 0, 1))  # (M, 4)
     return (rgba[:, :3] * 255).astype(np.uint8)
 
 
@@ -118,13 +113,6 @@ class ViewFromAbove:
     near_walls: list[tuple[np.ndarray, float]]
     ceiling: float
 
-    def visible(self, points: np.ndarray) -> np.ndarray:
-        """Return bool [M]: points [M, 3] that are not of the ceiling or of a near wall."""
-        keep = points[:, 2] < self.ceiling
-        for normal, offset in self.near_walls:
-            keep &= points[:, :2] @ normal < offset - CUT
-        return keep
-
 
 def ceiling_cut(corners: np.ndarray) -> float:
     """Return the height in metres below which a room with corners f32 [8, 3] is drawn."""
@@ -134,8 +122,7 @@ def ceiling_cut(corners: np.ndarray) -> float:
 def view_from_above(corners: np.ndarray, width: int = 420, height: int = 320) -> ViewFromAbove:
     """Return the camera that shows a room with corners f32 [8, 3] in an image of this size."""
     centre = corners.mean(0)
-    ring = floor_ring(corners)  # (4, 2)
-    diagonal = ring[0] - centre[:2]
+    diagonal = floor_ring(corners)[0] - centre[:2]
     # A little off the diagonal, no wall edge hides another; 50 degrees show floor and walls.
     azimuth = np.arctan2(diagonal[1], diagonal[0]) + 0.35
     elevation = np.deg2rad(50)
@@ -154,8 +141,7 @@ def view_from_above(corners: np.ndarray, width: int = 420, height: int = 320) ->
     scale = 0.94 * float(min(width / spread[0], height / spread[1]))
     middle = centre + axes[:2].T @ ((image.max(0) + image.min(0)) / 2)
     near_walls = [(normal, offset) for normal, offset in walls(corners) if normal @ forward[:2] < 0]
-    size = (width, height)
-    return ViewFromAbove(axes, middle, scale, size, near_walls, ceiling_cut(corners))
+    return ViewFromAbove(axes, middle, scale, (width, height), near_walls, ceiling_cut(corners))
 
 
 def floor_ring(corners: np.ndarray) -> np.ndarray:
@@ -182,9 +168,15 @@ def walls(corners: np.ndarray) -> list[tuple[np.ndarray, float]]:
 def render(
     view: ViewFromAbove, points: np.ndarray, colours: np.ndarray, radius: int = 1
 ) -> np.ndarray:
-    """Draw points f32 [M, 3] with colours u8 [M, 3] as squares; return u8 [height, width, 3]."""
+    """Draw points f32 [M, 3] with colours u8 [M, 3] as squares; return u8 [height, width, 3].
+
+    Points of the ceiling and of near walls are left out.
+    """
     width, height = view.size
-    keep = view.visible(points)
+    # The ceiling and the walls in front would hide the room.
+    keep = points[:, 2] < view.ceiling  # (M,)
+    for normal, offset in view.near_walls:
+        keep &= points[:, :2] @ normal < offset - CUT
     placed = (points[keep] - view.centre) @ view.axes.T  # (K, 3)
     # Far points come first: where squares overlap, the nearest is written last and stays.
     order = np.argsort(-placed[:, 2], kind="stable")
@@ -234,7 +226,7 @@ def graph_figure(scene: Scene, title: str) -> Any:
     related = {k for i, _, j in predicted for k in (i, j)}
     drawn = {k: objects[k] for k in sorted({*likely, *related})}
     corners = scene.geometry.room_corners
-    fig, axes = style.figure(1, 2, style.WIDTH, 3.1)
+    fig, axes = style.images(1, 2, 3.1)
     fig.suptitle(title, x=0.01, ha="left", fontsize=8)
     _draw_graph(
         axes[0, 0], corners, dict(enumerate(true_objects)), set(match.values()), true, found
@@ -242,13 +234,18 @@ def graph_figure(scene: Scene, title: str) -> Any:
     _draw_graph(axes[0, 1], corners, drawn, set(match), predicted, right)
     axes[0, 0].set_title(f"true: {sum(found)} of {len(true)} relations found")
     axes[0, 1].set_title(f"predicted: {sum(right)} of the surest {len(predicted)} relations right")
-    style.legend(fig, None, _graph_handles(), columns=5)
+    handles = [
+        Line2D([], [], color=style.INK, linestyle=dash, label=name) for name, dash in DASHES.items()
+    ]
+    for label, colour in (("right, found", style.BETTER), ("wrong, missed", style.WORSE)):
+        handles.append(Line2D([], [], color=colour, label=label))
+    style.legend(fig, None, handles, columns=5)
     return fig
 
 
 def _distinct(edges: Iterable[Edge]) -> list[Edge]:
-    """Return the relations that are drawn, each once."""
-    return list(dict.fromkeys(_ordered(edge) for edge in edges if edge[1] in DRAWN_PREDICATES))
+    """Return the relations whose predicates are drawn, each once."""
+    return list(dict.fromkeys(_ordered(edge) for edge in edges if edge[1] in DASHES))
 
 
 def _ordered(edge: Edge) -> Edge:
@@ -299,17 +296,6 @@ def _draw_graph(
         start, end = objects[i]["box"][:2], objects[j]["box"][:2]
         axis.annotate("", xy=end, xytext=start, arrowprops=arrow)
     axis.set_aspect("equal")
-    axis.set_axis_off()
-
-
-def _graph_handles() -> list[Any]:
-    handles = [
-        Line2D([], [], color=style.INK, linestyle=DASHES[name], label=name)
-        for name in DRAWN_PREDICATES
-    ]
-    for label, colour in (("right, found", style.BETTER), ("wrong, missed", style.WORSE)):
-        handles.append(Line2D([], [], color=colour, label=label))
-    return handles
 
 
 # ---- grounded references -------------------------------------------------------------------------
@@ -331,10 +317,8 @@ def grounding_figure(scene: Scene, title: str) -> Any:
     chosen = grounded[:half] + grounded[max(half, len(grounded) - half) :]
     if not chosen:
         return None
-    fig, axes = style.figure(1, REFERENCES, style.WIDTH, 2.0)
+    fig, axes = style.images(1, REFERENCES, 2.0)
     fig.suptitle(title, x=0.01, ha="left", fontsize=8)
-    for axis in axes.ravel():
-        axis.set_axis_off()
     for axis, (iou, reference, box, target) in zip(axes.ravel(), chosen, strict=False):
         view = best_view(scene.cameras, [target])
         camera = scene.cameras[view]

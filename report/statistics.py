@@ -71,7 +71,10 @@ class Statistics:
     @cached_property
     def headline(self) -> pd.DataFrame:
         """The estimates of the headline metrics over all items of the main split."""
-        rows = self.estimates
+        return self.headline_rows(self.estimates)
+
+    def headline_rows(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of the headline metrics over all items of the main split."""
         keep = (rows["split"] == self.main_split) & (rows["subset"] == "all")
         return rows[keep & rows["metric"].isin(self.config.headline)]
 
@@ -82,8 +85,7 @@ class Statistics:
 
     def headline_in(self, rows: pd.DataFrame) -> list[str]:
         """Return the headline metrics that occur in a table, in their order."""
-        present = set(rows["metric"])
-        return [metric for metric in self.config.headline if metric in present]
+        return [metric for metric in self.config.headline if metric in set(rows["metric"])]
 
     def tests(self, family: str) -> pd.DataFrame:
         """Return the tests of a family for new trainings and new scenes."""
@@ -146,8 +148,10 @@ def write_stamp(folder: Path, stamp: str) -> None:
 
 def read_stamps(results: Path) -> dict[str, str]:
     """Return {folder: stamp} of the folders under `results` that have a stamp of their own."""
-    files = sorted(results.glob(f"*/{STAMP}"))
-    return {file.parent.name: file.read_text(encoding="utf-8").strip() for file in files}
+    return {
+        file.parent.name: file.read_text(encoding="utf-8").strip()
+        for file in sorted(results.glob(f"*/{STAMP}"))
+    }
 
 
 def read_parquet(

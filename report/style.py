@@ -65,6 +65,13 @@ class Figure:
 class Figures(dict[str, Figure]):
     """Figures by name, in the order in which a reader meets them."""
 
+    def save(self, folder: Path, stamp: str, *source: Any, prefix: str = "") -> None:
+        """Draw each figure from `source` and save it as <prefix><name>, if there is one to draw."""
+        for name, figure in self.items():
+            fig = figure.draw(*source)
+            if fig is not None:
+                save(fig, folder, prefix + name, stamp)
+
     def add(self, name: str, title: str, caption: str) -> Callable[[Callable], Callable]:
         """Return a decorator that registers a drawing function as the figure `name`."""
 
@@ -86,9 +93,12 @@ def markers(methods: Sequence[str]) -> dict[str, str]:
     return {method: MARKERS[place % len(MARKERS)] for place, method in enumerate(methods)}
 
 
-def figure(rows: int, columns: int, width: float, height: float, **kwargs: Any) -> Any:
-    """Return (figure, axes [rows, columns]) in this style."""
-    return plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **kwargs)
+def images(rows: int, columns: int, height: float) -> tuple[Any, Any]:
+    """Return (figure, axes [rows, columns]) for images: full width, axes that are not drawn."""
+    fig, axes = plt.subplots(rows, columns, figsize=(WIDTH, height), squeeze=False)
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    return fig, axes
 
 
 def panels(count: int, columns: int, height: float) -> tuple[Any, list[Any], Any]:
@@ -97,7 +107,7 @@ def panels(count: int, columns: int, height: float) -> tuple[Any, list[Any], Any
     `height` is that of a row, in inches. `legend` fills the unused axis.
     """
     rows = -(-count // columns)
-    fig, axes = figure(rows, columns, WIDTH, height * rows)
+    fig, axes = plt.subplots(rows, columns, figsize=(WIDTH, height * rows), squeeze=False)
     flat = list(axes.ravel())
     for axis in flat[count:]:
         axis.set_axis_off()

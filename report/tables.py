@@ -36,6 +36,11 @@ METRIC_FAMILIES = {
     "retrieval": "Retrieval",
     "answers": "Question answering",
 }
+# Columns of the main table's csv file.
+MAIN_COLUMNS = [
+    *("method", "split", "metric", "mean", "ci_low", "ci_high", "df", "n_seeds", "n_scenes"),
+    *("tie_group", "question", "succeeded", "mean_succeeded", "note"),
+]
 REFERENCE_METRICS = ("ref_acc@0.25", "ref_acc@0.5", "ref_pick", "ref_f1@0.25", "ref_f1@0.5")
 # {measured quantity: (column, mean or largest of what was measured, decimals)}
 COSTS = {
@@ -54,10 +59,10 @@ def write_tables(stats_dir: str | Path, out_dir: str | Path, config: ReportConfi
     stamp, csv files as a column.
     """
     stats = load(stats_dir, config)
-    other = stats.differences["question"] != TRAININGS_AND_SCENES
+    rows = stats.differences
     numbers = {
         "exploratory": stats.tests("exploratory"),
-        "other_questions": stats.differences[other],
+        "other_questions": rows[rows["question"] != TRAININGS_AND_SCENES],
     }
     with atomic_path(out_dir, folder=True) as folder:
         for table in build_tables(stats):
@@ -88,14 +93,6 @@ def main_table(stats: Statistics) -> Table:
         lines.append(scores)
         if any(p_values.get((method, metric)) for metric in stats.headline_metrics):
             lines.append(tests)
-    caption = (
-        f"Mean over the scenes of {stats.main_split} ± half of the 95% interval for new trainings "
-        "and new scenes; methods that share a letter in a column are not separable, which does not "
-        f"mean equal. Below it is p of the difference from {stats.config.reference}: Holm over the "
-        f"declared family, or {EXPLORATORY} exploratory, Benjamini–Hochberg."
-    )
-    columns = ["method", "split", "metric", "mean", "ci_low", "ci_high", "df", "n_seeds"]
-    columns += ["n_scenes", "tie_group", "question", "succeeded", "mean_succeeded", "note"]
     rows = stats.headline
     pairs = zip(rows["method"], rows["metric"], strict=True)
     adjusted = [p_values.get(pair, ("", np.nan))[1] for pair in pairs]
@@ -103,9 +100,13 @@ def main_table(stats: Statistics) -> Table:
         "main",
         "Main table",
         pd.DataFrame(lines),
-        rows[columns].assign(p_adjusted=adjusted),
-        caption,
-        notes.lines(),
+        rows[MAIN_COLUMNS].assign(p_adjusted=adjusted),
+        caption=f"Mean over the scenes of {stats.main_split} ± half of the 95% interval for new "
+        "trainings and new scenes; methods that share a letter in a column are not separable, "
+        "which does not mean equal. Below it is p of the difference from "
+        f"{stats.config.reference}: Holm over the declared family, or {EXPLORATORY} exploratory, "
+        "Benjamini–Hochberg.",
+        notes=notes.lines(),
         groups=True,
         open=True,
     )
@@ -134,8 +135,9 @@ def verdict(row: Any) -> str:
         return "not tested"
     if row.p_adjusted >= ALPHA:
         return "not separable"
-    first_better = (row.difference > 0) == higher_is_better(row.metric)
-    return f"{row.method_a if first_better else row.method_b} better"
+    if (row.difference > 0) == higher_is_better(row.metric):
+        return f"{row.method_a} better"
+    return f"{row.method_b} better"
 
 
 @report_table
@@ -155,7 +157,6 @@ def declared_tests(stats: Statistics, family: str) -> Table:
     ).sort_values(["split", "method_place", "metric_place", "method_a"], kind="stable")
     tests = tests.drop(columns=["method_place", "metric_place"])
     same_first = tests["method_a"].nunique() == 1
-    lines = [_test_row(stats, row, same_first) for row in tests.itertuples()]
     caption = (
         "Difference is the first method minus the second, with the 95% interval for new trainings "
         f"and new scenes; Holm corrects over the {len(tests)} declared tests. “Not separable” does "
@@ -166,7 +167,7 @@ def declared_tests(stats: Statistics, family: str) -> Table:
     return Table(
         family,
         stats.config.families.get(family, text.title(family)),
-        pd.DataFrame(lines),
+        pd.DataFrame([_test_row(stats, row, same_first) for row in tests.itertuples()]),
         tests.assign(result=[verdict(row) for row in tests.itertuples()]),
         caption,
         groups=True,
@@ -184,9 +185,10 @@ def _test_row(stats: Statistics, row: Any, same_first: bool) -> dict[str, str]:
     first = {row.method_a: mean(row.method_a, row.mean_a)}
     if not same_first:
         first = {"First": row.method_a, "First’s mean": mean(row.method_a, row.mean_a)}
+    labels = {claim.method: claim.label for claim in stats.config.claims}
     tested = not np.isnan(row.n_scenes)
     return {
-        "Item": stats.config.method_label(row.method_b),
+        "Item": labels.get(row.method_b, row.method_b),
         "Metric": text.metric_head(row.metric, row.subset),
         **first,
         "Other": mean(row.method_b, row.mean_b),
@@ -220,12 +222,16 @@ def metric_family(stats: Statistics, family: str) -> Table:
         scores = {method: score_or_reason(stats, notes, method, metric) for method in methods}
         lines.append({"Metric": text.metric_head(metric), **scores})
     title = METRIC_FAMILIES[family]
-    caption = (
-        f"Every {title.lower()} metric on {stats.main_split}: mean ± half of the 95% interval for "
-        "new trainings and new scenes, with tie letters. Each metric’s formula and source are "
-        "listed by python -m metrics list."
+    return Table(
+        family,
+        title,
+        pd.DataFrame(lines),
+        rows,
+        caption=f"Every {title.lower()} metric on {stats.main_split}: mean ± half of the 95% "
+        "interval for new trainings and new scenes, with tie letters. Each metric’s formula and "
+        "source are listed by python -m metrics list.",
+        notes=notes.lines(),
     )
-    return Table(family, title, pd.DataFrame(lines), rows, caption, notes.lines())
 
 
 @report_table
@@ -240,11 +246,15 @@ def splits(stats: Statistics) -> Table:
             f"{captured} are a few rooms as a headset captured them: described, not tested; they "
             "have no colour, so RGB is grey shading of the mesh and colour_mae compares greys."
         )
-    caption = (
-        "The same metrics on every scored split, mean and 95% interval. Splits are never pooled. "
+    return Table(
+        "splits",
+        "Splits",
+        _wide(stats, rows, "split", stats.splits),
+        rows,
+        caption="The same metrics on every scored split, mean and 95% interval. Splits are never "
+        f"pooled. {rooms}",
+        groups=True,
     )
-    cells = _wide(stats, rows, "split", stats.splits)
-    return Table("splits", "Splits", cells, rows, caption + rooms, groups=True)
 
 
 @report_table
@@ -265,23 +275,30 @@ def retention(stats: Statistics) -> Table | None:
                 line[method] = text.interval(row.ratio, row.ci_low, row.ci_high, 2)
         lines.append(line)
     first, second = rows.iloc[0][["first", "second"]]
-    caption = (
-        f"Mean on {first} over mean on {second}, with 95% intervals computed on the log scale. One "
-        "means that nothing is lost; for distances, below one is better."
+    return Table(
+        "retention",
+        "Retention on unseen furniture",
+        pd.DataFrame(lines),
+        rows,
+        caption=f"Mean on {first} over mean on {second}, with 95% intervals computed on the log "
+        "scale. One means that nothing is lost; for distances, below one is better.",
     )
-    return Table("retention", "Retention on unseen furniture", pd.DataFrame(lines), rows, caption)
 
 
 @report_table
 def subsets(stats: Statistics) -> Table:
     """Return the grounding metrics on every subset of the references."""
     rows = _subset_rows(stats, REFERENCE_METRICS)
-    caption = (
-        f"References of {stats.main_split} by kind, mean and 95% interval. A reference may be of "
-        "several kinds; kinds are never pooled, and an empty cell has no reference of the kind."
+    return Table(
+        "subsets",
+        "Kinds of reference",
+        _wide(stats, rows, "subset", sorted(rows["subset"].unique())),
+        rows,
+        caption=f"References of {stats.main_split} by kind, mean and 95% interval. A reference "
+        "may be of several kinds; kinds are never pooled, and an empty cell has no reference of "
+        "the kind.",
+        groups=True,
     )
-    cells = _wide(stats, rows, "subset", sorted(rows["subset"].unique()))
-    return Table("subsets", "Kinds of reference", cells, rows, caption, groups=True)
 
 
 @report_table
@@ -289,46 +306,43 @@ def questions(stats: Statistics) -> Table:
     """Return the answer score of every question type."""
     rows = _subset_rows(stats, ("answer_score",))
     cells = _wide(stats, rows, "subset", sorted(rows["subset"].unique()))
-    caption = (
-        f"Answer score by question type on {stats.main_split}, mean and 95% interval: exact match "
-        "for words and choices, mean relative accuracy for numbers."
+    return Table(
+        "questions",
+        "Question types",
+        cells.drop(columns="Metric", errors="ignore"),
+        rows,
+        caption=f"Answer score by question type on {stats.main_split}, mean and 95% interval: "
+        "exact match for words and choices, mean relative accuracy for numbers.",
     )
-    cells = cells.drop(columns="Metric", errors="ignore")
-    return Table("questions", "Question types", cells, rows, caption)
 
 
 @report_table
 def failures(stats: Statistics) -> Table:
     """Return where items failed: the mean of all, the mean of the succeeded, and their share."""
-    rows = stats.headline
-    rows = rows[rows["succeeded"] < 1]
+    rows = stats.headline.query("succeeded < 1")
     rows = rows.assign(
         method_place=_places(rows["method"], stats.method_names),
         metric_place=_places(rows["metric"], stats.config.headline),
     ).sort_values(["method_place", "metric_place"], kind="stable")
     lines = [
-        {
-            "Method": row.method,
-            "Metric": text.metric_head(row.metric),
-            "All items": text.number(row.mean),
-            "Succeeded only": text.number(row.mean_succeeded) or "none succeeded",
-            "Succeeded": f"{100 * row.succeeded:.1f}%",
-        }
+        (
+            row.method,
+            text.metric_head(row.metric),
+            text.number(row.mean),
+            text.number(row.mean_succeeded) or "none succeeded",
+            f"{100 * row.succeeded:.1f}%",
+        )
         for row in rows.itertuples()
     ]
     head = ["Method", "Metric", "All items", "Succeeded only", "Succeeded"]
-    columns = ["method", "split", "metric", "mean", "mean_succeeded", "succeeded"]
-    caption = (
-        f"Items of {stats.main_split} for which a declared output was missing, invalid or empty. "
-        "They count at the metric's worst value. Methods cannot be compared by the mean of the "
-        "succeeded alone."
-    )
     return Table(
         "failures",
         "Failures",
         pd.DataFrame(lines, columns=head),
-        rows[columns],
-        caption,
+        rows[["method", "split", "metric", "mean", "mean_succeeded", "succeeded"]],
+        caption=f"Items of {stats.main_split} for which a declared output was missing, invalid or "
+        "empty. They count at the metric's worst value. Methods cannot be compared by the mean of "
+        "the succeeded alone.",
         groups=True,
         keep_empty=True,
     )
@@ -344,8 +358,14 @@ def not_produced(stats: Statistics) -> Table:
             by_reason.setdefault(reason, []).append(task.replace("_", " "))
         lines += [(method, ", ".join(tasks), reason) for reason, tasks in by_reason.items()]
     cells = pd.DataFrame(lines, columns=["Method", "Outputs", "Why"])
-    caption = "An output that a method does not declare is an empty cell in every table."
-    return Table("not_produced", "Not produced", cells, cells, caption, groups=True)
+    return Table(
+        "not_produced",
+        "Not produced",
+        cells,
+        cells,
+        caption="An output that a method does not declare is an empty cell in every table.",
+        groups=True,
+    )
 
 
 @report_table
@@ -373,48 +393,48 @@ def controls(stats: Statistics) -> Table:
         line["Sampling limit"] = text.number(values["sampling_limit"])
         lines.append(line)
         numbers.append(values)
-    caption = (
-        f"The ends of the scale on {stats.main_split}: chance, answers without the scene, and the "
-        "truth itself. The sampling limit is the score of an equally dense, independent sample of "
-        "the true surface."
-    )
     return Table(
         "controls",
         "Controls and floors",
         pd.DataFrame(lines),
         pd.DataFrame(numbers),
-        caption,
-        notes.lines(),
+        caption=f"The ends of the scale on {stats.main_split}: chance, answers without the scene, "
+        "and the truth itself. The sampling limit is the score of an equally dense, independent "
+        "sample of the true surface.",
+        notes=notes.lines(),
     )
 
 
 @report_table
 def cost(stats: Statistics) -> Table:
     """Return parameters, training and inference seconds and peak memory of each method."""
-    lines, numbers = [], []
-    for method in stats.method_names:
-        measured = pd.DataFrame(stats.methods.get(method, {}).get("costs", []))
-        line: dict[str, str] = {"Method": method}
-        values: dict[str, Any] = {"method": method}
-        for key, (column, reduction, decimals) in COSTS.items():
-            value = np.nan
-            if key in measured:
-                value = float(pd.to_numeric(measured[key], errors="coerce").agg(reduction))
-            values[key] = value
-            line[column] = "" if np.isnan(value) else f"{value:,.{decimals}f}"
-        lines.append(line)
-        numbers.append(values)
-    caption = (
-        "Training and inference seconds are means over seeds and splits, memory is the largest "
-        "measured, all on the machine named under provenance. An empty cell was not measured."
+    methods = stats.method_names
+    cells, numbers = pd.DataFrame({"Method": methods}), pd.DataFrame({"method": methods})
+    for key, (column, reduction, decimals) in COSTS.items():
+        numbers[key] = [_measured(stats, method, key, reduction) for method in methods]
+        cells[column] = ["" if np.isnan(x) else f"{x:,.{decimals}f}" for x in numbers[key]]
+    return Table(
+        "cost",
+        "Cost",
+        cells,
+        numbers,
+        caption="Training and inference seconds are means over seeds and splits, memory is the "
+        "largest measured, all on the machine named under provenance. An empty cell was not "
+        "measured.",
     )
-    return Table("cost", "Cost", pd.DataFrame(lines), pd.DataFrame(numbers), caption)
+
+
+def _measured(stats: Statistics, method: str, key: str, reduction: str) -> float:
+    """Return the mean or largest of what a method's jobs measured, NaN if none did."""
+    costs = pd.DataFrame(stats.methods.get(method, {}).get("costs", []))
+    if key not in costs:
+        return np.nan
+    return float(pd.to_numeric(costs[key], errors="coerce").agg(reduction))
 
 
 def _places(names: pd.Series, order: tuple[str, ...] | list[str]) -> pd.Series:
     """Return the place of each name in `order`, behind all of it where it is not in there."""
-    places = {name: place for place, name in enumerate(order)}
-    return names.map(places).fillna(len(order))
+    return names.map({name: place for place, name in enumerate(order)}).fillna(len(order))
 
 
 def _subset_rows(stats: Statistics, metrics: tuple[str, ...]) -> pd.DataFrame:
@@ -435,6 +455,7 @@ def _wide(stats: Statistics, rows: pd.DataFrame, by: str, order: list[str]) -> p
     wide = rows.pivot(index=keys, columns=by, values="cell")
     wide = wide.reindex(columns=order).sort_index().reset_index().fillna("")
     wide["metric"] = [text.metric_head(metric) for metric in wide["metric"]]
-    wide = wide.drop(columns=["metric_place", "method_place"])
-    labels = {name: name.replace("_", " ") for name in order} if by == "subset" else {}
-    return wide.rename(columns={"metric": "Metric", "method": "Method", **labels})
+    names = {"metric": "Metric", "method": "Method"}
+    if by == "subset":
+        names |= {name: name.replace("_", " ") for name in order}
+    return wide.drop(columns=["metric_place", "method_place"]).rename(columns=names)

@@ -22,9 +22,10 @@ def script() -> str:
     return files(__name__).joinpath("viewer.js").read_text(encoding="utf-8")
 
 
-def encode(array: np.ndarray) -> str:
-    """Return the bytes of an array as base64 text."""
-    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")
+def encode(data: np.ndarray | bytes) -> str:
+    """Return bytes, or the bytes of an array, as base64 text."""
+    content = data if isinstance(data, bytes) else data.tobytes()
+    return base64.b64encode(content).decode("ascii")
 
 
 def encode_millimetres(points: np.ndarray) -> str:

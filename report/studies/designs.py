@@ -59,12 +59,16 @@ def data_efficiency(
             config = {"less": less, "metrics": [metric], "split": "any"}
             for row in contrasts.data_efficiency(both, reference, config):
                 rows.append(row | {"condition": f"{fewest}, minus the same with all"})
-    explanation = (
+    return summarise(
+        "Data efficiency",
         "Nested parts of the training scenes, the same number of steps. If geometry makes learning "
         "from few scenes possible, as the article claims, the reference's lead grows as scenes "
-        "become fewer."
+        "become fewer.",
+        shares,
+        blocks,
+        rows,
+        metrics,
     )
-    return summarise("Data efficiency", explanation, shares, blocks, rows, metrics)
 
 
 def robustness(scores: Mapping[str, pd.DataFrame], metrics: Sequence[str]) -> Study:
@@ -75,13 +79,17 @@ def robustness(scores: Mapping[str, pd.DataFrame], metrics: Sequence[str]) -> St
         metrics: metrics to compare.
     """
     blocks = gather(scores, metrics)
-    explanation = (
+    rows = between_conditions(blocks, NOMINAL)
+    return summarise(
+        "Robustness to the input",
         "Trained models on input that they were not trained on; thresholds stay as calibrated on "
         "clean validation scenes. A difference is one method's score under a condition minus its "
-        "own on the input as rendered."
+        "own on the input as rendered.",
+        scores,
+        blocks,
+        rows,
+        metrics,
     )
-    rows = between_conditions(blocks, NOMINAL)
-    return summarise("Robustness to the input", explanation, scores, blocks, rows, metrics)
 
 
 def loss_balance(
@@ -107,12 +115,16 @@ def loss_balance(
         for condition, name in changed:
             if {name, base} <= trained.keys():
                 rows += between_methods({(metric, condition): trained}, name, [base])
-    explanation = (
+    return summarise(
+        "Balance of the losses",
         "Each loss weight left out (×0) or doubled (×2), everything else as configured, at half "
         "the steps and with fewer seeds than the main comparison. A difference is a variant minus "
-        "the configured weights."
+        "the configured weights.",
+        variants,
+        blocks,
+        rows,
+        metrics,
     )
-    return summarise("Balance of the losses", explanation, variants, blocks, rows, metrics)
 
 
 def tuning(
@@ -150,16 +162,21 @@ def tuning(
     on_test = gather(tests, metrics)
     rows = between_conditions(on_val, f"val, {shared}")
     rows += between_methods(on_test, reference, [name for name in names if name != reference])
-    explanation = (
+    overview = means.assign(suits=suits).reset_index().rename(columns={"method": "Mean on val"})
+    conditions = [*trials, *tests]
+    return summarise(
+        "Tuning",
         "Every method at the learning rate of the experiment and at others, one training each "
         "unless the config asks for more. The first table is the mean of the metrics below on "
         "validation scenes: the rate that suits a method is chosen by it, with as many trials for "
         "one as for another. Where the lead over a method on test falls once each has the rate "
-        "that suits it, the shared rate was unfair to that method."
+        "that suits it, the shared rate was unfair to that method.",
+        conditions,
+        on_val | on_test,
+        rows,
+        metrics,
+        overview,
     )
-    overview = means.assign(suits=suits).reset_index().rename(columns={"method": "Mean on val"})
-    conditions = [*trials, *tests]
-    return summarise("Tuning", explanation, conditions, on_val | on_test, rows, metrics, overview)
 
 
 def subgroups(
@@ -192,14 +209,18 @@ def subgroups(
             if rows["scene"].nunique() >= FEWEST_SCENES:
                 frames[f"{facet}: {group}"] = rows.drop(columns=["facet", "group"])
     blocks = gather(frames, ITEM_METRICS)
-    explanation = (
+    differences = between_methods(blocks, reference, others)
+    return summarise(
+        "Subgroups",
         "References with one target, and phrases, by their subject. Where the reference's lead "
         "over the model without alignment is smaller in one group than in another, alignment "
         "helps some things more than others. Groups that occur in fewer than "
-        f"{FEWEST_SCENES} scenes are left out."
+        f"{FEWEST_SCENES} scenes are left out.",
+        frames,
+        blocks,
+        differences,
+        ITEM_METRICS,
     )
-    differences = between_methods(blocks, reference, others)
-    return summarise("Subgroups", explanation, frames, blocks, differences, ITEM_METRICS)
 
 
 def _of_trainings(scores: pd.DataFrame, trained: Mapping[str, str]) -> pd.DataFrame:
