@@ -91,7 +91,9 @@ class Network:
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str], phrases: bool = False) -> np.ndarray:
         """Return the unit embeddings f32[Q, E] of captions, or of phrases without context."""
-        embed = self.model.embed_phrase if phrases else self.model.embed_text
+        embed = (
+            self.model.descriptors.embed_phrase if phrases else self.model.descriptors.embed_text
+        )
         rows = []
         for start in range(0, len(texts), _TEXTS_A_BATCH):
             batch = build_text(self.texts, [texts[start : start + _TEXTS_A_BATCH]])
@@ -142,7 +144,7 @@ class EncodedScene:
         positions = torch.from_numpy(xyz).to(self.network.device)
         size = _QUERIES_A_CHUNK["cpu" if positions.device.type == "cpu" else "cuda"]
         rows = [
-            self.network.model.occupancy(self.state, chunk[None])[0]
+            self.network.model.occupancy_head(self.state, chunk[None])[0]
             for chunk in positions.split(size)
         ]
         return to_numpy(torch.cat(rows)) if rows else np.zeros(0, np.float32)
@@ -151,7 +153,7 @@ class EncodedScene:
     def ground(self, queries: Sequence[str]) -> np.ndarray:
         """Return logits f32[Q, P] that the target of each query covers the point."""
         text = build_text(self.network.texts, [queries]).to(self.network.device)
-        return to_numpy(self.network.model.ground(self.state, text).point_logits[0])
+        return to_numpy(self.network.model.fusion(self.state, text).point_logits[0])
 
     def _tensors(self, *arrays: np.ndarray) -> list[torch.Tensor]:
         """Return arrays as float tensors on the model's device, in a batch of one."""
@@ -261,7 +263,7 @@ class EncodedScene:
     @torch.inference_mode()
     def embedding(self) -> np.ndarray:
         """Return the scene's unit embedding f32[E]."""
-        return to_numpy(self.network.model.embed_scene(self.state)[0])
+        return to_numpy(self.network.model.descriptors.embed_scene(self.state)[0])
 
     @torch.inference_mode()
     def pooled(self) -> np.ndarray:
@@ -272,4 +274,4 @@ class EncodedScene:
     def embed_objects(self, masks: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         """Return the unit embeddings f32[N, E] of objects of masks [N, P] and boxes [N, 6]."""
         tensors = self._tensors(masks, boxes)
-        return to_numpy(self.network.model.embed_objects(self.state, *tensors)[0])
+        return to_numpy(self.network.model.descriptors.embed_objects(self.state, *tensors)[0])

@@ -219,8 +219,7 @@ def partial_depth(
         pixel = local[ahead] @ matrix.T
         cell = np.floor(pixel[:, :2] / pixel[:, 2:] / CELL).astype(int)
         inside = ((cell >= 0) & (cell < np.array(grid[::-1]))).all(1)
-        where = (cell[inside, 1], cell[inside, 0])
-        np.minimum.at(out[view], where, local[ahead][inside, 2])
+        np.minimum.at(out[view], (cell[inside, 1], cell[inside, 0]), local[ahead][inside, 2])
     return np.where(np.isfinite(out), out, 0).astype(np.float32)
 
 
@@ -268,10 +267,9 @@ def stack_scenes(arrays: Sequence[SceneArrays], config: ModelConfig) -> SceneBat
     values = {name: stacked(name) for name in names}
     pose = values["pose"]
     rays = pixel_rays(values["intrinsics"], pose, config.height, config.width)
-    camera = pose[:, :, None, None, :3, 3].expand_as(rays)
     return SceneBatch(
         rays=rays.flatten(1, 3),
-        camera=camera.flatten(1, 3),
+        camera=pose[:, :, None, None, :3, 3].expand_as(rays).flatten(1, 3),
         **values,
     )
 
@@ -299,9 +297,9 @@ def object_masks(gt_masks: np.ndarray, count: int) -> np.ndarray:
         gt_masks: u8 [V,H,W], 0 = none, 1 + k = object k.
         count: number of objects N.
     """
-    cells = cell_pixels(gt_masks).reshape(-1, CELL * CELL)
     numbers = np.arange(1, count + 1)[:, None, None]
-    return (cells[None] == numbers).mean(-1, dtype=np.float32)
+    cells = cell_pixels(gt_masks).reshape(1, -1, CELL * CELL)
+    return (cells == numbers).mean(-1, dtype=np.float32)
 
 
 def build_text(features: Any, texts: Sequence[Sequence[str]]) -> TextBatch:
@@ -314,9 +312,8 @@ def build_text(features: Any, texts: Sequence[Sequence[str]]) -> TextBatch:
     A sentence that is padding has one word piece of zeros, so that no attention is over nothing.
     """
     found = features.gather([text for row in texts for text in row])
-    present = np.zeros((len(texts), max(1, max(len(row) for row in texts))), bool)
-    for b, row in enumerate(texts):
-        present[b, : len(row)] = True
+    counts = np.array([len(row) for row in texts])[:, None]  # (B, 1)
+    present = np.arange(max(1, counts.max())) < counts
     length, size = found.states.shape[1:]
     states = np.zeros((*present.shape, length, size), np.float32)
     mask = np.zeros((*present.shape, length), bool)

@@ -111,10 +111,9 @@ class BoxHead(nn.Module):
         self.register_buffer("border", border.flatten(1).T, persistent=False)  # (p, 4)
         self.shape_size = sum(count for _, count in SHAPE)
         self.standard_shape = Standardise(self.shape_size)
-        classes = len(config.classes) + 1
-        self.appearance = nn.Linear(config.point_hidden + classes, config.point_hidden)
-        inner = self.shape_size + config.point_hidden
-        self.correction = mlp(inner, 2 * config.point_hidden, config.hidden, 7)
+        small = config.point_hidden
+        self.appearance = nn.Linear(small + len(config.classes) + 1, small)
+        self.correction = mlp(self.shape_size + small, 2 * small, config.hidden, 7)
         # Training begins near the visible extent.
         with torch.no_grad():
             self.correction[-1].weight.mul_(0.1)
@@ -135,8 +134,8 @@ class BoxHead(nn.Module):
         if self.knows_cameras:
             camera = mask_mean(masks, state.batch.camera) - middle
         size = masks.sum(-1, keepdim=True).log1p()
-        border = self.border.repeat(state.batch.pose.shape[1], 1)  # (P, 4)
-        cut_off = (masks @ border).log1p()  # (B, N, 4)
+        # The border of one view (p, 4), repeated for all views.
+        cut_off = (masks @ self.border.repeat(state.batch.pose.shape[1], 1)).log1p()  # (B, N, 4)
         visible = quantiles - middle[..., None]
         span = (high - low).clamp(min=LEAST_SPAN_M)
         relative = (visible / span[..., None]).clamp(-3, 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def save_model(model: G2VLM, folder: str | os.PathLike[str], meta: dict[str, Any
     with atomic_path(Path(folder) / "model.safetensors") as temporary:
         weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
         save_file(weights, temporary, metadata={"format": FORMAT})
-    document = {"format": FORMAT, "version": VERSION, "model": model.config.to_json(), **meta}
+    document = {"format": FORMAT, "version": VERSION, "model": asdict(model.config), **meta}
     write_json(Path(folder) / "config.json", document)
 
 
@@ -35,10 +36,10 @@ def load_model(folder: str | os.PathLike[str]) -> G2VLM:
     """
     document = read_config(folder)
     model = G2VLM(ModelConfig.from_json(document["model"], f"{folder}/config.json"))
-    stored = read_tensors(Path(folder) / "model.safetensors", "train the model again")
+    path = Path(folder) / "model.safetensors"
+    stored = read_tensors(path, "train the model again")
     weights = {current_name(k, document["version"]): v.float() for k, v in stored.items()}
-    fault = f"{folder}/model.safetensors: does not fit config.json"
-    load_weights(model, weights, fault, "train again")
+    load_weights(model, weights, f"{path}: does not fit config.json", "train again")
     return model.eval()
 
 

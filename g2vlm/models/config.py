@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from g2vlm.settings import read_section, setting
@@ -114,19 +114,14 @@ class ModelConfig(ModelSizes, Switches):
         """Whether any scene supervises the voted 3D boxes."""
         return self.supervision_3d > 0
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; `from_json` is the inverse."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-
     @staticmethod
     def from_json(values: Mapping[str, Any], source: str = "config.json") -> ModelConfig:
-        """Build from JSON values.
+        """Build from the JSON values of `dataclasses.asdict`.
 
         Raises:
             InputError: naming `source`, for an unknown or missing key.
         """
-        known = {field.name for field in fields(ModelConfig)}
-        unknown = sorted(set(values) - known)
+        unknown = sorted(set(values) - {field.name for field in fields(ModelConfig)})
         if unknown:
             raise InputError(f"{source}: unknown model setting {unknown[0]!r}; remove it")
         try:

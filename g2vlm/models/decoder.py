@@ -169,8 +169,7 @@ class DecoderLayer(nn.Module):
         from_sentence = (query @ key.transpose(3, 4)).softmax(-1) @ value
         logits = query.flatten(2, 3) @ scene[0].transpose(2, 3)  # (B, heads, Q*A, T)
         from_scene = (logits.softmax(-1) @ scene[1]).unflatten(2, (-1, length))
-        mixed = from_sentence + from_scene
-        return self.out(mixed.permute(0, 2, 3, 1, 4).flatten(3))
+        return self.out((from_sentence + from_scene).permute(0, 2, 3, 1, 4).flatten(3))
 
     def split(self, pair: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys and values [B,heads,...,d] of projections [B,...,2D]."""
@@ -269,8 +268,7 @@ class Decoder(nn.Module):
         first = x[:, :, 0]
         shares = self.measure(first).log_softmax(-1)
         measures = torch.where(hints.measures.isnan(), self.guess(first), hints.measures)
-        value = (shares.exp() * measures).sum(-1)
-        return DecoderOutput(logits, value, shares)
+        return DecoderOutput(logits, (shares.exp() * measures).sum(-1), shares)
 
     @torch.no_grad()
     def write(
@@ -307,6 +305,7 @@ class Decoder(nn.Module):
         return numbers[..., 1:], output.value
 
 
-def next_word_loss(logits: Tensor, numbers: Tensor, pad: int) -> Tensor:
+def next_word_loss(logits: Tensor, numbers: Tensor) -> Tensor:
     """Return the mean cross-entropy of words [...,A] given logits [...,A,W], without padding."""
+    pad = SPECIAL.index(PAD)  # the special words come first in every vocabulary
     return F.cross_entropy(logits.flatten(0, -2), numbers.flatten(), ignore_index=pad)

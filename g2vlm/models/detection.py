@@ -84,12 +84,11 @@ def point_classes(state: SceneState, config: ModelConfig, scene: int) -> PointCl
     """
     camera = state.batch.camera if config.lifts else state.batch.camera[:, :1]  # (B, P or 1, 3)
     ranges = (state.points - camera).norm(dim=-1)  # (B, P)
-    grid = (state.batch.pose.shape[1], *state.grid.cells)
     return PointClasses(
         to_numpy(state.points[scene]),
         to_numpy(state.class_probabilities[scene]),
         to_numpy(ranges[scene]),
-        grid,
+        grid=(state.batch.pose.shape[1], *state.grid.cells),
     )
 
 

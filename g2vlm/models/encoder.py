@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,16 +18,18 @@ from g2vlm.models.batch import SceneArrays, SceneBatch
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.grid import view_grid
 from g2vlm.models.layers import (
+    OCTAVES,
     Block,
     GraphLayer,
     GroupedInput,
     Standardise,
-    fourier,
     mlp,
+    waves,
 )
 
-# Length of `layers.fourier`.
-FOURIER = 33
+# Longest wavelength of a position's Fourier features, and their length with the position itself.
+LONGEST_M = 16.0
+FOURIER = 3 + 2 * 3 * OCTAVES
 # Offsets in cells, along rows and columns, at which the depth around a point is read.
 WINDOW = (-6, -3, -1, 0, 1, 3, 6)
 DEEPEST_STEP_M = 1.0
@@ -86,15 +87,12 @@ class Encoder(nn.Module):
 
     def fit(self, scenes: Sequence[SceneArrays]) -> None:
         """Measure means and deviations of the frozen features on a tenth of their rows."""
-        parts = ((self.standard_tokens, "tokens"), (self.standard_points, "features"))
-        for standard, name in parts:
+        for standard, name in (
+            (self.standard_tokens, "tokens"),
+            (self.standard_points, "features"),
+        ):
             rows = np.concatenate([getattr(one, name)[::10] for one in scenes])
             standard.fit(torch.from_numpy(rows))
-
-    def standardise(self, batch: SceneBatch) -> SceneBatch:
-        """Return the batch with standardised frozen features."""
-        tokens, features = self.standard_tokens(batch.tokens), self.standard_points(batch.features)
-        return replace(batch, tokens=tokens, features=features)
 
     def first_positions(self, batch: SceneBatch, coarse: Tensor) -> Tensor:
         """Return patch positions [B,T,3] before encoding, from the sensor or predicted from images.
@@ -180,7 +178,8 @@ class Encoder(nn.Module):
         local = F.relu(self.local(inputs))
         tokens = images + self.geometry_tokens(inputs, local)
         if self.config.positions:
-            positions = self.positions({"fourier": fourier(xyz)})
+            fourier = torch.cat([xyz / 4, waves(xyz, LONGEST_M)], dim=-1)
+            positions = self.positions({"fourier": fourier})
         else:
             positions = self.positions.absent["fourier"]
         tokens = tokens + self.position_embedding(positions)
@@ -189,7 +188,9 @@ class Encoder(nn.Module):
         for layer in self.layers:
             tokens = layer(tokens)
         tokens = self.norm(tokens)
-        return tokens, self.point_states(local, tokens), coarse
+        # Points take in the patches around them: a residual layer, then normalisation.
+        mixed = F.relu(self.mix[0](local) + self.grid.spread(self.down(tokens)))
+        return tokens, self.point_norm(mixed + F.relu(self.mix[1](mixed))), coarse
 
     def geometry_tokens(self, inputs: Tensor, local: Tensor) -> Tensor:
         """Return points pooled into patches [B,T,D].
@@ -207,12 +208,6 @@ class Encoder(nn.Module):
         groups = self.coarse_graph(self.grid.group(tokens), self.grid.group(xyz))
         coarse = by_view(groups, math.prod(self.grid.groups))[:, :, self.ungroup].flatten(1, 2)
         return self.join_scales(torch.cat([fine, coarse], dim=-1))
-
-    def point_states(self, local: Tensor, tokens: Tensor) -> Tensor:
-        """Return point features [B,P,F] from each point itself and the patches around it."""
-        mixed = F.relu(self.mix[0](local) + self.grid.spread(self.down(tokens)))
-        # A residual layer, then normalisation.
-        return self.point_norm(mixed + F.relu(self.mix[1](mixed)))
 
 
 def by_view(values: Tensor, size: int) -> Tensor:

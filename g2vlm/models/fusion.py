@@ -25,7 +25,7 @@ from g2vlm.models.layers import (
 )
 from g2vlm.models.state import GroundState, SceneState
 
-# Length of `token_extras`.
+# Numbers of each patch for comparisons: the three sizes of its box, and its height.
 EXTRA = 4
 # Features of a patch against anchors and candidates.
 SPATIAL = 2 * RELATIVE + EXTRA
@@ -131,7 +131,10 @@ class Fusion(nn.Module):
         with exact(flat):
             both = torch.cat([anchor, candidate], dim=1).float() @ flat.float()
         first, second = both.unflatten(-1, (tokens, RELATIVE)).chunk(2, dim=1)
-        extra = token_extras(state)[:, None].expand(-1, queries, -1, -1)
+        # Log size of each patch's box, and its height: (B, T, EXTRA).
+        size = state.token_sizes.clamp(min=0.02).log()
+        extra = torch.cat([size, state.token_xyz[..., 2:]], dim=-1)
+        extra = extra[:, None].expand(-1, queries, -1, -1)
         values = torch.cat([first, second, extra], dim=-1)
         mean = torch.einsum("bqt,bqtk->bqk", candidate, values)
         return torch.cat([values, values - mean[:, :, None]], dim=-1), mean
@@ -256,9 +259,3 @@ def named_share(match: Tensor) -> Tensor:
     """
     best = match.topk(min(10, match.shape[-1]), dim=-1).values
     return torch.stack([best[..., 0], best[..., -1], (match.mean(-1) + 1e-4).log() / 4], dim=-1)
-
-
-def token_extras(state: SceneState) -> Tensor:
-    """Return numbers of each patch for comparisons [B,T,4]: log size of its box, and height."""
-    size = state.token_sizes.clamp(min=0.02).log()
-    return torch.cat([size, state.token_xyz[..., 2:]], dim=-1)

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 # Length of `relative_features`.
 RELATIVE = 6
+# Wavelengths of `waves`.
+OCTAVES = 5
 
 
 def mlp(*sizes: int) -> nn.Sequential:
@@ -83,17 +85,17 @@ class Standardise(nn.Module):
         return ((values - self.mean) / self.scale).clamp(-8, 8)
 
 
-def fourier(xyz: Tensor, octaves: int = 5, longest: float = 16.0) -> Tensor:
-    """Return positions [...,3] in metres as Fourier features [..., 3 + 6*octaves].
+def waves(values: Tensor, longest: float) -> Tensor:
+    """Return sines and cosines [...,2*OCTAVES*K] of values [...,K] as Fourier features.
 
-    They are the positions / 4, then sines and cosines of waves of `longest` metres, half of that,
-    and so on, which let linear layers resolve both the room and a shelf.
+    The wavelengths are `longest`, half of that, and so on. They let linear layers resolve both the
+    room and a shelf, and the digits of a number.
 
     Source: Tancik et al. 2020.
     """
-    scale = 2 * math.pi / longest * 2.0 ** torch.arange(octaves, device=xyz.device)
-    angle = (xyz[..., None] * scale).flatten(-2)
-    return torch.cat([xyz / 4, angle.sin(), angle.cos()], dim=-1)
+    scale = 2 * math.pi / longest * 2.0 ** torch.arange(OCTAVES, device=values.device)
+    angle = (values[..., None] * scale).flatten(-2)
+    return torch.cat([angle.sin(), angle.cos()], dim=-1)
 
 
 def relative_features(xyz: Tensor) -> Tensor:
@@ -172,10 +174,10 @@ class Block(nn.Module):
         self.feed = mlp(width, 2 * width, width)
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Return the updated set [B,N,D]; `bias` broadcasts to [B,heads,N,N]."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the updated set [B,N,D]."""
         inner = self.norms[0](x)
-        x = x + self.drop(self.attention(inner, inner, bias))
+        x = x + self.drop(self.attention(inner, inner))
         return x + self.drop(self.feed(self.norms[1](x)))
 
 

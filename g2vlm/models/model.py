@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from g2vlm.models.batch import SceneBatch, TextBatch
 from g2vlm.models.boxes import BoxHead, mask_mean
@@ -12,17 +13,11 @@ from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import CAPTION, END, START, Decoder, Vocabulary
 from g2vlm.models.encoder import Encoder
 from g2vlm.models.fusion import Fusion
-from g2vlm.models.heads import (
-    Descriptors,
-    OccupancyHead,
-    PointHeads,
-    RelationHead,
-    pool_scene,
-)
-from g2vlm.models.layers import relative_features, standard
+from g2vlm.models.heads import Descriptors, OccupancyHead, PointHeads, RelationHead
+from g2vlm.models.layers import relative_features
 from g2vlm.models.qa_context import QAContext, QAContextEncoder, measure_room
 from g2vlm.models.referring_head import ObjectSet, ReferringHead
-from g2vlm.models.state import GroundState, RelationLogits, SceneState
+from g2vlm.models.state import RelationLogits, SceneState
 
 
 class G2VLM(nn.Module):
@@ -50,7 +45,9 @@ class G2VLM(nn.Module):
 
     def encode(self, batch: SceneBatch) -> SceneState:
         """Encode scenes and predict every dense output."""
-        batch = self.encoder.standardise(batch)
+        frozen = self.encoder.standard_tokens(batch.tokens)
+        points = self.encoder.standard_points(batch.features)
+        batch = replace(batch, tokens=frozen, features=points)
         tokens, features, guesses = self.encoder(batch)
         dense = self.point_heads(features, guesses, batch, self.encoder.grid)
         pool = self.encoder.grid.pool
@@ -74,14 +71,6 @@ class G2VLM(nn.Module):
             **dense,
         )
 
-    def occupancy(self, state: SceneState, xyz: Tensor) -> Tensor:
-        """Return logits [B,N] of solid furniture at positions [B,N,3]."""
-        return self.occupancy_head(state, xyz)
-
-    def ground(self, state: SceneState, text: TextBatch) -> GroundState:
-        """Ground sentences in points and patches."""
-        return self.fusion(state, text)
-
     def object_boxes(self, state: SceneState, masks: Tensor) -> Tensor:
         """Return boxes [B,N,6] of the objects under masks [B,N,P] in 0..1.
 
@@ -101,22 +90,6 @@ class G2VLM(nn.Module):
     def relations(self, state: SceneState, masks: Tensor, boxes: Tensor) -> RelationLogits:
         """Return relations of all ordered pairs of objects with masks [B,N,P], boxes [B,N,6]."""
         return self.relation_head(mask_mean(masks, state.point_features), boxes)
-
-    def embed_scene(self, state: SceneState) -> Tensor:
-        """Return unit-norm descriptors [B,E] of scenes."""
-        return self.descriptors.embed_scene(pool_scene(state))
-
-    def embed_objects(self, state: SceneState, masks: Tensor, boxes: Tensor) -> Tensor:
-        """Return unit-norm descriptors [B,N,E] of objects with masks [B,N,P], boxes [B,N,6]."""
-        return self.descriptors.embed_objects(state, masks, boxes)
-
-    def embed_text(self, text: TextBatch) -> Tensor:
-        """Return unit-norm descriptors [B,Q,E] of sentences about scenes."""
-        return self.descriptors.embed_text(text.pooled)
-
-    def embed_phrase(self, text: TextBatch) -> Tensor:
-        """Return unit-norm descriptors [B,Q,E] of phrases about objects."""
-        return F.normalize(self.descriptors.phrase(standard(text.pooled)), dim=-1)
 
     def caption_memory(self, state: SceneState) -> Tensor:
         """Return the decoder's memory [B,1,1,D] for captions: the mean of the tokens."""

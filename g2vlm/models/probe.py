@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from g2vlm.models.checkpoint import read_tensors
 from metrics.files import InputError, atomic_path
 from metrics.geometry import unit
 
@@ -82,18 +83,11 @@ class RetrievalProbe:
         Raises:
             InputError: for a missing, damaged or foreign file.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
         path = Path(folder) / FILE
+        found = read_tensors(path, "train the model again")
         try:
-            found = load_file(path)
-            return RetrievalProbe(
-                **{field.name: found[field.name] for field in fields(RetrievalProbe)}
-            )
-        except FileNotFoundError as error:
-            raise InputError(f"{path}: no such file; train the model again") from error
-        except (SafetensorError, OSError, KeyError) as error:
+            return RetrievalProbe(*(found[field.name].numpy() for field in fields(RetrievalProbe)))
+        except KeyError as error:
             raise InputError(f"{path}: damaged ({error}); train the model again") from error
 
 

@@ -18,6 +18,7 @@ from g2vlm.models.boxes import axis_gaps
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import LEAST_NUMBER, CopyHints
 from g2vlm.models.heads import PAIR, RelationHead
+from g2vlm.models.layers import OCTAVES, waves
 from g2vlm.models.referring_head import (
     ROLES,
     ObjectSet,
@@ -31,8 +32,7 @@ from metrics.scene_graph.predicates import LABELS
 
 # States of the decoder's memory: one per role, the role asked for, and two more.
 SLOTS = ROLES + 3
-# Waves that measurements are encoded in (`waves`).
-OCTAVES = 5
+# Longest wavelength in which measurements are encoded (`waves`).
 LONGEST_M = 8.0
 # Ordered pairs of roles. Of each pair: pairwise geometry, and the probability of each label of each
 # relation family.
@@ -76,11 +76,6 @@ class QAContext:
     hints: CopyHints
 
 
-def sharpen(shares: Tensor) -> Tensor:
-    """Return shares [...,N] squared and normalised, so that likelier objects weigh more."""
-    return shares.square() / shares.square().sum(-1, keepdim=True)
-
-
 def expect_pairs(shares: Tensor, values: Tensor) -> Tensor:
     """Return the expected values of pairs of roles.
 
@@ -112,8 +107,8 @@ class QAContextEncoder(nn.Module):
         self.roles = RoleParser(config)
         numbers = 8 * ROLES + len(PAIRS) * (PAIR + RELATIONS) + MEANT
         numbers += ROLES + TRIPLE * len(TRIPLES) + ROOM
-        waved = 3 * ROLES + 1
-        self.numbers = nn.Linear(numbers + 2 * OCTAVES * waved + width, 2 * width)
+        numbers += 2 * OCTAVES * (3 * ROLES + 1)  # from `waves`
+        self.numbers = nn.Linear(numbers + width, 2 * width)
         self.gate = nn.Linear(width, 2 * width)
         self.third_role = nn.Linear(width, CUES * ROLES)
         self.viewpoint = nn.Linear(width, len(PAIRS) + len(TRIPLES))
@@ -148,9 +143,10 @@ class QAContextEncoder(nn.Module):
         own = [places / 3, sizes.clamp(min=0.02).log(), torch.stack([count, most], dim=-1)]
         pairs = self.pairs(shares, objects, relations)
         distances, geometry = box_distances(objects.boxes), triple_geometry(objects.boxes)
-        # Numbers that are copied come from sharpened shares: a mean over two chairs is the distance
-        # of neither. Both kinds of shares are processed together, as 2Q questions.
-        sharp = sharpen(shares)
+        # Numbers that are copied come from sharpened shares, in which likelier objects weigh more:
+        # a mean over two chairs is the distance of neither. Both kinds of shares are processed
+        # together, as 2Q questions.
+        sharp = shares.square() / shares.square().sum(-1, keepdim=True)
         both = torch.cat([shares, sharp], dim=1)
         distances, sharp_distances = self.distances(both, distances).chunk(2, dim=1)
         triples, sharp_triples = self.triples(both, geometry).chunk(2, dim=1)
@@ -159,7 +155,7 @@ class QAContextEncoder(nn.Module):
         extra = [total, meant.amax(-1, keepdim=True), (meant > 0.5).float().sum(-1, keepdim=True)]
         extra.append(referral.zero_logit[..., None].clamp(-6, 6) / 3)
         extra.append(room[:, None].expand(-1, total.shape[1], -1))
-        waved = waves(torch.cat([longest, count, distances, total], dim=-1))
+        waved = waves(torch.cat([longest, count, distances, total], dim=-1), LONGEST_M)
         numbers = [*(part.flatten(2) for part in own), pairs, distances, triples, *extra, waved]
         hidden = F.gelu(self.numbers(torch.cat([*numbers, roles.sentence], dim=-1)))
         slots = self.out(hidden * (1 + self.gate(roles.sentence))).unflatten(-1, (SLOTS, -1))
@@ -263,10 +259,11 @@ class QAContextEncoder(nn.Module):
             shares: [B,Q,ROLES,N].
             distances: [B,N,N], between objects, metres.
         """
+        if not self.compares:
+            return shares.new_zeros(*shares.shape[:2], ROLES)
         ends = combinations(range(ROLES), 2)
         expected = [(shares[:, :, r] @ distances * shares[:, :, s]).sum(-1) for r, s in ends]
-        expected = torch.stack(expected, -1)
-        return expected if self.compares else torch.zeros_like(expected)
+        return torch.stack(expected, -1)
 
     def triples(self, shares: Tensor, geometry: Tensor) -> Tensor:
         """Return the expected geometry of the three roles [B,Q,TRIPLE*len(TRIPLES)].
@@ -329,13 +326,3 @@ def triple_geometry(boxes: Tensor) -> Tensor:
     sine = x[..., None] * y[:, :, None] - y[..., None] * x[:, :, None]
     cosine = x[..., None] * x[:, :, None] + y[..., None] * y[:, :, None]
     return torch.stack([nearer, sine, cosine], dim=-1)
-
-
-def waves(values: Tensor) -> Tensor:
-    """Return sines and cosines [...,2*OCTAVES*K] of values [...,K], wavelengths 8 m, 4 m, ...
-
-    They resolve the digits of a number, which a linear layer cannot.
-    """
-    scale = 2 * math.pi / LONGEST_M * 2.0 ** torch.arange(OCTAVES, device=values.device)
-    angle = (values[..., None] * scale).flatten(-2)
-    return torch.cat([angle.sin(), angle.cos()], dim=-1)

@@ -190,8 +190,7 @@ class ReferringHead(nn.Module):
         rows = object_rows(objects)
         roles = self.roles(text, objects, rows)
         log_match = (roles.match[:, :, 0] + LEAST_MATCH).log()  # (B, Q, N)
-        features = self.compare(roles, self.own(rows), objects)
-        score = self.score(features)[..., 0]
+        score = self.score(self.compare(roles, self.own(rows), objects))[..., 0]
         logits = score + F.softplus(self.class_weight(roles.sentence)) * log_match
         logits = logits.masked_fill(~objects.present[:, None], ABSENT)
         # Whether nothing is meant follows from the best match of each role, the expected number of

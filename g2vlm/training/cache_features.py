@@ -25,7 +25,7 @@ from g2vlm.models.model import G2VLM
 from g2vlm.models.qa_context import measure_room
 from g2vlm.models.referring_head import ObjectSet
 from g2vlm.models.state import SceneState
-from g2vlm.training.data import TrainSet, input_batch
+from g2vlm.training.data import TrainSet, input_batch, pad
 from g2vlm.training.targets import TrainScene, mask_shares
 from g2vlm.training.training_loop import IndexedSet
 
@@ -82,19 +82,14 @@ class CachedScene:
         ]
 
 
-@dataclass(frozen=True)
-class FeatureCache:
-    """Pooled features [S,D] of every scene, and the objects of the first `MOST_SCENES`."""
-
-    pooled: Tensor
-    scenes: list[CachedScene]
-
-
 @torch.no_grad()
-def cache_features(model: G2VLM, scenes: Sequence[TrainScene]) -> FeatureCache:
+def cache_features(model: G2VLM, scenes: Sequence[TrainScene]) -> tuple[Tensor, list[CachedScene]]:
     """Encode all scenes once. Objects are cached for methods with language only.
 
     The model is in training mode before and after.
+
+    Returns:
+        pooled features [S,D] of every scene, and the objects of the first `MOST_SCENES`.
     """
     device = next(model.parameters()).device
     reported = time.monotonic()
@@ -110,7 +105,7 @@ def cache_features(model: G2VLM, scenes: Sequence[TrainScene]) -> FeatureCache:
         if model.config.language and start < MOST_SCENES:
             cached += _cache_objects(model, state, batch)
     model.train()
-    return FeatureCache(torch.cat(pooled), cached)
+    return torch.cat(pooled), cached
 
 
 def caption_embeddings(data: TrainSet) -> list[np.ndarray]:
@@ -126,14 +121,9 @@ def _cache_objects(
     """Return what the network computes for every mask of a batch's scenes."""
     device = state.points.device
     masks = [_masks(model, state, place, scene) for place, scene in enumerate(scenes)]
-    count = max(1, max(len(scene_masks) for scene_masks, _ in masks))
-    padded = np.zeros((len(scenes), count, state.points.shape[1]), np.float32)
-    for place, (scene_masks, _) in enumerate(masks):
-        padded[place, : len(scene_masks)] = scene_masks
-    inside = torch.from_numpy(padded).to(device)  # (B, M, P)
+    inside = pad([scene_masks for scene_masks, _ in masks]).to(device)  # (B, M, P)
     features, faces = model.box_head.features(state, inside)
-    extents = corner_box(*split_faces(faces))
-    objects = vars(model.object_set(state, inside, extents))
+    objects = vars(model.object_set(state, inside, corner_box(*split_faces(faces))))
     rooms = measure_room(state.points)
     cached = []
     for place, (scene, (scene_masks, owner)) in enumerate(zip(scenes, masks, strict=True)):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from g2vlm.models.batch import (
@@ -168,10 +169,6 @@ class TrainSet:
             return len(self.colours)
         return self.colours.index(name) if name in self.colours else -1
 
-    def supervised(self, share: float) -> np.ndarray:
-        """Return whose 3D labels may be used, bool [scenes]: a fixed share of the scenes."""
-        return fixed_share([scene.inputs.scene for scene in self.scenes], share, "supervision_3d")
-
     def order(self, seed: int, step: int, batch: int) -> np.ndarray:
         """Return the rows of the scenes in one batch: a run through shuffled epochs.
 
@@ -268,14 +265,14 @@ def language_batch(
     size = max(1, max(len(scene.rows) for scene in scenes))
     sentences = _sentences(data, sampled, counts["references"])
     roles = _roles(scenes, sampled, (len(scenes), counts["references"], size))
-    masks, boxes, yaw, classes = _objects(scenes, size)
+    classes = pad([scene.classes for scene in scenes], -1)
     answers = [[q["answer"] for q in one["questions"]] for one in sampled]
     captions = [[c["text"] for c in one["captions"][:1]] for one in sampled]
     return LanguageTargets(
-        masks=masks,
+        masks=pad([mask_shares(scene.masks) for scene in scenes]),
         present=classes >= 0,
-        boxes=boxes,
-        yaw=yaw,
+        boxes=pad([scene.boxes for scene in scenes]),
+        yaw=pad([scene.yaw for scene in scenes]),
         classes=classes,
         relations={family: _relations(scenes, family, size) for family in FAMILIES},
         sentences=sentences,
@@ -344,19 +341,12 @@ def _named(
     return torch.from_numpy(out)
 
 
-def _objects(scenes: Sequence[TrainScene], size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return masks, boxes, yaw and classes of the scenes' objects, padded to `size`."""
-    masks = _pad([mask_shares(scene.masks) for scene in scenes], size, 0)
-    boxes = _pad([scene.boxes for scene in scenes], size, 0)
-    yaw = _pad([scene.yaw for scene in scenes], size, 0)
-    return masks, boxes, yaw, _pad([scene.classes for scene in scenes], size, -1)
-
-
-def _pad(rows: Sequence[np.ndarray], size: int, fill: int) -> Tensor:
-    """Return arrays [N,...] of several scenes as one padded tensor [B,size,...]."""
-    out = np.full((len(rows), size, *rows[0].shape[1:]), fill, rows[0].dtype)
-    for padded, array in zip(out, rows, strict=True):
-        padded[: len(array)] = array
+def pad(rows: Sequence[ArrayLike], fill: float = 0) -> Tensor:
+    """Return rows [N,...] of several scenes, padded to the largest N and at least 1: [B,N,...]."""
+    first, size = np.asarray(rows[0]), max(1, *map(len, rows))
+    out = np.full((len(rows), size, *first.shape[1:]), fill, first.dtype)
+    for padded, row in zip(out, rows, strict=True):
+        padded[: len(row)] = row
     return torch.from_numpy(out)
 
 
@@ -395,12 +385,12 @@ def encode_words(
 
 def log_numbers(texts: Sequence[Sequence[str]]) -> Tensor:
     """Return logs f32 [B,K] of the texts that are numbers (`number_word`), NaN for the others."""
-    out = np.full((len(texts), max(1, max(map(len, texts)))), np.nan, np.float32)
-    for row, line in zip(out, texts, strict=True):
+    rows = [np.full(len(line), np.nan, np.float32) for line in texts]
+    for row, line in zip(rows, texts, strict=True):
         for place, text in enumerate(line):
             if number_word(text):
                 row[place] = math.log(max(float(text), LEAST_NUMBER))
-    return torch.from_numpy(out)
+    return pad(rows, np.nan)
 
 
 def _caption_scenes(

@@ -48,12 +48,12 @@ def depth_loss(step: StepOutputs) -> Tensor:
     true = targets.depth.clamp(min=0.1)  # (B, P), no division by 0 where there is no depth
     if state.image_depth is not None:
         error = (state.image_depth / true).log().abs() + 2 * (state.depth - true).abs() / true
-        return masked_mean(error.clamp(max=LARGEST_RELATIVE_ERROR), valid)
-    views = state.batch.pose.shape[1]
-    forward = state.batch.pose[:, :, :3, 2]  # (B, V, 3), optical axes
-    offset = (state.points - state.batch.camera).unflatten(1, (views, -1))  # (B, V, h*w, 3)
-    depth = torch.einsum("bvni,bvi->bvn", offset, forward).flatten(1)  # (B, P)
-    error = (depth - true).abs() / true
+    else:
+        forward = state.batch.pose[:, :, :3, 2]  # (B, V, 3), optical axes
+        offset = state.points - state.batch.camera  # (B, P, 3)
+        offset = offset.unflatten(1, (forward.shape[1], -1))  # (B, V, h*w, 3)
+        depth = torch.einsum("bvni,bvi->bvn", offset, forward).flatten(1)  # (B, P)
+        error = (depth - true).abs() / true
     return masked_mean(error.clamp(max=LARGEST_RELATIVE_ERROR), valid)
 
 
@@ -128,7 +128,7 @@ def reconstruction_loss(step: StepOutputs) -> dict[str, Tensor]:
     Source: learned uncertainty of Kendall & Gal 2017.
     """
     state, targets = step.state, step.geometry
-    occupancy = step.model.occupancy(state, targets.queries)  # (B, K), logits
+    occupancy = step.model.occupancy_head(state, targets.queries)  # (B, K), logits
     valid = (targets.depth > 0).float()  # (B, P)
     true = state.batch.camera + state.batch.rays * targets.depth[..., None]  # (B, P, 3)
     error = (state.points - true).norm(dim=-1).clamp(max=5)  # (B, P), metres

@@ -32,11 +32,13 @@ def spatial_loss(step: StepOutputs) -> dict[str, Tensor]:
     state, geometry, targets = step.state, step.geometry, step.language
     # The order of these three fixes which dropout masks each of them draws.
     ground, boxes, relations = step.ground, step.boxes, step.relations
+    labelled = targets.present & (geometry.supervised > 0)[:, None]  # (B, N)
     return {
         "class": class_loss(state, geometry),
         "name": name_loss(state, targets),
-        "vote": vote_loss(state, geometry),
-        "box": object_loss(boxes, geometry.supervised, targets),
+        # Boxes that points vote for, then boxes of the true masks, in scenes with 3D labels.
+        "vote": box_loss(state.boxes[geometry.votes], geometry.boxes[geometry.votes]),
+        "box": box_loss(boxes[labelled], targets.boxes[labelled]),
         "relation": relation_loss(relations, targets, step.relation_weights),
         "front": FRONT_WEIGHT * front_loss(relations, targets),
         **grounding_loss(step.model, ground, targets),
@@ -69,18 +71,6 @@ def name_loss(state: SceneState, targets: LanguageTargets) -> Tensor:
 def volume(size: Tensor) -> Tensor:
     """Return the products [...] of sizes [...,3]; the gradient of `prod` would be much slower."""
     return size[..., 0] * size[..., 1] * size[..., 2]
-
-
-def vote_loss(state: SceneState, targets: GeometryTargets) -> Tensor:
-    """Return the box loss of the boxes that points vote for."""
-    chosen = targets.votes  # (B, P)
-    return box_loss(state.boxes[chosen], targets.boxes[chosen])
-
-
-def object_loss(boxes: Tensor, supervised: Tensor, targets: LanguageTargets) -> Tensor:
-    """Return the box loss of boxes [B,N,6] of the true masks, in scenes [B] with 3D labels."""
-    chosen = targets.present & (supervised > 0)[:, None]  # (B, N)
-    return box_loss(boxes[chosen], targets.boxes[chosen])
 
 
 def box_loss(predicted: Tensor, true: Tensor) -> Tensor:
@@ -126,7 +116,8 @@ def grounding_loss(
     pick: the target among the objects, by the mean logit of their points.
     patch: the target among the patches.
     said: the class that the sentence names.
-    aim: anchors and candidates of the first attention, with cross-attention only.
+    aim: mass of the first attention on patches of anchors and of candidates, with cross-attention
+        only.
     """
     count = targets.targets.shape[1]
     asked = (targets.targets[..., :1] >= 0).float()  # (B, R, 1), 0 = padding
@@ -147,13 +138,16 @@ def grounding_loss(
     by_object = by_object.masked_fill(~targets.present[:, None], -1e4)
     patches = model.encoder.grid.pool(targets.masks.transpose(1, 2)).transpose(1, 2)  # (B, N, T)
     tokens = roles @ patches  # (3, B, R, T)
-    return {
+    losses = {
         "mask": masked_mean(MASK_WEIGHT * pointwise, asked[..., 0]) + masked_mean(dice, visible),
         "pick": mass_loss(by_object.log_softmax(-1), roles[0]),
         "patch": mass_loss(ground.token_logits[:, :count].log_softmax(-1), tokens[0]),
         "said": named_class_loss(ground.name_logits, targets.named),
-        **aim_loss(model, ground, tokens),
     }
+    if model.config.cross_attention:
+        anchors = mass_loss(ground.anchor[:, :count], tokens[1])
+        losses["aim"] = anchors + mass_loss(ground.candidate[:, :count], tokens[2])
+    return losses
 
 
 def named_class_loss(logits: Tensor, named: Tensor) -> Tensor:
@@ -166,21 +160,6 @@ def named_class_loss(logits: Tensor, named: Tensor) -> Tensor:
     if not bool((named >= 0).any()):
         return logits.sum() * 0
     return F.cross_entropy(logits.flatten(0, 1), named.flatten(), ignore_index=-1)
-
-
-def aim_loss(model: G2VLM, ground: GroundState, tokens: Tensor) -> dict[str, Tensor]:
-    """Return the loss of the first attention: its mass on patches of anchors and of candidates.
-
-    Args:
-        model: tells whether there is cross-attention; without it the result is empty.
-        ground: the predictions.
-        tokens: [3,B,R,T], share of each patch in targets, anchors, and objects of the target class.
-    """
-    if not model.config.cross_attention:
-        return {}
-    count = tokens.shape[2]
-    anchors = mass_loss(ground.anchor[:, :count], tokens[1])
-    return {"aim": anchors + mass_loss(ground.candidate[:, :count], tokens[2])}
 
 
 def relation_loss(
@@ -230,16 +209,16 @@ def products(first: Tensor, second: Tensor) -> Tensor:
 
 def align_loss(step: StepOutputs) -> Tensor:
     """Return L_align: captions against the batch's scenes, and phrases against its objects."""
-    model, targets = step.model, step.language
+    space, targets = step.model.descriptors, step.language
     boxes = step.boxes.detach()
-    scale = model.descriptors.sharpness
-    texts = model.embed_text(targets.captions).flatten(0, 1)  # (B*captions, E)
-    scenes = model.embed_scene(step.state)  # (B, E)
+    scale = space.sharpness
+    texts = space.embed_text(targets.captions).flatten(0, 1)  # (B*captions, E)
+    scenes = space.embed_scene(step.state)  # (B, E)
     kept = targets.captions.present.flatten()
     alike = products(scale * texts[kept], scenes)
     scene_part = contrast(alike, targets.caption_scenes.flatten(0, 1)[kept])
-    phrases = model.embed_phrase(targets.phrases).flatten(0, 1)  # (B*phrases, E)
-    objects = model.embed_objects(step.state, targets.masks, boxes).flatten(0, 1)  # (B*N, E)
+    phrases = space.embed_phrase(targets.phrases).flatten(0, 1)  # (B*phrases, E)
+    objects = space.embed_objects(step.state, targets.masks, boxes).flatten(0, 1)  # (B*N, E)
     present, real = targets.present.flatten(), targets.phrases.present.flatten()
     positive = targets.phrase_objects.flatten(0, 1)[real][:, present]
     return scene_part + contrast(products(scale * phrases[real], objects[present]), positive)
@@ -248,7 +227,6 @@ def align_loss(step: StepOutputs) -> Tensor:
 def text_loss(step: StepOutputs) -> dict[str, Tensor]:
     """Return L_text by parts: next words of answers, and of one caption per scene."""
     model, state, targets = step.model, step.state, step.language
-    pad = 0
     references, questions = targets.targets.shape[1], targets.answers.shape[1]
     # Sentences are references, then questions; only questions have answers.
     memory = step.ground.text_states[:, references : references + questions]
@@ -256,8 +234,8 @@ def text_loss(step: StepOutputs) -> dict[str, Tensor]:
     answers = model.decoder(targets.answers[..., :-1], scene, memory)
     captions = model.decoder(targets.caption[..., :-1], scene, model.caption_memory(state))
     return {
-        "answer": next_word_loss(answers.logits, targets.answers[..., 1:], pad),
-        "caption": next_word_loss(captions.logits, targets.caption[..., 1:], pad),
+        "answer": next_word_loss(answers.logits, targets.answers[..., 1:]),
+        "caption": next_word_loss(captions.logits, targets.caption[..., 1:]),
     }
 
 

@@ -27,14 +27,25 @@ def launch(arguments: dict[str, Any], processes: int = 1) -> None:
 
         train(**arguments)
         return
+    from g2vlm.run.job import die_with_parent
+
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder) / "job.json"
         job.write_text(json.dumps(arguments), encoding="utf-8")
-        done = _run(command(processes, "-m", "g2vlm.training", str(job)))
-    if done:
+        # The processes print on this process's streams.
+        with subprocess.Popen(
+            command(processes, "-m", "g2vlm.training", str(job)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=die_with_parent,
+        ) as process:
+            for row in process.stdout or ():
+                print(row, end="", flush=True)
+    if process.returncode:
         raise InputError(
-            f"accelerate launch: a process of this training ended with status {done}; "
-            "fix the fault that it reported above and run again"
+            "accelerate launch: a process of this training ended with status "
+            f"{process.returncode}; fix the fault that it reported above and run again"
         )
 
 
@@ -45,19 +56,3 @@ def command(processes: int, *target: str) -> list[str]:
     call += ["--num_processes", str(processes), "--num_machines", "1", "--mixed_precision", "no"]
     # With port 0 the system chooses one, so that two trainings on one machine do not collide.
     return [*call, "--dynamo_backend", "no", "--main_process_port", "0", *target]
-
-
-def _run(call: list[str]) -> int:
-    """Run a command with its output on this process's streams; return its exit status."""
-    from g2vlm.run.job import die_with_parent
-
-    with subprocess.Popen(
-        call,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        preexec_fn=die_with_parent,
-    ) as process:
-        for row in process.stdout or ():
-            print(row, end="", flush=True)
-    return process.returncode

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from operator import attrgetter
 
 import numpy as np
@@ -21,6 +20,7 @@ from g2vlm.training.data import (
     GeometryTargets,
     LanguageTargets,
     TrainSet,
+    fixed_share,
     geometry_batch,
     input_batch,
     language_batch,
@@ -46,13 +46,8 @@ def relation_weights(scenes: Sequence[TrainScene]) -> dict[str, Tensor]:
     return out
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Inputs, dense targets and, in stage 2, targets of objects and sentences."""
-
-    inputs: SceneBatch
-    geometry: GeometryTargets
-    language: LanguageTargets | None
+# Inputs, dense targets and, in stage 2, targets of objects and sentences.
+Batch = tuple[SceneBatch, GeometryTargets, LanguageTargets | None]
 
 
 class Objective:
@@ -64,10 +59,12 @@ class Objective:
 
     def __init__(self, model: G2VLM, data: TrainSet, settings: TrainSettings, seed: int) -> None:
         self.model, self.data, self.settings, self.seed = model, data, settings, seed
-        self.supervised = data.supervised(model.config.supervision_3d)
+        # Whose 3D labels may be used, bool [scenes].
+        names = [scene.inputs.scene for scene in data.scenes]
+        self.supervised = fixed_share(names, model.config.supervision_3d, "supervision_3d")
         self.device = next(model.parameters()).device
-        weights = relation_weights(data.scenes)
-        self.weights = {k: v.to(self.device) for k, v in weights.items()}
+        weights = relation_weights(data.scenes).items()
+        self.weights = {family: weight.to(self.device) for family, weight in weights}
         self._thread = None if self.device.type == "cpu" else ThreadPoolExecutor(1)
         self._ahead: dict[tuple[int, int], Future[Batch]] = {}
 
@@ -79,9 +76,12 @@ class Objective:
             self.seed, step * settings.accumulation + part, settings.batch_scenes
         )
         scenes = [self.data.scenes[row] for row in chosen]
-        classes = len(model.config.classes)
         geometry = geometry_batch(
-            scenes, self.supervised[chosen], classes, settings.occupancy_queries, random
+            scenes,
+            self.supervised[chosen],
+            len(model.config.classes),
+            settings.occupancy_queries,
+            random,
         )
         inputs = input_batch(scenes, model.config).to(self.device)
         language = None
@@ -94,7 +94,7 @@ class Objective:
             }
             language = language_batch(self.data, scenes, model.vocabulary, counts, random)
             language = language.to(self.device)
-        return Batch(inputs, geometry.to(self.device), language)
+        return inputs, geometry.to(self.device), language
 
     def next_batch(self, step: int, part: int) -> Batch:
         """Return `batch(step, part)`, from the thread if there is one, which samples the next."""
@@ -108,10 +108,10 @@ class Objective:
 
     def losses(self, step: int, part: int) -> tuple[Tensor, dict[str, float]]:
         """Return the weighted sum of a batch's losses, and all losses and parts by name."""
-        settings, batch = self.settings, self.next_batch(step, part)
+        settings, (inputs, geometry, language) = self.settings, self.next_batch(step, part)
         with torch.autocast(self.device.type, torch.bfloat16, settings.precision == "bf16"):
-            state = self.model.encode(batch.inputs)
-            outputs = StepOutputs(self.model, state, batch.geometry, batch.language, self.weights)
+            state = self.model.encode(inputs)
+            outputs = StepOutputs(self.model, state, geometry, language, self.weights)
             values, parts = self.terms(outputs)
         total = sum(settings.loss_weights[name] * value for name, value in values.items())
         logged = {"total": total, **values, **parts}

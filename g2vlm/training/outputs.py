@@ -34,7 +34,7 @@ class StepOutputs:
     @cached_property
     def ground(self) -> GroundState:
         """The sentences of the batch grounded in its scenes."""
-        return self.model.ground(self.state, self.language.sentences)
+        return self.model.fusion(self.state, self.language.sentences)
 
     @cached_property
     def boxes(self) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from g2vlm.models.batch import Movable, build_text
-from g2vlm.models.decoder import CAPTION, PAD, SIDES, START, next_word_loss
+from g2vlm.models.decoder import CAPTION, SIDES, START, next_word_loss
 from g2vlm.models.model import G2VLM
 from g2vlm.models.qa_context import QAContext
 from g2vlm.models.referring_head import ROLES, ObjectSet
@@ -25,6 +25,7 @@ from g2vlm.training.data import (
     TrainSet,
     encode_words,
     log_numbers,
+    pad,
     sample,
 )
 from g2vlm.training.language_losses import mass_loss, number_loss
@@ -84,8 +85,7 @@ def train_qa_head(
         for row, scene_sets in enumerate(sets)
         if scene_sets and data.scenes[row].annotation["questions"]
     ]
-    usable = np.array(usable, int)
-    if not len(usable):
+    if not usable:
         return {}
 
     def sample_losses() -> dict[str, Tensor]:
@@ -135,28 +135,19 @@ def _losses(
     caption = encode_words(texts, model.vocabulary, CAPTION, CAPTION_WORDS).to(device)
     captioned = [(k[:CAPTIONED_SCENES], v[:CAPTIONED_SCENES]) for k, v in scene_keys]
     memory = tokens[:CAPTIONED_SCENES].mean(1)[:, None, None]  # as `G2VLM.caption_memory`
-    pad = model.vocabulary.index[PAD]
     output = model.decoder(words[..., :-1], scene_keys, context.memory, context.hints)
     described = model.decoder(caption[..., :-1], captioned, memory)
     measures = [[MEASURE_OF_TYPE.get(q["type"], -1) for q in some] for some in questions]
     sides = [[SIDE.get(answer, -1) for answer in some] for some in answers]
     mentions = mention_targets(data, scenes, questions, chosen, objects)
     return {
-        "answer": next_word_loss(output.logits, words[..., 1:], pad),
+        "answer": next_word_loss(output.logits, words[..., 1:]),
         "number": number_loss(output.value, log_numbers(answers).to(device)),
-        "measure": label_loss(output.measure, pad_labels(measures).to(device)),
-        "sides": label_loss(context.hints.sides.log(), pad_labels(sides).to(device)),
-        "caption": next_word_loss(described.logits, caption[..., 1:], pad),
+        "measure": label_loss(output.measure, pad(measures, -1).to(device)),
+        "sides": label_loss(context.hints.sides.log(), pad(sides, -1).to(device)),
+        "caption": next_word_loss(described.logits, caption[..., 1:]),
         **role_losses(context, mentions),
     }
-
-
-def pad_labels(labels: Sequence[Sequence[int]]) -> Tensor:
-    """Return the labels of each scene's questions as i64 [B,Q], padded with -1."""
-    out = torch.full((len(labels), max(map(len, labels))), -1)
-    for row, some in zip(out, labels, strict=True):
-        row[: len(some)] = torch.tensor(some)
-    return out
 
 
 @dataclass(frozen=True)
@@ -207,8 +198,7 @@ def mention_targets(
                 mentioned[b, q, r, : len(index)] = np.isin(index, mention.objects)
                 classes[b, q, r] = scene.class_of[mention.objects[0]]
                 colours[b, q, r] = data.colour_number(mention.colour)
-    object_colours = colour_targets(data, scenes, sets, size)
-    arrays = (mentioned, named, classes, colours, object_colours)
+    arrays = (mentioned, named, classes, colours, colour_targets(data, scenes, sets, size))
     targets = MentionTargets(*(torch.from_numpy(array) for array in arrays))
     return targets.to(objects.present.device)
 

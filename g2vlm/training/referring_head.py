@@ -83,8 +83,8 @@ def train_referring_head(
     random = rng(seed, "refit_reader", "")
     torch.manual_seed(int(random.integers(2**62)))
     sets = [scene.sets for scene in cached]
-    usable = np.array([row for row, scene_sets in enumerate(sets) if scene_sets], int)
-    if not len(usable):
+    usable = [row for row, scene_sets in enumerate(sets) if scene_sets]
+    if not usable:
         return {}
 
     def sample_losses() -> dict[str, Tensor]:
@@ -141,8 +141,7 @@ def referring_targets(
                     classes[b, r, role] = scene.class_of[example[0]]
                     names = [one.colour for one in mentions if example[0] in one.objects]
                     colours[b, r, role] = data.colour_number(names[0] if names else None)
-    object_colours = colour_targets(data, scenes, sets, size)
-    arrays = (*objects, zero, classes, colours, object_colours)
+    arrays = (*objects, zero, classes, colours, colour_targets(data, scenes, sets, size))
     return ReferringTargets(*(torch.from_numpy(array) for array in arrays))
 
 

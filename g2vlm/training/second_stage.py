@@ -101,16 +101,16 @@ def fit_retrieval_head(
     texts = [standard(torch.from_numpy(rows).to(pooled.device)) for rows in captions]
     descriptors.standard_scene.fit(pooled)
     descriptors.standard_text.fit(torch.cat(texts))
-    projections = (descriptors.scene, descriptors.text)
-    for layer in projections:
-        layer.reset_parameters()
+    scene_layer, text_layer = descriptors.scene, descriptors.text
+    scene_layer.reset_parameters()
+    text_layer.reset_parameters()
     torch.nn.init.constant_(descriptors.scale, FIRST_SCALE)
     scenes = descriptors.standard_scene(pooled)  # (S, D)
     texts = [descriptors.standard_text(rows) for rows in texts]
-    biases = [layer.bias for layer in projections]
+    others = [scene_layer.bias, text_layer.bias, descriptors.scale]
     groups = [
-        {"params": [layer.weight for layer in projections], "weight_decay": RETRIEVAL_DECAY},
-        {"params": [*biases, descriptors.scale], "weight_decay": 0.0},
+        {"params": [scene_layer.weight, text_layer.weight], "weight_decay": RETRIEVAL_DECAY},
+        {"params": others, "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=RETRIEVAL_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, RETRIEVAL_STEPS)
@@ -120,8 +120,8 @@ def fit_retrieval_head(
     def sample_losses() -> dict[str, torch.Tensor]:
         rows = random.permutation(captioned)[: len(own)].tolist()
         caption = torch.stack([texts[row][random.integers(len(texts[row]))] for row in rows])
-        scene = descriptors.scene(F.dropout(scenes[rows], RETRIEVAL_DROPOUT))
-        text = descriptors.text(F.dropout(caption, RETRIEVAL_DROPOUT))
+        scene = scene_layer(F.dropout(scenes[rows], RETRIEVAL_DROPOUT))
+        text = text_layer(F.dropout(caption, RETRIEVAL_DROPOUT))
         scores = descriptors.sharpness * F.normalize(text, dim=-1) @ F.normalize(scene, dim=-1).T
         return {"align": (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from g2vlm.settings import read_section, setting
@@ -71,10 +71,6 @@ class TrainSettings:
         """References per scene and step."""
         return max(1, self.queries_per_scene - self.questions)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self)
-
     @staticmethod
     def from_config(values: Mapping[str, Any], source: str = "config") -> TrainSettings:
         """Read a `train` section.
@@ -83,6 +79,5 @@ class TrainSettings:
             InputError: for an unknown or missing key, or a value out of bounds.
         """
         read = read_section(TrainSettings, values, "train", source)
-        given = read["loss_weights"]
-        unlisted = {loss.name: loss.weight for loss in LOSSES if loss.name not in given}
-        return TrainSettings(**(read | {"loss_weights": {**given, **unlisted}}))
+        defaults = {loss.name: loss.weight for loss in LOSSES}
+        return TrainSettings(**(read | {"loss_weights": defaults | read["loss_weights"]}))

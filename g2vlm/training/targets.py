@@ -93,9 +93,14 @@ def train_scene(
         InputError: for an object of an unknown class.
     """
     input_views = len(inputs.rgb)
-    number = {name: row for row, name in enumerate(classes)}
     every = {entry["index"]: row for row, entry in enumerate(annotation["objects"])}
-    labels = [_class(number, entry, annotation) for entry in annotation["objects"]]
+    for entry in annotation["objects"]:
+        if entry["class"] not in classes:
+            raise InputError(
+                f"scene {annotation['scene']}: object {entry['index']} is of the unknown class "
+                f"{entry['class']!r}; render the scenes again"
+            )
+    labels = [classes.index(entry["class"]) for entry in annotation["objects"]]
     boxes = [entry["box"] for entry in annotation["objects"]]
     rows = {index: row for row, index in enumerate(inputs.gt_indices)}
     eligible = [every[index] for index in inputs.gt_indices]
@@ -120,15 +125,6 @@ def train_scene(
         annotation=annotation,
         rows=rows,
     )
-
-
-def _class(number: Mapping[str, int], entry: Mapping[str, Any], annotation: Mapping) -> int:
-    if entry["class"] not in number:
-        raise InputError(
-            f"scene {annotation['scene']}: object {entry['index']} is of the unknown class "
-            f"{entry['class']!r}; render the scenes again"
-        )
-    return number[entry["class"]]
 
 
 def point_owners(instance: np.ndarray, every: Mapping[int, int]) -> np.ndarray:

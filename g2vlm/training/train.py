@@ -8,9 +8,12 @@ import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 
 from g2vlm.models.checkpoint import save_model
@@ -76,8 +79,8 @@ def train(
     data = load_train_set(scenes, features, share)
     model_config = configure(config, method, settings, data)
     parts = {
-        "model": model_config.to_json(),
-        "train": settings.to_json() | {"checkpoint_seconds": None, "processes": None},
+        "model": asdict(model_config),
+        "train": asdict(settings) | {"checkpoint_seconds": None, "processes": None},
         "seed": seed,
         "scenes": share,
         "torch": torch.__version__,
@@ -100,7 +103,7 @@ def train(
         meta = {
             "method": model_config.method,
             "seed": seed,
-            "train": settings.to_json(),
+            "train": asdict(settings),
             "key": checkpoint.key,
             "scenes": len(data.scenes),
             "encoders": dict(config.get("encode", {})),
@@ -121,24 +124,24 @@ def fit_heads(objective: Objective) -> tuple[RetrievalProbe, float]:
     """
     model, data, seed = objective.model, objective.data, objective.seed
     config, settings, started = model.config, objective.settings, time.monotonic()
-    cache = cache_features(model, data.scenes)
+    pooled, cached = cache_features(model, data.scenes)
     losses: dict[str, float | None] = {}
     if config.votes:
         supervised, steps = objective.supervised, settings.box_head_steps
-        losses["box_head"] = fit_box_head(model, cache.scenes, supervised, seed, steps)
+        losses["box_head"] = fit_box_head(model, cached, supervised, seed, steps)
     # The next heads learn from the boxes that inference will predict.
-    cached = [scene.with_predicted_boxes(model) for scene in cache.scenes]
+    cached = [scene.with_predicted_boxes(model) for scene in cached]
     referring = train_referring_head(model, cached, data, seed, settings.referring_head_steps)
     losses |= {f"referring_head/{name}": value for name, value in referring.items()}
     answering = train_qa_head(model, cached, data, seed, settings.qa_head_steps)
     losses |= {f"qa_head/{name}": value for name, value in answering.items()}
     captions = caption_embeddings(data)
     if config.language and config.align_loss:
-        retrieval = fit_retrieval_head(model.descriptors, cache.pooled, captions, seed)
+        retrieval = fit_retrieval_head(model.descriptors, pooled, captions, seed)
         losses["retrieval_head"] = retrieval
     listed = ", ".join(f"{name} {value:.3f}" for name, value in losses.items() if value is not None)
     print(f"train: fitted heads on cached features, losses {listed or 'none'}", flush=True)
-    probe = RetrievalProbe.fit(cache.pooled.cpu().numpy(), captions)
+    probe = RetrievalProbe.fit(pooled.cpu().numpy(), captions)
     return probe, time.monotonic() - started
 
 
@@ -150,7 +153,11 @@ def write_result(
     seconds: float,
 ) -> None:
     """Write the losses, the cost of the training and, last, the model."""
-    write_losses(out_dir / "losses.parquet", log)
+    # One row per step; a loss that a step does not have is null.
+    names = dict.fromkeys(name for row in log for name in row)
+    table = pa.table({name: [row.get(name) for row in log] for name in names})
+    with atomic_path(out_dir / "losses.parquet") as temporary:
+        pq.write_table(table, temporary)
     cost = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "train_seconds": round(seconds, 2),
@@ -236,8 +243,13 @@ def run_steps(
             continue
         now = time.monotonic()
         if now - reported >= PROGRESS_SECONDS or step + 1 == settings.steps:
-            pace = (now - started) / (step + 1 - first)
-            _report_progress(settings, step + 1, log[-1], pace)
+            left = round((settings.steps - step - 1) * (now - started) / (step + 1 - first))
+            print(
+                f"train: stage {log[-1]['stage']}, step {step + 1}/{settings.steps} "
+                f"({100 * (step + 1) // settings.steps}%), loss {log[-1]['total']:.3f}, "
+                f"{left} s left",
+                flush=True,
+            )
             reported = now
         if now - saved >= settings.checkpoint_seconds and step + 1 < settings.steps:
             checkpoint.save(model, optimizer, step + 1, log, before + now - begun)
@@ -273,26 +285,3 @@ def one_step(
 def _torch_seed(seed: int, name: str) -> int:
     """Return a seed for PyTorch's generator."""
     return int(rng(seed, "torch", name).integers(2**62))
-
-
-def _report_progress(
-    settings: TrainSettings, done: int, losses: Mapping[str, float], pace: float
-) -> None:
-    """Print the step, the loss and the time left, at `pace` seconds per step."""
-    left = round((settings.steps - done) * pace)
-    print(
-        f"train: stage {losses['stage']}, step {done}/{settings.steps} "
-        f"({100 * done // settings.steps}%), loss {losses['total']:.3f}, {left} s left",
-        flush=True,
-    )
-
-
-def write_losses(path: Path, log: Sequence[Mapping[str, float]]) -> None:
-    """Write one row per step; a loss that a step does not have is null."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    names = list(dict.fromkeys(name for row in log for name in row))
-    table = pa.table({name: [row.get(name) for row in log] for name in names})
-    with atomic_path(path) as temporary:
-        pq.write_table(table, temporary)

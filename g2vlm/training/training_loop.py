@@ -82,7 +82,7 @@ def minimise(
 def sample_sets(
     random: np.random.Generator,
     sets: Sequence[Sequence[IndexedSet]],
-    usable: np.ndarray,
+    usable: Sequence[int],
     count: int,
 ) -> tuple[list[int], list[IndexedSet]]:
     """Sample `count` of the `usable` scenes, and one set of objects of each.

@@ -50,11 +50,11 @@ def test_outputs_have_the_documented_shapes():
     with torch.no_grad():
         state = model.encode(batch)
         text = sentences(["the chair", "how many boxes"], ["a lamp"])
-        ground = model.ground(state, text)
+        ground = model.fusion(state, text)
         masks = torch.rand(2, 3, P)
         boxes = model.object_boxes(state, masks)
         relations = model.relations(state, masks, boxes)
-        embedded = model.embed_objects(state, masks, boxes)
+        embedded = model.descriptors.embed_objects(state, masks, boxes)
     assert state.tokens.shape == (2, T, model.config.hidden)
     assert state.points.shape == (2, P, 3)
     assert state.boxes.shape == (2, P, 6)
@@ -66,7 +66,11 @@ def test_outputs_have_the_documented_shapes():
     shapes = {family: logits.shape for family, logits in relations.families.items()}
     sizes = {"support": 3, "distance": 2, "side": 4, "size": 2, "facing": 2}
     assert shapes == {family: (2, 3, 3, size) for family, size in sizes.items()}
-    for vectors in (embedded, model.embed_scene(state), model.embed_text(text)):
+    for vectors in (
+        embedded,
+        model.descriptors.embed_scene(state),
+        model.descriptors.embed_text(text),
+    ):
         assert torch.allclose(vectors.norm(dim=-1), torch.ones(vectors.shape[:-1]), atol=1e-5)
         answers, found = model.answer(state, text, model.object_set(state, masks, boxes), 4)
     assert [len(row) for row in answers] == [2, 1]
@@ -77,8 +81,8 @@ def test_outputs_have_the_documented_shapes():
 def test_a_sentence_does_not_depend_on_its_neighbours():
     model = small_model()
     state = model.encode(scene_batch(model))
-    alone = model.ground(state, sentences(["the chair"], ["a lamp"]))
-    beside = model.ground(
+    alone = model.fusion(state, sentences(["the chair"], ["a lamp"]))
+    beside = model.fusion(
         state, sentences(["the chair", "a much longer lamp over there"], ["a lamp", "the table"])
     )
     assert torch.allclose(alone.point_logits[:, 0], beside.point_logits[:, 0], atol=1e-4)
@@ -341,15 +345,22 @@ def test_any_number_of_views_is_encoded(method, count):
     masks = torch.zeros(1, 2, cells)
     masks[:, 0, :20] = 1
     with torch.no_grad():
-        ground = model.ground(state, sentences(("the chair",)))
-        found = [ground.point_logits, model.object_boxes(state, masks), model.embed_scene(state)]
-        found.append(model.occupancy(state, torch.rand(1, 5, 3)))
+        ground = model.fusion(state, sentences(("the chair",)))
+        found = [
+            ground.point_logits,
+            model.object_boxes(state, masks),
+            model.descriptors.embed_scene(state),
+        ]
+        found.append(model.occupancy_head(state, torch.rand(1, 5, 3)))
     assert all(bool(torch.isfinite(value).all()) for value in found)
 
 
 def test_views_after_the_first_come_in_any_order():
     model = small_model("full")
-    embed = [model.embed_scene(viewed(model, order)) for order in ([0, 1, 2, 3], [0, 3, 1, 2])]
+    embed = [
+        model.descriptors.embed_scene(viewed(model, order))
+        for order in ([0, 1, 2, 3], [0, 3, 1, 2])
+    ]
     torch.testing.assert_close(*embed, atol=1e-5, rtol=1e-4)
-    other = model.embed_scene(viewed(model, [1, 0, 2, 3]))
+    other = model.descriptors.embed_scene(viewed(model, [1, 0, 2, 3]))
     assert not torch.allclose(embed[0], other, atol=1e-4)

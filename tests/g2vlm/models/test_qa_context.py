@@ -9,17 +9,16 @@ from torch.nn import functional as F
 from g2vlm.models.batch import build_text
 from g2vlm.models.decoder import LEAST_NUMBER, MEASURES, SIDES, build_words
 from g2vlm.models.heads import PAIR
+from g2vlm.models.layers import OCTAVES, waves
 from g2vlm.models.qa_context import (
     CUES,
     LONGEST_M,
-    OCTAVES,
     PAIRS,
     RELATIONS,
     ROOM,
     box_distances,
     measure_room,
     triple_geometry,
-    waves,
 )
 from g2vlm.models.referring_head import ROLES, ObjectSet
 from g2vlm.training import cache_features
@@ -122,7 +121,7 @@ PAIRED = ((0, 1), (0, 2), (1, 2))
 def test_hints_hold_the_measured_numbers():
     """Area of the room, longest sides in cm and distances in m, whatever else is learned."""
     model, data = small_model(), train_set()
-    (objects, _), *_ = cache_features.cache_features(model, data.scenes).scenes[0].sets
+    (objects, _), *_ = cache_features.cache_features(model, data.scenes)[1][0].sets
     batch = ObjectSet(*(part[None] for part in vars(objects).values()))
     text = build_text(data.texts, [["how long is the lamp"]])
     room = torch.tensor([[3.0, 1.6, 1.4, 0.9]])
@@ -145,7 +144,7 @@ def test_hints_hold_the_measured_numbers():
 
 def test_waves_distinguish_close_values():
     values = torch.tensor([[0.0], [LONGEST_M / 2**OCTAVES], [LONGEST_M / 2]])
-    found = waves(values)
+    found = waves(values, LONGEST_M)
     assert found.shape == (3, 2 * OCTAVES)
     assert (found[0] - found[1]).abs().max() > 1 and (found[0] - found[2]).abs().max() > 1
 
@@ -153,7 +152,7 @@ def test_waves_distinguish_close_values():
 @pytest.mark.parametrize("method", ["full", "no_geometry_module", "no_alignment"])
 def test_padding_changes_nothing(method):
     model, data = small_model(method), train_set()
-    (objects, _), *_ = cache_features.cache_features(model, data.scenes).scenes[0].sets
+    (objects, _), *_ = cache_features.cache_features(model, data.scenes)[1][0].sets
     batch = ObjectSet(*(part[None] for part in vars(objects).values()))
     padded = ObjectSet(
         *(F.pad(part[None], (0, 0, 0, 2)) for part in list(vars(objects).values())[:4]),
@@ -176,7 +175,7 @@ def test_mention_targets_are_among_the_given_objects():
     name = entry["class"]
     question = {"text": f"where is the {name}", "objects": [entry["index"]], "answer": "behind"}
     model = small_model()
-    (objects, index), *_ = cache_features.cache_features(model, data.scenes).scenes[0].sets
+    (objects, index), *_ = cache_features.cache_features(model, data.scenes)[1][0].sets
     sets = [(objects, index)]
     batch = ObjectSet(*(part[None] for part in vars(objects).values()))
     wanted = mention_targets(data, [scene], [[question]], sets, batch)
@@ -197,7 +196,7 @@ def test_mention_targets_are_among_the_given_objects():
 
 def test_the_fit_changes_context_and_decoder_only_and_repeats_to_the_bit():
     model, data = small_model(words=build_words(["a room", "left", *CLASSES])), train_set()
-    seen = cache_features.cache_features(model, data.scenes).scenes
+    seen = cache_features.cache_features(model, data.scenes)[1]
     before = {name: value.clone() for name, value in model.state_dict().items()}
 
     def fitted():

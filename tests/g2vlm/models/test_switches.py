@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 import torch
@@ -18,13 +18,13 @@ def outputs(model, batch, text=None):
     """Everything a scene and its sentences give, as one flat dict of tensors."""
     with torch.no_grad():
         state = model.encode(batch)
-        ground = model.ground(state, text or sentences(*WORDS))
+        ground = model.fusion(state, text or sentences(*WORDS))
         xyz = torch.linspace(0, 2, 30).view(1, 10, 3).expand(len(batch.rgb), -1, -1)
         return {
             "points": state.points,
             "classes": state.class_logits,
             "tokens": state.tokens,
-            "occupancy": model.occupancy(state, xyz),
+            "occupancy": model.occupancy_head(state, xyz),
             "logits": ground.point_logits,
             "memory": ground.text_states,
         }
@@ -174,6 +174,6 @@ def test_invalid_methods_are_refused(method, message):
 
 def test_config_round_trip():
     config = small_model("minimal_3d_vlm").config
-    assert ModelConfig.from_json(config.to_json()) == config
+    assert ModelConfig.from_json(asdict(config)) == config
     with pytest.raises(InputError, match="unknown model setting 'depths'"):
-        ModelConfig.from_json(config.to_json() | {"depths": 1})
+        ModelConfig.from_json(asdict(config) | {"depths": 1})

@@ -16,7 +16,7 @@ from g2vlm.models.checkpoint import load_model, save_model
 from g2vlm.models.detection import Detection
 from g2vlm.training import cache_features, second_stage
 from g2vlm.training import train as loop
-from g2vlm.training.data import geometry_batch, input_batch
+from g2vlm.training.data import fixed_share, geometry_batch, input_batch
 from g2vlm.training.geometry_losses import normal_loss
 from g2vlm.training.losses import LOSSES
 from g2vlm.training.objective import Objective, relation_weights
@@ -240,11 +240,12 @@ def test_normal_loss_has_a_gradient():
 
 def test_shares_of_3d_supervision_are_fixed_and_nested():
     data = train_set(8)
-    half, all_of_them = data.supervised(0.5), data.supervised(1.0)
+    names = [scene.inputs.scene for scene in data.scenes]
+    half, all_of_them = (fixed_share(names, share, "supervision_3d") for share in (0.5, 1.0))
     assert half.sum() == 4
     assert all_of_them.all()
-    assert not data.supervised(0).any()
-    assert np.array_equal(half, data.supervised(0.5))
+    assert not fixed_share(names, 0, "supervision_3d").any()
+    assert np.array_equal(half, fixed_share(names, 0.5, "supervision_3d"))
     truth = geometry_batch(data.scenes, half, 3, 8, np.random.default_rng(0))
     votes = truth.votes.any(1).numpy()
     assert np.array_equal(votes, half)
@@ -359,7 +360,7 @@ def test_a_scene_without_objects_trains_no_box(monkeypatch):
     monkeypatch.setattr(cache_features, "clusters", lambda points: found)
     no_annotation = bare.annotation | {"objects": []}
     bare = replace(bare, annotation=no_annotation, rows={})
-    seen = cache_features.cache_features(model, [bare, scene]).scenes
+    seen = cache_features.cache_features(model, [bare, scene])[1]
     assert seen[0].index.tolist() == [-1] and seen[0].gt_count == 0
     assert second_stage.fit_box_head(model, seen[:1], np.array([True]), 0, 2) is None
     assert second_stage.fit_box_head(model, seen, np.array([True, False]), 0, 2) is None
