@@ -163,14 +163,18 @@ class SceneStore:
         """Return a function that reads a tensor of `scene` by its field's name."""
         self.annotation(scene)
         path = self._shard_of[scene]
-        if path not in self._open:
-            self._open[path] = _open_shard(path)
+        if path not in self._open and not path.is_file():
+            raise InputError(f"{path}: missing, but its .jsonl exists; run `snakemake` again")
 
         def get(name: str) -> np.ndarray:
             try:
+                if path not in self._open:
+                    self._open[path] = safe_open(path, framework="numpy")
                 return self._open[path].get_tensor(f"{scene}/{name}")
-            except SafetensorError as error:
-                raise _broken(path) from error
+            except (SafetensorError, OSError) as error:
+                raise InputError(
+                    f"{path}: cut short or malformed; delete it and run `snakemake` again"
+                ) from error
 
         return get
 
@@ -189,16 +193,3 @@ def gt_masks(instance: np.ndarray, indices: list[int]) -> np.ndarray:
 
 def _metres(millimetres: np.ndarray) -> np.ndarray:
     return millimetres.astype(np.float32) / 1000.0
-
-
-def _open_shard(path: Path) -> Any:
-    if not path.is_file():
-        raise InputError(f"{path}: missing, but its .jsonl exists; run `snakemake` again")
-    try:
-        return safe_open(path, framework="numpy")
-    except (SafetensorError, OSError) as error:
-        raise _broken(path) from error
-
-
-def _broken(path: Path) -> InputError:
-    return InputError(f"{path}: cut short or malformed; delete it and run `snakemake` again")

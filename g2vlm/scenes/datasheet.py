@@ -84,8 +84,7 @@ class DatasetStats:
         split.ids.append(recipe["id"])
         split.objects.append(len(recipe["objects"]))
         for cameras in COVERED_PERCENT:
-            share = seen_percent(pixels, cameras)
-            split.seen[cameras] = min(share, split.seen.get(cameras, 100))
+            split.seen[cameras] = min(seen_percent(pixels, cameras), split.seen.get(cameras, 100))
         for item in recipe["objects"]:
             split.models.add(item["model"])
             self.placed[item["class"]] += 1

@@ -22,8 +22,7 @@ Fact = dict[str, Any]
 
 def captions(context: ReferringContext) -> list[dict[str, Any]]:
     """Return 4 captions, each a sentence and the facts that it states."""
-    draws = (_caption(context) for _ in range(8 * CAPTION_COUNT))
-    return _distinct("c", draws, CAPTION_COUNT)
+    return _distinct("c", (_caption(context) for _ in range(8 * CAPTION_COUNT)), CAPTION_COUNT)
 
 
 def _distinct(prefix: str, rows: Iterator[dict[str, Any]], count: int) -> list[dict[str, Any]]:

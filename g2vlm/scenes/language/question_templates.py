@@ -163,8 +163,8 @@ def _object_size(context: ReferringContext) -> Candidates:
 
 
 def _room_size(context: ReferringContext) -> Pools:
-    answer = tenths(floor_area(context.recipe["room"]), 100_000)
-    candidate = QuestionCandidate("room_size", {}, answer, [], [])
+    area = floor_area(context.recipe["room"])
+    candidate = QuestionCandidate("room_size", {}, tenths(area, 100_000), [], [])
     # The second question has other words for the same answer; some draws repeat the first.
     return [[candidate], [candidate] * 8]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from g2vlm.scenes.assets.catalog import ModelRow
-from g2vlm.scenes.assets.classes import SEATS
+from g2vlm.scenes.assets.classes import CLASSES, SEATS
 from g2vlm.scenes.layout.room_state import Item, Room, at_offset
 
 # Least and most of (width, depth) of a room by kind, in mm.
@@ -27,8 +27,7 @@ ROOM_SIZE_MM = {
 }
 
 # How many of a class extras fill a room up to; functional groups may bring more.
-MOST_OF_CLASS = {
-    "default": 4,
+MOST_OF_CLASS = dict.fromkeys(CLASSES, 4) | {
     "bathtub": 1,
     "chair": 8,
     "fireplace": 1,
@@ -480,13 +479,11 @@ class FurnishedRoom(Room):
 
     def fill(self, kind: str, target: int) -> None:
         """Add extras until there are `target` things; half of them repeat a class of the room."""
-        table = EXTRAS[kind]
         for _ in range(5 * target):
             if len(self.items) >= target:
                 return
             present = Counter(item.row.cls for item in self.items)
-            most = MOST_OF_CLASS["default"]
-            rows = [row for row in table if present[row[0]] < MOST_OF_CLASS.get(row[0], most)]
+            rows = [row for row in EXTRAS[kind] if present[row[0]] < MOST_OF_CLASS[row[0]]]
             if self.chance(50):
                 rows = [row for row in rows if row[0] in present] or rows
             weighted = [row for row in rows for _ in range(row[2])]

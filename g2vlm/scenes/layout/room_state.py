@@ -224,12 +224,11 @@ class Room:
         reach = max(row.size_mm[0], row.size_mm[1]) // 2 + 50
         if min(self.size[0], self.size[1]) <= 2 * reach:
             return -1
+        step = 90 if max(row.size_mm[:2]) > LARGE_MM else 15
         for _ in range(tries):
             x = self.draw(reach, self.size[0] - reach)
             y = self.draw(reach, self.size[1] - reach)
-            turn = 15 * self.draw(0, 23)
-            if row.size_mm[0] > LARGE_MM or row.size_mm[1] > LARGE_MM:
-                turn = 90 * (turn // 90)
+            turn = 15 * self.draw(0, 23) // step * step
             index = self.add(Item(row, (x, y), 0, turn, row.size_mm))
             if index >= 0:
                 return index
@@ -240,22 +239,18 @@ class Room:
         below = self.items[support]
         if below.carries < 0:
             return -1
-        for _ in range(tries):
-            item = self._on_top(below, support, row, centred)
-            if rests_on(item, below):
-                index = self.add(item)
-                if index >= 0:
-                    return index
-        return -1
-
-    def _on_top(self, below: Item, support: int, row: ModelRow, centred: bool) -> Item:
         w, d = (below.size[k] * CARRY_NUMERATOR // CARRY_DENOMINATOR for k in (0, 1))
-        local = (0, 0) if centred else (self.draw(-w, w), self.draw(-d, d))
         # Screens and appliances face where their support faces.
         any_turn = not row.front and row.cls != "kitchen appliance"
-        turn = 15 * self.draw(0, 23) if any_turn else 0
-        centre = offset(below.centre, below.yaw, local)
-        return Item(row, centre, below.carries, below.yaw + turn, row.size_mm, support)
+        for _ in range(tries):
+            local = (0, 0) if centred else (self.draw(-w, w), self.draw(-d, d))
+            turn = 15 * self.draw(0, 23) if any_turn else 0
+            centre = offset(below.centre, below.yaw, local)
+            item = Item(row, centre, below.carries, below.yaw + turn, row.size_mm, support)
+            index = self.add(item) if rests_on(item, below) else -1
+            if index >= 0:
+                return index
+        return -1
 
 
 def walkable(room: Room) -> np.ndarray:

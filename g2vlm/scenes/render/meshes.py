@@ -1,4 +1,4 @@
-"""From a scene recipe to one triangle mesh in the room's frame, textures included.
+"""Furniture models and the triangle mesh of a scene, textures included.
 
 Room frame: metres, x in [0, sx], y in [0, sy], z up, origin in a floor corner.
 """
@@ -16,8 +16,6 @@ import numpy as np
 from g2vlm.scenes.assets.catalog import read_properties
 from g2vlm.scenes.assets.objfile import read_entry, read_obj
 from g2vlm.scenes.assets.textures import Atlas, Texture, read_texture
-from g2vlm.scenes.render.room import room_shell
-from metrics.constants import FIRST_OBJECT
 from metrics.files import InputError
 from metrics.geometry import bounds, dots, face_crosses, lengths
 
@@ -48,7 +46,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Model:
-    """A furniture model in the box [-0.5, 0.5]^2 x [0, 1], front at -y.
+    """A furniture model in the box [-0.5, 0.5]^2 x [0, 1], front at -y; or the shell of a room.
 
     Args:
         vertices: float32 [V, 3].
@@ -275,42 +273,3 @@ def place_model(model: Model, item: dict) -> np.ndarray:
     size = np.array(item["size_mm"], float) / 1000.0
     centre = np.array([*item["centre_mm"], item["base_mm"]], float) / 1000.0
     return ((model.vertices * size) @ turn.T + centre).astype(np.float32)
-
-
-def build_scene(recipe: dict, library: ModelLibrary) -> SceneMesh:
-    """Assemble the room and its furniture into one mesh; raises `InputError` for a bad recipe."""
-    shell = room_shell(recipe)
-    textures = [library.floor(recipe["room"]["floor"])]
-    table = [Material(*fields) for fields in shell.materials]
-    vertices, faces = [shell.vertices], [shell.faces]
-    uv, instance, material = [shell.uv], [shell.instance], [shell.material]
-    objects, v_end, f_end = [], len(shell.vertices), len(shell.faces)
-    for item in recipe["objects"]:
-        model = library.model(item["model"])
-        # Indices of a model count from 0; in the scene they follow those of all before it.
-        vertices.append(place_model(model, item))
-        faces.append(model.faces + np.int32(v_end))
-        uv.append(model.uv)
-        instance.append(np.full(len(model.faces), FIRST_OBJECT + item["index"], np.uint8))
-        material.append(model.material + np.int32(len(table)))
-        table += [
-            Material(m.colour, m.opacity, m.texture + len(textures) if m.texture >= 0 else -1)
-            for m in model.materials
-        ]
-        textures += model.textures
-        v_start, f_start = v_end, f_end
-        v_end, f_end = v_end + len(model.vertices), f_end + len(model.faces)
-        objects.append((slice(v_start, v_end), slice(f_start, f_end)))
-    return SceneMesh(
-        vertices=np.concatenate(vertices),
-        faces=np.concatenate(faces),
-        uv=np.concatenate(uv),
-        instance=np.concatenate(instance),
-        material=np.concatenate(material),
-        colour=np.array([m.colour for m in table], np.float32),
-        opacity=np.array([m.opacity for m in table], np.float32),
-        texture=np.array([m.texture for m in table], np.int32),
-        emissive=np.array([m.emissive for m in table], bool),
-        atlas=Atlas(textures),
-        objects=tuple(objects),
-    )

@@ -73,38 +73,6 @@ def _enumerate_items(count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return owner, np.arange(len(owner)) - (np.cumsum(count) - count)[owner]
 
 
-def object_occupancy(
-    triangles: np.ndarray, shape: tuple[int, int, int]
-) -> tuple[tuple[slice, ...], np.ndarray]:
-    """Return the cells that an object fills.
-
-    Args:
-        triangles: float [f, 3, 3] in the room frame, whose origin is the grid's.
-        shape: of the room's grid.
-
-    Returns:
-        the block of the grid that bounds the object, and bool [x, y, z], its solid cells.
-    """
-    last = np.array(shape) - 1
-    low, high = (
-        np.clip((corner / VOXEL_M).astype(np.int64), 0, last)
-        for corner in bounds(triangles.reshape(-1, 3))
-    )
-    points = surface_points(triangles, VOXEL_M / 2)
-    # Cell numbers in the padded block, one axis at a time.
-    cells = [
-        np.clip((points[:, k] / np.float32(VOXEL_M)).astype(np.int32), low[k], high[k])
-        - (low[k] - 1)
-        for k in range(3)
-    ]
-    high += 1
-    # One empty layer around the object lets the flood of `binary_fill_holes` reach all sides.
-    block = np.zeros(high - low + 2, bool)
-    block.reshape(-1)[(cells[0] * block.shape[1] + cells[1]) * block.shape[2] + cells[2]] = True
-    filled = ndimage.binary_fill_holes(block)[1:-1, 1:-1, 1:-1]
-    return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), filled
-
-
 def grid_shape(room: np.ndarray) -> tuple[int, int, int]:
     """Return the shape of the occupancy grid of a room of size [3] metres."""
     # The small number keeps a size that is a whole number of cells from gaining one by rounding.
@@ -118,11 +86,25 @@ def room_occupancy(objects: list[np.ndarray], room: np.ndarray) -> np.ndarray:
         objects: the triangles float [f, 3, 3] of each object in the room frame.
         room: [3] size in metres.
     """
-    shape = grid_shape(np.asarray(room))
-    grid = np.zeros(shape, bool)
+    grid = np.zeros(grid_shape(np.asarray(room)), bool)
     for triangles in objects:
-        block, filled = object_occupancy(triangles, shape)
-        grid[block] |= filled
+        # The cells of the object's bounding box, from `low` to `high`.
+        low, high = (
+            np.clip((corner / VOXEL_M).astype(np.int64), 0, np.array(grid.shape) - 1)
+            for corner in bounds(triangles.reshape(-1, 3))
+        )
+        points = surface_points(triangles, VOXEL_M / 2)
+        # Cell numbers in the padded block, one axis at a time.
+        cells = [
+            np.clip((points[:, k] / np.float32(VOXEL_M)).astype(np.int32), low[k], high[k])
+            - (low[k] - 1)
+            for k in range(3)
+        ]
+        # One empty layer around the object lets the flood of `binary_fill_holes` reach all sides.
+        block = np.zeros(high - low + 3, bool)
+        block.reshape(-1)[(cells[0] * block.shape[1] + cells[1]) * block.shape[2] + cells[2]] = True
+        filled = ndimage.binary_fill_holes(block)[1:-1, 1:-1, 1:-1]
+        grid[tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))] |= filled
     return grid
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from g2vlm.scenes.render.meshes import Material, Model
 from metrics.constants import CEILING, FLOOR, OPENING, WALL
 
 # Width of the frame of a door or window.
@@ -22,27 +21,6 @@ TILE_CM = {
 _DEFAULT_TILE_CM = (40.0, 40.0)
 # Indices into the materials of a shell.
 _FLOOR, _WALL, _CEILING, _DOOR, _FRAME, _PANE = range(6)
-
-
-@dataclass(frozen=True)
-class Shell:
-    """Triangles of a room's floor, walls and ceiling.
-
-    Args:
-        vertices: float32 [V, 3] in metres.
-        faces: int32 [F, 3].
-        uv: float32 [F, 3, 2] texture coordinates of each corner.
-        instance: uint8 [F], values of `metrics.constants`.
-        material: int32 [F], index into `materials`.
-        materials: (display colour, opacity, texture index, emissive) of each.
-    """
-
-    vertices: np.ndarray
-    faces: np.ndarray
-    uv: np.ndarray
-    instance: np.ndarray
-    material: np.ndarray
-    materials: tuple[tuple, ...]
 
 
 def wall_frame(wall: int, size: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
@@ -62,8 +40,13 @@ def wall_frame(wall: int, size: np.ndarray) -> tuple[np.ndarray, np.ndarray, flo
     return np.array(starts[wall]), np.array(directions[wall]), sx if wall % 2 == 0 else sy
 
 
-def room_shell(recipe: dict) -> Shell:
-    """Build the shell of a recipe's room in the room frame, all normals into the room."""
+def room_shell(recipe: dict) -> tuple[Model, np.ndarray]:
+    """Build the shell of a recipe's room in the room frame, all normals into the room.
+
+    Returns:
+        the shell in metres, whose texture 0 is the floor's and belongs to the caller; and the
+        instance value uint8 [F] of each face, one of `metrics.constants`.
+    """
     room = recipe["room"]
     size = np.array(room["size_mm"], float) / 1000.0
     sx, sy, height = size
@@ -81,21 +64,22 @@ def room_shell(recipe: dict) -> Shell:
     tile = np.array(TILE_CM.get(room["floor"], _DEFAULT_TILE_CM)) / 100.0
     wall_colour = tuple(value / 255.0 for value in room["wall_rgb"])
     materials = (
-        ((1.0, 1.0, 1.0), 1.0, 0, False),
-        (wall_colour, 1.0, -1, False),
-        ((0.95, 0.95, 0.93), 1.0, -1, False),
-        ((0.52, 0.36, 0.23), 1.0, -1, False),
-        ((0.93, 0.92, 0.90), 1.0, -1, False),
-        ((0.78, 0.88, 0.97), 1.0, -1, True),
+        Material((1.0, 1.0, 1.0), texture=0),
+        Material(wall_colour),
+        Material((0.95, 0.95, 0.93)),
+        Material((0.52, 0.36, 0.23)),
+        Material((0.93, 0.92, 0.90)),
+        Material((0.78, 0.88, 0.97), emissive=True),
     )
-    return Shell(
+    shell = Model(
         vertices.astype(np.float32),
         faces.astype(np.int32),
         (vertices[faces][..., :2] / tile).astype(np.float32),
-        np.repeat([instance for _, instance, _ in quads], 2).astype(np.uint8),
         np.repeat([material for _, _, material in quads], 2).astype(np.int32),
         materials,
+        textures=(),
     )
+    return shell, np.repeat([instance for _, instance, _ in quads], 2).astype(np.uint8)
 
 
 def _wall_quads(wall: int, size: np.ndarray, openings: list[dict]) -> list[tuple]:

@@ -4,16 +4,53 @@ from __future__ import annotations
 
 import numpy as np
 
+from g2vlm.scenes.assets.textures import Atlas
 from g2vlm.scenes.real.mesh import captured_mesh, captured_occupancy
-from g2vlm.scenes.render.meshes import ModelLibrary, SceneMesh, build_scene
+from g2vlm.scenes.render.meshes import Material, ModelLibrary, SceneMesh, place_model
 from g2vlm.scenes.render.occupancy import room_occupancy
+from g2vlm.scenes.render.room import room_shell
+from metrics.constants import FIRST_OBJECT
 
 
 def scene_mesh(recipe: dict, library: ModelLibrary) -> SceneMesh:
     """Return a recipe's mesh in the room frame; raises `InputError` for a bad recipe or source."""
     if "capture" in recipe:
         return captured_mesh(recipe, library.data_dir)
-    return build_scene(recipe, library)
+    shell, shell_instance = room_shell(recipe)
+    textures = [library.floor(recipe["room"]["floor"])]
+    table = list(shell.materials)
+    vertices, faces = [shell.vertices], [shell.faces]
+    uv, instance, material = [shell.uv], [shell_instance], [shell.material]
+    objects, v_end, f_end = [], len(shell.vertices), len(shell.faces)
+    for item in recipe["objects"]:
+        model = library.model(item["model"])
+        # Indices of a model count from 0; in the scene they follow those of all before it.
+        vertices.append(place_model(model, item))
+        faces.append(model.faces + np.int32(v_end))
+        uv.append(model.uv)
+        instance.append(np.full(len(model.faces), FIRST_OBJECT + item["index"], np.uint8))
+        material.append(model.material + np.int32(len(table)))
+        table += [
+            Material(m.colour, m.opacity, m.texture + len(textures) if m.texture >= 0 else -1)
+            for m in model.materials
+        ]
+        textures += model.textures
+        v_start, f_start = v_end, f_end
+        v_end, f_end = v_end + len(model.vertices), f_end + len(model.faces)
+        objects.append((slice(v_start, v_end), slice(f_start, f_end)))
+    return SceneMesh(
+        vertices=np.concatenate(vertices),
+        faces=np.concatenate(faces),
+        uv=np.concatenate(uv),
+        instance=np.concatenate(instance),
+        material=np.concatenate(material),
+        colour=np.array([m.colour for m in table], np.float32),
+        opacity=np.array([m.opacity for m in table], np.float32),
+        texture=np.array([m.texture for m in table], np.int32),
+        emissive=np.array([m.emissive for m in table], bool),
+        atlas=Atlas(textures),
+        objects=tuple(objects),
+    )
 
 
 def scene_occupancy(recipe: dict, mesh: SceneMesh) -> np.ndarray:

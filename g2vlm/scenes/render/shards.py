@@ -165,6 +165,6 @@ def _partial(recipe: dict, fields: dict, config: dict, seed: int) -> np.ndarray:
     points = lift_depth(depth, fields["intrinsics"][:INPUT_VIEWS], np.float64)
     points = to_frame(points, fields["pose"][:INPUT_VIEWS])  # (4, H, W, 3)
     seen = depth > 0
-    count = config["partial_points"]
+    colours = fields["rgb"][:INPUT_VIEWS][seen]
     generator = rng(seed, "partial", recipe["id"])
-    return partial_cloud(points[seen], fields["rgb"][:INPUT_VIEWS][seen], count, generator)
+    return partial_cloud(points[seen], colours, config["partial_points"], generator)

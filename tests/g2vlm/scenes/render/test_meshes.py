@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from g2vlm.scenes.assets.objfile import read_obj
-from g2vlm.scenes.render.meshes import ModelLibrary, build_scene, load_model, place_model
+from g2vlm.scenes.render.meshes import ModelLibrary, load_model, place_model
 from g2vlm.scenes.render.room import room_shell, wall_frame
+from g2vlm.scenes.render.scene import scene_mesh
 from metrics.constants import OPENING, WALL
 from metrics.files import InputError
 from tests.g2vlm.scenes.render.conftest import make_recipe, thing
@@ -129,7 +130,7 @@ def test_model_rotation_of_the_catalog_is_applied(catalog):
 
 
 def test_models_are_stretched_to_the_stated_size(catalog):
-    mesh = build_scene(make_recipe(), ModelLibrary(catalog))
+    mesh = scene_mesh(make_recipe(), ModelLibrary(catalog))
     corners = mesh.object_vertices(0)
     assert corners.min(axis=0) == pytest.approx([2.25, 1.3, 0.0], abs=1e-6)
     assert corners.max(axis=0) == pytest.approx([2.75, 1.7, 0.6], abs=1e-6)
@@ -146,11 +147,11 @@ def _areas(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def test_openings_are_cut_out_of_the_walls():
-    shell = room_shell(make_recipe())
+    shell, instance = room_shell(make_recipe())
     area = _areas(shell.vertices, shell.faces)
     openings = 0.9 * 2.0 + 1.2 * 1.0
-    assert area[shell.instance == OPENING].sum() == pytest.approx(openings, rel=1e-5)
-    assert area[shell.instance == WALL].sum() == pytest.approx(14 * 2.5 - openings, rel=1e-5)
+    assert area[instance == OPENING].sum() == pytest.approx(openings, rel=1e-5)
+    assert area[instance == WALL].sum() == pytest.approx(14 * 2.5 - openings, rel=1e-5)
 
 
 def test_walls_run_counter_clockwise():
@@ -164,4 +165,4 @@ def test_missing_floor_texture_names_the_file(catalog):
     recipe = make_recipe()
     recipe["room"]["floor"] = "nothing"
     with pytest.raises(InputError, match=r"nothing\.jpg"):
-        build_scene(recipe, ModelLibrary(catalog))
+        scene_mesh(recipe, ModelLibrary(catalog))

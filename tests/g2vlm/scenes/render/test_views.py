@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from g2vlm.scenes.render.meshes import ModelLibrary, build_scene
+from g2vlm.scenes.render.meshes import ModelLibrary
 from g2vlm.scenes.render.raycast import RayScene, frame_from_room, recipe_camera
+from g2vlm.scenes.render.scene import scene_mesh
 from g2vlm.scenes.render.shading import irradiance, linear_to_srgb, srgb_to_linear
 from g2vlm.scenes.render.views import render_views
 from metrics.constants import FIRST_OBJECT, OPENING, WALL
@@ -15,7 +16,7 @@ from tests.g2vlm.scenes.render.conftest import camera, make_recipe, thing
 
 
 def _render(catalog, recipe, width=64, height=48):
-    rays = RayScene(build_scene(recipe, ModelLibrary(catalog)))
+    rays = RayScene(scene_mesh(recipe, ModelLibrary(catalog)))
     cameras = [recipe_camera(c, width, height) for c in recipe["cameras"]]
     return cameras, *render_views(rays, cameras, recipe["light"])
 
@@ -67,7 +68,7 @@ def test_rays_pass_clear_texels_and_stop_at_opaque_ones(catalog):
     recipe["objects"] = [
         thing(0, "Tiny#sheet", "plant", [2000, 1500], size_mm=[2000, 100, 2400], yaw_deg=90)
     ]
-    rays = RayScene(build_scene(recipe, ModelLibrary(catalog)))
+    rays = RayScene(scene_mesh(recipe, ModelLibrary(catalog)))
     origins = np.array([[0.5, 1.0, 1.2], [0.5, 2.0, 1.2]], np.float32)
     hits = rays.cast(origins, np.array([[1.0, 0, 0]] * 2, np.float32))
     distance = sorted(hits.distance)
@@ -80,7 +81,7 @@ def test_rays_pass_clear_texels_and_stop_at_opaque_ones(catalog):
 def test_a_cube_casts_a_shadow_of_the_lamp(catalog):
     recipe = make_recipe()
     recipe["light"]["lamps_mm"] = [[2500, 2900, 1200]]
-    rays = RayScene(build_scene(recipe, ModelLibrary(catalog)))
+    rays = RayScene(scene_mesh(recipe, ModelLibrary(catalog)))
     points = np.array([[2.5, 1.1, 0.0], [1.0, 1.1, 0.0]])
     up = np.array([[0.0, 0.0, 1.0]] * 2)
     shadowed, lit = irradiance(rays, points, up, recipe["light"])
