@@ -78,12 +78,11 @@ def download(folder: Path) -> Path:
 
 def unpack(origin: Path, scratch: Path) -> Path:
     """Return a folder that holds the sources: `origin`, or `scratch` with its archives unpacked."""
-    packages = sorted(origin.glob("*.deb")) if origin.is_dir() else []
-    if origin.is_file() and origin.suffix == ".deb":
-        packages = [origin]
+    is_package = origin.is_file() and origin.suffix == ".deb"
+    packages = [origin] if is_package else sorted(origin.glob("*.deb"))
+    for package in packages:
+        run_tool(["dpkg-deb", "-x", str(package), str(scratch)], scratch.parent, WAYS)
     if packages:
-        for package in packages:
-            run_tool(["dpkg-deb", "-x", str(package), str(scratch)], scratch.parent, WAYS)
         return scratch
     if origin.is_file():
         scratch.mkdir(parents=True)

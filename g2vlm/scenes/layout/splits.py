@@ -73,7 +73,9 @@ def _swapped(
     row = rows[0]
     carried = [p for p in placed if p.support == index]
     others = [p for p in placed[:index] + placed[index + 1 :] if p.support != index]
-    for size in (row.size_mm, _clipped(row, item.size)):
+    # The item's size with no side beyond the upper bound of stretching; no side grows.
+    limits = [side * STRETCH_PERCENT[1] // 100 for side in row.size_mm]
+    for size in (row.size_mm, tuple(map(min, item.size, limits))):
         own = Item(row, item.centre, base, item.yaw, size, item.support)
         if (
             (item.support < 0 or rests_on(own, placed[item.support]))
@@ -84,12 +86,6 @@ def _swapped(
         ):
             return own
     return Item(row, item.centre, base, item.yaw, item.size, item.support)
-
-
-def _clipped(row: ModelRow, size: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Return `size` with no side beyond the upper bound of stretching; no side grows."""
-    pairs = zip(size, row.size_mm, strict=True)
-    return tuple(min(old, own * STRETCH_PERCENT[1] // 100) for old, own in pairs)
 
 
 def misfit(row: ModelRow, size: Sequence[int]) -> int:

@@ -170,7 +170,10 @@ def read_room(path: str | Path) -> CapturedRoom:
             f"{path}: {ceiling - floor} mm from floor to ceiling; is it in metres? Leave it out"
         )
     ring = join_walls(path, [e.plane()[:2, :2] for e in entities if e.label == "WALL_FACE"])
-    degrees = _aligning_turn(ring)
+    # The smallest rotation that lays the longest wall along an axis.
+    sides = [(bx - ax, by - ay) for (ax, ay), (bx, by) in edges(ring)]
+    beyond_axis = heading(*max(sides, key=lambda side: side[0] ** 2 + side[1] ** 2)) % 90
+    degrees = -beyond_axis if beyond_axis < 45 else 90 - beyond_axis
     outline = np.column_stack(rotate(np.array(ring).T, degrees))
     low, high = outline.min(0), outline.max(0)
 
@@ -194,13 +197,6 @@ def read_room(path: str | Path) -> CapturedRoom:
         vertices=vertices,
         faces=faces,
     )
-
-
-def _aligning_turn(ring: list[Point]) -> int:
-    """Return the smallest rotation (degrees) that lays the longest wall along an axis."""
-    sides = [(bx - ax, by - ay) for (ax, ay), (bx, by) in edges(ring)]
-    degrees = heading(*max(sides, key=lambda side: side[0] ** 2 + side[1] ** 2)) % 90
-    return -degrees if degrees < 45 else 90 - degrees
 
 
 def join_walls(path: Path, walls: list[np.ndarray]) -> list[Point]:

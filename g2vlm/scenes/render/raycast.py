@@ -125,6 +125,18 @@ def optical_rays(camera: Camera, pixels: np.ndarray) -> np.ndarray:
     return camera_rays(camera.intrinsics, pixels[:, 0], pixels[:, 1])
 
 
+def points_behind(hits: Hits, index: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """Return float32 [K, 3], points just behind the hits of some rays, where these can go on.
+
+    Args:
+        hits: of all N rays.
+        index: int64 [K], the rays to follow on.
+        directions: float [N, 3] of all rays.
+    """
+    step = directions[index]
+    return hits.points[index] + step / lengths(step)[:, None] * _STEP_M
+
+
 class RayScene:
     """Ray queries against a scene mesh in the room frame."""
 
@@ -151,7 +163,7 @@ class RayScene:
             index = index[self.mesh.is_clear(hits.face[index], hits.weights[index])]
             if not len(index):
                 break
-            onward = self._first_hits(self._behind(hits, index, directions), directions[index])
+            onward = self._first_hits(points_behind(hits, index, directions), directions[index])
             # The new rays start further along, by so many lengths of their directions.
             skipped = hits.distance[index] + _STEP_M / lengths(directions[index])
             hits.face[index] = onward.face
@@ -159,16 +171,6 @@ class RayScene:
             hits.points[index] = onward.points
             hits.distance[index] = np.where(onward.mask, onward.distance + skipped, 0.0)
         return hits
-
-    def cast_beyond(self, hits: Hits, index: np.ndarray, directions: np.ndarray) -> Hits:
-        """Return the next hits of some rays, behind the surface that each of them hit.
-
-        Args:
-            hits: of all N rays.
-            index: int64 [K], the rays to follow on.
-            directions: float [N, 3] of all rays.
-        """
-        return self.cast(self._behind(hits, index, directions), directions[index])
 
     def occluded(self, origins: np.ndarray, targets: np.ndarray, slack: float) -> np.ndarray:
         """Return bool [N], whether a surface lies between each origin and its target.
@@ -217,8 +219,3 @@ class RayScene:
         distance = np.where(face >= 0, result["tfar"], 0.0).astype(np.float32)
         points = origins + directions * distance[:, None]
         return Hits(face, np.stack([1.0 - u - v, u, v], axis=1), points, distance)
-
-    def _behind(self, hits: Hits, index: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """Return float32 [K, 3], points just behind the hits of the rays `index`."""
-        step = directions[index]
-        return hits.points[index] + step / lengths(step)[:, None] * _STEP_M

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from g2vlm.scenes.render.meshes import SceneMesh, interpolate
-from g2vlm.scenes.render.raycast import Hits, RayScene
+from g2vlm.scenes.render.raycast import Hits, RayScene, points_behind
 from metrics.geometry import dots, lengths
 
 # Strengths of the light sources, relative to each other: the exposure scales their sum.
@@ -143,7 +143,7 @@ def radiance(
     glass = opacity < _OPAQUE  # (K,)
     if glass.any():
         through = index[glass]  # (G,): rays that hit glass
-        onward = rays.cast_beyond(hits, through, directions)
+        onward = rays.cast(points_behind(hits, through, directions), directions[through])
         # Behind glass every surface counts as opaque, and none glows.
         behind = np.flatnonzero(onward.mask)
         base, gain, _ = _shading(
