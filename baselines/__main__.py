@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import keyword
+import re
+import shutil
 from pathlib import Path
 
-from baselines.contract import Context, Inputs, load, names
-from metrics.files import InputError, run_main
+from baselines.contract import Context, Inputs, SplitTruth, load, names
+from metrics.files import InputError, atomic_path, run_main
+from metrics.truth import Truth
+
+HERE = Path(__file__).parent
 
 
 def main() -> int | None:
@@ -29,7 +35,12 @@ def main() -> int | None:
     if arguments.command == "list":
         return list_baselines()
     if arguments.command == "new":
-        return create(arguments.name)
+        name = write_skeleton(arguments.name).name
+        print(
+            f"edit baselines/{name}/method.py (baselines/contract.py describes the interface)\n"
+            f"next: python -m pytest tests/baselines -k {name}, then make smoke"
+        )
+        return 0
     run_baseline(
         arguments.name,
         arguments.experiment,
@@ -56,22 +67,29 @@ def list_baselines() -> int:
     for name in names():
         method = load(name)
         kind = "control" if method.USES_TRUTH else "method"
-        if getattr(method, "PRETRAINED", False):
+        if method.PRETRAINED:
             kind = "pretrained"
         print(f"{name:16} {kind:10} {method.DESCRIPTION}")
     return 0
 
 
-def create(name: str) -> int:
-    """Write the folder of a new baseline and print the next steps."""
-    from baselines.new import write_skeleton
+def write_skeleton(name: str, root: Path = HERE) -> Path:
+    """Write `root`/`name`/ with a method that predicts the mean room, and return the folder.
 
-    write_skeleton(name)
-    print(
-        f"edit baselines/{name}/method.py (baselines/contract.py describes the interface)\n"
-        f"next: python -m pytest tests/baselines -k {name}, then make smoke"
-    )
-    return 0
+    Raises:
+        InputError: the name is taken, or is not valid both for Snakemake and for Python.
+    """
+    folder = root / name
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+        raise InputError(
+            f"baseline {name!r}: use lower-case letters, digits and underscores, a letter first"
+        )
+    if folder.exists() or (root.parent / "config" / "methods" / f"{name}.yaml").exists():
+        raise InputError(f"baseline {name}: the name is taken; choose another")
+    with atomic_path(folder, folder=True) as temporary:
+        (temporary / "__init__.py").touch()
+        shutil.copyfile(HERE / "skeleton" / "method.py.in", temporary / "method.py")
+    return folder
 
 
 def run_baseline(
@@ -95,10 +113,8 @@ def run_baseline(
     Raises:
         InputError: a split is not rendered, or the baseline needs what the experiment lacks.
     """
-    from baselines.truth import SplitTruth
     from g2vlm.features.readers import TextFeatures
     from g2vlm.scenes.dataset import SceneStore
-    from metrics.truth import Truth
 
     method = load(name)
     for split in splits:

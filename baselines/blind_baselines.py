@@ -9,13 +9,13 @@ objects, and those of the captured rooms if they were built.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from baselines.majority.method import Majority
 from baselines.text_only.method import fit
@@ -147,28 +147,22 @@ def _text_only(train: Questions, states: dict[str, np.ndarray]) -> Answer:
     return answer
 
 
-def _embed(texts: list[str], batch: int = 256) -> dict[str, np.ndarray]:
+def _embed(texts: list[str]) -> dict[str, np.ndarray]:
     """Return the normalized mean of each sentence's token states, by the default text encoder."""
     from g2vlm.features.text_encoders import TextEncoder
 
-    encoder, embeddings = TextEncoder(), {}
-    texts = sorted(set(texts))
-    numbers = encoder.tokens(texts)
-    order = sorted(range(len(texts)), key=lambda row: len(numbers[row]))
-    for start in range(0, len(order), batch):
-        rows = order[start : start + batch]
-        for row, state in zip(rows, encoder.states([numbers[r] for r in rows]), strict=True):
-            mean = state.float().mean(0)
-            embeddings[texts[row]] = (mean / mean.norm()).numpy()
+    texts, embeddings = sorted(set(texts)), {}
+    for row, state in TextEncoder().states_by_length(texts, batch=256):
+        mean = state.float().mean(0)
+        embeddings[texts[row]] = (mean / mean.norm()).numpy()
     return embeddings
 
 
 def write_scores(path: Path, rows: list[tuple[str, str, str, float]]) -> None:
     """Write the rows of `measure` as CSV, scores to two digits."""
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows([*row[:3], f"{row[3]:.2f}"] for row in rows)
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    with atomic_path(path) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.2f", lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -4,18 +4,18 @@ A baseline is a folder with a `method.py` that defines
 
     DESCRIPTION: str             one sentence for tables and `python -m baselines list`
     PRODUCES: tuple[str, ...]    the tasks it answers, names of the submission format
+    predict(context) -> None     write one submission for every split in `context.splits`
+
+and may define, with the defaults in `DEFAULTS`,
+
     STOCHASTIC: bool             whether the seed matters (then every seed is run)
     MESH_KIND: str | None        "solids" or "free_boundary" where it produces a mesh
     USES_TRUTH: bool             True only for controls: `context.truth` is empty otherwise
-    predict(context) -> None     write one submission for every split in `context.splits`
-
-and may define
-
     REASONS: dict[str, str]      why it does not produce a task, where a task has its own reason
     DEFAULT_REASON: str          the reason for all other tasks that it does not produce
     PRETRAINED: bool             True if it needs a folder of weights; it runs only if the config's
                                  `pretrained` names one
-    THREADS: int                 threads of its job (1)
+    THREADS: int                 threads of its job
     USES_GPU: bool               whether its job gets a GPU on a machine that has one
 
 The declarations are literals: the workflow reads them without importing the module. Nothing else
@@ -38,9 +38,18 @@ from typing import Any
 
 from metrics.files import InputError
 from metrics.submission.writer import TASKS, SubmissionWriter
+from metrics.truth import Truth
 
-DECLARATIONS = ("DESCRIPTION", "PRODUCES", "STOCHASTIC", "MESH_KIND", "USES_TRUTH")
-DEFAULT_REASON = "this method does not produce it"
+DEFAULTS = {
+    "STOCHASTIC": False,
+    "MESH_KIND": None,
+    "USES_TRUTH": False,
+    "REASONS": {},
+    "DEFAULT_REASON": "this method does not produce it",
+    "PRETRAINED": False,
+    "THREADS": 1,
+    "USES_GPU": False,
+}
 
 
 class Inputs:
@@ -57,6 +66,33 @@ class Inputs:
     def inputs(self, scene: str) -> Any:
         """Return the scene's `SceneInputs`: four posed RGB-D views, object masks, sentences."""
         return self._store.inputs(scene)
+
+
+@dataclass(frozen=True)
+class SplitTruth:
+    """Truth of one split to predict, only for controls (baselines with USES_TRUTH).
+
+    Attributes:
+        files: the truth as the metrics read it.
+        scenes: the rendered `SceneStore`.
+    """
+
+    files: Truth
+    scenes: Any
+
+    def boxes(self, scene: str) -> dict[int, list[float]]:
+        """Return the true box of each ground-truth object of a scene, by object index."""
+        line = self.files.annotation(scene)
+        by_index = {item["index"]: item["box"] for item in line["objects"]}
+        return {index: by_index[index] for index in line["given"]}
+
+    def gallery(self) -> tuple[list[str], list[str], list[str], list[str]]:
+        """Return the names of the split's captions, scenes, phrases and objects, in file order."""
+        lines = self.files.annotations
+        texts = [f"{line['scene']}/{item['id']}" for line in lines for item in line["captions"]]
+        phrases = [f"{line['scene']}/{item['id']}" for line in lines for item in line["phrases"]]
+        objects = [f"{line['scene']}:{index}" for line in lines for index in line["given"]]
+        return texts, self.files.scenes, phrases, objects
 
 
 @dataclass(frozen=True)
@@ -79,7 +115,7 @@ class Context:
     out: Path
     splits: Mapping[str, Inputs]
     train: Any = None
-    truth: Mapping[str, Any] = field(default_factory=dict)
+    truth: Mapping[str, SplitTruth] = field(default_factory=dict)
     text: Any = None
     config: Mapping[str, Any] = field(default_factory=dict)
 
@@ -138,7 +174,7 @@ def names() -> list[str]:
 
 
 def load(name: str) -> ModuleType:
-    """Import a baseline by the name of its folder.
+    """Import a baseline by the name of its folder and fill in the defaults of its declarations.
 
     Raises:
         InputError: there is no such baseline, or it does not fulfil the contract.
@@ -146,6 +182,7 @@ def load(name: str) -> ModuleType:
     if name not in names():
         raise InputError(f"baseline {name}: no such folder; choose from {', '.join(names())}")
     method = importlib.import_module(f"baselines.{name}.method")
+    vars(method).update(DEFAULTS | vars(method))
     faults = contract_faults(method)
     if faults:
         raise InputError(f"baselines/{name}/method.py: {faults[0]}; see baselines/contract.py")
@@ -154,19 +191,18 @@ def load(name: str) -> ModuleType:
 
 def reasons(method: ModuleType) -> dict[str, str]:
     """Return why a baseline does not produce a task, for every task that it does not produce."""
-    special = getattr(method, "REASONS", {})
-    default = getattr(method, "DEFAULT_REASON", DEFAULT_REASON)
-    return {task: special.get(task, default) for task in TASKS if task not in method.PRODUCES}
+    missing = [task for task in TASKS if task not in method.PRODUCES]
+    return {task: method.REASONS.get(task, method.DEFAULT_REASON) for task in missing}
 
 
 def contract_faults(method: ModuleType) -> list[str]:
     """Return the ways in which a module breaks the contract, [] for none."""
-    missing = [name for name in (*DECLARATIONS, "predict") if not hasattr(method, name)]
+    missing = [name for name in ("DESCRIPTION", "PRODUCES", "predict") if not hasattr(method, name)]
     if missing:
         return [f"{name} is missing" for name in missing]
-    special = getattr(method, "REASONS", {})
-    faults = [f"unknown task {t!r}" for t in (*method.PRODUCES, *special) if t not in TASKS]
-    both = set(method.PRODUCES) & set(special)
+    tasks = (*method.PRODUCES, *method.REASONS)
+    faults = [f"unknown task {task!r}" for task in tasks if task not in TASKS]
+    both = set(method.PRODUCES) & set(method.REASONS)
     faults += [f"task {task!r} is produced and has a reason" for task in sorted(both)]
     if ("mesh" in method.PRODUCES) != (method.MESH_KIND is not None):
         faults.append("MESH_KIND must be set exactly when a mesh is produced")

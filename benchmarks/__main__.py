@@ -11,7 +11,7 @@ import platform
 from pathlib import Path
 
 from benchmarks import evaluation, peers, rays, scenes, statistics, training
-from benchmarks.timing import Requirement, Row
+from benchmarks.timing import Row
 from metrics.files import run_main
 
 PARTS = ("evaluation", "peers", "scenes", "statistics", "training")
@@ -44,7 +44,11 @@ def main() -> int:
     if "training" in parts:
         requirements += training.step(arguments.experiment)
     if requirements:
-        _print_requirements(requirements)
+        print("| task | measured | required | |")
+        print("| --- | --- | --- | --- |")
+    words = {True: "met", False: "NOT MET", None: "not measured"}
+    for row in requirements:
+        print(f"| {row.task} | {row.measured} | {row.limit} | {words[row.met]} |")
     return int(any(requirement.met is False for requirement in requirements))
 
 
@@ -61,14 +65,6 @@ def _print_rows(rows: list[Row]) -> None:
             f"| {ratio:.1f} |"
         )
     print()
-
-
-def _print_requirements(requirements: list[Requirement]) -> None:
-    print("| task | measured | required | |")
-    print("| --- | --- | --- | --- |")
-    words = {True: "met", False: "NOT MET", None: "not measured"}
-    for row in requirements:
-        print(f"| {row.task} | {row.measured} | {row.limit} | {words[row.met]} |")
 
 
 if __name__ == "__main__":

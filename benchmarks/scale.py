@@ -207,12 +207,16 @@ def estimate(manifests: Sequence[Mapping[str, Any]], target: Study) -> dict[str,
         memory = Line.through(peaks)
         sizes = {size for size, _ in points}
         work = stage.work(target).values()
+        disk = 0.0
+        if stage.disk is not None:
+            grown = stage.disk(target) / stage.disk(Study.of(manifests[-1]["config"]))
+            disk = manifests[-1]["sizes"].get(stage.folder, 0) * grown
         costs[name] = Cost(
             jobs=len(work),
             hours=sum(map(seconds.at, work)) / 3600,
             longest_hours=max(map(seconds.at, work)) / 3600,
             memory_gb=max(map(memory.at, (stage.memory or stage.work)(target).values())) / 1024,
-            disk_gb=_disk(stage, manifests[-1], target) / 1e9,
+            disk_gb=disk / 1e9,
             bound=len(sizes) == 1 and max(work) > max(sizes),
         )
     return costs
@@ -231,13 +235,6 @@ def _measured(
     if not points:
         raise InputError(f"manifest.json: no job of the stage `{name}`; give a finished run")
     return points
-
-
-def _disk(stage: Stage, manifest: Mapping[str, Any], target: Study) -> float:
-    if stage.disk is None:
-        return 0.0
-    measured = stage.disk(Study.of(manifest["config"]))
-    return manifest["sizes"].get(stage.folder, 0) / measured * stage.disk(target)
 
 
 def table(costs: Mapping[str, Cost]) -> str:

@@ -59,7 +59,10 @@ def step(experiment: Path) -> list[Requirement]:
     rate = counter.get_total_flops() / seconds
     left, right = torch.randn(2, SIDE, SIDE).unbind()
     peak = 2 * SIDE**3 / best(lambda: left @ right, 10)
-    loading = _loading(objective) / seconds
+    start = time.perf_counter()
+    for number in range(settings.stage1_steps + 3 * STEPS, settings.stage1_steps + 4 * STEPS):
+        objective.batch(number, 0)
+    loading = (time.perf_counter() - start) / STEPS / seconds
     measured = f"{rate / peak:.2f}: {rate / 1e9:.1f} of {peak / 1e9:.1f} GFLOP/s, {seconds:.3f} s"
     measured += f" ({optimizer_share:.0%} of the operations are the optimizer's)"
     return [
@@ -82,12 +85,3 @@ def _objective(experiment: Path) -> Objective:
     model = G2VLM(configure(config, load_method("full") | {"name": "full"}, settings, data)).train()
     model.encoder.fit([scene.inputs for scene in data.scenes])
     return Objective(model, data, settings, 0)
-
-
-def _loading(objective: Objective) -> float:
-    """Return the mean seconds to sample and stack the batch of a step."""
-    first = objective.settings.stage1_steps + 3 * STEPS
-    start = time.perf_counter()
-    for step in range(first, first + STEPS):
-        objective.batch(step, 0)
-    return (time.perf_counter() - start) / STEPS

@@ -14,9 +14,6 @@ REASONS = {
     "occupancy": "gives points without a volume",
 }
 DEFAULT_REASON = "reads no language and finds no objects"
-STOCHASTIC = False
-MESH_KIND = None
-USES_TRUTH = False
 
 
 def predict(context: Context) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from baselines.answers import training_questions
-from baselines.contract import Context
-from baselines.truth import SplitTruth
+from baselines.contract import Context, SplitTruth
 from metrics.files import rng
 from metrics.scene_graph.predicates import LABELS
 
@@ -23,7 +22,6 @@ PRODUCES = (
 )
 DEFAULT_REASON = "no random answer of this kind is defined"
 STOCHASTIC = True
-MESH_KIND = None
 USES_TRUTH = True
 
 

@@ -14,9 +14,6 @@ from metrics.geometry import unit
 DESCRIPTION = "Pretrained CLIP or SigLIP: mean image descriptor of a scene against its sentences"
 PRODUCES = ("retrieval", "grounding_retrieval")
 DEFAULT_REASON = "compares images with sentences and does nothing else"
-STOCHASTIC = False
-MESH_KIND = None
-USES_TRUTH = False
 PRETRAINED = True
 THREADS = 4
 USES_GPU = True

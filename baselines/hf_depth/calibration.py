@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,10 +40,6 @@ class Calibration:
         if self.form == INVERSE:
             value = 1 / np.clip(value, 1 / self.far, 1 / self.near)
         return np.clip(value, self.near, self.far).astype(np.float32)
-
-    def record(self) -> dict[str, Any]:
-        """Return the calibration as a submission records it."""
-        return asdict(self)
 
 
 def fit(form: str, output: np.ndarray, true: np.ndarray) -> Calibration:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,6 @@ REASONS = {
     "occupancy": "gives points without a volume",
 }
 DEFAULT_REASON = "reads no language and finds no objects"
-STOCHASTIC = False
-MESH_KIND = None
-USES_TRUTH = False
 PRETRAINED = True
 THREADS = 4
 USES_GPU = True
@@ -49,7 +47,7 @@ def predict(context: Context) -> None:
     for split, scenes in context.splits.items():
         with context.writer(split, fit_seconds) as writer:
             writer.cost["parameters"] = pretrained.parameters
-            writer.thresholds |= pretrained.record | {"calibration": calibration.record()}
+            writer.thresholds |= pretrained.record | {"calibration": asdict(calibration)}
             for scene in scenes.ids:
                 _write(writer, scenes.inputs(scene), pretrained, calibration)
 

@@ -17,9 +17,6 @@ from metrics.files import InputError
 DESCRIPTION = "Pretrained image-text model shown the four views: answers and captions in words"
 PRODUCES = ("answers", "captions")
 DEFAULT_REASON = "speaks in words; models write places in images each in their own way"
-STOCHASTIC = False
-MESH_KIND = None
-USES_TRUTH = False
 PRETRAINED = True
 THREADS = 4
 USES_GPU = True

@@ -62,7 +62,10 @@ def parse_reply(reply: str, kind: str, answer_kind: str, choices: Sequence[str])
         return None
     if choices:
         return _choice(text, choices)
-    return _number(text.lower(), kind) if answer_kind == "number" else _word(text)
+    if answer_kind == "number":
+        return _number(text.lower(), kind)
+    words = normalise(text).split()
+    return " ".join(words) if 0 < len(words) <= MAX_WORDS else None
 
 
 def _number(text: str, kind: str) -> str | None:
@@ -115,8 +118,3 @@ def _named(words: list[str], choices: Sequence[str]) -> dict[int, str]:
                 if not start or words[start - 1] not in _NEGATIONS:
                     named[start] = choice
     return named
-
-
-def _word(text: str) -> str | None:
-    words = normalise(text).split()
-    return " ".join(words) if 0 < len(words) <= MAX_WORDS else None

@@ -12,9 +12,6 @@ from baselines.contract import Context
 DESCRIPTION = "Commonest training answer by question type, training median for numbers"
 PRODUCES = ("answers",)
 DEFAULT_REASON = "looks at no scene"
-STOCHASTIC = False
-MESH_KIND = None
-USES_TRUTH = False
 
 
 class Majority:

@@ -13,8 +13,6 @@ from metrics.scene_graph.rule_baseline import relations_of_boxes
 DESCRIPTION = "Relation rules on true boxes"
 PRODUCES = ("objects", "graph", "given_relations")
 DEFAULT_REASON = "the rules say how two boxes stand to each other and nothing else"
-STOCHASTIC = False
-MESH_KIND = None
 USES_TRUTH = True
 
 

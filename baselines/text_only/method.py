@@ -14,9 +14,6 @@ from baselines.contract import Context
 DESCRIPTION = "Sentence embedding of the question, logistic regression or ridge on the log"
 PRODUCES = ("answers",)
 DEFAULT_REASON = "looks at no scene"
-STOCHASTIC = False
-MESH_KIND = None
-USES_TRUTH = False
 
 SMALLEST = 1e-2  # numbers are clipped here before the logarithm
 RIDGE_STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)

@@ -24,9 +24,7 @@ from metrics.files import InputError, rng
 DESCRIPTION = "Truncated signed distance fusion of the sensor depth, marching cubes"
 PRODUCES = ("points", "mesh", "occupancy")
 DEFAULT_REASON = "reads no language and finds no objects"
-STOCHASTIC = False
 MESH_KIND = "solids"
-USES_TRUTH = False
 
 
 def load_settings() -> Settings:

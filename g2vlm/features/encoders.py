@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
 
 from g2vlm.features.readers import SceneFeatures
+from g2vlm.scenes.dataset import SceneStore
 from metrics.files import InputError, atomic_path, read_lines, write_json
 from metrics.submission.writer import TensorSpool
-
-if TYPE_CHECKING:
-    from g2vlm.features.text_encoders import TextEncoder
-    from g2vlm.scenes.dataset import SceneStore
 
 Progress = Callable[[int, int], None]
 _TEXTS_A_BATCH = 64
@@ -75,13 +72,6 @@ def view_features(model: Any, rgb: np.ndarray) -> SceneFeatures:
     return SceneFeatures(out.tokens.half().cpu().numpy(), out.points.half().cpu().numpy())
 
 
-def scene_texts(annotation: dict[str, Any]) -> Iterable[str]:
-    """Yield every sentence of one scene's annotation that a model may read."""
-    for field in ("references", "questions", "captions", "phrases"):
-        for item in annotation.get(field, ()):
-            yield item["text"]
-
-
 def encode_texts(
     annotation_files: Iterable[str | os.PathLike[str]],
     out_folder: str | os.PathLike[str],
@@ -108,13 +98,21 @@ def encode_texts(
 
     from g2vlm.features.text_encoders import TextEncoder
 
-    unique = {t for path in annotation_files for row in read_lines(path) for t in scene_texts(row)}
+    unique: set[str] = set()
+    for path in annotation_files:
+        for annotation in read_lines(path):
+            for field in ("references", "questions", "captions", "phrases"):
+                unique.update(item["text"] for item in annotation.get(field, ()))
     texts = sorted(unique)
     if not texts:
         raise InputError(f"{out_folder}: the annotations hold no text to encode; run render first")
     torch.set_num_threads(threads)
     model = TextEncoder(encoder)
-    states = _encode_by_length(model, texts, progress)
+    states: list[Any] = [None] * len(texts)  # f16[tokens, C] each
+    for done, (row, state) in enumerate(model.states_by_length(texts, _TEXTS_A_BATCH), 1):
+        states[row] = state.half()
+        if progress:
+            progress(done, len(texts))
     pooled = torch.stack([state.float().mean(0) for state in states])  # (n, C)
     pooled = torch.nn.functional.normalize(pooled, dim=1)
     offsets = np.cumsum([0, *(len(state) for state in states)], dtype=np.int64)
@@ -132,20 +130,3 @@ def encode_texts(
         )
     write_json(folder / "text.json", {"texts": texts})
     return len(texts)
-
-
-def _encode_by_length(model: TextEncoder, texts: Sequence[str], progress: Progress | None) -> list:
-    """Return the half-precision states [tokens, C] of each text.
-
-    Texts are encoded in order of length, so that batches have little padding.
-    """
-    ids = model.tokens(texts)
-    order = sorted(range(len(texts)), key=lambda row: len(ids[row]))
-    states: list = [None] * len(texts)
-    for start in range(0, len(order), _TEXTS_A_BATCH):
-        rows = order[start : start + _TEXTS_A_BATCH]
-        for row, state in zip(rows, model.states([ids[row] for row in rows]), strict=True):
-            states[row] = state.half()
-        if progress:
-            progress(start + len(rows), len(order))
-    return states

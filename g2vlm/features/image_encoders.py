@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
-from g2vlm.features.device import device_or_best
-from g2vlm.features.packages import folder_sha256, package_file
+from g2vlm.features.packages import device_or_best, folder_sha256, package_file
 from g2vlm.features.readers import POINT_PIXELS, TOKEN_PIXELS, grid_shape
 from metrics.files import InputError, sha256_file
 

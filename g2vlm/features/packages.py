@@ -1,4 +1,4 @@
-"""Weights in installed packages, located without importing these packages."""
+"""The weights of frozen models, located without importing their packages, and the torch device."""
 
 from __future__ import annotations
 
@@ -41,3 +41,8 @@ def folder_sha256(name: str, state: dict[str, torch.Tensor]) -> str:
             digest.update(key.encode())
             digest.update(tensor.float().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def device_or_best(device: str | None = None) -> str:
+    """Return `device`, or by default the GPU where there is one, else the CPU."""
+    return device or ("cuda" if torch.cuda.is_available() else "cpu")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from g2vlm.features.device import device_or_best
-from g2vlm.features.packages import folder_sha256, package_file
+from g2vlm.features.packages import device_or_best, folder_sha256, package_file
 from metrics.files import InputError, read_json, sha256_file
 
 MINILM = "minilm"
@@ -100,3 +99,13 @@ class TextEncoder:
         output = self.model(input_ids=padded.to(self.device), attention_mask=mask.to(self.device))
         hidden = output.last_hidden_state.cpu()  # (texts, length, C)
         return [hidden[row, : len(tokens)] for row, tokens in enumerate(ids)]
+
+    def states_by_length(
+        self, texts: Sequence[str], batch: int
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield the row of each text and its states, in order of length: so padding is short."""
+        ids = self.tokens(texts)
+        order = sorted(range(len(texts)), key=lambda row: len(ids[row]))
+        for start in range(0, len(order), batch):
+            rows = order[start : start + batch]
+            yield from zip(rows, self.states([ids[row] for row in rows]), strict=True)

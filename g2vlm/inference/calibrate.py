@@ -10,13 +10,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from g2vlm.features import ImageFeatures, TextFeatures
 from g2vlm.inference.network import EncodedScene, Network
 from g2vlm.inference.points import dense_depth, point_edges, upsample
 from g2vlm.inference.scene import MOST_BOXES, Ranked, object_rows, scene_graph, scene_queries
+from g2vlm.scenes.dataset import SceneStore, SceneViews
 from metrics.constants import VOXEL_M
 from metrics.files import InputError, read_json, rng, write_json
 from metrics.geometry import lift_depth, to_frame, transform
@@ -25,10 +27,6 @@ from metrics.scene_graph.boxes import box_iou, match_objects
 from metrics.scene_graph.pooled import fixed_set
 from metrics.scene_graph.predicates import FAMILY_OF, VIEW_DEPENDENT
 from metrics.scene_graph.spq import GraphTruth, Triplet, fold, graph_truth, true_counts
-
-if TYPE_CHECKING:
-    from g2vlm.features import ImageFeatures, TextFeatures
-    from g2vlm.scenes.dataset import SceneStore, SceneViews
 
 FILE = "thresholds.json"
 # Ways to use the sensor's depth that are compared: (smoothing, trust in the learned correction).

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from g2vlm.features.readers import SceneFeatures
+from g2vlm.scenes.dataset import SceneInputs, SceneStore, SceneViews, gt_masks
 from metrics.files import InputError, rng
-
-if TYPE_CHECKING:
-    from g2vlm.scenes.dataset import SceneInputs, SceneStore, SceneViews
 
 # Sensors lose patches, not single pixels: holes are squares with this side.
 HOLE_PX = 8
@@ -100,7 +98,9 @@ class CorruptedStore:
         if kind == "holes":
             return replace(inputs, depth=add_holes(inputs.depth, size, random))
         if kind == "focal":
-            return replace(inputs, intrinsics=scale_focal_length(inputs.intrinsics, size))
+            wrong = inputs.intrinsics.copy()
+            wrong[:, [0, 1], [0, 1]] *= size
+            return replace(inputs, intrinsics=wrong)
         return with_views(inputs, views, int(size))
 
     def __getitem__(self, scene: str) -> SceneFeatures:
@@ -154,21 +154,12 @@ def add_holes(depth: np.ndarray, share: float, random: np.random.Generator) -> n
     return np.where(lost[:, :height, :width], 0, depth).astype(np.float32)
 
 
-def scale_focal_length(intrinsics: np.ndarray, factor: float) -> np.ndarray:
-    """Return intrinsics [V, 3, 3] with focal lengths that are wrong by a factor."""
-    wrong = intrinsics.copy()
-    wrong[:, [0, 1], [0, 1]] *= factor
-    return wrong
-
-
 def with_views(inputs: SceneInputs, views: SceneViews, count: int) -> SceneInputs:
     """Return the scene with its first `count` views: the input views, then held-out ones.
 
     Raises:
         InputError: fewer views were rendered.
     """
-    from g2vlm.scenes.dataset import gt_masks
-
     if count > len(views.rgb):
         raise InputError(f"{inputs.scene}: {len(views.rgb)} views were rendered; ask for fewer")
     return replace(

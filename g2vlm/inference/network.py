@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
-from g2vlm.features.device import device_or_best
+from g2vlm.features import SceneFeatures, TextFeatures
+from g2vlm.features.packages import device_or_best
 from g2vlm.inference.points import CellMap
 from g2vlm.models.batch import build_batch, build_text, object_masks
 from g2vlm.models.checkpoint import load_model
@@ -19,15 +20,12 @@ from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import PAD, START
 from g2vlm.models.detection import PointClasses, point_classes, to_numpy
 from g2vlm.models.heads import pool_scene
+from g2vlm.models.model import G2VLM
 from g2vlm.models.qa_context import QAContext
+from g2vlm.models.referring_head import ObjectSet
+from g2vlm.models.state import SceneState
+from g2vlm.scenes.dataset import SceneInputs
 from metrics.files import InputError, read_json
-
-if TYPE_CHECKING:
-    from g2vlm.features import SceneFeatures, TextFeatures
-    from g2vlm.models.model import G2VLM
-    from g2vlm.models.referring_head import ObjectSet
-    from g2vlm.models.state import SceneState
-    from g2vlm.scenes.dataset import SceneInputs
 
 ANSWER_TOKENS = 8
 # On a CPU small chunks stay in its cache: 8 vs 25 microseconds a query.

@@ -103,7 +103,8 @@ def straddles(values: np.ndarray, limit: np.ndarray) -> np.ndarray:
         edge = _edges(np.moveaxis(values, axis, 0), np.moveaxis(limit, axis, 0))
         edge = np.moveaxis(edge, 0, axis)  # (V, h, w)
         # Two pairs of cells surround a pixel along this axis; an edge in either counts.
-        edge = edge | _next(edge, 3 - axis)
+        count = edge.shape[3 - axis]
+        edge = edge | np.take(edge, np.minimum(np.arange(count) + 1, count - 1), 3 - axis)
         edges |= edge[:, index[0]][:, :, index[1]]
     return edges
 
@@ -120,12 +121,6 @@ def _edges(values: np.ndarray, limit: np.ndarray) -> np.ndarray:
     edges = np.zeros(values.shape[:-1], bool)
     edges[:-1] = excess > np.minimum(limit[1:], limit[:-1])
     return edges
-
-
-def _next(values: np.ndarray, axis: int) -> np.ndarray:
-    """Return the following value along the axis in each place; the last one stays."""
-    index = np.minimum(np.arange(values.shape[axis]) + 1, values.shape[axis] - 1)
-    return np.take(values, index, axis)
 
 
 def depth_edges(depth: np.ndarray) -> np.ndarray:

@@ -1,18 +1,21 @@
-"""The predict stage: run a trained model over a split and write one submission."""
+"""The predict stage: run a trained model over a split, write one submission or only its scores."""
 
 from __future__ import annotations
 
 import gc
 import resource
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from g2vlm.features import ImageFeatures, TextFeatures
 from g2vlm.inference.calibrate import FILE, Thresholds, read_thresholds
+from g2vlm.inference.corrupt import CorruptedStore
 from g2vlm.inference.network import EncodedScene, Network
 from g2vlm.inference.scene import (
     count_targets,
@@ -26,12 +29,9 @@ from g2vlm.inference.scene import (
 )
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.probe import RetrievalProbe
+from g2vlm.scenes.dataset import SceneStore
 from metrics.files import InputError
 from metrics.submission.writer import SubmissionWriter
-
-if TYPE_CHECKING:
-    from g2vlm.features import ImageFeatures, TextFeatures
-    from g2vlm.scenes.dataset import SceneStore
 
 VOXEL_M = 0.1
 # A step of the caption decoder costs much the same for one scene and for many.
@@ -87,20 +87,69 @@ def predict(
         None if "mesh" in reasons else "solids",
     ) as writer:
         writer.thresholds = limits.to_json()
-        parts: list[SceneWriter | SplitWriter | ProbeWriter] = [SceneWriter(writer, limits, voxel)]
-        parts += [ProbeWriter(network, writer)]
-        parts += [SplitWriter(network, writer)] if network.config.language else []
+        of_scenes, of_split = SceneWriter(writer, limits, voxel), SplitWriter(network, writer)
         started = time.perf_counter()
         for done, scene in enumerate(store.ids, 1):
             encoded = network.encode(store.inputs(scene), image_features[scene])
-            for part in parts:
-                part.add(encoded)
+            of_scenes.add(encoded)
+            of_split.add(encoded)
             if progress:
                 progress(done, len(store.ids))
-        for part in parts:
-            part.close()
+        of_split.close()
         seconds = (time.perf_counter() - started) / max(1, len(store.ids))
-        writer.cost |= _cost(network, seconds)
+        peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        writer.cost |= {
+            "parameters": sum(p.numel() for p in network.model.parameters()),
+            "train_seconds": network.cost.get("train_seconds"),
+            "seconds_per_scene": round(seconds, 4),
+            "peak_memory_mb": round(peak_kb / 1024, 1),
+        }
+
+
+def evaluate_model(
+    model_dir: Path,
+    store: SceneStore | CorruptedStore,
+    image_features: ImageFeatures | CorruptedStore,
+    text_features: TextFeatures,
+    thresholds: str | Path,
+    truth_dir: Path,
+    table: str | Path,
+    config: dict[str, Any],
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write the score table of a trained model on the split whose truth is in `truth_dir`.
+
+    The table holds the reconstruction metrics of `config["studies"]["metrics"]` only, which halves
+    the scoring time.
+
+    Args:
+        model_dir, text_features, config: as for `predict`.
+        store, image_features: the split's scenes and their features; a `CorruptedStore` is both.
+        thresholds: file of `calibrate_thresholds`.
+        truth_dir: the split's truth; its name is the split's.
+        table: Parquet file of `metrics.score.score_submission`. The predictions, as large as a
+            submission, are in a folder next to it until they are scored.
+        progress: called with (scenes predicted, scenes in all).
+
+    Raises:
+        InputError: as `predict` and `score_submission`.
+    """
+    from metrics.score import score_submission
+
+    folder = Path(table).with_suffix(".predictions")
+    predict(
+        model_dir,
+        store,
+        image_features,
+        text_features,
+        folder,
+        truth_dir.name,
+        config,
+        thresholds,
+        progress=progress,
+    )
+    score_submission(folder, truth_dir, table, truth_dir, config["studies"]["metrics"])
+    shutil.rmtree(folder)
 
 
 def missing_tasks(config: ModelConfig) -> dict[str, str]:
@@ -113,16 +162,6 @@ def missing_tasks(config: ModelConfig) -> dict[str, str]:
         no_language = "a reconstruction model: no language and no objects are trained"
         reasons |= dict.fromkeys(_LANGUAGE, no_language)
     return reasons
-
-
-def _cost(network: Network, seconds_per_scene: float) -> dict[str, Any]:
-    peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {
-        "parameters": sum(p.numel() for p in network.model.parameters()),
-        "train_seconds": network.cost.get("train_seconds"),
-        "seconds_per_scene": round(seconds_per_scene, 4),
-        "peak_memory_mb": round(peak_kb / 1024, 1),
-    }
 
 
 @dataclass(frozen=True)
@@ -170,55 +209,39 @@ class SceneWriter:
         for question, answer in zip(inputs.questions, answers, strict=True):
             self.writer.answer(inputs.scene, question[0], answer)
 
-    def close(self) -> None:
-        """Every scene is written already."""
 
+class SplitWriter:
+    """Writes what needs all scenes: captions in batches, and scores of texts against scenes.
 
-class ProbeWriter:
-    """Writes the scores of captions against scenes by the linear probe, which every model has."""
+    Every model has the scores of the linear probe. Those of the model's own embeddings, which are
+    cosines, and the captions need a model with language.
+    """
 
     def __init__(self, network: Network, writer: SubmissionWriter) -> None:
         self._network, self._writer = network, writer
         self._probe = RetrievalProbe.load(network.folder)
-        self._scenes: dict[str, np.ndarray] = {}
+        self._pooled: dict[str, np.ndarray] = {}
         self._captions: dict[str, str] = {}
-
-    def add(self, scene: EncodedScene) -> None:
-        """Collect one scene."""
-        inputs = scene.inputs
-        self._scenes[inputs.scene] = scene.pooled()
-        self._captions |= {f"{inputs.scene}/{name}": text for name, text in inputs.captions}
-
-    def close(self) -> None:
-        """Write the matrix."""
-        texts = self._network.read_texts(list(self._captions.values()))
-        scores = self._probe.scores(texts, np.stack(list(self._scenes.values())))
-        self._writer.probed_retrieval(list(self._captions), list(self._scenes), scores)
-
-
-class SplitWriter:
-    """Writes captions, and the retrieval scores: cosines of the model's own embeddings."""
-
-    def __init__(self, network: Network, writer: SubmissionWriter) -> None:
-        self._network, self._writer = network, writer
         self._uncaptioned: list[EncodedScene] = []
-        self._scenes: dict[str, np.ndarray] = {}
+        self._scene_embeddings: list[np.ndarray] = []
         self._objects: list[str] = []
         self._object_embeddings: list[np.ndarray] = []
-        self._captions: dict[str, str] = {}
         self._phrases: dict[str, str] = {}
 
     def add(self, scene: EncodedScene) -> None:
         """Collect one scene."""
         inputs = scene.inputs
+        self._pooled[inputs.scene] = scene.pooled()
+        self._captions |= {f"{inputs.scene}/{name}": text for name, text in inputs.captions}
+        if not self._network.config.language:
+            return
         self._uncaptioned.append(scene)
         if len(self._uncaptioned) == CAPTIONS_A_BATCH:
             self._write_captions()
-        self._scenes[inputs.scene] = scene.embedding()
+        self._scene_embeddings.append(scene.embedding())
         if inputs.gt_indices:
             self._objects += [f"{inputs.scene}:{index}" for index in inputs.gt_indices]
             self._object_embeddings.append(scene.embed_objects(scene.masks, scene.gt_object_boxes))
-        self._captions |= {f"{inputs.scene}/{name}": text for name, text in inputs.captions}
         self._phrases |= {f"{inputs.scene}/{name}": text for name, text in inputs.phrases}
 
     def _write_captions(self) -> None:
@@ -228,16 +251,22 @@ class SplitWriter:
         self._uncaptioned.clear()
 
     def close(self) -> None:
-        """Write the last captions and both matrices."""
+        """Write the last captions and all matrices."""
+        names, scenes = list(self._captions), list(self._pooled)
+        captions = list(self._captions.values())
+        texts = self._network.read_texts(captions)
+        scores = self._probe.scores(texts, np.stack(list(self._pooled.values())))
+        self._writer.probed_retrieval(names, scenes, scores)
+        if not self._network.config.language:
+            return
         if not self._objects:
             raise InputError(
                 f"{self._writer.folder}: the split has no scene or no object; render it again"
             )
         if self._uncaptioned:
             self._write_captions()
-        captions = self._network.embed_texts(list(self._captions.values()))
-        scores = captions @ np.stack(list(self._scenes.values())).T
-        self._writer.retrieval(list(self._captions), list(self._scenes), scores)
+        texts = self._network.embed_texts(captions)
+        self._writer.retrieval(names, scenes, texts @ np.stack(self._scene_embeddings).T)
         phrases = self._network.embed_texts(list(self._phrases.values()), phrases=True)
         scores = phrases @ np.concatenate(self._object_embeddings).T
         self._writer.grounding_retrieval(list(self._phrases), self._objects, scores)

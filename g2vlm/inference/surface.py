@@ -117,11 +117,6 @@ def region_of(points: np.ndarray) -> Region:
     )
 
 
-def _centres(index: np.ndarray, origin: np.ndarray, voxel: float) -> np.ndarray:
-    """Return the centres f32[N, 3] of cells [N, 3]."""
-    return ((index + 0.5) * voxel + origin).astype(np.float32)
-
-
 @dataclass(frozen=True)
 class FreeSpace:
     """Space that the input views see through.
@@ -187,7 +182,7 @@ def occupancy_grid(
     refine = np.ones(shape, bool)  # cells to evaluate at this level
     for level in range(levels + 1):
         index = np.argwhere(refine)  # (N, 3)
-        centres = _centres(index, low, side)
+        centres = ((index + 0.5) * side + low).astype(np.float32)  # (N, 3)
         known_free = ~region.contains(centres)
         if free is not None:
             # Half a cell's diagonal: no corner of the cell reaches the surface.
@@ -197,16 +192,11 @@ def occupancy_grid(
         if level < levels:
             refine = _undecided(logits, threshold)
             if surface is not None:
-                _mark(refine, (surface - low) / side)
+                cells = np.floor((surface - low) / side).astype(int)
+                cells = cells[((cells >= 0) & (cells < refine.shape)).all(1)]
+                refine[tuple(cells.T)] = True
             refine, logits, side = _halved(refine), _halved(logits), side / 2
     return OccupancyGrid(logits, low.astype(np.float32), side, threshold)
-
-
-def _mark(cells: np.ndarray, positions: np.ndarray) -> None:
-    """Set the cells [X, Y, Z] that hold positions [M, 3], in units of cells."""
-    index = np.floor(positions).astype(int)
-    index = index[((index >= 0) & (index < cells.shape)).all(1)]
-    cells[tuple(index.T)] = True
 
 
 def _halved(grid: np.ndarray) -> np.ndarray:

@@ -9,17 +9,12 @@ Source: Workflow Run Crate 0.5 (Leo et al. 2024) over RO-Crate 1.1 (Soiland-Reye
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from metrics.files import atomic_path
-
-if TYPE_CHECKING:
-    from rocrate.model.dataset import Dataset
-    from rocrate.model.file import File
-    from rocrate.rocrate import ROCrate
 
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
@@ -58,10 +53,21 @@ def write_crate(root: Path, results: Path, manifest: Mapping[str, Any], path: Pa
     crate.root_dataset["conformsTo"] = profiles
     workflow = crate.add_workflow(root / "Snakefile", "Snakefile", main=True, lang="snakemake")
     workflow["version"] = manifest["code"]["commit"] or "unversioned"
-    workflow["hasPart"] = list(_add_sources(crate, root))
+    workflow["hasPart"] = [
+        crate.add_file(path, path.relative_to(root).as_posix())
+        for name in WORKFLOW
+        for path in sorted((root / name).rglob("*"))
+        if path.suffix in SOURCES and "__pycache__" not in path.parts
+    ]
     inputs = [crate.add_file(root / name, name) for name in INPUTS]
-    produced = list(_add_results(crate, results, manifest["results"]))
-    begun, ended = _times(results)
+    produced = [crate.add_file(results / "manifest.json", "results/manifest.json")]
+    for name, digest in manifest["results"].items():
+        file = results / name
+        properties = {"sha256": digest, "contentSize": str(file.stat().st_size)}
+        produced.append(crate.add_file(file, f"results/{name}", properties=properties))
+    # The run lasts from the first log of a job to the last, ISO 8601 in UTC.
+    stamps = [log.stat().st_mtime for log in (results / "logs").rglob("*.log")]
+    stamps = stamps or [(results / "manifest.json").stat().st_mtime]
     action = crate.add(
         ContextEntity(
             crate,
@@ -69,8 +75,8 @@ def write_crate(root: Path, results: Path, manifest: Mapping[str, Any], path: Pa
             {
                 "@type": "CreateAction",
                 "name": f"snakemake reproduce ({experiment})",
-                "startTime": begun,
-                "endTime": ended,
+                "startTime": datetime.fromtimestamp(min(stamps), UTC).isoformat(),
+                "endTime": datetime.fromtimestamp(max(stamps), UTC).isoformat(),
                 "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
             },
         )
@@ -80,26 +86,3 @@ def write_crate(root: Path, results: Path, manifest: Mapping[str, Any], path: Pa
     with atomic_path(path) as temporary, tempfile.TemporaryDirectory() as folder:
         # The library sets the suffix of the file itself.
         Path(temporary).write_bytes(Path(crate.write_zip(Path(folder, "crate.zip"))).read_bytes())
-
-
-def _add_sources(crate: ROCrate, root: Path) -> Iterable[File | Dataset]:
-    for name in WORKFLOW:
-        for path in sorted((root / name).rglob("*")):
-            if path.suffix in SOURCES and "__pycache__" not in path.parts:
-                yield crate.add_file(path, path.relative_to(root).as_posix())
-
-
-def _add_results(crate: ROCrate, results: Path, hashes: Mapping[str, str]) -> Iterable[File]:
-    """Add the manifest and every result that it lists."""
-    yield crate.add_file(results / "manifest.json", "results/manifest.json")
-    for name, digest in hashes.items():
-        path = results / name
-        properties = {"sha256": digest, "contentSize": str(path.stat().st_size)}
-        yield crate.add_file(path, f"results/{name}", properties=properties)
-
-
-def _times(results: Path) -> tuple[str, str]:
-    """Return when the first and the last log of a job was written, ISO 8601 in UTC."""
-    stamps = [path.stat().st_mtime for path in (results / "logs").rglob("*.log")]
-    stamps = stamps or [(results / "manifest.json").stat().st_mtime]
-    return tuple(datetime.fromtimestamp(t, UTC).isoformat() for t in (min(stamps), max(stamps)))

@@ -33,12 +33,6 @@ LOCKS = Path("/tmp")
 POLL_SECONDS = 0.5
 
 
-def limit_threads(count: int) -> None:
-    """Let the numerical libraries that this process imports later use `count` threads."""
-    for name in THREAD_VARIABLES:
-        os.environ[name] = str(count)
-
-
 def assign(count: int) -> None:
     """Reserve `count` GPUs for this process until it ends and hide all others; 0 hides all.
 

@@ -36,7 +36,8 @@ def job(snakemake: Any) -> Iterator[Any]:
     """
     age, imports = process_age(), ImportTimer()
     die_with_parent()
-    devices.limit_threads(snakemake.threads)
+    # The numerical libraries read these when they are imported, later.
+    os.environ |= dict.fromkeys(devices.THREAD_VARIABLES, str(snakemake.threads))
     path = Path(str(snakemake.log[0]))
     path.parent.mkdir(parents=True, exist_ok=True)
     streams = sys.stdout, sys.stderr

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from g2vlm.features.device import device_or_best
+from g2vlm.features.packages import device_or_best
 from metrics.files import InputError
 
 

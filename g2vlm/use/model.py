@@ -22,7 +22,6 @@ from g2vlm.inference.scene import (
     scene_points,
     scene_solids,
 )
-from g2vlm.inference.surface import Mesh
 from g2vlm.models.detection import Detection
 from g2vlm.models.probe import FILE as PROBE
 from g2vlm.use import ood_score
@@ -146,7 +145,16 @@ class G2VLMModel:
         grounded = self._ground(scene, kept.objects, names, phrases)
         progress("computing points, surfaces and solids")
         refined = refine(capture, scene, prepared.windows, limits)
+        dense = scene_points(scene, limits.smoothing, limits.trust, limits.least_confidence)
+        solids = scene_solids(scene, dense, limits.occupancy_logit, SOLIDS_VOXEL_M)[1]
         read = sorted({window.frame for window in prepared.windows})
+        notes = capture.notes + self.notes
+        unread = [name for frame, name in enumerate(capture.names) if frame not in read]
+        if unread:
+            notes += (
+                f"The model read {len(read)} of {len(capture)} frames; points and surfaces also "
+                f"use {', '.join(unread)}.",
+            )
         score = None
         if self.ood_scorer:
             score = self.ood_scorer(prepared.inputs, prepared.features)
@@ -163,16 +171,11 @@ class G2VLMModel:
             captions=tuple(self.network.captions([scene.state])),
             cloud=coloured_points(capture, refined),
             surfaces=textured_surface(capture, refined),
-            solids=self._solids(scene),
+            solids=solids,
             ood_score=score,
             views=tuple(capture.names[frame] for frame in read),
-            notes=(*capture.notes, *self.notes, *_view_notes(capture, read)),
+            notes=notes,
         )
-
-    def _solids(self, scene: EncodedScene) -> Mesh:
-        limits = self.thresholds
-        dense = scene_points(scene, limits.smoothing, limits.trust, limits.least_confidence)
-        return scene_solids(scene, dense, limits.occupancy_logit, SOLIDS_VOXEL_M)[1]
 
     def _ground(
         self, scene: EncodedScene, objects: list[Detection], names: list[str], phrases: list[str]
@@ -211,16 +214,6 @@ def _find_thresholds(path: Path) -> tuple[Thresholds, tuple[str, ...]]:
     if models.name == "models" and calibrated.is_file():
         return read_thresholds(calibrated), ()
     return Thresholds(), ("No thresholds were calibrated for this checkpoint: defaults are used.",)
-
-
-def _view_notes(capture: Capture, read: list[int]) -> tuple[str, ...]:
-    unread = [name for frame, name in enumerate(capture.names) if frame not in read]
-    if not unread:
-        return ()
-    return (
-        f"The model read {len(read)} of {len(capture)} frames; points and surfaces also use "
-        f"{', '.join(unread)}.",
-    )
 
 
 def _unique_names(objects: list[Detection], classes: Sequence[str]) -> list[str]:

@@ -15,18 +15,15 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from g2vlm.features.readers import ImageFeatures, SceneFeatures
+from g2vlm.scenes.dataset import SceneInputs, SceneStore
 from metrics.files import InputError, atomic_path
 from metrics.geometry import lift_depth, to_frame
-
-if TYPE_CHECKING:
-    from g2vlm.features.readers import ImageFeatures, SceneFeatures
-    from g2vlm.scenes.dataset import SceneInputs, SceneStore
 
 FILE = "ood_score.safetensors"
 SUMMARIES = ("look", "shape")
@@ -111,11 +108,13 @@ def summarise(inputs: SceneInputs, features: SceneFeatures) -> tuple[np.ndarray,
     normal = arrays.normal[(arrays.normal != 0).any(1)]
     normal = normal if len(normal) else np.zeros((1, 3))
     pose, matrix = inputs.pose, inputs.intrinsics
+    # Heights above the floor of the measured points, (M,).
+    heights = to_frame(lift_depth(inputs.depth, matrix), pose)[..., 2][inputs.depth > 0]
     shape = [
         measured.mean(),
         len(normal) / len(measured),
         *np.log(np.quantile(depth, [0.05, 0.25, 0.5, 0.75, 0.95])),
-        *np.quantile(_heights(inputs), [0.02, 0.25, 0.5, 0.75, 0.98]),
+        *np.quantile(heights if len(heights) else np.zeros(1), [0.02, 0.25, 0.5, 0.75, 0.98]),
         # Shares of surface that face up, down and sideways.
         (normal[:, 2] > 0.9).mean(),
         (normal[:, 2] < -0.9).mean(),
@@ -128,13 +127,6 @@ def summarise(inputs: SceneInputs, features: SceneFeatures) -> tuple[np.ndarray,
         np.log(inputs.rgb.shape[2] / (2 * matrix[:, 0, 0])).mean(),
     ]
     return look, np.array(shape)
-
-
-def _heights(inputs: SceneInputs) -> np.ndarray:
-    """Return the heights above the floor of measured points, f64[M], M >= 1."""
-    points = to_frame(lift_depth(inputs.depth, inputs.intrinsics), inputs.pose)  # (V, H, W, 3)
-    heights = points[..., 2][inputs.depth > 0]
-    return heights if len(heights) else np.zeros(1)
 
 
 class OODScorer:
@@ -173,29 +165,24 @@ class OODScorer:
                 )
             limit = np.quantile(self._val_distances[name], 1 - _SIGNIFICANCE)
             relative[name] = float(subspace.distance(summary[None])[0] / limit)
-        reference = self.val_distances()
+        # The distance of each validation room, the larger of both summaries, (N,).
+        each = [v / np.quantile(v, 1 - _SIGNIFICANCE) for v in self._val_distances.values()]
+        reference = np.max(each, axis=0)
         farther = max(relative.values())
         share = (1 + int((reference >= farther).sum())) / (1 + len(reference))
         distance = farther / float(np.quantile(reference, 1 - _SIGNIFICANCE))
         # With few validation rooms the share cannot get under 5%: then the largest distance counts.
         outside = share < _SIGNIFICANCE or farther > float(reference.max())
+        message = "The capture is like the rooms the model was trained on."
+        if outside:
+            names = " and ".join(name for name in SUMMARIES if relative[name] > 1) or "look"
+            message = (
+                f"The capture is unlike the rooms the model was trained on in its {names} "
+                f"({distance:.1f} times the usual distance): take names, relations and answers as "
+                "guesses."
+            )
         values = (round(v, 3) for v in (distance, relative["look"], relative["shape"], share))
-        return OODScore(*values, outside, _message(outside, distance, relative))
-
-    def val_distances(self) -> np.ndarray:
-        """Return the distance f64[N] of each validation room, the larger of both summaries."""
-        each = [v / np.quantile(v, 1 - _SIGNIFICANCE) for v in self._val_distances.values()]
-        return np.max(each, axis=0)
-
-
-def _message(outside: bool, distance: float, relative: dict[str, float]) -> str:
-    if not outside:
-        return "The capture is like the rooms the model was trained on."
-    names = " and ".join(name for name in SUMMARIES if relative[name] > 1) or "look"
-    return (
-        f"The capture is unlike the rooms the model was trained on in its {names} "
-        f"({distance:.1f} times the usual distance): take names, relations and answers as guesses."
-    )
+        return OODScore(*values, outside, message)
 
 
 def calibrate(
@@ -249,9 +236,6 @@ def calibrate_experiment(
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Calibrate on a finished experiment's folder, e.g. `results/cpu`; see `calibrate`."""
-    from g2vlm.features.readers import ImageFeatures
-    from g2vlm.scenes.dataset import SceneStore
-
     root = Path(results)
     train, val = (
         (

@@ -13,6 +13,9 @@ from g2vlm.models.size import sentence, table
 from metrics.files import InputError, atomic_path, write_json
 
 CARD = Path(__file__).resolve().parents[2] / "docs" / "model-card.md"
+FRONT_MATTER = (
+    "---\nlicense: apache-2.0\nlibrary_name: g2vlm\ntags: [3d, rgb-d, grounding]\n---\n\n"
+)
 SPLIT, SCENES = "test_scene", 4
 # Metrics of single scenes or sentences, to check a loaded copy by: none that ranks a whole split.
 CHECKED = (
@@ -49,6 +52,9 @@ def publish(
     Raises:
         InputError: the experiment is unfinished; the message names the missing file.
     """
+    from safetensors.torch import save_file
+
+    from g2vlm.models.checkpoint import FORMAT, read_tensors
     from g2vlm.use.ood_score import FILE, calibrate_experiment
 
     results = Path(results)
@@ -59,12 +65,20 @@ def publish(
     for path in (model / "config.json", model / "model.safetensors", probe, thresholds, scores):
         if not path.is_file():
             raise InputError(f"{path}: no such file; finish the run with `make reproduce`")
+    if not CARD.is_file():
+        raise InputError(f"{CARD}: no such file; publish from a checkout of the project")
+    weights = read_tensors(model / "model.safetensors", "train the model again")
     with atomic_path(out, folder=True) as folder:
-        _write_half_precision(model / "model.safetensors", folder / "model.safetensors")
+        # atomic_path gives the file the usual permissions; save_file alone keeps it to its owner.
+        with atomic_path(folder / "model.safetensors") as half:
+            save_file({k: v.half() for k, v in weights.items()}, half, metadata={"format": FORMAT})
         for path in (model / "config.json", model / "cost.json", probe, thresholds):
             shutil.copyfile(path, folder / path.name)
         write_json(folder / "scores.json", scene_scores(scores))
-        (folder / "README.md").write_text(_card(model), encoding="utf-8")
+        # The documentation's card, with front matter for model hubs and the model's size.
+        size = f"\n**Size.** {sentence(model)}\n\n{table(model)}"
+        card = FRONT_MATTER + CARD.read_text(encoding="utf-8") + size
+        (folder / "README.md").write_text(card, encoding="utf-8")
         calibrate_experiment(results, folder / FILE, progress)
     return Path(out)
 
@@ -79,23 +93,3 @@ def scene_scores(path: Path) -> dict[str, Any]:
     names = sorted(rows["scene"].unique())[:SCENES]
     means = rows.groupby(["scene", "metric"])["value"].mean().round(6)
     return {"split": SPLIT, "scenes": {name: means[name].to_dict() for name in names}}
-
-
-def _write_half_precision(source: Path, target: Path) -> None:
-    from safetensors.torch import save_file
-
-    from g2vlm.models.checkpoint import FORMAT, read_tensors
-
-    weights = read_tensors(source, "train the model again")
-    # atomic_path gives the file the usual permissions; save_file alone keeps it to its owner.
-    with atomic_path(target) as path:
-        save_file({k: v.half() for k, v in weights.items()}, path, metadata={"format": FORMAT})
-
-
-def _card(model: Path) -> str:
-    """Return the documentation's model card with front matter for model hubs and the model size."""
-    if not CARD.is_file():
-        raise InputError(f"{CARD}: no such file; publish from a checkout of the project")
-    front = "---\nlicense: apache-2.0\nlibrary_name: g2vlm\ntags: [3d, rgb-d, grounding]\n---\n\n"
-    size = f"\n**Size.** {sentence(model)}\n\n{table(model)}"
-    return front + CARD.read_text(encoding="utf-8") + size

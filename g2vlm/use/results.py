@@ -24,11 +24,10 @@ import numpy as np
 
 from g2vlm.captures import Capture
 from g2vlm.inference.surface import Mesh
-from g2vlm.use.export import write_ply, write_solids_glb, write_textured_glb
+from g2vlm.use.export import viewer_page, write_ply, write_solids_glb, write_textured_glb
 from g2vlm.use.folder import FORMAT, check_frame, check_free
 from g2vlm.use.ood_score import OODScore
 from g2vlm.use.surfaces import Cloud, TexturedPart
-from g2vlm.use.viewer import viewer_page
 from metrics.files import atomic_path, write_json
 from metrics.geometry import box_corners
 
@@ -130,6 +129,11 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of result.json: everything but points, surfaces and solids."""
+        objects = []
+        for item in self.objects:
+            # The 8 corners of the box in the capture's own world.
+            corners = self.capture.to_capture(box_corners(np.array(item.box)))
+            objects.append(asdict(item) | {"corners_in_capture": np.round(corners, 4).tolist()})
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -138,7 +142,7 @@ class Result:
             "frames": list(self.capture.names),
             "views_read": list(self.views),
             "frame_from_capture": np.round(self.capture.frame_from_capture, 9).tolist(),
-            "objects": [self._object_json(item) for item in self.objects],
+            "objects": objects,
             "relations": [asdict(item) for item in self.relations],
             "answers": [asdict(item) for item in self.answers],
             "grounded": [asdict(item) for item in self.grounded],
@@ -147,19 +151,6 @@ class Result:
             "ood_score": asdict(self.ood_score) if self.ood_score else None,
             "notes": list(self.notes),
         }
-
-    def _object_json(self, item: DetectedObject) -> dict[str, Any]:
-        """Return an object and the 8 corners of its box in the capture's own world."""
-        corners = self.capture.to_capture(box_corners(np.array(item.box)))
-        return asdict(item) | {"corners_in_capture": np.round(corners, 4).tolist()}
-
-    def graph_json(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the content of scene_graph.json."""
-        nodes = [
-            {"id": item.name, "class": item.kind, "score": item.score, "box": list(item.box)}
-            for item in self.objects
-        ]
-        return {"nodes": nodes, "edges": [asdict(item) for item in self.relations]}
 
     def save(self, folder: str | os.PathLike[str], frame: str = "levelled") -> None:
         """Write all files into `folder`, all or none.
@@ -178,9 +169,15 @@ class Result:
             transform = np.linalg.inv(self.capture.frame_from_capture)
         document = self.to_json()
         page = viewer_page(document, self.capture, self.cloud, self.solids)
+        nodes = [
+            {"id": item.name, "class": item.kind, "score": item.score, "box": list(item.box)}
+            for item in self.objects
+        ]
         with atomic_path(folder, folder=True) as temporary:
             write_json(temporary / "result.json", document | {"geometry_frame": frame})
-            write_json(temporary / "scene_graph.json", self.graph_json())
+            write_json(
+                temporary / "scene_graph.json", {"nodes": nodes, "edges": document["relations"]}
+            )
             write_graphml(self.objects, self.relations, temporary / "scene_graph.graphml")
             write_ply(self.cloud, transform, temporary / "points.ply")
             write_textured_glb(self.surfaces, transform, temporary / "mesh.glb")

@@ -9,9 +9,17 @@ from types import ModuleType
 import pytest
 
 import baselines
-from baselines.__main__ import run_baseline
-from baselines.contract import TASKS, Context, Inputs, contract_faults, load, names, reasons
-from baselines.new import write_skeleton
+from baselines.__main__ import run_baseline, write_skeleton
+from baselines.contract import (
+    DEFAULTS,
+    TASKS,
+    Context,
+    Inputs,
+    contract_faults,
+    load,
+    names,
+    reasons,
+)
 from g2vlm.run.config import declared_baselines
 from metrics.files import InputError, read_json
 from metrics.submission.validate import validate
@@ -59,7 +67,7 @@ def test_the_workflow_reads_its_declarations_without_importing_it(name: str) -> 
     declared = declared_baselines()[name]
     method = load(name)
     for constant in ("STOCHASTIC", "USES_TRUTH", "PRETRAINED", "THREADS", "USES_GPU"):
-        assert declared.get(constant) == getattr(method, constant, None)
+        assert declared.get(constant, DEFAULTS[constant]) == getattr(method, constant)
 
 
 @pytest.mark.parametrize("name", names())

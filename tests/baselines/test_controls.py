@@ -13,8 +13,7 @@ from baselines.__main__ import run_baseline
 from baselines.answers import all_whole, write_number
 from baselines.chance.method import random_predicates
 from baselines.majority.method import Majority
-from baselines.oracle.method import _relevance, visible_pixels
-from baselines.oracle.shapes import voxel_mesh
+from baselines.oracle.method import _relevance, visible_pixels, voxel_mesh
 from baselines.text_only.method import NumberModel, WordModel
 from metrics.files import read_lines
 from metrics.scene_graph.predicates import FAMILIES

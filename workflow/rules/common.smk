@@ -54,7 +54,7 @@ VERIFICATION = (
 RUNS = [(name, seed) for name in METHODS for seed in SEEDS] + [
     (name, seed)
     for name, constants in BASELINES.items()
-    for seed in (SEEDS if constants.get("STOCHASTIC", True) else [0])
+    for seed in (SEEDS if constants.get("STOCHASTIC") else [0])
 ]
 RUNS += [(name, 0) for name in OUTSIDE]
 

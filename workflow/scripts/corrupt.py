@@ -10,7 +10,7 @@ with job(snakemake) as task:
     from g2vlm.features.image_encoders import load_image_encoder
     from g2vlm.features.readers import ImageFeatures, TextFeatures
     from g2vlm.inference.corrupt import CorruptedStore, conditions
-    from g2vlm.inference.evaluate import evaluate_model
+    from g2vlm.inference.predict import evaluate_model
     from g2vlm.run.progress import Progress
     from g2vlm.scenes.dataset import SceneStore
 

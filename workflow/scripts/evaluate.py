@@ -6,7 +6,7 @@ from g2vlm.run.job import job
 
 with job(snakemake) as task:
     from g2vlm.features.readers import ImageFeatures, TextFeatures
-    from g2vlm.inference.evaluate import evaluate_model
+    from g2vlm.inference.predict import evaluate_model
     from g2vlm.run.progress import Progress
     from g2vlm.scenes.dataset import SceneStore
 

@@ -143,7 +143,7 @@ def test_the_viewer_is_one_file_with_the_data_in_it(page: tuple[Result, Path]) -
 
 
 def test_names_in_a_capture_are_data_not_markup(page: tuple[Result, Path]) -> None:
-    from g2vlm.use.viewer import viewer_page
+    from g2vlm.use.export import viewer_page
 
     result, _ = page
     markup = "</script><script>alert(1)</script><!--"
