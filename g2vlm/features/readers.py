@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from g2vlm.scenes.dataset import SceneStore
 from metrics.files import InputError, read_json
 
 TOKEN_PIXELS = 16
@@ -127,3 +128,9 @@ class TextFeatures:
         states = self._states[index].astype(np.float32)
         states[~mask] = 0.0
         return TextStates(states, mask, self._pooled[rows].astype(np.float32))
+
+
+def open_split(results: str | os.PathLike[str], split: str) -> tuple[SceneStore, ImageFeatures]:
+    """Open the scenes of a split of a finished experiment, and their image features."""
+    features = Path(results, "features", "images", f"{split}.safetensors")
+    return SceneStore(Path(results, "scenes", split)), ImageFeatures(features)

@@ -99,14 +99,6 @@ def _source(keys: Sequence[str | int], files: Iterable[str]) -> str:
     return "--config on the command line"
 
 
-def remove_empty_splits(config: dict[str, Any]) -> None:
-    """Remove splits without scenes from a config: `data/` may lack the captured rooms."""
-    counts = {split: n for split, n in config["data"]["splits"].items() if n}
-    config["data"]["splits"] = counts
-    for stage in ("predict", "score"):
-        config[stage]["splits"] = [s for s in config[stage]["splits"] if s in counts]
-
-
 def load_method(name: str, folder: str | Path = METHODS) -> dict[str, Any]:
     """Return the content of config/methods/<name>.yaml.
 

@@ -155,30 +155,20 @@ def process_age() -> float | None:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
-def times_file(log: Path) -> Path | None:
-    """Return the file next to a job's benchmark that holds its times; None for any other log.
-
-    >>> times_file(Path("results/cpu/logs/score/full-0.log")).as_posix()
-    'results/cpu/benchmarks/score/full-0.json'
-    """
-    parts = list(log.with_suffix(".json").parts)
-    if "logs" not in parts[:-1]:
-        return None
-    parts[parts.index("logs")] = "benchmarks"
-    return Path(*parts)
-
-
 def write_times(log: Path, start: float | None, imports: float) -> None:
-    """Write the times of a job that ends now, for `g2vlm.run.overhead`.
+    """Write the times of a job that ends now next to its benchmark, for `g2vlm.run.overhead`.
 
     Args:
         log: the job's log.
         start: seconds from the process's begin to its script; None where they are unknown.
         imports: seconds of the script's imports.
     """
-    path = times_file(log)
-    if path is None or start is None:
+    parts = list(log.with_suffix(".json").parts)
+    if start is None or "logs" not in parts[:-1]:
         return
+    # results/cpu/logs/score/full-0.log -> results/cpu/benchmarks/score/full-0.json
+    parts[parts.index("logs")] = "benchmarks"
+    path = Path(*parts)
     path.parent.mkdir(parents=True, exist_ok=True)
     ended = time.time()
     run_began = os.environ.get(RUN_STARTED)

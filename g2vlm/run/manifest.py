@@ -38,11 +38,12 @@ def describe(
             and `stamps` by folder of the figures that depend on fewer files.
     """
     jobs = read_benchmarks(results / "benchmarks")
+    packages = {item.metadata["Name"].lower(): item.version for item in metadata.distributions()}
     return origin(config) | {
         "format": "g2vlm-experiment",
         "version": 1,
         **stamps,
-        "packages": packages(),
+        "packages": packages,
         "config": dict(config),
         "methods": dict(methods),
         "jobs": jobs,
@@ -68,11 +69,6 @@ def git_state() -> dict[str, Any]:
     commit = _output("git", "rev-parse", "HEAD")
     changed = _output("git", "status", "--porcelain", "--untracked-files=no")
     return {"commit": commit, "dirty": None if changed is None else bool(changed)}
-
-
-def packages() -> dict[str, str]:
-    """Return the installed distributions and their versions."""
-    return {item.metadata["Name"].lower(): item.version for item in metadata.distributions()}
 
 
 def machine() -> dict[str, Any]:

@@ -34,7 +34,11 @@ def read_methods(config: dict[str, Any], files: Sequence[str]) -> dict[str, dict
     """
     try:
         settings.check_config(config, files)
-        settings.remove_empty_splits(config)
+        # data/ may lack the captured rooms.
+        counts = {split: n for split, n in config["data"]["splits"].items() if n}
+        config["data"]["splits"] = counts
+        for stage in ("predict", "score"):
+            config[stage]["splits"] = [s for s in config[stage]["splits"] if s in counts]
         for name in config["pretrained"]:
             settings.pretrained_folder(config, name)
         return {name: settings.load_method(name) for name in config["methods"]}
@@ -64,19 +68,14 @@ def start(root: str | Path, arguments: Sequence[str]) -> IO[str] | None:
         data.verify()
         if not data.PIN.exists():
             raise InputError(f"{data.PIN}: missing; run `make pin` to pin the folder")
-        return None if runs_no_job(arguments) else lock(LOCK)
+        # A dry run, a drawing of the graph or a list; Snakemake does not know this yet while it
+        # reads the Snakefile.
+        for word in arguments:
+            if word in DRY_OPTIONS or re.fullmatch(r"-[a-zA-Z]*n[a-zA-Z]*", word):
+                return None
+        return lock(LOCK)
     except InputError as fault:
         sys.exit(f"error: {fault}")
-
-
-def runs_no_job(arguments: Sequence[str]) -> bool:
-    """Return whether a call of Snakemake is a dry run, a drawing of the graph or a list.
-
-    Snakemake itself does not know this yet while it reads the Snakefile.
-    """
-    return any(
-        word in DRY_OPTIONS or re.fullmatch(r"-[a-zA-Z]*n[a-zA-Z]*", word) for word in arguments
-    )
 
 
 def lock(path: str | Path) -> IO[str]:

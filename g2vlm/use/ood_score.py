@@ -14,13 +14,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from g2vlm.features.readers import ImageFeatures, SceneFeatures
+from g2vlm.features.readers import ImageFeatures, SceneFeatures, open_split
 from g2vlm.scenes.dataset import SceneInputs, SceneStore
 from metrics.files import InputError, atomic_path
 from metrics.geometry import lift_depth, to_frame
@@ -236,12 +235,4 @@ def calibrate_experiment(
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Calibrate on a finished experiment's folder, e.g. `results/cpu`; see `calibrate`."""
-    root = Path(results)
-    train, val = (
-        (
-            SceneStore(root / "scenes" / split),
-            ImageFeatures(root / "features" / "images" / f"{split}.safetensors"),
-        )
-        for split in ("train", "val")
-    )
-    calibrate(train, val, out, progress)
+    calibrate(open_split(results, "train"), open_split(results, "val"), out, progress)

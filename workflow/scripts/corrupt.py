@@ -8,17 +8,14 @@ from g2vlm.run.job import job
 with job(snakemake) as task:
     from g2vlm.features.encoders import view_features
     from g2vlm.features.image_encoders import load_image_encoder
-    from g2vlm.features.readers import ImageFeatures, TextFeatures
+    from g2vlm.features.readers import TextFeatures, open_split
     from g2vlm.inference.corrupt import CorruptedStore, conditions
     from g2vlm.inference.predict import evaluate_model
     from g2vlm.run.progress import Progress
-    from g2vlm.scenes.dataset import SceneStore
 
     results, split = Path("results", task.config["experiment"]), task.params.split
-    features = results / "features"
-    texts = TextFeatures(features)
-    store = SceneStore(results / "scenes" / split)
-    images = ImageFeatures(features / "images" / f"{split}.safetensors")
+    texts = TextFeatures(results / "features")
+    store, images = open_split(results, split)
     encode = partial(view_features, load_image_encoder(task.params.encoder))
     for condition, table in zip(conditions(task.params.robustness), task.output, strict=True):
         corrupted = CorruptedStore(

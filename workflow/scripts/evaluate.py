@@ -5,16 +5,14 @@ from pathlib import Path
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
-    from g2vlm.features.readers import ImageFeatures, TextFeatures
+    from g2vlm.features.readers import TextFeatures, open_split
     from g2vlm.inference.predict import evaluate_model
     from g2vlm.run.progress import Progress
-    from g2vlm.scenes.dataset import SceneStore
 
     results, split = Path("results", task.config["experiment"]), task.wildcards.split
     evaluate_model(
         Path(task.input.model).parent,
-        SceneStore(results / "scenes" / split),
-        ImageFeatures(results / "features" / "images" / f"{split}.safetensors"),
+        *open_split(results, split),
         TextFeatures(results / "features"),
         task.input.thresholds,
         results / "truth" / split,

@@ -5,22 +5,15 @@ from pathlib import Path
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
-    from g2vlm.features.readers import ImageFeatures, TextFeatures
+    from g2vlm.features.readers import TextFeatures, open_split
     from g2vlm.inference.calibrate import calibrate_thresholds
     from g2vlm.inference.predict import predict
     from g2vlm.run.progress import Progress
-    from g2vlm.scenes.dataset import SceneStore
 
     model = Path(task.input.model).parent
     results = Path("results", task.config["experiment"])
     texts = TextFeatures(results / "features")
-    splits = {
-        split: (
-            SceneStore(results / "scenes" / split),
-            ImageFeatures(results / "features" / "images" / f"{split}.safetensors"),
-        )
-        for split in task.config["predict"]["splits"]
-    }
+    splits = {split: open_split(results, split) for split in task.config["predict"]["splits"]}
     calibrate_thresholds(
         model,
         *splits["val"],
