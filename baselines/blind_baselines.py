@@ -62,7 +62,11 @@ def measure(data: Path) -> list[tuple[str, str, str, float]]:
         scene = scenes[line["scene"]]
         for question in line["questions"]:
             by_split[scene["split"]][question["type"]].append(question | {"fold": number % FOLDS})
-        picks[scene["split"]] += _picks(scene, line)
+        # The chance of a random object of the right class to be the target.
+        classes = [item["class"] for item in scene["objects"]]
+        count = Counter(classes)
+        targets = [r["targets"] for r in line["references"] if len(r["targets"]) == 1]
+        picks[scene["split"]] += [1 / count[classes[target]] for (target,) in targets]
     if "train" not in by_split:
         raise InputError(f"{data}/scenes.jsonl: no split train to fit on; build the data again")
     states = _embed([q["text"] for types in by_split.values() for q in sum(types.values(), [])])
@@ -90,14 +94,6 @@ def _read(data: Path) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
     recipes = [scene for folder in folders for scene in read_lines(folder / "scenes.jsonl")]
     lines = [line for folder in folders for line in read_lines(folder / "language.jsonl")]
     return {scene["id"]: scene for scene in recipes}, lines
-
-
-def _picks(scene: dict[str, Any], line: dict[str, Any]) -> list[float]:
-    """Return the chance of a random object of the right class to be the target, by reference."""
-    classes = [item["class"] for item in scene["objects"]]
-    count = Counter(classes)
-    targets = [r["targets"] for r in line["references"] if len(r["targets"]) == 1]
-    return [1 / count[classes[target]] for (target,) in targets]
 
 
 def _scores(answer: Answer, questions: Questions) -> dict[str, list[float]]:

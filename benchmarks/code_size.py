@@ -22,26 +22,20 @@ def count_statements(source: str) -> int:
     """
     tree = ast.parse(source)
     statements = sum(isinstance(node, ast.stmt) for node in ast.walk(tree))
-    return statements - sum(_has_docstring(node) for node in ast.walk(tree))
-
-
-def _has_docstring(node: ast.AST) -> bool:
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    return isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None
-
-
-def count_folder(folder: Path) -> int:
-    """Return the statements of all Python files below a folder."""
-    return sum(count_statements(path.read_text(encoding="utf-8")) for path in folder.rglob("*.py"))
+    nodes = [node for node in ast.walk(tree) if isinstance(node, documented)]
+    return statements - sum(ast.get_docstring(node, clean=False) is not None for node in nodes)
 
 
 def main() -> None:
     """Print statements by folder and in all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.code_size", description=__doc__)
     parser.add_argument("folders", nargs="*", default=FOLDERS, help="default: all but tests/")
-    counts = {name: count_folder(ROOT / name) for name in parser.parse_args().folders}
-    for name, count in counts.items():
-        print(f"{name:<12} {count:>7,}")
+    counts = {}
+    for name in parser.parse_args().folders:
+        paths = (ROOT / name).rglob("*.py")
+        counts[name] = sum(count_statements(path.read_text(encoding="utf-8")) for path in paths)
+        print(f"{name:<12} {counts[name]:>7,}")
     print(f"{'total':<12} {sum(counts.values()):>7,}")
 
 

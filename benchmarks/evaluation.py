@@ -29,9 +29,8 @@ def against_eval3r(count: int = 1_000_000) -> list[Requirement]:
         return [Requirement(f"{task}, time / eval3r's", why, "<= 0.6", None)]
     with tempfile.TemporaryDirectory() as name:
         _write_clouds(Path(name), count)
-        script = clouds.__file__
         our_runs = [measure([sys.executable, "-m", "benchmarks.clouds", name]) for _ in range(3)]
-        peer_runs = [measure([peer, script, name, "eval3r"]) for _ in range(3)]
+        peer_runs = [measure([peer, clouds.__file__, name, "eval3r"]) for _ in range(3)]
     for key, value in peer_runs[0]["values"].items():
         np.testing.assert_allclose(our_runs[0]["values"][key], value, rtol=1e-5)
     ours, theirs = (

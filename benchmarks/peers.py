@@ -5,6 +5,8 @@ The two results are compared before they are timed.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from benchmarks.timing import Row, best
@@ -13,15 +15,13 @@ from metrics.files import rng
 
 def nearest_neighbours(count: int = 100_000) -> list[Row]:
     """Time nearest neighbours by pykdtree, by scipy, and by PyTorch3D if it is installed."""
-    from pykdtree.kdtree import KDTree
     from scipy.spatial import cKDTree
 
     random = rng(0, "benchmark", "clouds")
     here = random.uniform(0, 5, (count, 3)).astype(np.float32)
     there = random.uniform(0, 5, (count, 3)).astype(np.float32)
 
-    def ours() -> np.ndarray:
-        return KDTree(there).query(here)[0]
+    ours = partial(_nearest, here, there)
 
     def theirs() -> np.ndarray:
         return cKDTree(there).query(here)[0]
@@ -32,6 +32,13 @@ def nearest_neighbours(count: int = 100_000) -> list[Row]:
     return rows + brute_force(here[:5000], there[:5000])
 
 
+def _nearest(here: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Return the distance [N] from each of N points to the nearest of the others, as scores use."""
+    from pykdtree.kdtree import KDTree
+
+    return KDTree(there).query(here)[0]
+
+
 def brute_force(here: np.ndarray, there: np.ndarray) -> list[Row]:
     """Time nearest neighbours of small clouds by PyTorch3D's exhaustive search."""
     try:
@@ -39,13 +46,11 @@ def brute_force(here: np.ndarray, there: np.ndarray) -> list[Row]:
         from pytorch3d.ops import knn_points
     except ImportError:
         return []
-    from pykdtree.kdtree import KDTree
 
     torch.set_num_threads(1)
     first, second = (torch.from_numpy(cloud)[None] for cloud in (here, there))
 
-    def ours() -> np.ndarray:
-        return KDTree(there).query(here)[0]
+    ours = partial(_nearest, here, there)
 
     def exhaustive() -> np.ndarray:
         return knn_points(first, second).dists.sqrt().flatten().numpy()

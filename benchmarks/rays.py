@@ -104,12 +104,9 @@ def pytorch3d_rasterizer(mesh: SceneMesh, camera: Camera) -> list[Row]:
     def ours() -> np.ndarray:
         return rays.cast(origins, directions).distance
 
-    def rasterized() -> np.ndarray:
-        return peer(surface).zbuf.numpy().ravel()
-
     # A view takes PyTorch3D many seconds, so the timed run is also the one that is compared.
-    depths: list[np.ndarray] = []
-    seconds = best(lambda: depths.append(rasterized()), 1)
-    _agree(ours(), depths[0], "PyTorch3D")
+    depths = []
+    seconds = best(lambda: depths.append(peer(surface).zbuf), 1)
+    _agree(ours(), depths[0].numpy().ravel(), "PyTorch3D")
     task = f"depth of {len(origins):,} pixels, {len(mesh.faces):,} triangles"
     return [Row(task, "pytorch3d rasterizer", best(ours), seconds, len(origins))]

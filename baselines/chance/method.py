@@ -31,9 +31,8 @@ def predict(context: Context) -> None:
     A grounding answer is the true box of a random object, so only the choice is random. Answers
     without choices are sampled from the distinct training answers of their question type.
     """
-    questions = training_questions(context.need("train"))
     pools: dict[tuple[str, str], list[str]] = {}
-    for kind, rows in questions.items():
+    for kind, rows in training_questions(context.need("train")).items():
         for answer_kind in {row["answer_kind"] for row in rows}:
             answers = {row["answer"] for row in rows if row["answer_kind"] == answer_kind}
             pools[kind, answer_kind] = sorted(answers)

@@ -52,9 +52,8 @@ def _write_geometry(writer: Any, truth: SplitTruth, scene: str) -> None:
     pixels = visible_pixels(true.surface, *cameras)
     writer.points(scene, true.surface, true.surface_colour, pixels=pixels)
     views = truth.scenes.views(scene)
-    matrix = views.frame_from_room.astype(np.float64)
     vertices, faces = voxel_mesh(views.occupancy, VOXEL_M)
-    writer.mesh(scene, transform(vertices, matrix), faces)
+    writer.mesh(scene, transform(vertices, views.frame_from_room.astype(np.float64)), faces)
 
 
 def voxel_mesh(solids: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:

@@ -17,12 +17,11 @@ def extract_mesh(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
         Vertices f32[N, 3] in metres in the common frame, and faces i32[F, 3] whose normals point
         into free space.
     """
-    valid = volume.weight > 0
     try:
         vertices, faces, _, _ = marching_cubes(
             volume.distance,
             0.0,
-            mask=valid,
+            mask=volume.weight > 0,
             gradient_direction="descent",
             allow_degenerate=False,
         )

@@ -259,8 +259,7 @@ def match_predictions(
     excused = (box_iou(boxes, truth.void_boxes) > GRAPH_IOU).any(axis=1)
     overlap = {true: iou for true, iou in match.values()}
     # Nodes are true objects; unmatched detections get numbers after them.
-    total = len(truth.boxes)
-    node = [match[k][0] if k in match else total + k for k in range(len(objects))]
+    node = [match[k][0] if k in match else len(truth.boxes) + k for k in range(len(objects))]
     rows, seen = [], set()
     for subject, name, other, score in triplets:
         folded = fold((node[subject], name, node[other]))

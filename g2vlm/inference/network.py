@@ -216,9 +216,8 @@ class EncodedScene:
         """
         if not questions:
             return []
-        model = self.network.model
         text = build_text(self.network.texts, [questions]).to(self.network.device)
-        (answers,), context = model.answer(
+        (answers,), context = self.network.model.answer(
             self.state, text, self.objects(masks, boxes), ANSWER_TOKENS
         )
         rows = [row for row, names in enumerate(choices) if names and answers[row] not in names]

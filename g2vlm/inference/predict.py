@@ -97,12 +97,11 @@ def predict(
                 progress(done, len(store.ids))
         of_split.close()
         seconds = (time.perf_counter() - started) / max(1, len(store.ids))
-        peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         writer.cost |= {
             "parameters": sum(p.numel() for p in network.model.parameters()),
             "train_seconds": network.cost.get("train_seconds"),
             "seconds_per_scene": round(seconds, 4),
-            "peak_memory_mb": round(peak_kb / 1024, 1),
+            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         }
 
 

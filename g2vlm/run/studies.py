@@ -87,9 +87,8 @@ def _loss_balance_variants(config: Mapping[str, Any], method: Mapping[str, Any])
     trainings = {_with_weights(study["method"]): shorter}
     for loss, weight in weights.items():
         for factor in study["factors"]:
-            changed = weights | {loss: weight * float(factor)}
             name = _with_weights(study["method"], loss, factor)
-            trainings[name] = shorter | {"loss_weights": changed}
+            trainings[name] = shorter | {"loss_weights": weights | {loss: weight * float(factor)}}
     return {
         name: {**method, "based_on": study["method"], "train": train}
         for name, train in trainings.items()
