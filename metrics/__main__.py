@@ -51,7 +51,18 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_geometry(commands)
     _add_submission_commands(commands)
-    _add_compare(commands)
+    compare = _command(commands, "compare", _compare, "intervals and tests over tables of scores")
+    compare.add_argument(
+        "scores",
+        metavar="SCORES",
+        nargs="+",
+        help="score tables of the same split, or one folder of <method>/<seed>/<split>.parquet",
+    )
+    compare.add_argument("--reference", help="method that all others are compared with")
+    compare.add_argument(
+        "--config", help="yaml with a statistics section: families, controls, contrasts"
+    )
+    compare.add_argument("--out", metavar="FOLDER", help="write the statistics as tables there")
     _command(commands, "list", _list, "list every metric: unit, direction, worst, floor, source")
     controls = _command(commands, "controls", _controls, "check scored oracle and chance runs")
     controls.add_argument("--data", required=True, help=DATA)
@@ -60,7 +71,16 @@ def _parser() -> argparse.ArgumentParser:
     controls.add_argument(
         "--chance", metavar="SCORES", nargs="*", default=[], help="score tables of chance"
     )
-    _add_plan(commands)
+    plan = _command(commands, "plan", _plan, "how many trainings and scenes a difference needs")
+    plan.add_argument("scores", help="folder of method/seed/split.parquet, or one table")
+    plan.add_argument("metric")
+    plan.add_argument("a", help="method")
+    plan.add_argument("b", help="method that it is compared with")
+    plan.add_argument("--gap", type=float, required=True, help="true difference to detect")
+    plan.add_argument("--split", default="test_scene")
+    plan.add_argument("--subset", default="all")
+    plan.add_argument("--power", type=float, default=0.8)
+    plan.add_argument("--tests", type=int, default=1, help="size of the family (Holm)")
     return parser
 
 
@@ -114,34 +134,6 @@ def _add_submission_commands(commands: Any) -> None:
         "--data", help=f"{DATA}; also lists items that are missing or not in the split"
     )
     check.add_argument("--split", help="required split (default: the submission's own)")
-
-
-def _add_plan(commands: Any) -> None:
-    plan = _command(commands, "plan", _plan, "how many trainings and scenes a difference needs")
-    plan.add_argument("scores", help="folder of method/seed/split.parquet, or one table")
-    plan.add_argument("metric")
-    plan.add_argument("a", help="method")
-    plan.add_argument("b", help="method that it is compared with")
-    plan.add_argument("--gap", type=float, required=True, help="true difference to detect")
-    plan.add_argument("--split", default="test_scene")
-    plan.add_argument("--subset", default="all")
-    plan.add_argument("--power", type=float, default=0.8)
-    plan.add_argument("--tests", type=int, default=1, help="size of the family (Holm)")
-
-
-def _add_compare(commands: Any) -> None:
-    compare = _command(commands, "compare", _compare, "intervals and tests over tables of scores")
-    compare.add_argument(
-        "scores",
-        metavar="SCORES",
-        nargs="+",
-        help="score tables of the same split, or one folder of <method>/<seed>/<split>.parquet",
-    )
-    compare.add_argument("--reference", help="method that all others are compared with")
-    compare.add_argument(
-        "--config", help="yaml with a statistics section: families, controls, contrasts"
-    )
-    compare.add_argument("--out", metavar="FOLDER", help="write the statistics as tables there")
 
 
 def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
@@ -251,8 +243,7 @@ def _list(arguments: argparse.Namespace) -> int:
     from metrics.registry import METRICS
     from metrics.scoreboard import metric_lines
 
-    table = [metric.facts() for metric in METRICS.values()]
-    _print(arguments, table, metric_lines())
+    _print(arguments, [metric.facts() for metric in METRICS.values()], metric_lines())
     return 0
 
 
@@ -271,8 +262,11 @@ def _compare(arguments: argparse.Namespace) -> int:
     from metrics.scoreboard import compare_lines, compare_tables
 
     tables = compare_tables(arguments.scores, arguments.reference, arguments.config, arguments.out)
-    values = {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()}
-    _print(arguments, values, compare_lines(tables))
+    _print(
+        arguments,
+        {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()},
+        compare_lines(tables),
+    )
     return 0
 
 

@@ -78,7 +78,10 @@ def ceilings(truth: Truth) -> dict[str, float]:
     """
     by_scene: dict[str, list[float]] = {}
     for scene in truth.scenes:
-        comparison = _true_surface(truth, scene)
+        prepared = truth.prepared(scene)
+        true = prepared.ordered(truth.geometry(scene))
+        surface = Surface.ordered(true.surface, None, true.surface_colour)
+        comparison = SurfaceComparison(surface, TruthClouds(true, prepared))
         for metric in _computed("surface"):
             if metric.applies(comparison):
                 by_scene.setdefault(metric.name, []).append(metric.compute(comparison))
@@ -100,13 +103,6 @@ def _computed(name: str) -> list[Metric]:
     return [metric for metric in metrics if metric.computed_ceiling and metric.input == name]
 
 
-def _true_surface(truth: Truth, scene: str) -> SurfaceComparison:
-    prepared = truth.prepared(scene)
-    true = prepared.ordered(truth.geometry(scene))
-    surface = Surface.ordered(true.surface, None, true.surface_colour)
-    return SurfaceComparison(surface, TruthClouds(true, prepared))
-
-
 def _true_answer(annotation: dict[str, Any]) -> Answer:
     """Return true objects and the relations as they are annotated, before inverses are folded.
 
@@ -115,12 +111,11 @@ def _true_answer(annotation: dict[str, Any]) -> Answer:
     nodes = [item for item in annotation["objects"] if item["state"] == "eligible"]
     place = {item["index"]: position for position, item in enumerate(nodes)}
     objects = [{"box": item["box"], "class": item["class"], "score": 1.0} for item in nodes]
-    triplets = [
+    return objects, [
         (place[i], name, place[j], 1.0)
         for i, j, name in annotation["relations"]
         if i in place and j in place
     ]
-    return objects, triplets
 
 
 def _asked_tasks(truth: Truth) -> set[str]:
@@ -190,10 +185,9 @@ def split_means(path: str | os.PathLike[str]) -> dict[tuple[str, str], float]:
 
     Queries are averaged within a scene, then scenes; a pooled metric is its theta.
     """
-    cells = summarise(_read(path))
     return {
         (metric, subset): cell["mean"]
-        for metric, subsets in cells.items()
+        for metric, subsets in summarise(_read(path)).items()
         for subset, cell in subsets.items()
     }
 

@@ -43,17 +43,13 @@ def atomic_path(path: str | os.PathLike[str], folder: bool = False) -> Iterator[
             os.replace(target, scratch / "earlier")
         if not folder:
             # Some writers (safetensors) create private files; results are for the whole group.
-            temporary.chmod(0o666 & ~_umask())
+            # The mask of permissions can only be read by setting it.
+            mask = os.umask(0o022)
+            os.umask(mask)
+            temporary.chmod(0o666 & ~mask)
         os.replace(temporary, target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _umask() -> int:
-    # The mask can only be read by setting it.
-    current = os.umask(0o022)
-    os.umask(current)
-    return current
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
@@ -85,22 +81,17 @@ def read_lines(path: str | os.PathLike[str]) -> list[Any]:
     rows = []
     try:
         with open(path, encoding="utf-8") as handle:
-            for number, line in enumerate(handle, 1):
-                rows.append(_parse_line(path, number, line))
+            for line in handle:
+                rows.append(json.loads(line))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; run the stage that writes it") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error}); write the file again") from error
-    return rows
-
-
-def _parse_line(path: str | os.PathLike[str], number: int, line: str) -> Any:
-    try:
-        return json.loads(line)
     except json.JSONDecodeError as error:
         raise InputError(
-            f"{path}: row {number} is not valid JSON ({error}); write the file again"
+            f"{path}: row {len(rows) + 1} is not valid JSON ({error}); write the file again"
         ) from error
+    return rows
 
 
 @contextmanager

@@ -140,6 +140,8 @@ class Metric:
 
     def facts(self) -> dict[str, Any]:
         """Return what can be written as JSON: everything but functions."""
-        names = ("name", "family", "unit", "task", "higher_is_better", "low", "high", "worst")
-        names += ("description", "source", "pooled", "floor")
+        names = (
+            *("name", "family", "unit", "task", "higher_is_better", "low", "high", "worst"),
+            *("description", "source", "pooled", "floor"),
+        )
         return {name: getattr(self, name) for name in names}

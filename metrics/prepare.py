@@ -63,8 +63,7 @@ def open_truth(
 
 def _is_current(folder: Path, path: Path) -> bool:
     """Return whether a prepared file is newer than the truth and of this version."""
-    source = folder / GEOMETRY
-    if not path.exists() or path.stat().st_mtime_ns < source.stat().st_mtime_ns:
+    if not path.exists() or path.stat().st_mtime_ns < (folder / GEOMETRY).stat().st_mtime_ns:
         return False
     tensors = open_tensors(path)
     if "version" not in tensors.keys():  # noqa: SIM118 (not a mapping)
@@ -116,7 +115,10 @@ def reductions(truth: SceneTruth) -> dict[str, np.ndarray]:
             bits[chosen] = True
             arrays[cell_name(subset, cell)] = np.packbits(bits)
             if cell == CELL and subset != "completion":
-                arrays[f"normals_{subset}"] = _averaged_normals(truth, members, chosen)
+                normals = truth.surface_normal[members].astype(np.float32) / 127
+                inside = np.searchsorted(members, chosen)
+                averaged = cell_normals(truth.surface[members], normals, CELL, inside)
+                arrays[f"normals_{subset}"] = np.round(averaged * 127).astype(np.int8)
     for side in SIDES:
         grid = grid_around(truth.room_corners, side)
         surface = voxelise(truth.surface, grid)
@@ -124,13 +126,6 @@ def reductions(truth: SceneTruth) -> dict[str, np.ndarray]:
         arrays[voxel_name("surface", side)] = np.packbits(surface)
         arrays[voxel_name("known", side)] = np.packbits(known)
     return arrays
-
-
-def _averaged_normals(truth: SceneTruth, members: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    normals = truth.surface_normal[members].astype(np.float32) / 127
-    inside = np.searchsorted(members, chosen)
-    averaged = cell_normals(truth.surface[members], normals, CELL, inside)
-    return np.round(averaged * 127).astype(np.int8)
 
 
 def scene_floors(truth: SceneTruth) -> dict[str, float]:
@@ -143,8 +138,10 @@ def scene_floors(truth: SceneTruth) -> dict[str, float]:
     # The truth's samples are in random order, so every second one is a fair half.
     sampled, true = (reordered(scene, np.arange(start, len(scene.surface), 2)) for start in (0, 1))
     prepared = Prepared(reductions(true).__getitem__)
-    surface = Surface.ordered(sampled.surface, None, sampled.surface_colour)
-    comparison = SurfaceComparison(surface, TruthClouds(prepared.ordered(true), prepared))
+    comparison = SurfaceComparison(
+        Surface.ordered(sampled.surface, None, sampled.surface_colour),
+        TruthClouds(prepared.ordered(true), prepared),
+    )
     values = {
         name: METRICS[name].compute(comparison)
         for name in FLOORS

@@ -26,8 +26,7 @@ def collect() -> Iterator[Metric]:
         names = [info.name for info in pkgutil.iter_modules(domain.__path__)]
         listed = [name for name in ROW_ORDER if name in names]
         for name in [*listed, *(name for name in names if name not in ROW_ORDER)]:
-            module = importlib.import_module(f"{domain.__name__}.{name}")
-            yield from getattr(module, "METRICS", ())
+            yield from getattr(importlib.import_module(f"{domain.__name__}.{name}"), "METRICS", ())
 
 
 # In the order of rows of a score table.

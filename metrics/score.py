@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,17 @@ def score_submission(
         )
     rows, notes = score_rows(submission, truth, reconstruction)
     write_scores(out_parquet, submission, rows)
-    write_json(Path(out_parquet).with_suffix(".json"), _summary(submission, truth, notes))
+    facts = {
+        "method": submission.method,
+        "seed": submission.seed,
+        "split": submission.split,
+        "stochastic": submission.stochastic,
+        "produces": sorted(submission.produces),
+        "cost": submission.cost,
+        "thresholds": submission.thresholds,
+        "floors": _floors(submission, truth),
+    }
+    write_json(Path(out_parquet).with_suffix(".json"), facts | notes)
 
 
 def score_rows(
@@ -63,13 +74,10 @@ def score_rows(
         reconstruction: as in `score_submission`.
     """
     rows, reasons = score_reconstruction(submission, truth, ROWS, reconstruction)
-    reasons = submission.reasons | reasons
     graphs = score_graphs(submission, truth, ROWS)
     relations = score_relations(submission, truth, ROWS)
-    for part in (graphs, relations):
-        rows += part.rows
-        reasons |= part.reasons
-    rows += score_language(submission, truth, ROWS)
+    rows += [*graphs.rows, *relations.rows, *score_language(submission, truth, ROWS)]
+    reasons = submission.reasons | reasons | graphs.reasons | relations.reasons
     summary = summarise(rows)
     for name, value in (graphs.mean_succeeded | relations.mean_succeeded).items():
         summary[name]["all"]["mean_succeeded"] = value
@@ -88,29 +96,12 @@ def write_scores(
         "seed": pa.array([submission.seed] * len(rows), pa.int64()),
         "split": pa.array([submission.split] * len(rows), pa.string()),
     }
-    for name in ("scene", "query", "subset", "metric"):
-        columns[name] = pa.array([getattr(row, name) for row in rows], pa.string())
-    columns["value"] = pa.array([row.value for row in rows], pa.float64())
-    columns["kind"] = pa.array([row.kind for row in rows], pa.string())
-    columns["succeeded"] = pa.array([row.succeeded for row in rows], pa.bool_())
+    types = {"value": pa.float64(), "succeeded": pa.bool_()}
+    for field in fields(Row):
+        values = [getattr(row, field.name) for row in rows]
+        columns[field.name] = pa.array(values, types.get(field.name, pa.string()))
     with atomic_path(out_parquet) as temporary:
         pq.write_table(pa.table(columns), temporary)
-
-
-def _summary(submission: Submission, truth: Truth, notes: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "method": submission.method,
-        "seed": submission.seed,
-        "split": submission.split,
-        "stochastic": submission.stochastic,
-        "produces": sorted(submission.produces),
-        "reasons": notes["reasons"],
-        "cost": submission.cost,
-        "thresholds": submission.thresholds,
-        "floors": _floors(submission, truth),
-        "graph": notes["graph"],
-        "summary": notes["summary"],
-    }
 
 
 def _floors(submission: Submission, truth: Truth) -> dict[str, float]:

@@ -105,8 +105,7 @@ class Prepared:
 
     def chosen(self, subset: str, cell: float, count: int) -> np.ndarray:
         """Return i64 [K]: places, among `count` ordered samples, of one sample a cell."""
-        bits = np.unpackbits(self.tensor(cell_name(subset, cell)), count=count)
-        return np.flatnonzero(bits)
+        return np.flatnonzero(np.unpackbits(self.tensor(cell_name(subset, cell)), count=count))
 
     def normals(self, subset: str) -> np.ndarray:
         """Return f32 [K, 3] normals averaged over the 1 cm cells of "all" or "observed"."""

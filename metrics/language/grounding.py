@@ -141,8 +141,7 @@ def _chance(
 def _gt_overlaps(line: Annotation, reference: dict[str, Any]) -> np.ndarray:
     """Return f64 [G, N]: IoU of the true boxes of given objects with the targets."""
     box_of = {item["index"]: item["box"] for item in line["objects"]}
-    gt_boxes = [box_of[index] for index in line["given"]]
-    return box_iou(gt_boxes, target_boxes(line, reference))
+    return box_iou([box_of[index] for index in line["given"]], target_boxes(line, reference))
 
 
 def _at(threshold: float) -> tuple[Metric, Metric]:

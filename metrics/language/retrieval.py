@@ -176,8 +176,9 @@ Relevance = tuple[int, list[list[int]]]
 
 
 def _texts_to_scenes(annotations: Sequence[Annotation]) -> Relevance:
-    relevant = [[len(names) for names in line["relevance"].values()] for line in annotations]
-    return len(annotations), relevant
+    return len(annotations), [
+        [len(names) for names in line["relevance"].values()] for line in annotations
+    ]
 
 
 def _scenes_to_texts(annotations: Sequence[Annotation]) -> Relevance:
@@ -188,8 +189,9 @@ def _scenes_to_texts(annotations: Sequence[Annotation]) -> Relevance:
 
 def _phrases_to_objects(annotations: Sequence[Annotation]) -> Relevance:
     objects = sum(len(line["given"]) for line in annotations)
-    relevant = [[len(names) for names in line["phrase_relevance"].values()] for line in annotations]
-    return objects, relevant
+    return objects, [
+        [len(names) for names in line["phrase_relevance"].values()] for line in annotations
+    ]
 
 
 def _chance(

@@ -51,8 +51,7 @@ def _reference_rows(
             query = reference["id"]
             answer = usable(lambda q=query, s=scene: submission.grounding(s, q))
             boxes, pick = (nothing, None) if answer is None else (answer.boxes, answer.pick)
-            targets = target_boxes(line, reference)
-            comparison = ReferenceComparison(reference, boxes, pick, targets)
+            comparison = ReferenceComparison(reference, boxes, pick, target_boxes(line, reference))
             values = {
                 metric: None if answer is None else metric.compute(comparison)
                 for metric in metrics
@@ -67,22 +66,23 @@ def _retrieval_rows(
     submission: Submission, truth: Truth, metrics: Sequence[Metric]
 ) -> Iterable[Row]:
     """Yield rows of captions against scenes, both ways and through a probe, and of phrases."""
-    if submission.produces & {"retrieval", "probed_retrieval"}:
-        keys, relevant = _queries(truth, "captions", "relevance", truth.scenes)
-    if "retrieval" in submission.produces:
-        table = _full_table(usable(submission.retrieval), keys, truth.scenes)
-        yield from _query_rows(metrics, "text_to_scene", keys, table, relevant)
-        scenes = [(scene, "") for scene in truth.scenes]
-        yield from _query_rows(metrics, "scene_to_text", scenes, table.T, relevant.T)
-    if "probed_retrieval" in submission.produces:
-        table = _full_table(usable(submission.probed_retrieval), keys, truth.scenes)
-        yield from _query_rows(metrics, "probed_text_to_scene", keys, table, relevant)
-    if "grounding_retrieval" in submission.produces:
-        lines = truth.annotations
-        objects = [f"{line['scene']}:{index}" for line in lines for index in line["given"]]
-        keys, relevant = _queries(truth, "phrases", "phrase_relevance", objects)
-        table = _full_table(usable(submission.grounding_retrieval), keys, objects)
-        yield from _query_rows(metrics, "grounding_retrieval", keys, table, relevant)
+    lines = truth.annotations
+    objects = [f"{line['scene']}:{index}" for line in lines for index in line["given"]]
+    captions = ("captions", "relevance", truth.scenes)
+    phrases = ("phrases", "phrase_relevance", objects)
+    for task, name, (items, relevance, gallery) in (
+        ("retrieval", "text_to_scene", captions),
+        ("probed_retrieval", "probed_text_to_scene", captions),
+        ("grounding_retrieval", "grounding_retrieval", phrases),
+    ):
+        if task not in submission.produces:
+            continue
+        keys, relevant = _queries(truth, items, relevance, gallery)
+        table = _full_table(usable(lambda t=task: submission.table(t)), keys, gallery)
+        yield from _query_rows(metrics, name, keys, table, relevant)
+        if task == "retrieval":
+            scenes = [(scene, "") for scene in truth.scenes]
+            yield from _query_rows(metrics, "scene_to_text", scenes, table.T, relevant.T)
 
 
 def _queries(
@@ -149,8 +149,7 @@ def _query_rows(
                 yield item_row(metric, scene, None if failed else metric.compute(ranking), 0, query)
     for metric in of_ranks:
         for scene, of_scene in ranks.items():
-            value = metric.compute(of_scene)
-            yield item_row(metric, scene, value, succeeded=scene in answered)
+            yield item_row(metric, scene, metric.compute(of_scene), succeeded=scene in answered)
 
 
 def _answer_rows(submission: Submission, truth: Truth, metrics: Sequence[Metric]) -> Iterable[Row]:

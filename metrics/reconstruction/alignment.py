@@ -159,8 +159,7 @@ def aligned(comparison: SurfaceComparison) -> SurfaceComparison | None:
     similarity = umeyama(*correspondences)
     if similarity is None:
         return None
-    moved = Surface.ordered(similarity.apply(surface.points))
-    return SurfaceComparison(moved, comparison.clouds)
+    return SurfaceComparison(Surface.ordered(similarity.apply(surface.points)), comparison.clouds)
 
 
 def _aligned_metric(

@@ -101,8 +101,7 @@ def compare_surfaces(
     pred: Surface, true: Surface, thresholds: Sequence[float] = THRESHOLDS
 ) -> dict[str, float]:
     """Return the values over every point, and those over one point a cell; nothing is clipped."""
-    exact = exact_values(pred, true, thresholds)
-    named = {f"{name}_exact": value for name, value in exact.items()}
+    named = {f"{name}_exact": value for name, value in exact_values(pred, true, thresholds).items()}
     return named | cell_values(pred, true, thresholds)
 
 
@@ -141,8 +140,9 @@ def _reduced(surface: Surface) -> Surface:
     chosen = cell_representatives(surface.points, CELL)
     if surface.normals is None:
         return Surface(surface.points[chosen])
-    normals = cell_normals(surface.points, surface.normals, CELL, chosen)
-    return Surface(surface.points[chosen], normals)
+    return Surface(
+        surface.points[chosen], cell_normals(surface.points, surface.normals, CELL, chosen)
+    )
 
 
 def _neighbour_values(
@@ -182,8 +182,7 @@ def _sampled(file: SurfaceFile, samples: int, purpose: str) -> Surface:
     """Return a file's surface as points: a cloud as it is, a mesh sampled uniformly by area."""
     if file.faces is None:
         return Surface.ordered(file.points)
-    generator = rng(0, purpose)
-    points, normals, _, _ = sample_mesh(file.points, file.faces, samples, generator)
+    points, normals, _, _ = sample_mesh(file.points, file.faces, samples, rng(0, purpose))
     if len(points) == 0:
         raise InputError(f"{file.path}: its triangles have no area; export the faces in metres")
     return Surface.ordered(points, normals)

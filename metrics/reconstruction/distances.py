@@ -213,8 +213,7 @@ def recall_at(comparison: SurfaceComparison, threshold: float) -> float:
 
 def fscore_at(comparison: SurfaceComparison, threshold: float) -> float:
     """Return the F-score of a comparison at `threshold` metres."""
-    precision = comparison.once(precision_at, threshold)
-    return fscore(precision, comparison.once(recall_at, threshold))
+    return fscore(comparison.once(precision_at, threshold), comparison.once(recall_at, threshold))
 
 
 def completion_recall_at(comparison: SurfaceComparison, threshold: float) -> float:

@@ -69,5 +69,4 @@ def nearest(queries: np.ndarray, points: np.ndarray, place: str) -> tuple[np.nda
         for cloud in (queries, points)
     )
     neighbours = knn_points(first, second, K=1)
-    distance = neighbours.dists[0, :, 0].sqrt().cpu().numpy()
-    return distance, neighbours.idx[0, :, 0].cpu().numpy()
+    return neighbours.dists[0, :, 0].sqrt().cpu().numpy(), neighbours.idx[0, :, 0].cpu().numpy()

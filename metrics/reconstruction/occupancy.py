@@ -171,8 +171,9 @@ def mesh_iou_of(comparison: SolidComparison) -> float | None:
     if mesh is None or not len(mesh.faces):
         return None
     room = room_from_corners(comparison.room_corners)
-    kind = comparison.mesh_kind
-    inside = mesh_contains(comparison.points, mesh.vertices, mesh.faces, kind, room)  # (O,)
+    inside = mesh_contains(
+        comparison.points, mesh.vertices, mesh.faces, comparison.mesh_kind, room
+    )  # (O,)
     return occupancy_iou(inside, comparison.occupancy)
 
 

@@ -89,8 +89,7 @@ def cell_representatives(points: np.ndarray, size: float) -> np.ndarray:
     close = first[:-1] if len(ordered) == first[-1] + 1 else first
     for start in close[ordered[close] == ordered[close + 1]]:
         end = np.searchsorted(ordered, ordered[start], side="right")
-        same = order[start:end]
-        best = min(same, key=lambda index: (away[index], *points[index].tolist()))
+        best = min(order[start:end], key=lambda index: (away[index], *points[index].tolist()))
         chosen[np.searchsorted(first, start)] = best
     return chosen
 
@@ -138,8 +137,9 @@ class Cloud:
             bound: metres; a distance beyond it is infinite, which ends the search earlier.
         """
         if len(self.points) == 0 or len(queries) == 0:
-            infinite = np.full(len(queries), np.inf, np.float32)
-            return Neighbours(infinite, np.zeros(len(queries), np.int64))
+            return Neighbours(
+                np.full(len(queries), np.inf, np.float32), np.zeros(len(queries), np.int64)
+            )
         queries = np.ascontiguousarray(queries, np.float32)
         if gpu.device() and len(queries) * len(self.points) <= gpu.MOST_PAIRS:
             distance, index = gpu.nearest(queries, self.points, gpu.device())

@@ -69,8 +69,9 @@ def link(source: Samples, target: Samples) -> Link:
     """Search the nearest point of `target` for each of `source`, both one a 1 cm cell."""
     cloud = source.cloud(CELL)
     near = target.cloud(CELL).nearest(cloud.points)
-    target_place = target.chosen(CELL)[near.index]
-    return Link(cloud, source.chosen(CELL), near.index, target_place, near.distance)
+    return Link(
+        cloud, source.chosen(CELL), near.index, target.chosen(CELL)[near.index], near.distance
+    )
 
 
 def within(source: Samples, target: Samples, cell: float, threshold: float, known: Link) -> float:

@@ -63,9 +63,8 @@ def mesh_depth(
         # The camera-space z of each direction is 1, so the ray parameter is the z-depth.
         local = camera_rays(intrinsics[view], columns.ravel() + 0.5, rows.ravel() + 0.5)
         rays = local @ pose[view, :3, :3].T  # (H' W', 3) in the frame
-        origins = np.broadcast_to(pose[view, :3, 3], rays.shape)
         hit = scene.run(
-            np.ascontiguousarray(origins, np.float32),
+            np.ascontiguousarray(np.broadcast_to(pose[view, :3, 3], rays.shape), np.float32),
             np.ascontiguousarray(rays, np.float32),
             query="DISTANCE",
         )

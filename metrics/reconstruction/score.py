@@ -75,8 +75,9 @@ def _scene_rows(
         surface = predicted_surface(submission, scene, mesh)
         # A mesh of solids has no walls: it is rendered only where no points are produced.
         is_whole = submission.mesh_kind == "free_boundary" or "points" not in submission.produces
-        clouds = TruthClouds(true, prepared)
-        comparison = SurfaceComparison(surface, clouds, mesh if is_whole else None, pixels)
+        comparison = SurfaceComparison(
+            surface, TruthClouds(true, prepared), mesh if is_whole else None, pixels
+        )
         for metric in of_surface:
             if metric.applies(comparison):
                 value = None if surface is None else metric.compute(comparison)
@@ -85,8 +86,7 @@ def _scene_rows(
     if of_solids:
         has_grids = "occupancy" in submission.produces
         grid = usable(lambda: submission.occupancy(scene)) if has_grids else None
-        kind = submission.mesh_kind or "solids"
-        solids = SolidComparison(true, mesh, kind, grid, has_grids)
+        solids = SolidComparison(true, mesh, submission.mesh_kind or "solids", grid, has_grids)
         for metric in of_solids:
             if metric.applies(solids):
                 rows.append(item_row(metric, scene, metric.compute(solids), true.clip))
@@ -103,8 +103,9 @@ def predicted_surface(submission: Submission, scene: str, mesh: Mesh | None) -> 
     if mesh is None:
         return None
     # The key is part of the seed: another word would sample other points.
-    generator = rng(0, "mesh_samples", scene)
-    points, normals, face, weights = sample_mesh(mesh.vertices, mesh.faces, MESH_SAMPLES, generator)
+    points, normals, face, weights = sample_mesh(
+        mesh.vertices, mesh.faces, MESH_SAMPLES, rng(0, "mesh_samples", scene)
+    )
     if len(points) == 0:
         return None
     colours = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,14 @@ import numpy as np
 
 from metrics.metric import Metric
 from metrics.scene_graph.boxes import box_iou
-from metrics.scene_graph.pooled import PooledValue, fixed_set, jackknife, macro
-from metrics.scene_graph.spq import THRESHOLDS, GraphComparison, GraphTruth, match_to_truth
+from metrics.scene_graph.pooled import PooledValue, fixed_set, jackknife
+from metrics.scene_graph.spq import (
+    THRESHOLDS,
+    GraphComparison,
+    GraphTruth,
+    match_to_truth,
+    spq,
+)
 
 
 def average_precision(scores: np.ndarray, hits: np.ndarray, total: int) -> float:
@@ -196,11 +203,7 @@ def box_pq(
         >>> box_pq([{"bed": np.array([0.8, 1, 1, 0])}], [truth]).theta.__round__(4)
         0.5333
     """
-    totals: dict[str, int] = {}
-    for truth in truths:
-        for name in truth.classes:
-            totals[name] = totals.get(name, 0) + 1
-    names, _ = fixed_set(totals)
+    names, _ = fixed_set(Counter(name for truth in truths for name in truth.classes))
     if not names:
         return None
     nothing = np.zeros(4)
@@ -208,8 +211,7 @@ def box_pq(
     table = np.array([[scene.get(name, nothing) for name in names] for scene in scenes])
 
     def statistic(keep: np.ndarray) -> float:
-        quality, hits, false, missed = table[keep].sum(axis=0).T
-        return macro(quality, hits + (false + missed) / 2)
+        return spq(*table[keep].sum(axis=0).T)
 
     return jackknife(statistic, len(scenes))
 
@@ -223,8 +225,10 @@ def map_at(comparison: GraphComparison, threshold: float) -> PooledValue | None:
 
 def pq_of(comparison: GraphComparison) -> PooledValue | None:
     """Return `box_pq` at IoU > 0.5."""
-    counts = [box_quality_counts(truth, objects, 0.5) for truth, objects, _ in comparison.scenes()]
-    return box_pq(counts, comparison.truths)
+    return box_pq(
+        [box_quality_counts(truth, objects, 0.5) for truth, objects, _ in comparison.scenes()],
+        comparison.truths,
+    )
 
 
 METRICS = (

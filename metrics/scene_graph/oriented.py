@@ -57,11 +57,13 @@ def true_boxes(objects: list[dict[str, Any]]) -> np.ndarray | None:
     """
     if not all("size_mm" in item and "yaw" in item for item in objects):
         return None
-    rows = [
-        [*item["box"][:3], *(side / 1000 for side in item["size_mm"]), item["yaw"]]
-        for item in objects
-    ]
-    return np.array(rows, float).reshape(-1, 7)
+    return np.array(
+        [
+            [*item["box"][:3], *(side / 1000 for side in item["size_mm"]), item["yaw"]]
+            for item in objects
+        ],
+        float,
+    ).reshape(-1, 7)
 
 
 def _corners(boxes: np.ndarray) -> np.ndarray:

@@ -49,8 +49,9 @@ def score_graphs(submission: Submission, truth: Truth, metrics: Sequence[Metric]
         return GraphRows()
     answers = [usable(lambda s=scene: submission.objects(s)) for scene in truth.scenes]
     succeeded = np.array([answer is not None for answer in answers])
-    filled = [answer if answer is not None else ([], []) for answer in answers]
-    comparison = GraphComparison(truth.annotations, filled)
+    comparison = GraphComparison(
+        truth.annotations, [answer if answer is not None else ([], []) for answer in answers]
+    )
     rows: list[Row] = []
     of_scenes = [metric for metric in metrics if metric.input == "ranked_scene"]
     if of_scenes:
@@ -76,8 +77,9 @@ def score_relations(submission: Submission, truth: Truth, metrics: Sequence[Metr
     answers = [usable(lambda s=scene: submission.relations(s)) for scene in truth.scenes]
     succeeded = np.array([answer is not None for answer in answers])
     comparison = RelationComparison(truth.annotations, [answer or {} for answer in answers])
-    of_split = [metric for metric in metrics if metric.input == "relations"]
-    values = _pooled_values(of_split, comparison)
+    values = _pooled_values(
+        [metric for metric in metrics if metric.input == "relations"], comparison
+    )
     rows = _pooled_rows(truth.scenes, values, succeeded)
     of_scenes = [metric for metric in metrics if metric.input == "ranked_given_scene"]
     scored = [usable(lambda s=scene: submission.relation_scores(s)) for scene in truth.scenes]
@@ -87,8 +89,9 @@ def score_relations(submission: Submission, truth: Truth, metrics: Sequence[Metr
     else:
         for line, true, answer in zip(truth.annotations, comparison.truths, scored, strict=True):
             ranked = ranked_given_triplets(true, line["given"], answer or [])
-            good = answer is not None
-            rows += _scene_rows(of_scenes, line["scene"], RankedScene(true, ranked), good)
+            rows += _scene_rows(
+                of_scenes, line["scene"], RankedScene(true, ranked), answer is not None
+            )
     return GraphRows(rows, reasons, _over_succeeded(values, succeeded))
 
 

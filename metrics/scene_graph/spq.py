@@ -165,8 +165,9 @@ def match_to_truth(
         threshold: IoU that a match must exceed.
     """
     boxes = np.array([item["box"] for item in objects], float).reshape(-1, 6)
-    classes = [item["class"] for item in objects]
-    match = match_objects(boxes, classes, truth.boxes, truth.classes, threshold)
+    match = match_objects(
+        boxes, [item["class"] for item in objects], truth.boxes, truth.classes, threshold
+    )
     excused = (box_iou(boxes, truth.void_boxes) > threshold).any(axis=1)
     total = len(truth.boxes)
     nodes = [match[i][0] if i in match else total + i for i in range(len(objects))]
@@ -448,20 +449,12 @@ def by_rules(comparison: GraphComparison) -> GraphComparison:
     return GraphComparison(comparison.annotations, answers)
 
 
-def macro_spq(comparison: GraphComparison, threshold: float) -> PooledValue | None:
-    """Return SPQ over predicates that do not depend on the view."""
-    counts = comparison.once(counts_at, threshold)
-    return pooled_spq(counts, comparison.predicates.independent)
-
-
-def view_spq(comparison: GraphComparison, threshold: float) -> PooledValue | None:
-    """Return SPQ over the predicates that depend on the view."""
-    return pooled_spq(comparison.once(counts_at, threshold), comparison.predicates.view)
-
-
-def micro_spq(comparison: GraphComparison, threshold: float) -> PooledValue | None:
-    """Return SPQ of the counts of all predicates added up."""
-    return pooled_spq(comparison.once(counts_at, threshold), comparison.predicates.all, True)
+def spq_at(
+    comparison: GraphComparison, threshold: float, predicates: str, micro: bool = False
+) -> PooledValue | None:
+    """Return SPQ at an IoU over one of the `PredicateSets`: "all", "independent" or "view"."""
+    names = getattr(comparison.predicates, predicates)
+    return pooled_spq(comparison.once(counts_at, threshold), names, micro)
 
 
 def f1_of(comparison: GraphComparison) -> PooledValue | None:
@@ -503,20 +496,22 @@ _graph_metric = partial(
 
 def _at(threshold: float, place: int) -> Iterator[Metric]:
     """Yield the variants of SPQ at one threshold."""
-    for name, function, text in (
+    for name, predicates, text in (
         (
             "spq",
-            macro_spq,
+            "independent",
             f"sum of sqrt(IoU_s IoU_o) over TP + FP/2 + FN/2 at IoU > {threshold:g}, mean over "
             "view-independent predicates",
         ),
-        ("spq_view", view_spq, "the same over the side family"),
-        ("spq_micro", micro_spq, "the same, predicates pooled"),
+        ("spq_view", "view", "the same over the side family"),
+        ("spq_micro", "all", "the same, predicates pooled"),
     ):
         yield _graph_metric(
             name=f"{name}@{threshold:g}",
             task="graph",
-            compute=lambda comparison, function=function: function(comparison, threshold),
+            compute=partial(
+                spq_at, threshold=threshold, predicates=predicates, micro=name == "spq_micro"
+            ),
             description=text,
             place=place,
         )
@@ -537,8 +532,8 @@ def _ruled(
 
 
 METRICS = (
-    _ruled("spq_rules@0.5", "spq@0.5", lambda comparison: macro_spq(comparison, 0.5)),
-    _ruled("spq_view_rules@0.5", "spq_view@0.5", lambda comparison: view_spq(comparison, 0.5)),
+    _ruled("spq_rules@0.5", "spq@0.5", partial(spq_at, threshold=0.5, predicates="independent")),
+    _ruled("spq_view_rules@0.5", "spq_view@0.5", partial(spq_at, threshold=0.5, predicates="view")),
     _ruled("predicate_f1_rules", "predicate_f1", f1_of),
     *_at(0.25, place=10),
     *_at(0.5, place=12),

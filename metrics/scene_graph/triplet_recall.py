@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,12 @@ def given_counts(
         {"box": box, "class": f"object {position}"} for position, box in enumerate(truth.boxes)
     ]
     names = [item["class"] for item in objects]
-    named = GraphTruth(truth.boxes, names, truth.void_boxes, truth.triplets, truth.void)
-    return graph_counts(named, objects, triplets, 0.5)
+    return graph_counts(
+        GraphTruth(truth.boxes, names, truth.void_boxes, truth.triplets, truth.void),
+        objects,
+        triplets,
+        0.5,
+    )
 
 
 def ranked_triplets(
@@ -111,8 +116,7 @@ def triplet_recall(truth: GraphTruth, ranked: Sequence[Triplet], k: int) -> floa
     """
     if not truth.triplets:
         return None
-    hits = len(truth.triplets & set(ranked[:k]))
-    return hits / min(k, len(truth.triplets))
+    return len(truth.triplets & set(ranked[:k])) / min(k, len(truth.triplets))
 
 
 def mean_triplet_recall(
@@ -215,14 +219,10 @@ def given_counts_of(comparison: RelationComparison) -> list[GraphCounts]:
     ]
 
 
-def spq_given(comparison: RelationComparison) -> PooledValue | None:
-    """Return SPQ with objects given, so that every quality is 1."""
-    return pooled_spq(comparison.once(given_counts_of), comparison.predicates.independent)
-
-
-def spq_given_view(comparison: RelationComparison) -> PooledValue | None:
-    """Return `spq_given` over the predicates that depend on the view."""
-    return pooled_spq(comparison.once(given_counts_of), comparison.predicates.view)
+def spq_given(comparison: RelationComparison, predicates: str) -> PooledValue | None:
+    """Return SPQ with objects given, so that every quality is 1, as `spq_at` does."""
+    names = getattr(comparison.predicates, predicates)
+    return pooled_spq(comparison.once(given_counts_of), names)
 
 
 METRICS = (
@@ -264,17 +264,16 @@ METRICS = (
             family="graph",
             task="given_relations",
             input="relations",
-            compute=compute,
-            description="sum of hits over TP + FP/2 + FN/2 with objects given, mean over "
-            f"{predicates}",
+            compute=partial(spq_given, predicates=predicates),
+            description=f"sum of hits over TP + FP/2 + FN/2 with objects given, mean over {text}",
             source=OWN,
             pooled=True,
             optional=True,
             place=50,
         )
-        for name, compute, predicates in (
-            ("spq_given", spq_given, "view-independent predicates"),
-            ("spq_given_view", spq_given_view, "the side family"),
+        for name, predicates, text in (
+            ("spq_given", "independent", "view-independent predicates"),
+            ("spq_given_view", "view", "the side family"),
         )
     ),
     *(

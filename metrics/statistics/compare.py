@@ -24,7 +24,7 @@ from metrics.statistics import (
     pairwise_differences,
     profiles,
     ranks,
-    secondary_tests,
+    secondary_estimands,
     table,
 )
 from metrics.statistics.measures import equivalence_margin, higher_is_better
@@ -53,7 +53,7 @@ class _Comparison:
     config: dict[str, Any]
     estimates: list[dict[str, Any]] = field(default_factory=list)
     differences: list[dict[str, Any]] = field(default_factory=list)
-    declared: list[secondary_tests.DeclaredPair] = field(default_factory=list)
+    declared: list[secondary_estimands.DeclaredPair] = field(default_factory=list)
     ranks: list[dict[str, Any]] = field(default_factory=list)
     profiles: list[dict[str, Any]] = field(default_factory=list)
     blocks: contrasts.Blocks = field(default_factory=dict)
@@ -113,7 +113,7 @@ def compare(
     retention = contrasts.retention(run.blocks, config.get("generalisation"))
     return {
         "estimates": _estimate_table(run.estimates, scores.success),
-        "differences": _difference_table(rows, secondary_tests.secondary_rows(run.declared)),
+        "differences": _difference_table(rows, secondary_estimands.secondary_rows(run.declared)),
         "ranks": pd.DataFrame(run.ranks).reindex(columns=ranks.COLUMNS),
         "profiles": pd.DataFrame(run.profiles).reindex(columns=profiles.COLUMNS),
         "retention": pd.DataFrame(retention).reindex(columns=contrasts.RETENTION_COLUMNS),
@@ -186,8 +186,7 @@ def _tie_letters(
     """
     pair_rows = {pair: row for pair, row in pair_rows.items() if set(pair) <= set(blocks)}
     p = np.array([r["p"] if r["question"] == HEADLINE else np.nan for r in pair_rows.values()])
-    adjusted = families.holm(p)
-    separable = {pair: bool(a < 0.05) for pair, a in zip(pair_rows, adjusted, strict=True)}
+    separable = {pair: bool(a < 0.05) for pair, a in zip(pair_rows, families.holm(p), strict=True)}
     for pair, row in pair_rows.items():
         # The same gap in every cell leaves no variance to estimate, hence no p, but is no tie.
         if row["question"] == HEADLINE and row["variance"] == 0 and row["difference"] != 0:
@@ -277,8 +276,9 @@ def _estimate_table(rows: list[dict[str, Any]], success: pd.DataFrame) -> pd.Dat
             mean_succeeded=success["succeeded_sum"] / succeeded.where(succeeded > 0),
             succeeded=succeeded / success["items"],
         )
-        columns = [*table.SUCCESS, "succeeded", "mean_succeeded"]
-        frame = frame.merge(rates[columns], on=table.SUCCESS, how="left")
+        frame = frame.merge(
+            rates[[*table.SUCCESS, "succeeded", "mean_succeeded"]], on=table.SUCCESS, how="left"
+        )
     return frame.reindex(columns=ESTIMATE_COLUMNS)
 
 

@@ -197,12 +197,13 @@ def _interaction_row(
     row = dict(zip(names, label, strict=True)) | {"subset": "all"}
     cells = paired_cells(blocks)
     if cells is None:
-        note = "not tested: trainings or scenes do not pair up"
-        return row | {"question": moments.TRAININGS_AND_SCENES, "note": note}
+        return row | {
+            "question": moments.TRAININGS_AND_SCENES,
+            "note": "not tested: trainings or scenes do not pair up",
+        }
     # What is compared is each method's change from condition to condition, cell by cell.
     a, b = (_change(blocks[k : k + 2], cells[k : k + 2]) for k in (0, 2))
     result = moments.difference_interval(a, b)
-    half = (result.high - result.low) / 2
     return row | {
         "mean_a": float(a.estimate),
         "mean_b": float(b.estimate),
@@ -212,7 +213,7 @@ def _interaction_row(
         "df": float(result.df),
         "p": float(result.p),
         "dz": float(effects.cohens_dz(a.scene_means - b.scene_means)),
-        "mde": float(effects.detectable(half, result.df)),
+        "mde": float(effects.detectable((result.high - result.low) / 2, result.df)),
         "question": moments.question_of(a, b),
         "estimator": "two-way moments of the change",
         "n_seeds_a": a.n_trainings,

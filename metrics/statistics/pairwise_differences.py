@@ -88,12 +88,11 @@ def _rows(a: moments.Cells, b: moments.Cells, margin: float) -> list[dict[str, A
         note = {"estimator": "none", "note": "no interval: no scene in common"}
         return [nothing | fixed | note for _ in a.estimate]
     result = moments.difference_interval(a, b, margin=margin)
-    half = (result.high - result.low) / 2
     arrays = (
         *(a.estimate, b.estimate, result.estimate, result.low, result.high, result.variance),
         *(result.df, result.p, result.p_equivalent),
         effects.cohens_dz(a.scene_means - b.scene_means),
-        effects.detectable(half, result.df),
+        effects.detectable((result.high - result.low) / 2, result.df),
     )
     numbers = dict(zip(NUMBERS, arrays, strict=True))
     return [

@@ -58,8 +58,7 @@ def components(a: moments.Cells, b: moments.Cells) -> Components:
     # E[s2 of the scene gaps] = scene + cell_A / S_A + cell_B / S_B.
     gaps = float((a.scene_means - b.scene_means).var(ddof=1))
     inside = sum(float(m.residual) / m.seeds for m in (a, b))
-    cell = float(a.residual) + float(b.residual)
-    return Components(seed, max(gaps - inside, 0.0), cell)
+    return Components(seed, max(gaps - inside, 0.0), float(a.residual) + float(b.residual))
 
 
 def variance_and_df(parts: Components, seeds: int, scenes: int) -> tuple[float, float]:

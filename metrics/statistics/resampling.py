@@ -25,8 +25,7 @@ FLIPS = 20_000
 @lru_cache(maxsize=2)
 def counts(units: int, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
     """Return how often each bootstrap draw contains each unit, f64 [draws, units]."""
-    generator = np.random.default_rng([seed, units, draws])
-    chosen = generator.integers(0, units, (draws, units))
+    chosen = np.random.default_rng([seed, units, draws]).integers(0, units, (draws, units))
     # One bincount for all draws: draw k counts in the bins k * units to (k + 1) * units - 1.
     chosen += np.arange(draws)[:, None] * units
     return np.bincount(chosen.ravel(), minlength=draws * units).reshape(draws, units) * 1.0
@@ -151,8 +150,7 @@ def _signs(units: int, seed: int) -> tuple[np.ndarray, bool]:
         # The bits of 0 to 2^(units - 1) - 1 are the flips; the last unit is never flipped.
         numbers = np.arange(2 ** (units - 1))[:, None]
         return 1.0 - 2.0 * ((numbers >> np.arange(units)) & 1), True
-    generator = np.random.default_rng([seed, units])
-    return 1.0 - 2.0 * generator.integers(0, 2, (FLIPS, units)), False
+    return 1.0 - 2.0 * np.random.default_rng([seed, units]).integers(0, 2, (FLIPS, units)), False
 
 
 def sign_flip(x: np.ndarray, seed: int = 0) -> tuple[np.ndarray, float]:
@@ -217,8 +215,7 @@ def permute_trainings(a: np.ndarray, b: np.ndarray, seed: int = 0) -> tuple[np.n
     """
     first, second = a.shape[-1], b.shape[-1]
     weights, exact = _splits(first, second, seed)
-    both = np.concatenate([a, b], axis=-1)
-    integers, _ = to_integers(both, 2 * first * second)
+    integers, _ = to_integers(np.concatenate([a, b], axis=-1), 2 * first * second)
     sums = np.abs(integers @ weights.T)  # (..., splits)
     observed = np.concatenate([np.full(first, float(second)), np.full(second, -float(first))])
     # Ties as in `sign_flip`: each of the 2 * first * second summands was rounded by half a unit.

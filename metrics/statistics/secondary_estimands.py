@@ -1,18 +1,31 @@
 """The secondary questions: these checkpoints on new scenes, new trainings on these scenes.
 
-Every function takes the sums of M comparisons of one shape (leading axis M) and returns one
+A declared difference is tested for new trainings and new scenes (the headline). `secondary_rows`
+repeats it for these checkpoints on new scenes, for new trainings on these scenes, and as a
+cross-check by resampling.
+
+Every estimator takes the sums of M comparisons of one shape (leading axis M) and returns one
 `Estimand`, whose arrays [M] are NaN where the data give no answer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from metrics.statistics import resampling
-from metrics.statistics.moments import CROSS_CHECK, SCENES, TRAININGS, Cells
+from metrics.statistics import pairwise_differences, resampling
+from metrics.statistics.moments import (
+    CROSS_CHECK,
+    SCENES,
+    TRAININGS,
+    TRAININGS_AND_SCENES,
+    Cells,
+    question_of,
+)
+from metrics.statistics.table import Block
 
 # With fewer trainings the crossed bootstrap's limits are too narrow.
 FEWEST_FOR_CROSSED = 10
@@ -176,3 +189,66 @@ def _notes(varies: np.ndarray, constant_note: str, varies_note: str = "") -> lis
 def _no_answer(question: str, estimator: str, count: int, note: str) -> Estimand:
     nothing = np.full(count, np.nan)
     return Estimand(question, estimator, nothing, nothing, nothing, [note] * count)
+
+
+# The headline row of a declared difference a - b, and the cells of a and of b.
+DeclaredPair = tuple[dict[str, Any], Block, Block]
+
+# Columns that a secondary row copies from its headline row.
+COPIED = (
+    *("family", "split", "subset", "metric", "method_a", "method_b", "mean_a", "mean_b"),
+    *("difference", "n_seeds_a", "n_seeds_b", "n_scenes"),
+)
+
+
+def secondary_rows(declared: list[DeclaredPair]) -> list[dict[str, Any]]:
+    """Return the secondary rows of each declared difference, in the order of `declared`.
+
+    Pairs of one shape are computed together, so that they share the random draws.
+    """
+    shapes: dict[tuple[Any, ...], list[int]] = {}
+    for place, (_, a, b) in enumerate(declared):
+        scenes = len(pairwise_differences.shared_scenes(a, b))
+        shape = (len(a.seeds), len(b.seeds), a.stochastic, b.stochastic, scenes, _pooled(a, b))
+        if scenes:
+            shapes.setdefault(shape, []).append(place)
+    rows: list[list[dict[str, Any]]] = [[] for _ in declared]
+    for places in shapes.values():
+        for estimand in _estimands([declared[place] for place in places]):
+            for k, place in enumerate(places):
+                rows[place].append(_row(declared[place][0], estimand, k))
+    return [row for rows_of_pair in rows for row in rows_of_pair]
+
+
+def _pooled(a: Block, b: Block) -> bool:
+    return a.theta is not None or b.theta is not None
+
+
+def _estimands(pairs: list[DeclaredPair]) -> list[Estimand]:
+    """Return the answers to every secondary question, each for all pairs of one shape."""
+    scenes = [pairwise_differences.shared_scenes(a, b) for _, a, b in pairs]
+    a, b = (
+        pairwise_differences.stack(
+            [pair[side].summary(over) for pair, over in zip(pairs, scenes, strict=True)]
+        )
+        for side in (1, 2)
+    )
+    found = new_scenes(a, b) + new_trainings(a, b)
+    if question_of(a, b) == TRAININGS_AND_SCENES and not _pooled(*pairs[0][1:]):
+        cells_a, cells_b = (
+            np.stack([pair[side].over(over) for pair, over in zip(pairs, scenes, strict=True)])
+            for side in (1, 2)
+        )
+        found += crossed_bootstrap(cells_a, cells_b)
+    return found
+
+
+def _row(headline: dict[str, Any], estimand: Estimand, k: int) -> dict[str, Any]:
+    return {name: headline[name] for name in COPIED} | {
+        "ci_low": float(estimand.low[k]),
+        "ci_high": float(estimand.high[k]),
+        "p": float(estimand.p[k]),
+        "question": estimand.question,
+        "estimator": estimand.estimator,
+        "note": estimand.notes[k],
+    }

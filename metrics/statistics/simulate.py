@@ -156,8 +156,7 @@ def run(setting: Setting, studies: int | None = None, seed: int = 0) -> pd.DataF
         whose limits exclude zero, NaN for the mean of one method; the mean `half_width`; `studies`.
     """
     if studies is None:
-        large = setting.seeds * setting.scenes > 900
-        studies = LARGE_STUDIES if large else STUDIES
+        studies = LARGE_STUDIES if setting.seeds * setting.scenes > 900 else STUDIES
         studies = POOLED_STUDIES if setting.shape == "pooled" else studies
     key = [setting.seeds, setting.scenes, setting.seeds_b, SHAPES.index(setting.shape)]
     key += [round(1000 * sd) for sd in (setting.seed_sd, setting.seed_sd_b)]
@@ -223,8 +222,9 @@ def _true_mean(setting: Setting) -> float:
     """Return method A's expected score."""
     if setting.shape == "skewed":
         # E[x^2] = mean^2 + variance.
-        deviations = (SCENE_SD, METHOD_SCENE_SD, setting.seed_sd, SEED_SCENE_SD, QUERY_SD)
-        return 0.6**2 + sum(sd**2 for sd in deviations)
+        return 0.6**2 + sum(
+            sd**2 for sd in (SCENE_SD, METHOD_SCENE_SD, setting.seed_sd, SEED_SCENE_SD, QUERY_SD)
+        )
     return 0.375 if setting.shape == "pooled" else 0.5
 
 

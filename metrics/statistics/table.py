@@ -340,8 +340,9 @@ def blocks(table: ScoreTable) -> Iterator[tuple[tuple[str, str, str], dict[str, 
         for values, code in zip(grid, axes[0][0], strict=True):
             method = str(names["method"][code])
             stochastic = table.methods.get(method, {}).get("stochastic", True)
-            thetas = table.pooled.get(key, {})
-            by_method[method] = _block(method, values, axes[1][0], scenes, thetas, stochastic, key)
+            by_method[method] = _block(
+                method, values, axes[1][0], scenes, table.pooled.get(key, {}), stochastic, key
+            )
         yield key, by_method
 
 

@@ -153,11 +153,15 @@ def grid_problems(arrays: Arrays) -> Iterator[Problem]:
                 "pack the whole grid eight voxels a byte, first voxel in the highest bit",
             )
     if origin.shape != (3,) or origin.dtype.kind != "f" or not np.isfinite(origin).all():
-        what = f"occupancy_origin is {_describe(origin)} or not finite"
-        yield what, "give three floats in metres"
+        yield (
+            f"occupancy_origin is {_describe(origin)} or not finite",
+            "give three floats in metres",
+        )
     if voxel.shape != (1,) or voxel.dtype.kind != "f" or not 0 < float(voxel[0]) < 1e3:
-        what = f"occupancy_voxel is {_describe(voxel)} or not a length"
-        yield what, "give one side in metres"
+        yield (
+            f"occupancy_voxel is {_describe(voxel)} or not a length",
+            "give one side in metres",
+        )
 
 
 def extent_warnings(name: str, points: np.ndarray, diagonal: float | None) -> Iterator[Problem]:
@@ -177,8 +181,10 @@ def extent_warnings(name: str, points: np.ndarray, diagonal: float | None) -> It
     low, high = np.percentile(some, (5, 95), axis=0)
     size = float(np.linalg.norm(high - low))
     if size > (WIDEST_ROOM if diagonal is None else 20 * diagonal):
-        fix = "give metres; divide millimetres by 1000"
-        yield f"{name} span {size:.4g} m, more than any room", fix
+        yield (
+            f"{name} span {size:.4g} m, more than any room",
+            "give metres; divide millimetres by 1000",
+        )
     elif diagonal is not None and size < diagonal / 100:
         yield f"{name} span {size:.4g} m in a room of {diagonal:.4g} m", "give metres"
 

@@ -126,8 +126,8 @@ def regular_file(path: Path) -> bool:
         raise _invalid_file(path, f"is {kind}", "put the file itself there")
     limit = LIMITS.get(path.name, MEBIBYTE)
     if status.st_size > limit:
-        size = f"has {status.st_size / MEBIBYTE:.0f} MiB"
-        what = f"{size}, the limit is {limit / MEBIBYTE:.0f} MiB"
+        size, most = status.st_size / MEBIBYTE, limit / MEBIBYTE
+        what = f"has {size:.0f} MiB, the limit is {most:.0f} MiB"
         raise _invalid_file(path, what, "write less, or fewer scenes")
     return True
 
@@ -271,9 +271,12 @@ def open_tensors(path: Path) -> Tensors | None:
         with path.open("rb") as handle:
             header = int.from_bytes(handle.read(8), "little")
         if header > LARGEST_HEADER:
-            size = f"announces a header of {header / MEBIBYTE:.0f} MiB"
-            what = f"{size}, the limit is {LARGEST_HEADER // MEBIBYTE} MiB"
-            raise _invalid_file(path, what, "write fewer tensors")
+            raise _invalid_file(
+                path,
+                f"announces a header of {header / MEBIBYTE:.0f} MiB, "
+                f"the limit is {LARGEST_HEADER // MEBIBYTE} MiB",
+                "write fewer tensors",
+            )
         return Tensors(path, safe_open(path, framework="numpy"))
     except FileNotFoundError:
         return None

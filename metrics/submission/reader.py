@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -80,8 +81,10 @@ class Contents:
         if "points" not in arrays:
             return None
         self._refuse(scene, items.point_problems(arrays))
-        points = arrays["points"].astype(np.float32, copy=False)
-        return Points(points, *(arrays.get(part) for part in items.POINT_PARTS[1:]))
+        return Points(
+            arrays["points"].astype(np.float32, copy=False),
+            *(arrays.get(part) for part in items.POINT_PARTS[1:]),
+        )
 
     def mesh(self, scene: str) -> Mesh | None:
         """Return the mesh of a scene."""
@@ -89,8 +92,11 @@ class Contents:
         if not arrays:
             return None
         self._refuse(scene, items.mesh_problems(arrays))
-        vertices = arrays["vertices"].astype(np.float32, copy=False)
-        return Mesh(vertices, arrays["faces"], arrays.get("vertex_colours"))
+        return Mesh(
+            arrays["vertices"].astype(np.float32, copy=False),
+            arrays["faces"],
+            arrays.get("vertex_colours"),
+        )
 
     def occupancy(self, scene: str) -> Occupancy | None:
         """Return the occupancy grid of a scene."""
@@ -100,17 +106,9 @@ class Contents:
         self._refuse(scene, items.grid_problems(arrays))
         packed, shape, origin, voxel = (arrays[part] for part in items.GRID_PARTS)
         sides = tuple(int(side) for side in shape)
-        count = sides[0] * sides[1] * sides[2]
-        grid = np.unpackbits(packed.reshape(-1), count=count).astype(bool).reshape(sides)
+        bits = np.unpackbits(packed.reshape(-1), count=math.prod(sides))
+        grid = bits.astype(bool).reshape(sides)
         return Occupancy(grid, origin, float(voxel[0]))
-
-    def nothing_solid(self, scene: str) -> bool:
-        """Return whether a scene has a valid occupancy grid without a solid voxel."""
-        try:
-            grid = self.occupancy(scene)
-        except Invalid:
-            return False
-        return grid is not None and not grid.grid.any()
 
     def _refuse(self, scene: str, problems: Iterator[items.Problem]) -> None:
         """Raise `Invalid` for the first problem of a scene's geometry, if there is one."""
@@ -183,20 +181,8 @@ class Contents:
         """The names of the retrieval tables' rows and columns, and the faults of that file."""
         return read_object(self.folder / "retrieval.json", "retrieval")
 
-    def retrieval(self) -> SimilarityTable | None:
-        """Return the scores of captions against scenes."""
-        return self.table("retrieval")
-
-    def probed_retrieval(self) -> SimilarityTable | None:
-        """Return the scores of captions against scenes through a linear probe."""
-        return self.table("probed_retrieval")
-
-    def grounding_retrieval(self) -> SimilarityTable | None:
-        """Return the scores of phrases against objects."""
-        return self.table("grounding_retrieval")
-
     def table(self, task: str) -> SimilarityTable | None:
-        """Return the table of a task of `TABLES`.
+        """Return the table of a task of `TABLES`: captions against scenes, phrases against objects.
 
         The scores of a repeated row or column are NaN, because it is unclear which of them counts.
         """

@@ -13,6 +13,7 @@ import numpy as np
 
 from metrics.files import InputError, read_json, sha256_file, write_json
 from metrics.language.answers import parse_number
+from metrics.rows import usable
 from metrics.schemas import printable, short_repr
 from metrics.submission import items
 from metrics.submission.parsing import (
@@ -118,7 +119,14 @@ def require_valid(folder: str | os.PathLike[str], fix: str) -> dict[str, str]:
     Returns:
         The sha256 of each file, taken before the files were checked.
     """
-    digests, cache = _digests(folder), _cache_file(folder)
+    # Links, and whatever is not a file, are not read.
+    digests = {
+        path.relative_to(folder).as_posix(): ""
+        if path.is_symlink() or not path.is_file()
+        else sha256_file(path)
+        for path in sorted(Path(folder).rglob("*"))
+    }
+    cache = _cache_file(folder)
     if cache.is_file() and read_json(cache) == digests:
         return digests
     faults = validate(folder).faults
@@ -137,16 +145,6 @@ def validate_cache(folder: str | os.PathLike[str], digests: dict[str, str]) -> N
 
 def _cache_file(folder: str | os.PathLike[str]) -> Path:
     return Path(folder).with_name(f"{Path(folder).name}.valid.json")
-
-
-def _digests(folder: str | os.PathLike[str]) -> dict[str, str]:
-    """Return each path's sha256, "" for links and whatever is not a file: they are not read."""
-    return {
-        path.relative_to(folder).as_posix(): ""
-        if path.is_symlink() or not path.is_file()
-        else sha256_file(path)
-        for path in sorted(Path(folder).rglob("*"))
-    }
 
 
 def _shortened(faults: Iterable[Fault]) -> list[Fault]:
@@ -208,8 +206,9 @@ def _geometry_faults(
     for scene in scenes:
         diagonal = truth.geometry(scene).clip if truth is not None and tensors else None
         for task in GEOMETRY_TASKS:
-            required = truth is not None and task in declared
-            yield from _scene_geometry(contents, scene, task, required, diagonal, warnings)
+            yield from _scene_geometry(
+                contents, scene, task, truth is not None and task in declared, diagonal, warnings
+            )
 
 
 def _scene_geometry(
@@ -233,7 +232,8 @@ def _scene_geometry(
         return
     if not arrays:
         # A scene in which nothing is solid has a grid without solid voxels, and no mesh.
-        if required and not (task == "mesh" and contents.nothing_solid(scene)):
+        grid = usable(lambda: contents.occupancy(scene)) if task == "mesh" else None
+        if required and (grid is None or grid.grid.any()):
             yield _missing(GEOMETRY, scene_label(scene), task)
         return
     if task == "points" and "points" not in arrays:
@@ -243,13 +243,15 @@ def _scene_geometry(
     yield from problems
     name = {"points": "points", "mesh": "vertices"}.get(task)
     if name is not None and not problems:
-        found = items.extent_warnings(name, arrays[name], diagonal)
-        warnings += [fault(what, fix) for what, fix in found]
+        warnings += [
+            fault(what, fix) for what, fix in items.extent_warnings(name, arrays[name], diagonal)
+        ]
 
 
 def _missing(file: str, item: str, task: str) -> Fault:
-    fix = "write it or do not declare the task"
-    return Fault(file, None, item, f"{task} declared and missing", fix)
+    return Fault(
+        file, None, item, f"{task} declared and missing", "write it or do not declare the task"
+    )
 
 
 def _row_faults(contents: Contents, declared: set[str], truth: Truth | None) -> Iterator[Fault]:
@@ -396,14 +398,12 @@ def _name_faults(truth: Truth, kind: str, names: list[str], required: bool) -> I
 
 def _split_names(truth: Truth, kind: str) -> dict[str, None]:
     """Return all texts, scenes, phrases or objects of the split, in order."""
-    names: dict[str, None] = {}
-    for line in truth.annotations:
-        scene = line["scene"]
-        if kind == "scenes":
-            names[scene] = None
-        elif kind == "objects":
-            names |= dict.fromkeys(f"{scene}:{index}" for index in line["given"])
-        else:
-            entries = line["captions" if kind == "texts" else "phrases"]
-            names |= dict.fromkeys(f"{scene}/{entry['id']}" for entry in entries)
-    return names
+    lines = truth.annotations
+    if kind == "scenes":
+        return dict.fromkeys(truth.scenes)
+    if kind == "objects":
+        return dict.fromkeys(
+            f"{line['scene']}:{index}" for line in lines for index in line["given"]
+        )
+    key = {"texts": "captions", "phrases": "phrases"}[kind]
+    return dict.fromkeys(f"{line['scene']}/{item['id']}" for line in lines for item in line[key])

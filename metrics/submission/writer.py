@@ -85,8 +85,7 @@ class TensorSpool:
         self._names.add(name)
         data = np.ascontiguousarray(array)
         size = data.dtype.itemsize
-        entry = (name, _DTYPES[data.dtype.name], list(data.shape), data.nbytes)
-        self._entries[size].append(entry)
+        self._entries[size].append((name, _DTYPES[data.dtype.name], list(data.shape), data.nbytes))
         self._files[size].write(data.tobytes())
 
     def save(self, path: Path, metadata: dict[str, str] | None = None) -> None:
@@ -240,8 +239,10 @@ class SubmissionWriter:
         self._spool.add(f"{scene}/vertices", vertices)
         self._spool.add(f"{scene}/faces", faces)
         if colours is not None:
-            values = _rows_of_3(scene, "vertex_colours", colours, np.uint8, len(vertices))
-            self._spool.add(f"{scene}/vertex_colours", values)
+            self._spool.add(
+                f"{scene}/vertex_colours",
+                _rows_of_3(scene, "vertex_colours", colours, np.uint8, len(vertices)),
+            )
 
     def occupancy(
         self, scene: str, grid: np.ndarray, origin: np.ndarray | list[float], voxel: float
@@ -293,8 +294,9 @@ class SubmissionWriter:
         self, scene: str, query: str, boxes: list[Any] | np.ndarray, pick: int | None = None
     ) -> None:
         """Write the boxes of a referring expression, best first, and a ground-truth object."""
-        row = {"scene": scene, "query": query, "boxes": boxes, "pick": pick}
-        self._line("grounding.jsonl", row)
+        self._line(
+            "grounding.jsonl", {"scene": scene, "query": query, "boxes": boxes, "pick": pick}
+        )
 
     def answer(self, scene: str, question: str, answer: str) -> None:
         """Write the answer to a question."""
@@ -354,10 +356,7 @@ class SubmissionWriter:
         if len(self._tables):
             self._tables.save(folder / "retrieval.safetensors")
             write_json(folder / "retrieval.json", self._table_names)
-        write_json(folder / "manifest.json", self._manifest(folder))
-
-    def _manifest(self, folder: Path) -> dict[str, Any]:
-        return plain(
+        manifest = plain(
             {
                 "format": FORMAT,
                 "version": VERSION,
@@ -376,6 +375,7 @@ class SubmissionWriter:
                 "files": {path.name: sha256_file(path) for path in sorted(folder.iterdir())},
             }
         )
+        write_json(folder / "manifest.json", manifest)
 
 
 def plain(value: Any) -> Any:

@@ -151,7 +151,7 @@ def test_descriptors_of_scenes_objects_and_sentences_are_compared(
 ) -> None:
     folder = weights("clip_retrieval")["pretrained"]["clip_retrieval"]
     result = Submission(run("clip_retrieval", folder, experiment, tmp_path))
-    captions, phrases = result.retrieval(), result.grounding_retrieval()
+    captions, phrases = result.table("retrieval"), result.table("grounding_retrieval")
     assert captions.scores.shape == (2, 2) and phrases.scores.shape == (2, 8)
     for table in (captions.scores, phrases.scores):
         assert np.abs(table).max() <= 1 + 1e-5

@@ -88,8 +88,8 @@ def test_damaged_submissions(small, tmp_path, name, change):
         *(lambda of=of: of("a") for of in (contents.objects, contents.relations, contents.caption)),
         lambda: contents.grounding("a", "r00"),
         lambda: contents.answer("a", "q00"),
-        contents.retrieval,
-        contents.grounding_retrieval,
+        lambda: contents.table("retrieval"),
+        lambda: contents.table("grounding_retrieval"),
     ):
         try:
             getter()

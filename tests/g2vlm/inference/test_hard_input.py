@@ -80,7 +80,7 @@ def test_every_predicted_number_is_finite(case: Case, tmp_path, change, method) 
     mesh = found.mesh(scene)
     values = [found.points(scene).points, mesh.vertices if mesh else np.zeros(3)]
     values += [item["box"] for item in found.objects(scene)[0]]
-    values += [found.retrieval().scores, found.probed_retrieval().scores]
+    values += [found.table("retrieval").scores, found.table("probed_retrieval").scores]
     for value in values:
         assert np.isfinite(np.asarray(value, float)).all()
 

@@ -43,7 +43,10 @@ def test_the_full_model_produces_every_task(case: Case, tmp_path) -> None:
     assert submission.grounding("room-0", "r00").pick in (0, 1, 2)
     assert submission.answer("room-0", "q01") in ("yes", "no")
     assert submission.caption("room-1") is not None
-    assert submission.probed_retrieval().scores.shape == submission.retrieval().scores.shape
+    assert (
+        submission.table("probed_retrieval").scores.shape
+        == submission.table("retrieval").scores.shape
+    )
     assert validate(submission.folder).faults == []
 
 

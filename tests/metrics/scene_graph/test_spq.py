@@ -322,5 +322,5 @@ def test_spq_given_by_hand():
     predicted = {(0, 1): {"distance": "near", "side": "left"}, (0, 5): {"size": "larger"}}
     comparison = spq.RelationComparison([line()], [predicted])
     # near is found; larger has one false and one missed; of two sides one is found.
-    assert triplet_recall.spq_given(comparison).theta == pytest.approx(0.5)
-    assert triplet_recall.spq_given_view(comparison).theta == pytest.approx(0.5)
+    assert triplet_recall.spq_given(comparison, "independent").theta == pytest.approx(0.5)
+    assert triplet_recall.spq_given(comparison, "view").theta == pytest.approx(0.5)

@@ -52,8 +52,8 @@ def test_round_trip(tmp_path):
     assert found.relations("a") == {(0, 1): {"support": "on", "side": "left"}}
     assert found.grounding("a", "r00").pick == 3
     assert found.answer("a", "q00") == "3" and found.caption("a") == "a bed"
-    assert found.retrieval().scores.tolist() == [[0.5, 1.0]]
-    assert found.grounding_retrieval().columns == ["a:0"]
+    assert found.table("retrieval").scores.tolist() == [[0.5, 1.0]]
+    assert found.table("grounding_retrieval").columns == ["a:0"]
     assert found.cost == {"parameters": 5} and found.thresholds == {"graph": 0.3}
     assert validate(tmp_path / "s").faults == []
     assert load_file(tmp_path / "s" / "geometry.safetensors")["a/points"].shape == (7, 3)
@@ -65,7 +65,7 @@ def test_missing_is_none(tmp_path):
     found = Submission(tmp_path / "s")
     getters = (found.points, found.mesh, found.occupancy, found.objects, found.relations)
     assert [getter("a") for getter in getters] == [None] * 5
-    assert found.grounding("a", "r") is None and found.retrieval() is None
+    assert found.grounding("a", "r") is None and found.table("retrieval") is None
 
 
 def test_a_failed_writer_leaves_what_was_there(tmp_path):
@@ -153,11 +153,11 @@ def test_a_broken_file_fails_its_items_alone(tmp_path):
     assert found.caption("a") == "x"
     (tmp_path / "s" / "retrieval.json").write_text('{"texts": ["a/c00"], "scenes": ["a"]}')
     with pytest.raises(Invalid, match="for 1 texts and 1 scenes"):
-        Submission(tmp_path / "s").retrieval()
+        Submission(tmp_path / "s").table("retrieval")
 
 
 def test_names_repeated_in_a_table_have_no_scores(tmp_path):
     with writer(tmp_path / "s") as out:
         out.retrieval(["a/c00", "a/c01", "a/c00"], ["a", "b"], np.ones((3, 2)))
-    scores = Submission(tmp_path / "s").retrieval().scores
+    scores = Submission(tmp_path / "s").table("retrieval").scores
     assert np.isnan(scores[[0, 2]]).all() and (scores[1] == 1).all()
