@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Replace each `{{ name }}` of a page by the text of that part of the project."""
+    from g2vlm.models.config import ModelSizes
+    from g2vlm.scenes.render.settings import SensorModel
+    from g2vlm.training.settings import TrainSettings
+
     parts = {
         "metrics": metrics,
         "relations": relations,
@@ -31,10 +36,10 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         "studies": studies,
         "data": data_card,
         "switches": switches,
-        "train": train_settings,
+        "train": partial(_settings, TrainSettings, "train"),
         "losses": losses,
-        "model": model_sizes,
-        "sensor": sensor_settings,
+        "model": partial(_settings, ModelSizes, "model"),
+        "sensor": partial(_settings, SensorModel, "render", "sensor"),
     }
     for name, write in parts.items():
         mark = "{{ " + name + " }}"
@@ -78,13 +83,6 @@ def switches() -> str:
     return markdown_grid(["switch", "meaning"], setting_rows(Switches))
 
 
-def train_settings() -> str:
-    """Every setting of the section `train`."""
-    from g2vlm.training.settings import TrainSettings
-
-    return _settings(TrainSettings, "train")
-
-
 def losses() -> str:
     """Every loss of the training objective, in the order of summation."""
     from g2vlm.training.losses import LOSSES
@@ -96,22 +94,8 @@ def losses() -> str:
     return markdown_grid(["loss", "from stage", "meaning", "parts"], rows)
 
 
-def model_sizes() -> str:
-    """Every setting of the section `model`."""
-    from g2vlm.models.config import ModelSizes
-
-    return _settings(ModelSizes, "model")
-
-
-def sensor_settings() -> str:
-    """Every setting of the section `render.sensor`."""
-    from g2vlm.scenes.render.settings import SensorModel
-
-    return _settings(SensorModel, "render", "sensor")
-
-
 def _settings(described: type, *section: str) -> str:
-    """Every setting of a dataclass, with its default value in config/cpu.yaml."""
+    """Every setting of a dataclass, with its default in that section of config/cpu.yaml."""
     from g2vlm.run.config import read_yaml
     from g2vlm.settings import setting_rows
 

@@ -67,12 +67,6 @@ class Sources:
             for file in self.losses
         ]
 
-    @property
-    def files(self) -> list[Path]:
-        """Every file whose change can change a figure."""
-        annotations = [file for folder in self.splits for file in sorted(folder.glob("*.jsonl"))]
-        return [*self.losses, COVERAGE, *annotations]
-
 
 def write_background(
     losses: Iterable[str | Path],
@@ -85,7 +79,9 @@ def write_background(
     Figures without their files are left out. The arguments are those of `Sources`.
     """
     sources = Sources(sorted(map(Path, losses)), [Path(folder) for folder in splits], config)
-    stamp = stamp_of(sources.files)
+    # Every file whose change can change a figure.
+    annotations = [file for folder in sources.splits for file in sorted(folder.glob("*.jsonl"))]
+    stamp = stamp_of([*sources.losses, COVERAGE, *annotations])
     with atomic_path(out_dir, folder=True) as folder:
         DATA.save(folder, stamp, sources)
         FIGURES.save(folder, stamp, sources)

@@ -61,7 +61,6 @@ class ReportConfig:
             config: `experiment`, `methods`, `statistics` and `report` of config/<experiment>.yaml.
         """
         statistics, report = config["statistics"], config["report"]
-        held_out, known = statistics["generalisation"]["splits"]
         return cls(
             experiment=config["experiment"],
             reference=statistics["reference"],
@@ -71,7 +70,7 @@ class ReportConfig:
             upper_bound=statistics["upper_bound"],
             main_split=report["main_split"],
             captured_split=report["captured_split"],
-            generalisation_splits=(held_out, known),
+            generalisation_splits=tuple(statistics["generalisation"]["splits"]),
             headline=tuple(report["headline"]),
             short_names=report["short_names"],
             families=report["families"],
@@ -84,6 +83,11 @@ class ReportConfig:
         others = len(rank)
         rank |= {name: others + 1 + place for place, name in enumerate(self.controls)}
         return sorted(set(methods), key=lambda name: (rank.get(name, others), name))
+
+    def order_metrics(self, metrics: Iterable[str]) -> list[str]:
+        """Return metrics in the order of columns: the headline's, then others by name."""
+        rank = {name: place for place, name in enumerate(self.headline)}
+        return sorted(set(metrics), key=lambda name: (rank.get(name, len(rank)), name))
 
     def order_splits(self, splits: Iterable[str]) -> list[str]:
         """Return splits in the order of columns: the main one first, captured rooms last."""

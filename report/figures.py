@@ -58,15 +58,15 @@ def forest(stats: Statistics) -> Any:
 
 
 def _forest(stats: Statistics, rows: pd.DataFrame) -> Any:
-    metrics = stats.headline_in(rows)
-    metrics += sorted(set(rows["metric"]) - set(metrics))
+    metrics = stats.config.order_metrics(rows["metric"])
     if not metrics:
         return None
     methods = [m for m in stats.method_names if m in set(rows["method_b"])]
     fig, axes, unused = style.panels(len(metrics), style.COLUMNS, 0.75 + 0.16 * len(methods))
     for place, (axis, metric) in enumerate(zip(axes, metrics, strict=True)):
-        own = rows[rows["metric"] == metric]
-        _forest_panel(axis, own, metric, methods, place % style.COLUMNS == 0)
+        _forest_panel(axis, rows[rows["metric"] == metric], methods)
+        axis.set_title(text.metric_label(metric))
+        style.method_rows(axis, methods, place % style.COLUMNS == 0)
     colours = {"separable, better": style.BETTER, "separable, worse": style.WORSE}
     colours["not separable"] = style.UNSURE
     handles = [Line2D([], [], color=c, linewidth=1.4, label=name) for name, c in colours.items()]
@@ -77,13 +77,11 @@ def _forest(stats: Statistics, rows: pd.DataFrame) -> Any:
     return fig
 
 
-def _forest_panel(
-    axis: Any, rows: pd.DataFrame, metric: str, methods: list[str], labelled: bool
-) -> None:
-    sign = 1 if higher_is_better(metric) else -1
+def _forest_panel(axis: Any, rows: pd.DataFrame, methods: list[str]) -> None:
     axis.axvline(0, color=style.INK, linewidth=0.6, zorder=1)
     for row in rows.itertuples():
         y = methods.index(row.method_b)
+        sign = 1 if higher_is_better(row.metric) else -1
         value = sign * row.difference
         ends = sorted((sign * row.ci_low, sign * row.ci_high))
         colour = style.UNSURE
@@ -92,8 +90,6 @@ def _forest_panel(
         axis.plot(ends, [y, y], color=colour, linewidth=1.4, solid_capstyle="butt", zorder=2)
         face = "white" if row.family == "exploratory" else colour
         axis.plot(value, y, "o", markersize=4, color=colour, markerfacecolor=face, zorder=3)
-    axis.set_title(text.metric_label(metric))
-    style.method_rows(axis, methods, labelled)
 
 
 @FIGURES.add(
@@ -123,12 +119,15 @@ def distributions(stats: Statistics) -> Any:
         axis.set_title(text.metric_label(metric) + (" (pseudo-values)" if pooled else ""))
         _limit_to_dots(axis)
         style.method_rows(axis, methods, place % style.COLUMNS == 0)
-    handles = [
-        Line2D([], [], linestyle="", marker=".", color=style.PALE, label="a scene"),
-        Line2D([], [], linestyle="", marker="D", markersize=3, color=style.WORSE, label="training"),
-        Line2D([], [], color=style.INK, linewidth=1.6, label="95% interval of the mean"),
-    ]
-    style.legend(fig, unused, handles)
+    style.legend(
+        fig,
+        unused,
+        [
+            Line2D([], [], linestyle="", marker=".", color=style.PALE, label="a scene"),
+            Line2D([], [], linestyle="", marker="D", ms=3, color=style.WORSE, label="training"),
+            Line2D([], [], color=style.INK, linewidth=1.6, label="95% interval of the mean"),
+        ],
+    )
     return fig
 
 
@@ -188,8 +187,7 @@ def profiles(stats: Statistics) -> Any:
         moving = own.loc[own["share"].between(0.001, 0.999), "threshold"]
         if len(moving):
             axis.set_xlim(min(0.0, moving.min()), 1.05 * moving.max())
-        axis.set_ylim(-0.02, 1.02)
-        axis.set_title(text.metric_head(metric))
+        axis.set(ylim=(-0.02, 1.02), title=text.metric_head(metric))
         axis.grid(True)
         axis.locator_params(axis="x", nbins=5)
     fig.supylabel("share of trainings and scenes as good")
@@ -256,8 +254,7 @@ def _rank_axis(axis: Any, rows: pd.DataFrame) -> None:
     axis.plot([1, 1 + width], [1.9, 1.9], color=style.INK, linewidth=1.4)
     axis.text(1 + width / 2, 2.05, f"critical difference {width:.2f}", ha="center", fontsize=6)
     names_width = 1.1 * (count - 1)  # a third of the panel at each side
-    axis.set_xlim(1 - names_width, count + names_width)
-    axis.set_ylim(top - NAME_STEP * left_count, 3.2)
+    axis.set(xlim=(1 - names_width, count + names_width), ylim=(top - NAME_STEP * left_count, 3.2))
     axis.set_axis_off()
 
 
@@ -312,8 +309,11 @@ def robustness(stats: Statistics) -> Any:
 
 def _compared(stats: Statistics) -> list[str]:
     """Return the methods without the two controls that bound the scale."""
-    bounds = (stats.config.lower_bound, stats.config.upper_bound)
-    return [method for method in stats.method_names if method not in bounds]
+    return [
+        method
+        for method in stats.method_names
+        if method not in (stats.config.lower_bound, stats.config.upper_bound)
+    ]
 
 
 def _cross(axis: Any, x: Any, y: Any, colour: Any, shape: str) -> None:
@@ -328,9 +328,7 @@ def _diagonal(axis: Any) -> None:
     margin = 0.12 * float(np.ptp(values)) or 0.05
     low, high = float(values.min()) - margin, float(values.max()) + margin
     axis.plot([low, high], [low, high], color=style.UNSURE, linewidth=0.6, zorder=0)
-    axis.set_xlim(low, high)
-    axis.set_ylim(low, high)
-    axis.set_aspect("equal")
+    axis.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     axis.locator_params(nbins=4)
     axis.grid(True)
 
@@ -385,9 +383,8 @@ def cost_quality(stats: Statistics) -> Any:
                 x, colour = seconds[method], colours[method]
                 axis.plot([x, x], [row.ci_low, row.ci_high], color=colour, linewidth=1)
                 axis.plot(x, row.mean, shapes[method], color=colour, markersize=5)
-        axis.set_xscale("log")
+        axis.set(xscale="log", title=text.metric_label(metric))
         style.plain_log(axis.xaxis)
-        axis.set_title(text.metric_label(metric))
         axis.grid(True)
     style.label_below(axes, len(metrics), "seconds a scene")
     style.legend(fig, None, _handles(methods, colours, shapes))

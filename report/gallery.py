@@ -69,8 +69,9 @@ def choose_scenes(scores: Iterable[Path]) -> dict[str, str]:
     Raises:
         InputError: one of the score tables is damaged.
     """
-    columns = ["scene", "subset", "metric", "value"]
-    rows = pd.concat(read_parquet(file, columns, "score") for file in scores)
+    rows = pd.concat(
+        read_parquet(file, ["scene", "subset", "metric", "value"], "score") for file in scores
+    )
     rows = rows[(rows["subset"] == "all") & (rows["metric"] == CHOSEN_BY)]
     means = rows.groupby("scene")["value"].mean()
     if means.empty:

@@ -47,17 +47,17 @@ def _claim(stats: Statistics, declared: DeclaredClaim) -> Claim:
     wins, losses, ties = (
         len(outcomes.get(outcome, [])) for outcome in ("better", "worse", "not separable")
     )
-    parts = [
+    evidence = "; ".join(
         f"{outcome} on {', '.join(outcomes[outcome])}"
         for outcome in ("better", "worse", "not separable", "not tested")
         if outcome in outcomes
-    ]
-    evidence = "; ".join(parts) or "no scores of this comparison"
+    )
     return Claim(
         declared.claim,
         declared.method,
         claim_verdict(wins, losses, ties),
-        f"{stats.config.reference} minus {declared.method}: {evidence}.",
+        f"{stats.config.reference} minus {declared.method}: "
+        f"{evidence or 'no scores of this comparison'}.",
     )
 
 

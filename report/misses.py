@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -35,8 +35,13 @@ def gather_misses(scenes: Iterable[Scene]) -> dict[str, Any]:
     images: dict[str, str] = {}
     items: list[dict[str, Any]] = []
     for scene in scenes:
-        for misses in (_missed_references(scene), _missed_questions(scene)):
-            for item in _sample(scene.name, misses):
+        for missed in (_missed_references, _missed_questions):
+            misses = list(missed(scene))
+            if len(misses) > MOST_ITEMS:
+                generator = rng(0, "misses", scene.name)
+                chosen = generator.choice(len(misses), MOST_ITEMS, replace=False)
+                misses = [misses[k] for k in sorted(chosen)]
+            for item in misses:
                 boxes = item.pop("boxes")
                 view = best_view(scene.cameras, boxes["truth"] or boxes["prediction"])
                 name = f"{scene.name}/{view}"
@@ -44,13 +49,6 @@ def gather_misses(scenes: Iterable[Scene]) -> dict[str, Any]:
                     images[name] = _png(scene.inputs.rgb[view])
                 items.append(item | _placement(scene, view, name, boxes))
     return {"images": images, "items": items}
-
-
-def _sample(name: str, misses: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    if len(misses) <= MOST_ITEMS:
-        return misses
-    chosen = rng(0, "misses", name).choice(len(misses), MOST_ITEMS, replace=False)
-    return [misses[k] for k in sorted(chosen)]
 
 
 def _placement(scene: Scene, view: int, name: str, boxes: dict[str, list[Any]]) -> dict[str, Any]:
@@ -64,16 +62,14 @@ def _placement(scene: Scene, view: int, name: str, boxes: dict[str, list[Any]]) 
     return {"scene": scene.name, "image": name, "size": list(camera.size), "lines": lines}
 
 
-def _missed_references(scene: Scene) -> list[dict[str, Any]]:
-    """Return references whose boxes are wrong: IoU under 0.25, F1 under 0.5 for several targets."""
+def _missed_references(scene: Scene) -> Iterator[dict[str, Any]]:
+    """Yield references whose boxes are wrong: IoU under 0.25, F1 under 0.5 for several targets."""
     if "grounding" not in scene.submission.produces:
-        return []
-    objects = {o["index"]: o for o in scene.annotation["objects"]}
-    misses = []
+        return
     for item in scene.annotation.get("references", []):
         answer = usable(lambda r=item: scene.submission.grounding(scene.name, r["id"]))
         boxes = np.zeros((0, 6)) if answer is None else answer.boxes
-        targets = [objects[k] for k in item["targets"]]
+        targets = [scene.objects[k] for k in item["targets"]]
         true = np.array([o["box"] for o in targets], float).reshape(-1, 6)
         if item["kind"] in SINGLE:
             boxes = boxes[:1]
@@ -85,43 +81,35 @@ def _missed_references(scene: Scene) -> list[dict[str, Any]]:
         if wrong:
             names = [f"{o.get('colour') or ''} {o['class']}".strip() for o in targets]
             about = [item["kind"], *(tag.replace("_", " ") for tag in item["tags"])]
-            misses.append(
-                {
-                    "kind": "reference",
-                    "text": item["text"],
-                    "about": ", ".join(about),
-                    "said": f"{len(boxes)} box(es)" if len(boxes) else "nothing",
-                    "truth": ", ".join(names) or "no such object",
-                    "outcome": outcome,
-                    "boxes": {"prediction": list(boxes), "truth": list(true)},
-                }
-            )
-    return misses
+            yield {
+                "kind": "reference",
+                "text": item["text"],
+                "about": ", ".join(about),
+                "said": f"{len(boxes)} box(es)" if len(boxes) else "nothing",
+                "truth": ", ".join(names) or "no such object",
+                "outcome": outcome,
+                "boxes": {"prediction": list(boxes), "truth": list(true)},
+            }
 
 
-def _missed_questions(scene: Scene) -> list[dict[str, Any]]:
-    """Return questions whose answers score under 0.5."""
+def _missed_questions(scene: Scene) -> Iterator[dict[str, Any]]:
+    """Yield questions whose answers score under 0.5."""
     if "answers" not in scene.submission.produces:
-        return []
-    objects = {o["index"]: o for o in scene.annotation["objects"]}
-    misses = []
+        return
     for item in scene.annotation.get("questions", []):
         answer = usable(lambda q=item: scene.submission.answer(scene.name, q["id"]))
         value, _ = score_answer(answer, item["answer"], item["answer_kind"])
         if value < WRONG_ANSWER:
-            boxes = [objects[k]["box"] for k in item.get("objects", []) if k in objects]
-            misses.append(
-                {
-                    "kind": "question",
-                    "text": item["text"],
-                    "about": item["type"].replace("_", " "),
-                    "said": "nothing" if answer is None else answer,
-                    "truth": str(item["answer"]),
-                    "outcome": f"score {value:.2f}",
-                    "boxes": {"prediction": [], "truth": boxes},
-                }
-            )
-    return misses
+            named = [scene.objects[k] for k in item.get("objects", []) if k in scene.objects]
+            yield {
+                "kind": "question",
+                "text": item["text"],
+                "about": item["type"].replace("_", " "),
+                "said": "nothing" if answer is None else answer,
+                "truth": str(item["answer"]),
+                "outcome": f"score {value:.2f}",
+                "boxes": {"prediction": [], "truth": [thing["box"] for thing in named]},
+            }
 
 
 def _png(rgb: np.ndarray) -> str:

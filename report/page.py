@@ -160,8 +160,13 @@ def _pictures(
         file = Path(folder or "", f"{prefix}{name}.png")
         if folder is not None and file.exists():
             title = f"{figure.title}, {prefix}" if prefix else figure.title
-            png = viewer.encode(file.read_bytes())
-            pictures.append({"png": png, "title": title, "caption": figure.caption})
+            pictures.append(
+                {
+                    "png": viewer.encode(file.read_bytes()),
+                    "title": title,
+                    "caption": figure.caption,
+                }
+            )
     return pictures
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from metrics.files import InputError, atomic_path, run_main
 from report import verify
 
+RUN_FILES = ("headline.txt", "manifest.json")
 TABLE_KINDS = (".csv", ".md", ".tex")
 PICTURES = (
     "figures/forest.png",
@@ -42,24 +43,22 @@ def write_reference(results: str | Path, out_dir: str | Path) -> list[Path]:
         InputError: the run is not finished, or the reference would be larger than 7 MB.
     """
     results = Path(results)
-    needed = [results / name for name in ("headline.txt", "manifest.json")]
-    needed += [results / "statistics" / "estimates.parquet", results / "tables"]
-    for path in needed:
+    for name in (*RUN_FILES, "statistics/estimates.parquet", "tables"):
+        path = results / name
         if not path.exists():
             raise InputError(f"{path}: no such file; finish the run with `make reproduce`")
     estimates, seeds = verify.load_fresh(results / "statistics")
     with atomic_path(out_dir, folder=True) as folder:
         estimates.to_csv(folder / "estimates.csv", index=False)
         seeds.to_csv(folder / "seeds.csv", index=False)
-        for name in ("headline.txt", "manifest.json"):
-            shutil.copyfile(results / name, folder / name)
-        (folder / "tables").mkdir()
-        for file in sorted((results / "tables").iterdir()):
-            if file.suffix in TABLE_KINDS:
-                shutil.copyfile(file, folder / "tables" / file.name)
+        tables = [
+            f"tables/{file.name}"
+            for file in (results / "tables").iterdir()
+            if file.suffix in TABLE_KINDS
+        ]
         studies = sorted((results / "studies").glob("*/tables.md"))
-        kept = [f"studies/{page.parent.name}/{name}" for page in studies for name in STUDY_FILES]
-        for name in (*PICTURES, *kept):
+        studied = [f"studies/{page.parent.name}/{name}" for page in studies for name in STUDY_FILES]
+        for name in (*RUN_FILES, *tables, *PICTURES, *studied):
             if (results / name).exists():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(results / name, folder / name)

@@ -8,7 +8,7 @@ import numpy as np
 
 from metrics.files import rng
 from report.scene_figures import ceiling_cut, walls
-from report.scenes import Scene
+from report.scenes import Scene, colours_or_grey
 from viewer import encode, encode_millimetres
 
 POINTS = 12_000
@@ -18,6 +18,8 @@ FACES = 24_000
 CELLS = (0.02, 0.04, 0.06, 0.09, 0.13, 0.2)
 # Points farther than this (metres) from the origin are left out.
 REACH = 32.0
+# Colour of a mesh without one.
+MESH_GREY = 170
 
 
 def room_view(scene: Scene, title: str) -> dict[str, Any]:
@@ -61,9 +63,7 @@ def _mesh(scene: Scene, ceiling: float) -> dict[str, Any] | None:
         return None
     faces = mesh.faces[(mesh.vertices[mesh.faces][..., 2] < ceiling).all(1)]
     vertices = np.clip(mesh.vertices, -REACH, REACH)
-    colours = mesh.colours
-    if colours is None:
-        colours = np.full((len(vertices), 3), 170, np.uint8)
+    colours = colours_or_grey(mesh.colours, len(vertices), MESH_GREY)
     for cell in CELLS:
         if len(faces) <= FACES:
             break

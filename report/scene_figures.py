@@ -18,7 +18,7 @@ from metrics.rows import usable
 from metrics.scene_graph.boxes import box_iou, match_objects
 from metrics.scene_graph.predicates import SYMMETRIC
 from report import style
-from report.scenes import Inputs, Scene, best_view, box_lines
+from report.scenes import Scene, best_view, box_lines
 
 # A figure's name is the suffix of its file behind "best", "median" and "worst".
 FIGURES = style.Figures()
@@ -68,7 +68,12 @@ def reconstruction_figure(scene: Scene, title: str) -> Any:
     }
     fig, axes = style.images(3, 4, 4.56)
     fig.suptitle(title, x=0.01, ha="left", fontsize=8)
-    _draw_inputs(axes, scene.inputs)
+    far = max(float(scene.inputs.depth.max()), 0.1)
+    for k, (rgb, depth) in enumerate(zip(scene.inputs.rgb, scene.inputs.depth, strict=True)):
+        axes[0, k].imshow(rgb, interpolation="nearest")
+        axes[1, k].imshow(np.ma.masked_equal(depth, 0), cmap="viridis", vmin=0, vmax=far)
+        axes[0, k].set_title(f"input {k + 1}")
+    axes[1, 0].set_title(f"sensor depth, 0 to {far:.1f} m")
     for axis, (name, image) in zip(axes[-1], panels.items(), strict=True):
         axis.imshow(image)
         axis.set_title(name)
@@ -76,15 +81,6 @@ def reconstruction_figure(scene: Scene, title: str) -> Any:
     bar = fig.colorbar(scale, ax=axes[-1, 2:], orientation="horizontal", fraction=0.06, aspect=40)
     bar.set_label("distance in cm, brightest at 20 and more", fontsize=7)
     return fig
-
-
-def _draw_inputs(axes: Any, inputs: Inputs) -> None:
-    far = max(float(inputs.depth.max()), 0.1)
-    for k, (rgb, depth) in enumerate(zip(inputs.rgb, inputs.depth, strict=True)):
-        axes[0, k].imshow(rgb, interpolation="nearest")
-        axes[1, k].imshow(np.ma.masked_equal(depth, 0), cmap="viridis", vmin=0, vmax=far)
-        axes[0, k].set_title(f"input {k + 1}")
-    axes[1, 0].set_title(f"sensor depth, 0 to {far:.1f} m")
 
 
 def _error_colours(distance: np.ndarray) -> np.ndarray:
@@ -165,10 +161,8 @@ def walls(corners: np.ndarray) -> list[tuple[np.ndarray, float]]:
     return room
 
 
-def render(
-    view: ViewFromAbove, points: np.ndarray, colours: np.ndarray, radius: int = 1
-) -> np.ndarray:
-    """Draw points f32 [M, 3] with colours u8 [M, 3] as squares; return u8 [height, width, 3].
+def render(view: ViewFromAbove, points: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Draw points f32 [M, 3] with colours u8 [M, 3] as 3x3 pixels; return u8 [height, width, 3].
 
     Points of the ceiling and of near walls are left out.
     """
@@ -181,10 +175,9 @@ def render(
     # Far points come first: where squares overlap, the nearest is written last and stays.
     order = np.argsort(-placed[:, 2], kind="stable")
     centres = placed[order, :2] * view.scale + (width / 2, height / 2)  # (K, 2)
-    span = np.arange(-radius, radius + 1)
-    offsets = np.stack(np.meshgrid(span, span), axis=-1).reshape(-1, 2)  # (S, 2)
-    pixels = np.round(centres).astype(np.int64)[:, None] + offsets  # (K, S, 2)
-    inside = ((pixels >= 0) & (pixels < (width, height))).all(-1)  # (K, S)
+    offsets = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1]), axis=-1).reshape(-1, 2)  # (9, 2)
+    pixels = np.round(centres).astype(np.int64)[:, None] + offsets  # (K, 9, 2)
+    inside = ((pixels >= 0) & (pixels < (width, height))).all(-1)  # (K, 9)
     columns, rows = pixels[inside].T
     image = np.full((height, width, 3), 255, np.uint8)
     image[rows, columns] = np.repeat(colours[keep][order], inside.sum(1), axis=0)
@@ -213,8 +206,11 @@ def graph_figure(scene: Scene, title: str) -> Any:
     objects, triplets = scene.predicted_graph
     true_objects = scene.true_objects
     place = {thing["index"]: k for k, thing in enumerate(true_objects)}
-    listed = scene.annotation.get("relations", [])
-    true = _distinct((place[i], name, place[j]) for i, j, name in listed if {i, j} <= set(place))
+    true = _distinct(
+        (place[i], name, place[j])
+        for i, j, name in scene.annotation.get("relations", [])
+        if {i, j} <= set(place)
+    )
     surest = sorted(triplets, key=lambda t: (-t[3], t[0], t[2], t[1]))
     predicted = _distinct(triplet[:3] for triplet in surest)[:MOST_RELATIONS]
     match = _matches(objects, true_objects)
@@ -235,10 +231,10 @@ def graph_figure(scene: Scene, title: str) -> Any:
     axes[0, 0].set_title(f"true: {sum(found)} of {len(true)} relations found")
     axes[0, 1].set_title(f"predicted: {sum(right)} of the surest {len(predicted)} relations right")
     handles = [
-        Line2D([], [], color=style.INK, linestyle=dash, label=name) for name, dash in DASHES.items()
+        *(Line2D([], [], color=style.INK, linestyle=DASHES[name], label=name) for name in DASHES),
+        Line2D([], [], color=style.BETTER, label="right, found"),
+        Line2D([], [], color=style.WORSE, label="wrong, missed"),
     ]
-    for label, colour in (("right, found", style.BETTER), ("wrong, missed", style.WORSE)):
-        handles.append(Line2D([], [], color=colour, label=label))
     style.legend(fig, None, handles, columns=5)
     return fig
 
@@ -328,13 +324,12 @@ def grounding_figure(scene: Scene, title: str) -> Any:
         for corners, colour in ((target, style.WORSE), (box, style.BETTER)):
             segments = box_lines(camera, corners).reshape(-1, 2, 2)
             axis.add_collection(LineCollection(segments, colors=colour, linewidths=1.1))
-        axis.set_xlim(0, width)
-        axis.set_ylim(height, 0)
+        axis.set(xlim=(0, width), ylim=(height, 0))
         axis.set_title(style.wrapped(reference["text"]), fontsize=6)
         axis.text(0, height * 1.03, f"IoU {iou:.2f}", fontsize=6, va="top")
     handles = [
-        Line2D([], [], color=colour, label=name)
-        for name, colour in (("true box", style.WORSE), ("predicted box", style.BETTER))
+        Line2D([], [], color=style.WORSE, label="true box"),
+        Line2D([], [], color=style.BETTER, label="predicted box"),
     ]
     style.legend(fig, None, handles)
     return fig
@@ -345,14 +340,13 @@ def grounded_references(scene: Scene) -> list[tuple[float, dict[str, Any], np.nd
 
     References with several targets or none are left out.
     """
-    box_of = {o["index"]: np.array(o["box"], float) for o in scene.annotation["objects"]}
     grounded = []
     for reference in scene.annotation.get("references", []):
         if reference["kind"] not in SINGLE:
             continue
         answer = usable(lambda r=reference: scene.submission.grounding(scene.name, r["id"]))
         if answer is not None and len(answer.boxes):
-            target = box_of[reference["targets"][0]]
+            target = np.array(scene.objects[reference["targets"][0]]["box"], float)
             iou = float(box_iou(answer.boxes[:1], target)[0, 0])
             grounded.append((iou, reference, answer.boxes[0], target))
     return sorted(grounded, key=lambda row: (-row[0], row[1]["id"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +13,9 @@ from metrics.constants import INPUT_VIEWS
 from metrics.files import InputError
 from metrics.geometry import box_corners, to_camera
 from metrics.rows import usable
-
-if TYPE_CHECKING:
-    from metrics.submission.items import Mesh
-    from metrics.submission.reader import Submission
-    from metrics.truth import SceneTruth, Truth
+from metrics.submission.items import Mesh
+from metrics.submission.reader import Submission
+from metrics.truth import SceneTruth, Truth
 
 # Distance in metres from the camera behind which lines are cut.
 NEAR = 0.05
@@ -115,8 +113,9 @@ class Views:
         shard = self._shard_of.get(f"{scene}/rgb")
         if shard is None:
             raise InputError(f"{self.folder}: no shard holds scene {scene}; run the render stage")
-        millimetres = shard.get_slice(f"{scene}/sensor")[:INPUT_VIEWS]
-        rgb = shard.get_slice(f"{scene}/rgb")[:INPUT_VIEWS]
+        rgb, millimetres = (
+            shard.get_slice(f"{scene}/{name}")[:INPUT_VIEWS] for name in ("rgb", "sensor")
+        )
         return Inputs(rgb, millimetres.astype(np.float32) / 1000)
 
     def instances(self, scene: str) -> np.ndarray:
@@ -144,6 +143,11 @@ class Scene:
         return self.truth.annotation(self.name)
 
     @cached_property
+    def objects(self) -> dict[int, dict[str, Any]]:
+        """All true objects by their index in the annotation."""
+        return {o["index"]: o for o in self.annotation["objects"]}
+
+    @cached_property
     def true_objects(self) -> list[dict[str, Any]]:
         """The true objects that metrics compare predictions with."""
         return [o for o in self.annotation["objects"] if o["state"] == "eligible"]
@@ -161,10 +165,10 @@ class Scene:
         """
         cloud = usable(lambda: self.submission.points(self.name))
         if cloud is not None and len(cloud.points):
-            return cloud.points, _colours_or_grey(cloud.colours, len(cloud.points))
+            return cloud.points, colours_or_grey(cloud.colours, len(cloud.points))
         if self.mesh is None:
             return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.uint8)
-        return self.mesh.vertices, _colours_or_grey(self.mesh.colours, len(self.mesh.vertices))
+        return self.mesh.vertices, colours_or_grey(self.mesh.colours, len(self.mesh.vertices))
 
     @cached_property
     def mesh(self) -> Mesh | None:
@@ -186,5 +190,6 @@ class Scene:
         ]
 
 
-def _colours_or_grey(colours: np.ndarray | None, count: int) -> np.ndarray:
-    return np.full((count, 3), GREY, np.uint8) if colours is None else colours
+def colours_or_grey(colours: np.ndarray | None, count: int, grey: int = GREY) -> np.ndarray:
+    """Return colours u8 [count, 3], one grey value where there are none."""
+    return np.full((count, 3), grey, np.uint8) if colours is None else colours

@@ -25,29 +25,31 @@ PALE, BAND = "#B9CBDA", "#DDE9F2"
 DARK = ("#000000", "#5B2C83", "#7A4B00", "#004D40")
 MARKERS = "oDs^vP*X<>ph"
 
-RC = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
-    "font.family": "DejaVu Sans",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "axes.edgecolor": INK,
-    "axes.titlelocation": "left",
-    "axes.axisbelow": True,
-    "figure.labelsize": 8,
-    "grid.color": "#E3E3E3",
-    "grid.linewidth": 0.6,
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "g2vlm",
-    "text.parse_math": False,
-    "figure.constrained_layout.use": True,
-}
-plt.rcParams.update(RC)  # labels and ticks read it again when they are drawn
+# Labels and ticks read these values again when they are drawn.
+plt.rcParams.update(
+    {
+        "font.size": 8,
+        "axes.titlesize": 8,
+        "axes.labelsize": 8,
+        "xtick.labelsize": 7,
+        "ytick.labelsize": 7,
+        "legend.fontsize": 7,
+        "font.family": "DejaVu Sans",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.6,
+        "axes.edgecolor": INK,
+        "axes.titlelocation": "left",
+        "axes.axisbelow": True,
+        "figure.labelsize": 8,
+        "grid.color": "#E3E3E3",
+        "grid.linewidth": 0.6,
+        "pdf.fonttype": 42,
+        "svg.hashsalt": "g2vlm",
+        "text.parse_math": False,
+        "figure.constrained_layout.use": True,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,8 @@ def save(fig: Any, folder: Path, name: str, stamp: str) -> list[Path]:
     about = {"CreationDate": None, "Producer": None, "Creator": None, "Subject": description}
     FigureCanvasPdf(fig).print_pdf(files[0], metadata=about)
     fig.set_dpi(200)
-    about = {"Software": None, "Description": description}
-    FigureCanvasAgg(fig).print_png(files[1], metadata=about)
+    FigureCanvasAgg(fig).print_png(
+        files[1], metadata={"Software": None, "Description": description}
+    )
     plt.close(fig)
     return files

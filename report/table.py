@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -117,18 +116,18 @@ class Footnotes:
         )
 
 
-def score(row: Any) -> str:
-    """Return "mean ± half-width letters" of a row of the estimates, without the parts it lacks."""
+def score_or_reason(stats: Statistics, notes: Footnotes, method: str, metric: str) -> str:
+    """Return "mean ± half-width letters" on the main split, without the parts that are missing.
+
+    Where there is no score, it is a dash with the footnote of the reason.
+    """
+    row = stats.estimate(method, stats.main_split, "all", metric)
+    if row is None:
+        return notes.mark(stats.reason(method, metric))
     letters = f" {row.tie_group}" if row.tie_group else ""
     if np.isnan(row.ci_low):
         return text.number(row.mean) + letters
     return f"{text.number(row.mean)} ± {text.number((row.ci_high - row.ci_low) / 2)}{letters}"
-
-
-def score_or_reason(stats: Statistics, notes: Footnotes, method: str, metric: str) -> str:
-    """Return a method's score on the main split, or a dash with the footnote of its reason."""
-    row = stats.estimate(method, stats.main_split, "all", metric)
-    return notes.mark(stats.reason(method, metric)) if row is None else score(row)
 
 
 def escape_tex(value: object) -> str:
@@ -154,7 +153,7 @@ def to_markdown(table: Table) -> str:
     return f"**{escape(table.title)}.** {table.caption}\n\n{grid}\n{tail}"
 
 
-def markdown_grid(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def markdown_grid(heads: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
     r"""Return a table in GitHub's markdown of cells that are markdown already.
 
     >>> print(markdown_grid(["a", "*b*"], [["1|2", "3"]]))
@@ -162,7 +161,6 @@ def markdown_grid(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     | --- | --- |
     | 1\|2 | 3 |
     """
-    heads = list(heads)
     lines = [
         "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (heads, *rows)
     ]
@@ -209,11 +207,8 @@ def to_tex(table: Table) -> str:
 
 def _block_rows(table: Table) -> list[list[object]]:
     """Return the rows; the name of a block is in its first row alone."""
-    rows = table.text.to_numpy().tolist()
-    if not table.groups:
-        return rows
-    blocks, previous = [], None
-    for first, *rest in rows:
-        blocks.append(["" if first == previous else first, *rest])
-        previous = first
-    return blocks
+    cells = table.text.copy()
+    if table.groups:
+        names = cells.iloc[:, 0]
+        cells.isetitem(0, names.mask(names == names.shift(), ""))
+    return cells.to_numpy().tolist()

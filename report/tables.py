@@ -59,10 +59,10 @@ def write_tables(stats_dir: str | Path, out_dir: str | Path, config: ReportConfi
     stamp, csv files as a column.
     """
     stats = load(stats_dir, config)
-    rows = stats.differences
+    other = stats.differences["question"] != TRAININGS_AND_SCENES
     numbers = {
         "exploratory": stats.tests("exploratory"),
-        "other_questions": rows[rows["question"] != TRAININGS_AND_SCENES],
+        "other_questions": stats.differences[other],
     }
     with atomic_path(out_dir, folder=True) as folder:
         for table in build_tables(stats):
@@ -372,15 +372,13 @@ def not_produced(stats: Statistics) -> Table:
 def controls(stats: Statistics) -> Table:
     """Return the ends of the scale: the controls, and the score of an ideal but sampled answer."""
     config, notes = stats.config, Footnotes()
-    ordered = [config.lower_bound, *(c for c in config.controls if c != config.lower_bound)]
-    methods = [name for name in ordered if name in set(stats.method_names)]
+    ordered = dict.fromkeys([config.lower_bound, *config.controls])
+    methods = [name for name in ordered if name in stats.method_names]
     floors: dict[str, float] = {}
     for method in stats.methods.values():
         floors |= method.get("floors", {}).get(stats.main_split, {})
-    rows = stats.headline
-    present = set(rows.loc[rows["method"].isin(methods), "metric"]) | set(floors)
-    metrics = [name for name in config.headline if name in present]
-    metrics += sorted(present - set(metrics))
+    scored = stats.headline[stats.headline["method"].isin(methods)]
+    metrics = stats.config.order_metrics({*scored["metric"], *floors})
     lines, numbers = [], []
     for metric in metrics:
         line: dict[str, str] = {"Metric": text.metric_head(metric)}

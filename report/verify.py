@@ -18,9 +18,8 @@ from report.statistics import read_estimates, read_parquet
 CELL = ["method", "split", "subset", "metric"]
 # Largest difference of a fresh estimate by the metric's unit, declared before any comparison.
 SCORE, METRES, SQUARE_METRES, DETERMINISTIC = 0.01, 0.002, 0.0004, 1e-6
-IDENTICAL, REPRODUCED, DRIFTED = "identical", "reproduced", "drifted"
-MISSING, NEW = "missing", "new"
-STATUSES = (IDENTICAL, REPRODUCED, DRIFTED, MISSING, NEW)
+STATUSES = ("identical", "reproduced", "drifted", "missing", "new")
+IDENTICAL, REPRODUCED, DRIFTED, MISSING, NEW = STATUSES
 ALPHA = 0.05
 
 
@@ -47,12 +46,11 @@ def seed_means(cells: pd.DataFrame) -> pd.DataFrame:
         Columns method, split, subset, metric, seed, mean, scenes, scenes_hash.
     """
     groups = cells.sort_values("scene", kind="stable").groupby([*CELL, "seed"], sort=True)
-    means = groups.agg(
+    return groups.agg(
         mean=("value", "mean"),
         scenes=("scene", "size"),
         scenes_hash=("scene", lambda scenes: _hash_names(tuple(scenes))),
-    )
-    return means.reset_index()
+    ).reset_index()
 
 
 @cache
@@ -109,10 +107,11 @@ def verify(
         where both runs have two or more seeds over the same scenes; `noise` interprets it.
     """
     columns = [*CELL, "mean", "n_seeds"]
-    rows = reference[0][columns].merge(
-        fresh[0][[*CELL, "mean", "n_seeds"]], on=CELL, how="outer", suffixes=("_was", "_is")
+    rows = (
+        reference[0][columns]
+        .merge(fresh[0][columns], on=CELL, how="outer", suffixes=("_was", "_is"))
+        .sort_values(CELL, kind="stable", ignore_index=True)
     )
-    rows = rows.sort_values(CELL, kind="stable", ignore_index=True)
     gap = rows["mean_is"] - rows["mean_was"]
     fixed = (rows["n_seeds_was"] == 0) & (rows["n_seeds_is"] == 0)
     allowed = [tolerance(m, d) for m, d in zip(rows["metric"], fixed, strict=True)]

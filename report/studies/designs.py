@@ -79,7 +79,6 @@ def robustness(scores: Mapping[str, pd.DataFrame], metrics: Sequence[str]) -> St
         metrics: metrics to compare.
     """
     blocks = gather(scores, metrics)
-    rows = between_conditions(blocks, NOMINAL)
     return summarise(
         "Robustness to the input",
         "Trained models on input that they were not trained on; thresholds stay as calibrated on "
@@ -87,7 +86,7 @@ def robustness(scores: Mapping[str, pd.DataFrame], metrics: Sequence[str]) -> St
         "own on the input as rendered.",
         scores,
         blocks,
-        rows,
+        between_conditions(blocks, NOMINAL),
         metrics,
     )
 
@@ -163,7 +162,6 @@ def tuning(
     rows = between_conditions(on_val, f"val, {shared}")
     rows += between_methods(on_test, reference, [name for name in names if name != reference])
     overview = means.assign(suits=suits).reset_index().rename(columns={"method": "Mean on val"})
-    conditions = [*trials, *tests]
     return summarise(
         "Tuning",
         "Every method at the learning rate of the experiment and at others, one training each "
@@ -171,7 +169,7 @@ def tuning(
         "validation scenes: the rate that suits a method is chosen by it, with as many trials for "
         "one as for another. Where the lead over a method on test falls once each has the rate "
         "that suits it, the shared rate was unfair to that method.",
-        conditions,
+        [*trials, *tests],
         on_val | on_test,
         rows,
         metrics,
@@ -209,7 +207,6 @@ def subgroups(
             if rows["scene"].nunique() >= FEWEST_SCENES:
                 frames[f"{facet}: {group}"] = rows.drop(columns=["facet", "group"])
     blocks = gather(frames, ITEM_METRICS)
-    differences = between_methods(blocks, reference, others)
     return summarise(
         "Subgroups",
         "References with one target, and phrases, by their subject. Where the reference's lead "
@@ -218,7 +215,7 @@ def subgroups(
         f"{FEWEST_SCENES} scenes are left out.",
         frames,
         blocks,
-        differences,
+        between_methods(blocks, reference, others),
         ITEM_METRICS,
     )
 

@@ -21,9 +21,8 @@ FACETS: dict[str, tuple[str, ...]] = {
     "relation": (),
     "view": ("view-dependent", "view-independent"),
 }
-_SIZES_M = (0.5, 1.2)
-_DISTANCES_M = (2.0, 3.5)
-_PIXELS = (150, 600)
+# Limits between the three groups of a facet, in metres and pixels.
+EDGES = {"size": (0.5, 1.2), "distance": (2.0, 3.5), "seen in the views": (150, 600)}
 
 
 def groups_of(lines: Iterable[Mapping[str, Any]], frequencies: Mapping[str, int]) -> pd.DataFrame:
@@ -46,8 +45,7 @@ def groups_of(lines: Iterable[Mapping[str, Any]], frequencies: Mapping[str, int]
         objects = {item["index"]: item for item in line["objects"]}
         for reference in line["references"]:
             if reference["kind"] in SINGLE:
-                target = objects[reference["targets"][0]]
-                groups = _object_groups(target, tiers) | _wording_groups(reference)
+                groups = _reference_groups(reference, objects[reference["targets"][0]], tiers)
                 rows += [(line["scene"], reference["id"], *pair) for pair in groups.items()]
         for phrase in line["phrases"]:
             groups = {}
@@ -72,26 +70,23 @@ def class_tiers(frequencies: Mapping[str, int]) -> dict[str, str]:
     return tiers
 
 
-def _object_groups(target: Mapping[str, Any], tiers: Mapping[str, str]) -> dict[str, str]:
-    box = np.array(target["box"], float)
+def _reference_groups(
+    reference: Mapping[str, Any], target: Mapping[str, Any], tiers: Mapping[str, str]
+) -> dict[str, str]:
+    """Return {facet: group} of a reference with one target."""
+    box, tags = np.array(target["box"], float), reference["tags"]
     sides = np.array(target.get("size_mm") or box[3:] * 1000) / 1000
     return {
         "class in training": tiers.get(target["class"], "rare"),
-        "size": _band("size", sides.max(), _SIZES_M),
+        "size": _band("size", sides.max()),
         "colour": target.get("colour") or "none named",
-        "distance": _band("distance", float(np.hypot(*box[:2])), _DISTANCES_M),
-        "seen in the views": _band("seen in the views", target.get("pixels", 0), _PIXELS),
-    }
-
-
-def _wording_groups(reference: Mapping[str, Any]) -> dict[str, str]:
-    tags = set(reference["tags"])
-    return {
+        "distance": _band("distance", float(np.hypot(*box[:2]))),
+        "seen in the views": _band("seen in the views", target.get("pixels", 0)),
         "wording": "unseen" if "test_phrasing" in tags else "seen in training",
         "relation": reference["form"],
         "view": "view-dependent" if "view_dependent" in tags else "view-independent",
     }
 
 
-def _band(facet: str, value: float, edges: tuple[float, float]) -> str:
-    return FACETS[facet][int(np.searchsorted(edges, value, side="right"))]
+def _band(facet: str, value: float) -> str:
+    return FACETS[facet][int(np.searchsorted(EDGES[facet], value, side="right"))]

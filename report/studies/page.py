@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +38,14 @@ def markdown(study: Study) -> str:
         cells = study.overview.map(lambda cell: cell if isinstance(cell, str) else f"{cell:.3f}")
         parts.append(markdown_grid(list(cells), cells.to_numpy().tolist()) + "\n")
     methods = list(dict.fromkeys(study.estimates["method"]))
-    for metric in dict.fromkeys(study.estimates["metric"]):
-        rows = study.estimates[study.estimates["metric"] == metric]
+    for metric, rows in study.estimates.groupby("metric", sort=False):
         cells = {(r.condition, r.method): _interval(r.estimate, r) for r in rows.itertuples()}
-        head = [text.metric_head(metric), *methods]
         body = [
             [condition, *(cells.get((condition, method), "") for method in methods)]
             for condition in study.conditions
             if any((condition, method) in cells for method in methods)
         ]
-        parts.append(markdown_grid(head, body) + "\n")
+        parts.append(markdown_grid([text.metric_head(metric), *methods], body) + "\n")
     parts.append(_differences(study.differences))
     return "\n".join(parts)
 
@@ -56,7 +55,6 @@ def _differences(rows: pd.DataFrame) -> str:
         return "No two conditions could be compared.\n"
     tested = rows[rows["p_adjusted"].notna()]
     printed = tested.sort_values("p_adjusted", kind="stable").head(MOST_ROWS)
-    head = ["Condition", "Metric", "Difference", "Estimate", "p, adjusted"]
     body = [
         [
             str(row.condition),
@@ -69,8 +67,11 @@ def _differences(rows: pd.DataFrame) -> str:
     ]
     left = len(rows) - len(printed)
     tail = f"\n{left} more in differences.csv.\n" if left else ""
-    note = f"Benjamini-Hochberg over the {len(tested)} differences of this study."
-    return f"## Differences\n\n{note}\n\n{markdown_grid(head, body)}\n{tail}"
+    grid = markdown_grid(["Condition", "Metric", "Difference", "Estimate", "p, adjusted"], body)
+    return (
+        f"## Differences\n\nBenjamini-Hochberg over the {len(tested)} differences of this study."
+        f"\n\n{grid}\n{tail}"
+    )
 
 
 def _interval(value: float, row: Any, sign: str = "") -> str:
@@ -84,7 +85,17 @@ def draw(study: Study) -> Any:
 
     Metrics that were measured under the same conditions share a row of panels.
     """
-    bands = _bands(study)
+    # Metrics by the conditions that they were measured under.
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for metric, rows in study.estimates.groupby("metric", sort=False):
+        conditions = tuple(name for name in study.conditions if name in set(rows["condition"]))
+        alike.setdefault(conditions, []).append(metric)
+    # (conditions, metrics) of each row of panels.
+    bands = [
+        (conditions, metrics[start : start + style.COLUMNS])
+        for conditions, metrics in alike.items()
+        for start in range(0, len(metrics), style.COLUMNS)
+    ]
     methods = list(dict.fromkeys(study.estimates["method"]))
     heights = [0.5 + 0.05 * len(conditions) * (1 + len(methods)) for conditions, _ in bands]
     fig = style.plt.figure(figsize=(style.WIDTH, sum(heights) + 0.3))
@@ -100,20 +111,9 @@ def draw(study: Study) -> Any:
     return fig
 
 
-def _bands(study: Study) -> list[tuple[list[str], list[str]]]:
-    """Return (conditions, metrics) of each row of panels."""
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for metric in dict.fromkeys(study.estimates["metric"]):
-        here = set(study.estimates.loc[study.estimates["metric"] == metric, "condition"])
-        alike.setdefault(tuple(c for c in study.conditions if c in here), []).append(metric)
-    return [
-        (list(conditions), metrics[start : start + style.COLUMNS])
-        for conditions, metrics in alike.items()
-        for start in range(0, len(metrics), style.COLUMNS)
-    ]
-
-
-def _dots(axis: Any, rows: pd.DataFrame, conditions: list[str], methods: list[str]) -> list[Any]:
+def _dots(
+    axis: Any, rows: pd.DataFrame, conditions: Sequence[str], methods: list[str]
+) -> list[Any]:
     """Draw one metric's estimates; return a handle a method for the legend."""
     colours, shapes, handles = style.palette(methods), style.markers(methods), []
     for number, method in enumerate(methods):

@@ -63,8 +63,7 @@ def summarise(
     frame = pd.DataFrame(differences).reindex(columns=DIFFERENCES)
     if len(frame):
         frame["p_adjusted"] = families.benjamini_hochberg(frame["p"].to_numpy(np.float64))
-    rows = estimates(blocks, metrics)
-    return Study(title, explanation, list(conditions), rows, frame, overview)
+    return Study(title, explanation, list(conditions), estimates(blocks, metrics), frame, overview)
 
 
 def read_scores(files: Iterable[str | Path], split: str) -> pd.DataFrame:
@@ -72,8 +71,10 @@ def read_scores(files: Iterable[str | Path], split: str) -> pd.DataFrame:
     files = list(files)
     if not files:
         raise InputError(f"study: no score table; score the methods on {split} first")
-    frames = [pd.read_parquet(file, filters=[("split", "==", split)]) for file in files]
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat(
+        [pd.read_parquet(file, filters=[("split", "==", split)]) for file in files],
+        ignore_index=True,
+    )
 
 
 def gather(frames: Mapping[str, pd.DataFrame], metrics: Sequence[str]) -> Blocks:
@@ -83,8 +84,9 @@ def gather(frames: Mapping[str, pd.DataFrame], metrics: Sequence[str]) -> Blocks
         rows = frame[frame["metric"].isin(metrics) & (frame["subset"] == "all")]
         if len(rows):
             for (_, _, metric), methods in table.blocks(table.load(rows)):
-                scored = {name: block for name, block in methods.items() if block.scenes}
-                gathered[metric, condition] = scored
+                gathered[metric, condition] = {
+                    name: block for name, block in methods.items() if block.scenes
+                }
     return gathered
 
 
@@ -110,8 +112,9 @@ def estimates(blocks: Blocks, metrics: Sequence[str]) -> pd.DataFrame:
                 }
             )
     places = {metric: place for place, metric in enumerate(metrics)}
-    frame = pd.DataFrame(rows, columns=ESTIMATES)
-    return frame.sort_values("metric", key=lambda column: column.map(places), kind="stable")
+    return pd.DataFrame(rows, columns=ESTIMATES).sort_values(
+        "metric", key=lambda column: column.map(places), kind="stable"
+    )
 
 
 def between_methods(blocks: Blocks, reference: str, others: Sequence[str]) -> list[dict[str, Any]]:
