@@ -33,7 +33,13 @@ def main() -> int | None:
     run.add_argument("--config", default="{}", help="JSON object for the baseline")
     arguments = parser.parse_args()
     if arguments.command == "list":
-        return list_baselines()
+        for name in names():
+            method = load(name)
+            kind = "control" if method.USES_TRUTH else "method"
+            if method.PRETRAINED:
+                kind = "pretrained"
+            print(f"{name:16} {kind:10} {method.DESCRIPTION}")
+        return 0
     if arguments.command == "new":
         name = write_skeleton(arguments.name).name
         print(
@@ -60,17 +66,6 @@ def _parse_object(text: str) -> dict:
     if not isinstance(value, dict):
         raise InputError(f"--config {text}: give a JSON object")
     return value
-
-
-def list_baselines() -> int:
-    """Print each baseline's name, kind and description."""
-    for name in names():
-        method = load(name)
-        kind = "control" if method.USES_TRUTH else "method"
-        if method.PRETRAINED:
-            kind = "pretrained"
-        print(f"{name:16} {kind:10} {method.DESCRIPTION}")
-    return 0
 
 
 def write_skeleton(name: str, root: Path = HERE) -> Path:

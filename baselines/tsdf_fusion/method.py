@@ -41,23 +41,17 @@ class Fused:
         points: f32[M, 3], metres.
         colours: u8[M, 3].
         pixels: i16[M, 3], the (view, row, column) of each point, -1s for none.
-        vertices: f32[N, 3], metres, of the closed mesh around the solid cells.
-        faces: i32[F, 3].
-        vertex_colours: u8[N, 3].
-        solid: bool[X, Y, Z], the solid cells.
-        corner: f32[3], corner of the first cell, metres.
-        voxel: side of a cell, metres.
+        mesh: vertices f32[N, 3] in metres, faces i32[F, 3] and colours u8[N, 3] of the closed mesh
+            around the solid cells.
+        grid: the solid cells bool[X, Y, Z], corner f32[3] of the first one and side of a cell, in
+            metres.
     """
 
     points: np.ndarray
     colours: np.ndarray
     pixels: np.ndarray
-    vertices: np.ndarray
-    faces: np.ndarray
-    vertex_colours: np.ndarray
-    solid: np.ndarray
-    corner: np.ndarray
-    voxel: float
+    mesh: tuple[np.ndarray, np.ndarray, np.ndarray]
+    grid: tuple[np.ndarray, np.ndarray, float]
 
 
 def predict(context: Context) -> None:
@@ -68,8 +62,8 @@ def predict(context: Context) -> None:
             for scene in scenes.ids:
                 fused = fuse_scene(scenes.inputs(scene), settings)
                 writer.points(scene, fused.points, fused.colours, pixels=fused.pixels)
-                writer.mesh(scene, fused.vertices, fused.faces, fused.vertex_colours)
-                writer.occupancy(scene, fused.solid, fused.corner, fused.voxel)
+                writer.mesh(scene, *fused.mesh)
+                writer.occupancy(scene, *fused.grid)
 
 
 def fuse_scene(inputs: Any, settings: Settings) -> Fused:
@@ -99,10 +93,6 @@ def fuse_scene(inputs: Any, settings: Settings) -> Fused:
         points=np.concatenate([surfels.points[kept], points]),
         colours=np.concatenate([inputs.rgb[kept], tint]),
         pixels=pixels,
-        vertices=closed,
-        faces=closed_faces,
-        vertex_colours=closed_colours,
-        solid=solid,
-        corner=corner,
-        voxel=settings.solid_voxel,
+        mesh=(closed, closed_faces, closed_colours),
+        grid=(solid, corner, settings.solid_voxel),
     )

@@ -46,7 +46,7 @@ def fscore_at_5cm(fused: Fused, truth: SceneTruth) -> float:
 
 def solid_iou(fused: Fused, truth: SceneTruth) -> float:
     """Return the occupancy IoU of the solid cells at the points of the truth."""
-    inside = grid_occupancy(truth.occupancy_points, fused.solid, fused.corner, fused.voxel)
+    inside = grid_occupancy(truth.occupancy_points, *fused.grid)
     return occupancy_iou(inside, truth.occupancy)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from g2vlm.features import ImageFeatures, TextFeatures
+from g2vlm.features.readers import ImageFeatures, TextFeatures
 from g2vlm.inference.network import EncodedScene, Network
 from g2vlm.inference.points import dense_depth, point_edges, upsample
 from g2vlm.inference.scene import MOST_BOXES, Ranked, object_rows, scene_graph, scene_queries

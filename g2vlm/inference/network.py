@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from g2vlm.features import SceneFeatures, TextFeatures
 from g2vlm.features.packages import device_or_best
+from g2vlm.features.readers import SceneFeatures, TextFeatures
 from g2vlm.inference.points import CellMap
 from g2vlm.models.batch import build_batch, build_text, object_masks
 from g2vlm.models.checkpoint import load_model

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from g2vlm.features import ImageFeatures, TextFeatures
+from g2vlm.features.readers import ImageFeatures, TextFeatures
 from g2vlm.inference.calibrate import FILE, Thresholds, read_thresholds
 from g2vlm.inference.corrupt import CorruptedStore
 from g2vlm.inference.network import EncodedScene, Network

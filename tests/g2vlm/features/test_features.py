@@ -12,8 +12,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from g2vlm.features import ImageFeatures, TextFeatures
 from g2vlm.features.encoders import encode_images, encode_texts
+from g2vlm.features.readers import ImageFeatures, TextFeatures
 from metrics.files import InputError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from g2vlm.features import ImageFeatures, TextFeatures
+from g2vlm.features.readers import ImageFeatures, TextFeatures
 from g2vlm.models.probe import RetrievalProbe
 from metrics.files import write_json
 from tests.g2vlm.inference.synthetic import CLASSES, HEIGHT, TEXTS, WIDTH, Store

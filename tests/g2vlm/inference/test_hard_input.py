@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from g2vlm.features import SceneFeatures
+from g2vlm.features.readers import SceneFeatures
 from g2vlm.inference.calibrate import calibrate_thresholds
 from g2vlm.inference.network import Network
 from g2vlm.inference.predict import predict
