@@ -230,8 +230,7 @@ def _validate(arguments: argparse.Namespace) -> int:
     use_truth = arguments.data and not (faults and arguments.split is None)
     truth = _truth(arguments.data, split) if use_truth else None
     report = validate(arguments.submission, truth, arguments.split)
-    lines = [str(fault) for fault in report.faults]
-    lines += [f"warning: {warning}" for warning in report.warnings]
+    lines = [*map(str, report.faults), *(f"warning: {warning}" for warning in report.warnings)]
     count, warned = len(report.faults), len(report.warnings)
     tail = f", {warned} warning{'s' * (warned != 1)}" if warned else ""
     lines.append(f"{count or 'no'} fault{'s' * (count != 1)}{tail}")

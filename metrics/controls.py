@@ -121,8 +121,7 @@ def _true_answer(annotation: dict[str, Any]) -> Answer:
 def _asked_tasks(truth: Truth) -> set[str]:
     """Return the tasks for which the split's truth holds anything to answer."""
     lines = truth.annotations
-    kinds = {item["kind"] for line in lines for item in line["references"]}
-    single = bool(kinds & set(SINGLE))
+    single = any(item["kind"] in SINGLE for line in lines for item in line["references"])
     asked = {
         "points": True,
         "objects": any(line["given"] for line in lines),

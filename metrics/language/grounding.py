@@ -87,10 +87,8 @@ def subsets_of(reference: dict[str, Any]) -> list[str]:
     if reference["kind"] not in SINGLE:
         return ["all", reference["kind"]]
     tags = set(reference["tags"])
-    subsets = ["all", reference["kind"], *(tag for tag in TAGS if tag in tags)]
-    if "view_dependent" not in tags:
-        subsets.append("view_independent")
-    return subsets
+    views = [] if "view_dependent" in tags else ["view_independent"]
+    return ["all", reference["kind"], *(tag for tag in TAGS if tag in tags), *views]
 
 
 class ReferenceComparison(Comparison):

@@ -153,10 +153,8 @@ def aligned(comparison: SurfaceComparison) -> SurfaceComparison | None:
     surface, true = comparison.surface, comparison.clouds.true
     if surface.pixels is None:
         return None
-    correspondences = pixel_correspondences(
-        surface.points, surface.pixels, true.input_depth, true.input_intrinsics, true.input_pose
-    )
-    similarity = umeyama(*correspondences)
+    cameras = (true.input_depth, true.input_intrinsics, true.input_pose)
+    similarity = umeyama(*pixel_correspondences(surface.points, surface.pixels, *cameras))
     if similarity is None:
         return None
     return SurfaceComparison(Surface.ordered(similarity.apply(surface.points)), comparison.clouds)

@@ -175,16 +175,9 @@ def completeness(comparison: SurfaceComparison) -> float:
     return mean_distance(comparison.backward.distance, comparison.clip)
 
 
-def chamfer_of(comparison: SurfaceComparison) -> float:
-    """Return `chamfer_l1` of a comparison."""
-    forward, backward = comparison.forward.distance, comparison.backward.distance
-    return chamfer_l1(forward, backward, comparison.clip)
-
-
-def squared_chamfer_of(comparison: SurfaceComparison) -> float:
-    """Return `chamfer_l2sq` of a comparison."""
-    forward, backward = comparison.forward.distance, comparison.backward.distance
-    return chamfer_l2sq(forward, backward, comparison.clip)
+def chamfer_of(comparison: SurfaceComparison, formula: Callable[..., float] = chamfer_l1) -> float:
+    """Return `chamfer_l1`, or `chamfer_l2sq` as the formula, of a comparison."""
+    return formula(comparison.forward.distance, comparison.backward.distance, comparison.clip)
 
 
 def completion_link(comparison: SurfaceComparison) -> Link:
@@ -312,7 +305,7 @@ METRICS = (
     ),
     _distance(
         "chamfer_l2sq_m2",
-        compute=squared_chamfer_of,
+        compute=partial(chamfer_of, formula=chamfer_l2sq),
         description="sum of both mean squared distances",
         source="pytorch3d.loss.chamfer_distance",
         unit="m2",

@@ -125,12 +125,6 @@ def _nearer_of_two(
     after = np.searchsorted(ordered, places)
     before = np.maximum(after - 1, 0)
     after = np.minimum(after, len(ordered) - 1)
-    first, second = (_squared(points, positions, row) for row in (before, after))
+    gaps = [positions.take(rows, axis=0) - points for rows in (before, after)]  # (N, 3) each
+    first, second = (np.einsum("ij,ij->i", gap, gap) for gap in gaps)  # (N,) squared distances
     return np.where(first < second, before, after), np.sqrt(np.minimum(first, second))
-
-
-def _squared(points: np.ndarray, positions: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return squared distances f32 [N] of points to the positions of the given rows."""
-    gap = positions.take(rows, axis=0)
-    gap -= points
-    return np.einsum("ij,ij->i", gap, gap)

@@ -23,11 +23,6 @@ NEAREST = 0.05
 _LARGEST_RADIUS = 12
 
 
-def stride_of(width: int) -> int:
-    """Return the pixel step that leaves at most `WIDEST` columns."""
-    return max(1, -(-width // WIDEST))
-
-
 def mesh_depth(
     vertices: np.ndarray,
     faces: np.ndarray,
@@ -201,11 +196,11 @@ def depth_delta(predicted: np.ndarray, truth: np.ndarray) -> float | None:
 def held_out_depths(comparison: SurfaceComparison) -> tuple[np.ndarray, np.ndarray]:
     """Return predicted and true depths f32 [V, H', W'] in the held-out cameras, metres.
 
-    The mesh is rendered if the comparison has one, else the points as squares. Every
-    `stride_of`-th row and column is kept.
+    The mesh is rendered if the comparison has one, else the points as squares.
     """
     true = comparison.clouds.true
-    stride = stride_of(true.held_depth.shape[2])
+    # Every how many rows and columns are kept, so that at most `WIDEST` columns are left.
+    stride = max(1, -(-true.held_depth.shape[2] // WIDEST))
     camera = (true.held_depth.shape[1:], true.held_intrinsics, true.held_pose, stride)
     if comparison.mesh is not None:
         predicted = mesh_depth(comparison.mesh.vertices, comparison.mesh.faces, *camera)
@@ -215,15 +210,11 @@ def held_out_depths(comparison: SurfaceComparison) -> tuple[np.ndarray, np.ndarr
     return predicted, true.held_depth[:, ::stride, ::stride]
 
 
-def _has_held_out_depth(comparison: SurfaceComparison) -> bool:
-    return bool((comparison.clouds.true.held_depth > 0).any())
-
-
 def _metric(name: str, function: Callable[..., float | None], **facts: Any) -> Metric:
     return sampled_metric(
         name,
         compute=lambda comparison: function(*comparison.once(held_out_depths)),
-        applies=_has_held_out_depth,
+        applies=lambda comparison: bool((comparison.clouds.true.held_depth > 0).any()),
         source="Eigen et al. 2014",
         place=80,
         **facts,

@@ -7,6 +7,7 @@ place of segments. It is not comparable with PQ or with panoptic scene-graph sco
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -222,11 +223,8 @@ def _count_prediction(
 
 def true_counts(truths: Sequence[GraphTruth]) -> dict[str, int]:
     """Return how many true triplets of each folded predicate a split has."""
-    totals = dict.fromkeys(FOLDED, 0)
-    for truth in truths:
-        for _, name, _ in truth.triplets:
-            totals[name] += 1
-    return totals
+    found = Counter(name for truth in truths for _, name, _ in truth.triplets)
+    return {name: found[name] for name in FOLDED}
 
 
 def spq(quality: np.ndarray, hits: np.ndarray, false: np.ndarray, missed: np.ndarray) -> float:

@@ -212,10 +212,11 @@ def rankings(comparison: GraphComparison) -> list[list[Triplet]]:
 
 def given_counts_of(comparison: RelationComparison) -> list[GraphCounts]:
     """Return `given_counts` of each scene."""
-    lines, truths = comparison.annotations, comparison.truths
     return [
         given_counts(truth, line["given"], answer)
-        for truth, line, answer in zip(truths, lines, comparison.answers, strict=True)
+        for truth, line, answer in zip(
+            comparison.truths, comparison.annotations, comparison.answers, strict=True
+        )
     ]
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,12 @@ def compare(
         if key[1] == "all" and key[0] in contrasted:
             run.blocks[key] = blocks
     rows = run.differences
-    rows += _tests_without_scores(run.tests, rows)
+    # Declared tests that could not be run have a row without numbers.
+    names = ("family", "split", "subset", "metric", "method_a", "method_b")
+    done = {tuple(row[name] for name in names) for row in rows}
+    missing = [key for key in map(astuple, run.tests) if key not in done]
+    note = {"question": HEADLINE, "note": "not tested: no scores"}
+    rows += [dict(zip(names, key, strict=True)) | note for key in missing]
     rows += contrasts.generalisation(run.blocks, run.reference, config.get("generalisation"))
     rows += contrasts.data_efficiency(run.blocks, run.reference, config.get("data_efficiency"))
     retention = contrasts.retention(run.blocks, config.get("generalisation"))
@@ -233,17 +238,6 @@ def _swapped(row: dict[str, Any]) -> dict[str, Any]:
     out["difference"], out["dz"] = -row["difference"], -row["dz"]
     out["ci_low"], out["ci_high"] = -row["ci_high"], -row["ci_low"]
     return out
-
-
-def _tests_without_scores(
-    tests: list[families.DeclaredTest], rows: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return a row without numbers for each declared test that could not be run."""
-    names = ("family", "split", "subset", "metric", "method_a", "method_b")
-    done = {tuple(row[name] for name in names) for row in rows}
-    note = {"question": HEADLINE, "note": "not tested: no scores"}
-    keys = [(t.family, t.split, t.subset, t.metric, t.a, t.b) for t in tests]
-    return [dict(zip(names, key, strict=True)) | note for key in keys if key not in done]
 
 
 def _difference_table(rows: list[dict[str, Any]], secondary: list[dict[str, Any]]) -> pd.DataFrame:

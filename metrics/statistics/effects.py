@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import combinations
+from string import ascii_lowercase
 
 import numpy as np
 from scipy import optimize, stats
@@ -86,11 +87,9 @@ def noncentrality(df: float, alpha: float = 0.05, power: float = 0.8) -> float:
     if df > 2000:
         return float(stats.norm.isf(alpha / 2) + stats.norm.ppf(power))
     limit = stats.t.isf(alpha / 2, df)
-
-    def excess_power(shift: float) -> float:
-        return upper_tail(limit, df, shift) - power
-
-    return float(optimize.brentq(excess_power, 0.0, 3 * limit + 10.0))
+    return float(
+        optimize.brentq(lambda shift: upper_tail(limit, df, shift) - power, 0.0, 3 * limit + 10.0)
+    )
 
 
 @lru_cache(maxsize=16)
@@ -163,11 +162,8 @@ def tie_letters(order: list[str], separable: dict[tuple[str, str], bool]) -> dic
         ]
     rank = {name: place for place, name in enumerate(order)}
     groups.sort(key=lambda group: sorted(rank[name] for name in group))
+    letters = [*ascii_lowercase, *(f"({index})" for index in range(26, len(groups)))]
     return {
-        name: "".join(_letter(k) for k, group in enumerate(groups) if name in group)
+        name: "".join(letters[k] for k, group in enumerate(groups) if name in group)
         for name in order
     }
-
-
-def _letter(index: int) -> str:
-    return chr(ord("a") + index) if index < 26 else f"({index})"

@@ -216,7 +216,16 @@ def secondary_rows(declared: list[DeclaredPair]) -> list[dict[str, Any]]:
     for places in shapes.values():
         for estimand in _estimands([declared[place] for place in places]):
             for k, place in enumerate(places):
-                rows[place].append(_row(declared[place][0], estimand, k))
+                headline = declared[place][0]
+                row = {name: headline[name] for name in COPIED} | {
+                    "ci_low": float(estimand.low[k]),
+                    "ci_high": float(estimand.high[k]),
+                    "p": float(estimand.p[k]),
+                    "question": estimand.question,
+                    "estimator": estimand.estimator,
+                    "note": estimand.notes[k],
+                }
+                rows[place].append(row)
     return [row for rows_of_pair in rows for row in rows_of_pair]
 
 
@@ -241,14 +250,3 @@ def _estimands(pairs: list[DeclaredPair]) -> list[Estimand]:
         )
         found += crossed_bootstrap(cells_a, cells_b)
     return found
-
-
-def _row(headline: dict[str, Any], estimand: Estimand, k: int) -> dict[str, Any]:
-    return {name: headline[name] for name in COPIED} | {
-        "ci_low": float(estimand.low[k]),
-        "ci_high": float(estimand.high[k]),
-        "p": float(estimand.p[k]),
-        "question": estimand.question,
-        "estimator": estimand.estimator,
-        "note": estimand.notes[k],
-    }

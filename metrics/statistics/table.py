@@ -244,7 +244,7 @@ def _checked(rows: pd.DataFrame, where: str) -> pd.DataFrame:
     for column in ("query", "scene"):
         if rows[column].isna().any():
             rows[column] = rows[column].astype(object).where(rows[column].notna(), "")
-    for column in ("method", "split", "subset", "metric"):
+    for column in SUCCESS:
         if rows[column].isna().any():
             raise InputError(f"{where}: a row has no {column}; name it")
     seeds, values = (pd.to_numeric(rows[c], errors="coerce") for c in ("seed", "value"))
