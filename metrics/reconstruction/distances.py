@@ -305,7 +305,7 @@ METRICS = (
     ),
     _distance(
         "chamfer_l2sq_m2",
-        compute=partial(chamfer_of, formula=chamfer_l2sq),
+        compute=lambda comparison: chamfer_of(comparison, chamfer_l2sq),
         description="sum of both mean squared distances",
         source="pytorch3d.loss.chamfer_distance",
         unit="m2",

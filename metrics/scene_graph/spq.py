@@ -494,21 +494,22 @@ _graph_metric = partial(
 
 def _at(threshold: float, place: int) -> Iterator[Metric]:
     """Yield the variants of SPQ at one threshold."""
-    for name, predicates, text in (
+    for name, predicates, micro, text in (
         (
             "spq",
             "independent",
+            False,
             f"sum of sqrt(IoU_s IoU_o) over TP + FP/2 + FN/2 at IoU > {threshold:g}, mean over "
             "view-independent predicates",
         ),
-        ("spq_view", "view", "the same over the side family"),
-        ("spq_micro", "all", "the same, predicates pooled"),
+        ("spq_view", "view", False, "the same over the side family"),
+        ("spq_micro", "all", True, "the same, predicates pooled"),
     ):
         yield _graph_metric(
             name=f"{name}@{threshold:g}",
             task="graph",
-            compute=partial(
-                spq_at, threshold=threshold, predicates=predicates, micro=name == "spq_micro"
+            compute=lambda comparison, predicates=predicates, micro=micro: spq_at(
+                comparison, threshold, predicates, micro
             ),
             description=text,
             place=place,

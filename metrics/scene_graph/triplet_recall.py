@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -265,7 +264,7 @@ METRICS = (
             family="graph",
             task="given_relations",
             input="relations",
-            compute=partial(spq_given, predicates=predicates),
+            compute=lambda comparison, predicates=predicates: spq_given(comparison, predicates),
             description=f"sum of hits over TP + FP/2 + FN/2 with objects given, mean over {text}",
             source=OWN,
             pooled=True,
