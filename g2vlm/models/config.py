@@ -163,10 +163,9 @@ def model_sizes(config: Mapping[str, Any], source: str = "config") -> dict[str, 
             of the number of heads.
     """
     sizes = read_section(ModelSizes, config.get("model", {}), "model", source)
-    hidden, heads = sizes["hidden"], sizes["heads"]
-    if hidden % heads:
+    if sizes["hidden"] % sizes["heads"]:
         raise InputError(
-            f"{source}: model.hidden {hidden} is not a multiple of model.heads {heads}; "
-            "change one of them"
+            f"{source}: model.hidden {sizes['hidden']} is not a multiple of model.heads "
+            f"{sizes['heads']}; change one of them"
         )
     return sizes

@@ -176,7 +176,12 @@ class Encoder(nn.Module):
         xyz = self.first_positions(batch, coarse).detach()
         inputs = self.point_inputs(batch, xyz)
         local = F.relu(self.local(inputs))
-        tokens = images + self.geometry_tokens(inputs, local)
+        # The geometry module pools learned features of points into patches, as PointNet does
+        # (Qi et al. 2017). Without it, the plain inputs are averaged.
+        if self.config.geometry_module:
+            tokens = images + self.pooled(self.grid.pool(local))
+        else:
+            tokens = images + self.plain(self.grid.pool(inputs))
         if self.config.positions:
             fourier = torch.cat([xyz / 4, waves(xyz, LONGEST_M)], dim=-1)
             positions = self.positions({"fourier": fourier})
@@ -192,21 +197,11 @@ class Encoder(nn.Module):
         mixed = F.relu(self.mix[0](local) + self.grid.spread(self.down(tokens)))
         return tokens, self.point_norm(mixed + F.relu(self.mix[1](mixed))), coarse
 
-    def geometry_tokens(self, inputs: Tensor, local: Tensor) -> Tensor:
-        """Return points pooled into patches [B,T,D].
-
-        The geometry module pools learned features, as PointNet does (Qi et al. 2017). Without it,
-        the plain inputs are averaged.
-        """
-        if not self.config.geometry_module:
-            return self.plain(self.grid.pool(inputs))
-        return self.pooled(self.grid.pool(local))
-
     def message(self, tokens: Tensor, xyz: Tensor) -> Tensor:
         """Return messages [B,T,D] among patches and among groups of patches, joined."""
         fine = self.fine_graph(tokens, xyz)  # (B, T, F)
-        groups = self.coarse_graph(self.grid.group(tokens), self.grid.group(xyz))
-        coarse = by_view(groups, math.prod(self.grid.groups))[:, :, self.ungroup].flatten(1, 2)
+        coarse = self.coarse_graph(self.grid.group(tokens), self.grid.group(xyz))
+        coarse = by_view(coarse, math.prod(self.grid.groups))[:, :, self.ungroup].flatten(1, 2)
         return self.join_scales(torch.cat([fine, coarse], dim=-1))
 
 

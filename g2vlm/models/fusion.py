@@ -244,8 +244,7 @@ class Fusion(nn.Module):
         ordered = state.points.detach()[:, ::8].sort(1).values
         ends = [ordered[:, int(share * (ordered.shape[1] - 1))] for share in (0.02, 0.98)]
         pooled = torch.cat([tokens.mean(1), tokens.amax(1), *ends], dim=-1)
-        second = self.readout[1](pooled)[:, None].expand_as(first)
-        return torch.stack([first, second], dim=2)
+        return torch.stack([first, self.readout[1](pooled)[:, None].expand_as(first)], dim=2)
 
 
 def named_share(match: Tensor) -> Tensor:

@@ -270,8 +270,8 @@ class RelationHead(nn.Module):
         first = objects[:, :, None].expand(-1, -1, count, -1)
         second = objects[:, None].expand(-1, count, -1, -1)
         pairs = torch.cat([first, second, self.geometry(boxes, front)], dim=-1)
-        families = self.pair(pairs).split(self.sizes, dim=-1)
-        return RelationLogits(dict(zip(LABELS, families, strict=True)), front)
+        families = zip(LABELS, self.pair(pairs).split(self.sizes, dim=-1), strict=True)
+        return RelationLogits(dict(families), front)
 
 
 def pool_scene(state: SceneState) -> Tensor:
@@ -321,7 +321,7 @@ class Descriptors(nn.Module):
 
     def embed_objects(self, state: SceneState, masks: Tensor, boxes: Tensor) -> Tensor:
         """Return descriptors [B,N,E] of the objects under masks [B,N,P] with boxes [B,N,6]."""
-        features = [state.point_features, state.class_probabilities, state.batch.rgb - 0.5]
+        features = (state.point_features, state.class_probabilities, state.batch.rgb - 0.5)
         size = boxes[..., 3:].clamp(min=0.02).log()
         pooled = [mask_mean(masks, values) for values in features]
         return F.normalize(self.object(torch.cat([*pooled, size], dim=-1)), dim=-1)

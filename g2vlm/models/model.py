@@ -124,8 +124,7 @@ class G2VLM(nn.Module):
     def caption(self, state: SceneState, max_tokens: int = 48) -> list[str]:
         """Return one greedy caption per scene."""
         index = self.vocabulary.index
-        memory = self.caption_memory(state)
         numbers, _ = self.decoder.write(
-            index[CAPTION], index[END], state.tokens, memory, max_tokens
+            index[CAPTION], index[END], state.tokens, self.caption_memory(state), max_tokens
         )
         return [self.vocabulary.decode(lines[0]) for lines in numbers.tolist()]

@@ -139,8 +139,8 @@ class QAContextEncoder(nn.Module):
         sizes = shares @ objects.boxes[:, None, :, 3:]
         count = roles.match.sum(-1)  # (B, Q, ROLES), expected number of matching objects
         longest = sizes.amax(-1)
-        most = roles.match.amax(-1)
-        own = [places / 3, sizes.clamp(min=0.02).log(), torch.stack([count, most], dim=-1)]
+        matches = torch.stack([count, roles.match.amax(-1)], dim=-1)
+        own = [places / 3, sizes.clamp(min=0.02).log(), matches]
         pairs = self.pairs(shares, objects, relations)
         distances, geometry = box_distances(objects.boxes), triple_geometry(objects.boxes)
         # Numbers that are copied come from sharpened shares, in which likelier objects weigh more:

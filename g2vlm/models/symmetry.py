@@ -58,7 +58,6 @@ class Symmetries(nn.Module):
 def _image(row: Tensor, layout: Layout, which: int) -> Tensor:
     """Return a row under symmetry number `which`."""
     parts = list(row.split([count for _, count in layout]))
-    mirrored = bin(which).count("1") % 2
     for place, (kind, _) in enumerate(layout):
         part = parts[place]
         if kind == "along":
@@ -71,7 +70,7 @@ def _image(row: Tensor, layout: Layout, which: int) -> Tensor:
         if which >> 2 & 1 and kind in ("along", "extent"):
             part = part.view(3, -1)[[1, 0, 2]].flatten()
         # An odd number of mirrors and exchanges reflects the image: left and right swap.
-        if kind == "border" and mirrored:
+        if kind == "border" and which.bit_count() % 2:
             part = part[[0, 1, 3, 2]]
         parts[place] = part
     return torch.cat(parts)

@@ -72,9 +72,9 @@ class CachedScene:
     @cached_property
     def sets(self) -> list[IndexedSet]:
         """The ground-truth objects and the detected objects, each set unless it is empty."""
-        boxes = self.objects.boxes[self.gt_count :].cpu().numpy()
-        chosen = [np.arange(self.gt_count), self.gt_count + np.array(suppress(boxes), int)]
         fields = vars(self.objects)
+        detected = suppress(fields["boxes"][self.gt_count :].cpu().numpy())
+        chosen = [np.arange(self.gt_count), self.gt_count + np.array(detected, int)]
         return [
             (ObjectSet(**{name: field[rows] for name, field in fields.items()}), self.index[rows])
             for rows in chosen

@@ -136,7 +136,7 @@ class TrainSet:
             inputs, features = store.inputs(name), images[name]
             arrays = scene_arrays(inputs, features.tokens, features.points)
             views, annotation = store.views(name), store.annotation(name)
-            self.scenes.append(train_scene(arrays, inputs, views, annotation, classes))
+            self.scenes.append(train_scene(arrays, inputs, views, annotation, self.classes))
         names = {name for scene in self.scenes for name in scene.colours.values()}
         self.colours = tuple(sorted(names - {""}))
         self._mentions: dict[tuple[Any, ...], list[Any]] = {}
@@ -223,13 +223,12 @@ def geometry_batch(
         chosen[queries // 2 :] += POOL
         xyz.append(scene.pool[chosen])
         solid.append(scene.solid[chosen])
-    votes = (names >= 0) & (names < classes) & supervised[:, None]
     values = (
         np.stack([scene.depth for scene in scenes]).astype(np.float32),
         np.stack([scene.normal for scene in scenes]).astype(np.float32) / 127,
         names,
         boxes,
-        votes,
+        (names >= 0) & (names < classes) & supervised[:, None],
         np.stack(xyz),
         np.stack(solid).astype(np.float32),
         supervised.astype(np.float32),

@@ -57,16 +57,6 @@ def depth_loss(step: StepOutputs) -> Tensor:
     return masked_mean(error.clamp(max=LARGEST_RELATIVE_ERROR), valid)
 
 
-def pointmap_normals(points: Tensor) -> Tensor:
-    """Return unit normals [...,h-2,w-2,3] of pointmaps [...,h,w,3], of unknown sign.
-
-    A normal is the cross product of the central differences along rows and columns.
-    """
-    across = points[..., 1:-1, 2:, :] - points[..., 1:-1, :-2, :]
-    down = points[..., 2:, 1:-1, :] - points[..., :-2, 1:-1, :]
-    return F.normalize(torch.linalg.cross(down, across), dim=-1, eps=1e-4)
-
-
 def normal_loss(step: StepOutputs) -> Tensor:
     """Return L_normal: 1 - |cosine| between normals of the pointmap and true normals.
 
@@ -75,10 +65,9 @@ def normal_loss(step: StepOutputs) -> Tensor:
     """
     state, targets = step.state, step.geometry
     points = as_image(state.points, state)  # (B, V, h, w, 3)
-    rays = as_image(state.batch.rays, state)
     depth = as_image(targets.depth, state)  # (B, V, h, w)
     # The camera's position cancels in differences of points of one view.
-    surface = rays * depth[..., None]
+    surface = as_image(state.batch.rays, state) * depth[..., None]
     true = as_image(targets.normal, state)[..., 1:-1, 1:-1, :]  # (B, V, h-2, w-2, 3)
     middle = surface[..., 1:-1, 1:-1, :]
     smooth = (depth[..., 1:-1, 1:-1] > 0) & (true.abs().sum(-1) > 0)
@@ -89,8 +78,12 @@ def normal_loss(step: StepOutputs) -> Tensor:
         surface[..., 1:-1, :-2, :],
     ):
         smooth &= ((neighbour - middle) * true).sum(-1).abs() < EDGE_M
-    # The sign is dropped because normals of a pointmap have none.
-    cosine = (pointmap_normals(points) * true).sum(-1).abs()  # (B, V, h-2, w-2)
+    # Normals of the pointmap: cross products of the central differences along rows and columns.
+    across = points[..., 1:-1, 2:, :] - points[..., 1:-1, :-2, :]
+    down = points[..., 2:, 1:-1, :] - points[..., :-2, 1:-1, :]
+    normals = F.normalize(torch.linalg.cross(down, across), dim=-1, eps=1e-4)
+    # The sign is dropped because these normals have none.
+    cosine = (normals * true).sum(-1).abs()  # (B, V, h-2, w-2)
     return masked_mean(1 - cosine, smooth.float())
 
 

@@ -52,8 +52,7 @@ def class_loss(state: SceneState, targets: GeometryTargets) -> Tensor:
     # Probability of the true class, (B, P).
     share = state.class_probabilities.gather(-1, targets.classes.clamp(min=0)[..., None])[..., 0]
     # Two thirds of all points are structure; a third of the weight balances them with objects.
-    weight = known * (1 - structure * 2 / 3)
-    return masked_mean(-share.clamp(min=1e-6).log(), weight)
+    return masked_mean(-share.clamp(min=1e-6).log(), known * (1 - structure * 2 / 3))
 
 
 def name_loss(state: SceneState, targets: LanguageTargets) -> Tensor:
@@ -197,8 +196,7 @@ def contrast(scores: Tensor, positive: Tensor) -> Tensor:
     Source: van den Oord et al. 2018; symmetric as in CLIP, Radford et al. 2021.
     """
     across = mass_loss(scores.log_softmax(1), positive)
-    down = mass_loss(scores.log_softmax(0).T, positive.T)
-    return (across + down) / 2
+    return (across + mass_loss(scores.log_softmax(0).T, positive.T)) / 2
 
 
 def products(first: Tensor, second: Tensor) -> Tensor:
@@ -210,15 +208,16 @@ def products(first: Tensor, second: Tensor) -> Tensor:
 def align_loss(step: StepOutputs) -> Tensor:
     """Return L_align: captions against the batch's scenes, and phrases against its objects."""
     space, targets = step.model.descriptors, step.language
-    boxes = step.boxes.detach()
     scale = space.sharpness
     texts = space.embed_text(targets.captions).flatten(0, 1)  # (B*captions, E)
     scenes = space.embed_scene(step.state)  # (B, E)
     kept = targets.captions.present.flatten()
-    alike = products(scale * texts[kept], scenes)
-    scene_part = contrast(alike, targets.caption_scenes.flatten(0, 1)[kept])
+    positive = targets.caption_scenes.flatten(0, 1)[kept]
+    scene_part = contrast(products(scale * texts[kept], scenes), positive)
     phrases = space.embed_phrase(targets.phrases).flatten(0, 1)  # (B*phrases, E)
-    objects = space.embed_objects(step.state, targets.masks, boxes).flatten(0, 1)  # (B*N, E)
+    objects = space.embed_objects(step.state, targets.masks, step.boxes.detach()).flatten(
+        0, 1
+    )  # (B*N, E)
     present, real = targets.present.flatten(), targets.phrases.present.flatten()
     positive = targets.phrase_objects.flatten(0, 1)[real][:, present]
     return scene_part + contrast(products(scale * phrases[real], objects[present]), positive)

@@ -57,15 +57,15 @@ class ProcessGroup:
         if self.size == 1:
             return
         parameters = list(parameters)
-        has_gradient = [float(p.grad is not None) for p in parameters]
-        counts = self._accelerator.reduce(torch.tensor(has_gradient, device=self.device), "sum")
+        has_gradient = torch.tensor([float(p.grad is not None) for p in parameters])
+        counts = self._accelerator.reduce(has_gradient.to(self.device), "sum")
         # Processes must exchange tensors of the same sizes, so a missing gradient counts as zero
         # where another process has one.
         shared = [p for p, count in zip(parameters, counts.tolist(), strict=True) if count]
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in shared]
         joined = self._accelerator.reduce(torch.cat([g.reshape(-1) for g in gradients]), "sum")
-        sizes = [p.numel() for p in shared]
-        for p, gradient in zip(shared, joined.split(sizes), strict=True):
+        gradients = joined.split([p.numel() for p in shared])
+        for p, gradient in zip(shared, gradients, strict=True):
             p.grad = gradient.view_as(p)
 
     def sum_losses(self, losses: Mapping[str, float]) -> dict[str, float]:

@@ -103,9 +103,12 @@ def train_referring_head(
 
 def references(scene: TrainScene) -> list[Mapping[str, Any]]:
     """Return a scene's references, and its questions of how many or whether, as references."""
-    questions = [q for q in scene.annotation["questions"] if q["type"] in ONE_CLASS]
-    more = [{"text": q["text"], "targets": q["objects"], "anchors": []} for q in questions]
-    return [*scene.annotation["references"], *more]
+    questions = [
+        {"text": question["text"], "targets": question["objects"], "anchors": []}
+        for question in scene.annotation["questions"]
+        if question["type"] in ONE_CLASS
+    ]
+    return [*scene.annotation["references"], *questions]
 
 
 def referring_targets(

@@ -96,8 +96,7 @@ class Checkpoint:
         for name, value in _under(tensors, "optimizer/").items():
             number, field = name.split("/")
             moments.setdefault(int(number), {})[field] = value
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
         return int(notes["step"]), notes["losses"], float(notes["seconds"])
 
     def clear(self) -> None:

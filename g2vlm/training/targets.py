@@ -100,11 +100,11 @@ def train_scene(
                 f"scene {annotation['scene']}: object {entry['index']} is of the unknown class "
                 f"{entry['class']!r}; render the scenes again"
             )
-    labels = [classes.index(entry["class"]) for entry in annotation["objects"]]
     boxes = [entry["box"] for entry in annotation["objects"]]
     rows = {index: row for row, index in enumerate(inputs.gt_indices)}
     eligible = [every[index] for index in inputs.gt_indices]
     all_boxes = np.array(boxes, np.float32).reshape(-1, 6)
+    labels = [classes.index(entry["class"]) for entry in annotation["objects"]]
     all_classes = np.array(labels, np.int64)
     pool, solid = occupancy_pool(views, annotation["scene"])
     normal = centre_pixels(np.asarray(views.normal[:input_views], np.float32)).reshape(-1, 3)
@@ -193,9 +193,8 @@ def occupancy_pool(views: Any, scene: str) -> tuple[np.ndarray, np.ndarray]:
         near = random.random((POOL, 3), np.float32) * room
     points = np.concatenate([uniform, near])
     index = np.minimum((points / VOXEL_M).astype(int), np.array(views.occupancy.shape) - 1)
-    solid = views.occupancy[tuple(index.T)]
     matrix = np.asarray(views.frame_from_room, np.float32)
-    return transform(points, matrix).astype(np.float32), solid
+    return transform(points, matrix).astype(np.float32), views.occupancy[tuple(index.T)]
 
 
 def mask_shares(masks: np.ndarray) -> np.ndarray:

@@ -137,8 +137,7 @@ def fit_heads(objective: Objective) -> tuple[RetrievalProbe, float]:
     losses |= {f"qa_head/{name}": value for name, value in answering.items()}
     captions = caption_embeddings(data)
     if config.language and config.align_loss:
-        retrieval = fit_retrieval_head(model.descriptors, pooled, captions, seed)
-        losses["retrieval_head"] = retrieval
+        losses["retrieval_head"] = fit_retrieval_head(model.descriptors, pooled, captions, seed)
     listed = ", ".join(f"{name} {value:.3f}" for name, value in losses.items() if value is not None)
     print(f"train: fitted heads on cached features, losses {listed or 'none'}", flush=True)
     probe = RetrievalProbe.fit(pooled.cpu().numpy(), captions)
