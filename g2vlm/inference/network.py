@@ -89,13 +89,12 @@ class Network:
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str], phrases: bool = False) -> np.ndarray:
         """Return the unit embeddings f32[Q, E] of captions, or of phrases without context."""
-        embed = (
-            self.model.descriptors.embed_phrase if phrases else self.model.descriptors.embed_text
-        )
+        space = self.model.descriptors
+        embed = space.embed_phrase if phrases else space.embed_text
         rows = []
         for start in range(0, len(texts), _TEXTS_A_BATCH):
             batch = build_text(self.texts, [texts[start : start + _TEXTS_A_BATCH]])
-            rows.append(to_numpy(embed(batch.to(self.device))[0]))
+            rows.append(to_numpy(embed(batch.pooled.to(self.device))[0]))
         return np.concatenate(rows) if rows else np.zeros((0, self.config.embedding), np.float32)
 
     def read_texts(self, texts: Sequence[str]) -> np.ndarray:
@@ -260,7 +259,7 @@ class EncodedScene:
     @torch.inference_mode()
     def embedding(self) -> np.ndarray:
         """Return the scene's unit embedding f32[E]."""
-        return to_numpy(self.network.model.descriptors.embed_scene(self.state)[0])
+        return to_numpy(self.network.model.descriptors.embed_scene(pool_scene(self.state))[0])
 
     @torch.inference_mode()
     def pooled(self) -> np.ndarray:

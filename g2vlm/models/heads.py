@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from g2vlm.models.batch import SceneBatch, TextBatch
+from g2vlm.models.batch import SceneBatch
 from g2vlm.models.boxes import axis_gaps, mask_mean
 from g2vlm.models.config import CELL, ModelConfig
 from g2vlm.models.grid import ViewGrid
@@ -307,17 +307,17 @@ class Descriptors(nn.Module):
         """Scale of inner products before the softmax of L_align."""
         return self.scale.exp().clamp(max=LARGEST_SCALE)
 
-    def embed_scene(self, state: SceneState) -> Tensor:
-        """Return descriptors [B,E] of scenes."""
-        return F.normalize(self.scene(self.standard_scene(pool_scene(state))), dim=-1)
+    def embed_scene(self, pooled: Tensor) -> Tensor:
+        """Return descriptors [B,E] of scenes from pooled features [B,K] (`pool_scene`)."""
+        return F.normalize(self.scene(self.standard_scene(pooled)), dim=-1)
 
-    def embed_text(self, text: TextBatch) -> Tensor:
-        """Return descriptors [B,Q,E] of sentences about scenes."""
-        return F.normalize(self.text(self.standard_text(standard(text.pooled))), dim=-1)
+    def embed_text(self, pooled: Tensor) -> Tensor:
+        """Return descriptors [...,E] of sentences about scenes, from frozen embeddings [...,W]."""
+        return F.normalize(self.text(self.standard_text(standard(pooled))), dim=-1)
 
-    def embed_phrase(self, text: TextBatch) -> Tensor:
-        """Return descriptors [B,Q,E] of phrases about objects."""
-        return F.normalize(self.phrase(standard(text.pooled)), dim=-1)
+    def embed_phrase(self, pooled: Tensor) -> Tensor:
+        """Return descriptors [...,E] of phrases about objects, from frozen embeddings [...,W]."""
+        return F.normalize(self.phrase(standard(pooled)), dim=-1)
 
     def embed_objects(self, state: SceneState, masks: Tensor, boxes: Tensor) -> Tensor:
         """Return descriptors [B,N,E] of the objects under masks [B,N,P] with boxes [B,N,6]."""

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from g2vlm.models.boxes import mask_mean
 from g2vlm.models.decoder import next_word_loss
+from g2vlm.models.heads import pool_scene
 from g2vlm.models.layers import exact
 from g2vlm.models.model import G2VLM
 from g2vlm.models.state import GroundState, RelationLogits, SceneState
@@ -209,15 +210,14 @@ def align_loss(step: StepOutputs) -> Tensor:
     """Return L_align: captions against the batch's scenes, and phrases against its objects."""
     space, targets = step.model.descriptors, step.language
     scale = space.sharpness
-    texts = space.embed_text(targets.captions).flatten(0, 1)  # (B*captions, E)
-    scenes = space.embed_scene(step.state)  # (B, E)
+    texts = space.embed_text(targets.captions.pooled).flatten(0, 1)  # (B*captions, E)
+    scenes = space.embed_scene(pool_scene(step.state))  # (B, E)
     kept = targets.captions.present.flatten()
     positive = targets.caption_scenes.flatten(0, 1)[kept]
     scene_part = contrast(products(scale * texts[kept], scenes), positive)
-    phrases = space.embed_phrase(targets.phrases).flatten(0, 1)  # (B*phrases, E)
-    objects = space.embed_objects(step.state, targets.masks, step.boxes.detach()).flatten(
-        0, 1
-    )  # (B*N, E)
+    phrases = space.embed_phrase(targets.phrases.pooled).flatten(0, 1)  # (B*phrases, E)
+    boxes = step.boxes.detach()
+    objects = space.embed_objects(step.state, targets.masks, boxes).flatten(0, 1)  # (B*N, E)
     present, real = targets.present.flatten(), targets.phrases.present.flatten()
     positive = targets.phrase_objects.flatten(0, 1)[real][:, present]
     return scene_part + contrast(products(scale * phrases[real], objects[present]), positive)

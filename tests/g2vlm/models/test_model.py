@@ -32,7 +32,7 @@ from g2vlm.models.decoder import (
 )
 from g2vlm.models.encoder import WINDOW
 from g2vlm.models.grid import view_grid
-from g2vlm.models.heads import RelationHead, nearest_points
+from g2vlm.models.heads import RelationHead, nearest_points, pool_scene
 from g2vlm.models.layers import Standardise, linear_of_parts, relative_features
 from g2vlm.models.qa_context import SLOTS
 from g2vlm.training.language_losses import number_loss
@@ -68,8 +68,8 @@ def test_outputs_have_the_documented_shapes():
     assert shapes == {family: (2, 3, 3, size) for family, size in sizes.items()}
     for vectors in (
         embedded,
-        model.descriptors.embed_scene(state),
-        model.descriptors.embed_text(text),
+        model.descriptors.embed_scene(pool_scene(state)),
+        model.descriptors.embed_text(text.pooled),
     ):
         assert torch.allclose(vectors.norm(dim=-1), torch.ones(vectors.shape[:-1]), atol=1e-5)
         answers, found = model.answer(state, text, model.object_set(state, masks, boxes), 4)
@@ -349,7 +349,7 @@ def test_any_number_of_views_is_encoded(method, count):
         found = [
             ground.point_logits,
             model.object_boxes(state, masks),
-            model.descriptors.embed_scene(state),
+            model.descriptors.embed_scene(pool_scene(state)),
         ]
         found.append(model.occupancy_head(state, torch.rand(1, 5, 3)))
     assert all(bool(torch.isfinite(value).all()) for value in found)
@@ -358,9 +358,9 @@ def test_any_number_of_views_is_encoded(method, count):
 def test_views_after_the_first_come_in_any_order():
     model = small_model("full")
     embed = [
-        model.descriptors.embed_scene(viewed(model, order))
+        model.descriptors.embed_scene(pool_scene(viewed(model, order)))
         for order in ([0, 1, 2, 3], [0, 3, 1, 2])
     ]
     torch.testing.assert_close(*embed, atol=1e-5, rtol=1e-4)
-    other = model.descriptors.embed_scene(viewed(model, [1, 0, 2, 3]))
+    other = model.descriptors.embed_scene(pool_scene(viewed(model, [1, 0, 2, 3])))
     assert not torch.allclose(embed[0], other, atol=1e-4)
