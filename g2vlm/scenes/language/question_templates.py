@@ -41,9 +41,10 @@ QUESTIONED_FRONTS = ("chair", "armchair", "sofa", "computer", "television")
 
 
 class Named(NamedTuple):
-    """An object, a name for it, and the other objects that the name refers to."""
+    """An object, its class, a name for it, and the other objects that the name refers to."""
 
     index: int
+    cls: str
     name: str
     refers_to: tuple[int, ...]
 
@@ -54,7 +55,8 @@ def _clues(outcome: str, outcomes: int, *keys: tuple[str, ...]) -> tuple[Clue, .
 
 def _named(context: ReferringContext) -> list[Named]:
     """Return every object that has a name, shuffled."""
-    return [Named(k, *context.name(k)) for k in context.shuffled(context.named())]
+    rows = context.shuffled(context.named())
+    return [Named(k, context.cls(k), *context.name(k)) for k in rows]
 
 
 def _groups(context: ReferringContext, rows: list[Named], size: int) -> Iterator[list[Named]]:
@@ -62,10 +64,9 @@ def _groups(context: ReferringContext, rows: list[Named], size: int) -> Iterator
     if len(rows) < size:
         return
     picks = context.rng.integers(0, len(rows), (8 * ENOUGH, size)).tolist()
-    classes = [context.cls(row.index) for row in rows]
     for picked in dict.fromkeys(map(tuple, picks)):
         group = [rows[n] for n in picked]
-        if len({classes[n] for n in picked}) == size and _independent(group):
+        if len({row.cls for row in group}) == size and _independent(group):
             yield group
 
 
@@ -137,7 +138,7 @@ def _absolute_distance(context: ReferringContext) -> Candidates:
         d = context.geometry.distance[a.index][b.index]
         if d < MARGIN_MM:
             continue
-        first, second = sorted((context.cls(a.index), context.cls(b.index)))
+        first, second = sorted((a.cls, b.cls))
         clues = _clues(
             str(bisect_right(DISTANCE_BINS_DM, d // 100)),
             len(DISTANCE_BINS_DM) + 1,
@@ -151,13 +152,13 @@ def _absolute_distance(context: ReferringContext) -> Candidates:
 
 def _object_size(context: ReferringContext) -> Candidates:
     for row in _named(context):
-        cls, colour = context.cls(row.index), context.colour(row.index)
+        colour = context.colour(row.index)
         longest = divide(max(context.items[row.index].size), 10)
         clues = _clues(
             str(bisect_right(SIZE_BINS_CM, longest)),
             len(SIZE_BINS_CM) + 1,
-            ("size", cls),
-            ("size", cls, colour),
+            ("size", row.cls),
+            ("size", row.cls, colour),
         )
         yield _ask("object_size", [row], str(longest), [], clues)
 
@@ -178,12 +179,12 @@ def _relative_distance(context: ReferringContext) -> Candidates:
             continue
         right = int(to_c < to_b)
         choices = [b.name.removeprefix("the "), c.name.removeprefix("the ")]
-        clues = _choice_clues(context, "closer", context.cls(a.index), (b, c), right)
+        clues = _choice_clues("closer", a.cls, (b, c), right)
         yield _ask("relative_distance", [a, b, c], choices[right], choices, clues)
 
 
 def _choice_clues(
-    context: ReferringContext, key: str, anchor: str, options: tuple[Named, Named], right: int
+    key: str, anchor: str, options: tuple[Named, Named], right: int
 ) -> tuple[Clue, ...]:
     """Return clues of a choice between two: their order, and for each its class and name.
 
@@ -194,15 +195,19 @@ def _choice_clues(
     """
     clues = list(_clues(str(right), 2, (key,)))
     for position, option in enumerate(options):
-        cls = context.cls(option.index)
-        outcome = "right" if position == right else "wrong"
-        clues += _clues(outcome, 2, (key, cls), (key, cls, anchor), (key, "name", option.name))
+        clues += _clues(
+            "right" if position == right else "wrong",
+            2,
+            (key, option.cls),
+            (key, option.cls, anchor),
+            (key, "name", option.name),
+        )
     return tuple(clues)
 
 
 def _relative_direction(context: ReferringContext) -> Pools:
     """On which side of an object another is: for the first camera, and for a person there."""
-    rows = [row for row in _named(context) if context.cls(row.index) not in NO_LANDMARK]
+    rows = [row for row in _named(context) if row.cls not in NO_LANDMARK]
     return [
         list(islice(_sides_for_camera(context, rows), ENOUGH)),
         list(islice(_sides_for_person(context, rows), ENOUGH)),
@@ -215,14 +220,13 @@ def _sides_for_camera(context: ReferringContext, rows: list[Named]) -> Candidate
         side = context.geometry.side_in_view(a.index, b.index)
         if not side:
             continue
-        first, second = context.cls(a.index), context.cls(b.index)
         clues = _clues(
             side,
             len(SIDES),
             ("seen",),
-            ("seen", first),
-            ("seen", "of", second),
-            ("seen", first, second),
+            ("seen", a.cls),
+            ("seen", "of", b.cls),
+            ("seen", a.cls, b.cls),
         )
         yield _ask("relative_direction", [a, b], side, SIDES, clues)
 
@@ -234,16 +238,15 @@ def _sides_for_person(context: ReferringContext, rows: list[Named]) -> Candidate
         side = side_for_person(context, a.index, b.index, c.index)
         if not side:
             continue
-        target, at, facing = (context.cls(row.index) for row in (a, b, c))
         clues = _clues(
             side,
             len(TURNS),
             ("turn",),
-            ("turn", target),
-            ("turn", "at", at),
-            ("turn", "to", facing),
-            ("turn", target, at),
-            ("turn", target, "", facing),
+            ("turn", a.cls),
+            ("turn", "at", b.cls),
+            ("turn", "to", c.cls),
+            ("turn", a.cls, b.cls),
+            ("turn", a.cls, "", c.cls),
         )
         yield _ask("standing", [a, b, c], side, TURNS, clues)
 
@@ -312,7 +315,6 @@ def _relation_holds(context: ReferringContext) -> Candidates:
     for a, b in pairs:
         if not _independent([a, b]):
             continue
-        first, second = context.cls(a.index), context.cls(b.index)
         for predicate in RELATION_QUESTIONS:
             value = holds(context.geometry, predicate, a.index, b.index)
             if value is None or not _needs_a_look(context, predicate, a.index, b.index):
@@ -322,9 +324,9 @@ def _relation_holds(context: ReferringContext) -> Candidates:
                 answer,
                 len(YES_NO),
                 (predicate,),
-                (predicate, first),
-                (predicate, "", second),
-                (predicate, first, second),
+                (predicate, a.cls),
+                (predicate, "", b.cls),
+                (predicate, a.cls, b.cls),
             )
             yield _ask(predicate, [a, b], answer, YES_NO, clues)
 
@@ -355,8 +357,8 @@ def _what_is_on(context: ReferringContext) -> Candidates:
                 if any(context.cls(n) in nouns for n in below.refers_to):
                     continue  # The name would give the answer.
                 fields = {"a": below.name, "b": article(nouns[0]), "c": article(nouns[1])}
-                options = tuple(Named(n, noun, ()) for n, noun in zip(pair, nouns, strict=True))
-                clues = _choice_clues(context, "what", context.cls(below.index), options, right)
+                options = tuple(Named(n, context.cls(n), context.cls(n), ()) for n in pair)
+                clues = _choice_clues("what", below.cls, options, right)
                 needed = [below.index, *below.refers_to, *carried]
                 objects = [*needed, *context.by_class[context.cls(m)]]
                 yield QuestionCandidate("what_on", fields, nouns[right], nouns, objects, clues)

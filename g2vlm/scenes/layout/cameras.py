@@ -145,7 +145,7 @@ def sample_points(items: list[Item]) -> np.ndarray:
 
 
 def project(cameras: Cameras, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return pixel u, v and depth (mm), each float64 [K, ...], of points [..., 3] in mm."""
+    """Return which points [..., 3] in mm are in the image, bool [K, ...], and their pixels u, v."""
     shape = (len(cameras.yaw),) + (1,) * (points.ndim - 1)
     cos_yaw, sin_yaw = (table[cameras.yaw % 360].reshape(shape) / UNIT for table in _TABLES)
     cos_pitch, sin_pitch = (table[cameras.pitch % 360].reshape(shape) / UNIT for table in _TABLES)
@@ -159,7 +159,9 @@ def project(cameras: Cameras, points: np.ndarray) -> tuple[np.ndarray, np.ndarra
     tangent = sine(cameras.hfov // 2) / cosine(cameras.hfov // 2)
     focal = IMAGE[0] / 2 / tangent
     safe = np.maximum(depth, 1.0)
-    return right / safe * focal + IMAGE[0] / 2, down / safe * focal + IMAGE[1] / 2, depth
+    u, v = right / safe * focal + IMAGE[0] / 2, down / safe * focal + IMAGE[1] / 2
+    in_image = (u >= 0) & (u < IMAGE[0]) & (v >= 0) & (v < IMAGE[1])
+    return in_image & (depth > NEAREST_MM), u, v
 
 
 def visible_points(
@@ -167,7 +169,7 @@ def visible_points(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return which sample points each camera sees, bool [K, N, P], and their pixels u and v."""
     points = sample_points(items)
-    seen, u, v = _in_view(cameras, points)
+    seen, u, v = project(cameras, points)
     for n, item in enumerate(items):
         if item.row.cls in OPAQUE:
             hit = _blocked(cameras.position, points, item)
@@ -180,16 +182,9 @@ def visible_points(
     return seen, u, v
 
 
-def _in_view(cameras: Cameras, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return which points [N, P, 3] are in the image, bool [K, N, P], and their pixels."""
-    u, v, depth = project(cameras, points)
-    seen = (depth > NEAREST_MM) & (u >= 0) & (u < IMAGE[0]) & (v >= 0) & (v < IMAGE[1])
-    return seen, u, v
-
-
 def seen_shares(cameras: Cameras, points: np.ndarray, items: list[Item]) -> list[int]:
     """Return the share (%) of points [P, 3] in mm that each of K cameras sees past opaque boxes."""
-    seen, *_ = _in_view(cameras, points[None])
+    seen, *_ = project(cameras, points[None])
     for item in items:
         if item.row.cls in OPAQUE:
             seen &= ~_blocked(cameras.position, points[None], item)

@@ -107,7 +107,7 @@ def captured_recipe(
     }
     items = items_of(recipe, {})
     for low in _FROM_MM:
-        placed = _cameras(room, free_cells(room, low), items, generator)
+        placed = _cameras(room, np.argwhere(free_cells(room, low)), items, generator)
         if placed:
             return {**recipe, "cameras": camera_fields(placed[0])}, placed[1]
     raise InputError(f"{path}: no place for 8 cameras; leave the capture out")
@@ -218,14 +218,14 @@ def _light(room: CapturedRoom) -> dict[str, Any]:
 
 
 def _cameras(
-    room: CapturedRoom, free: np.ndarray, items: list[Item], generator: np.random.Generator
+    room: CapturedRoom, spots: np.ndarray, items: list[Item], generator: np.random.Generator
 ) -> tuple[Cameras, np.ndarray] | None:
-    """Choose eight cameras and return them with their estimated pixels int64 [8, N].
+    """Choose eight cameras in free cells `spots` int64 [S, 2]; return them with their estimated
+    pixels int64 [8, N].
 
     They see at least three objects each and are well apart, where possible: the limits fall until
     some draw meets them. Of the draws that do, the one whose inputs see most objects is kept.
     """
-    spots = np.argwhere(free)
     for least in range(min(3, len(items)), 0, -1):
         for apart in (APART_MM, APART_MM * 2 // 3, APART_MM // 3):
             best = None
