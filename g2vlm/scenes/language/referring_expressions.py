@@ -130,15 +130,13 @@ def _size(context: ReferringContext) -> Candidates:
         volumes = [volume(context.items[k]) for k in order]
         tall = sorted(compared, key=lambda k: -context.items[k].size[2])
         heights = [context.items[k].size[2] for k in tall]
-        picks = []
-        if 2 * volumes[-1] > 3 * volumes[-2]:
-            picks.append(("largest", order[-1]))
-        if 2 * volumes[1] > 3 * volumes[0]:
-            picks.append(("smallest", order[0]))
-        if heights[0] - heights[1] >= max(TALLER_MM, heights[0] // 10):
-            picks.append(("tallest", tall[0]))
-        for template, target in picks:
-            if target in rows and target in context.names:
+        picks = (
+            ("largest", order[-1], 2 * volumes[-1] > 3 * volumes[-2]),
+            ("smallest", order[0], 2 * volumes[1] > 3 * volumes[0]),
+            ("tallest", tall[0], heights[0] - heights[1] >= max(TALLER_MM, heights[0] // 10)),
+        )
+        for template, target, is_clear in picks:
+            if is_clear and target in rows and target in context.names:
                 yield ReferenceCandidate(template, context.words(cls), [target], tags=GEOMETRY)
 
 

@@ -111,7 +111,7 @@ def face_labels(room: CapturedRoom, boxes: list[Item], openings: list[dict]) -> 
     # Later labels overwrite earlier ones; boxes come from large to small.
     label = np.full(len(middle), UNLABELLED, np.uint8)
     walls = edges(np.array(room.outline, float))
-    to_walls = [_along_and_apart(middle, a, b, clip=True)[1] for a, b in walls]
+    to_walls = [_along_and_apart(middle, a, b)[1] for a, b in walls]
     label[np.min(to_walls, axis=0) <= _WALL_MM] = WALL
     for opening in openings:
         label[(label == WALL) & _in_opening(middle, opening)] = OPENING
@@ -127,30 +127,29 @@ def face_labels(room: CapturedRoom, boxes: list[Item], openings: list[dict]) -> 
 
 
 def _along_and_apart(
-    points: np.ndarray, a: np.ndarray, b: np.ndarray, clip: bool
+    points: np.ndarray, a: np.ndarray, b: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Project points onto the line from a to b, in the plane.
+    """Project points onto the segment from a to b, in the plane.
 
     Args:
         points: [N, 3] mm.
-        a: float [2] mm, start of the line.
+        a: float [2] mm, start of the segment.
         b: float [2] mm, its end.
-        clip: whether to stay between a and b.
 
     Returns:
-        where each point falls, float64 [N], 0 at a and 1 at b, and its distance from there in mm.
+        where each point falls on the whole line, float64 [N], 0 at a and 1 at b; and its distance
+        from the segment in mm.
     """
     offset, along = points[:, :2] - a, b - a
     share = offset @ along / max(along @ along, 1.0)
-    if clip:
-        share = np.clip(share, 0.0, 1.0)
-    return share, np.linalg.norm(offset - share[:, None] * along, axis=1)
+    nearest = np.clip(share, 0.0, 1.0)[:, None] * along
+    return share, np.linalg.norm(offset - nearest, axis=1)
 
 
 def _in_opening(points: np.ndarray, opening: dict) -> np.ndarray:
     """Return bool [N], whether points [N, 3] mm lie in a door or window."""
     a, b = np.array(opening["ends_mm"], float)
-    share, apart = _along_and_apart(points, a, b, clip=False)
+    share, apart = _along_and_apart(points, a, b)
     rise = points[:, 2] - opening["base_mm"]
     flat = (share >= 0) & (share <= 1) & (apart <= 2 * _WALL_MM)
     return flat & (rise >= 0) & (rise <= opening["height_mm"])

@@ -19,17 +19,14 @@ def scene_mesh(recipe: dict, library: ModelLibrary) -> SceneMesh:
     shell, shell_instance = room_shell(recipe)
     textures = [library.floor(recipe["room"]["floor"])]
     table = list(shell.materials)
-    vertices, faces = [shell.vertices], [shell.faces]
-    uv, instance, material = [shell.uv], [shell_instance], [shell.material]
+    parts = [(shell.vertices, shell.faces, shell.uv, shell_instance, shell.material)]
     objects, v_end, f_end = [], len(shell.vertices), len(shell.faces)
     for item in recipe["objects"]:
         model = library.model(item["model"])
+        instance = np.full(len(model.faces), FIRST_OBJECT + item["index"], np.uint8)
         # Indices of a model count from 0; in the scene they follow those of all before it.
-        vertices.append(place_model(model, item))
-        faces.append(model.faces + np.int32(v_end))
-        uv.append(model.uv)
-        instance.append(np.full(len(model.faces), FIRST_OBJECT + item["index"], np.uint8))
-        material.append(model.material + np.int32(len(table)))
+        faces, material = model.faces + np.int32(v_end), model.material + np.int32(len(table))
+        parts.append((place_model(model, item), faces, model.uv, instance, material))
         table += [
             Material(m.colour, m.opacity, m.texture + len(textures) if m.texture >= 0 else -1)
             for m in model.materials
@@ -38,12 +35,13 @@ def scene_mesh(recipe: dict, library: ModelLibrary) -> SceneMesh:
         v_start, f_start = v_end, f_end
         v_end, f_end = v_end + len(model.vertices), f_end + len(model.faces)
         objects.append((slice(v_start, v_end), slice(f_start, f_end)))
+    vertices, faces, uv, instance, material = map(np.concatenate, zip(*parts, strict=True))
     return SceneMesh(
-        vertices=np.concatenate(vertices),
-        faces=np.concatenate(faces),
-        uv=np.concatenate(uv),
-        instance=np.concatenate(instance),
-        material=np.concatenate(material),
+        vertices=vertices,
+        faces=faces,
+        uv=uv,
+        instance=instance,
+        material=material,
         colour=np.array([m.colour for m in table], np.float32),
         opacity=np.array([m.opacity for m in table], np.float32),
         texture=np.array([m.texture for m in table], np.int32),

@@ -102,12 +102,11 @@ def irradiance(rays: RayScene, points: np.ndarray, normals: np.ndarray, light: d
         targets = np.broadcast_to(lamp, (len(lit), 3))
         lit = lit[~rays.occluded(origins.take(lit, axis=0), targets, _LAMP_RADIUS_M)]
         # More lamps give more light, but not in proportion.
-        gain = (
+        total[lit] += (
             np.float32(_LAMP / len(lamps) ** 0.5)
             * facing[lit]
             / (1 + (distance[lit] / _LAMP_REACH_M) ** 2)
         )
-        total[lit] += gain
     return total
 
 
