@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from scipy.spatial import cKDTree
 from metrics.language.grounding import SINGLE
 from metrics.rows import usable
 from metrics.scene_graph.boxes import box_iou, match_objects
-from metrics.scene_graph.predicates import SYMMETRIC
+from metrics.scene_graph.predicates import INVERSE, LOCAL, SYMMETRIC
 from report import style
 from report.scenes import Scene, best_view, box_lines
 
@@ -29,9 +30,10 @@ FAR = 0.2
 ERROR_MAP = colors.ListedColormap(colormaps["inferno"](np.linspace(0, 0.92, 256)))
 # Walls and ceiling are cut this far (metres) inside their planes.
 CUT = 0.12
-# Lines of the predicates that are drawn. Size and side relations hold for nearly every pair of
-# objects and would hide the others.
-DASHES = {"on": "-", "near": ":", "facing": "--"}
+# Line styles of the predicates that are drawn, in turn: local ones alone, since the others hold for
+# nearly every pair of objects and would hide them, and one of each two inverses.
+DRAWN = [name for name in LOCAL if INVERSE.get(name, name) not in LOCAL[: LOCAL.index(name)]]
+DASHES = dict(zip(DRAWN, itertools.cycle(("-", ":", "--", "-."))))
 MOST_RELATIONS, MOST_OBJECTS = 25, 15
 MATCH_IOU = 0.25
 REFERENCES = 4

@@ -19,6 +19,7 @@ from g2vlm.captures import Capture
 from g2vlm.inference.surface import Mesh
 from g2vlm.use.surfaces import Cloud, TexturedPart
 from metrics.geometry import transform
+from metrics.scene_graph.predicates import LOCAL, PHRASES
 from viewer import encode, encode_millimetres, script
 
 MOST_POINTS = 150_000
@@ -95,6 +96,7 @@ def viewer_page(document: dict[str, Any], capture: Capture, cloud: Cloud, solids
     """
     page = (files("g2vlm.use") / "viewer.html").read_text(encoding="utf-8")
     data = document | geometry(capture, cloud, solids)
+    data |= {"phrases": PHRASES, "local_predicates": LOCAL}
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
     # Escaped, no text in the data can end the script element or begin a comment in it.
     safe = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

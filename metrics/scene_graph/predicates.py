@@ -89,6 +89,9 @@ class Relation:
         view_dependent: the truth depends on the first camera.
         exhaustive: one predicate of the family holds for every pair, so there is no "none".
         mutual: the predicate may hold in both orders of a pair as two separate facts.
+        phrase: how it reads between two objects, as in "left of"; the predicate by default.
+        local: it relates few pairs, so that figures and the viewer draw it as a line. The others
+            hold for nearly every pair.
         box_rule: returns whether it holds, bool [N, N], of axis-aligned boxes f64 [N, 6]; None
             where such boxes cannot tell.
     """
@@ -101,6 +104,8 @@ class Relation:
     view_dependent: bool = False
     exhaustive: bool = False
     mutual: bool = False
+    phrase: str = ""
+    local: bool = False
     box_rule: Callable[[np.ndarray], np.ndarray] | None = None
 
 
@@ -111,12 +116,14 @@ RELATIONS = (
         family="support",
         definition="On and under: what stands on what.",
         inverse="under",
+        local=True,
         box_rule=_on,
     ),
     Relation(
         predicate="under",
         family="support",
         inverse="on",
+        local=True,
         box_rule=lambda boxes: _on(boxes).T,
     ),
     Relation(
@@ -125,6 +132,7 @@ RELATIONS = (
         definition="Near: closest points of boxes under 0.5 m, void to 0.75 m; sentences do not "
         "say it of what stands on the other.",
         symmetric=True,
+        local=True,
         box_rule=_near,
     ),
     Relation(
@@ -137,6 +145,7 @@ RELATIONS = (
         inverse="right",
         view_dependent=True,
         exhaustive=True,
+        phrase="left of",
         box_rule=lambda boxes: ~_lengthwise(boxes) & (_offset(boxes, 1) > 0),
     ),
     Relation(
@@ -145,6 +154,7 @@ RELATIONS = (
         inverse="left",
         view_dependent=True,
         exhaustive=True,
+        phrase="right of",
         box_rule=lambda boxes: ~_lengthwise(boxes) & (_offset(boxes, 1) <= 0),
     ),
     Relation(
@@ -153,6 +163,7 @@ RELATIONS = (
         inverse="behind",
         view_dependent=True,
         exhaustive=True,
+        phrase="in front of",
         box_rule=lambda boxes: _lengthwise(boxes) & (_offset(boxes, 0) <= 0),
     ),
     Relation(
@@ -167,6 +178,7 @@ RELATIONS = (
         predicate="larger",
         family="size",
         definition="Larger: over 1.5 times the volume, void down to 1.1.",
+        phrase="larger than",
         box_rule=_larger,
     ),
     Relation(
@@ -175,6 +187,7 @@ RELATIONS = (
         definition="Facing: front axis within 20 degrees of the other's centre, void to 30 and "
         "where the axis meets the other's footprint.",
         mutual=True,
+        local=True,
     ),
 )
 
@@ -186,6 +199,8 @@ FAMILIES = {
 }
 DEFINITIONS = {row.family: row.definition for row in RELATIONS if row.definition}
 INVERSE = {row.predicate: row.inverse for row in RELATIONS if row.inverse}
+PHRASES = {row.predicate: row.phrase or row.predicate for row in RELATIONS}
+LOCAL = tuple(row.predicate for row in RELATIONS if row.local)
 SYMMETRIC = frozenset(row.predicate for row in RELATIONS if row.symmetric)
 # Families.
 VIEW_DEPENDENT = frozenset(row.family for row in RELATIONS if row.view_dependent)

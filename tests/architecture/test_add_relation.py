@@ -19,6 +19,7 @@ EDITS = [
         predicate="taller",
         family="height",
         definition="Taller: over 1.5 times the height, void down to 1.1.",
+        phrase="taller than",
         box_rule=lambda boxes: boxes[:, None, 5] > 1.5 * boxes[None, :, 5],
     ),""",
     ),
