@@ -64,7 +64,8 @@ def _attribute(context: ReferringContext) -> Candidates:
 
 def _by_distance(context: ReferringContext, template: str) -> Candidates:
     """The object of a class that is clearly closest to an anchor, or farthest from it."""
-    distance, sign = context.geometry.distance, 1 if template == "closest" else -1
+    distance = context.geometry.distance
+    sign = 1 if template == "closest" else -1
     for cls, rows in context.by_class.items():
         if len(rows) < 2:
             continue

@@ -6,7 +6,7 @@
 the predicate that holds for an ordered pair, "none", or None where the pair is void: too close to
 call, so that neither answer is scored. The limits and their void bands are those of `DEFINITIONS`
 in that module. Positions are millimetres in the levelled frame of the first camera: x along its
-heading, y to its left. All arithmetic is on integers, so that every machine finds the same
+heading, y to its left. The formulas compute with integers, so that every machine finds the same
 relations.
 """
 
