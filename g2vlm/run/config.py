@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -82,6 +83,41 @@ def check_config(config: Mapping[str, Any], files: Sequence[str]) -> None:
             keys.append(next(key for key in fault.instance if key not in known))
         raise InputError(f"{_source(keys, files)}: {describe_fault(fault)}")
     model_sizes(config, _source(["model"], files))
+    _check_names(config, files)
+
+
+def _check_names(config: Mapping[str, Any], files: Sequence[str]) -> None:
+    """Raise `InputError` for a test or claim that names an unknown method, metric or family.
+
+    A misspelt name would otherwise be reported as a comparison without scores. Methods that this
+    experiment leaves out are allowed: their tests are reported as not tested.
+    """
+    from metrics.registry import METRICS
+
+    methods = {path.stem for path in METHODS.glob("*.yaml")} | set(declared_baselines())
+    methods |= {entry["name"] for entry in config.get("submissions", [])}
+    families = config["statistics"].get("families", {})
+    known = {"method": methods, "metric": set(METRICS), "family": set(families)}
+    # (kind of name, name, path of keys to it)
+    names = [("method", config["statistics"]["reference"], ["statistics", "reference"])]
+    for family, declared in families.items():
+        path = ["statistics", "families", family]
+        for test in declared["tests"]:
+            names += [("method", name, path) for name in (test["a"], *test["b"])]
+            names += [("metric", name.partition("/")[0], path) for name in test["metrics"]]
+    for key, section in (("headline", "report"), ("metrics", "studies")):
+        names += [("metric", name, [section, key]) for name in config[section][key]]
+    for claim in config["report"]["claims"]:
+        path = ["report", "claims"]
+        names += [("family", claim["family"], path), ("method", claim["method"], path)]
+    for kind, name, path in names:
+        if name not in known[kind]:
+            near = difflib.get_close_matches(name, known[kind], 1)
+            hint = (
+                f"did you mean `{near[0]}`?" if near else f"known: {', '.join(sorted(known[kind]))}"
+            )
+            place = f"{_source(path, files)}: `{'.'.join(path)}`"
+            raise InputError(f"{place} names the unknown {kind} `{name}`; {hint}")
 
 
 def _source(keys: Sequence[str | int], files: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from g2vlm.training.settings import TrainSettings
 from metrics.files import InputError
 from tests.configs import CPU, load_config
 
+CLAIM = {"family": "article", "method": "no_depth", "label": "No depth", "claim": "Depth helps"}
 CONFIGS = sorted(Path("config").glob("*.yaml"))
 
 
@@ -45,6 +46,12 @@ def test_smoke_and_gpu_have_their_documented_sizes():
         ({"render": {"sensor": {"fog": 1}}}, ["unknown key `render.sensor.fog`"]),
         ({"pretrained": {"oracle": "models/x"}}, ["unknown key `pretrained.oracle`", "hf_vlm"]),
         ({"submissions": [{"name": "theirs"}]}, ["`submissions.0.path` is missing"]),
+        ({"statistics": {"reference": "ful"}}, ["unknown method `ful`", "did you mean `full`?"]),
+        (
+            {"report": {"headline": ["fscore@5m"]}},
+            ["`report.headline`", "did you mean `fscore@5cm`?"],
+        ),
+        ({"report": {"claims": [CLAIM | {"family": "artikel"}]}}, ["unknown family `artikel`"]),
     ],
 )
 def test_an_error_names_file_key_and_fix(tmp_path, change, words):
