@@ -191,8 +191,11 @@ def profiles(stats: Statistics) -> Any:
         axis.grid(True)
         axis.locator_params(axis="x", nbins=5)
     fig.supylabel("share of trainings and scenes as good")
-    handles = [Line2D([], [], color=colours[m], linestyle=lines[m], label=m) for m in methods]
-    style.legend(fig, unused, handles)
+    style.legend(
+        fig,
+        unused,
+        [Line2D([], [], color=colours[m], linestyle=lines[m], label=m) for m in methods],
+    )
     return fig
 
 
@@ -214,8 +217,8 @@ def critical_difference(stats: Statistics) -> Any:
     metrics = stats.headline_in(rows)
     if not metrics:
         return None
-    most = rows["metric"].value_counts().max()
-    fig, axes, _ = style.panels(len(metrics), 2, 0.75 + 0.1 * most)
+    most_methods = rows["metric"].value_counts().max()
+    fig, axes, _ = style.panels(len(metrics), 2, 0.75 + 0.1 * most_methods)
     for axis, metric in zip(axes, metrics, strict=True):
         _rank_axis(axis, rows[rows["metric"] == metric])
         axis.set_title(text.metric_label(metric))

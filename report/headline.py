@@ -81,8 +81,7 @@ def leaderboard(stats: Statistics) -> dict[str, Any]:
 
     Keys: `heads` and `rows` of the table, the choices to filter by (`splits`, `groups`), `caption`.
     """
-    rows = stats.estimates
-    metrics = stats.headline_in(rows[rows["subset"] == "all"])
+    metrics = stats.headline_in(stats.estimates[stats.estimates["subset"] == "all"])
     heads = [
         {
             "label": text.metric_head(metric),

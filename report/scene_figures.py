@@ -329,11 +329,14 @@ def grounding_figure(scene: Scene, title: str) -> Any:
         axis.set(xlim=(0, width), ylim=(height, 0))
         axis.set_title(style.wrapped(reference["text"]), fontsize=6)
         axis.text(0, height * 1.03, f"IoU {iou:.2f}", fontsize=6, va="top")
-    handles = [
-        Line2D([], [], color=style.WORSE, label="true box"),
-        Line2D([], [], color=style.BETTER, label="predicted box"),
-    ]
-    style.legend(fig, None, handles)
+    style.legend(
+        fig,
+        None,
+        [
+            Line2D([], [], color=style.WORSE, label="true box"),
+            Line2D([], [], color=style.BETTER, label="predicted box"),
+        ],
+    )
     return fig
 
 

@@ -167,8 +167,10 @@ def save(fig: Any, folder: Path, name: str, stamp: str) -> list[Path]:
     fig.set_layout_engine("none")
     files = [folder / f"{name}.pdf", folder / f"{name}.png"]
     # `savefig` would lay out again before each file.
-    about = {"CreationDate": None, "Producer": None, "Creator": None, "Subject": description}
-    FigureCanvasPdf(fig).print_pdf(files[0], metadata=about)
+    FigureCanvasPdf(fig).print_pdf(
+        files[0],
+        metadata={"CreationDate": None, "Producer": None, "Creator": None, "Subject": description},
+    )
     fig.set_dpi(200)
     FigureCanvasAgg(fig).print_png(
         files[1], metadata={"Software": None, "Description": description}

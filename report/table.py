@@ -172,7 +172,6 @@ def to_tex(table: Table) -> str:
 
     A paper includes it whole with the standalone package, or copies the inner tabular.
     """
-    columns = list(table.text.columns)
     rows: list[str] = []
     for row in _block_rows(table):
         if table.groups and rows and row[0]:
@@ -190,9 +189,9 @@ def to_tex(table: Table) -> str:
             r"\usepackage{booktabs}",
             r"\begin{document}",
             r"\begin{tabular}{@{}l@{}}",
-            r"\begin{tabular}{" + "l" * len(columns) + "}",
+            r"\begin{tabular}{" + "l" * table.text.shape[1] + "}",
             r"\toprule",
-            " & ".join(escape_tex(column) for column in columns) + r" \\",
+            " & ".join(escape_tex(column) for column in table.text) + r" \\",
             r"\midrule",
             *rows,
             r"\bottomrule",

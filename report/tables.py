@@ -94,8 +94,10 @@ def main_table(stats: Statistics) -> Table:
         if any(p_values.get((method, metric)) for metric in stats.headline_metrics):
             lines.append(tests)
     rows = stats.headline
-    pairs = zip(rows["method"], rows["metric"], strict=True)
-    adjusted = [p_values.get(pair, ("", np.nan))[1] for pair in pairs]
+    adjusted = [
+        p_values.get(pair, ("", np.nan))[1]
+        for pair in zip(rows["method"], rows["metric"], strict=True)
+    ]
     return Table(
         "main",
         "Main table",
@@ -114,11 +116,11 @@ def main_table(stats: Statistics) -> Table:
 
 def _reference_p_values(stats: Statistics) -> dict[tuple[str, str], tuple[str, float]]:
     """Return {(method, metric): (adjusted p as printed, adjusted p)} of reference - method."""
-    rows = stats.differences
-    keep = (rows["method_a"] == stats.config.reference) & (rows["split"] == stats.main_split)
-    keep &= (rows["subset"] == "all") & (rows["question"] == TRAININGS_AND_SCENES)
+    rows = stats.headline_rows(stats.differences).dropna(subset=["p_adjusted"])
+    keep = rows["method_a"] == stats.config.reference
+    keep &= rows["question"] == TRAININGS_AND_SCENES
     p_values: dict[tuple[str, str], tuple[str, float]] = {}
-    for row in rows[keep & rows["p_adjusted"].notna()].itertuples():
+    for row in rows[keep].itertuples():
         declared = row.family != "exploratory"
         p = text.p_value(row.p_adjusted)
         printed = f"p {p}" if p.startswith("<") else f"p = {p}"
@@ -154,8 +156,10 @@ def declared_tests(stats: Statistics, family: str) -> Table:
     tests = tests.assign(
         method_place=_places(tests["method_b"], stats.method_names),
         metric_place=_places(tests["metric"], stats.config.headline),
-    ).sort_values(["split", "method_place", "metric_place", "method_a"], kind="stable")
-    tests = tests.drop(columns=["method_place", "metric_place"])
+    )
+    tests = tests.sort_values(
+        ["split", "method_place", "metric_place", "method_a"], kind="stable"
+    ).drop(columns=["method_place", "metric_place"])
     same_first = tests["method_a"].nunique() == 1
     caption = (
         "Difference is the first method minus the second, with the 95% interval for new trainings "
@@ -450,10 +454,10 @@ def _wide(stats: Statistics, rows: pd.DataFrame, by: str, order: list[str]) -> p
         metric_place=_places(rows["metric"], stats.config.headline),
     )
     keys = ["metric_place", "metric", "method_place", "method"]
-    wide = rows.pivot(index=keys, columns=by, values="cell")
-    wide = wide.reindex(columns=order).sort_index().reset_index().fillna("")
+    wide = rows.pivot(index=keys, columns=by, values="cell").reindex(columns=order)
+    wide = wide.sort_index().reset_index().fillna("").drop(columns=["metric_place", "method_place"])
     wide["metric"] = [text.metric_head(metric) for metric in wide["metric"]]
     names = {"metric": "Metric", "method": "Method"}
     if by == "subset":
         names |= {name: name.replace("_", " ") for name in order}
-    return wide.drop(columns=["metric_place", "method_place"]).rename(columns=names)
+    return wide.rename(columns=names)

@@ -156,8 +156,8 @@ def failed(rows: pd.DataFrame) -> bool:
 def summary(rows: pd.DataFrame, worst: int = 10) -> str:
     """Return the counts in a line, then the drifted cells farthest off and the missing ones."""
     counts = rows["status"].value_counts()
-    totals = ", ".join(f"{counts[s]} {s}" for s in STATUSES if s in counts)
-    lines = [totals or "nothing to compare"]
+    totals = [f"{counts[status]} {status}" for status in STATUSES if status in counts]
+    lines = [", ".join(totals) or "nothing to compare"]
     drifted = rows[rows["status"] == DRIFTED]
     far = (drifted["difference"].abs() / drifted["tolerance"]).sort_values(
         ascending=False, kind="stable"

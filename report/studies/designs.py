@@ -153,15 +153,15 @@ def tuning(
     names = [name for name in rates[shared] if name in means.index]
     means = means.loc[names, list(trials)].set_axis(list(rates), axis=1)
     suits = means.idxmax(axis=1)
-    best = {name: rates[suits[name]][name] for name in names}
     tests = {
         f"test, {shared}": _of_trainings(test, rates[shared]),
-        "test, each at the rate that suits it": _of_trainings(test, best),
+        "test, each at the rate that suits it": _of_trainings(
+            test, {name: rates[suits[name]][name] for name in names}
+        ),
     }
     on_test = gather(tests, metrics)
     rows = between_conditions(on_val, f"val, {shared}")
     rows += between_methods(on_test, reference, [name for name in names if name != reference])
-    overview = means.assign(suits=suits).reset_index().rename(columns={"method": "Mean on val"})
     return summarise(
         "Tuning",
         "Every method at the learning rate of the experiment and at others, one training each "
@@ -173,7 +173,7 @@ def tuning(
         on_val | on_test,
         rows,
         metrics,
-        overview,
+        means.assign(suits=suits).reset_index().rename(columns={"method": "Mean on val"}),
     )
 
 
@@ -195,10 +195,10 @@ def subgroups(
         reference: the method that `others` are compared with.
         others: methods to compare.
     """
-    groups = groups_of(read_lines(Path(truth)), frequencies)
     keep = scores["metric"].isin(ITEM_METRICS) & (scores["subset"] == "all")
     keep &= (scores["query"] != "") & scores["method"].isin([reference, *others])
     frames: dict[str, pd.DataFrame] = {"all": scores[keep]}
+    groups = groups_of(read_lines(Path(truth)), frequencies)
     joined = scores[keep].merge(groups, on=["scene", "query"])
     for facet, order in FACETS.items():
         of_facet = joined[joined["facet"] == facet]
