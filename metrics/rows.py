@@ -59,10 +59,10 @@ def item_row(
     return Row(scene, query, subset, metric.name, value, "item", succeeded)
 
 
-def usable(getter: Callable[[], Value | None]) -> Value | None:
-    """Return the answer of a submission for an item, or None if it is missing or invalid."""
+def usable(getter: Callable[..., Value | None], *item: str) -> Value | None:
+    """Return what a submission's getter gives for an item; None if it is missing or invalid."""
     try:
-        return getter()
+        return getter(*item)
     except Invalid:
         return None
 

@@ -49,7 +49,7 @@ def _reference_rows(
         scene = line["scene"]
         for reference in line["references"]:
             query = reference["id"]
-            answer = usable(lambda q=query, s=scene: submission.grounding(s, q))
+            answer = usable(submission.grounding, scene, query)
             boxes, pick = (nothing, None) if answer is None else (answer.boxes, answer.pick)
             comparison = ReferenceComparison(reference, boxes, pick, target_boxes(line, reference))
             values = {
@@ -78,7 +78,7 @@ def _retrieval_rows(
         if task not in submission.produces:
             continue
         keys, relevant = _queries(truth, items, relevance, gallery)
-        table = _full_table(usable(lambda t=task: submission.table(t)), keys, gallery)
+        table = _full_table(usable(submission.table, task), keys, gallery)
         yield from _query_rows(metrics, name, keys, table, relevant)
         if task == "retrieval":
             scenes = [(scene, "") for scene in truth.scenes]
@@ -167,7 +167,7 @@ def _answer_rows(submission: Submission, truth: Truth, metrics: Sequence[Metric]
         answered = []
         for question in line["questions"]:
             query, kind = question["id"], question["type"]
-            answer = usable(lambda q=query, s=scene: submission.answer(s, q))
+            answer = usable(submission.answer, scene, query)
             answered.append(answer is not None)
             comparison = AnswerComparison(question, answer)
             for metric in metrics:

@@ -55,7 +55,7 @@ def has_pixels(submission: Submission, scenes: Iterable[str]) -> bool:
     """Return whether any scene's points carry the pixels they belong to."""
     if "points" not in submission.produces:
         return False
-    clouds = (usable(lambda s=scene: submission.points(s)) for scene in scenes)
+    clouds = (usable(submission.points, scene) for scene in scenes)
     return any(cloud is not None and cloud.pixels is not None for cloud in clouds)
 
 
@@ -68,7 +68,7 @@ def _scene_rows(
     """
     prepared = truth.prepared(scene)
     true = prepared.ordered(truth.geometry(scene))
-    mesh = usable(lambda: submission.mesh(scene)) if "mesh" in submission.produces else None
+    mesh = usable(submission.mesh, scene) if "mesh" in submission.produces else None
     rows: list[Row] = []
     of_surface = [metric for metric in metrics if metric.input == "surface"]
     if of_surface:
@@ -85,7 +85,7 @@ def _scene_rows(
     of_solids = [metric for metric in metrics if metric.input == "solids"]
     if of_solids:
         has_grids = "occupancy" in submission.produces
-        grid = usable(lambda: submission.occupancy(scene)) if has_grids else None
+        grid = usable(submission.occupancy, scene) if has_grids else None
         solids = SolidComparison(true, mesh, submission.mesh_kind or "solids", grid, has_grids)
         for metric in of_solids:
             if metric.applies(solids):
@@ -96,7 +96,7 @@ def _scene_rows(
 def predicted_surface(submission: Submission, scene: str, mesh: Mesh | None) -> Surface | None:
     """Return the surface that is scored: the points, or a sampled mesh where there are none."""
     if "points" in submission.produces:
-        cloud = usable(lambda: submission.points(scene))
+        cloud = usable(submission.points, scene)
         if cloud is None or len(cloud.points) == 0:
             return None
         return Surface.ordered(cloud.points, None, cloud.colours, cloud.pixels)

@@ -47,7 +47,7 @@ def score_graphs(submission: Submission, truth: Truth, metrics: Sequence[Metric]
     metrics = [m for m in metrics if m.task in submission.produces & {"objects", "graph"}]
     if not metrics:
         return GraphRows()
-    answers = [usable(lambda s=scene: submission.objects(s)) for scene in truth.scenes]
+    answers = [usable(submission.objects, scene) for scene in truth.scenes]
     succeeded = np.array([answer is not None for answer in answers])
     comparison = GraphComparison(
         truth.annotations, [answer if answer is not None else ([], []) for answer in answers]
@@ -55,9 +55,12 @@ def score_graphs(submission: Submission, truth: Truth, metrics: Sequence[Metric]
     rows: list[Row] = []
     of_scenes = [metric for metric in metrics if metric.input == "ranked_scene"]
     if of_scenes:
-        ranked = comparison.once(rankings)
         for scene, true, best, good in zip(
-            truth.scenes, comparison.truths, ranked, succeeded.tolist(), strict=True
+            truth.scenes,
+            comparison.truths,
+            comparison.once(rankings),
+            succeeded.tolist(),
+            strict=True,
         ):
             rows += _scene_rows(of_scenes, scene, RankedScene(true, best), good)
     of_split = [metric for metric in metrics if metric.input == "graphs"]
@@ -74,7 +77,7 @@ def score_relations(submission: Submission, truth: Truth, metrics: Sequence[Metr
     """Score the relations of given objects; a scene without a usable answer is all wrong."""
     if "given_relations" not in submission.produces:
         return GraphRows()
-    answers = [usable(lambda s=scene: submission.relations(s)) for scene in truth.scenes]
+    answers = [usable(submission.relations, scene) for scene in truth.scenes]
     succeeded = np.array([answer is not None for answer in answers])
     comparison = RelationComparison(truth.annotations, [answer or {} for answer in answers])
     values = _pooled_values(
@@ -82,7 +85,7 @@ def score_relations(submission: Submission, truth: Truth, metrics: Sequence[Metr
     )
     rows = _pooled_rows(truth.scenes, values, succeeded)
     of_scenes = [metric for metric in metrics if metric.input == "ranked_given_scene"]
-    scored = [usable(lambda s=scene: submission.relation_scores(s)) for scene in truth.scenes]
+    scored = [usable(submission.relation_scores, scene) for scene in truth.scenes]
     reasons: dict[str, str] = {}
     if all(answer is None for answer in scored):
         reasons = {metric.name: metric.reason for metric in of_scenes}

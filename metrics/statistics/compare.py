@@ -100,7 +100,10 @@ def compare(
     scores = table.load(source, config.get("deterministic", ()))
     methods = set(scores.cells["method"].unique())
     tests = families.parse_families(config.get("families", {}))
-    run = _Comparison(families.drop_families_without_scores(tests, methods), config)
+    # A family without any test of two scored methods is left out. A family that has one keeps all
+    # of its tests, so that its size stays as declared.
+    scored = {test.family for test in tests if {test.a, test.b} <= methods}
+    run = _Comparison([test for test in tests if test.family in scored], config)
     contrasted = contrasts.splits(config)
     for key, blocks in table.blocks(scores):
         _compare_metric(run, key, blocks)

@@ -62,17 +62,6 @@ def parse_families(families: dict[str, Any]) -> list[DeclaredTest]:
     return list(dict.fromkeys(tests))
 
 
-def drop_families_without_scores(
-    tests: list[DeclaredTest], methods: set[str]
-) -> list[DeclaredTest]:
-    """Drop the families in which no test has both of its methods among `methods`.
-
-    A family that has one such test keeps all of its tests, so that its size stays as declared.
-    """
-    available = {t.family for t in tests if {t.a, t.b} <= methods}
-    return [t for t in tests if t.family in available]
-
-
 def holm(p: np.ndarray) -> np.ndarray:
     """Return p-values [n] adjusted by Holm's step-down procedure.
 

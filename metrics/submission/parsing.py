@@ -197,7 +197,15 @@ def _add_row(rows: Rows, file: str, number: int, line: bytes | None) -> None:
     part = file.removesuffix(".jsonl")
     problems = schema_faults(part, row)
     if part == "objects" and not problems:
-        problems = _triplet_problems(row)
+        count = len(row["objects"])
+        problems = [
+            (
+                f"triplets[{place}]: {short_repr(triplet)} names no object",
+                "index the row's objects, from 0",
+            )
+            for place, triplet in enumerate(row.get("triplets") or [])
+            if max(triplet[0], triplet[2]) >= count
+        ]
     keys = KEYS[file]
     if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in keys):
         # The row names no item, so it has problems, and there is no item to mark as invalid.
@@ -224,19 +232,6 @@ def label(file: str, key: tuple[str, ...]) -> str:
 def scene_label(scene: str) -> str:
     """Return a scene as printable text: "scene a"."""
     return f"scene {printable(scene)}"
-
-
-def _triplet_problems(row: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return the triplets whose subject or object is not in the row's list of objects."""
-    count = len(row["objects"])
-    return [
-        (
-            f"triplets[{place}]: {short_repr(triplet)} names no object",
-            "index the row's objects, from 0",
-        )
-        for place, triplet in enumerate(row.get("triplets") or [])
-        if max(triplet[0], triplet[2]) >= count
-    ]
 
 
 class Tensors:

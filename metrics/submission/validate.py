@@ -232,7 +232,7 @@ def _scene_geometry(
         return
     if not arrays:
         # A scene in which nothing is solid has a grid without solid voxels, and no mesh.
-        grid = usable(lambda: contents.occupancy(scene)) if task == "mesh" else None
+        grid = usable(contents.occupancy, scene) if task == "mesh" else None
         if required and (grid is None or grid.grid.any()):
             yield _missing(GEOMETRY, scene_label(scene), task)
         return
