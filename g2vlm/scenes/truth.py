@@ -293,7 +293,7 @@ def _surface(
 def sample_faces(
     mesh: SceneMesh, count: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw points uniformly by area; points on clear texels (between leaves) are drawn again.
+    """Draw points uniformly by area; points on transparent texels (between leaves) are drawn again.
 
     Args:
         mesh: of the scene.
@@ -313,7 +313,7 @@ def sample_faces(
         drawn = np.searchsorted(share, generator.random(len(todo)))
         faces[todo] = np.minimum(drawn, len(share) - 1)
         weights[todo] = random_barycentric(generator, len(todo))
-        todo = todo[mesh.is_clear(faces[todo], weights[todo])]
+        todo = todo[mesh.is_transparent(faces[todo], weights[todo])]
         if not len(todo):
             break
     return faces, weights

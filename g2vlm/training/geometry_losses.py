@@ -1,4 +1,4 @@
-"""Losses of stage 1: L_depth, L_normal, L_surface_smoothness, L_reconstruction.
+"""Losses from stage 1 on: L_depth, L_normal, L_surface_smoothness, L_reconstruction.
 
 Shapes: B scenes, V views of h x w point cells, P = V*h*w points, K occupancy queries.
 """

@@ -38,7 +38,8 @@ class Loss:
     weight: float = 1.0
 
 
-# The objective sums in this order. Another order changes the last bits of the total.
+# The objective sums in this order. Another order changes the last bits of the total, so append new
+# rows at the end.
 LOSSES = (
     Loss("depth", "Relative errors of predicted depth.", "geometry_losses.depth_loss", stage=1),
     Loss(

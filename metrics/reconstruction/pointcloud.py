@@ -17,7 +17,7 @@ from metrics.reconstruction import gpu
 # Side of the cells in which distances are measured, metres.
 CELL = 0.01
 # Neighbours of a point, itself included, to which a plane is fitted.
-AROUND = 12
+NORMAL_NEIGHBOURS = 12
 # Side of the coarsest cells of `spatial_order`, metres.
 ORDER_CELL = 0.1
 # Bits of a 64-bit key that are left, next to a cell's key, for the distance to the cell's centre.
@@ -31,8 +31,8 @@ class Neighbours:
     """Nearest neighbours of queries.
 
     Attributes:
-        distance: f32 [N] metres.
-        index: i64 [N], places among the points that were searched.
+        distance: f32 [N], or [N, K] for the K nearest, in metres.
+        index: i64 of that shape, places among the points that were searched.
     """
 
     distance: np.ndarray
@@ -42,8 +42,8 @@ class Neighbours:
 def spatial_order(points: np.ndarray) -> np.ndarray:
     """Return an order i64 [N] of points [N, 3] in which near points tend to be near.
 
-    Every cell of 10, 5, 2.5 and 1.25 cm is one unbroken run: cells of 10 cm by their key, and a
-    Z-order inside each. Neighbour searches then find their part of the tree in the cache.
+    Every cell of 10, 5, 2.5 and 1.25 cm is contiguous: cells of 10 cm by their key, and a Z-order
+    (Morton 1966) inside each. Neighbour searches then find their part of the tree in the cache.
     """
     if len(points) == 0:
         return np.zeros(0, np.int64)
@@ -151,13 +151,13 @@ class Cloud:
         index = np.minimum(index, len(self.points) - 1)
         return Neighbours(distance, index.astype(np.int64))
 
-    def around(self) -> Neighbours:
+    def self_neighbours(self) -> Neighbours:
         """Return the points nearest to each of the cloud's own, itself first, [N, K].
 
-        K is `AROUND`, or all points of a smaller cloud. Searched once.
+        K is `NORMAL_NEIGHBOURS`, or all points of a smaller cloud. Searched once.
         """
         if self._around is None:
-            count = min(AROUND, len(self.points))
+            count = min(NORMAL_NEIGHBOURS, len(self.points))
             distance, index = self._search().query(self.points, k=count)
             index = np.minimum(index, len(self.points) - 1)
             shape = len(self.points), count
@@ -173,13 +173,13 @@ class Cloud:
 
 
 def estimate_normals(cloud: Cloud) -> np.ndarray:
-    """Return unit normals f32 [N, 3] of a plane fitted to each point's `AROUND` nearest.
+    """Return unit normals f32 [N, 3] of a plane fitted to each point's `NORMAL_NEIGHBOURS` nearest.
 
     The sign is arbitrary. With fewer than 3 points normals are zero, which agree with nothing.
     """
     if len(cloud.points) < 3:
         return np.zeros((len(cloud.points), 3), np.float32)
-    index = cloud.around().index  # (N, K)
+    index = cloud.self_neighbours().index  # (N, K)
     axes = cloud.points.T.astype(np.float64)  # (3, N)
     # Sums of offsets and of their products, from which the covariance follows.
     first, second = np.zeros((3, len(index))), np.zeros((6, len(index)))

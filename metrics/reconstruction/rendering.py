@@ -81,7 +81,9 @@ def point_radii(cloud: Cloud, neighbours: int = 4, largest: float = 0.1) -> np.n
     """
     if len(cloud.points) < 2:
         return np.full(len(cloud.points), largest, np.float32)
-    distance = cloud.around().distance[:, : neighbours + 1]  # the first is the point itself
+    distance = cloud.self_neighbours().distance[
+        :, : neighbours + 1
+    ]  # the first is the point itself
     return np.minimum(distance[:, -1], largest).astype(np.float32)
 
 

@@ -20,12 +20,13 @@ The variance of mean(A) - mean(B) is estimated by
 
     V = s2_A/S_A + s2_B/S_B + s2_d/N - MSR_A/(S_A N) - MSR_B/(S_B N).
 
-The last two terms are subtracted because the seed part (the first two terms) and the scene part
-(the third) each hold the residual once, while the mean holds it once in all. V can come out too
+The last two terms are subtracted because var(rest_A) / (S_A N) enters the variance of a mean once,
+but the sum of the first three terms twice: in s2_A / S_A and in s2_d / N. V can come out too
 small by chance, so it is never taken below its seed part nor below its scene part. The interval of
 one method's mean is the same with B left out.
 
-Every function takes leading axes (...): a grid of comparisons or of simulated studies is one call.
+Every function broadcasts over leading axes (...): a grid of comparisons or of simulated studies is
+one call.
 
 Source: Searle, Casella and McCulloch, Variance components, 1992 (expected mean squares of the
 crossed design); Satterthwaite, An approximate distribution of estimates of variance components,
@@ -45,8 +46,9 @@ CROSS_CHECK = "cross-check of: new trainings and new scenes"
 SCENES = "these checkpoints, new scenes"
 TRAININGS = "new trainings, these scenes"
 
-# From so many degrees of freedom of the scene part on, and from such a share of one method in the
-# seed part on, the wider interval is taken. The grid of `metrics.statistics.simulate` chose them.
+# The fallback, a wider interval, is used from this many degrees of freedom of the scene part on if
+# one method has at least this share of the seed part. The grid of `metrics.statistics.simulate`
+# chose both values.
 FALLBACK_SCENES, FALLBACK_SHARE = 12, 0.7
 
 # One part of a variance of a mean: f64 [...], and its degrees of freedom.

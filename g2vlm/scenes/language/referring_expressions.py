@@ -136,8 +136,8 @@ def _size(context: ReferringContext) -> Candidates:
             ("smallest", order[0], 2 * volumes[1] > 3 * volumes[0]),
             ("tallest", tall[0], heights[0] - heights[1] >= max(TALLER_MM, heights[0] // 10)),
         )
-        for template, target, is_clear in picks:
-            if is_clear and target in rows and target in context.names:
+        for template, target, is_transparent in picks:
+            if is_transparent and target in rows and target in context.names:
                 yield ReferenceCandidate(template, context.words(cls), [target], tags=GEOMETRY)
 
 

@@ -21,8 +21,8 @@ from metrics.geometry import bounds, dots, face_crosses, lengths
 
 # The catalogs hide helper faces by an opacity below this; viewers leave them out, and so do we.
 LEAST_OPACITY = 0.05
-# A texel is clear if its alpha, in 0..255, is below this.
-_CLEAR_ALPHA = 128.0
+# A texel is transparent if its alpha, in 0..255, is below this.
+_TRANSPARENT_ALPHA = 128.0
 # From the catalogs' axes (y up, front at +z) to the room's (z up, front at -y).
 _TO_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 
@@ -151,14 +151,14 @@ class SceneMesh:
 
     @cached_property
     def cutout(self) -> np.ndarray:
-        """Return bool [F], whether the face's texture has clear texels."""
+        """Return bool [F], whether the face's texture has transparent texels."""
         if not len(self.atlas.cutout):
             return np.zeros(len(self.material), bool)
         texture = self.texture[self.material]
         return (texture >= 0) & self.atlas.cutout[np.maximum(texture, 0)]
 
-    def is_clear(self, faces: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Return bool [N], whether points lie on clear texels.
+    def is_transparent(self, faces: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Return bool [N], whether points lie on transparent texels.
 
         Args:
             faces: int64 [N], the face of each point.
@@ -169,7 +169,7 @@ class SceneMesh:
         uv = interpolate(weights[index], self.uv.take(faces[index], axis=0))  # (K, 2)
         texture = self.texture[self.material[faces[index]]]
         alpha = self.atlas.sample(texture, uv, np.ones(len(index)))[:, 3]
-        clear[index] = alpha < _CLEAR_ALPHA
+        clear[index] = alpha < _TRANSPARENT_ALPHA
         return clear
 
 

@@ -2,7 +2,7 @@
 
 Rays are traced by Embree (Wald et al., "Embree: a kernel framework for efficient CPU ray tracing",
 2014), which finds the first triangle along each ray. This module adds what Embree does not know:
-textures with clear texels, through which a ray goes on.
+textures with transparent texels, through which a ray goes on.
 
 Shapes: N rays, each an origin [3] and a direction [3] in the room frame, in metres.
 """
@@ -16,8 +16,8 @@ import numpy as np
 from g2vlm.scenes.render.meshes import SceneMesh
 from metrics.geometry import camera_rays, lengths
 
-# A ray passes at most this many clear surfaces: leaves and grilles lie in several layers.
-_MOST_CLEAR_LAYERS = 6
+# A ray passes at most this many transparent surfaces: leaves and grilles lie in several layers.
+_MAX_TRANSPARENT_LAYERS = 6
 # How far behind a hit a ray starts again, so that it does not hit the same triangle once more.
 _STEP_M = 1e-4
 
@@ -150,7 +150,7 @@ class RayScene:
         TriangleMesh(self._scene, mesh.vertices, mesh.faces)
 
     def cast(self, origins: np.ndarray, directions: np.ndarray) -> Hits:
-        """Follow rays to the first opaque surface, through clear texels of cut-out textures.
+        """Follow rays to the first opaque surface, through transparent texels of cut-out textures.
 
         Args:
             origins: float [N, 3] in metres.
@@ -158,9 +158,9 @@ class RayScene:
         """
         hits = self._first_hits(origins, directions)
         index = np.arange(len(hits.face))  # (N,): rays that may still have to go on
-        for _ in range(_MOST_CLEAR_LAYERS):
+        for _ in range(_MAX_TRANSPARENT_LAYERS):
             index = index[hits.mask[index]]
-            index = index[self.mesh.is_clear(hits.face[index], hits.weights[index])]
+            index = index[self.mesh.is_transparent(hits.face[index], hits.weights[index])]
             if not len(index):
                 break
             onward = self._first_hits(points_behind(hits, index, directions), directions[index])
@@ -201,7 +201,7 @@ class RayScene:
         """
         directions = (points - centre).astype(np.float32)  # (N, 3)
         origins = np.broadcast_to(np.asarray(centre, np.float32), directions.shape)
-        # Not `occluded`: a ray must go through clear texels, which Embree's test does not know.
+        # Not `occluded`: a ray must pass transparent texels, which Embree's test does not know.
         hits = self.cast(origins, directions)
         reach = 1.0 - tolerance / np.maximum(lengths(directions), 1e-6)
         return (hits.distance >= reach) | ~hits.mask
