@@ -25,7 +25,17 @@ EXEMPT_FILES = re.compile(
     r"^(logs|benchmarks|checkpoints)/|(^|/)(manifest|cost)\.json$|crate\.zip$|"
     r"^report\.html$|^tables/cost\.|^verification\.|stamp|\.(pdf|png)$|^figures/cost"
 )
-EXEMPT_KEYS = {"cost", "code", "key", "stamp", "description", "reasons", "wall_seconds", "seconds"}
+EXEMPT_KEYS = {
+    "cost",
+    "costs",
+    "code",
+    "key",
+    "stamp",
+    "description",
+    "reasons",
+    "wall_seconds",
+    "seconds",
+}
 EXEMPT_COLUMNS = {"note", "wall_seconds", "cpu_seconds", "seconds", "question", "caption", "label"}
 NUMBER = re.compile(r"[-−]?\d+(?:[.,]\d+)*|\.\d+")
 
