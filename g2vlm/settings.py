@@ -7,7 +7,7 @@ documentation (`setting_rows`) follow from the fields. Bounds are JSON Schema ke
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field, fields
 from typing import Any, get_type_hints
 
@@ -86,13 +86,18 @@ def describe_fault(fault: Any, section: str = "") -> str:
     if fault.validator == "additionalProperties":
         known = list(fault.schema.get("properties", {}))
         unknown = next(key for key in fault.instance if key not in known)
-        near = difflib.get_close_matches(str(unknown), known, 1)
-        hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(known)}"
+        hint = suggest(str(unknown), known, "known keys")
         return f"unknown key `{'.'.join([*path, str(unknown)])}`; {hint}"
     if fault.validator == "required":
         missing = next(key for key in fault.validator_value if key not in fault.instance)
         return f"key `{'.'.join([*path, missing])}` is missing; add it"
     return f"`{where}`: {fault.message}; {fault.schema.get('description', 'see config/cpu.yaml')}"
+
+
+def suggest(name: str, known: Sequence[str], heading: str) -> str:
+    """Return the known name nearest to a misspelt one as a question, or all of them."""
+    near = difflib.get_close_matches(name, known, 1)
+    return f"did you mean `{near[0]}`?" if near else f"{heading}: {', '.join(known)}"
 
 
 def setting_rows(settings: type) -> list[list[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +14,7 @@ import yaml
 
 from g2vlm.models.config import VARIANT_KEYS, ModelSizes, method_switches, model_sizes
 from g2vlm.scenes.render.settings import SensorModel
-from g2vlm.settings import describe_fault, section_schema
+from g2vlm.settings import describe_fault, section_schema, suggest
 from g2vlm.training.settings import TrainSettings
 from metrics.files import InputError
 
@@ -113,10 +112,7 @@ def _check_names(config: Mapping[str, Any], files: Sequence[str]) -> None:
         names += [("family", claim["family"], path), ("method", claim["method"], path)]
     for kind, name, path in names:
         if name not in known[kind]:
-            near = difflib.get_close_matches(name, known[kind], 1)
-            hint = (
-                f"did you mean `{near[0]}`?" if near else f"known: {', '.join(sorted(known[kind]))}"
-            )
+            hint = suggest(name, sorted(known[kind]), "known")
             place = f"{_source(path, files)}: `{'.'.join(path)}`"
             raise InputError(f"{place} names the unknown {kind} `{name}`; {hint}")
 

@@ -5,23 +5,10 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path.cwd()
-PARTS = (
-    "g2vlm",
-    "metrics",
-    "report",
-    "viewer",
-    "baselines",
-    "config",
-    "workflow",
-    "profiles",
-    "Snakefile",
-)
-
+from tests.workflow.tiny import PARTS, ROOT
 
 # What a baseline with an environment of its own brings.
 OWN_RULE = """
