@@ -1,7 +1,5 @@
 """List, create or run baselines: `python -m baselines list | new NAME | run NAME ...`."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import keyword

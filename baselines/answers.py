@@ -1,7 +1,5 @@
 """Helpers of the baselines that answer questions: training questions and the form of numbers."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any

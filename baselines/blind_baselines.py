@@ -6,8 +6,6 @@ All sentences of `data/` count, also those that rendering removes later because 
 objects, and those of the captured rooms if they were built.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections import Counter, defaultdict
 from collections.abc import Callable

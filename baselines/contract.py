@@ -23,8 +23,6 @@ is edited: `workflow/rules/baselines.smk` runs every folder. A baseline that nee
 its own adds a `rules.smk` (docs/add-a-baseline.md).
 """
 
-from __future__ import annotations
-
 import importlib
 import resource
 import sys

@@ -4,8 +4,6 @@ They are compared with other libraries and with fixed requirements. Set ``EVAL3R
 interpreter of an environment that holds eval3r, to compare with that tool.
 """
 
-from __future__ import annotations
-
 import argparse
 import platform
 from pathlib import Path

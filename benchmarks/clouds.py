@@ -6,8 +6,6 @@ the values. The same file runs with eval3r's own interpreter (``python clouds.py
 where this project is not installed.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time

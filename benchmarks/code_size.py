@@ -4,8 +4,6 @@ A compound statement counts once, for its header, and the statements inside it c
 do not count, so documentation does not make code larger. Tests are left out.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 from pathlib import Path

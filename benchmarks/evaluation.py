@@ -1,7 +1,5 @@
 """Requirements of the evaluation: geometry, solids, growth with size, and scoring a split."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

@@ -3,8 +3,6 @@
 The two results are compared before they are timed.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

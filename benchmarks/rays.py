@@ -4,8 +4,6 @@ All view one room of the data through the same cameras, and must hit the same su
 are timed. trimesh's caster without Embree needs `rtree`, which is no dependency here.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

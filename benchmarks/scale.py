@@ -7,8 +7,6 @@ jobs of all runs (least squares, nothing negative). The unit of a stage is what 
 scenes, scenes times pixels, training steps. Disk grows in proportion from the last run.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -48,7 +46,7 @@ class Study:
     scored: Sequence[str]
 
     @staticmethod
-    def of(config: Mapping[str, Any]) -> Study:
+    def of(config: Mapping[str, Any]) -> "Study":
         """Return the sizes in an experiment's config."""
         train = config["train"]
         return Study(
@@ -159,7 +157,7 @@ class Line:
     slope: float
 
     @staticmethod
-    def through(points: Sequence[tuple[float, float]]) -> Line:
+    def through(points: Sequence[tuple[float, float]]) -> "Line":
         """Fit (units, value) pairs. With one size, the fixed part is unknown and taken as 0."""
         units, values = np.array(points, float).T
         if len(set(units)) > 1:

@@ -1,7 +1,5 @@
 """Cost of the recipes and language of scenes, for the committed data and for five times as many."""
 
-from __future__ import annotations
-
 import json
 import sys
 import tempfile

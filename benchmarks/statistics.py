@@ -1,7 +1,5 @@
 """Requirements of the statistics: bootstrap of means vs scipy, and whole tables of scores."""
 
-from __future__ import annotations
-
 import multiprocessing
 import tempfile
 import time

@@ -1,7 +1,5 @@
 """The rows of the benchmark's tables, and the timing of work here or in a process of its own."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

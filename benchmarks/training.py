@@ -1,7 +1,5 @@
 """Requirements of training: its rate vs that of matrix products, and the data loader's share."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Parts of the site that are written from the project itself, where a page says `{{ name }}`."""
 
-from __future__ import annotations
-
 import re
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Command line: ``python -m g2vlm {run,publish}``."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

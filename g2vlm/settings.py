@@ -4,8 +4,6 @@ The config schema (`section_schema`), the checks of values (`read_section`) and 
 documentation (`setting_rows`) follow from the fields. Bounds are JSON Schema keywords.
 """
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields

@@ -1,7 +1,5 @@
 """Expected scores of random answers, in closed form."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ metric functions give the truth itself. The chance control answers at random and
 closed forms predict.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import fields

@@ -1,7 +1,5 @@
 """Read and write files: none is left half-written, and every error names its file."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

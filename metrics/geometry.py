@@ -7,8 +7,6 @@ Functions keep the dtype and the written order of operations, so a result is the
 wherever it is computed.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 # Corners of the unit box, float64 [8, 3]: z changes fastest, then y, then x.

@@ -15,8 +15,6 @@ that its `compute` function reads:
 - "question": `metrics.language.answers.AnswerComparison`, one question.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any

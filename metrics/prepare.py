@@ -1,7 +1,5 @@
 """Prepare once what every scoring of a split shares, and open a truth folder that has it."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import replace
 from pathlib import Path

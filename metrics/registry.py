@@ -1,7 +1,5 @@
 """Every metric by name, collected from the modules that declare them."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Rows of a score table, and their summary."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar

@@ -1,7 +1,5 @@
 """Score a submission against the truth of its split: one table of rows and one summary."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Collection
 from dataclasses import fields

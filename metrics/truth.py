@@ -16,8 +16,6 @@ A truth folder holds:
 Metres, in the levelled frame of the first input camera.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace

@@ -3,8 +3,6 @@
 They have a folder and a stamp of their own, so that a new baseline does not draw them again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """What the report knows of a study's methods, metrics and claims, read from the config."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +52,7 @@ class ReportConfig:
     claims: tuple[DeclaredClaim, ...]
 
     @classmethod
-    def from_experiment(cls, config: Mapping[str, Any]) -> ReportConfig:
+    def from_experiment(cls, config: Mapping[str, Any]) -> "ReportConfig":
         """Return the report's part of an experiment's config.
 
         Args:

@@ -1,7 +1,5 @@
 """Every figure of a study's scores. A function with `@FIGURES.add` is a figure."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

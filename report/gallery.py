@@ -1,7 +1,5 @@
 """Best, median and worst scenes as figures, and the data of the page's 3D view and its misses."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 

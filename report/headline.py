@@ -1,7 +1,5 @@
 """The answers a reader looks for first: claims, the leaderboard and the terminal's summary."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Wrong answers for the page's browser: a sentence, a view, the prediction and the truth."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterable, Iterator
 from typing import Any

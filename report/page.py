@@ -1,7 +1,5 @@
 """One self-contained HTML page of a study."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

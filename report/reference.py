@@ -1,7 +1,5 @@
 """Keep a finished run as the committed reference: `python -m report.reference RESULTS`."""
 
-from __future__ import annotations
-
 import argparse
 import shutil
 from pathlib import Path

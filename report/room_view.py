@@ -1,7 +1,5 @@
 """The data of the report's 3D view: points, the predicted mesh, boxes with names, walls."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The gallery's figures of one scene: reconstruction, scene graph, grounded references."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass

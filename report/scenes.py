@@ -1,7 +1,5 @@
 """One scene of one submission with its truth and its cameras: the source of every drawing."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path

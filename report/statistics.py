@@ -1,7 +1,5 @@
 """The statistics folder of a study as one object, and the stamps that tables and figures carry."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """One look for every figure: sizes for a two-column paper, colour-blind safe, stable bytes."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A printed table: rows of text, unrounded numbers, caption and footnotes; markdown and LaTeX."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field

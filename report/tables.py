@@ -1,7 +1,5 @@
 """Every table of a study, in reading order. A function with `@report_table` is a table."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

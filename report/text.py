@@ -1,7 +1,5 @@
 """How metrics and numbers are written for people."""
 
-from __future__ import annotations
-
 import math
 import re
 

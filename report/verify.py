@@ -1,7 +1,5 @@
 """Compare a fresh run with the committed reference, cell by cell of the estimates table."""
 
-from __future__ import annotations
-
 import hashlib
 from functools import cache
 from pathlib import Path

@@ -6,8 +6,6 @@ that `encode` and `encode_millimetres` return. This package imports nothing of t
 `g2vlm` and `report` can both use it.
 """
 
-from __future__ import annotations
-
 import base64
 from importlib.resources import files
 

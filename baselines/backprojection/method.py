@@ -1,7 +1,5 @@
 """Sensor depth lifted to points, without any fusion: the simplest reconstruction."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from baselines.contract import Context

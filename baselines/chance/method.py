@@ -1,7 +1,5 @@
 """Random valid answers, for every task in which a random answer is defined."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Retrieval of scenes and objects with a pretrained image-text model, without geometry."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Conversion of a depth model's output to metres, with one scale and shift fitted on train."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

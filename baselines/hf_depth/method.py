@@ -1,7 +1,5 @@
 """Pretrained monocular depth, lifted to points with the true cameras."""
 
-from __future__ import annotations
-
 import inspect
 import time
 from dataclasses import asdict

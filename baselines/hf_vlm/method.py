@@ -1,7 +1,5 @@
 """A pretrained image-text model that answers each question from the four views."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from typing import Any

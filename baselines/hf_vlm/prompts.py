@@ -1,7 +1,5 @@
 """Prompts for an image-text model: the question, and the required form of its answer."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 # Units of the answers to question types, as stated in the questions.

@@ -1,7 +1,5 @@
 """Parse the reply of an image-text model as an answer: a number, a choice or a word."""
 
-from __future__ import annotations
-
 import math
 import re
 import unicodedata

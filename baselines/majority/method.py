@@ -1,7 +1,5 @@
 """The most frequent training answer of each question type; for numbers the training median."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections import Counter

@@ -1,7 +1,5 @@
 """The truth in the submission format: the best score that the evaluation protocol allows."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

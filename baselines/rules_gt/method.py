@@ -1,7 +1,5 @@
 """Relation rules on true boxes: the scene graph of perfect detection without learned relations."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

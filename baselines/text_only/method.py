@@ -1,7 +1,5 @@
 """Answers from the wording of a question: linear models on its sentence embedding."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Any

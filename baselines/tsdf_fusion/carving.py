@@ -3,8 +3,6 @@
 Source: Kutulakos and Seitz, "A theory of shape by space carving", IJCV 2000.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from baselines.tsdf_fusion.fusion import Settings, Surfels

@@ -5,8 +5,6 @@ slanted floors thin at the low resolution of the inputs. Only voxels near a meas
 updated.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

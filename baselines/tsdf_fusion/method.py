@@ -1,7 +1,5 @@
 """Classical fusion of the sensor depth, the reference for learned reconstructions."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

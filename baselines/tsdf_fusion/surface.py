@@ -1,7 +1,5 @@
 """Meshes, colours and surface points of a fused volume."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import ndimage
 from skimage.measure import marching_cubes

@@ -4,8 +4,6 @@ The F-score at 5 cm chooses voxel, truncation, window and share; then occupancy 
 and thickness of solids. The choice and every trial go to settings.json, which `method.py` reads.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 from dataclasses import asdict, replace

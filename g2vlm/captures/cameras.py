@@ -1,7 +1,5 @@
 """Camera intrinsics: from four numbers, or of a known sensor by its name."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Image files in the folder of a capture."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Colour and depth images of a capture, and the registration of colour to depth."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

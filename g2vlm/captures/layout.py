@@ -1,7 +1,5 @@
 """The interface of a capture layout and what it returns."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path

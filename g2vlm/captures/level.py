@@ -5,8 +5,6 @@ with nothing below it and the cameras above it. RANSAC (Fischler and Bolles 1981
 surface points with normals; how the cameras were held limits which planes can be the floor.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A capture: the posed RGB-D frames of a folder in any known layout, levelled."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

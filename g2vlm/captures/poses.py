@@ -1,7 +1,5 @@
 """Camera poses: read from text files, checked, and used to thin out frames."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

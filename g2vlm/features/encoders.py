@@ -1,7 +1,5 @@
 """The encode stage: run the frozen encoders once and write the features that all methods read."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable
 from contextlib import closing

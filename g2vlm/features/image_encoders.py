@@ -1,7 +1,5 @@
 """Frozen image encoders: MobileNetV2 from its package, or any `AutoBackbone` by name."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

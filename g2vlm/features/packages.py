@@ -1,7 +1,5 @@
 """The weights of frozen models, located without importing their packages, and the torch device."""
 
-from __future__ import annotations
-
 import hashlib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path

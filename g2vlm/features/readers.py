@@ -1,7 +1,5 @@
 """Readers of cached features; they need only numpy and safetensors."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Frozen text encoders: MiniLM from its package, or any `AutoModel` by name or folder."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator, Sequence

@@ -3,8 +3,6 @@
 Calibration is the only step of prediction that reads ground truth, and it reads val alone.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence

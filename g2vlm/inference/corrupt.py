@@ -4,8 +4,6 @@ The robustness study runs a trained model on the same rooms under conditions tha
 trained on. Nothing here depends on a method's predictions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any

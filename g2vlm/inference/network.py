@@ -1,7 +1,5 @@
 """A trained model with NumPy in and out: `Network` encodes a scene, `EncodedScene` queries it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -68,7 +66,7 @@ class Network:
                 f"{self.config.text_features}; train again on these features"
             )
 
-    def encode(self, inputs: SceneInputs, features: SceneFeatures) -> EncodedScene:
+    def encode(self, inputs: SceneInputs, features: SceneFeatures) -> "EncodedScene":
         """Run the scene through the model once."""
         with torch.inference_mode():
             batch = build_batch([inputs], [features], self.config).to(self.device)

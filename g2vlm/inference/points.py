@@ -1,7 +1,5 @@
 """Dense coloured points: the pointmap on 4-pixel cells interpolated to every pixel."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

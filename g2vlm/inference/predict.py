@@ -1,7 +1,5 @@
 """The predict stage: run a trained model over a split, write one submission or only its scores."""
 
-from __future__ import annotations
-
 import gc
 import resource
 import shutil

@@ -1,7 +1,5 @@
 """The predictions of one encoded scene: points, solids, objects, triplets and referred boxes."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,7 +39,7 @@ class Graph:
     objects: list[Detection]
     triplets: list[Triplet]
 
-    def above(self, object_score: float, triplet_score: float) -> Graph:
+    def above(self, object_score: float, triplet_score: float) -> "Graph":
         """Return the objects and triplets that reach these scores.
 
         An object below its score stays where a triplet needs it, so that the graph is whole.

@@ -1,7 +1,5 @@
 """The occupancy grid of a scene, evaluated coarse to fine, and the mesh of its solids."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Inputs of the network: batches of scenes and of sentences, without any ground truth."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self

@@ -3,8 +3,6 @@
 Shapes: B scenes, N objects, P points, F point features.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Model folders: model.safetensors and config.json, no pickle."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """What a model is built from: sizes, vocabularies and the switches that make a method."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -115,7 +113,7 @@ class ModelConfig(ModelSizes, Switches):
         return self.supervision_3d > 0
 
     @staticmethod
-    def from_json(values: Mapping[str, Any], source: str = "config.json") -> ModelConfig:
+    def from_json(values: Mapping[str, Any], source: str = "config.json") -> "ModelConfig":
         """Build from the JSON values of `dataclasses.asdict`.
 
         Raises:

@@ -4,8 +4,6 @@ Shapes: B scenes, Q sentences of A words, M memory states, W words in the vocabu
 C classes.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -194,7 +192,7 @@ class CopyHints:
     sides: Tensor
     measures: Tensor
 
-    def take(self, rows: Sequence[int]) -> CopyHints:
+    def take(self, rows: Sequence[int]) -> "CopyHints":
         """Return the hints of some questions."""
         return CopyHints(self.named[:, rows], self.sides[:, rows], self.measures[:, rows])
 

@@ -4,8 +4,6 @@ Shapes: B scenes, V views, t patches and p points per view, T = V*t, P = V*p, D 
 features.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

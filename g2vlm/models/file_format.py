@@ -3,8 +3,6 @@
 This module imports no PyTorch.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

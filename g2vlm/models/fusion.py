@@ -4,8 +4,6 @@ Shapes: B scenes, T patches, P points, Q sentences of L words, M text states, C 
 F point features.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -4,8 +4,6 @@ Each grid is an image of the view. Values [B,V*n,K] of V views are such images w
 last, so that PyTorch's pooling and interpolation read them without a copy.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

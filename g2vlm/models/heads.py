@@ -3,8 +3,6 @@
 Shapes: B scenes, V views, P points, T patches, N objects, D hidden, F point features, C classes.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from scipy.spatial import cKDTree

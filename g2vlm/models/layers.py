@@ -1,7 +1,5 @@
 """Small building blocks shared by the parts of the network."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """G2VLM: one network that reconstructs a scene and grounds sentences in it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import torch

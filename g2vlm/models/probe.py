@@ -6,8 +6,6 @@ scene to the mean of the frozen text embeddings of its captions. The closed form
 tune by method.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -45,7 +43,7 @@ class RetrievalProbe:
     weights: np.ndarray
 
     @staticmethod
-    def fit(scenes: np.ndarray, texts: Sequence[np.ndarray]) -> RetrievalProbe:
+    def fit(scenes: np.ndarray, texts: Sequence[np.ndarray]) -> "RetrievalProbe":
         """Fit to scenes [N, D] and the texts [K, W] of each; scenes without a text are left out.
 
         Raises:
@@ -77,7 +75,7 @@ class RetrievalProbe:
             save_file({key: np.ascontiguousarray(v) for key, v in vars(self).items()}, temporary)
 
     @staticmethod
-    def load(folder: str | os.PathLike[str]) -> RetrievalProbe:
+    def load(folder: str | os.PathLike[str]) -> "RetrievalProbe":
         """Read what `save` wrote.
 
         Raises:

@@ -3,8 +3,6 @@
 Shapes: B scenes, N objects, Q questions, C classes, D hidden.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from itertools import combinations, permutations

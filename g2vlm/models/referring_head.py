@@ -6,8 +6,6 @@ of another.
 Shapes: B scenes, N objects, Q sentences, L words, C classes, D hidden, F point features.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

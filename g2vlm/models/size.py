@@ -1,7 +1,5 @@
 """How large a trained model is: parameters by part, widths and depths, patches and points."""
 
-from __future__ import annotations
-
 import math
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the network returns: named tensors with documented shapes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor

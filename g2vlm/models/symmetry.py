@@ -4,8 +4,6 @@ A mirrored room, or one with its two level axes exchanged, is again a room. Meas
 object then only change places and signs, so a symmetry is a permutation with signs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

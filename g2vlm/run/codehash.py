@@ -4,8 +4,6 @@ Snakemake reruns a job when its script changes, but not when a package that the 
 changes. So every rule has this hash among its `params`.
 """
 
-from __future__ import annotations
-
 import ast
 import hashlib
 from functools import cache

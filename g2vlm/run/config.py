@@ -1,7 +1,5 @@
 """Experiment configs: the schema, checks with every fault in one line, methods and baselines."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import json

@@ -6,8 +6,6 @@ manifest names them.
 Source: Workflow Run Crate 0.5 (Leo et al. 2024) over RO-Crate 1.1 (Soiland-Reyes et al. 2022).
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime

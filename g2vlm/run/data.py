@@ -3,8 +3,6 @@
 `data.manifest.json` pins every file of `data/` by sha256, `data.dvc` the folder as a whole.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

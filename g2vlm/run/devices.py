@@ -5,8 +5,6 @@ and users of one machine: the job locks a file per device, and the kernel frees 
 process ends.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 import re

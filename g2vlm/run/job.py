@@ -1,7 +1,5 @@
 """The frame of a pipeline job: log, errors in one line, times, an end with the pipeline."""
 
-from __future__ import annotations
-
 import builtins
 import ctypes
 import os

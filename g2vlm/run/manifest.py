@@ -1,7 +1,5 @@
 """The record of a run: code, data, environment, machine, cost and hashes of the results."""
 
-from __future__ import annotations
-
 import csv
 import os
 import platform

@@ -1,7 +1,5 @@
 """What a run costs apart from its work: `python -m g2vlm.run.overhead results/cpu`."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Progress of a job as lines: stage, share done, time left."""
 
-from __future__ import annotations
-
 import sys
 import time
 

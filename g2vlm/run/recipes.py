@@ -1,7 +1,5 @@
 """Scene recipes for an experiment with more scenes than the recipes in `data/`."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ A call that runs jobs locks the clone. The kernel drops the lock when the proces
 ends, so a kill leaves nothing to clean up.
 """
 
-from __future__ import annotations
-
 import fcntl
 import logging
 import os

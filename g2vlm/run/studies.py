@@ -3,8 +3,6 @@
 Every function takes a whole experiment config; `config["studies"]` holds what the studies vary.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

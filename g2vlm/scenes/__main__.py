@@ -1,7 +1,5 @@
 """Build the data folder: `python -m g2vlm.scenes build`; `g2vlm.run.data` checks and pins it."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

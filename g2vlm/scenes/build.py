@@ -1,7 +1,5 @@
 """Build `data/`: sources, reviewed tables, recipes, language, lists of splits and datasheets."""
 
-from __future__ import annotations
-
 import csv
 import shutil
 from collections.abc import Callable, Iterator

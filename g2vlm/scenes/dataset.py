@@ -4,8 +4,6 @@
 rendered, and `SceneStore.annotation` the true objects, relations and sentences.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Write ATTRIBUTION.md and DATASHEET.md from the scenes and sentences of a build."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@
 a scene's annotation when it is rendered, `write_truth` the geometry and relevance of a whole split.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path

@@ -3,8 +3,6 @@
 JOB.json holds the arguments of `g2vlm.training.train.train`; the workflow writes it.
 """
 
-from __future__ import annotations
-
 import argparse
 
 from metrics.files import read_json, run_main

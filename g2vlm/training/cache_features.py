@@ -6,8 +6,6 @@ object or a scene is one row of numbers, and thousands of rows are gathered in s
 Shapes: S scenes, P points, M masks of a scene (ground truth first, then detected).
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -62,7 +60,7 @@ class CachedScene:
     room: Tensor
 
     @torch.no_grad()
-    def with_predicted_boxes(self, model: G2VLM) -> CachedScene:
+    def with_predicted_boxes(self, model: G2VLM) -> "CachedScene":
         """Return the scene with the boxes that the box head predicts now."""
         if not model.config.votes:
             return self

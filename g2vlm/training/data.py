@@ -1,7 +1,5 @@
 """The training set in memory, and the batch of one step."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Shapes: B scenes, V views of h x w point cells, P = V*h*w points, K occupancy queries.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -4,8 +4,6 @@ Shapes: B scenes, P points, T patches, N objects, R references, S sentences (ref
 questions), C classes, E descriptor width.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

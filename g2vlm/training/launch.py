@@ -1,7 +1,5 @@
 """Start a training in this process, or in several through `accelerate launch`."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -8,8 +8,6 @@ than the default.
 This module imports no PyTorch, because the schema of the config is built from it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -1,7 +1,5 @@
 """The training objective: batches of a step and the weighted sum of the losses in `LOSSES`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from operator import attrgetter

@@ -1,7 +1,5 @@
 """The optimizer, Muon for large matrices and AdamW for everything else, and its learning rate."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any

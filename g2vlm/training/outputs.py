@@ -1,7 +1,5 @@
 """What the model predicts in one training step, for the losses."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property

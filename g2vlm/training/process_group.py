@@ -4,8 +4,6 @@ They share the `accumulation` batches of a step, so the result of a training doe
 many there are. Hugging Face Accelerate is imported only where there is more than one.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Mapping
 

@@ -3,8 +3,6 @@
 It consists of the question context and the decoder. Shapes: B scenes, Q questions, N objects.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

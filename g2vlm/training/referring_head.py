@@ -3,8 +3,6 @@
 Shapes: B scenes, R references, N objects.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

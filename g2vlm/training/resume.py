@@ -1,7 +1,5 @@
 """Checkpoints of an unfinished training: safetensors and JSON, keyed by config and data."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The box head and the retrieval head, fitted from scratch on cached features."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The `train` section of an experiment's config."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -72,7 +70,7 @@ class TrainSettings:
         return max(1, self.queries_per_scene - self.questions)
 
     @staticmethod
-    def from_config(values: Mapping[str, Any], source: str = "config") -> TrainSettings:
+    def from_config(values: Mapping[str, Any], source: str = "config") -> "TrainSettings":
         """Read a `train` section.
 
         Raises:

@@ -1,7 +1,5 @@
 """Ground truth of a training scene: dense targets, objects and language."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property

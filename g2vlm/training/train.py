@@ -1,7 +1,5 @@
 """The training of one model: deterministic, and resumable to the same bits on one machine."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import resource

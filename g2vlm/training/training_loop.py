@@ -1,7 +1,5 @@
 """The loop that fits heads on cached features, and the sampling of objects for it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Run a trained checkpoint on your own capture: the public interface, imported on first use."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

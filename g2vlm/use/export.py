@@ -4,8 +4,6 @@ The writers of points and meshes take `matrix` f64[4, 4], which moves the levell
 the file. GLB files are y up, as glTF requires.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from importlib.resources import files

@@ -3,8 +3,6 @@
 The module imports little, so that the command line reports errors before it loads a model.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from metrics.files import InputError, read_json

@@ -1,7 +1,5 @@
 """A trained checkpoint that runs on a capture: `G2VLMModel.from_pretrained(folder).run(...)`."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections import Counter
@@ -61,7 +59,7 @@ class G2VLMModel:
         processor: G2VLMProcessor | None = None,
         device: str | None = None,
         threads: int | None = None,
-    ) -> G2VLMModel:
+    ) -> "G2VLMModel":
         """Load a model folder.
 
         Args:

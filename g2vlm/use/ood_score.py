@@ -9,8 +9,6 @@ distances are the reference: the share of them at least as far as the scene is a
 (Vovk et al. 2005).
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,7 +71,7 @@ class Subspace:
     residual: float
 
     @staticmethod
-    def fit(rows: np.ndarray, components: int = _COMPONENTS) -> Subspace:
+    def fit(rows: np.ndarray, components: int = _COMPONENTS) -> "Subspace":
         """Fit to rows f64[N, D]."""
         mean, scale = rows.mean(0), rows.std(0) + _LEAST_SCALE
         values = (rows - mean) / scale

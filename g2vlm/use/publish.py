@@ -1,7 +1,5 @@
 """Publish a trained model of a finished experiment as a folder of its own."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable

@@ -13,8 +13,6 @@ Boxes and positions are in the levelled frame of the capture's first camera, in 
 | viewer.html | all of it as one interactive page |
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Depth refined by the model at the capture's resolution, as points and textured surfaces."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The views of a capture that the model reads, at the size that it was trained at."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Answers to questions: exact match for words and choices, mean relative accuracy for numbers."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Referring expressions: which object a sentence refers to."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Cross-modal retrieval with several relevant items a query; ties count against the method."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence

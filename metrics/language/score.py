@@ -1,7 +1,5 @@
 """Rows of references, retrieval and answers over a split."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Similarity alignment of a prediction to the truth; the alignment is part of a metric's name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +37,7 @@ class Similarity:
         moved = self.scale * (np.asarray(points, np.float64) @ self.rotation.T) + self.translation
         return moved.astype(np.float32)
 
-    def after(self, first: Similarity) -> Similarity:
+    def after(self, first: "Similarity") -> "Similarity":
         """Return the similarity that applies `first` and then this one."""
         return Similarity(
             self.scale * first.scale,

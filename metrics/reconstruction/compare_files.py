@@ -5,8 +5,6 @@ a cell, as the benchmark's tables do. Nothing is clipped. An alignment other tha
 last part of each name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

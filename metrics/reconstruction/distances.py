@@ -4,8 +4,6 @@ The functions of numbers are pure. `METRICS` applies them to a `SurfaceCompariso
 nearest neighbours of each direction are searched once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any

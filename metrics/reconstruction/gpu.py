@@ -4,8 +4,6 @@ Used where a device, torch and PyTorch3D are all available; ``CUDA_VISIBLE_DEVIC
 scoring on the CPU. torch is not imported on machines without a device.
 """
 
-from __future__ import annotations
-
 import ctypes
 from functools import cache
 

@@ -3,8 +3,6 @@
 Floor, walls and ceiling count on neither side; points within 2 cm of a true surface are void.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ Both clouds of a comparison are reduced to one point a cell before any distance 
 that density and duplicates cannot help. Points are [N, 3] in metres.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -4,8 +4,6 @@ Distances between the two surfaces, reduced to 1 cm cells, are known already. Th
 any other sample of the same surfaces can be, so only the few near a threshold are searched.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Depth of a prediction in held-out cameras: rays into a mesh, or points rendered as squares."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Reconstruction rows of a submission, scene after scene."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Read a surface from one file (PLY, OBJ, GLB, npz, ...); no other file is opened."""
 
-from __future__ import annotations
-
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path

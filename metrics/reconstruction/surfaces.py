@@ -1,7 +1,5 @@
 """A predicted surface next to the true surface of its scene."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -37,7 +35,7 @@ class Surface:
         normals: np.ndarray | None = None,
         colours: np.ndarray | None = None,
         pixels: np.ndarray | None = None,
-    ) -> Surface:
+    ) -> "Surface":
         """Return the surface with its samples in spatial order."""
         order = spatial_order(points)
         fields = (points, normals, colours, pixels)

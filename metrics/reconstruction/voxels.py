@@ -1,7 +1,5 @@
 """Voxels that surfaces pass through, over voxels that an input ray crossed or hit."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Axis-aligned boxes [cx, cy, cz, sx, sy, sz] in metres: overlap and one-to-one matching."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

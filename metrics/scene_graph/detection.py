@@ -1,7 +1,5 @@
 """Detected objects over a split: average precision and panoptic quality of boxes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass

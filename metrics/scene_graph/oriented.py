@@ -4,8 +4,6 @@ sx and sy are the sides along the box's own axes, which yaw turns counter-clockw
 frame's.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Metrics that pool counts over a split, and their jackknife pseudo-values by scene."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -15,8 +15,6 @@ Then run `python -m metrics.schemas`, which writes the copies of this table in
 relation head, so checkpoints trained before it do not load.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -6,8 +6,6 @@ true boxes and on a method's own boxes shows how much of a method's graph follow
 alone. Boxes have no front, so "facing" has no rule.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from metrics.scene_graph.predicates import RELATIONS

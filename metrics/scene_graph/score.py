@@ -1,7 +1,5 @@
 """Rows of detected objects, scene graphs and relations of given objects over a split."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -4,8 +4,6 @@ SPQ is this project's own definition: panoptic quality (Kirillov et al. 2019) wi
 place of segments. It is not comparable with PQ or with panoptic scene-graph scores.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence

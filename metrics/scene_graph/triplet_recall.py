@@ -1,7 +1,5 @@
 """Recall of ranked triplets, of detected and of given objects, and SPQ of given objects."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any

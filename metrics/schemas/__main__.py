@@ -1,7 +1,5 @@
 """Write the table of relations into `submission.schema.json`: `python -m metrics.schemas`."""
 
-from __future__ import annotations
-
 import json
 
 from metrics.schemas import SCHEMA_FILE, schema

@@ -3,8 +3,6 @@
 `python -m metrics compare` and the compare stage of the workflow call `compare` and `write`.
 """
 
-from __future__ import annotations
-
 from dataclasses import astuple, dataclass, field
 from itertools import combinations
 from pathlib import Path

@@ -5,8 +5,6 @@ known to held-out furniture, or from all training scenes to few. It is a differe
 over paired cells, and goes through the same moments as any difference.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

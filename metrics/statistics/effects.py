@@ -1,7 +1,5 @@
 """Effect sizes: d_z, probability of improvement, minimum detectable effect, tie letters."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from itertools import combinations
 from string import ascii_lowercase

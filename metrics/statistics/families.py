@@ -1,7 +1,5 @@
 """Declared families of tests, and p-values corrected for multiplicity within each family."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

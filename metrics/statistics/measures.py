@@ -1,7 +1,5 @@
 """Facts about metrics that the statistics use: the better direction and the equivalence margin."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from metrics.registry import METRICS

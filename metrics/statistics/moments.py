@@ -33,8 +33,6 @@ crossed design); Satterthwaite, An approximate distribution of estimates of vari
 1946 (degrees of freedom).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Differences between many pairs of methods on one metric, with their effect sizes."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How many trainings and scenes a difference needs, planned from scores of a finished study."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Performance profiles: the share of scenes on which a method reaches each score."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Ranks and medians of methods over scenes. They describe these checkpoints, not new trainings."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -9,8 +9,6 @@ of threads. Values are therefore rounded to whole multiples of a tiny unit (at m
 largest value): sums of whole numbers below 2^53 are exact in float64, in any order.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from itertools import combinations
 from math import comb

@@ -8,8 +8,6 @@ Every estimator takes the sums of M comparisons of one shape (leading axis M) an
 `Estimand`, whose arrays [M] are NaN where the data give no answer.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

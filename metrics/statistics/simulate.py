@@ -5,8 +5,6 @@ independent, scenes alone, and a percentile bootstrap.
 `python -m metrics.statistics.simulate` writes the whole grid to coverage.csv next to this file.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Read and check the long table of scores, and fold it into seed x scene blocks."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path

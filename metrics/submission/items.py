@@ -1,7 +1,5 @@
 """The predictions of a submission for one scene as arrays, and the checks of those arrays."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

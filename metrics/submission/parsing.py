@@ -4,8 +4,6 @@ A file must be regular and of bounded size. Nothing here unpickles, follows a li
 memory for data that only a header announces.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import stat

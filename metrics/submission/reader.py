@@ -3,8 +3,6 @@
 `metrics.submission.writer` writes submissions and `metrics.submission.validate` lists their faults.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from collections import Counter

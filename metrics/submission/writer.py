@@ -12,8 +12,6 @@ The folder holds:
 Everything is metres in the levelled frame of the first input camera.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -164,7 +162,7 @@ class SubmissionWriter:
         self._table_names: dict[str, list[str]] = {}
         self._stack = ExitStack()
 
-    def __enter__(self) -> SubmissionWriter:
+    def __enter__(self) -> "SubmissionWriter":
         self._temporary = self._stack.enter_context(atomic_path(self.folder, folder=True))
         self._spool = TensorSpool()
         self._stack.callback(self._spool.close)

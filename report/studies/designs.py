@@ -1,7 +1,5 @@
 """The five studies: the conditions that each compares and the differences that it asks about."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Groups of references and phrases: by class, size, colour, distance, visibility and wording."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

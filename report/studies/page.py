@@ -1,7 +1,5 @@
 """A study as files: estimates.csv, differences.csv, tables.md and figure.png."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

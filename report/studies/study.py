@@ -1,7 +1,5 @@
 """Intervals of methods under several conditions, and the differences that a study asks about."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ To add a layout, add one module here with one subclass of `Layout`: its `name`, 
 `priority`, `recognise` and `read`.
 """
 
-from __future__ import annotations
-
 import pkgutil
 from functools import cache
 from importlib import import_module

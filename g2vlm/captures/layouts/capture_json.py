@@ -9,8 +9,6 @@ depth_scale is stored units a metre. Optional: up (world direction), name of a f
 color_intrinsics and color_from_depth (4 x 4) where colour is not registered to depth.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Colour and depth folders with the poses of all frames in one text file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Frames exported from ScanNet (Dai et al. 2017): depth in millimetres, world z up."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

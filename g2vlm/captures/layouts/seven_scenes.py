@@ -1,7 +1,5 @@
 """7-Scenes (Shotton et al. 2013): three files a frame, depth in millimetres."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from g2vlm.captures.cameras import CAMERAS, intrinsic_matrix

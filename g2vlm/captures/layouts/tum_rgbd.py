@@ -1,7 +1,5 @@
 """The TUM RGB-D benchmark (Sturm et al. 2012): lists of time stamps, depth in 1/5000 metres."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The reviewed table of models and the Sweet Home 3D catalogs it points into."""
 
-from __future__ import annotations
-
 import csv
 import re
 import zipfile

@@ -1,7 +1,5 @@
 """The closed list of object classes, their words, and the roles they have in a room."""
 
-from __future__ import annotations
-
 CLASSES: tuple[str, ...] = (
     "armchair",
     "bag",

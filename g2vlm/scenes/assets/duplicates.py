@@ -7,8 +7,6 @@ compared under each quarter turn about the vertical, mirrored or not. Textures a
 part. Duplicates of one class stay on one side of the split.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 from pathlib import Path

@@ -6,8 +6,6 @@ trimesh's loader (5.2.0) does not serve here: of the 511 models it gives the sam
 same order for 7 and the same texture coordinates for 243, and it takes three times as long.
 """
 
-from __future__ import annotations
-
 import posixpath
 import zipfile
 from collections.abc import Iterable, Iterator

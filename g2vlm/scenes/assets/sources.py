@@ -4,8 +4,6 @@ They come from a private `apt-get download` (no root, no change to the system's 
 folder, or an archive (`.zip`, `.deb`) that holds the catalogs; the checksums are the same.
 """
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 import subprocess

@@ -4,8 +4,6 @@ A mip pyramid (Williams, "Pyramidal parametrics", SIGGRAPH 1983) holds an image 
 that a pixel that covers many texels reads one that is their mean.
 """
 
-from __future__ import annotations
-
 import io
 from dataclasses import dataclass
 

@@ -8,8 +8,6 @@ scene's questions depend on the scenes before it, never on those after it, so th
 a split do not change when more are generated.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass

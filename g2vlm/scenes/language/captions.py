@@ -1,7 +1,5 @@
 """Captions and context-free phrases, with the facts that decide which scenes they are true of."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

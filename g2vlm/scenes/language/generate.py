@@ -1,7 +1,5 @@
 """All sentences about a scene, and whether a sentence is true of another scene."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Parse which classes and objects a sentence mentions, in the order of the sentence."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Each entry of `QUESTION_TYPES` returns two pools of candidates; `generate.questi
 each. Which one depends on the answers of earlier questions, see `answer_balancing`.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from itertools import islice

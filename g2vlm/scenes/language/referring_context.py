@@ -1,7 +1,5 @@
 """The objects of one scene as sentences refer to them: unique names and relations with margins."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

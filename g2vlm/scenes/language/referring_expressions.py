@@ -5,8 +5,6 @@ some of them. An expression is left out where a distractor (another object that 
 to) fits it too, or is too close to tell.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import combinations

@@ -13,8 +13,6 @@ Fields of a template:
 `metrics.scene_graph.predicates`; a predicate without templates is not asked or stated.
 """
 
-from __future__ import annotations
-
 TEST_ONLY = 2
 
 REFERENCES: dict[str, tuple[str, ...]] = {

@@ -11,8 +11,6 @@ K cameras, N objects, P points; positions in mm in the room's frame, angles in d
 counter-clockwise from x, pitch is positive upwards.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,11 +65,13 @@ class Cameras:
     hfov: int
 
     @classmethod
-    def of(cls, position: list[list[int]], yaw: list[int], pitch: list[int], hfov: int) -> Cameras:
+    def of(
+        cls, position: list[list[int]], yaw: list[int], pitch: list[int], hfov: int
+    ) -> "Cameras":
         """Return cameras from lists of their fields."""
         return cls(*(np.array(values, np.int64) for values in (position, yaw, pitch)), hfov)
 
-    def take(self, index: list[int]) -> Cameras:
+    def take(self, index: list[int]) -> "Cameras":
         """Return the cameras of some indices, in their order."""
         return Cameras(self.position[index], self.yaw[index], self.pitch[index], self.hfov)
 

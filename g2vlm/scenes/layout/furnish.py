@@ -5,8 +5,6 @@ their lamps. Every choice is a draw of the room's generator, so the order of dra
 moving one changes all that follow.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 

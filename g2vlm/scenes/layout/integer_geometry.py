@@ -9,8 +9,6 @@ reason: mathematical libraries round them differently.
 A footprint is the outline of a box on the floor: a ring of four corners in counter-clockwise order.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from math import isqrt
 

@@ -4,8 +4,6 @@ A recipe is a JSON object: room, light, objects, openings and cameras, with leng
 (keys `..._mm`) and angles in degrees (`..._deg`), in the room's frame of `room_state`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar

@@ -10,8 +10,6 @@ heading, y to its left. The formulas compute with integers, so that every machin
 relations.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import combinations, permutations
 from typing import Any

@@ -7,8 +7,6 @@ one before it ends: 0 along y = 0, 1 along x = sx, 2 along y = sy, 3 along x = 0
 A model of yaw 0 has its front towards -y.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import isqrt

@@ -1,7 +1,5 @@
 """The splits: their numbers of scenes, and the twin scenes of test_asset with held-out models."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

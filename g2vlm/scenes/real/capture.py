@@ -10,8 +10,6 @@ box starts at the origin. Every sum and product is of single IEEE doubles or of 
 written order, so every machine reads the same millimetres.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import math

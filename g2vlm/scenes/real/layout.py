@@ -1,7 +1,5 @@
 """Make the recipe of a captured room: its boxes as objects, their supports, and its cameras."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

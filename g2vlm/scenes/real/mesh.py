@@ -1,7 +1,5 @@
 """The mesh of a captured room as a scene, every face labelled, and which of its cells are solid."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 They are part of the npm package `@iwer/sem` 2.4.0 (MIT licence, Copyright Meta Platforms).
 """
 
-from __future__ import annotations
-
 import hashlib
 import tarfile
 import tempfile

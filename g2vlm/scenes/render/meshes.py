@@ -3,8 +3,6 @@
 Room frame: metres, x in [0, sx], y in [0, sy], z up, origin in a floor corner.
 """
 
-from __future__ import annotations
-
 import zipfile
 from dataclasses import dataclass
 from functools import cached_property, lru_cache

@@ -5,8 +5,6 @@ an object is its surface cells plus every cell that cannot be reached from outsi
 bounding box.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import ndimage
 

@@ -7,8 +7,6 @@ textures with transparent texels, through which a ray goes on.
 Shapes: N rays, each an origin [3] and a direction [3] in the room frame, in metres.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The shell of a synthetic room: textured floor, walls cut around doors and windows, ceiling."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from g2vlm.scenes.render.meshes import Material, Model

@@ -1,7 +1,5 @@
 """The mesh and the true occupancy of any recipe, of a synthetic room or of a captured one."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from g2vlm.scenes.assets.textures import Atlas

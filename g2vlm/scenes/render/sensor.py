@@ -6,8 +6,6 @@ lost pixels at edges, grazing surfaces and glass follow Khoshelham and Elberink,
 resolution of Kinect depth data", Sensors 2012.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from scipy import ndimage
 

@@ -3,8 +3,6 @@
 This module imports no numerical library, because the schema of the config is built from it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from g2vlm.settings import setting

@@ -7,8 +7,6 @@ it into an image.
 Shapes: N points or rays of float32; a recipe's `light` is in the room frame, in degrees and mm.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from g2vlm.scenes.render.meshes import SceneMesh, interpolate

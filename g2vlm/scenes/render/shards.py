@@ -5,8 +5,6 @@ that `normal` is int8 in 1/127, `sensor` uint16 in millimetres, and the occupanc
 under the key `solids`, its shape under `solids_shape`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

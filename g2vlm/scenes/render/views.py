@@ -3,8 +3,6 @@
 Shapes: V views of H x W pixels, all of one size.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
