@@ -1,12 +1,20 @@
-"""Read and write files: none is left half-written, and every error names its file."""
+"""Read and write files: none is left half-written, and every error names its file.
 
+Files of others are read within limits: regular files of bounded size, UTF-8 text, and JSON that is
+not nested too deeply. Nothing is unpickled.
+"""
+
+import codecs
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 import sys
 import tempfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +22,36 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+LARGEST_FILE = 1 << 28
+# The longest integer in a JSON file, in characters: longer ones do not fit a double.
+_LONGEST_INTEGER = 40
+_MOST_LEVELS = 64
+# Control characters, line and paragraph separators, marks that turn the direction of text, and
+# surrogates, which are bytes of a file name that are not UTF-8.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# UTF-32 first: its little-endian mark begins with that of UTF-16.
+_ENCODINGS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+
 
 class InputError(Exception):
     """Unusable input: one line, `<file>: <what is wrong>; <how to fix it>`."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+def one_line(text: str) -> str:
+    r"""Return an untrusted text with escapes in place of its control characters.
+
+    >>> one_line("room\n\x1b[31m")
+    'room\\n\\x1b[31m'
+    """
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 @contextmanager
@@ -56,14 +91,125 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """Return the value of a JSON file; raises `InputError` if it is missing or malformed."""
+def read_bytes(
+    path: str | os.PathLike[str],
+    fix: str,
+    root: str | os.PathLike[str] | None = None,
+    limit: int = LARGEST_FILE,
+) -> bytes:
+    """Return the content of a regular file, also where the path comes from an untrusted file.
+
+    Args:
+        path: the file.
+        fix: how to fix a missing or unreadable file, for messages.
+        root: the folder that must hold the file, links followed; None allows any place.
+        limit: largest size, bytes.
+
+    Raises:
+        InputError: the file is missing, no regular file, too large or outside `root`.
+    """
+    path = Path(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; run the stage that writes it") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid JSON ({error}); write the file again") from error
+        if root is not None and not path.resolve().is_relative_to(Path(root).resolve()):
+            raise InputError(f"{path}: leads out of {root}; copy the file itself there")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            # Opening a FIFO would wait for its writer.
+            raise InputError(f"{path}: is no regular file; {fix}")
+        if status.st_size <= limit:
+            with path.open("rb") as handle:
+                # Files of /proc announce no size, so the limit counts what is read.
+                data = handle.read(limit + 1)
+            if len(data) <= limit:
+                return data
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{path}: no such file; {fix}") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {fix}") from error
+    except (RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
+        raise InputError(f"{path}: not the name of a file ({error}); {fix}") from error
+    raise InputError(f"{path}: larger than {limit >> 20} MiB; {fix}")
+
+
+def read_text(
+    path: str | os.PathLike[str],
+    fix: str,
+    root: str | os.PathLike[str] | None = None,
+    limit: int = LARGEST_FILE,
+) -> str:
+    """Return the text of a UTF-8 file without its byte order mark; arguments as `read_bytes`.
+
+    Raises:
+        InputError: as `read_bytes`, and for any other encoding, which it names.
+    """
+    data = read_bytes(path, fix, root, limit)
+    for mark, name in _ENCODINGS.items():
+        if data.startswith(mark):
+            raise InputError(f"{path}: is {name} text; save it as UTF-8")
+    if b"\0" in data:
+        raise InputError(f"{path}: holds NUL bytes, so it is UTF-16 or no text; save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        byte = data[error.start]
+        raise InputError(
+            f"{path}: not UTF-8 text (byte {byte:#04x} at {error.start}); save it as UTF-8"
+        ) from error
+
+
+def read_json(
+    path: str | os.PathLike[str],
+    fix: str = "run the stage that writes it",
+    root: str | os.PathLike[str] | None = None,
+    limit: int = LARGEST_FILE,
+) -> Any:
+    """Return the value of a JSON file; arguments as `read_bytes`.
+
+    Raises:
+        InputError: as `read_text`, and for malformed JSON, a key that occurs twice in an object, an
+            integer of more than 40 digits, a lone surrogate, or too many levels.
+    """
+    text = read_text(path, fix, root, limit)
+    try:
+        value = json.loads(text, object_pairs_hook=_object, parse_int=_integer)
+        if re.search(r"\\u[dD][89a-fA-F]", text):
+            # Pairs of surrogates are characters; a lone one cannot be written.
+            json.dumps(value, ensure_ascii=False).encode()
+        _check_depth(value)
+        return value
+    except RecursionError as error:
+        raise InputError(f"{path}: not valid JSON (nested too deeply); {fix}") from error
+    except ValueError as error:
+        reason = str(error)[:200]
+        raise InputError(f"{path}: not valid JSON ({reason}); {fix}") from error
+
+
+def _check_depth(value: Any) -> None:
+    """Raise `ValueError` for more levels than any file of this project has.
+
+    The parser's own limit is so close to Python's that code which reads the value could exceed it.
+    """
+    level = [value] if isinstance(value, list | dict) else []
+    for _ in range(_MOST_LEVELS):
+        children = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [part for group in children for part in group if isinstance(part, list | dict)]
+        if not level:
+            return
+    raise ValueError("nested too deeply")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"key {name[:40]!r} occurs twice")
+    return value
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _LONGEST_INTEGER:
+        raise ValueError(f"an integer of {len(digits)} characters")
+    return int(digits)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
