@@ -1,10 +1,16 @@
 """Camera intrinsics: from four numbers, or of a known sensor by its name."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from g2vlm.captures.files import list_files, read_json
+from g2vlm.captures.poses import read_rows
 from metrics.files import InputError
+from metrics.schemas import short_repr
 
 # Name: (fx, fy, cx, cy), counted from the centre of the first pixel, and image width and height.
 # kinect: the values that ROS and the TUM benchmark use without a calibration; freiburg1 to 3: TUM
@@ -17,6 +23,21 @@ CAMERAS: dict[str, tuple[tuple[float, float, float, float], tuple[int, int]]] = 
     "7scenes": ((585.0, 585.0, 320.0, 240.0), (640, 480)),
     "realsense-d435": ((615.0, 615.0, 319.5, 239.5), (640, 480)),
 }
+# Shapes of the arrays that hold an intrinsic matrix: nested, flat, and one row of a file.
+_MATRIX_SHAPES = {shape: (3, 3) for shape in ((3, 3), (9,), (1, 9))}
+_MATRIX_SHAPES |= {shape: (3, 4) for shape in ((3, 4), (12,), (1, 12))}
+_MATRIX_SHAPES |= {shape: (4, 4) for shape in ((4, 4), (16,), (1, 16))}
+_MATRIX_NAMES = ("intrinsics", "intrinsic_matrix", "camera_matrix", "depth", "camera", "k")
+# Methods have no skew; a calibration may hold this share of fx, which rounding leaves.
+_LARGEST_SKEW = 1e-4
+# Stems of calibration files, and the words of those of the colour camera.
+_CALIBRATION = re.compile(r"intrinsic|calib|^(camera|cam|k)([-_]?(params?|info|matrix))?$", re.I)
+_COLOUR_WORDS = ("color", "colour", "rgb")
+_OTHER_CALIBRATIONS = {".yaml", ".yml", ".xml", ".ini", ".cfg", ".npy", ".npz", ".csv", ".pkl"}
+# Focal lengths of rooms' cameras, in widths or heights of the image, whichever is larger.
+_FOCAL_LENGTHS = (0.1, 20.0)
+# Largest distance of the principal point from the middle, in widths and heights of the image.
+_MIDDLE = 0.2
 
 
 def intrinsic_matrix(fx: float, fy: float, cx: float, cy: float) -> np.ndarray:
@@ -24,21 +45,98 @@ def intrinsic_matrix(fx: float, fy: float, cx: float, cy: float) -> np.ndarray:
     return np.array([[fx, 0.0, cx + 0.5], [0.0, fy, cy + 0.5], [0.0, 0.0, 1.0]])
 
 
-def parse_intrinsics(values: Sequence[float], source: str) -> np.ndarray:
-    """Return f64[3, 3] of fx, fy, cx, cy.
+def parse_intrinsics(values: Any, source: str) -> np.ndarray:
+    """Return f64[3, 3] of intrinsics that count from the centre of the first pixel.
+
+    Args:
+        values: fx, fy, cx, cy as four numbers or by these names, or a 3 x 3, 3 x 4 or 4 x 4 matrix,
+            nested or flat, by rows or by columns.
+        source: what holds them, for messages.
 
     Raises:
-        InputError: the values are not four such numbers; the message names `source`.
+        InputError: the values are anything else, or the matrix is no pinhole camera without skew.
+
+    Example:
+        >>> parse_intrinsics([525, 525, 319.5, 239.5], "intrinsics.txt")[0].tolist()
+        [525.0, 0.0, 320.0]
     """
+    if isinstance(values, Mapping):
+        named = {str(name).lower(): value for name, value in values.items()}
+        if {"fx", "fy", "cx", "cy"} <= named.keys():
+            values = [named[name] for name in ("fx", "fy", "cx", "cy")]
+        else:
+            values = next((named[name] for name in _MATRIX_NAMES if name in named), values)
     try:
-        numbers = [float(value) for value in values]
-    except (TypeError, ValueError):
-        numbers = []
-    if len(numbers) != 4 or not np.isfinite(numbers).all() or min(numbers[:2]) <= 0:
+        numbers = to_numbers(values)
+    except ValueError:
+        numbers = np.zeros(0)
+    if numbers.shape in ((4,), (1, 4)):
+        fx, fy, cx, cy = numbers.ravel()
+        matrix = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
+    else:
+        shape = _MATRIX_SHAPES.get(numbers.shape)
+        matrix = numbers.reshape(shape)[:3, :3] if shape else np.zeros((3, 3))
+        if not matrix[:2, 2].any() and matrix[2, :2].any():
+            matrix = matrix.T
+    (fx, skew, cx), (zero, fy, cy), last = matrix
+    expected = np.isfinite(matrix).all() and min(fx, fy) > 0 and last.tolist() == [0, 0, 1]
+    if not expected or max(abs(skew), abs(zero)) > _LARGEST_SKEW * fx:
         raise InputError(
-            f"{source}: intrinsics {values} are not fx, fy, cx, cy; give four numbers in pixels"
+            f"{source}: intrinsics {short_repr(values)} are not fx, fy, cx, cy; give four numbers "
+            "in pixels, or their 3 x 3 matrix"
         )
-    return intrinsic_matrix(*numbers)
+    return intrinsic_matrix(*(float(value) for value in (fx, fy, cx, cy)))
+
+
+def to_numbers(values: Any) -> np.ndarray:
+    """Return nested lists of numbers as a float64 array; None is NaN.
+
+    Raises:
+        ValueError: the lists are ragged or hold anything but numbers.
+    """
+    array = np.array(values, object)
+    for leaf in array.ravel().tolist():
+        if leaf is not None and (isinstance(leaf, bool) or not isinstance(leaf, int | float)):
+            raise ValueError(f"{short_repr(leaf)} is no number")
+    return array.astype(float)
+
+
+def read_calibration(path: Path, root: Path) -> np.ndarray:
+    """Return the intrinsics f64[3, 3] of a calibration file: text or JSON (`parse_intrinsics`).
+
+    Raises:
+        InputError: the file cannot be read or holds anything else.
+    """
+    if path.suffix.lower() == ".json":
+        return parse_intrinsics(read_json(path, root), str(path))
+    return parse_intrinsics(read_rows(path, root, (3, 4, 9, 12, 16)), str(path))
+
+
+def find_calibration(folder: Path) -> Path | None:
+    """Return the calibration file of a capture, None where there is none.
+
+    The file is beside the frames, or is the camera-intrinsics.txt of 3DMatch in the folder above.
+    The depth camera's comes before the colour camera's.
+
+    Raises:
+        InputError: the only such files are of a kind that is not read.
+    """
+    named = [
+        path
+        for path in list_files(folder)
+        if _CALIBRATION.search(path.stem) and "extrinsic" not in path.stem.lower()
+    ]
+    above = folder.resolve().parent / "camera-intrinsics.txt"
+    found = [path for path in named if path.suffix.lower() in (".txt", ".json")]
+    if found:
+        return min(found, key=lambda path: [word in path.stem.lower() for word in _COLOUR_WORDS])
+    unread = [path for path in named if path.suffix.lower() in _OTHER_CALIBRATIONS]
+    if unread:
+        raise InputError(
+            f"{unread[0]}: {unread[0].suffix} is not read; give --intrinsics fx,fy,cx,cy, or write "
+            "them to intrinsics.txt"
+        )
+    return above if above.is_file() else None
 
 
 def named_intrinsics(name: str, width: int, height: int) -> np.ndarray:
@@ -71,18 +169,31 @@ def fit_intrinsics(
 ) -> np.ndarray:
     """Return intrinsics of the depth images, scaled down where they are those of the colour images.
 
-    The images that they belong to are the first, depth before colour, with the principal point near
-    the middle. Sizes are (width, height).
+    They belong to the images whose middle is nearest to the principal point, of both alike to
+    depth. Sizes are (width, height).
 
     Raises:
-        InputError: the principal point is far from the middle of both.
+        InputError: the principal point is far from the middle of both, or the focal length does not
+            fit the images.
     """
-    for width, height in (depth_size, colour_size):
-        x, y = intrinsics[0, 2] / width, intrinsics[1, 2] / height
-        if 0.3 < x < 0.7 and 0.3 < y < 0.7:
-            return scale_intrinsics(intrinsics, depth_size[0] / width, depth_size[1] / height)
-    raise InputError(
-        f"{source}: principal point ({intrinsics[0, 2]:.1f}, {intrinsics[1, 2]:.1f}) is not near "
-        f"the middle of images of {depth_size[0]}x{depth_size[1]}; give --intrinsics fx,fy,cx,cy "
-        "for that size"
-    )
+    principal = intrinsics[:2, 2]
+    sizes = np.array([depth_size, colour_size], float)  # (2, 2)
+    offset = np.abs(principal / sizes - 0.5).max(1)  # (2,) in images
+    best = int(offset[1] < offset[0])
+    if not offset[best] < _MIDDLE:
+        raise InputError(
+            f"{source}: principal point ({principal[0]:.1f}, {principal[1]:.1f}) is not near "
+            f"the middle of images of {depth_size[0]}x{depth_size[1]}; give --intrinsics "
+            "fx,fy,cx,cy for that size"
+        )
+    width, height = depth_size if best == 0 else colour_size
+    focal = intrinsics[[0, 1], [0, 1]]
+    if not (
+        (focal > _FOCAL_LENGTHS[0] * max(width, height))
+        & (focal < _FOCAL_LENGTHS[1] * max(width, height))
+    ).all():
+        raise InputError(
+            f"{source}: focal lengths ({focal[0]:.4g}, {focal[1]:.4g}) do not fit images of "
+            f"{width}x{height}; give --intrinsics fx,fy,cx,cy in pixels"
+        )
+    return scale_intrinsics(intrinsics, depth_size[0] / width, depth_size[1] / height)

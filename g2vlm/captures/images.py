@@ -1,10 +1,10 @@
-"""Colour and depth images of a capture, and the registration of colour to depth."""
+"""Depth in metres and the registration of colour to it."""
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
+from g2vlm.captures.files import FIX
 from g2vlm.captures.layout import Listing
 from metrics.files import InputError
 from metrics.geometry import transform
@@ -15,53 +15,87 @@ _ASPECT_TOLERANCE = 0.01
 _NEAREST_M, _FARTHEST_M = 0.35, 15.0
 _INTEGER_UNITS = (1000.0, 5000.0)
 _FLOAT_UNITS = (1.0, 1000.0)
+# Half of a room's surface is nearer than this and farther than that, whatever the unit.
+_MEDIAN_M = (0.1, 20.0)
+# No room is longer: a measurement beyond is none.
+LONGEST_M = 30.0
+# The largest number of 16 bits stands for "no measurement" in 7-Scenes, 3DMatch and others.
+_NO_MEASUREMENT = 65535
 # Share of pure white or black pixels from which on a row or column is a blank margin.
 _BLANK_SHARE = 0.4
 
 
-def open_image(path: Path) -> Any:
-    """Open an image as PIL does: as stored, because depth has no rotation tag."""
-    from PIL import Image, UnidentifiedImageError
+def no_measurement(values: np.ndarray) -> np.ndarray:
+    """Return bool[H, W], where stored depth [H, W] holds no measurement.
 
-    try:
-        image = Image.open(path)
-        image.load()
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; export the capture again") from error
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
-        raise InputError(f"{path}: unreadable image ({error}); export this frame again") from error
-    return image
+    That is 0 and below, numbers that are not finite, and 65535 in images of integers.
+    """
+    missing = ~np.isfinite(values) | (values <= 0)
+    if values.dtype.kind in "ui":
+        missing |= values == _NO_MEASUREMENT
+    return missing
 
 
-def read_depth(path: Path) -> np.ndarray:
-    """Read stored depth [H, W], integers or floats; 0 or not finite = no measurement."""
-    if path.suffix.lower() == ".npy":
-        try:
-            values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: unreadable depth ({error}); export it again") from error
-    else:
-        values = np.asarray(open_image(path))
-    if values.ndim != 2 or values.dtype == np.uint8:
+def to_metres(values: np.ndarray, scale: float) -> np.ndarray:
+    """Return f32[H, W] metres of stored depth [H, W], 0 where there is no measurement.
+
+    Args:
+        values: as stored.
+        scale: stored units a metre.
+    """
+    with np.errstate(over="ignore"):  # what overflows is beyond any room
+        metres = values.astype(np.float32) / np.float32(scale)
+    missing = no_measurement(values) | ~(metres <= LONGEST_M)
+    return np.where(missing, 0, metres).astype(np.float32)
+
+
+def check_unit(stored: Sequence[np.ndarray], scale: float, source: str) -> None:
+    """Check that depth in this unit can be that of a room.
+
+    Args:
+        stored: depth images [H, W] as stored.
+        scale: stored units a metre.
+        source: the capture, for messages.
+
+    Raises:
+        InputError: no image holds a measurement, or half of them lie nearer than 0.1 m or farther
+            than 20 m; the message offers another unit.
+    """
+    valid = _sample(stored, source)
+    median = float(np.median(valid))
+    if _MEDIAN_M[0] <= median / scale <= _MEDIAN_M[1]:
+        return
+    units = [unit for unit in (1.0, 1000.0, 5000.0) if _NEAREST_M < median / unit < _FARTHEST_M]
+    example = f", e.g. {units[0]:g} ({median / units[0]:.2f} m)" if units else ""
+    raise InputError(
+        f"{source}: depth of {median / scale:.3g} m at {scale:g} units a metre: wrong unit? give "
+        f"--depth-scale UNITS_A_METRE{example}"
+    )
+
+
+def _sample(stored: Sequence[np.ndarray], source: str) -> np.ndarray:
+    """Return the measurements f64[M] of every fourth row and column; refuses none."""
+    parts = [image[::4, ::4] for image in stored]
+    valid = np.concatenate([part[~no_measurement(part)] for part in parts]).astype(np.float64)
+    if not len(valid):
         raise InputError(
-            f"{path}: a picture of depth ({values.dtype}, {values.ndim} axes), not depth; export "
-            "16-bit images of one channel"
+            f"{source}: its depth images hold no measurement (0 and 65535 are none); {FIX}"
         )
-    return values
+    return valid
 
 
-def depth_unit(values: np.ndarray, source: str) -> float:
-    """Return the stored units a metre where the stored depths [M] leave one possibility.
+def depth_unit(stored: Sequence[np.ndarray], source: str) -> float:
+    """Return the stored units a metre where the depth images [H, W] leave one possibility.
 
-    Floats are metres or millimetres; integers are millimetres or 1/5000 m (TUM).
+    Floats are metres or millimetres; integers are millimetres or 1/5000 m (TUM). A unit fits a room
+    if it puts the 2% quantile of the measurements at 0.35 m or beyond and the 95% quantile at 15 m
+    or nearer.
 
     Raises:
         InputError: none or both of the units fit a room; the message asks for --depth-scale.
     """
-    valid = values[np.isfinite(values) & (values > 0)]
-    if not len(valid):
-        raise InputError(f"{source}: its depth images hold no measurement; export them again")
-    units = _FLOAT_UNITS if np.issubdtype(values.dtype, np.floating) else _INTEGER_UNITS
+    valid = _sample(stored, source)
+    units = _FLOAT_UNITS if stored[0].dtype.kind == "f" else _INTEGER_UNITS
     near, median, far = (float(value) for value in np.quantile(valid, [0.02, 0.5, 0.95]))
     fits = [unit for unit in units if near / unit >= _NEAREST_M and far / unit <= _FARTHEST_M]
     if len(fits) == 1:

@@ -15,7 +15,7 @@ class FrameFiles:
     Args:
         name: unique in the capture.
         colour, depth: image files.
-        pose: f64[4, 4] camera to world, metres, OpenCV camera axes.
+        pose: f64[4, 4] camera to world, metres, OpenCV camera axes; not finite where it was lost.
         intrinsics: f64[3, 3] where the frame has its own.
     """
 
@@ -34,7 +34,7 @@ class Listing:
         frames: all frames with colour, depth and pose.
         intrinsics: f64[3, 3] of the depth images, pixel centres at +0.5; None where unknown.
         depth_scale: stored depth units a metre; None where unknown.
-        invalid: stored depths besides 0 that mean "no measurement".
+        usual_intrinsics: f64[3, 3] of the layout's sensor, for captures without a calibration file.
         colour_intrinsics: f64[3, 3], where colour is not registered to depth.
         colour_from_depth: f64[4, 4] depth camera to colour camera, where colour is not registered.
         up: upward direction [3] in the world, where known.
@@ -44,7 +44,7 @@ class Listing:
     frames: tuple[FrameFiles, ...]
     intrinsics: np.ndarray | None = None
     depth_scale: float | None = None
-    invalid: tuple[int, ...] = ()
+    usual_intrinsics: np.ndarray | None = None
     colour_intrinsics: np.ndarray | None = None
     colour_from_depth: np.ndarray | None = None
     up: np.ndarray | None = None
@@ -55,6 +55,8 @@ class Layout(ABC):
     """How the files of a capture are arranged in its folder.
 
     A layout is one subclass in a module of its own in `g2vlm.captures.layouts`, which collects it.
+    It lists folders and reads text by `g2vlm.captures.files`, which ignores hidden files and opens
+    regular files of the capture alone; poses and numbers are read by `g2vlm.captures.poses`.
 
     Attributes:
         name: its name in messages.

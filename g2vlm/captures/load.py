@@ -3,32 +3,39 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import compress
+from itertools import compress, islice
 from pathlib import Path
 
 import numpy as np
 
 from g2vlm.captures import cameras
 from g2vlm.captures.files import IMAGES, VIDEOS
+from g2vlm.captures.image_files import read_colour, read_depth
 from g2vlm.captures.images import (
+    LONGEST_M,
+    check_unit,
     depth_unit,
-    open_image,
-    read_depth,
+    no_measurement,
     register_colour,
+    to_metres,
     without_margins,
 )
 from g2vlm.captures.layout import FrameFiles, Listing
 from g2vlm.captures.layouts import find_layouts
 from g2vlm.captures.level import find_level, levelled_frame, quarter_turns, turn_frame
 from g2vlm.captures.poses import nearest_rigid, spread_frames
-from metrics.files import InputError
+from metrics.files import InputError, one_line
 from metrics.geometry import transform
 
 MAX_FRAMES = 8
 # A frame with a smaller share of measured depth is left out.
 _LEAST_DEPTH = 0.02
-# Files looked at to say why a folder has no known layout.
-_MAX_FILES = 5000
+# Entries and levels of folders looked at to say why a folder has no known layout.
+_MAX_ENTRIES, _MAX_LEVELS = 5000, 4
+# Pixels of depth in all frames: memory of some 4 GB.
+_MOST_PIXELS = 1 << 26
+# A room's cameras are nearer to each other.
+_LARGEST_TRAVEL_M = 200.0
 
 
 @dataclass(frozen=True)
@@ -97,9 +104,11 @@ def load_capture(
     folder = Path(path)
     if frames < 1:
         raise InputError(f"--frames {frames}: give at least 1")
-    listing = _override(list_frames(folder), intrinsics, up, str(folder))
+    listing = list_frames(folder)
+    folder = folder if folder.is_dir() else folder.parent
+    listing = _override(listing, folder, intrinsics, camera, depth_scale, up)
     listing = _choose_frames(listing, folder, frames)
-    capture = _cut_margins(_read(listing, folder, camera, depth_scale))
+    capture = _cut_margins(_read(listing, folder, camera))
     return _level(capture, listing.up)
 
 
@@ -112,6 +121,13 @@ def list_frames(path: Path) -> Listing:
     Raises:
         InputError: no layout fits or a file is missing or wrong; the message names the fix.
     """
+    try:
+        return _list_frames(path)
+    except (OSError, ValueError) as error:  # no permission, too long a name, a NUL in it
+        raise InputError(f"{path}: cannot be read ({error}); check its permissions") from error
+
+
+def _list_frames(path: Path) -> Listing:
     if not path.exists():
         raise InputError(f"{path}: no such folder; give the folder of a capture ({_known()})")
     if not path.is_dir():
@@ -128,7 +144,9 @@ def list_frames(path: Path) -> Listing:
                     f"{path}: no whole frame (colour, depth and pose) in the {layout.name} layout; "
                     "export it again"
                 )
-            return listing
+            # Names become part of files and messages.
+            frames = tuple(replace(frame, name=one_line(frame.name)) for frame in listing.frames)
+            return replace(listing, frames=frames)
     raise _unknown_layout(path)
 
 
@@ -147,17 +165,15 @@ def _video(path: Path) -> InputError:
 
 def _unknown_layout(folder: Path) -> InputError:
     """Return the error that says why no layout fits."""
-    files = [path for path in sorted(folder.rglob("*"))[:_MAX_FILES] if path.is_file()]
+    folders, files = _walk(folder)
+    captures = [inner for inner in folders if inner != folder and _is_capture(inner)]
+    if len(captures) == 1:
+        return InputError(f"{folder}: holds a capture in {captures[0]}; give that folder")
+    if captures:
+        return InputError(f"{folder}: holds several sequences; give one of them, {captures[0]}")
     videos = [path for path in files if path.suffix.lower() in VIDEOS]
     if videos:
         return _video(videos[0])
-    sequences = [
-        path
-        for path in sorted(folder.iterdir())
-        if path.is_dir() and any(layout.recognise(path) for layout in find_layouts())
-    ]
-    if sequences:
-        return InputError(f"{folder}: holds several sequences; give one of them, {sequences[0]}")
     if not {path.suffix.lower() for path in files} & IMAGES:
         return InputError(f"{folder}: no frames; give the folder of a capture ({_known()})")
     if not ((folder / "depth").exists() or (folder / "depth.txt").exists()):
@@ -167,19 +183,86 @@ def _unknown_layout(folder: Path) -> InputError:
     )
 
 
+def _is_capture(folder: Path) -> bool:
+    try:
+        return any(layout.recognise(folder) for layout in find_layouts())
+    except (InputError, OSError):
+        return False  # it cannot be listed
+
+
+def _walk(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the folders and the files of a tree, level after level.
+
+    Hidden entries and links are left out. The walk ends after 4 levels or 5000 entries, so that a
+    whole disk takes no longer than a capture.
+    """
+    folders, files = [folder], []
+    level, budget = [folder], _MAX_ENTRIES
+    for _ in range(_MAX_LEVELS):
+        below: list[Path] = []
+        for parent in level:
+            try:
+                with os.scandir(parent) as entries:
+                    listed = list(islice(entries, max(budget, 0)))
+            except OSError:
+                continue  # a folder without permission holds no capture of the caller
+            budget -= len(listed)
+            for entry in sorted(listed, key=lambda entry: entry.name):
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False):
+                    files.append(Path(entry.path))
+        folders += below
+        level = below
+    return folders, files
+
+
 def _override(
-    listing: Listing, intrinsics: Sequence[float] | None, up: Sequence[float] | None, source: str
+    listing: Listing,
+    folder: Path,
+    intrinsics: Sequence[float] | None,
+    camera: str | None,
+    depth_scale: float | None,
+    up: Sequence[float] | None,
 ) -> Listing:
-    """Replace what the layout fixes with what the caller gave."""
+    """Replace what the layout fixes with what the caller gave, or with a calibration file."""
     if intrinsics is not None:
-        matrix = cameras.parse_intrinsics(intrinsics, "--intrinsics")
+        matrix = cameras.parse_intrinsics(list(intrinsics), "--intrinsics")
         frames = tuple(replace(frame, intrinsics=None) for frame in listing.frames)
         listing = replace(listing, intrinsics=matrix, frames=frames)
+    elif camera is None and listing.intrinsics is None:
+        listing = _calibrated(listing, folder)
+    if depth_scale is not None:
+        if not 0 < depth_scale < np.inf:
+            raise InputError(f"--depth-scale {depth_scale}: give stored units a metre, e.g. 1000")
+        listing = replace(listing, depth_scale=depth_scale)
     if up is not None:
+        if len(up) != 3:
+            raise InputError(f"--up {list(up)}: give x,y,z")
         listing = replace(listing, up=np.asarray(up, float))
-    if listing.up is not None and not 1e-6 < np.linalg.norm(listing.up) < np.inf:
-        raise InputError(f"{source}: up {listing.up.tolist()} is no direction; give x,y,z")
+    if listing.up is not None and not 1e-6 < np.linalg.norm(listing.up) < 1e6:
+        raise InputError(f"{folder}: up {listing.up.tolist()} is no direction; give x,y,z")
     return listing
+
+
+def _calibrated(listing: Listing, folder: Path) -> Listing:
+    """Return the listing with the intrinsics of a calibration file, or of the layout's sensor."""
+    if all(frame.intrinsics is not None for frame in listing.frames):
+        return listing
+    path = cameras.find_calibration(folder)
+    if path is None:
+        if listing.usual_intrinsics is None:
+            return listing
+        note = (
+            "Without a calibration file the intrinsics are the usual ones of the layout's sensor."
+        )
+        notes = (*listing.notes, note)
+        return replace(listing, intrinsics=listing.usual_intrinsics, notes=notes)
+    matrix = cameras.read_calibration(path, path.parent)
+    notes = (*listing.notes, f"The intrinsics are those of {one_line(path.name)}.")
+    return replace(listing, intrinsics=matrix, notes=notes)
 
 
 def _choose_frames(listing: Listing, folder: Path, most: int) -> Listing:
@@ -195,32 +278,38 @@ def _choose_frames(listing: Listing, folder: Path, most: int) -> Listing:
         replace(frame, pose=nearest_rigid(frame.pose, f"{folder}: frame {frame.name}"))
         for frame in tracked
     ]
-    kept = spread_frames(np.stack([frame.pose for frame in rigid]), most)
+    poses = np.stack([frame.pose for frame in rigid])  # (N, 4, 4)
+    travel = float(np.ptp(poses[:, :3, 3], axis=0).max())
+    if travel > _LARGEST_TRAVEL_M:
+        raise InputError(
+            f"{folder}: its cameras are {travel:.3g} m apart, but a room is read: wrong unit? "
+            "write poses in metres"
+        )
+    kept = spread_frames(poses, most)
     if len(kept) < len(rigid):
         notes += (f"{len(rigid)} frames were thinned to {len(kept)}, spread over the poses.",)
     return replace(listing, frames=tuple(rigid[index] for index in kept), notes=notes)
 
 
-def _read(listing: Listing, folder: Path, camera: str | None, depth_scale: float | None) -> Capture:
+def _read(listing: Listing, folder: Path, camera: str | None) -> Capture:
     """Read the frames: depth in metres, registered colour, poses still in the capture's world."""
-    stored = [read_depth(frame.depth) for frame in listing.frames]
-    scale = depth_scale or listing.depth_scale
+    stored = _read_depths(listing, folder)
+    scale = listing.depth_scale
     notes = list(listing.notes)
     if scale is None:
-        sample = np.concatenate([image[::4, ::4].ravel() for image in stored])
-        scale = depth_unit(sample, str(folder))
+        scale = depth_unit(stored, str(folder))
         notes.append(f"Depth is taken as {scale:g} units a metre, the one unit that fits a room.")
-    if not np.isfinite(scale) or scale <= 0:
-        raise InputError(f"--depth-scale {scale}: give stored units a metre, e.g. 1000")
+    check_unit(stored, scale, str(folder))
     rows = []
+    measured = beyond = 0
     for frame, values in zip(listing.frames, stored, strict=True):
-        missing = ~np.isfinite(values) | (values <= 0) | np.isin(values, listing.invalid)
-        metres = values.astype(np.float32) / np.float32(scale)
-        depth = np.where(missing, 0, metres).astype(np.float32)
+        depth = to_metres(values, scale)
+        count = values.size - np.count_nonzero(no_measurement(values))
+        measured, beyond = measured + count, beyond + count - np.count_nonzero(depth)
         if np.mean(depth > 0) < _LEAST_DEPTH:
             notes.append(f"Frame {frame.name} has next to no depth and was left out.")
             continue
-        colour = np.asarray(open_image(frame.colour).convert("RGB"))
+        colour = read_colour(frame.colour, folder)
         matrix = _intrinsics(frame, listing, camera, depth, colour, folder)
         registered, note = register_colour(colour, depth, matrix, listing, str(frame.colour))
         if note and note not in notes:
@@ -230,8 +319,27 @@ def _read(listing: Listing, folder: Path, camera: str | None, depth_scale: float
         raise InputError(f"{folder}: no frame has depth; export the capture again")
     if len({depth.shape for _, depth, *_ in rows}) > 1:
         raise InputError(f"{folder}: its frames have several sizes; export them at one size")
+    if beyond:
+        share = f"{beyond / measured:.2%} of the measurements"
+        notes.append(f"Depth beyond {LONGEST_M:g} m ({share}) was taken as no measurement.")
     *arrays, names = zip(*rows, strict=True)
-    return Capture(str(folder), *map(np.stack, arrays), names, np.eye(4), tuple(notes))
+    source = one_line(str(folder))
+    return Capture(source, *map(np.stack, arrays), names, np.eye(4), tuple(notes))
+
+
+def _read_depths(listing: Listing, folder: Path) -> list[np.ndarray]:
+    """Return the depth images as stored."""
+    stored = []
+    pixels = 0
+    for frame in listing.frames:
+        stored.append(read_depth(frame.depth, folder))
+        pixels += stored[-1].size
+        if pixels > _MOST_PIXELS:
+            raise InputError(
+                f"{folder}: more than {_MOST_PIXELS >> 20} million pixels of depth in "
+                f"{len(listing.frames)} frames; give a smaller --frames, or export smaller images"
+            )
+    return stored
 
 
 def _intrinsics(

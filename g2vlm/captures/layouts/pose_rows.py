@@ -4,41 +4,51 @@ from pathlib import Path
 
 import numpy as np
 
-from g2vlm.captures.cameras import intrinsic_matrix
-from g2vlm.captures.files import pair_images
+from g2vlm.captures.files import list_files, pair_images
 from g2vlm.captures.layout import FrameFiles, Layout, Listing
-from g2vlm.captures.poses import pose_of_quaternion, read_rows
+from g2vlm.captures.poses import pose_matrix, pose_of_quaternion, read_rows
 from metrics.files import InputError
 
 
 class PoseRows(Layout):
-    """color/ (or rgb/), depth/, pose.txt with a row a frame, and optionally intrinsics.txt."""
+    """color/ (or rgb/), depth/, pose.txt with a row a frame, and optionally a calibration file."""
 
     name = "color/ depth/ pose.txt"
     # Last: color/ and depth/ also occur in other layouts.
     priority = 1000
 
     def recognise(self, folder: Path) -> bool:
-        has_colour = (folder / "color").exists() or (folder / "rgb").exists()
+        has_colour = (folder / "color").is_dir() or (folder / "rgb").is_dir()
         return (folder / "depth").is_dir() and has_colour
 
     def read(self, folder: Path) -> Listing:
         pairs, notes = pair_images(folder)
-        rows = folder / "pose.txt"
-        if rows.is_file():
-            poses = [pose_of_quaternion(row, str(rows)) for row in read_rows(rows, 7)]
-        elif len(pairs) <= 1:
-            poses = [np.eye(4)] * len(pairs)
+        path = folder / "pose.txt"
+        if path.exists():
+            rows = read_rows(path, folder, (7, 12, 16))
+            poses = [_pose(row, f"{path}: frame {number}") for number, row in enumerate(rows)]
+        elif len(pairs) == 1:
+            poses = [np.eye(4)]
             notes += ("One frame without a pose: its camera is the world.",)
         else:
             raise InputError(
-                f"{rows}: no such file; write a row tx ty tz qx qy qz qw for each frame"
+                f"{path}: no such file{_other_lists(folder)}; write a row tx ty tz qx qy qz qw for "
+                "each frame"
             )
         if len(poses) != len(pairs):
             raise InputError(
-                f"{rows}: {len(poses)} poses for {len(pairs)} frames; give one row a frame"
+                f"{path}: {len(poses)} poses for {len(pairs)} frames; give one row a frame"
+                + "".join(f" ({note.rstrip('.')})" for note in notes)
             )
         frames = tuple(FrameFiles(*pair, pose) for pair, pose in zip(pairs, poses, strict=True))
-        numbers = folder / "intrinsics.txt"
-        intrinsics = intrinsic_matrix(*read_rows(numbers, 4)[0]) if numbers.is_file() else None
-        return Listing(frames, intrinsics, notes=notes)
+        return Listing(frames, notes=notes)
+
+
+def _pose(row: np.ndarray, source: str) -> np.ndarray:
+    return pose_of_quaternion(row, source) if len(row) == 7 else pose_matrix(row, source)
+
+
+def _other_lists(folder: Path) -> str:
+    """Return which file beside the frames may hold the poses in another form, for messages."""
+    names = [path.name for path in list_files(folder, (".txt", ".freiburg", ".log", ".csv"))]
+    return f" (not read: {', '.join(names[:3])})" if names else ""

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from g2vlm.captures.files import pair_images
+from g2vlm.captures.cameras import read_calibration
+from g2vlm.captures.files import list_files, pair_images
 from g2vlm.captures.layout import FrameFiles, Layout, Listing
-from g2vlm.captures.poses import read_matrix
+from g2vlm.captures.poses import nearest_rigid, read_matrix
 
 
 class ScanNet(Layout):
@@ -21,34 +22,34 @@ class ScanNet(Layout):
 
     def read(self, folder: Path) -> Listing:
         pairs, notes = pair_images(folder)
-        poses = {item.stem: item for item in (folder / "pose").glob("*.txt")}
+        poses = {path.stem: path for path in list_files(folder / "pose", (".txt",))}
         frames = tuple(
-            FrameFiles(name, colour, depth, read_matrix(poses[name]))
+            FrameFiles(name, colour, depth, read_matrix(poses[name], folder))
             for name, colour, depth in pairs
             if name in poses
         )
         return Listing(
             frames,
-            _intrinsics(folder / "intrinsic" / "intrinsic_depth.txt"),
+            _intrinsics(folder, "intrinsic_depth.txt"),
             1000.0,
-            colour_intrinsics=_intrinsics(folder / "intrinsic" / "intrinsic_color.txt"),
-            colour_from_depth=_colour_from_depth(folder / "intrinsic"),
+            colour_intrinsics=_intrinsics(folder, "intrinsic_color.txt"),
+            colour_from_depth=_colour_from_depth(folder),
             notes=notes,
         )
 
 
-def _intrinsics(path: Path) -> np.ndarray | None:
-    """Read f64[3, 3]; the file counts from the centre of the first pixel, here it is at 0.5."""
-    if not path.is_file():
-        return None
-    matrix = read_matrix(path)[:3, :3].copy()
-    matrix[:2, 2] += 0.5
-    return matrix
+def _intrinsics(folder: Path, name: str) -> np.ndarray | None:
+    """Read f64[3, 3] from a file of intrinsic/; None without it."""
+    path = folder / "intrinsic" / name
+    return read_calibration(path, folder) if path.exists() else None
 
 
 def _colour_from_depth(folder: Path) -> np.ndarray:
     """Return f64[4, 4] from the depth camera to the colour camera; identity without the files."""
-    of_colour, of_depth = folder / "extrinsic_color.txt", folder / "extrinsic_depth.txt"
-    if not (of_colour.is_file() and of_depth.is_file()):
+    paths = [folder / "intrinsic" / f"extrinsic_{name}.txt" for name in ("color", "depth")]
+    if not all(path.exists() for path in paths):
         return np.eye(4)
-    return np.linalg.inv(read_matrix(of_colour)) @ read_matrix(of_depth)
+    of_colour, of_depth = (read_matrix(path, folder) for path in paths)
+    for matrix, path in zip((of_colour, of_depth), paths, strict=True):
+        nearest_rigid(matrix, str(path))
+    return np.linalg.inv(of_colour) @ of_depth

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from g2vlm.captures.cameras import CAMERAS, intrinsic_matrix
-from g2vlm.captures.files import path_inside
+from g2vlm.captures.files import path_inside, read_text
 from g2vlm.captures.layout import FrameFiles, Layout, Listing
-from g2vlm.captures.poses import pose_of_quaternion, read_rows
+from g2vlm.captures.poses import parse_number, pose_of_quaternion, read_rows
 from metrics.files import InputError
 
 # Images and poses with stamps further apart do not belong together (the benchmark's own tools).
@@ -27,13 +27,31 @@ class TumRgbd(Layout):
 
     def read(self, folder: Path) -> Listing:
         trajectory = folder / "groundtruth.txt"
-        poses = read_rows(trajectory, 8)  # (P, 8): stamp, position, quaternion
-        poses = poses[np.argsort(poses[:, 0], kind="stable")]
-        depth_stamps, depth_files = _read_stamped(folder / "depth.txt")
-        colour_stamps, colour_files = _read_stamped(folder / "rgb.txt")
+        poses = read_rows(trajectory, folder, (8,))  # (P, 8): stamp, position, quaternion
+        poses = poses.reshape(-1, 8)[np.isfinite(poses[:, 0])] if poses.size else poses
+        if not len(poses):
+            raise InputError(f"{trajectory}: holds no pose; write rows of stamp and pose")
+        pose_stamps = _seconds(poses[:, 0])
+        order = np.argsort(pose_stamps, kind="stable")
+        poses, pose_stamps = poses[order], pose_stamps[order]
+        depth_stamps, depth_files = _read_stamped(folder, "depth.txt")
+        colour_stamps, colour_files = _read_stamped(folder, "rgb.txt")
         colour, has_colour = _nearest(colour_stamps, depth_stamps)
-        pose, has_pose = _nearest(poses[:, 0], depth_stamps)
+        pose, has_pose = _nearest(pose_stamps, depth_stamps)
         kept = np.flatnonzero(has_colour & has_pose)
+        if not len(kept):
+            spans = (
+                f"{name} {stamps[0]:.3f} to {stamps[-1]:.3f}"
+                for name, stamps in (
+                    ("depth.txt", depth_stamps),
+                    ("rgb.txt", colour_stamps),
+                    ("groundtruth.txt", pose_stamps),
+                )
+            )
+            raise InputError(
+                f"{folder}: no whole frame, as no stamps of the lists are within 20 ms "
+                f"({', '.join(spans)}); write the stamps of one clock in seconds"
+            )
         frames = tuple(
             FrameFiles(
                 f"{depth_stamps[k]:.6f}",
@@ -51,25 +69,48 @@ class TumRgbd(Layout):
             )
         # The benchmark's sequences name their sensor in the folder.
         sensor = re.search(r"freiburg[123]", str(folder.resolve()))
-        intrinsics = intrinsic_matrix(*CAMERAS[sensor.group()][0]) if sensor else None
-        return Listing(frames, intrinsics, 5000.0, notes=notes)
+        usual = intrinsic_matrix(*CAMERAS[sensor.group()][0]) if sensor else None
+        return Listing(frames, depth_scale=5000.0, usual_intrinsics=usual, notes=notes)
 
 
-def _read_stamped(path: Path) -> tuple[np.ndarray, list[Path]]:
-    """Read the `stamp file` rows of rgb.txt or depth.txt, sorted by stamp."""
+def _read_stamped(folder: Path, name: str) -> tuple[np.ndarray, list[Path]]:
+    """Read the `stamp file` rows of rgb.txt or depth.txt, sorted by stamp; names may hold blanks.
+
+    Returns:
+        Stamps f64[N] in seconds, and the files.
+    """
+    path = folder / name
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        words = line.split()
-        if not words or words[0].startswith("#"):
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", read_text(path, folder)), 1):
+        words = re.split(r"[\s,;]+", line.strip(), maxsplit=1)
+        if words == [""] or words[0].startswith("#"):
             continue
         try:
-            rows.append((float(words[0]), path_inside(path.parent, words[1], str(path))))
+            stamp, file = parse_number(words[0]), words[1].strip("\"' ,;")
         except (ValueError, IndexError) as error:
+            if not rows and not re.search(r"[0-9]", line):
+                continue  # a header
             raise InputError(
                 f"{path}: row {number} is not a time stamp and a file; write `stamp file`"
             ) from error
-    rows.sort()
-    return np.array([row[0] for row in rows]), [row[1] for row in rows]
+        if not np.isfinite(stamp) or not file:
+            raise InputError(
+                f"{path}: row {number} is not a time stamp and a file; write `stamp file`"
+            )
+        rows.append((stamp, path_inside(folder, file, f"{path}: row {number}")))
+    if not rows:
+        raise InputError(f"{path}: lists no images; write rows `stamp file`")
+    stamps = _seconds(np.array([stamp for stamp, _ in rows]))
+    order = np.lexsort((np.array([str(file) for _, file in rows]), stamps))
+    return stamps[order], [rows[k][1] for k in order]
+
+
+def _seconds(stamps: np.ndarray) -> np.ndarray:
+    """Return stamps [N] in seconds; those in ms, us or ns since 1970 have 12 digits or more."""
+    for digits, unit in ((18, 1e9), (15, 1e6), (12, 1e3)):
+        if np.abs(stamps).max() >= 10 ** (digits - 1):
+            return stamps / unit
+    return stamps
 
 
 def _nearest(stamps: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -78,8 +119,6 @@ def _nearest(stamps: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.nda
     Returns:
         The index of the nearest stamp, i64[N], and whether it is near enough, bool[N].
     """
-    if not len(stamps):
-        return np.zeros(len(wanted), int), np.zeros(len(wanted), bool)
     right = np.clip(np.searchsorted(stamps, wanted), 1, max(len(stamps) - 1, 1))
     index = np.clip(np.stack([right - 1, right]), 0, len(stamps) - 1)  # (2, N)
     gap = np.abs(stamps[index] - wanted)  # (2, N)

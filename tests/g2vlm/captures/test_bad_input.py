@@ -59,9 +59,11 @@ def test_images_without_depth(made: Scan, tmp_path: Path) -> None:
     refused(tmp_path, "no depth/", "RGB-D")
 
 
-def test_several_sequences(made: Scan, tmp_path: Path) -> None:
-    write_seven(tmp_path / "seq-01", made)
-    refused(tmp_path, "several sequences", "seq-01")
+def test_one_capture_or_several_below_the_folder(made: Scan, tmp_path: Path) -> None:
+    write_seven(tmp_path / "scans/seq-01", made)
+    refused(tmp_path, "holds a capture in", "scans/seq-01; give that folder")
+    write_tum(tmp_path / "scans/seq-02", made)
+    refused(tmp_path, "several sequences", "scans/seq-01")
 
 
 def test_missing_intrinsics_raise_and_offer_known_sensors(made: Scan, tmp_path: Path) -> None:
@@ -112,7 +114,7 @@ def test_frames_without_a_measurement(made: Scan, tmp_path: Path) -> None:
     assert len(capture) == 2
     assert any("next to no depth" in note for note in capture.notes)
     empty = made._replace(depth=np.zeros_like(made.depth))
-    refused(write_declared(tmp_path / "all", empty), "no frame has depth")
+    refused(write_declared(tmp_path / "all", empty), "hold no measurement")
 
 
 def test_images_without_a_partner_are_left_out(made: Scan, tmp_path: Path) -> None:
