@@ -8,8 +8,8 @@ if [ -d data ] && [ -f data.manifest.json ] && "$python" -m g2vlm.run.data verif
   "$python" -m g2vlm.run.data cache
   exit 0
 fi
-# `make data FURNITURE=DIR` and `ROOMS=DIR` take the catalogs and the captured rooms from a folder
-# or an archive instead of the network; `ROOMS=none` builds without the rooms.
+# `make data FURNITURE=DIR` takes the catalogs from a folder instead of the network, and `ROOMS=PATH`
+# the captured rooms from a folder or a .tgz; `ROOMS=none` builds without the rooms.
 "$python" -m g2vlm.scenes build --out data ${FURNITURE:+--furniture "$FURNITURE"} \
   ${ROOMS:+--rooms "$ROOMS"}
 if [ -f data.manifest.json ]; then

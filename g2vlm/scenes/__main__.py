@@ -16,7 +16,7 @@ def main() -> int:
     options = commands.add_parser("build", help="build the data folder from its sources")
     options.add_argument("--out", default="data", help="folder to write (default: data)")
     options.add_argument(
-        "--furniture", help="folder or archive with the catalogs and the jar (default: fetch them)"
+        "--furniture", help="folder with the catalogs and the jar (default: fetch them)"
     )
     options.add_argument(
         "--rooms",

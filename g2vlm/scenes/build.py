@@ -40,7 +40,7 @@ def build(
 
     Args:
         out: the folder.
-        furniture: folder or archive with the catalogs; None fetches them.
+        furniture: folder with the catalogs; None fetches them.
         counts: scenes by split; None takes those of the cpu experiment.
         rooms: folder or archive with the captured rooms; None fetches them, "none" leaves them out.
         progress: called with (scenes done, scenes in all).
@@ -58,7 +58,6 @@ def build(
         for table in (REVIEWED, EXCLUDED):
             shutil.copyfile(table, folder / table.name)
         models = read_models(folder / "models.csv")
-        check_sides(models)
         stats = write_scenes(models, counts, folder, progress)
         sides: dict[str, list[str]] = {"train": [], "held": []}
         for name in sorted(models):
@@ -151,16 +150,3 @@ def draw_scenes(
         recipes.append(recipe)
         yield recipe, pixels
     yield from map(with_held_out_models, recipes[: counts.get("test_asset", 0)])
-
-
-def check_sides(models: dict[str, ModelRow]) -> None:
-    """Raise `InputError` if a group of models is on both sides of the split or a kind on one."""
-    groups: dict[str, str] = {}
-    sides: dict[tuple[str, str, bool], set[str]] = {}
-    for row in models.values():
-        if groups.setdefault(row.group, row.side) != row.side:
-            raise InputError(f"models.csv: group {row.group} is on both sides; put it on one")
-        sides.setdefault(row.kind, set()).add(row.side)
-    for kind, used in sorted(sides.items()):
-        if len(used) < 2:
-            raise InputError(f"models.csv: {kind} is on one side only; move a group to the other")

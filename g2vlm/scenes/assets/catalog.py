@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from math import prod
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from statistics import median_high
 
 from g2vlm.scenes.assets.classes import CLASSES
@@ -143,22 +143,11 @@ def open_catalog(path: Path) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(path)
         archive.getinfo(PROPERTIES)
-        check_inside(archive)
     except FileNotFoundError as error:
         raise InputError(f"{path}: missing; run `make data`") from error
     except (zipfile.BadZipFile, KeyError) as error:
         raise InputError(f"{path}: corrupt catalog ({error}); fetch it again") from error
     return archive
-
-
-def check_inside(archive: zipfile.ZipFile) -> None:
-    """Raise `InputError` if an entry would be unpacked outside of the archive's folder."""
-    for name in archive.namelist():
-        path = PurePosixPath(name.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in name:
-            raise InputError(
-                f"{archive.filename}: its entry {name} lies outside its folder; fetch it again"
-            )
 
 
 def read_properties(archive: zipfile.ZipFile) -> dict[int, dict[str, str]]:

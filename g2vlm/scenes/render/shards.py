@@ -27,7 +27,7 @@ from g2vlm.scenes.render.settings import SensorModel
 from g2vlm.scenes.render.views import Layers, render_views
 from g2vlm.scenes.truth import annotate
 from metrics.constants import FIRST_OBJECT, INPUT_VIEWS
-from metrics.files import InputError, atomic_path, rng, write_lines
+from metrics.files import atomic_path, rng, write_lines
 from metrics.geometry import bounds, dots, lengths, lift_depth, to_frame, transform
 
 
@@ -79,7 +79,6 @@ def render_scene(
         config: the experiment's `render` section.
         seed: of the experiment.
     """
-    _check(recipe)
     mesh = scene_mesh(recipe, library)
     cameras = [recipe_camera(c, config["width"], config["height"]) for c in recipe["cameras"]]
     layers, rgb, exposure = render_views(RayScene(mesh), cameras, recipe["light"])
@@ -103,19 +102,6 @@ def render_scene(
     fields["solids"] = np.packbits(grid)
     fields["solids_shape"] = np.array(grid.shape, np.int32)
     return fields
-
-
-def _check(recipe: dict) -> None:
-    """Raise `InputError` for cameras or objects that the shard's format cannot hold."""
-    roles = [camera["role"] for camera in recipe["cameras"]]
-    if roles[:INPUT_VIEWS] != ["input"] * INPUT_VIEWS or "input" in roles[INPUT_VIEWS:]:
-        raise InputError(
-            f"scene {recipe['id']}: its first {INPUT_VIEWS} cameras are not the input cameras; run "
-            "`make data`"
-        )
-    most = 255 - FIRST_OBJECT  # instance values are uint8
-    if len(recipe["objects"]) > most:
-        raise InputError(f"scene {recipe['id']}: more than {most} objects; split the room")
 
 
 def _objects(recipe: dict, mesh: SceneMesh, instance: np.ndarray, matrix: np.ndarray) -> dict:

@@ -15,11 +15,11 @@ from g2vlm.scenes.assets.catalog import (
     read_properties,
 )
 from g2vlm.scenes.assets.classes import CLASSES
-from g2vlm.scenes.assets.duplicates import duplicate_pairs, sample_all, separated_pairs
 from g2vlm.scenes.assets.sources import CATALOGS
-from g2vlm.scenes.build import EXCLUDED, check_sides
+from g2vlm.scenes.build import EXCLUDED
 from g2vlm.scenes.layout.furnish import EXTRAS
 from g2vlm.scenes.render.meshes import ModelLibrary
+from tests.g2vlm.scenes.assets.duplicates import duplicate_pairs, sample_all, separated_pairs
 
 DATA = Path("data")
 real = pytest.mark.skipif(not DATA.is_dir(), reason="needs data/: make data")
@@ -37,10 +37,17 @@ def models():
 
 def test_there_are_enough_models_and_each_class_has_some_on_both_sides(models):
     assert len(models) >= 500 and {row.cls for row in models.values()} == set(CLASSES)
-    check_sides(models)
     for cls in CLASSES:
         sides = [row.side for row in models.values() if row.cls == cls]
         assert 0.16 <= sides.count("held") / len(sides) <= 0.75, cls
+
+
+def test_groups_are_on_one_side_and_kinds_on_both(models):
+    for key, count in (("group", 1), ("kind", 2)):
+        sides: dict[object, set[str]] = {}
+        for row in models.values():
+            sides.setdefault(getattr(row, key), set()).add(row.side)
+        assert {len(used) for used in sides.values()} == {count}, key
 
 
 def test_every_row_is_filled_in(models):

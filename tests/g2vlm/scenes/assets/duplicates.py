@@ -1,4 +1,4 @@
-"""Find models that share their geometry: `python -m g2vlm.scenes.assets.duplicates --data data`.
+"""Find models that share their geometry, which the reviewed table must not split.
 
 Two models are duplicates when the Chamfer distance (Fan et al., "A point set generation network for
 3D object reconstruction from a single image", 2017; here the mean of both directions) of their
@@ -7,7 +7,6 @@ compared under each quarter turn about the vertical, mirrored or not. Textures a
 part. Duplicates of one class stay on one side of the split.
 """
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from g2vlm.scenes.assets.catalog import Catalog, ModelRow
 from g2vlm.scenes.render.meshes import Model, ModelLibrary
-from metrics.files import InputError, rng, run_main
+from metrics.files import rng
 from metrics.geometry import face_crosses
 
 # Share of the diagonal under which two surfaces are duplicates.
@@ -142,26 +141,3 @@ def sample_all(data: Path) -> dict[str, np.ndarray]:
     catalog = Catalog(data)
     library = ModelLibrary(catalog, capacity=1)
     return {name: sample_surface(library.model(name), _DENSE, name) for name in catalog.models}
-
-
-def main() -> int:
-    """Print every pair of duplicates; raises `InputError` if two of one class are in two groups."""
-    parser = argparse.ArgumentParser(
-        prog="python -m g2vlm.scenes.assets.duplicates", description=__doc__
-    )
-    parser.add_argument("--data", default="data", help="the data folder (default: data)")
-    data = Path(parser.parse_args().data)
-    models = Catalog(data).models
-    pairs = list(duplicate_pairs(sample_all(data)))
-    for a, b, distance in pairs:
-        print(f"{100 * distance:.2f} %  {a}  {b}")
-    separated = separated_pairs(models, pairs)
-    if separated:
-        a, b, _ = separated[0]
-        raise InputError(f"{data}/models.csv: {a} and {b} are duplicates; give them one group")
-    print(f"{data}/models.csv: {len(models)} models, {len(pairs)} pairs of duplicates, all grouped")
-    return 0
-
-
-if __name__ == "__main__":
-    run_main(main)
