@@ -66,7 +66,7 @@ def captured_recipes(
         seed: of the data.
 
     Raises:
-        InputError: a capture is damaged, or `count` is too large.
+        InputError: `count` is too large.
     """
     if count > len(CAPTURES):
         raise InputError(
@@ -89,8 +89,6 @@ def captured_recipe(
         seed: of the data.
     """
     room = read_room(path)
-    if not room.boxes:
-        raise InputError(f"{path}: no labelled furniture; leave the capture out")
     generator = rng(seed, "scene", name)
     recipe: dict[str, Any] = {
         "id": name,

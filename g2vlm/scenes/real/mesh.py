@@ -15,7 +15,6 @@ from g2vlm.scenes.real.source import FOLDER
 from g2vlm.scenes.render.meshes import SceneMesh
 from g2vlm.scenes.render.occupancy import cell_of, grid_shape, surface_points
 from metrics.constants import CEILING, FIRST_OBJECT, FLOOR, OPENING, VOXEL_M, WALL
-from metrics.files import InputError
 from metrics.geometry import UNIT_CORNERS, face_crosses
 
 UNLABELLED = 0
@@ -40,9 +39,6 @@ def captured_mesh(recipe: dict, data_dir: str | Path) -> SceneMesh:
     Args:
         recipe: of the captured room.
         data_dir: the data folder.
-
-    Raises:
-        InputError: no face lies in the box of an object.
     """
     path = Path(data_dir) / FOLDER / f"{recipe['capture']}.json"
     room = _read_room(path)
@@ -55,10 +51,6 @@ def captured_mesh(recipe: dict, data_dir: str | Path) -> SceneMesh:
     objects, end = [], len(room.vertices)
     for k, box in enumerate(boxes):
         first, last = np.searchsorted(label, [FIRST_OBJECT + k, FIRST_OBJECT + k + 1])
-        if first == last:
-            raise InputError(
-                f"{path}: no mesh in the box of object {k} ({box.row.cls}); leave it out"
-            )
         vertices.append(upright_corners(box))
         objects.append((slice(end, end + 8), slice(int(first), int(last))))
         end += 8
