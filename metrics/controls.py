@@ -102,10 +102,7 @@ def _computed(name: str) -> list[Metric]:
 
 
 def _true_answer(annotation: dict[str, Any]) -> Answer:
-    """Return true objects and the relations as they are annotated, before inverses are folded.
-
-    A ranking that is cut among equal scores goes by these names, as in a submission of the truth.
-    """
+    """Return true objects and the relations as they are annotated, before inverses are folded."""
     nodes = [item for item in annotation["objects"] if item["state"] == "eligible"]
     place = {item["index"]: position for position, item in enumerate(nodes)}
     objects = [{"box": item["box"], "class": item["class"], "score": 1.0} for item in nodes]

@@ -11,7 +11,8 @@ that its `compute` function reads:
 - "ranked_scene", "ranked_given_scene": `metrics.scene_graph.triplet_recall.RankedScene`;
 - "reference": `metrics.language.grounding.ReferenceComparison`, one referring expression;
 - "text_to_scene" and the other directions of retrieval: `metrics.language.retrieval.QueryRanking`,
-  one query; with "_ranks" behind, the ranks of all queries of a scene;
+  one query; with "_ranks" behind, `metrics.language.retrieval.SplitRanks`, the ranks of all
+  queries of a split;
 - "question": `metrics.language.answers.AnswerComparison`, one question.
 """
 
@@ -58,12 +59,16 @@ class Metric:
         compute: takes that comparison. A metric of a query or a scene returns a float, or None
             for an answer that cannot be used, which then counts as the worst value. A pooled
             metric returns a `PooledValue`, or None where the truth of the split defines none.
-        description: the formula in words; source: where it was published.
+        description: the formula in words.
+        source: where it was published and, in the words "differs from", where it departs from it.
+        query_mean: the source averages over queries, so tables print that mean too.
         unit: "" for a share.
         higher_is_better: direction.
         low, high: range of values. `high` is None where it depends on the scene or the gallery
             (see `worst_in`).
         pooled: computed over a whole split, with one pseudo-value a scene.
+        smooth: pseudo-values give an interval. False for a median, whose jackknife variance does
+            not converge (Miller 1974): its tables hold no interval and no test.
         applies: takes the comparison and returns whether the truth defines the metric there;
             where it does not, there is no row.
         reason: why a submission that declares the task can lack the metric altogether.
@@ -86,11 +91,13 @@ class Metric:
     compute: Callable[[Any], Any]
     description: str
     source: str
+    query_mean: bool = False
     unit: str = ""
     higher_is_better: bool = True
     low: float = 0.0
     high: float | None = 1.0
     pooled: bool = False
+    smooth: bool = True
     applies: Callable[[Any], bool] = always
     reason: str = ""
     floor_of: str = ""

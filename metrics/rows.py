@@ -1,8 +1,8 @@
 """Rows of a score table, and their summary."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,23 @@ class Row:
     value: float
     kind: str = "item"
     succeeded: bool = True
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """Rows of one domain over a split.
+
+    Attributes:
+        rows: of the score table.
+        reasons: why a metric of a declared task has no rows.
+        mean_succeeded: each pooled metric over the scenes with a usable answer alone.
+        notes: which names macro means run over.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
+    mean_succeeded: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
 
 
 def item_row(

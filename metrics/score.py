@@ -74,11 +74,13 @@ def score_rows(
     rows, reasons = score_reconstruction(submission, truth, ROWS, reconstruction)
     graphs = score_graphs(submission, truth, ROWS)
     relations = score_relations(submission, truth, ROWS)
-    rows += [*graphs.rows, *relations.rows, *score_language(submission, truth, ROWS)]
+    language = score_language(submission, truth, ROWS)
+    rows += [*graphs.rows, *relations.rows, *language.rows]
     reasons = submission.reasons | reasons | graphs.reasons | relations.reasons
     summary = summarise(rows)
-    for name, value in (graphs.mean_succeeded | relations.mean_succeeded).items():
-        summary[name]["all"]["mean_succeeded"] = value
+    for domain in (graphs, relations, language):
+        for name, value in domain.mean_succeeded.items():
+            summary[name]["all"]["mean_succeeded"] = value
     return rows, {"reasons": reasons, "graph": graphs.notes, "summary": summary}
 
 

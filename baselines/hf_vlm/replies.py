@@ -1,11 +1,12 @@
 """Parse the reply of an image-text model as an answer: a number, a choice or a word."""
 
-import math
 import re
 import unicodedata
 from collections.abc import Sequence
+from fractions import Fraction
 
-from metrics.language.answers import normalise, parse_number
+from metrics.language.answers import normalise
+from metrics.language.numerals import join_metres, parse_number
 
 _FOOT = 0.3048
 # Patterns of units, with their size in metres or square metres.
@@ -38,7 +39,7 @@ def parse_reply(reply: str, kind: str, answer_kind: str, choices: Sequence[str])
     """Return the answer in a reply, or None if it contains none.
 
     A number is the first one in the reply, or the first after the last "answer" if there is one: in
-    digits, or in words up to twenty. It is converted if another unit than the asked one follows it.
+    digits, or in words. It is converted if another unit than the asked one follows it.
     A choice must be the only one that the reply or its first clause names, or the one it begins
     with. A word may be up to four words long. Text inside <think> is ignored.
 
@@ -67,21 +68,23 @@ def parse_reply(reply: str, kind: str, answer_kind: str, choices: Sequence[str])
 
 
 def _number(text: str, kind: str) -> str | None:
+    text = join_metres(text)
     after = _ANSWER_MARK.split(text)[-1]
     text = text if parse_number(after) is None else after
     value = parse_number(text)
     # "I don't see one" contains a number word but no number.
     if value is None or (_DOUBT.search(text) and not re.search(r"\d", text)):
         return None
-    if value < 0 or not math.isfinite(value):
+    if value < 0:
         return None
-    return f"{value * _unit(text, value, kind):.6g}"
+    return f"{float(value) * _unit(text, value, kind):.6g}"
 
 
-def _unit(text: str, value: float, kind: str) -> float:
+def _unit(text: str, value: Fraction, kind: str) -> float:
     """Return the size, in the asked unit, of the unit after the number `value`; 1 for none."""
     for unit, size in _UNITS.get(kind, {}).items():
-        for match in re.finditer(rf"(\d[\d.,]*|\b[a-z]+)[\s-]*(?:{unit})\b", text):
+        number = r"\d[\d.,]*|\b[a-z]+(?:[\s-]+[a-z]+){0,6}"
+        for match in re.finditer(rf"({number})[\s-]*(?:{unit})\b", text):
             if parse_number(match[1]) == value:
                 return size
     return 1.0

@@ -21,8 +21,8 @@ from metrics.constants import VOXEL_M
 from metrics.files import InputError, read_json, rng, write_json
 from metrics.geometry import lift_depth, to_frame, transform
 from metrics.language.grounding import ref_f1
+from metrics.pooled import fixed_set
 from metrics.scene_graph.boxes import box_iou, match_objects
-from metrics.scene_graph.pooled import fixed_set
 from metrics.scene_graph.predicates import FAMILY_OF, VIEW_DEPENDENT
 from metrics.scene_graph.spq import GraphTruth, Triplet, fold, graph_truth, true_counts
 

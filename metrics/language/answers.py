@@ -1,41 +1,28 @@
-"""Answers to questions: exact match for words and choices, mean relative accuracy for numbers."""
+"""Answers to questions: exact match for words and choices, mean relative accuracy for numbers.
+
+Numbers are compared in exact arithmetic: 2.2 is off from 2.0 by a tenth, as its decimals say, and
+not by the binary fraction next to it. Units are not converted: a question names its own.
+"""
 
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
 from metrics.chance import Annotation, ChanceValue, by_subset, hit
+from metrics.language.numerals import ONES, TENS, exact, first_token, parse_number
 from metrics.metric import Comparison, Metric
 
 # Tolerances of mean relative accuracy: 0.50, 0.55, ..., 0.95.
-THETAS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
+THETAS = tuple(Fraction(step, 20) for step in range(10, 20))
+VSI_BENCH = (
+    "Yang et al. 2024 (VSI-Bench); differs from VSI-Bench in exact arithmetic (its paper writes <, "
+    "its code loses errors of exactly 1-theta to binary fractions)"
+)
 _ARTICLES = frozenset({"a", "an", "the"})
-_DIGITS = {
-    "zero": "0",
-    "one": "1",
-    "two": "2",
-    "three": "3",
-    "four": "4",
-    "five": "5",
-    "six": "6",
-    "seven": "7",
-    "eight": "8",
-    "nine": "9",
-    "ten": "10",
-    "eleven": "11",
-    "twelve": "12",
-    "thirteen": "13",
-    "fourteen": "14",
-    "fifteen": "15",
-    "sixteen": "16",
-    "seventeen": "17",
-    "eighteen": "18",
-    "nineteen": "19",
-    "twenty": "20",
-}
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?")
+_DIGITS = {word: str(number) for number, word in enumerate((*ONES, TENS[0]))}
 
 
 def normalise(text: str) -> str:
@@ -63,46 +50,30 @@ def exact_match(answer: str, truth: str) -> float:
     return float(normalise(answer) == normalise(truth))
 
 
-def parse_number(text: str) -> float | None:
-    """Return the first number in an answer, digits or a word up to twenty; None without one.
-
-    A comma between a digit and exactly three digits separates thousands; other commas are points.
-
-    Example:
-        >>> parse_number("about 2.5 m"), parse_number("three chairs"), parse_number("many")
-        (2.5, 3.0, None)
-    """
-    text = unicodedata.normalize("NFKC", text).lower()
-    text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text).replace(",", ".")
-    number = _NUMBER.search(text)
-    if number:
-        return float(number.group())
-    for word in re.findall(r"[a-z]+", text):
-        if word in _DIGITS:
-            return float(_DIGITS[word])
-    return None
-
-
-def mean_relative_accuracy(answer: float | None, truth: float) -> float:
-    """Return the mean over `THETAS` of 1[|p - g| / |g| <= 1 - theta].
+def mean_relative_accuracy(answer: Fraction | float | None, truth: Fraction | float | str) -> float:
+    """Return the mean over `THETAS` of 1[|p - g| / |g| <= 1 - theta], in exact arithmetic.
 
     Args:
-        answer: p; None is wrong.
+        answer: p, where a float means the decimal that it is printed as; None, NaN and infinity
+            are wrong.
         truth: g; where it is 0 only 0 is right.
 
-    Source: Yang et al. 2024 (VSI-Bench).
+    Raises:
+        ValueError: the truth is not a number.
+
+    Source: Yang et al. 2024 (VSI-Bench); differs from VSI-Bench, whose paper writes < and whose
+        code compares binary fractions, so that an error of exactly 1 - theta may fail.
 
     Example:
         >>> mean_relative_accuracy(11.0, 10.0), mean_relative_accuracy(16.0, 10.0)
         (0.9, 0.0)
     """
-    if answer is None:
+    p, g = None if answer is None else exact(answer), exact(truth)
+    if g is None:
+        raise ValueError(f"{truth!r} is not a number")
+    if p is None:
         return 0.0
-    if truth == 0:
-        return float(answer == 0)
-    error = abs(answer - truth) / abs(truth)
-    # The slack lets an error of exactly 1 - theta pass in spite of binary fractions.
-    return sum(error <= 1 - theta + 1e-9 for theta in THETAS) / len(THETAS)
+    return sum(abs(p - g) <= (1 - theta) * abs(g) for theta in THETAS) / len(THETAS)
 
 
 def score_answer(answer: str | None, truth: str, kind: str) -> tuple[float, bool]:
@@ -124,7 +95,7 @@ def score_answer(answer: str | None, truth: str, kind: str) -> tuple[float, bool
         return 0.0, False
     if kind == "number":
         value = parse_number(answer)
-        return mean_relative_accuracy(value, float(truth)), value is not None
+        return mean_relative_accuracy(value, truth), value is not None
     return exact_match(answer, truth), True
 
 
@@ -148,6 +119,11 @@ class AnswerComparison(Comparison):
     def scored(self) -> tuple[float, bool]:
         """What `score_answer` returns."""
         return score_answer(self.answer, self.question["answer"], self.question["answer_kind"])
+
+    @property
+    def first_token_accuracy(self) -> float:
+        """Mean relative accuracy of the answer's first word, which must be a number in digits."""
+        return mean_relative_accuracy(first_token(self.answer or ""), self.question["answer"])
 
 
 def _choices_by_chance(annotations: Sequence[Annotation]) -> dict[str, ChanceValue]:
@@ -187,6 +163,7 @@ METRICS = (
         subsets=("all", "type"),
         description="exact match of words and choices",
         source="this project",
+        query_mean=True,
         optional=True,
         chance=_choices_by_chance,
     ),
@@ -195,9 +172,21 @@ METRICS = (
         lambda question: question.scored[0],
         applies=lambda question: question.is_number,
         subsets=("all", "type"),
-        description=f"mean over {len(THETAS)} tolerances of 1[|p-g|/|g| <= 1-theta], theta .50 to "
-        ".95",
-        source="Yang et al. 2024 (VSI-Bench)",
+        description="mean over ten tolerances of 1[|p-g|/|g| <= 1-theta], theta 0.50, 0.55, ..., "
+        "0.95, in exact arithmetic; p is the first number of the answer, in digits or words",
+        source=VSI_BENCH,
+        query_mean=True,
+        optional=True,
+    ),
+    _metric(
+        "answer_mra_first_token",
+        lambda question: question.first_token_accuracy,
+        applies=lambda question: question.is_number,
+        subsets=("all", "type"),
+        description="the same where p is the answer's first word, as VSI-Bench parses it: 0 unless "
+        "that is a number in digits",
+        source=VSI_BENCH,
+        query_mean=True,
         optional=True,
     ),
     _metric(

@@ -9,7 +9,8 @@ from metrics.chance import Annotation, ChanceFunction, ChanceValue, by_subset, h
 from metrics.metric import Comparison, Metric
 from metrics.scene_graph.boxes import assign, box_iou
 
-# Kinds of references with exactly one target: the only object of its class, or one of several.
+# Kinds of references with exactly one target: the only visible object of its class, or one of
+# several. Visible objects are the eligible ones.
 SINGLE = ("unique", "multiple")
 # Tags of references that are subsets of their own.
 TAGS = ("view_dependent", "needs_geometry", "test_phrasing")
@@ -161,7 +162,9 @@ def _at(threshold: float) -> tuple[Metric, Metric]:
             compute=lambda c: ref_acc(c.boxes, c.targets[0], threshold),
             applies=is_single,
             description=f"first box has IoU >= {threshold:g} with the target",
-            source="Chen et al. 2020 (ScanRefer)",
+            source="Chen et al. 2020 (ScanRefer); differs from it in that boxes lie along the axes "
+            "of the first camera and that only objects the inputs show make a target 'multiple'",
+            query_mean=True,
             chance=_chance(True, acc_chance),
         ),
         Metric(
@@ -172,7 +175,9 @@ def _at(threshold: float) -> tuple[Metric, Metric]:
             compute=lambda c: ref_f1(c.boxes, c.targets, threshold),
             applies=lambda c: not is_single(c),
             description=f"F1 of boxes on multi- and zero-target references, IoU >= {threshold:g}",
-            source="Zhang et al. 2023 (Multi3DRefer)",
+            source="Zhang et al. 2023 (Multi3DRefer); differs from it in that references with one "
+            "target are left out: ref_acc scores them",
+            query_mean=True,
             optional=True,
             chance=_chance(False, f1_chance),
         ),
@@ -190,7 +195,9 @@ METRICS = (
         compute=lambda c: ref_pick(c.pick, c.reference["targets"]),
         applies=is_single,
         description="the right one among given objects",
-        source="Achlioptas et al. 2020 (ReferIt3D)",
+        source="Achlioptas et al. 2020 (ReferIt3D); differs from it in that objects are given "
+        "as masks in the views, not as segmented points",
+        query_mean=True,
         chance=_chance(True, lambda line, ref: hit(len(line["given"]), len(ref["targets"]))),
     ),
 )

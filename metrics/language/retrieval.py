@@ -10,23 +10,36 @@ import numpy as np
 
 from metrics.chance import Annotation, ChanceFunction, ChanceValue, scene_mean
 from metrics.metric import Comparison, Metric
+from metrics.pooled import PooledValue, jackknife
 
 # k of R@k.
 RANKS = (1, 5, 10)
+KARPATHY = (
+    "Karpathy et al. 2015; differs from it in that several items may be relevant and that "
+    "irrelevant ones of the same score are ahead"
+)
 
 
 def first_rank(scores: np.ndarray, relevant: np.ndarray) -> int:
     """Return the rank, from 1, of the best relevant item; irrelevant ones of its score are ahead.
 
     Args:
-        scores: [N], larger is better.
+        scores: [N], larger is better; NaN is an item without a score, which comes last.
         relevant: bool [N] with at least one True.
 
     Example:
         >>> first_rank(np.array([1.0, 1.0, 0.0]), np.array([True, False, False]))
         2
+        >>> first_rank(np.array([np.nan, 1.0, 0.0]), np.array([True, False, False]))
+        3
     """
+    scores = _unscored_last(scores)
     return 1 + int((scores[~relevant] >= scores[relevant].max()).sum())
+
+
+def _unscored_last(scores: np.ndarray) -> np.ndarray:
+    """Return the scores with -inf for NaN, which no comparison would order."""
+    return np.where(np.isnan(scores), -np.inf, scores)
 
 
 def recall_at(rank: int, k: int) -> float:
@@ -53,16 +66,24 @@ def reciprocal_rank(rank: int) -> float:
     return 1.0 / rank
 
 
-def median_rank(ranks: Sequence[int]) -> float:
-    """Return the median of the ranks of the best relevant items, one a query.
+def pooled_rank(
+    ranks: Sequence[Sequence[int]], average: Callable[[np.ndarray], float]
+) -> PooledValue:
+    """Return an average over all queries of a split of the rank of the best relevant item.
 
-    Source: Karpathy et al. 2015.
+    Args:
+        ranks: of the queries of each scene; every scene has at least one.
+        average: `np.mean` for MeanR, `np.median` for MedR.
+
+    Source: Karpathy et al. 2015 (MedR).
 
     Example:
-        >>> median_rank([1, 4, 2, 30])
-        3.0
+        >>> pooled_rank([[1, 4, 2], [30, 8]], np.median).theta
+        4.0
     """
-    return float(np.median(ranks))
+    owner = np.repeat(np.arange(len(ranks)), [len(of_scene) for of_scene in ranks])  # (Q,)
+    flat = np.concatenate([np.asarray(of_scene, float) for of_scene in ranks])  # (Q,)
+    return jackknife(lambda keep: float(average(flat[keep[owner]])), len(ranks))
 
 
 def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:
@@ -72,7 +93,7 @@ def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:
     `average_precision_score`.
 
     Args:
-        scores: [N], larger is better.
+        scores: [N], larger is better; NaN is an item without a score, which comes last.
         relevant: bool [N] with at least one True.
 
     Source: Manning et al. 2008.
@@ -82,6 +103,7 @@ def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:
         >>> average_precision(scores, relevant).__round__(4)
         0.8333
     """
+    scores = _unscored_last(scores)
     right = np.sort(scores[relevant])[::-1]  # (R,) best first
     wrong = np.sort(scores[~relevant])
     ahead = len(wrong) - np.searchsorted(wrong, right, side="left")  # (R,) irrelevant ones ahead
@@ -103,7 +125,7 @@ class QueryRanking(Comparison):
     """Scores of the items of a gallery for one query next to which of them are relevant.
 
     Args:
-        scores: f32 [N], larger is better; unscored items are -inf.
+        scores: f32 [N], larger is better; NaN for an item without a score.
         relevant: bool [N] with at least one True.
     """
 
@@ -114,6 +136,18 @@ class QueryRanking(Comparison):
     def rank(self) -> int:
         """Rank of the best relevant item."""
         return first_rank(self.scores, self.relevant)
+
+
+class SplitRanks(Comparison):
+    """Ranks of the best relevant items of a split's queries.
+
+    Args:
+        ranks: of the queries of each scene that has any; a query that failed has the size of the
+            gallery.
+    """
+
+    def __init__(self, ranks: Sequence[Sequence[int]]) -> None:
+        self.ranks = ranks
 
 
 def first_rank_distribution(gallery: int, relevant: int) -> np.ndarray:
@@ -216,7 +250,7 @@ def _direction(
 ) -> Iterable[Metric]:
     """Yield the metrics of one kind of query against one kind of gallery.
 
-    Those of queries read a `QueryRanking`; the median rank reads the ranks of a scene's queries.
+    Those of queries read a `QueryRanking`; MedR and MeanR read the `SplitRanks`.
     """
     facts: dict[str, Any] = {"family": "retrieval", "task": task}
     yield Metric(
@@ -224,30 +258,36 @@ def _direction(
         input=name,
         compute=lambda query: reciprocal_rank(query.rank),
         description="1 / rank of the first relevant item, ties behind",
-        source="Voorhees 1999",
+        source="Voorhees 1999; differs from TREC-8 in that ranks beyond 5 count and that "
+        "irrelevant items of the same score are ahead",
+        query_mean=True,
         chance=_chance(count, chance_of_reciprocal_rank),
         **facts,
     )
-    yield Metric(
-        name=f"{name}_median_rank",
-        input=f"{name}_ranks",
-        compute=median_rank,
-        description="median over a scene's queries of the rank of the first relevant item, ties "
-        "behind",
-        source="Karpathy et al. 2015",
-        unit="rank",
-        higher_is_better=False,
-        low=1.0,
-        high=None,
-        **facts,
-    )
+    for tag, average, word in (("medr", np.median, "median"), ("meanr", np.mean, "mean")):
+        yield Metric(
+            name=f"{name}_{tag}",
+            input=f"{name}_ranks",
+            compute=lambda split, average=average: pooled_rank(split.ranks, average),
+            description=f"{word} over all queries of the split of the rank of the first relevant "
+            "item, ties behind",
+            source=KARPATHY,
+            unit="rank",
+            higher_is_better=False,
+            low=1.0,
+            high=None,
+            pooled=True,
+            smooth=tag != "medr",
+            **facts,
+        )
     for k in RANKS:
         yield Metric(
             name=f"{name}_r@{k}",
             input=name,
             compute=lambda query, k=k: recall_at(query.rank, k),
             description=f"a relevant item among the first {k}, ties behind",
-            source="Karpathy et al. 2015",
+            source=KARPATHY,
+            query_mean=True,
             applies=lambda query, k=k: k in ranks_reported(len(query.scores)),
             optional=True,
             chance=_chance(
@@ -271,7 +311,9 @@ METRICS = (
         input="grounding_retrieval",
         compute=lambda query: average_precision(query.scores, query.relevant),
         description="mean over relevant objects of precision at their rank, ties behind",
-        source="Manning et al. 2008",
+        source="Manning et al. 2008; differs from it in that irrelevant objects of the same score "
+        "are ahead",
+        query_mean=True,
         chance=_chance(_phrases_to_objects, chance_of_average_precision),
     ),
 )

@@ -6,9 +6,10 @@ import numpy as np
 
 from metrics.language.answers import AnswerComparison
 from metrics.language.grounding import ReferenceComparison, subsets_of, target_boxes
-from metrics.language.retrieval import QueryRanking
+from metrics.language.retrieval import QueryRanking, SplitRanks
 from metrics.metric import Metric
-from metrics.rows import ALL, Row, item_row, usable
+from metrics.pooled import PooledValue, over_succeeded, pooled_rows
+from metrics.rows import ALL, Row, ScoredRows, item_row, usable
 from metrics.submission.items import SimilarityTable
 from metrics.submission.reader import Submission
 from metrics.truth import Truth
@@ -17,7 +18,7 @@ from metrics.truth import Truth
 Keys = list[tuple[str, str]]
 
 
-def score_language(submission: Submission, truth: Truth, metrics: Sequence[Metric]) -> list[Row]:
+def score_language(submission: Submission, truth: Truth, metrics: Sequence[Metric]) -> ScoredRows:
     """Return the rows of every declared task of this domain.
 
     Args:
@@ -25,11 +26,11 @@ def score_language(submission: Submission, truth: Truth, metrics: Sequence[Metri
         metrics: of all domains, in the order of rows.
     """
     metrics = [metric for metric in metrics if metric.task in submission.produces]
-    return [
-        *_reference_rows(submission, truth, _of_input(metrics, "reference")),
-        *_retrieval_rows(submission, truth, metrics),
-        *_answer_rows(submission, truth, _of_input(metrics, "question")),
-    ]
+    scored = ScoredRows()
+    scored.rows.extend(_reference_rows(submission, truth, _of_input(metrics, "reference")))
+    _add_retrieval_rows(scored, submission, truth, metrics)
+    scored.rows.extend(_answer_rows(submission, truth, _of_input(metrics, "question")))
+    return scored
 
 
 def _of_input(metrics: Sequence[Metric], name: str) -> list[Metric]:
@@ -60,10 +61,10 @@ def _reference_rows(
                     yield item_row(metric, scene, value, 0.0, query, subset)
 
 
-def _retrieval_rows(
-    submission: Submission, truth: Truth, metrics: Sequence[Metric]
-) -> Iterable[Row]:
-    """Yield rows of captions against scenes, both ways and through a probe, and of phrases."""
+def _add_retrieval_rows(
+    scored: ScoredRows, submission: Submission, truth: Truth, metrics: Sequence[Metric]
+) -> None:
+    """Add rows of captions against scenes, both ways and through a probe, and of phrases."""
     lines = truth.annotations
     objects = [f"{line['scene']}:{index}" for line in lines for index in line["given"]]
     captions = ("captions", "relevance", truth.scenes)
@@ -77,10 +78,10 @@ def _retrieval_rows(
             continue
         keys, relevant = _queries(truth, items, relevance, gallery)
         table = _full_table(usable(submission.table, task), keys, gallery)
-        yield from _query_rows(metrics, name, keys, table, relevant)
+        _add_query_rows(scored, metrics, name, keys, table, relevant)
         if task == "retrieval":
             scenes = [(scene, "") for scene in truth.scenes]
-            yield from _query_rows(metrics, "scene_to_text", scenes, table.T, relevant.T)
+            _add_query_rows(scored, metrics, "scene_to_text", scenes, table.T, relevant.T)
 
 
 def _queries(
@@ -118,12 +119,18 @@ def _full_table(table: SimilarityTable | None, keys: Keys, columns: list[str]) -
     return full
 
 
-def _query_rows(
-    metrics: Sequence[Metric], name: str, keys: Keys, scores: np.ndarray, relevant: np.ndarray
-) -> Iterable[Row]:
-    """Yield rows of the queries with something relevant, then of their scenes' ranks.
+def _add_query_rows(
+    scored: ScoredRows,
+    metrics: Sequence[Metric],
+    name: str,
+    keys: Keys,
+    scores: np.ndarray,
+    relevant: np.ndarray,
+) -> None:
+    """Add rows of the queries with something relevant, then those pooled over these queries.
 
     Args:
+        scored: what to add to.
         metrics: of all inputs; name: the input to score.
         keys: of the queries, Q.
         scores: f32 [Q, gallery], NaN where an item is not scored: such items rank last.
@@ -136,18 +143,22 @@ def _query_rows(
     for (scene, query), values, right in zip(keys, scores, relevant, strict=True):
         if not right.any():
             continue
-        unscored = np.isnan(values)
-        ranking = QueryRanking(np.where(unscored, -np.inf, values), right)
-        failed = bool(unscored.all())
+        ranking = QueryRanking(values, right)
+        failed = bool(np.isnan(values).all())
         if not failed:
             answered.add(scene)
         ranks.setdefault(scene, []).append(gallery if failed else ranking.rank)
         for metric in of_query:
             if metric.applies(ranking):
-                yield item_row(metric, scene, None if failed else metric.compute(ranking), 0, query)
-    for metric in of_ranks:
-        for scene, of_scene in ranks.items():
-            yield item_row(metric, scene, metric.compute(of_scene), succeeded=scene in answered)
+                value = None if failed else metric.compute(ranking)
+                scored.rows.append(item_row(metric, scene, value, 0, query))
+    if not ranks:
+        return
+    split = SplitRanks(list(ranks.values()))
+    pooled: dict[str, PooledValue] = {m.name: m.compute(split) for m in of_ranks}
+    succeeded = np.array([scene in answered for scene in ranks])
+    scored.rows.extend(pooled_rows(list(ranks), pooled, succeeded))
+    scored.mean_succeeded.update(over_succeeded(pooled, succeeded))
 
 
 def _answer_rows(submission: Submission, truth: Truth, metrics: Sequence[Metric]) -> Iterable[Row]:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from metrics.metric import Metric
+from metrics.pooled import FIXED_SET, PooledValue, fixed_set, jackknife
 from metrics.scene_graph.boxes import box_iou
-from metrics.scene_graph.pooled import PooledValue, fixed_set, jackknife
 from metrics.scene_graph.spq import (
     THRESHOLDS,
+    VOID_RULE,
     GraphComparison,
     GraphTruth,
     match_to_truth,
@@ -42,6 +43,12 @@ def average_precision(scores: np.ndarray, hits: np.ndarray, total: int) -> float
     # The envelope makes precision monotone from the right; each hit is one step of recall.
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float(envelope[hits[order]].sum() / total)
+
+
+VOC = (
+    "Everingham et al. 2010 (VOC); differs from VOC in boxes of three dimensions, in that equal "
+    "scores put false positives first, and in that a void object of any class excuses one"
+)
 
 
 @dataclass(frozen=True)
@@ -184,7 +191,8 @@ def box_pq(
 ) -> PooledValue | None:
     """Return the panoptic quality of boxes: summed IoU over TP + FP/2 + FN/2, mean over classes.
 
-    Counts are pooled over the split; the classes are those of `fixed_set`.
+    Counts are pooled over the split. The classes are those of `fixed_set`, and hallucinated ones,
+    which have false positives and no true object: their quality is 0.
 
     Args:
         scenes: `box_quality_counts` of each scene.
@@ -193,7 +201,8 @@ def box_pq(
     Returns:
         None without true objects.
 
-    Source: Kirillov et al. 2019.
+    Source: Kirillov et al. 2019; differs from panopticapi, which averages over every class that is
+        true or predicted, and leaves out a prediction of which more than half is void.
 
     Example:
         >>> nothing = frozenset()
@@ -201,9 +210,11 @@ def box_pq(
         >>> box_pq([{"bed": np.array([0.8, 1, 1, 0])}], [truth]).theta.__round__(4)
         0.5333
     """
-    names, _ = fixed_set(Counter(name for truth in truths for name in truth.classes))
+    true = Counter(name for truth in truths for name in truth.classes)
+    names, _ = fixed_set(true)
     if not names:
         return None
+    names += sorted({name for scene in scenes for name in scene if name not in true})
     nothing = np.zeros(4)
     # (scenes, classes, 4)
     table = np.array([[scene.get(name, nothing) for name in names] for scene in scenes])
@@ -238,7 +249,7 @@ METRICS = (
             input="graphs",
             compute=lambda comparison, threshold=threshold: map_at(comparison, threshold),
             description=f"mean over classes of all-point average precision, IoU > {threshold:g}",
-            source="Everingham et al. 2010 (VOC)",
+            source=VOC,
             pooled=True,
             place=place,
         )
@@ -250,8 +261,10 @@ METRICS = (
         task="objects",
         input="graphs",
         compute=pq_of,
-        description="sum of IoU over TP + FP/2 + FN/2, mean over classes",
-        source="Kirillov et al. 2019",
+        description="sum of IoU over TP + FP/2 + FN/2 at IoU > 0.5, mean over classes "
+        f"{FIXED_SET}; {VOID_RULE}",
+        source="Kirillov et al. 2019; differs from panopticapi, which averages over every class "
+        "that is true or predicted and leaves out what is more than half void",
         pooled=True,
         place=30,
     ),

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from metrics.metric import Metric
-from metrics.scene_graph.detection import Detections, match_by_overlap, object_map
-from metrics.scene_graph.pooled import PooledValue
+from metrics.pooled import PooledValue
+from metrics.scene_graph.detection import VOC, Detections, match_by_overlap, object_map
 from metrics.scene_graph.spq import THRESHOLDS, GraphComparison
 
 # A corner this close to a side, in metres, counts as inside: else shared corners would be lost.
@@ -184,7 +184,7 @@ METRICS = tuple(
         input="graphs",
         compute=lambda comparison, threshold=threshold: oriented_map_at(comparison, threshold),
         description=f"object_map of upright boxes with a heading, IoU > {threshold:g}",
-        source="Everingham et al. 2010 (VOC); Ravi et al. 2020 (box3d_overlap)",
+        source=f"{VOC}; Ravi et al. 2020 (box3d_overlap), for upright boxes alone",
         pooled=True,
         applies=lambda comparison: comparison.once(oriented_overlaps) is not None,
         reason="objects carry no oriented boxes",

@@ -1,14 +1,13 @@
 """Rows of detected objects, scene graphs and relations of given objects over a split."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from metrics.metric import Metric
-from metrics.rows import Row, item_row, usable
-from metrics.scene_graph.pooled import PooledValue
+from metrics.pooled import PooledValue, over_succeeded, pooled_rows
+from metrics.rows import Row, ScoredRows, item_row, usable
 from metrics.scene_graph.spq import (
     THRESHOLDS,
     GraphComparison,
@@ -20,31 +19,14 @@ from metrics.submission.reader import Submission
 from metrics.truth import Truth
 
 
-@dataclass(frozen=True)
-class GraphRows:
-    """Rows of a split's graphs.
-
-    Attributes:
-        rows: of the score table.
-        reasons: why a metric of a declared task has no rows.
-        mean_succeeded: each pooled metric over the scenes with a usable answer alone.
-        notes: which predicates the macro means run over.
-    """
-
-    rows: list[Row] = field(default_factory=list)
-    reasons: dict[str, str] = field(default_factory=dict)
-    mean_succeeded: dict[str, float] = field(default_factory=dict)
-    notes: dict[str, Any] = field(default_factory=dict)
-
-
-def score_graphs(submission: Submission, truth: Truth, metrics: Sequence[Metric]) -> GraphRows:
+def score_graphs(submission: Submission, truth: Truth, metrics: Sequence[Metric]) -> ScoredRows:
     """Score detected objects and the graph over them.
 
     A scene without usable objects counts as one in which no object was detected.
     """
     metrics = [m for m in metrics if m.task in submission.produces & {"objects", "graph"}]
     if not metrics:
-        return GraphRows()
+        return ScoredRows()
     answers = [usable(submission.objects, scene) for scene in truth.scenes]
     succeeded = np.array([answer is not None for answer in answers])
     comparison = GraphComparison(
@@ -66,22 +48,22 @@ def score_graphs(submission: Submission, truth: Truth, metrics: Sequence[Metric]
     # Object metrics come before those of triplets in a score table.
     of_split.sort(key=lambda metric: metric.task == "graph")
     values = _pooled_values(of_split, comparison)
-    rows += _pooled_rows(truth.scenes, values, succeeded)
+    rows += pooled_rows(truth.scenes, values, succeeded)
     notes = _predicates(comparison) if "graph" in submission.produces else {}
-    return GraphRows(rows, reasons, _over_succeeded(values, succeeded), notes)
+    return ScoredRows(rows, reasons, over_succeeded(values, succeeded), notes)
 
 
-def score_relations(submission: Submission, truth: Truth, metrics: Sequence[Metric]) -> GraphRows:
+def score_relations(submission: Submission, truth: Truth, metrics: Sequence[Metric]) -> ScoredRows:
     """Score the relations of given objects; a scene without a usable answer is all wrong."""
     if "given_relations" not in submission.produces:
-        return GraphRows()
+        return ScoredRows()
     answers = [usable(submission.relations, scene) for scene in truth.scenes]
     succeeded = np.array([answer is not None for answer in answers])
     comparison = RelationComparison(truth.annotations, [answer or {} for answer in answers])
     values = _pooled_values(
         [metric for metric in metrics if metric.input == "relations"], comparison
     )
-    rows = _pooled_rows(truth.scenes, values, succeeded)
+    rows = pooled_rows(truth.scenes, values, succeeded)
     of_scenes = [metric for metric in metrics if metric.input == "ranked_given_scene"]
     scored = [usable(submission.relation_scores, scene) for scene in truth.scenes]
     reasons: dict[str, str] = {}
@@ -93,7 +75,7 @@ def score_relations(submission: Submission, truth: Truth, metrics: Sequence[Metr
             rows += _scene_rows(
                 of_scenes, line["scene"], RankedScene(true, ranked), answer is not None
             )
-    return GraphRows(rows, reasons, _over_succeeded(values, succeeded))
+    return ScoredRows(rows, reasons, over_succeeded(values, succeeded))
 
 
 def _scene_rows(
@@ -112,27 +94,6 @@ def _pooled_values(
     """Return the values of the metrics that the split defines."""
     values = {m.name: m.compute(comparison) for m in metrics if m.applies(comparison)}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _pooled_rows(
-    scenes: list[str], values: dict[str, PooledValue], succeeded: np.ndarray
-) -> list[Row]:
-    """Return a row of each metric over the split, then its pseudo-value of each scene."""
-    rows = []
-    for name, value in values.items():
-        rows.append(Row("", "", "all", name, value.theta, "pooled"))
-        for scene, pseudo, good in zip(
-            scenes, value.pseudo.tolist(), succeeded.tolist(), strict=True
-        ):
-            rows.append(Row(scene, "", "all", name, pseudo, "pseudo", good))
-    return rows
-
-
-def _over_succeeded(values: dict[str, PooledValue], succeeded: np.ndarray) -> dict[str, float]:
-    """Return each pooled metric over the succeeded scenes alone, bool [N]; {} without any."""
-    if not succeeded.any():
-        return {}
-    return {name: value.over(succeeded) for name, value in values.items()}
 
 
 def _predicates(comparison: GraphComparison) -> dict[str, Any]:

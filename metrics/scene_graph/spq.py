@@ -2,6 +2,11 @@
 
 SPQ is this project's own definition: panoptic quality (Kirillov et al. 2019) with triplets in
 place of segments. It is not comparable with PQ or with panoptic scene-graph scores.
+
+Two rules hold for SPQ and for the panoptic quality of boxes. Macro means run over a fixed set of
+names, those with at least 20 true items in the split, and over the hallucinated ones, which have
+none and are predicted all the same. A false positive is left out only where its box (each of its
+unmatched boxes) has an IoU above the threshold with a void object.
 """
 
 import math
@@ -15,8 +20,8 @@ import numpy as np
 
 from metrics.chance import ChanceValue
 from metrics.metric import Comparison, Metric
+from metrics.pooled import FIXED_SET, PooledValue, fixed_set, jackknife, macro
 from metrics.scene_graph.boxes import box_iou, match_objects
-from metrics.scene_graph.pooled import PooledValue, fixed_set, jackknife, macro
 from metrics.scene_graph.predicates import (
     FAMILIES,
     FAMILY_OF,
@@ -33,6 +38,8 @@ Triplet = tuple[int, str, int]
 # Objects and triplets (subject, predicate, object, score) of a scene.
 Answer = tuple[list[dict[str, Any]], list[tuple]]
 OWN = "this project"
+# The void rule in the words of the list of metrics.
+VOID_RULE = "a false positive is left out if each unmatched box has such an IoU with a void one"
 # IoU that a match must exceed.
 THRESHOLDS = (0.25, 0.5)
 # Boxes of a scene that rules relate. Rooms hold a fifth of this; pairs grow with its square.
@@ -255,20 +262,38 @@ class PredicateSets:
         independent: those whose truth does not depend on the view.
         view: the others.
         fewest: how many true triplets were enough.
+        never_true: predicates without a true triplet, which can only be hallucinated.
     """
 
     all: list[str]
     independent: list[str]
     view: list[str]
     fewest: int
+    never_true: list[str]
+
+    def counted(self, group: str) -> list[str]:
+        """Return what "all", "independent" or "view" counts: its set, and what is never true.
+
+        A predicate that is neither true nor predicted has no counts, so it leaves a mean as it is.
+        [] where the set is empty.
+        """
+        names: list[str] = getattr(self, group)
+        never = [
+            name
+            for name in self.never_true
+            if group == "all" or (FAMILY_OF[name] in VIEW_DEPENDENT) == (group == "view")
+        ]
+        return [*names, *never] if names else []
 
 
 def predicate_sets(truths: Sequence[GraphTruth]) -> PredicateSets:
     """Return the predicates that the macro means of a split run over."""
-    names, fewest = fixed_set(true_counts(truths))
+    counts = true_counts(truths)
+    names, fewest = fixed_set(counts)
     view = [name for name in names if FAMILY_OF[name] in VIEW_DEPENDENT]
     independent = [name for name in names if name not in view]
-    return PredicateSets(names, independent, view, fewest)
+    never = [name for name, count in counts.items() if not count]
+    return PredicateSets(names, independent, view, fewest, never)
 
 
 def pooled_spq(
@@ -449,13 +474,13 @@ def spq_at(
     comparison: GraphComparison, threshold: float, predicates: str, micro: bool = False
 ) -> PooledValue | None:
     """Return SPQ at an IoU over one of the `PredicateSets`: "all", "independent" or "view"."""
-    names = getattr(comparison.predicates, predicates)
+    names = comparison.predicates.counted(predicates)
     return pooled_spq(comparison.once(counts_at, threshold), names, micro)
 
 
 def f1_of(comparison: GraphComparison) -> PooledValue | None:
     """Return `predicate_f1` at IoU > 0.5."""
-    return predicate_f1(comparison.once(counts_at, 0.5), comparison.predicates.all)
+    return predicate_f1(comparison.once(counts_at, 0.5), comparison.predicates.counted("all"))
 
 
 def accuracy_of(comparison: RelationComparison) -> PooledValue | None:
@@ -498,7 +523,7 @@ def _at(threshold: float, place: int) -> Iterator[Metric]:
             "independent",
             False,
             f"sum of sqrt(IoU_s IoU_o) over TP + FP/2 + FN/2 at IoU > {threshold:g}, mean over "
-            "view-independent predicates",
+            f"view-independent predicates {FIXED_SET}; {VOID_RULE}",
         ),
         ("spq_view", "view", False, "the same over the side family"),
         ("spq_micro", "all", True, "the same, predicates pooled"),
@@ -538,7 +563,8 @@ METRICS = (
         name="predicate_f1",
         task="graph",
         compute=f1_of,
-        description="F1 of triplets between matched objects (IoU > .5), mean over predicates",
+        description="F1 of triplets between matched objects (IoU > 0.5), mean over predicates "
+        f"{FIXED_SET}",
         place=31,
     ),
     Metric(

@@ -1,4 +1,8 @@
-"""Recall of ranked triplets, of detected and of given objects, and SPQ of given objects."""
+"""Recall of ranked triplets, of detected and of given objects, and SPQ of given objects.
+
+Among equal scores false triplets are ahead of true ones, so recall does not depend on how a
+submission numbers its objects. True ones follow in the order of the truth's own objects.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from metrics.metric import Comparison, Metric
-from metrics.scene_graph.pooled import PooledValue, jackknife, macro
+from metrics.pooled import FEWEST_ITEMS, FIXED_SET, PooledValue, jackknife, macro
 from metrics.scene_graph.predicates import FAMILY_OF, MUTUAL, NONE
 from metrics.scene_graph.spq import (
     OWN,
@@ -64,8 +68,9 @@ def ranked_triplets(
 ) -> list[Triplet]:
     """Return predicted triplets best first, over the true objects that theirs were matched to.
 
-    One predicate counts for a pair and family (the graph constraint of Xu et al. 2017). Void pairs
-    and objects over void ones take no place in the ranking. Ends without a match get numbers from
+    One predicate counts for a pair and family (the graph constraint of Xu et al. 2017), among equal
+    scores a false one. Void pairs and objects over void ones take no place in the ranking. Ends
+    without a match get numbers from
     `len(truth.boxes)` on, so that no true triplet equals theirs.
 
     Args:
@@ -75,10 +80,10 @@ def ranked_triplets(
     """
     matching = match_to_truth(truth, objects, 0.5)
     node, total = matching.nodes, len(truth.boxes)
+    scored = [(fold((node[row[0]], row[1], node[row[2]])), row[3]) for row in triplets]
     ranked: list[Triplet] = []
     taken: set[tuple[int, int, str]] = set()
-    for subject, name, other, _ in sorted(triplets, key=lambda row: (-row[3], row[:3])):
-        first, folded, second = fold((node[subject], name, node[other]))
+    for (first, folded, second), _ in sorted(scored, key=lambda item: _rank_key(truth, *item)):
         family = FAMILY_OF[folded]
         # Both orders of a pair are one choice, unless they are two separate facts.
         pair = (first, second) if family in MUTUAL else (min(first, second), max(first, second))
@@ -92,6 +97,11 @@ def ranked_triplets(
     return ranked
 
 
+def _rank_key(truth: GraphTruth, triplet: Triplet, score: float) -> tuple:
+    """Return the sort key of a folded triplet: by falling score, then false before true."""
+    return -score, triplet in truth.triplets, triplet
+
+
 def triplet_recall(truth: GraphTruth, ranked: Sequence[Triplet], k: int) -> float | None:
     """Return the share of true triplets among the first `k`, of min(k, true triplets).
 
@@ -103,7 +113,7 @@ def triplet_recall(truth: GraphTruth, ranked: Sequence[Triplet], k: int) -> floa
     Returns:
         None for a scene without true triplets.
 
-    Source: Recall@K (Lu et al. 2016; Xu et al. 2020 for 3D).
+    Source: Recall@K (Lu et al. 2016), which differs in dividing by all true triplets.
 
     Example:
         >>> truth = GraphTruth(np.zeros((2, 6)), ["bed", "lamp"], np.zeros((0, 6)),
@@ -133,7 +143,8 @@ def mean_triplet_recall(
     Returns:
         None without predicates (`predicate_sets`).
 
-    Source: mean Recall@K (Tang et al. 2019; Chen et al. 2019).
+    Source: mean Recall@K (Tang et al. 2019; Chen et al. 2019), which differs in averaging a
+        predicate's recall over scenes and in dividing by all true triplets.
 
     Example:
         >>> truth = GraphTruth(np.zeros((2, 6)), ["bed", "lamp"], np.zeros((0, 6)),
@@ -165,14 +176,16 @@ def ranked_given_triplets(
     """Return scored triplets of given objects best first, over positions in `truth.boxes`.
 
     There is no graph constraint, so a pair may take a place with every predicate. Void pairs take
-    no place; inverses and repeats count once, with their best score.
+    no place; inverses and repeats count once, with their best score. Equal scores put false
+    triplets first.
 
     Args:
         truth: the scene's graph, its nodes in the order of `gt_objects`.
         gt_objects: indices of the given objects.
         scored: (i, predicate, j, score) over given objects; others are left out.
 
-    Source: in the style of Wald et al. 2020 (3DSSG).
+    Source: this project; differs from Wald et al. 2020 (3DSSG), who rank the triplets of each
+        pair of objects by themselves.
 
     Example:
         >>> truth = GraphTruth(np.zeros((2, 6)), ["bed", "lamp"], np.zeros((0, 6)),
@@ -187,7 +200,7 @@ def ranked_given_triplets(
             triplet = fold((place[i], name, place[j]))
             if (triplet[0], triplet[2], FAMILY_OF[triplet[1]]) not in truth.void:
                 best[triplet] = max(score, best.get(triplet, score))
-    return sorted(best, key=lambda triplet: (-best[triplet], triplet))
+    return sorted(best, key=lambda triplet: _rank_key(truth, triplet, best[triplet]))
 
 
 @dataclass(frozen=True)
@@ -219,7 +232,7 @@ def given_counts_of(comparison: RelationComparison) -> list[GraphCounts]:
 
 def spq_given(comparison: RelationComparison, predicates: str) -> PooledValue | None:
     """Return SPQ with objects given, so that every quality is 1, as `spq_at` does."""
-    names = getattr(comparison.predicates, predicates)
+    names = comparison.predicates.counted(predicates)
     return pooled_spq(comparison.once(given_counts_of), names)
 
 
@@ -231,8 +244,10 @@ METRICS = (
             task="graph",
             input="ranked_scene",
             compute=lambda scene, k=k: triplet_recall(scene.truth, scene.ranked, k),
-            description=f"share of true triplets among the {k} best, of min({k}, true), IoU > .5",
-            source="Lu et al. 2016 (Recall@K)",
+            description=f"share of true triplets among the {k} best, of min({k}, true), IoU > 0.5, "
+            "one predicate a pair and family, equal scores put false triplets first",
+            source="Lu et al. 2016 (Recall@K); differs from it in dividing by min(K, true), not by "
+            "all true triplets, and in the graph constraint, one predicate for each family",
             applies=_has_triplets,
             optional=True,
             place=60,
@@ -247,8 +262,9 @@ METRICS = (
             input="graphs",
             compute=lambda c, k=k: mean_triplet_recall(c.once(rankings), c.truths, k),
             description=f"the same by predicate, hits and min({k}, true) pooled, mean over "
-            "predicates",
-            source="Tang et al. 2019 (mean Recall@K)",
+            f"predicates with at least {FEWEST_ITEMS} true ones in the split",
+            source="Tang et al. 2019 (mean Recall@K); differs from it in pooling over scenes "
+            "before the mean over predicates and in dividing by min(K, true)",
             pooled=True,
             computed_ceiling=True,
             optional=True,
@@ -263,7 +279,8 @@ METRICS = (
             task="given_relations",
             input="relations",
             compute=lambda comparison, predicates=predicates: spq_given(comparison, predicates),
-            description=f"sum of hits over TP + FP/2 + FN/2 with objects given, mean over {text}",
+            description=f"sum of hits over TP + FP/2 + FN/2 with objects given, mean over {text} "
+            f"{FIXED_SET}",
             source=OWN,
             pooled=True,
             optional=True,
@@ -271,7 +288,7 @@ METRICS = (
         )
         for name, predicates, text in (
             ("spq_given", "independent", "view-independent predicates"),
-            ("spq_given_view", "view", "the side family"),
+            ("spq_given_view", "view", "predicates of the side family"),
         )
     ),
     *(
@@ -282,8 +299,9 @@ METRICS = (
             input="ranked_given_scene",
             compute=lambda scene, k=k: triplet_recall(scene.truth, scene.ranked, k),
             description=f"share of true triplets among the {k} best of given objects, of "
-            f"min({k}, true), no graph constraint",
-            source="in the style of Wald et al. 2020 (3DSSG)",
+            f"min({k}, true), no graph constraint, equal scores put false triplets first",
+            source="this project; differs from Wald et al. 2020 (3DSSG), who rank predicates "
+            "within a pair of objects: here all pairs of a scene share one ranking",
             applies=_has_triplets,
             reason="given relations carry no scores, so nothing to rank",
             optional=True,

@@ -25,7 +25,7 @@ from metrics.statistics import (
     secondary_estimands,
     table,
 )
-from metrics.statistics.measures import equivalence_margin, higher_is_better
+from metrics.statistics.measures import equivalence_margin, higher_is_better, is_smooth
 
 HEADLINE = moments.TRAININGS_AND_SCENES
 ESTIMATE_COLUMNS = [
@@ -38,6 +38,10 @@ DIFFERENCE_COLUMNS = [
     *("prob_improvement", "mde", "mde_family", "p_equivalent", "margin", "tie_group", "question"),
     *("estimator", "n_seeds_a", "n_seeds_b", "n_scenes", "note"),
 ]
+
+# What a row of a median lacks: its pseudo-values give no variance.
+_INFERENCE = ("ci_low", "ci_high", "df", "p", "p_equivalent", "dz", "mde")
+_MEDIAN = "no interval: a median has no jackknife"
 
 Key = tuple[str, str, str]  # split, subset, metric
 PairRows = dict[tuple[str, str], dict[str, Any]]  # (method a, method b) -> row of their difference
@@ -105,7 +109,7 @@ def compare(
     contrasted = contrasts.splits(config)
     for key, blocks in table.blocks(scores):
         _compare_metric(run, key, blocks)
-        if key[1] == "all" and key[0] in contrasted:
+        if key[1] == "all" and key[0] in contrasted and is_smooth(key[2]):
             run.blocks[key] = blocks
     rows = run.differences
     # Declared tests that could not be run have a row without numbers.
@@ -136,18 +140,21 @@ def _compare_metric(run: _Comparison, key: Key, blocks: dict[str, table.Block]) 
     pairs = list(combinations(scored, 2))
     rows = pairwise_differences.differences(scored, pairs, margin)
     pair_rows = dict(zip(pairs, rows, strict=True))
-    descriptive = run.is_descriptive(split)
+    descriptive, smooth = run.is_descriptive(split), is_smooth(metric)
     for row in rows:
         row["margin"] = margin
+        if not smooth:
+            row |= dict.fromkeys(_INFERENCE, np.nan) | {"note": _join_notes(_MEDIAN, row["note"])}
         if descriptive:
             row["p"] = row["p_equivalent"] = np.nan
             row["note"] = _join_notes(row["note"], "descriptive: no test")
-    letters = {} if descriptive else _tie_letters(metric, run.competitors(scored), pair_rows)
+    untested = descriptive or not smooth
+    letters = {} if untested else _tie_letters(metric, run.competitors(scored), pair_rows)
     run.estimates += _estimate_rows(key, blocks, letters)
     _add_reported_differences(run, key, scored, pair_rows, letters)
     if subset == "all":
         upwards = higher_is_better(metric)
-        run.ranks += ranks.rank_rows(key, run.competitors(scored), upwards, descriptive)
+        run.ranks += ranks.rank_rows(key, run.competitors(scored), upwards, untested)
         run.profiles += profiles.profile_rows(key, scored, upwards)
 
 
@@ -163,14 +170,15 @@ def _estimate_rows(
         cells = block.summary()
         result = moments.mean_interval(cells)
         note = pairwise_differences.limits_note(cells.scenes, float(result.variance), cells)
+        limits = result.low, result.high, result.df
+        if not is_smooth(key[2]):
+            note, limits = _MEDIAN, (np.nan, np.nan, np.nan)
         rows.append(
             dict(zip(table.KEY, key, strict=True))
+            | dict(zip(("ci_low", "ci_high", "df"), map(float, limits), strict=True))
             | {
                 "method": name,
                 "mean": float(result.estimate),
-                "ci_low": float(result.low),
-                "ci_high": float(result.high),
-                "df": float(result.df),
                 "n_seeds": cells.seeds if block.stochastic else 0,
                 "n_scenes": cells.scenes,
                 "question": moments.question_of(cells),
@@ -227,7 +235,8 @@ def _add_reported_differences(
             blocks[a], blocks[b], higher_is_better(metric)
         )
         run.differences.append(row)
-        if family != families.EXPLORATORY and not run.is_descriptive(split):
+        tested = is_smooth(metric) and not run.is_descriptive(split)
+        if family != families.EXPLORATORY and tested:
             run.declared.append((row, blocks[a], blocks[b]))
 
 

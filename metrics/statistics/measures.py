@@ -1,4 +1,4 @@
-"""Facts about metrics that the statistics use: the better direction and the equivalence margin."""
+"""Facts about metrics that the statistics use: better direction, margin, whether tests exist."""
 
 from typing import Any
 
@@ -12,7 +12,13 @@ def higher_is_better(metric: str) -> bool:
     """Return a metric's direction: the registry's, or that its name suggests for any other."""
     if metric in METRICS:
         return bool(METRICS[metric].higher_is_better)
-    return not metric.endswith(("_m", "_m2", "absrel", "_mae", "_rank", "unparsed"))
+    lower = ("_m", "_m2", "absrel", "_mae", "_rank", "_medr", "_meanr", "unparsed")
+    return not metric.endswith(lower)
+
+
+def is_smooth(metric: str) -> bool:
+    """Return whether pseudo-values of a metric give intervals and tests; see `Metric.smooth`."""
+    return metric not in METRICS or METRICS[metric].smooth
 
 
 def equivalence_margin(metric: str, declared: dict[str, Any] | None = None) -> float:

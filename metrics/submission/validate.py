@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metrics.files import InputError, read_json, sha256_file, write_json
-from metrics.language.answers import parse_number
+from metrics.language.numerals import parse_number
 from metrics.rows import usable
 from metrics.schemas import printable, short_repr
 from metrics.submission import items

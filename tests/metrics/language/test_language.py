@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metrics.language import answers, grounding, retrieval
+from metrics.language import answers, grounding, numerals, retrieval
 
 BOX = [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
 
@@ -111,10 +113,72 @@ def test_exact_match(answer, truth, value):
         ("three chairs", 3),
         ("1e2", 100),
         ("many", None),
+        ("", None),
+        ("twenty-five", 25),
+        ("Twenty five chairs", 25),
+        ("two hundred", 200),
+        ("a hundred and five", 105),
+        ("three thousand two hundred and ten", 3210),
+        ("two, three or four", 2),
+        ("two and a half metres", 2.5),
+        ("twenty point five", 20.5),
+        ("2 m 50 cm", 2.5),
+        ("2m50cm", 2.5),
+        ("about 2 metres and 5 centimetres", Fraction(41, 20)),
+        ("2 m by 50 cm", 2),
+        ("In the 3D scene there are 5", 5),
+        ("the 2-D map has 4", 4),
+        ("in the 3rd view: 7", 7),
+        ("area in m\u00b2: 12", 12),
+        ("12 m\u00b2", 12),
+        ("none", 0),
+        ("no chairs", 0),
+        ("There is no chair.", 0),
+        ("zero", 0),
+        ("No.", None),
+        ("I have no idea", None),
+        ("no more than five", 5),
+        ("2\u00bd m", 2.5),
+        ("\u00bd", 0.5),
+        ("1 1/2", 1.5),
+        ("3/4", 0.75),
+        ("1/0", 1),
+        ("12/05/2024", 12),
+        ("\u22123", -3),
+        ("1e999", None),
+        ("1e-999999999", 0),
+        ("2.2", Fraction(11, 5)),
     ],
 )
 def test_parse_number(text, value):
-    assert answers.parse_number(text) == value
+    assert numerals.parse_number(text) == value
+
+
+def spelled(number: int) -> str:
+    """Return a whole number below a million in English."""
+    if number >= 1000:
+        rest = number % 1000
+        return f"{spelled(number // 1000)} thousand" + (f" {spelled(rest)}" if rest else "")
+    if number >= 100:
+        rest = number % 100
+        return f"{numerals.ONES[number // 100]} hundred" + (f" and {spelled(rest)}" if rest else "")
+    if number < 20:
+        return numerals.ONES[number]
+    tens = numerals.TENS[number // 10 - 2]
+    return tens + (f"-{numerals.ONES[number % 10]}" if number % 10 else "")
+
+
+@given(st.integers(0, 999_999))
+def test_number_words_mean_what_they_spell(number):
+    assert numerals.parse_number(f"There are {spelled(number)} chairs.") == number
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("5", 5), ("2.5 m", 2.5), ("5. There are five.", 5), ("two", None), ("about 5", None)],
+)
+def test_first_token(text, value):
+    assert numerals.first_token(text) == value
 
 
 def test_mean_relative_accuracy_by_hand():
@@ -125,7 +189,44 @@ def test_mean_relative_accuracy_by_hand():
     assert answers.mean_relative_accuracy(0, 0) == 1
     assert answers.mean_relative_accuracy(0.1, 0) == 0
     assert answers.mean_relative_accuracy(None, 3) == 0
-    assert len(answers.THETAS) == 10 and answers.THETAS[-1] == 0.95
+    assert [float(theta) for theta in answers.THETAS] == pytest.approx(np.linspace(0.5, 0.95, 10))
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "value"),
+    # An error of exactly 1 - theta passes: of 0.1, nine tolerances; of 0.05, all ten.
+    [("2.2", "2.0", 0.9), ("1.8", "2", 0.9), ("0.315", "0.3", 1.0), ("1.05", "1", 1.0)]
+    # The smallest step beyond it fails.
+    + [("2.2000001", "2.0", 0.8), ("0.3150000001", "0.3", 0.9), ("4.5", "3", 0.1), ("0", "0", 1.0)],
+)
+def test_relative_errors_are_compared_exactly(answer, truth, value):
+    question = {"answer": truth, "answer_kind": "number"}
+    comparison = answers.AnswerComparison(question, answer)
+    assert comparison.scored == (value, True)
+    assert comparison.first_token_accuracy == value
+
+
+@given(st.integers(0, 4000), st.integers(1, 2000), st.integers(0, 3))
+def test_accuracy_equals_a_count_in_whole_numbers(p, g, places):
+    # 1[20 |p - g| <= (20 - k) g] over k = 10 ... 19, in integers of the last decimal.
+    wanted = sum(20 * abs(p - g) <= (20 - k) * g for k in range(10, 20)) / 10
+    texts = [f"{number / 10**places:.{places}f}" for number in (p, g)]
+    assert answers.score_answer(texts[0], texts[1], "number") == (wanted, True)
+
+
+def test_numbers_that_are_none_score_nothing():
+    for value in (float("nan"), float("inf"), -float("inf")):
+        assert answers.mean_relative_accuracy(value, 3) == 0
+    with pytest.raises(ValueError, match="not a number"):
+        answers.mean_relative_accuracy(1, "many")
+
+
+def test_the_strict_parser_is_a_metric_of_its_own():
+    question = {"answer": "5", "answer_kind": "number"}
+    for answer, ours, strict in (("5 chairs", 1, 1), ("There are 5", 1, 0), ("five", 1, 0)):
+        comparison = answers.AnswerComparison(question, answer)
+        assert (comparison.scored[0], comparison.first_token_accuracy) == (ours, strict)
+    assert answers.AnswerComparison(question, None).first_token_accuracy == 0
 
 
 @given(st.floats(0.01, 1e6), st.floats(0.01, 1e6), st.floats(0.01, 1e6))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from metrics.pooled import fixed_set, jackknife
 from metrics.scene_graph import detection, spq, triplet_recall
 from metrics.scene_graph.boxes import box_iou, match_objects
-from metrics.scene_graph.pooled import fixed_set, jackknife
 from metrics.scene_graph.predicates import FAMILIES, INVERSE, PREDICATES, SYMMETRIC
 
 UNIT = [0.0, 0.0, 0.5, 1.0, 1.0, 1.0]
@@ -253,6 +255,102 @@ def test_box_pq_by_hand():
     assert detection.box_pq([counts], [truth]).theta == pytest.approx(wanted)
 
 
+def panoptic_quality(pairs: list[tuple[str, float]], false: list[str], missed: list[str]) -> float:
+    """Return PQ as panopticapi defines it: the mean over every class with any count.
+
+    Args:
+        pairs: class and IoU of the matches.
+        false, missed: classes of unmatched predictions and of unmatched true objects.
+    """
+    classes = {name for name, _ in pairs} | set(false) | set(missed)
+    each = []
+    for name in classes:
+        ious = [iou for other, iou in pairs if other == name]
+        each.append(sum(ious) / (len(ious) + 0.5 * (false.count(name) + missed.count(name))))
+    return sum(each) / len(each)
+
+
+def test_a_hallucinated_class_costs_what_it_does_in_panopticapi():
+    truth = spq.graph_truth(line(objects=line()["objects"][:1], relations=[], void=[]))
+    objects = predict(("bed", at(0)), ("dragon", at(20)))
+    counts = detection.box_quality_counts(truth, objects, 0.5)
+    wanted = panoptic_quality([("bed", 1.0)], ["dragon"], [])
+    assert wanted == 0.5
+    assert detection.box_pq([counts], [truth]).theta == pytest.approx(wanted, abs=1e-12)
+    alone = detection.box_quality_counts(truth, objects[:1], 0.5)
+    assert detection.box_pq([alone], [truth]).theta == 1
+
+
+def test_box_pq_equals_panopticapi_where_every_true_class_is_frequent():
+    generator = np.random.default_rng(4)
+    scenes, truths, pairs, false, missed = [], [], [], [], []
+    for _ in range(12):
+        classes = [*("abc" * 2)]
+        truth = spq.GraphTruth(
+            np.array([at(3 * k) for k in range(6)]),
+            classes,
+            np.zeros((0, 6)),
+            frozenset(),
+            frozenset(),
+        )
+        shrunk = generator.uniform(0.3, 1, 6)
+        mine = [(name, [3 * k, 0, 0.5, 1, 1, shrunk[k]]) for k, name in enumerate(classes)]
+        wild = [(str(generator.choice([*"abxy"])), at(100)) for _ in range(generator.integers(3))]
+        scenes.append(detection.box_quality_counts(truth, predict(*mine, *wild), 0.5))
+        truths.append(truth)
+        # A box that is shrunk about its centre along one side has that share as its IoU.
+        pairs += [(n, s) for n, s in zip(classes, shrunk, strict=True) if s > 0.5]
+        lost = [n for n, s in zip(classes, shrunk, strict=True) if s <= 0.5]
+        false += [*lost, *(name for name, _ in wild)]
+        missed += lost
+    assert set("xy") & set(false)
+    theta = detection.box_pq(scenes, truths).theta
+    assert theta == pytest.approx(panoptic_quality(pairs, false, missed), abs=1e-9)
+
+
+def test_a_class_with_few_true_objects_is_outside_the_fixed_set():
+    many = spq.GraphTruth(
+        np.array([at(3 * k) for k in range(21)]),
+        ["bed"] * 20 + ["lamp"],
+        np.zeros((0, 6)),
+        frozenset(),
+        frozenset(),
+    )
+    beds = [("bed", at(3 * k)) for k in range(20)]
+    for extra, wanted in (([], 1), ([("lamp", at(500))], 1), ([("dragon", at(500))], 0.5)):
+        counts = detection.box_quality_counts(many, predict(*beds, *extra), 0.5)
+        assert detection.box_pq([counts], [many]).theta == wanted
+
+
+def test_only_a_box_that_matches_a_void_object_is_excused():
+    truth = spq.graph_truth(line(relations=[], void=[]))
+    # The void vase is a unit cube. A box of a quarter of it lies wholly in void space, which
+    # panopticapi excuses, but overlaps it by 0.25.
+    for box, false in ((at(9), 0), ([9.0, 0, 0.5, 1, 1, 0.25], 1)):
+        counts = detection.box_quality_counts(truth, predict(("dragon", box)), 0.5)
+        assert counts["dragon"][2] == false
+
+
+def test_a_hallucinated_predicate_lowers_spq_and_f1():
+    truth = spq.graph_truth(line(relations=[[1, 0, "near"]], void=[]))
+    comparisons = {
+        name: spq.GraphComparison([line(relations=[[1, 0, "near"]], void=[])], [(perfect(), rows)])
+        for name, rows in (
+            ("right", [(0, "near", 1, 1.0)]),
+            ("wild", [(0, "near", 1, 1.0), (0, "facing", 1, 1.0)]),
+            ("side", [(0, "near", 1, 1.0), (0, "left", 1, 1.0)]),
+        )
+    }
+    assert spq.predicate_sets([truth]).independent == ["near"]
+    values = {n: spq.spq_at(c, 0.5, "independent").theta for n, c in comparisons.items()}
+    # A predicate of another group leaves the mean alone.
+    assert values == {"right": 1.0, "wild": 0.5, "side": 1.0}
+    assert spq.f1_of(comparisons["wild"]).theta == pytest.approx(0.5)
+    # Pooled, the false triplet is half an error of one hit.
+    assert spq.spq_at(comparisons["wild"], 0.5, "all", micro=True).theta == pytest.approx(1 / 1.5)
+    assert spq.spq_at(comparisons["wild"], 0.5, "view") is None
+
+
 def recall(
     truth: spq.GraphTruth, objects: list[dict], predicted: list[tuple], k: int
 ) -> float | None:
@@ -295,6 +393,44 @@ def test_mean_triplet_recall_weighs_each_predicate_alike():
     assert triplet_recall.mean_triplet_recall([[]], [truth], 20).theta == 0
 
 
+def test_tied_triplets_count_against_and_never_depend_on_numbers():
+    truth = spq.graph_truth(line(relations=[[0, 1, "near"], [0, 1, "larger"]], void=[]))
+    tied = [(0, "near", 1, 1.0), (0, "near", 2, 1.0), (1, "near", 2, 1.0)]
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0]):
+        objects = [perfect()[k] for k in order]
+        place = {old: new for new, old in enumerate(order)}
+        rows = [(place[s], name, place[o], score) for s, name, o, score in tied]
+        # Two false ones are ahead of the true one; a lower score comes after all of them.
+        values = [recall(truth, objects, rows, k) for k in (1, 2, 3)]
+        assert values == [0, 0, 0.5]
+        assert recall(truth, objects, [*rows, (place[0], "larger", place[1], 0.5)], 4) == 1
+
+
+def test_among_tied_predicates_of_a_pair_a_false_one_is_chosen():
+    truth = spq.graph_truth(line(relations=[[0, 1, "left"]], void=[]))
+    for rows in (["left", "right"], ["right", "left"]):
+        assert recall(truth, perfect(), [(0, name, 1, 1.0) for name in rows], 20) == 0
+    assert recall(truth, perfect(), [(0, "right", 1, 0.9), (0, "left", 1, 1.0)], 20) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@drawn(st.data())
+def test_recall_of_tied_triplets_is_the_worst_over_all_orders(data):
+    """Without the graph constraint of two predicates a slot, ties are placed by brute force."""
+    truth = spq.graph_truth(line(void=[]))
+    slots = [(s, name, o) for s, o in ((0, 1), (0, 2), (1, 2)) for name in ("near", "facing")]
+    chosen = data.draw(st.lists(st.sampled_from(slots), unique=True, min_size=1, max_size=6))
+    scores = data.draw(st.lists(st.integers(0, 2), min_size=len(chosen), max_size=len(chosen)))
+    rows = [(*slot, float(score)) for slot, score in zip(chosen, scores, strict=True)]
+    for k in (1, 2, 4):
+        worst = 1.0
+        for order in itertools.permutations(rows):
+            ranked = sorted(order, key=lambda row: -row[3])
+            hits = {spq.fold(row[:3]) for row in ranked[:k]} & truth.triplets
+            worst = min(worst, len(hits) / min(k, len(truth.triplets)))
+        assert recall(truth, perfect(), rows, k) == pytest.approx(worst)
+
+
 def given_recall(truth: spq.GraphTruth, given: list[int], scored: list[tuple], k: int):
     ranked = triplet_recall.ranked_given_triplets(truth, given, scored)
     return triplet_recall.triplet_recall(truth, ranked, k)
@@ -315,6 +451,9 @@ def test_given_recall_has_no_graph_constraint():
     again = [*predicted, (1, "right", 0, 0.95)]
     assert given_recall(truth, [0, 1, 5], again, 1) == 1
     assert given_recall(truth, [0, 1, 5], [(0, "near", 9, 1.0)], 50) == 0
+    # "near" is true of objects 0 and 1; the equal score of a false triplet is ahead.
+    tied = [(0, "near", 1, 1.0), (1, "near", 5, 1.0)]
+    assert [given_recall(truth, [0, 1, 5], tied, k) for k in (1, 2)] == [0, 1 / 2]
     assert given_recall(spq.graph_truth(line(relations=[])), [0, 1, 5], predicted, 50) is None
 
 

@@ -1,12 +1,19 @@
-"""Metrics that pool counts over a split, and their jackknife pseudo-values by scene."""
+"""Metrics that pool counts or ranks over a split, and their jackknife pseudo-values by scene."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from metrics.rows import ALL, Row
+
 # True items that a name needs to take part in a macro mean.
 FEWEST_ITEMS = 20
+# The names that macro means run over, in the words of the list of metrics.
+FIXED_SET = (
+    f"with at least {FEWEST_ITEMS} true ones in the split (1 where none has {FEWEST_ITEMS}), and "
+    "over hallucinated ones, which have none, as 0"
+)
 
 
 @dataclass(frozen=True)
@@ -74,3 +81,30 @@ def macro(values: np.ndarray, weights: np.ndarray) -> float:
     """
     defined = weights > 0
     return float((values[defined] / weights[defined]).mean()) if defined.any() else 0.0
+
+
+def pooled_rows(
+    scenes: Sequence[str], values: Mapping[str, PooledValue], succeeded: np.ndarray
+) -> list[Row]:
+    """Return a row of each metric over the split, then its pseudo-value of each scene.
+
+    Args:
+        scenes: names, in the order of the pseudo-values.
+        values: by metric.
+        succeeded: bool [N], whether each scene has a usable answer.
+    """
+    rows = []
+    for name, value in values.items():
+        rows.append(Row("", "", ALL, name, value.theta, "pooled"))
+        for scene, pseudo, good in zip(
+            scenes, value.pseudo.tolist(), succeeded.tolist(), strict=True
+        ):
+            rows.append(Row(scene, "", ALL, name, pseudo, "pseudo", good))
+    return rows
+
+
+def over_succeeded(values: Mapping[str, PooledValue], succeeded: np.ndarray) -> dict[str, float]:
+    """Return each pooled metric over the succeeded scenes alone, bool [N]; {} without any."""
+    if not succeeded.any():
+        return {}
+    return {name: value.over(succeeded) for name, value in values.items()}
