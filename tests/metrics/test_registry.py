@@ -41,7 +41,7 @@ def test_one_new_module_is_one_new_metric(
         *(metric.name for metric in registry.ROWS),
         "answer_words",
     ]
-    rows = score_language(Submission(oracle_dir), Truth(truth_dir), collected[-1:])
+    rows = score_language(Submission(oracle_dir), Truth(truth_dir), collected[-1:]).rows
     assert {row.metric for row in rows} == {"answer_words"}
     values = {row.value for row in rows}
     assert values == {1.0}
