@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from metrics.files import InputError, run_main
+from metrics.files import run_main
 
 
 def main() -> int:
@@ -22,24 +22,10 @@ def main() -> int:
         "--rooms",
         help="folder or .tgz with the captured rooms, none to leave them out (default: fetch them)",
     )
-    options.add_argument(
-        "--counts",
-        type=_counts,
-        help="scenes by split, such as train=24,val=8 (default: the cpu experiment's)",
-    )
     args = parser.parse_args()
-    build(Path(args.out), args.furniture, args.counts, args.rooms, progress=Progress("data"))
+    build(Path(args.out), args.furniture, rooms=args.rooms, progress=Progress("data"))
     print(f"{args.out}: built")
     return 0
-
-
-def _counts(text: str) -> dict[str, int]:
-    """Parse --counts."""
-    try:
-        pairs = [part.split("=") for part in text.split(",")]
-        return {split: int(number) for split, number in pairs}
-    except ValueError as error:
-        raise InputError(f"--counts {text}: not of the form train=24,val=8; correct it") from error
 
 
 if __name__ == "__main__":

@@ -22,16 +22,14 @@ _ENTRY = re.compile(r"^([A-Za-z]+)#(\d+)\s*=\s*(.*)$")
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One usable model of the reviewed table.
+    """One usable model of the reviewed table, without its columns for reviewers.
 
     Args:
         model: catalog#id.
         catalog: name of its catalog.
         path_in_zip: of its OBJ file.
         cls: class.
-        name: in words.
         colour: word of its colour.
-        material: word of its material, empty where the picture does not show it.
         size_mm: width, depth and height at yaw 0 (front at -y).
         group: models of one group are on one side of the split.
         side: "train" or "held".
@@ -39,7 +37,6 @@ class ModelRow:
             column `stands` of the table.
         carries_mm: height of the top that carries other objects, -1 if it carries none.
         front: whether it has a front, None where that is unknown.
-        faces: number of triangles.
         licence: for the attribution.
         creator: for the attribution.
     """
@@ -48,16 +45,13 @@ class ModelRow:
     catalog: str
     path_in_zip: str
     cls: str
-    name: str
     colour: str
-    material: str
     size_mm: tuple[int, int, int]
     group: str
     side: str
     placement: str
     carries_mm: int
     front: bool | None
-    faces: int
     licence: str
     creator: str
 
@@ -87,16 +81,13 @@ def _row(path: Path, number: int, fields: dict[str, str]) -> ModelRow:
             catalog=fields["catalog"],
             path_in_zip=fields["path_in_zip"],
             cls=fields["class"],
-            name=fields["name"],
             colour=fields["colour"],
-            material=fields["material"],
             size_mm=tuple(int(fields[f"size_mm_{axis}"]) for axis in "wdh"),
             group=fields["group"],
             side=fields["split_side"],
             placement=fields["stands"],
             carries_mm=int(fields["carries_mm"]),
             front=fields["front"] == "1",
-            faces=int(fields["faces"]),
             licence=fields["licence"],
             creator=fields["creator"],
         )

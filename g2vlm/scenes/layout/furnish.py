@@ -245,26 +245,24 @@ class FurnishedRoom(Room):
 
     def pick(
         self, cls: str, placement: str = "floor", allow: Callable[[ModelRow], bool] | None = None
-    ) -> ModelRow | None:
-        """Draw a model of a class, among those that `allow` accepts; None if there is none."""
-        rows = [r for r in self.pool.get((cls, placement), []) if allow is None or allow(r)]
-        return rows[self.draw(0, len(rows) - 1)] if rows else None
+    ) -> ModelRow:
+        """Draw a model of a class, among those that `allow` accepts; the table has some."""
+        rows = [row for row in self.pool[cls, placement] if allow is None or allow(row)]
+        return rows[self.draw(0, len(rows) - 1)]
 
     def put_on(self, support: int, cls: str, centred: bool = False) -> int:
         """Place a thing of a class on the top of an item."""
-        row = self.pick(cls, "top")
-        return self.add_on(support, row, centred=centred) if row else -1
+        return self.add_on(support, self.pick(cls, "top"), centred=centred)
 
     def put_at_wall(
         self, cls: str, allow: Callable[[ModelRow], bool] | None = None, tries: int = 12
     ) -> int:
         """Place a thing of a class on the floor with its back to a wall."""
-        row = self.pick(cls, "floor", allow)
-        return self.add_at_wall(row, tries) if row else -1
+        return self.add_at_wall(self.pick(cls, "floor", allow), tries)
 
     def put_rug_under(self, item: Item) -> int:
         row = self.pick("rug")
-        return self.add(Item(row, item.centre, 0, item.yaw, row.size_mm)) if row else -1
+        return self.add(Item(row, item.centre, 0, item.yaw, row.size_mm))
 
     # Functional groups.
 
@@ -275,7 +273,7 @@ class FurnishedRoom(Room):
             return
         bed, table = self.items[index], self.pick("bedside table")
         for side in (-1, 1):
-            if table and self.chance(85):
+            if self.chance(85):
                 x = side * (bed.size[0] // 2 + table.size_mm[0] // 2 + self.draw(30, 90))
                 y = bed.size[1] // 2 - table.size_mm[1] // 2
                 placed = self.add(at_offset(bed, table, (x, y), 0))
@@ -290,11 +288,10 @@ class FurnishedRoom(Room):
         if index < 0:
             return
         sofa, row = self.items[index], self.pick("coffee table")
-        if row:
-            y = -(sofa.size[1] // 2 + row.size_mm[1] // 2 + self.draw(300, 450))
-            table = self.add(at_offset(sofa, row, (0, y), 0))
-            if table >= 0:
-                self._around_coffee_table(table)
+        y = -(sofa.size[1] // 2 + row.size_mm[1] // 2 + self.draw(300, 450))
+        table = self.add(at_offset(sofa, row, (0, y), 0))
+        if table >= 0:
+            self._around_coffee_table(table)
         if self.chance(85):
             self.television(sofa)
 
@@ -306,15 +303,13 @@ class FurnishedRoom(Room):
             self.put_rug_under(table)
         row = self.pick("armchair")
         for side in (-1, 1):
-            if row and self.chance(55):
+            if self.chance(55):
                 x = side * (table.size[0] // 2 + row.size_mm[1] // 2 + self.draw(250, 450))
                 self.add(at_offset(table, row, (x, self.draw(-150, 150)), -90 * side))
 
     def television(self, seat: Item) -> None:
         """A low cabinet against the wall that a seat faces, a television on it."""
         cabinet = self.pick("cabinet", "floor", lambda r: 0 <= r.carries_mm <= 900)
-        if not cabinet:
-            return
         wall = seat.yaw // 90  # A seat of yaw 0, 90, 180, 270 faces wall 0, 1, 2, 3.
         for _ in range(10):
             along = self._along(wall, seat.centre, self.draw(-600, 600))
@@ -335,8 +330,6 @@ class FurnishedRoom(Room):
         """A table with chairs that face it, something on it, often a light above."""
         row = self.pick("table", "floor", lambda r: min(r.size_mm[:2]) >= 600 and r.carries_mm > 0)
         chair = self.pick("chair")
-        if not row or not chair:
-            return
         index = self.add_free(row, 25)
         if index < 0:
             return
@@ -366,7 +359,7 @@ class FurnishedRoom(Room):
             y += away if y > d // 2 else -away if y < -d // 2 else 0
             turn += (-15, 15)[self.draw(0, 1)] if self.chance(20) else 0
             model = self.pick("chair") if self.chance(15) else chair
-            self.add(at_offset(table, model or chair, (x, y), turn))
+            self.add(at_offset(table, model, (x, y), turn))
 
     def desk(self) -> None:
         """A desk against a wall, a chair before it that faces it, a computer and a lamp on it."""
@@ -374,10 +367,9 @@ class FurnishedRoom(Room):
         if index < 0:
             return
         desk, chair = self.items[index], self.pick("chair", "floor", lambda r: r.size_mm[2] > 700)
-        if chair:
-            y = -(desk.size[1] // 2 + chair.size_mm[1] // 2 + self.draw(20, 160))
-            turn = 180 + (self.draw(-1, 1) * 15 if self.chance(40) else 0)
-            self.add(at_offset(desk, chair, (self.draw(-150, 150), y), turn))
+        y = -(desk.size[1] // 2 + chair.size_mm[1] // 2 + self.draw(20, 160))
+        turn = 180 + (self.draw(-1, 1) * 15 if self.chance(40) else 0)
+        self.add(at_offset(desk, chair, (self.draw(-150, 150), y), turn))
         if self.chance(90):
             self.put_on(index, "computer")
         if self.chance(60):
@@ -394,9 +386,11 @@ class FurnishedRoom(Room):
             order = order[::-1]
         unit = self.pick("cabinet", "floor", _is_kitchen_unit)
         for cls in order:
-            row = unit if cls == "cabinet" and self.chance(60) else None
-            row = row or self.pick(cls, "floor", _is_kitchen_unit if cls == "cabinet" else None)
-            if not row or not self.chance(85):
+            if cls != "cabinet":
+                row = self.pick(cls)
+            else:
+                row = unit if self.chance(60) else self.pick(cls, "floor", _is_kitchen_unit)
+            if not self.chance(85):
                 continue
             index = self.add(self.at_wall(row, wall, along + row.size_mm[0] // 2 + 1))
             if index < 0:
@@ -409,14 +403,12 @@ class FurnishedRoom(Room):
             elif self.chance(60):
                 self.put_on(index, ("kitchen appliance", "bowl", "bottle")[self.draw(0, 5) // 3])
         for _ in range(self.draw(0, 3)):
-            row = self.pick("cabinet", "wall")
-            if row:
-                self.add_at_wall(row, 6, self.draw(1420, 1500), wall)
+            self.add_at_wall(self.pick("cabinet", "wall"), 6, self.draw(1420, 1500), wall)
 
     def hood_over(self, index: int, wall: int) -> None:
         """Hang a range hood over an item, against the same wall."""
         row = self.pick("range hood", "wall")
-        if row and self.chance(60):
+        if self.chance(60):
             along = self._along(wall, self.items[index].centre)
             self.add(self.at_wall(row, wall, along, self._hanging_height(row)))
 
@@ -444,11 +436,7 @@ class FurnishedRoom(Room):
     def ceiling_light(self, at: tuple[int, int] | None = None) -> int:
         """Hang a ceiling light at a place, default near the middle of the room."""
         row = self.pick("ceiling light", "ceiling")
-        if not row:
-            return -1
         base = self.size[2] - row.size_mm[2]
-        if base < 1650:
-            return -1
         # Drawn even where `at` is given: the draws are part of the committed scenes.
         middle = (
             self.size[0] // 2 + self.draw(-400, 400),
@@ -463,16 +451,13 @@ class FurnishedRoom(Room):
         if placement == "ceiling":
             return self.ceiling_light()
         row = self.pick(cls, placement)
-        if not row:
-            return -1
         if placement == "top":
             tops = [k for k, item in enumerate(self.items) if item.carries >= 0]
             return self.add_on(tops[self.draw(0, len(tops) - 1)], row) if tops else -1
         if placement == "wall":
             return self.add_at_wall(row, 6, self._hanging_height(row))
-        if row.front and cls not in ("chair", "armchair", "stool"):
-            return self.add_at_wall(row)
-        at_wall = self.chance(35 if cls in SEATS else 75)
+        needs_wall = row.front and cls not in ("chair", "armchair", "stool")
+        at_wall = needs_wall or self.chance(35 if cls in SEATS else 75)
         return self.add_at_wall(row) if at_wall else self.add_free(row)
 
     def fill(self, kind: str, target: int) -> None:

@@ -9,7 +9,6 @@ from g2vlm.scenes.assets.catalog import ModelRow
 from g2vlm.scenes.layout.cameras import clears, pixel_estimate
 from g2vlm.scenes.layout.recipes import cameras_of, group_models, items_of, object_fields
 from g2vlm.scenes.layout.room_state import Item, Room, rests_on
-from metrics.files import InputError
 
 SEED = 20260401
 COUNTS = {"train": 600, "val": 60, "test_scene": 80, "test_asset": 80}
@@ -60,10 +59,7 @@ def _swapped(
         placed: all items, those before `index` already swapped.
         eyes: positions of the cameras.
     """
-    rows = held.get(item.row.kind)
-    if not rows:
-        raise InputError(f"models.csv: no held-out model of kind {item.row.kind}; mark one as held")
-    rows = sorted(rows, key=lambda row: (misfit(row, item.size), row.model))
+    rows = sorted(held[item.row.kind], key=lambda row: (misfit(row, item.size), row.model))
     base = placed[item.support].carries if item.support >= 0 else item.base
     stretched = next((row for row in rows if _stretches(row, item.size)), None)
     if stretched:

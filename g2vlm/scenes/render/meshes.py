@@ -15,7 +15,7 @@ from g2vlm.scenes.assets.catalog import read_properties
 from g2vlm.scenes.assets.objfile import read_entry, read_obj
 from g2vlm.scenes.assets.textures import Atlas, Texture, read_texture
 from metrics.files import InputError
-from metrics.geometry import bounds, dots, face_crosses, lengths
+from metrics.geometry import bounds, face_crosses, lengths
 
 # The catalogs hide helper faces by an opacity below this; viewers leave them out, and so do we.
 LEAST_OPACITY = 0.05
@@ -213,25 +213,23 @@ def read_rotations(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
 def load_model(archive: zipfile.ZipFile, entry: str, rotation: np.ndarray) -> Model:
     """Load a model, rotate it, and fit it to the unit box, front at -y.
 
+    The reviewed table has only models that show a surface.
+
     Args:
         archive: the open catalog.
         entry: path of the OBJ file in it.
         rotation: [3, 3] in the catalog's axes.
 
     Raises:
-        InputError: the model cannot be read, shows nothing, or has no area.
+        InputError: the model cannot be read.
     """
     mesh = read_obj(archive, entry)
     visible = np.array([m.opacity > LEAST_OPACITY for m in mesh.materials])[mesh.material]
     faces = mesh.faces[visible]
     used = np.bincount(faces.ravel(), minlength=len(mesh.vertices)) > 0  # (V,)
-    if not used.any():
-        raise InputError(f"{archive.filename}:{entry}: nothing is visible; leave the model out")
     faces = (np.cumsum(used) - 1)[faces]
     vertices = mesh.vertices[used] @ (_TO_Z_UP @ rotation).T
     low, high = bounds(vertices)
-    if not _has_area(vertices[faces]):
-        raise InputError(f"{archive.filename}:{entry}: its surface has no area; leave it out")
     vertices = (vertices - (low + high) / 2) / np.maximum(high - low, 1e-6)
     vertices[:, 2] += 0.5
     names = sorted({m.texture for m in mesh.materials if m.texture})
@@ -248,14 +246,6 @@ def load_model(archive: zipfile.ZipFile, entry: str, rotation: np.ndarray) -> Mo
         materials,
         textures,
     )
-
-
-def _has_area(corners: np.ndarray) -> bool:
-    """Return whether triangles float [F, 3, 3] cover anything beyond rounding errors."""
-    doubled = lengths(face_crosses(corners))
-    # A cross product of collinear sides is zero up to the rounding of the sides' squares.
-    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    return bool(doubled.max() > 1e-12 * (dots(first, first) + dots(second, second)).max())
 
 
 def place_model(model: Model, item: dict) -> np.ndarray:

@@ -16,7 +16,6 @@ TILE_CM = {
     "redTiles": (40.0, 40.0),
     "beigeTile": (20.0, 20.0),
 }
-_DEFAULT_TILE_CM = (40.0, 40.0)
 # Indices into the materials of a shell.
 _FLOOR, _WALL, _CEILING, _DOOR, _FRAME, _PANE = range(6)
 
@@ -59,7 +58,7 @@ def room_shell(recipe: dict) -> tuple[Model, np.ndarray]:
     vertices = np.concatenate([corners for corners, _, _ in quads])  # (4 Q, 3)
     halves = np.array([[0, 1, 2], [0, 2, 3]])
     faces = (4 * np.arange(len(quads))[:, None, None] + halves).reshape(-1, 3)  # (2 Q, 3)
-    tile = np.array(TILE_CM.get(room["floor"], _DEFAULT_TILE_CM)) / 100.0
+    tile = np.array(TILE_CM[room["floor"]]) / 100.0
     wall_colour = tuple(value / 255.0 for value in room["wall_rgb"])
     materials = (
         Material((1.0, 1.0, 1.0), texture=0),
