@@ -4,6 +4,7 @@
 a scene's annotation when it is rendered, `write_truth` the geometry and relevance of a whole split.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -35,6 +36,7 @@ from metrics.constants import (
 )
 from metrics.files import InputError, atomic_path, rng, write_lines
 from metrics.geometry import UNIT_CORNERS, random_barycentric, to_camera, transform
+from metrics.language.grounding import SINGLE
 from metrics.submission.writer import TensorSpool
 
 # Types of questions whose answer counts the objects of a class.
@@ -359,16 +361,37 @@ def with_relevance(lines: list[dict]) -> list[dict]:
     """Return annotations with the scenes of the split that each caption and phrase fits.
 
     The key `given` holds the indices of the ground-truth objects that tasks on known objects use.
+    References become unique or multiple by what the inputs show (`visible_kind`).
     """
     return [
         line
         | {
+            "references": [
+                item | {"kind": visible_kind(item, line)} for item in line["references"]
+            ],
             "given": [item["index"] for item in eligible(line)],
             "relevance": {c["id"]: _fitting_scenes(c, lines) for c in line["captions"]},
             "phrase_relevance": {p["id"]: _fitting_objects(p, lines) for p in line["phrases"]},
         }
         for line in lines
     ]
+
+
+def visible_kind(reference: dict[str, Any], line: dict) -> str:
+    """Return a reference's kind: "unique" or "multiple" of one target, else the generator's.
+
+    A target is "multiple" where another eligible object has its class. The generator counts all
+    objects of a room. Its word remains in the rendered scenes, which trainings are keyed by and
+    which read no kind; the truth, which scores are split by, holds this one.
+
+    Source: Chen et al. 2020 (ScanRefer), for objects that the inputs show.
+    """
+    if reference["kind"] not in SINGLE:
+        return str(reference["kind"])
+    classes = {item["index"]: item["class"] for item in eligible(line)}
+    count = Counter(classes.values())
+    several = any(count[classes[target]] > 1 for target in reference["targets"])
+    return "multiple" if several else "unique"
 
 
 def _fitting_scenes(caption: dict[str, Any], lines: list[dict]) -> list[str]:

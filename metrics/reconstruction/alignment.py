@@ -9,7 +9,7 @@ import numpy as np
 from metrics.geometry import lift_pixels
 from metrics.metric import Metric
 from metrics.reconstruction.distances import (
-    OCCUPANCY_NETWORKS,
+    CHAMFER,
     TANKS_AND_TEMPLES,
     chamfer_of,
     fscore_at,
@@ -187,7 +187,7 @@ METRICS = (
         "chamfer_l1_sim3_m",
         "chamfer_l1_m",
         chamfer_of,
-        source=OCCUPANCY_NETWORKS,
+        source=f"{CHAMFER}; alignment: Umeyama 1991",
         unit="m",
         higher_is_better=False,
         high=None,
@@ -198,7 +198,7 @@ METRICS = (
         "fscore@5cm_sim3",
         "fscore@5cm",
         lambda comparison: fscore_at(comparison, 0.05),
-        source=TANKS_AND_TEMPLES,
+        source=f"{TANKS_AND_TEMPLES}; alignment: Umeyama 1991",
         perfect_bound=0.9,
         place=50,
     ),

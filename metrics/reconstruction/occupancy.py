@@ -10,12 +10,15 @@ import numpy as np
 from metrics.constants import SOLID, VOID
 from metrics.geometry import UNIT_CORNERS
 from metrics.metric import Comparison, Metric
-from metrics.reconstruction.distances import OCCUPANCY_NETWORKS
 from metrics.submission.items import Mesh, Occupancy
 from metrics.truth import SceneTruth
 
 # How far outside the room the box is put that closes a mesh of free space, metres.
 ROOM_MARGIN = 0.2
+OCCUPANCY_NETWORKS = (
+    "Mescheder et al. 2019 (Occupancy Networks); differs from it in points of a whole room, those "
+    "within 2 cm of a true surface left out, and in solids that are filled voxels"
+)
 
 
 @dataclass(frozen=True)
@@ -205,8 +208,8 @@ METRICS = (
         task="mesh",
         input="solids",
         compute=lambda comparison: comparison.once(mesh_iou_of),
-        description="the same points, generalized winding number of the mesh > .5",
-        source=f"{OCCUPANCY_NETWORKS}; Barill et al. 2018",
+        description="the same points, generalized winding number of the mesh > 0.5",
+        source=f"{OCCUPANCY_NETWORKS}; Barill et al. 2018 for the inside of a mesh",
         perfect_bound=0.95,
         place=71,
     ),

@@ -91,7 +91,8 @@ def voxel_iou(predicted: np.ndarray, truth: np.ndarray, known: np.ndarray) -> fl
         predicted, truth: bool [X, Y, Z], voxels that hold surface.
         known: bool [X, Y, Z], voxels that are counted.
 
-    Source: scene-completion practice (Song et al. 2017).
+    Source: this project; differs from Song et al. 2017 (SSCNet), whose completion IoU counts solid
+        voxels of occluded space.
 
     Example:
         >>> on = np.ones((1, 1, 2), bool)
@@ -115,7 +116,8 @@ METRICS = tuple(
         f"voxel_iou@{side * 100:g}cm",
         compute=lambda comparison, side=side: surface_voxel_iou(comparison, side),
         description="surface voxels, over voxels that an input ray crossed or hit",
-        source="Song et al. 2017 (scene completion practice)",
+        source="this project; differs from Song et al. 2017 (SSCNet), whose completion IoU counts "
+        "solid voxels of occluded space: here surface voxels of seen space",
         place=60,
     )
     for side in SIDES

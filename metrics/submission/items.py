@@ -192,7 +192,9 @@ def _vector_problems(name: str, array: np.ndarray) -> Iterator[Problem]:
     if problems:
         yield from problems
         return
-    bad = np.flatnonzero(~(np.abs(array) <= FARTHEST).all(axis=1))
+    # In float16 the limit itself would be infinite, and infinite values within it.
+    farthest = min(FARTHEST, float(np.finfo(array.dtype).max))
+    bad = np.flatnonzero(~(np.abs(array) <= farthest).all(axis=1))
     if len(bad):
         what = f"{name}: {len(bad)} of {len(array)} rows are not finite or beyond {FARTHEST:g} m"
         yield f"{what}, first row {bad[0]}", "leave such rows out"

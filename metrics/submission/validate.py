@@ -100,6 +100,7 @@ def validate(
     faults += _geometry_faults(contents, declared, truth, warnings)
     faults += _row_faults(contents, declared, truth)
     faults += _table_faults(contents, declared, truth)
+    warnings += _tie_warnings(contents)
     if truth is not None:
         warnings += [*_class_warnings(contents, truth), *_number_warnings(contents, truth)]
     return Report(_shortened(faults), _shortened(warnings))
@@ -320,6 +321,25 @@ def _unknown_objects(contents: Contents, truth: Truth) -> Iterator[Fault]:
         if unknown:
             what = f"objects {short_repr(unknown)} are not given objects"
             yield Fault(file, number, label(file, key), what, "relate given objects")
+
+
+def _tie_warnings(contents: Contents) -> list[Fault]:
+    """Warn of scenes whose triplets all have one score, which leaves their ranking to chance."""
+    warnings = []
+    for file, key in (("objects.jsonl", "triplets"), ("relations.jsonl", "scores")):
+        rows = contents.rows(file).items
+        tied = [
+            (name, number)
+            for name, (number, row) in rows.items()
+            if len(ranked := row.get(key) or []) > 1
+            and len({float(triplet[3]) if len(triplet) == 4 else 1.0 for triplet in ranked}) == 1
+        ]
+        if tied:
+            name, number = tied[0]
+            what = f"all {key} of {len(tied)} of {len(rows)} scenes have one score, first here"
+            fix = "give each its own score; recall@K ranks false triplets first among equal scores"
+            warnings.append(Fault(file, number, label(file, name), what, fix))
+    return warnings
 
 
 def _class_warnings(contents: Contents, truth: Truth) -> list[Fault]:

@@ -237,7 +237,10 @@ def oracle_language(writer: SubmissionWriter, line: dict) -> None:
         for o in nodes
     ]
     place = {item["index"]: position for position, item in enumerate(nodes)}
-    triplets = [[place[i], name, place[j], 1.0] for i, j, name in line["relations"]]
+    triplets = [
+        [place[i], name, place[j], 1.0 - rank / 100]
+        for rank, (i, j, name) in enumerate(line["relations"])
+    ]
     writer.objects(scene, objects, triplets)
     family_of = {name: family for family, names in FAMILIES.items() for name in names}
     pairs = {
@@ -252,7 +255,7 @@ def oracle_language(writer: SubmissionWriter, line: dict) -> None:
         key: {family: name for family, name in row.items() if (family, name) != ("side", "none")}
         for key, row in pairs.items()
     }
-    scores = [[i, name, j, 1.0] for i, j, name in line["relations"]]
+    scores = [[i, name, j, 1.0 - rank / 100] for rank, (i, j, name) in enumerate(line["relations"])]
     writer.relations(scene, [[i, j, row] for (i, j), row in pairs.items()], scores)
     box_of = {item["index"]: item["box"] for item in nodes}
     for item in line["references"]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 from fractions import Fraction
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +55,54 @@ def test_ties_count_against_the_method():
     scores, relevant = np.zeros(5), np.array([True, False, False, False, False])
     assert retrieval.first_rank(scores, relevant) == 5
     assert retrieval.average_precision(scores, relevant) == 0.2
+
+
+def test_unscored_items_rank_last():
+    scores = np.array([np.nan, 2.0, 1.0, np.nan])
+    for relevant, rank, precision in (
+        ([True, False, False, False], 4, 1 / 4),
+        ([False, True, False, False], 1, 1),
+        ([False, False, True, False], 2, 1 / 2),
+        ([True, False, True, False], 2, (1 / 2 + 2 / 4) / 2),
+        ([True, False, False, True], 3, (1 / 3 + 2 / 4) / 2),
+    ):
+        right = np.array(relevant)
+        assert retrieval.first_rank(scores, right) == rank
+        assert retrieval.average_precision(scores, right) == pytest.approx(precision)
+    assert retrieval.first_rank(np.full(3, np.nan), np.array([False, True, False])) == 3
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from([0.0, 1.0, 2.0, np.nan]), min_size=1, max_size=9), st.data())
+def test_the_rank_is_scipy_s_where_ties_take_the_last_place(scores, data):
+    target = data.draw(st.integers(0, len(scores) - 1))
+    relevant = np.arange(len(scores)) == target
+    filled = np.nan_to_num(np.array(scores), nan=-9.0)
+    wanted = scipy.stats.rankdata(-filled, method="max")[target]
+    assert retrieval.first_rank(np.array(scores), relevant) == wanted
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=5), min_size=2, max_size=6),
+    st.sampled_from([(np.median, statistics.median), (np.mean, statistics.fmean)]),
+)
+def test_pooled_ranks_average_queries_not_scenes(ranks, averages):
+    mine, theirs = averages
+    found = retrieval.pooled_rank(ranks, mine)
+    assert found.theta == pytest.approx(theirs(sum(ranks, [])), abs=1e-9)
+    count = len(ranks)
+    for scene in range(count):
+        rest = theirs(sum(ranks[:scene] + ranks[scene + 1 :], []))
+        pseudo = count * found.theta - (count - 1) * rest
+        assert found.pseudo[scene] == pytest.approx(pseudo, abs=1e-9)
+
+
+def test_the_median_rank_is_that_of_all_queries():
+    # One query a scene: the mean of the medians of scenes would be 34.
+    ranks = [[1], [1], [100]]
+    assert retrieval.pooled_rank(ranks, np.median).theta == 1
+    assert retrieval.pooled_rank(ranks, np.mean).theta == 34
 
 
 def test_average_precision_agrees_with_scikit_learn_without_ties():

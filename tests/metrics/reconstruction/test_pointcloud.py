@@ -52,6 +52,18 @@ def test_nearest_agrees_with_scipy_within_the_bound():
     assert np.array_equal(np.isfinite(bounded), distance < 0.05)
 
 
+def test_empty_arrays_have_the_worst_value():
+    empty, one = np.zeros(0, np.float32), np.ones(1, np.float32)
+    assert distances.mean_distance(empty, clip=7.0) == 7.0
+    assert distances.mean_distance(empty) == np.inf
+    assert distances.mean_squared_distance(empty, clip=7.0) == 49.0
+    assert distances.chamfer_l1(empty, one, clip=7.0) == 4.0
+    assert distances.chamfer_l2sq(empty, empty, clip=7.0) == 2 * 7.0**2
+    assert distances.share_within(empty, 0.1) == 0.0
+    assert distances.normal_agreement(np.zeros((0, 3)), np.zeros((0, 3))) == 0.0
+    assert distances.colour_error(empty, np.zeros((0, 3)), np.zeros((0, 3))) is None
+
+
 def test_distances_are_clipped_and_scores_strict():
     distance = np.array([0.5, 9.0], np.float32)
     assert distances.mean_distance(distance, clip=2.0) == 1.25

@@ -108,6 +108,33 @@ def test_command_line_on_a_csv_of_one_s_own(tmp_path, capsys):
     assert set(rows.loc[rows["family"] == "exploratory", "method_a"]) == {"no_geometry"}
 
 
+def test_a_pooled_median_has_an_estimate_and_neither_interval_nor_test():
+    table = synthetic.scores(scenes=10)
+    rows = table[(table["metric"] == "spq@0.5") & (table["method"] != "oracle")]
+    median, mean = (
+        rows.assign(metric=f"text_to_scene_{name}", value=20 * rows["value"] + 1)
+        for name in ("medr", "meanr")
+    )
+    tests = [{"a": "full", "b": ["no_geometry"], "metrics": ["text_to_scene_medr"]}]
+    family = {"ranks": {"split": "test_scene", "tests": tests}}
+    config = {"reference": "full", "families": family, "deterministic": ["tsdf_fusion"]}
+    found = compare.compare(pd.concat([median, mean]), config)
+    estimates, differences = found["estimates"], found["differences"]
+    with_interval = estimates.groupby("metric")["ci_low"].apply(lambda low: low.notna().any())
+    assert dict(with_interval) == {"text_to_scene_medr": False, "text_to_scene_meanr": True}
+    # Ranks have the same values here, so estimates agree; lower is better.
+    wide = estimates.pivot(index="method", columns="metric", values="mean")
+    assert wide["text_to_scene_medr"].to_numpy() == pytest.approx(
+        wide["text_to_scene_meanr"].to_numpy()
+    )
+    medians = estimates[estimates["metric"] == "text_to_scene_medr"]
+    assert (medians["tie_group"] == "").all() and medians["note"].str.contains("jackknife").all()
+    medians = differences[differences["metric"] == "text_to_scene_medr"]
+    assert len(medians) and medians["p"].isna().all() and medians["difference"].notna().all()
+    assert set(medians["question"]) == {compare.HEADLINE}
+    assert differences[differences["metric"] == "text_to_scene_meanr"]["p"].notna().any()
+
+
 def test_every_row_names_its_question(results):
     for name in ("estimates", "differences", "ranks", "profiles", "retention"):
         frame = results[name]

@@ -266,6 +266,32 @@ def test_likely_mistakes_are_warnings(folder, truth_dir):
     assert "1 of 3 numbers asked for are answered without one" in warnings(folder, truth_dir)[1]
 
 
+def test_triplets_of_one_score_are_a_warning(folder):
+    def tie(row):
+        row["triplets"] = [[0, "near", 1, 0.5], [0, "larger", 1, 0.5]]
+
+    corrupt_row(folder, "objects.jsonl", tie)
+    [found] = warnings(folder)
+    assert found.startswith("objects.jsonl: row 1") and "1 of 3 scenes have one score" in found
+    assert "false triplets first" in found
+    # Without scores, all are 1.
+    corrupt_row(folder, "objects.jsonl", lambda row: [t.pop() for t in row["triplets"]])
+    assert "one score" in warnings(folder)[0]
+    corrupt_row(folder, "objects.jsonl", lambda row: row["triplets"][0].append(0.3))
+    assert warnings(folder) == []
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_what_is_not_finite_is_refused_in_every_width(folder, kind, value):
+    points = load_file(folder / "geometry.safetensors")[f"{SCENE}/points"].astype(kind)
+    corrupt_tensor(folder, f"{SCENE}/points", points)
+    assert not [fault for fault in faults(folder) if "not finite" in fault]
+    points[0, 1] = value
+    corrupt_tensor(folder, f"{SCENE}/points", points)
+    assert any("1 of" in fault and "not finite" in fault for fault in faults(folder))
+
+
 def test_one_point_is_a_warning(tmp_path):
     with SubmissionWriter(tmp_path / "s", "m", 0, "toy", True, ["points"]) as out:
         out.points("a", np.ones((1, 3)), np.zeros((1, 3)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from g2vlm.scenes.truth import write_truth
+from g2vlm.scenes.truth import with_relevance, write_truth
 from metrics.truth import Truth
 
 SCENE = "test_scene-0000"
@@ -87,6 +87,30 @@ def test_surface_colour_looks_like_the_pixels(truth, store):
     facing = (views.instance[0] == 10) & (views.normal[0][..., 0] < -0.9)
     gap = scene.surface_colour[near].mean(axis=0) - views.rgb[0][facing].mean(axis=0)
     assert np.abs(gap).max() < 12
+
+
+@pytest.mark.parametrize(
+    ("states", "kind"),
+    [
+        (("eligible", "eligible"), "multiple"),
+        # The only other chair is hidden, or shows a few pixels.
+        (("eligible", "absent"), "unique"),
+        (("eligible", "void"), "unique"),
+        (("eligible", "void", "eligible"), "multiple"),
+        (("eligible",), "unique"),
+    ],
+)
+def test_a_reference_is_multiple_where_another_of_its_class_is_visible(states, kind):
+    objects = [{"index": 3 + k, "class": "chair", "state": state} for k, state in enumerate(states)]
+    objects.append({"index": 1, "class": "table", "state": "eligible"})
+    reference = {"id": "r00", "kind": "multiple", "targets": [3]}
+    several = {"id": "r01", "kind": "multi", "targets": [3, 1]}
+    none = {"id": "r02", "kind": "zero", "targets": []}
+    line = {"scene": "s", "objects": objects, "references": [reference, several, none]}
+    [found] = with_relevance([line | {"captions": [], "phrases": []}])
+    assert [item["kind"] for item in found["references"]] == [kind, "multi", "zero"]
+    # Rendered annotations keep the generator's word.
+    assert reference["kind"] == "multiple"
 
 
 def test_annotations_hold_the_relevant_scenes_and_objects(truth):
