@@ -33,9 +33,9 @@ class Similarity:
     translation: np.ndarray
 
     def apply(self, points: np.ndarray) -> np.ndarray:
-        """Return the mapped points f32 [N, 3]."""
+        """Return the mapped points [N, 3]: float32 for those, else float64."""
         moved = self.scale * (np.asarray(points, np.float64) @ self.rotation.T) + self.translation
-        return moved.astype(np.float32)
+        return moved.astype(np.float32) if points.dtype == np.float32 else moved
 
     def after(self, first: "Similarity") -> "Similarity":
         """Return the similarity that applies `first` and then this one."""
@@ -131,7 +131,7 @@ def icp(source: np.ndarray, target: np.ndarray, with_scale: bool, steps: int = 5
 
     Source: Besl and McKay 1992.
     """
-    cloud, total, previous = Cloud(target), IDENTITY, np.inf
+    cloud, total, previous = Cloud(target, np.float64), IDENTITY, np.inf
     for _ in range(steps):
         moved = total.apply(source)
         nearest = cloud.nearest(moved)

@@ -3,6 +3,9 @@
 Names ending in ``_exact`` take every point, as the metric's source does; the others take one point
 a cell, as the benchmark's tables do. Nothing is clipped. An alignment other than "none" is the
 last part of each name.
+
+Coordinates stay float64 throughout: those of a map are millions of metres, of which float32 leaves
+decimetres.
 """
 
 from collections.abc import Sequence
@@ -127,8 +130,11 @@ def cell_values(pred: Surface, true: Surface, thresholds: Sequence[float]) -> di
         )
         # Beyond the threshold a distance counts only as too far: the search may stop there.
         bound = threshold * 1.001
-        precision = share_within(Cloud(b).nearest(a, bound).distance, threshold)
-        recall = share_within(Cloud(a).nearest(b, bound).distance, threshold)
+        forward, backward = (
+            Cloud(points, np.float64).nearest(queries, bound).distance
+            for points, queries in ((b, a), (a, b))
+        )
+        precision, recall = share_within(forward, threshold), share_within(backward, threshold)
         values |= _fscore_values(threshold, precision, recall)
     return values
 
@@ -147,7 +153,7 @@ def _neighbour_values(
     pred: Surface, true: Surface
 ) -> tuple[dict[str, float], Neighbours, Neighbours]:
     """Return distances and normal consistency by metric name, and neighbours both ways."""
-    left, right = Cloud(pred.points), Cloud(true.points)
+    left, right = (Cloud(surface.points, np.float64) for surface in (pred, true))
     forward, backward = right.nearest(left.points), left.nearest(right.points)
     pred_normals, true_normals = (
         estimate_normals(cloud) if surface.normals is None else surface.normals
@@ -180,9 +186,11 @@ def _sampled(file: SurfaceFile, samples: int, purpose: str) -> Surface:
     """Return a file's surface as points: a cloud as it is, a mesh sampled uniformly by area."""
     if file.faces is None:
         return Surface.ordered(file.points)
-    points, normals, _, _ = sample_mesh(file.points, file.faces, samples, rng(0, purpose))
+    points, normals, _, _ = sample_mesh(
+        file.points, file.faces, samples, rng(0, purpose), np.float64
+    )
     if len(points) == 0:
-        raise InputError(f"{file.path}: its triangles have no area; export the faces in metres")
+        raise InputError(f"{file.label}: its triangles have no area; export the faces in metres")
     return Surface.ordered(points, normals)
 
 
@@ -209,7 +217,7 @@ def _pixel_alignment(pred: SurfaceFile, true: SurfaceFile) -> Similarity:
     for file in (pred, true):
         if file.pixels is None:
             raise InputError(
-                f"{file.path}: carries no pixels (view, row, col) of its points, so sim3 has "
+                f"{file.label}: carries no pixels (view, row, col) of its points, so sim3 has "
                 "nothing to align; add them or choose --align icp_sim3"
             )
     # One integer a pixel: each of the three numbers is below 2^20.
@@ -218,7 +226,7 @@ def _pixel_alignment(pred: SurfaceFile, true: SurfaceFile) -> Similarity:
     similarity = umeyama(pred.points[pred_rows], true.points[true_rows])
     if similarity is None:
         raise InputError(
-            f"{pred.path}: shares {len(pred_rows)} pixels with {true.path}, too few or on one "
+            f"{pred.label}: shares {len(pred_rows)} pixels with {true.label}, too few or on one "
             "line; give three that span a triangle"
         )
     return similarity
@@ -238,6 +246,6 @@ def _floors(
     order = rng(0, "floor_halves").permutation(len(reference.points))
     if len(order) < 2:
         return {}
-    shrunk = (reference.points / np.sqrt(2)).astype(np.float32)
+    shrunk = reference.points / np.sqrt(2)
     first, second = (Surface(shrunk[np.sort(order[start::2])]) for start in (0, 1))
     return compare_surfaces(first, second, thresholds)

@@ -29,7 +29,7 @@ class Neighbours:
     """Nearest neighbours of queries.
 
     Attributes:
-        distance: f32 [N], or [N, K] for the K nearest, in metres.
+        distance: [N], or [N, K] for the K nearest, in metres and the cloud's dtype.
         index: i64 of that shape, places among the points that were searched.
     """
 
@@ -120,10 +120,12 @@ class Cloud:
 
     Args:
         points: [N, 3] metres, already one a cell.
+        dtype: float32, or float64 for coordinates too large for the former, in which distances
+            are computed.
     """
 
-    def __init__(self, points: np.ndarray) -> None:
-        self.points = np.ascontiguousarray(points, np.float32)
+    def __init__(self, points: np.ndarray, dtype: type[np.floating] = np.float32) -> None:
+        self.points = np.ascontiguousarray(points, dtype)
         self._tree = None
         self._around = None
 
@@ -136,16 +138,17 @@ class Cloud:
         """
         if len(self.points) == 0 or len(queries) == 0:
             return Neighbours(
-                np.full(len(queries), np.inf, np.float32), np.zeros(len(queries), np.int64)
+                np.full(len(queries), np.inf, self.points.dtype), np.zeros(len(queries), np.int64)
             )
-        queries = np.ascontiguousarray(queries, np.float32)
-        if gpu.device() and len(queries) * len(self.points) <= gpu.MOST_PAIRS:
+        queries = np.ascontiguousarray(queries, self.points.dtype)
+        single = self.points.dtype == np.float32
+        if single and gpu.device() and len(queries) * len(self.points) <= gpu.MOST_PAIRS:
             distance, index = gpu.nearest(queries, self.points, gpu.device())
             if bound is not None:
                 distance[distance >= bound] = np.inf
             return Neighbours(distance, index)
         distance, index = self._search().query(queries, k=1, distance_upper_bound=bound)
-        # Where a squared distance overflows float32 the tree returns the index N: clip it.
+        # Where a squared distance overflows its type the tree returns the index N: clip it.
         index = np.minimum(index, len(self.points) - 1)
         return Neighbours(distance, index.astype(np.int64))
 
@@ -225,7 +228,11 @@ def _smallest_axis(
 
 
 def sample_mesh(
-    vertices: np.ndarray, faces: np.ndarray, count: int, generator: np.random.Generator
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    count: int,
+    generator: np.random.Generator,
+    dtype: type[np.floating] = np.float32,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Sample points on a triangle mesh, uniformly by area.
 
@@ -234,9 +241,10 @@ def sample_mesh(
         faces: [F, 3].
         count: how many points.
         generator: of the random numbers.
+        dtype: of the points.
 
     Returns:
-        Points f32 [count, 3], unit face normals f32 [count, 3], face indices i64 [count] and
+        Points [count, 3] of `dtype`, unit face normals f32 [count, 3], face indices i64 [count] and
         barycentric weights f32 [count, 3]; all empty when the mesh has no area.
     """
     corners = np.asarray(vertices, np.float64)[faces]  # (F, 3 corners, 3)
@@ -251,4 +259,4 @@ def sample_mesh(
     weights = random_barycentric(generator, count)  # (count, 3)
     points = np.einsum("nk,nkj->nj", weights, corners[face])
     normals = unit(cross).astype(np.float32)
-    return points.astype(np.float32), normals[face], face, weights.astype(np.float32)
+    return points.astype(dtype), normals[face], face, weights.astype(np.float32)

@@ -1,6 +1,7 @@
 """Read a surface from one file (PLY, OBJ, GLB, npz, ...); no other file is opened."""
 
-import zipfile
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,31 @@ from typing import Any
 import numpy as np
 
 from metrics.files import InputError
-from metrics.submission.items import FARTHEST
+from metrics.reconstruction.formats.arrays import read_npy, read_npz
+from metrics.reconstruction.formats.contents import MOST_BYTES, Contents, check_counts, check_points
+from metrics.reconstruction.formats.gltf import read_glb, read_gltf
+from metrics.reconstruction.formats.obj import read_obj
+from metrics.reconstruction.formats.off import read_off
+from metrics.reconstruction.formats.ply import read_ply
+from metrics.reconstruction.formats.stl import read_stl
+from metrics.reconstruction.formats.xyz import read_xyz
+from metrics.schemas import printable
 
-ARRAYS = (".npz", ".npy")
-SHAPES = (".ply", ".obj", ".glb", ".stl", ".off", ".xyz")
-# Vertex properties of a PLY that give the pixel of a point.
-PIXELS = ("view", "row", "col")
-# Bytes; a small archive can unpack to more than the memory.
-MOST_UNPACKED = 1 << 31
+# Own readers: trimesh's (5.2.0) scores text files that are cut short as if whole, half of a GLB
+# that is partly compressed and the corners of triangle strips as a cloud, and it cuts every polygon
+# as a fan.
+READERS = {
+    ".ply": read_ply,
+    ".obj": read_obj,
+    ".glb": read_glb,
+    ".gltf": read_gltf,
+    ".stl": read_stl,
+    ".off": read_off,
+    ".xyz": read_xyz,
+    ".npz": read_npz,
+    ".npy": read_npy,
+}
+_LONGEST_MESSAGE = 200
 
 
 @dataclass(frozen=True)
@@ -23,13 +41,13 @@ class SurfaceFile:
     """Contents of a surface file.
 
     Attributes:
-        path: of the file.
-        points: f32 [N, 3] metres: a cloud, or the vertices of a mesh.
+        label: the file's path, to name it in messages.
+        points: f64 [N, 3] metres: a cloud, or the vertices of a mesh.
         faces: i64 [F, 3] or None for a cloud.
         pixels: i64 [N, 3] (view, row, column) each point was seen at, or None.
     """
 
-    path: Path
+    label: str
     points: np.ndarray
     faces: np.ndarray | None
     pixels: np.ndarray | None
@@ -43,89 +61,88 @@ def read_surface(path: str | Path) -> SurfaceFile:
     and col. An npy holds [N, 3].
 
     Raises:
-        InputError: the file is missing, of an unknown format, broken or holds no usable surface.
+        InputError: the file is missing, of an unknown format, broken, too large, or holds anything
+            that is not read and might be a part of its surface.
     """
     path = Path(path)
-    kind = path.suffix.lower()
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; name a point cloud or a mesh")
-    if kind not in ARRAYS + SHAPES:
-        raise InputError(f"{path}: unknown format {kind!r}; give {', '.join(SHAPES + ARRAYS)}")
+    label, kind = printable_path(path), path.suffix.lower()
+    if kind not in READERS and not path.is_dir():
+        raise InputError(f"{label}: unknown format '{printable(kind)}'; give {', '.join(READERS)}")
+    data = _read(path, label)
     try:
-        contents = _read_arrays(path) if kind in ARRAYS else _read_shape(path, kind)
+        contents = READERS[kind](data, label)
     except InputError:
         raise
+    except MemoryError as error:
+        raise InputError(f"{label}: needs more memory than there is; thin the surface") from error
     except Exception as error:  # on a broken file a parser may raise anything
-        message = " ".join(str(error).encode("ascii", "backslashreplace").decode().split())[:200]
+        message = printable(" ".join(str(error).split())[:_LONGEST_MESSAGE])
         raise InputError(
-            f"{path}: cannot be read ({type(error).__name__}: {message}); export it again"
+            f"{label}: cannot be read ({type(error).__name__}: {message}); export it again"
         ) from error
-    return _checked(path, *contents)
+    return _checked(label, contents)
 
 
-def _read_arrays(path: Path) -> tuple[Any, Any, Any]:
-    """Return points, faces and pixels of an npz or npy, None for what it does not hold."""
-    if path.suffix.lower() == ".npy":
-        return np.load(path, allow_pickle=False), None, None
-    with zipfile.ZipFile(path) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > MOST_UNPACKED:
-            raise InputError(f"{path}: unpacks to more than 2 GiB; store fewer points")
-    with np.load(path, allow_pickle=False) as arrays:
-        names = [name for name in ("points", "vertices") if name in arrays]
-        if not names:
-            raise InputError(f"{path}: has no points and no vertices; store points [N, 3]")
-        faces = arrays["faces"] if names[0] == "vertices" and "faces" in arrays else None
-        return arrays[names[0]], faces, arrays.get("pixels")
+def printable_path(path: Path) -> str:
+    """Return a path as one line of text: other characters than letters and signs are escaped."""
+    text = str(path)
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
-def _read_shape(path: Path, kind: str) -> tuple[Any, Any, Any]:
-    """Return points, faces and pixels of a geometry file, None for what it does not hold."""
-    import trimesh
-
-    # An open file has no folder, so textures and other files it names are never looked for.
-    with path.open("rb") as handle:
-        extra = {"skip_materials": True} if kind in (".obj", ".glb") else {}
-        loaded = trimesh.load(handle, file_type=kind[1:], process=False, **extra)
-    if isinstance(loaded, trimesh.Scene):
-        loaded = loaded.to_geometry()
-    raw = loaded.metadata.get("_ply_raw", {}).get("vertex", {}).get("data")
-    # trimesh keeps a binary file's properties as one record array, a text file's as a dict.
-    named = raw if isinstance(raw, dict) else getattr(getattr(raw, "dtype", None), "names", None)
-    pixels = None
-    if set(PIXELS) <= set(named or ()):
-        pixels = np.stack([np.asarray(raw[name]).reshape(-1) for name in PIXELS], axis=1)
-    return loaded.vertices, getattr(loaded, "faces", None), pixels
-
-
-def _checked(path: Path, points: Any, faces: Any, pixels: Any) -> SurfaceFile:
-    """Return the contents with their final types; raises `InputError` for unusable ones."""
-    points = np.asarray(points)
-    if points.ndim != 2 or points.shape[1] != 3 or points.dtype.kind not in "fiu":
-        raise InputError(f"{path}: points are {points.dtype} {list(points.shape)}; give [N, 3]")
-    if len(points) == 0:
-        raise InputError(f"{path}: holds no points; export a cloud or a mesh")
-    good = (np.abs(points) <= FARTHEST).all(axis=1)
-    if not good.all():
-        raise InputError(
-            f"{path}: {np.count_nonzero(~good)} of {len(points)} points are not finite or beyond "
-            f"{FARTHEST:g} m, first row {np.argmin(good)}; leave such points out"
-        )
-    if faces is not None and len(faces):
-        faces = np.asarray(faces)
-        if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in "iu":
-            raise InputError(f"{path}: faces are {faces.dtype} {list(faces.shape)}; give [F, 3]")
-        if faces.min() < 0 or faces.max() >= len(points):
+def _read(path: Path, label: str) -> bytes:
+    """Return the bytes of a regular file; a pipe or device is never waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise InputError(f"{label}: no such file; name a point cloud or a mesh") from error
+    except (OSError, ValueError) as error:
+        what = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{label}: cannot be opened ({what}); check the path") from error
+    with open(descriptor, "rb") as handle:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{label}: is not a regular file; name a point cloud or a mesh")
+        if status.st_size > MOST_BYTES:
             raise InputError(
-                f"{path}: faces refer to vertices {faces.min()} to {faces.max()} of {len(points)}; "
-                "index them from 0"
+                f"{label}: has {status.st_size / 2**30:.1f} GiB, more than "
+                f"{MOST_BYTES / 2**30:.0f}; thin or split the surface"
             )
-    else:
-        faces = None
+        return handle.read(MOST_BYTES)
+
+
+def _checked(label: str, contents: Contents) -> SurfaceFile:
+    """Return the contents with their final types; raises `InputError` for unusable ones."""
+    points, pixels = np.asarray(contents.points), contents.pixels
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise InputError(f"{label}: points are {points.dtype} {list(points.shape)}; give [N, 3]")
+    if len(points) == 0:
+        raise InputError(f"{label}: holds no points; export a cloud or a mesh")
+    check_counts(len(points), 0, label)
+    # Before the check: its limit is infinite in float16, so that infinity would pass.
+    points = points.astype(np.float64)
+    check_points(points, label)
+    faces = _checked_faces(contents.faces, len(points), label)
     if pixels is not None:
         pixels = np.asarray(pixels)
         if pixels.shape != points.shape or not (pixels == np.floor(pixels)).all():
-            raise InputError(f"{path}: pixels are {list(pixels.shape)}; give whole numbers [N, 3]")
+            raise InputError(f"{label}: pixels are {list(pixels.shape)}; give whole numbers [N, 3]")
         if pixels.min() < 0 or pixels.max() >= 1 << 20:
-            raise InputError(f"{path}: pixels beyond 0 to 2^20; give view, row, column")
+            raise InputError(f"{label}: pixels beyond 0 to 2^20; give view, row, column")
         pixels = pixels.astype(np.int64)
-    return SurfaceFile(path, points.astype(np.float32), faces, pixels)
+    return SurfaceFile(label, points, faces, pixels)
+
+
+def _checked_faces(faces: Any, points: int, label: str) -> np.ndarray | None:
+    """Return triangles i64 [F, 3], None for none."""
+    if faces is None or len(faces) == 0:
+        return None
+    faces = np.asarray(faces)
+    if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in "iu":
+        raise InputError(f"{label}: faces are {faces.dtype} {list(faces.shape)}; give [F, 3]")
+    check_counts(0, len(faces), label)
+    if faces.min() < 0 or faces.max() >= points:
+        raise InputError(
+            f"{label}: faces refer to vertices {faces.min()} to {faces.max()} of {points}; "
+            "index them from 0"
+        )
+    return faces.astype(np.int64)

@@ -1,0 +1,1 @@
+"""Readers of geometry formats: each takes a file's bytes, and none opens another file."""

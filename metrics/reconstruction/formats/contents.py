@@ -1,0 +1,55 @@
+"""What a reader of one format returns, and how much of it is read at most."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from metrics.files import InputError
+from metrics.submission.items import FARTHEST
+
+# Limits of one file. Comparing two files at the limit of points takes about 10 GiB of memory.
+MOST_POINTS = 20_000_000
+MOST_FACES = 20_000_000
+MOST_BYTES = 1 << 31
+MOST_LINES = 100_000_000
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Geometry as stored in a file, not checked yet.
+
+    Attributes:
+        points: float64 [N, 3]: a cloud, or the vertices of a mesh.
+        faces: int64 [F, 3], or None for a cloud.
+        pixels: numbers [N, 3] (view, row, column), or None.
+    """
+
+    points: np.ndarray
+    faces: np.ndarray | None = None
+    pixels: np.ndarray | None = None
+
+
+def check_counts(points: int, faces: int, label: str) -> None:
+    """Raise `InputError` for more points or faces than are read; call it before allocating them.
+
+    Args:
+        points: how many the file holds or promises.
+        faces: likewise; triangles where they are known.
+        label: names the file.
+    """
+    for count, most, what in ((points, MOST_POINTS, "points"), (faces, MOST_FACES, "faces")):
+        if count > most:
+            raise InputError(
+                f"{label}: holds {count} {what}, more than {most}; thin or split the surface"
+            )
+
+
+def check_points(points: np.ndarray, label: str) -> None:
+    """Raise `InputError` for points float64 [N, 3] that are not finite or too far away."""
+    # NaN compares as False, so it is not within.
+    within = (np.abs(points) <= FARTHEST).all(axis=1)
+    if not within.all():
+        raise InputError(
+            f"{label}: {np.count_nonzero(~within)} of {len(points)} points are not finite or "
+            f"beyond {FARTHEST:g} m, first row {np.argmin(within)}; leave such points out"
+        )
