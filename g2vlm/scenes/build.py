@@ -23,9 +23,6 @@ from metrics.files import InputError, atomic_path, line_writer, write_json, writ
 EXCLUDED = REVIEWED.with_name("excluded.csv")
 BLIND_BASELINES = REVIEWED.with_name("blind_baselines.csv")
 
-# A recipe, and the estimated pixels int64 [8, N] of its objects in each view.
-Scene = tuple[dict[str, Any], np.ndarray]
-
 
 def build(
     out: Path,
@@ -59,10 +56,11 @@ def build(
             shutil.copyfile(table, folder / table.name)
         models = read_models(folder / "models.csv")
         stats = write_scenes(models, counts, folder, progress)
-        sides: dict[str, list[str]] = {"train": [], "held": []}
-        for name in sorted(models):
-            sides[models[name].side].append(name)
-        scenes = {name: split.ids for name, split in stats.splits.items()}
+        sides = {
+            side: sorted(name for name, row in models.items() if row.side == side)
+            for side in ("train", "held")
+        }
+        scenes = {name: list(split.objects) for name, split in stats.splits.items()}
         write_json(folder / "splits.json", {"scenes": scenes, "models": sides})
         (folder / "ATTRIBUTION.md").write_text(attribution(models), encoding="utf-8")
         with open(BLIND_BASELINES, encoding="utf-8", newline="") as handle:
@@ -124,8 +122,8 @@ def write_rooms(folder: Path, count: int) -> None:
 
 def draw_scenes(
     models: dict[str, ModelRow], counts: dict[str, int], seed: int = SEED
-) -> Iterator[Scene]:
-    """Yield every synthetic scene, split by split.
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Yield the recipe of every synthetic scene, and the estimated pixels int64 [8, N].
 
     The last split, test_asset, repeats the first scenes of test_scene with held-out models.
 

@@ -1,6 +1,6 @@
 """Write ATTRIBUTION.md and DATASHEET.md from the scenes and sentences of a build."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,15 +29,13 @@ class SplitStats:
     """Statistics of one split.
 
     Args:
-        ids: of its scenes.
-        objects: number of objects of each scene.
+        objects: {scene: number of its objects}.
         models: used.
         stretched: number of objects stretched above each bound of `STRETCHED`.
         seen: {number of cameras: smallest share (%) of a scene's objects that they see}.
     """
 
-    ids: list[str] = field(default_factory=list)
-    objects: list[int] = field(default_factory=list)
+    objects: dict[str, int] = field(default_factory=dict)
     models: set[str] = field(default_factory=set)
     stretched: Counter[int] = field(default_factory=Counter)
     seen: dict[int, int] = field(default_factory=dict)
@@ -49,18 +47,13 @@ class DatasetStats:
 
     Args:
         splits: by name.
-        placed: number of objects of each class.
-        relations: number of true pairs of each predicate.
-        kinds: number of referring expressions of each subset.
-        forms: number of referring expressions of each form.
+        counts: number of objects of each "class", of true pairs of each "predicate", and of
+            referring expressions of each "subset" and "form".
         answers: number of each answer, by type of question.
     """
 
     splits: dict[str, SplitStats] = field(default_factory=dict)
-    placed: Counter[str] = field(default_factory=Counter)
-    relations: Counter[str] = field(default_factory=Counter)
-    kinds: Counter[str] = field(default_factory=Counter)
-    forms: Counter[str] = field(default_factory=Counter)
+    counts: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     answers: dict[str, Counter[str]] = field(default_factory=dict)
 
     def add(
@@ -79,19 +72,18 @@ class DatasetStats:
             models: the reviewed table; an object without a row in it is not stretched.
         """
         split = self.splits.setdefault(recipe["split"], SplitStats())
-        split.ids.append(recipe["id"])
-        split.objects.append(len(recipe["objects"]))
+        split.objects[recipe["id"]] = len(recipe["objects"])
         for cameras in COVERED_PERCENT:
             split.seen[cameras] = min(seen_percent(pixels, cameras), split.seen.get(cameras, 100))
         for item in recipe["objects"]:
             split.models.add(item["model"])
-            self.placed[item["class"]] += 1
+            self.counts["class"][item["class"]] += 1
             row = models.get(item["model"])
             factor = misfit(row, item["size_mm"]) // 10 if row else 100  # per cent
             split.stretched.update(bound for bound in STRETCHED if factor > bound)
-        self.relations.update(predicate for _, _, predicate in line["relations"])
-        self.kinds.update(reference["kind"] for reference in line["references"])
-        self.forms.update(reference["form"] for reference in line["references"])
+        self.counts["predicate"].update(predicate for _, _, predicate in line["relations"])
+        self.counts["subset"].update(reference["kind"] for reference in line["references"])
+        self.counts["form"].update(reference["form"] for reference in line["references"])
         for question in line["questions"]:
             self.answers.setdefault(question["type"], Counter())[question["answer"]] += 1
 
@@ -313,7 +305,7 @@ def _scene_table(stats: DatasetStats) -> list[str]:
     stretched_by = [f"stretched by over {bound / 100:g}" for bound in STRETCHED]
     rows, stretched = [], []
     for name, split in stats.splits.items():
-        sizes = sorted(split.objects)
+        sizes = sorted(split.objects.values())
         span = f"{sizes[0]} to {sizes[-1]}, median {sizes[len(sizes) // 2]}"
         seen = [f"at least {share} %" for share in split.seen.values()]
         rows.append((name, len(sizes), span, len(split.models), *seen))
@@ -341,14 +333,17 @@ def _class_table(stats: DatasetStats, models: dict[str, ModelRow]) -> list[str]:
         "",
         *_table(
             ("class", "models for training", "models held out", "placed"),
-            [(cls, train[cls], held[cls], stats.placed[cls]) for cls in sorted(train)],
+            [(cls, train[cls], held[cls], stats.counts["class"][cls]) for cls in sorted(train)],
         ),
     ]
 
 
 def _language_tables(stats: DatasetStats) -> list[str]:
-    expressions = [(f"subset: {name}", count) for name, count in sorted(stats.kinds.items())]
-    expressions += [(f"form: {name}", count) for name, count in sorted(stats.forms.items())]
+    expressions = [
+        (f"{label}: {name}", count)
+        for label in ("subset", "form")
+        for name, count in sorted(stats.counts[label].items())
+    ]
     questions = []
     for name in sorted(stats.answers):
         answers = stats.answers[name]
@@ -358,7 +353,7 @@ def _language_tables(stats: DatasetStats) -> list[str]:
     return [
         "## Relations",
         "",
-        *_table(("predicate", "true pairs"), sorted(stats.relations.items())),
+        *_table(("predicate", "true pairs"), sorted(stats.counts["predicate"].items())),
         "## Referring expressions",
         "",
         *_table(("subset or form", "count"), expressions),

@@ -74,8 +74,8 @@ def annotate(recipe: dict, language: dict, fields: dict[str, np.ndarray]) -> dic
     for name, keep in (
         ("references", _keep_reference),
         ("questions", _keep_question),
-        ("captions", _keep_caption),
-        ("phrases", _keep_phrase),
+        ("captions", lambda caption, line: facts_hold(caption["facts"], line)),
+        ("phrases", lambda phrase, line: bool(_fitting_objects(phrase, [line]))),
     ):
         items = language.get(name, [])
         line[name] = [item for item in items if keep(item, line)]
@@ -159,14 +159,6 @@ def _counted_classes(item: dict, line: dict) -> set[str]:
         wanted = set(item["objects"])
         return {o["class"] for o in line["objects"] if o["index"] in wanted}
     return {name for noun in parse_nouns(item["text"]) for name in noun.classes}
-
-
-def _keep_caption(item: dict, line: dict) -> bool:
-    return bool(facts_hold(item["facts"], line))
-
-
-def _keep_phrase(item: dict, line: dict) -> bool:
-    return any(phrase_holds(item, candidate) for candidate in eligible(line))
 
 
 def write_truth(

@@ -112,7 +112,7 @@ class Catalog:
     def __init__(self, data_dir: str | Path) -> None:
         self.data_dir = Path(data_dir)
         self.models = read_models(self.data_dir / "models.csv")
-        self._zips: dict[str, zipfile.ZipFile] = {}
+        self._archive = cache(open_catalog)
 
     def open(self, model: str) -> tuple[zipfile.ZipFile, str]:
         """Return the open archive that holds `model`, and the path of its OBJ file inside.
@@ -123,10 +123,8 @@ class Catalog:
         row = self.models.get(model)
         if row is None:
             raise InputError(f"{self.data_dir}/models.csv: no model {model}; use one of its rows")
-        if row.catalog not in self._zips:
-            path = self.data_dir / "sources" / "furniture" / f"{row.catalog}.sh3f"
-            self._zips[row.catalog] = open_catalog(path)
-        return self._zips[row.catalog], row.path_in_zip
+        path = self.data_dir / "sources" / "furniture" / f"{row.catalog}.sh3f"
+        return self._archive(path), row.path_in_zip
 
 
 def open_catalog(path: Path) -> zipfile.ZipFile:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from metrics.files import InputError
-
 # The largest level has at most LARGEST texels a side, the last of LEVELS at most one.
 LEVELS = 9
 LARGEST = 256
@@ -30,20 +28,9 @@ class Texture:
     cutout: bool
 
 
-def read_texture(content: bytes, label: str) -> Texture:
-    """Decode an image into a mip pyramid.
-
-    Args:
-        content: bytes of the image file.
-        label: names the file in messages.
-
-    Raises:
-        InputError: it is not an image.
-    """
-    try:
-        image = Image.open(io.BytesIO(content)).convert("RGBA")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{label}: not an image; fetch the catalog again") from error
+def read_texture(content: bytes) -> Texture:
+    """Decode an image file into a mip pyramid."""
+    image = Image.open(io.BytesIO(content)).convert("RGBA")
     scale = min(1.0, LARGEST / max(image.size))
     size = [max(1, round(side * scale)) for side in image.size]
     levels = []

@@ -47,11 +47,10 @@ class AnswerBalance:
 
         For a clue with K outcomes, seen N times, n of them with this outcome: K n - N.
         """
-        total = 0
-        for key, outcome, outcomes in candidate.clues:
-            counts = self._counts[key]
-            total += outcomes * counts[outcome] - counts.total()
-        return total
+        return sum(
+            outcomes * self._counts[key][outcome] - self._counts[key].total()
+            for key, outcome, outcomes in candidate.clues
+        )
 
     def ranked(self, candidates: Sequence[QuestionCandidate]) -> list[QuestionCandidate]:
         """Return the candidates by ascending excess; ties keep their order."""

@@ -12,6 +12,7 @@ written order, so every machine reads the same millimetres.
 
 import base64
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -124,13 +125,14 @@ class _Entity:
         )
 
 
-def read_room(path: str | Path) -> CapturedRoom:
+@lru_cache(maxsize=8)
+def read_room(path: Path) -> CapturedRoom:
     """Read a capture. Its sha256 was checked when it was fetched, so its layout is known.
 
     Args:
         path: of the capture.
     """
-    entities = [_Entity(fields) for fields in read_json(Path(path))["spatialEntities"]]
+    entities = [_Entity(fields) for fields in read_json(path)["spatialEntities"]]
     mesh = next(e for e in entities if "triangleMesh_META" in e.fields)
     vertices, faces = (
         np.frombuffer(base64.b64decode(mesh.fields["triangleMesh_META"][name]), kind).reshape(-1, 3)

@@ -18,7 +18,7 @@ from g2vlm.scenes.layout.cameras import (
 )
 from g2vlm.scenes.layout.integer_geometry import Point, corners, edges, point_to_footprint
 from g2vlm.scenes.layout.recipes import CARRIERS, REAL_ROOMS, camera_fields, items_of
-from g2vlm.scenes.layout.room_state import Item, largest_component
+from g2vlm.scenes.layout.room_state import CELL_MM, Item, largest_component
 from g2vlm.scenes.real.capture import Box, CapturedRoom, read_room
 from g2vlm.scenes.real.source import CAPTURES, FOLDER
 from metrics.constants import INPUT_VIEWS
@@ -36,8 +36,6 @@ KINDS = {
 _REST_MM = (-60, 200)
 # Its centre may lie this far beyond the edge of the top.
 _OVERHANG_MM = 50
-# Side of the floor cells in which cameras are placed.
-_CELL_MM = 100
 # A camera keeps this far from every surface between two heights: from the knees, so that a person
 # could stand there, or from the chest where a room is too full for that.
 _CLEAR_MM = 300
@@ -52,7 +50,6 @@ _DRAWS = 3
 _NEAREST_MM = 800
 # An opening at most this far from a wall belongs to this room.
 _OPENING_MM = 250
-_DAYLIGHT = {"sun_azimuth_deg": 60, "sun_elevation_deg": 50}
 
 
 def captured_recipes(
@@ -189,28 +186,27 @@ def free_cells(room: CapturedRoom, low: int) -> np.ndarray:
         room: as captured.
         low: height in mm above which the space around the camera must be free.
     """
-    nx, ny = (-(-side // _CELL_MM) for side in room.size[:2])
+    nx, ny = (-(-side // CELL_MM) for side in room.size[:2])
     points = mesh_points(room)
     body = points[(points[:, 2] > low) & (points[:, 2] < _BODY_MM)]
-    cells = body[:, :2] // _CELL_MM
+    cells = body[:, :2] // CELL_MM
     cells = cells[((cells >= 0) & (cells < (nx, ny))).all(1)]
     taken = np.zeros((nx, ny), bool)
     taken[cells[:, 0], cells[:, 1]] = True
     # Grow what is taken by the distance that a camera keeps; the room's border counts as taken.
-    side = 2 * (_CLEAR_MM // _CELL_MM) + 1
+    side = 2 * (_CLEAR_MM // CELL_MM) + 1
     taken = ndimage.binary_dilation(taken, np.ones((side, side)), border_value=1)
-    x = np.arange(nx)[:, None] * _CELL_MM + _CELL_MM // 2
-    y = np.arange(ny)[None, :] * _CELL_MM + _CELL_MM // 2
+    x = np.arange(nx)[:, None] * CELL_MM + CELL_MM // 2
+    y = np.arange(ny)[None, :] * CELL_MM + CELL_MM // 2
     return largest_component(inside_outline(room.outline, x, y) & ~taken)
 
 
 def _light(room: CapturedRoom) -> dict[str, Any]:
     """Return one lamp under the ceiling, over the middle of the free space, and fixed daylight."""
     cells = np.argwhere(free_cells(room, _FROM_MM[1]))
-    if not len(cells):
-        return {**_DAYLIGHT, "lamps_mm": []}
-    x, y = (int(v) * _CELL_MM + _CELL_MM // 2 for v in cells[len(cells) // 2])
-    return {**_DAYLIGHT, "lamps_mm": [[x, y, room.size[2] - 400]]}
+    x, y = (int(v) * CELL_MM + CELL_MM // 2 for v in cells[len(cells) // 2])
+    lamp = [x, y, room.size[2] - 400]
+    return {"sun_azimuth_deg": 60, "sun_elevation_deg": 50, "lamps_mm": [lamp]}
 
 
 def _cameras(
@@ -277,7 +273,7 @@ def _candidates(
     position, yaw, pitch = [], [], []
     for _ in range(4 * _CANDIDATES):
         cell = spots[draw(0, len(spots) - 1)]
-        x, y = (int(v) * _CELL_MM + _CELL_MM // 2 for v in cell)
+        x, y = (int(v) * CELL_MM + CELL_MM // 2 for v in cell)
         pair = [items[draw(0, len(items) - 1)].centre for _ in range(2)]
         dx = (pair[0][0] + pair[1][0]) // 2 - x
         dy = (pair[0][1] + pair[1][1]) // 2 - y

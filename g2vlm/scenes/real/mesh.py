@@ -1,6 +1,5 @@
 """The mesh of a captured room as a scene, every face labelled, and which of its cells are solid."""
 
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +40,7 @@ def captured_mesh(recipe: dict, data_dir: str | Path) -> SceneMesh:
         data_dir: the data folder.
     """
     path = Path(data_dir) / FOLDER / f"{recipe['capture']}.json"
-    room = _read_room(path)
+    room = read_room(path)
     boxes = items_of(recipe, {})
     label = face_labels(room, boxes, recipe["openings"])
     # Sorted by label, the faces of an object are one slice.
@@ -68,9 +67,6 @@ def captured_mesh(recipe: dict, data_dir: str | Path) -> SceneMesh:
         atlas=Atlas([]),
         objects=tuple(objects),
     )
-
-
-_read_room = lru_cache(maxsize=8)(read_room)
 
 
 def upright_corners(box: Item) -> np.ndarray:

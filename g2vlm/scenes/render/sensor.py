@@ -16,7 +16,7 @@ from metrics.geometry import first_in_cells
 _EDGE_BEND = 0.05
 # The sensor measures nothing nearer than this.
 _LEAST_DEPTH_M = 0.05
-_HOLE_RADIUS_PX = 1
+_HOLE_PX = 3
 # The partial cloud: side of the cells that keep one point each, and noise of each coordinate.
 _THINNING_M = 0.05
 _PARTIAL_NOISE_M = 0.01
@@ -52,10 +52,9 @@ def measure(
     lost |= cosine < np.cos(np.deg2rad(model.grazing_deg))
     lost |= depth_edges(depth) & (rng.random(depth.shape) < model.edge_drop)
     lost |= (opacity < 1.0) & (rng.random(depth.shape) < model.glass_drop)
-    # Random holes of 3 x 3 pixels that cover about `hole_rate` of all.
-    side = 2 * _HOLE_RADIUS_PX + 1
-    centres = rng.random(depth.shape) < model.hole_rate / side**2
-    lost |= ndimage.maximum_filter(centres, (1, side, side), mode="constant")
+    # Random square holes that cover about `hole_rate` of all.
+    centres = rng.random(depth.shape) < model.hole_rate / _HOLE_PX**2
+    lost |= ndimage.maximum_filter(centres, (1, _HOLE_PX, _HOLE_PX), mode="constant")
     return np.where(lost, 0, np.rint(measured * 1000.0)).astype(np.uint16)
 
 
