@@ -8,7 +8,7 @@ import argparse
 import platform
 from pathlib import Path
 
-from benchmarks import evaluation, peers, rays, scenes, statistics, training
+from benchmarks import evaluation, peers, scenes, statistics, training
 from benchmarks.timing import Row
 from metrics.files import run_main
 
@@ -30,7 +30,7 @@ def main() -> int:
     print(f"{platform.processor() or platform.machine()}, best of several runs.\n")
     parts = [arguments.only] if arguments.only else PARTS
     if "peers" in parts:
-        _print_rows(peers.nearest_neighbours() + peers.inside_mesh() + rays.views())
+        _print_rows(peers.inside_mesh() + peers.views())
     requirements = []
     if "evaluation" in parts:
         requirements += evaluation.against_eval3r() + evaluation.solids() + evaluation.growth()

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from scipy.optimize import nnls
 
 from metrics.files import InputError, read_json, run_main
 
@@ -79,6 +81,9 @@ class Study:
         }
 
 
+HEAD = """\
+| stage | jobs | core hours | longest job, h | memory of a job, GB | disk, GB |
+| --- | ---: | ---: | ---: | ---: | ---: |"""
 Units = Callable[[Study], dict[str, float]]
 
 
@@ -149,75 +154,47 @@ STAGES = {
 }
 
 
-@dataclass(frozen=True)
-class Line:
-    """The line `fixed + slope * units`, with neither negative."""
+def fit_line(points: Sequence[tuple[float, float]]) -> np.poly1d:
+    """Return the line fixed + slope * units through (units, value) pairs, with neither negative.
 
-    fixed: float
-    slope: float
-
-    @staticmethod
-    def through(points: Sequence[tuple[float, float]]) -> "Line":
-        """Fit (units, value) pairs. With one size, the fixed part is unknown and taken as 0."""
-        units, values = np.array(points, float).T
-        if len(set(units)) > 1:
-            slope, fixed = np.polyfit(units, values, 1)
-            if slope >= 0 and fixed >= 0:
-                return Line(float(fixed), float(slope))
-            if slope < 0:
-                return Line(float(values.mean()), 0.0)
-        return Line(0.0, float(units @ values / (units @ units)))
-
-    def at(self, units: float) -> float:
-        """Return the value at a number of units."""
-        return self.fixed + self.slope * units
-
-
-@dataclass(frozen=True)
-class Cost:
-    """The estimated cost of one stage.
-
-    Attributes:
-        jobs: number of jobs.
-        hours: CPU hours of all jobs.
-        longest_hours: CPU hours of the longest job.
-        memory_gb: peak memory of the largest job.
-        disk_gb: size of the folder.
-        bound: whether the hours are an upper bound: with runs of one smaller size, the fixed part
-            counts as growing.
+    With one size, the fixed part is unknown and taken as 0.
     """
+    units, values = np.array(points, float).T
+    # Scaled, since units may be 1e9 times the fixed part's column of ones. Where all units are
+    # equal, the two columns are too, and the solver takes the first.
+    largest = units.max()
+    (slope, fixed), _ = nnls(np.stack([units / largest, np.ones(len(units))], axis=1), values)
+    return np.poly1d([slope / largest, fixed])
 
-    jobs: int
-    hours: float
-    longest_hours: float
-    memory_gb: float
-    disk_gb: float
-    bound: bool
 
+def estimate(manifests: Sequence[Mapping[str, Any]], target: Study) -> pd.DataFrame:
+    """Return the cost of every stage of `target`, a row a stage, from manifests of finished runs.
 
-def estimate(manifests: Sequence[Mapping[str, Any]], target: Study) -> dict[str, Cost]:
-    """Return the cost of every stage of `target` from the manifests of finished runs."""
+    Columns: number of `jobs`, CPU `hours` of all of them and of the longest (`longest_hours`), peak
+    memory of the largest (`memory_gb`), size of the folder (`disk_gb`), and whether the hours are
+    an upper `bound`: with runs of one smaller size, the fixed part counts as growing.
+    """
     costs = {}
     for name, stage in STAGES.items():
         points = _measured(name, stage.work, "cpu_seconds", manifests)
-        seconds = Line.through(points)
-        peaks = _measured(name, stage.memory or stage.work, "peak_memory_mb", manifests)
-        memory = Line.through(peaks)
+        memory_units = stage.memory or stage.work
+        seconds = fit_line(points)
+        memory = fit_line(_measured(name, memory_units, "peak_memory_mb", manifests))
         sizes = {size for size, _ in points}
         work = stage.work(target).values()
         disk = 0.0
         if stage.disk is not None:
             grown = stage.disk(target) / stage.disk(Study.of(manifests[-1]["config"]))
             disk = manifests[-1]["sizes"].get(stage.folder, 0) * grown
-        costs[name] = Cost(
-            jobs=len(work),
-            hours=sum(map(seconds.at, work)) / 3600,
-            longest_hours=max(map(seconds.at, work)) / 3600,
-            memory_gb=max(map(memory.at, (stage.memory or stage.work)(target).values())) / 1024,
-            disk_gb=disk / 1e9,
-            bound=len(sizes) == 1 and max(work) > max(sizes),
-        )
-    return costs
+        costs[name] = {
+            "jobs": len(work),
+            "hours": sum(map(seconds, work)) / 3600,
+            "longest_hours": max(map(seconds, work)) / 3600,
+            "memory_gb": max(map(memory, memory_units(target).values())) / 1024,
+            "disk_gb": disk / 1e9,
+            "bound": len(sizes) == 1 and max(work) > max(sizes),
+        }
+    return pd.DataFrame.from_dict(costs, orient="index")
 
 
 def _measured(
@@ -235,23 +212,18 @@ def _measured(
     return points
 
 
-def table(costs: Mapping[str, Cost]) -> str:
+def table(costs: pd.DataFrame) -> str:
     """Return the costs as a Markdown table with a row of sums; a dagger marks upper bounds."""
-    rows = [
-        "| stage | jobs | core hours | longest job, h | memory of a job, GB | disk, GB |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for name, cost in costs.items():
-        numbers = (cost.hours, cost.longest_hours, cost.memory_gb, cost.disk_gb)
-        mark = " †" if cost.bound else ""
-        rows.append(f"| {name}{mark} | {cost.jobs:,} | {' | '.join(map(_short, numbers))} |")
-    every = list(costs.values())
-    rows.append(
-        f"| all | {sum(cost.jobs for cost in every):,} | {_short(sum(c.hours for c in every))} | "
-        f"{_short(max(c.longest_hours for c in every))} | "
-        f"{_short(max(c.memory_gb for c in every))} | {_short(sum(c.disk_gb for c in every))} |"
-    )
-    return "\n".join(rows)
+    largest = dict.fromkeys(("longest_hours", "memory_gb"), "max")
+    total = costs.agg(dict.fromkeys(costs, "sum") | largest).rename("all")
+    lines = [HEAD]
+    for row in pd.concat([costs, total.to_frame().T.assign(bound=False)]).itertuples():
+        numbers = (row.hours, row.longest_hours, row.memory_gb, row.disk_gb)
+        mark = " †" if row.bound else ""
+        lines.append(
+            f"| {row.Index}{mark} | {row.jobs:,.0f} | {' | '.join(map(_short, numbers))} |"
+        )
+    return "\n".join(lines)
 
 
 def _short(value: float) -> str:

@@ -1,6 +1,5 @@
 """The answers a reader looks for first: claims, the leaderboard and the terminal's summary."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,45 +17,36 @@ from report.tables import METRIC_FAMILIES, verdict
 TERMINAL_WIDTH, SCORE_WIDTH, NAME_WIDTH = 120, 14, 24
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A claim, its verdict in a few words, and the sentence that gives the tests behind it."""
+def claims(stats: Statistics) -> list[dict[str, str]]:
+    """Return the study's claims in order, also those that were not tested.
 
-    claim: str
-    method: str
-    verdict: str
-    sentence: str
-
-
-def claims(stats: Statistics) -> list[Claim]:
-    """Return the study's claims in order, also those that were not tested."""
+    Keys: `claim`, `method`, `verdict` in a few words, and the `sentence` that gives the tests.
+    """
     return [_claim(stats, declared) for declared in stats.config.claims]
 
 
-def _claim(stats: Statistics, declared: DeclaredClaim) -> Claim:
+def _claim(stats: Statistics, declared: DeclaredClaim) -> dict[str, str]:
     tests = stats.tests(declared.family)
-    outcomes: dict[str, list[str]] = {}
+    outcomes: dict[str, list[str]] = {
+        outcome: [] for outcome in ("better", "worse", "not separable", "not tested")
+    }
     for row in tests[tests["method_b"] == declared.method].itertuples():
         gap = "" if pd.isna(row.difference) else f" ({row.difference:+.3f})"
         label = text.metric_label(row.metric, row.subset) + gap
         names = {f"{row.method_a} better": "better", f"{row.method_b} better": "worse"}
         outcome = verdict(row)
-        outcomes.setdefault(names.get(outcome, outcome), []).append(label)
-    wins, losses, ties = (
-        len(outcomes.get(outcome, [])) for outcome in ("better", "worse", "not separable")
-    )
+        outcomes[names.get(outcome, outcome)].append(label)
     evidence = "; ".join(
-        f"{outcome} on {', '.join(outcomes[outcome])}"
-        for outcome in ("better", "worse", "not separable", "not tested")
-        if outcome in outcomes
+        f"{outcome} on {', '.join(items)}" for outcome, items in outcomes.items() if items
     )
-    return Claim(
-        declared.claim,
-        declared.method,
-        claim_verdict(wins, losses, ties),
-        f"{stats.config.reference} minus {declared.method}: "
+    wins, losses, ties, _ = map(len, outcomes.values())
+    return {
+        "claim": declared.claim,
+        "method": declared.method,
+        "verdict": claim_verdict(wins, losses, ties),
+        "sentence": f"{stats.config.reference} minus {declared.method}: "
         f"{evidence or 'no scores of this comparison'}.",
-    )
+    }
 
 
 def claim_verdict(wins: int, losses: int, ties: int) -> str:
@@ -122,7 +112,7 @@ def _leaderboard_cell(stats: Statistics, method: str, split: str, metric: str) -
 def terminal_summary(stats_dir: str | Path, config: ReportConfig) -> str:
     """Return the scores of the main split and a line a claim, at most 120 columns wide."""
     stats = load(stats_dir, config)
-    width = min(max([len(name) for name in stats.method_names] + [6]), NAME_WIDTH)
+    width = min(max(6, *map(len, stats.method_names)), NAME_WIDTH)
     per_block = max(1, (TERMINAL_WIDTH - width) // SCORE_WIDTH)
     lines = [f"{stats.main_split}: mean ±95% half-interval (new trainings and new scenes)"]
     for start in range(0, len(stats.headline_metrics), per_block):
@@ -135,7 +125,7 @@ def terminal_summary(stats_dir: str | Path, config: ReportConfig) -> str:
                 # A name comes from a submission: it must not control the terminal.
                 plain = "".join(c if c.isprintable() else "?" for c in name)[:width].ljust(width)
                 lines.append(plain + "".join(cell.rjust(SCORE_WIDTH) for cell in cells))
-    lines += ["", *(f"{claim.claim}: {claim.verdict}" for claim in claims(stats))]
+    lines += ["", *(f"{claim['claim']}: {claim['verdict']}" for claim in claims(stats))]
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 import viewer
-from metrics.files import InputError, atomic_path, read_json
+from metrics.files import atomic_path, read_json
 from report import background, figures, scene_figures, text
 from report.config import ReportConfig
 from report.gallery import PLACES
@@ -68,7 +68,7 @@ def write_report(
         The page.
 
     Raises:
-        InputError: the statistics or the templates are missing.
+        InputError: the statistics are missing.
     """
     stats = load(sources.statistics, config)
     tables = [
@@ -78,7 +78,7 @@ def write_report(
     html = _template().render(
         title=f"G2VLM: {config.experiment}",
         lead=_lead(stats),
-        claims=[{**vars(claim), "tone": TONES.get(claim.verdict, "")} for claim in claims(stats)],
+        claims=[{**claim, "tone": TONES.get(claim["verdict"], "")} for claim in claims(stats)],
         board=leaderboard(stats),
         tables=[_table_rows(table) for table in tables],
         figures=[
@@ -113,8 +113,6 @@ def write_report(
 
 
 def _template() -> Any:
-    if not (TEMPLATES / "report.html.j2").exists():
-        raise InputError(f"{TEMPLATES}: no report templates; install the package again")
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )

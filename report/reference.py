@@ -92,14 +92,13 @@ def update_readme(readme: Path, block: str) -> None:
 
 
 def main() -> int:
-    """Write the reference of one run and print its size."""
+    """Write the reference of a run as reference/<name of the run> next to it; print its size."""
     parser = argparse.ArgumentParser(prog="report.reference", description=__doc__)
     parser.add_argument("results", help="folder of a finished run, such as results/cpu")
-    parser.add_argument("--out", help="default: reference/<name of the run>, next to the run")
     parser.add_argument("--readme", help="file whose results block is replaced by the headline")
     arguments = parser.parse_args()
     results = Path(arguments.results)
-    out = Path(arguments.out) if arguments.out else results.parent / "reference" / results.name
+    out = results.parent / "reference" / results.name
     files = write_reference(results, out)
     if arguments.readme:
         update_readme(Path(arguments.readme), results_block(out, out.as_posix()))

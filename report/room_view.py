@@ -56,8 +56,7 @@ def _cloud(points: np.ndarray, colours: np.ndarray, ceiling: float, name: str) -
 
 def _mesh(scene: Scene, ceiling: float) -> dict[str, Any] | None:
     """Return the predicted mesh below the ceiling, or None; colours are grey where it has none."""
-    mesh = scene.mesh
-    if mesh is None:
+    if (mesh := scene.mesh) is None:
         return None
     faces = mesh.faces[(mesh.vertices[mesh.faces][..., 2] < ceiling).all(1)]
     vertices = np.clip(mesh.vertices, -REACH, REACH)

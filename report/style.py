@@ -154,8 +154,8 @@ def plain_log(axis: Any) -> None:
     axis.set_minor_formatter(ticker.NullFormatter())
 
 
-def save(fig: Any, folder: Path, name: str, stamp: str) -> list[Path]:
-    """Write name.pdf and name.png with the stamp as subject and description; return the files.
+def save(fig: Any, folder: Path, name: str, stamp: str) -> None:
+    """Write name.pdf and name.png with the stamp as subject and description.
 
     They hold no date and no program's name, so that their bytes can be reproduced.
     """
@@ -163,15 +163,13 @@ def save(fig: Any, folder: Path, name: str, stamp: str) -> list[Path]:
     # The layout takes longer than drawing, so both files share one.
     fig.draw_without_rendering()
     fig.set_layout_engine("none")
-    files = [folder / f"{name}.pdf", folder / f"{name}.png"]
     # `savefig` would lay out again before each file.
     FigureCanvasPdf(fig).print_pdf(
-        files[0],
+        folder / f"{name}.pdf",
         metadata={"CreationDate": None, "Producer": None, "Creator": None, "Subject": description},
     )
     fig.set_dpi(200)
     FigureCanvasAgg(fig).print_png(
-        files[1], metadata={"Software": None, "Description": description}
+        folder / f"{name}.png", metadata={"Software": None, "Description": description}
     )
     plt.close(fig)
-    return files

@@ -151,13 +151,7 @@ def declared_test_tables(stats: Statistics) -> list[Table]:
 def declared_tests(stats: Statistics, family: str) -> Table:
     """Return one family of tests: means, difference, p, Holm p, effect size, seeds and scenes."""
     tests = stats.tests(family)
-    tests = tests.assign(
-        method_place=_places(tests["method_b"], stats.method_names),
-        metric_place=_places(tests["metric"], stats.config.headline),
-    )
-    tests = tests.sort_values(
-        ["split", "method_place", "metric_place", "method_a"], kind="stable"
-    ).drop(columns=["method_place", "metric_place"])
+    tests = _in_order(stats, tests, ["split", "method_b", "metric", "method_a"])
     same_first = tests["method_a"].nunique() == 1
     caption = (
         "Difference is the first method minus the second, with the 95% interval for new trainings "
@@ -265,22 +259,16 @@ def retention(stats: Statistics) -> Table | None:
     rows = stats.frame("retention")
     if rows is None or rows.empty:
         return None
-    metrics = stats.headline_in(rows)
-    ratios = {(row.metric, row.method): row for row in rows.itertuples()}
-    methods = [m for m in stats.method_names if any((metric, m) in ratios for metric in metrics)]
-    lines = []
-    for metric in metrics:
-        line = {"Metric": text.metric_head(metric)}
-        for method in methods:
-            line[method] = ""
-            if row := ratios.get((metric, method)):
-                line[method] = text.interval(row.ratio, row.ci_low, row.ci_high, 2)
-        lines.append(line)
+    printed = [text.interval(row.ratio, row.ci_low, row.ci_high, 2) for row in rows.itertuples()]
+    wide = rows.assign(cell=printed).pivot(index="metric", columns="method", values="cell")
+    wide = wide.reindex(stats.headline_in(rows)).dropna(axis="columns", how="all").fillna("")
+    wide = wide[[method for method in stats.method_names if method in wide]]
+    wide.insert(0, "Metric", [text.metric_head(metric) for metric in wide.index])
     first, second = rows.iloc[0][["first", "second"]]
     return Table(
         "retention",
         "Retention on unseen furniture",
-        pd.DataFrame(lines),
+        wide,
         rows,
         caption=f"Mean on {first} over mean on {second}, with 95% intervals computed on the log "
         "scale. One means that nothing is lost; for distances, below one is better.",
@@ -321,11 +309,7 @@ def questions(stats: Statistics) -> Table:
 @report_table
 def failures(stats: Statistics) -> Table:
     """Return where items failed: the mean of all, the mean of the succeeded, and their share."""
-    rows = stats.headline.query("succeeded < 1")
-    rows = rows.assign(
-        method_place=_places(rows["method"], stats.method_names),
-        metric_place=_places(rows["metric"], stats.config.headline),
-    ).sort_values(["method_place", "metric_place"], kind="stable")
+    rows = _in_order(stats, stats.headline.query("succeeded < 1"), ["method", "metric"])
     lines = [
         (
             row.method,
@@ -432,9 +416,17 @@ def _measured(stats: Statistics, method: str, key: str, reduction: str) -> float
     return float(pd.to_numeric(costs[key], errors="coerce").agg(reduction))
 
 
-def _places(names: pd.Series, order: tuple[str, ...] | list[str]) -> pd.Series:
-    """Return the place of each name in `order`, behind all of it where it is not in there."""
-    return names.map({name: place for place, name in enumerate(order)}).fillna(len(order))
+def _in_order(stats: Statistics, rows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Return rows sorted by columns: methods in their order, headline metrics first, in theirs."""
+    orders = {"method": stats.method_names, "metric": stats.config.headline}
+
+    def places(names: pd.Series) -> pd.Series:
+        order = orders.get(str(names.name).removesuffix("_b"))
+        if order is None:
+            return names
+        return names.map({name: place for place, name in enumerate(order)}).fillna(len(order))
+
+    return rows.sort_values(columns, key=places, kind="stable")
 
 
 def _subset_rows(stats: Statistics, metrics: tuple[str, ...]) -> pd.DataFrame:
@@ -446,14 +438,10 @@ def _subset_rows(stats: Statistics, metrics: tuple[str, ...]) -> pd.DataFrame:
 
 def _wide(stats: Statistics, rows: pd.DataFrame, by: str, order: list[str]) -> pd.DataFrame:
     """Return one row a metric and method and one column a split or subset."""
-    rows = rows.assign(
-        cell=[text.interval(row.mean, row.ci_low, row.ci_high) for row in rows.itertuples()],
-        method_place=_places(rows["method"], stats.method_names),
-        metric_place=_places(rows["metric"], stats.config.headline),
-    )
-    keys = ["metric_place", "metric", "method_place", "method"]
-    wide = rows.pivot(index=keys, columns=by, values="cell").reindex(columns=order)
-    wide = wide.sort_index().reset_index().fillna("").drop(columns=["metric_place", "method_place"])
+    cells = [text.interval(row.mean, row.ci_low, row.ci_high) for row in rows.itertuples()]
+    wide = rows.assign(cell=cells).pivot(index=["metric", "method"], columns=by, values="cell")
+    wide = _in_order(stats, wide.reindex(columns=order).reset_index(), ["metric", "method"])
+    wide = wide.fillna("")
     wide["metric"] = [text.metric_head(metric) for metric in wide["metric"]]
     names = {"metric": "Metric", "method": "Method"}
     if by == "subset":

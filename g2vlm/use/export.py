@@ -30,19 +30,18 @@ _PLY_TYPES = {"<f4": "float", "u1": "uchar"}
 
 def write_ply(cloud: Cloud, matrix: np.ndarray, path: Path) -> None:
     """Write points as binary PLY (Turk 1994) with colours and confidence."""
-    columns = [(name, "<f4") for name in ("x", "y", "z")]
-    columns += [(name, "u1") for name in ("red", "green", "blue")]
-    columns += [("confidence", "<f4")]
-    rows = np.empty(len(cloud.points), np.dtype(columns))
+    columns = [
+        *((name, "<f4") for name in ("x", "y", "z")),
+        *((name, "u1") for name in ("red", "green", "blue")),
+        ("confidence", "<f4"),
+    ]
     moved = transform(cloud.points, matrix)
-    for axis, name in enumerate(("x", "y", "z")):
-        rows[name] = moved[:, axis]
-    for channel, name in enumerate(("red", "green", "blue")):
-        rows[name] = cloud.colours[:, channel]
-    rows["confidence"] = cloud.confidence
-    header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}"]
-    header += [f"property {_PLY_TYPES[dtype]} {name}" for name, dtype in columns]
-    header += ["end_header", ""]
+    rows = np.rec.fromarrays([*moved.T, *cloud.colours.T, cloud.confidence], dtype=columns)
+    header = [
+        *("ply", "format binary_little_endian 1.0", f"element vertex {len(rows)}"),
+        *(f"property {_PLY_TYPES[dtype]} {name}" for name, dtype in columns),
+        *("end_header", ""),
+    ]
     path.write_bytes("\n".join(header).encode() + rows.tobytes())
 
 

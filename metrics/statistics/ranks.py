@@ -1,6 +1,5 @@
 """Ranks and medians of methods over scenes. They describe these checkpoints, not new trainings."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,20 +16,7 @@ COLUMNS = [
 ]
 
 
-@dataclass(frozen=True)
-class Friedman:
-    """Result of Friedman's test: mean ranks f64 [k] (1 is best), chi-square and F with their p."""
-
-    mean_ranks: np.ndarray
-    chi_square: float
-    p: float
-    f: float
-    f_p: float
-
-
-def friedman(
-    scores: np.ndarray, higher_is_better: bool = True, correct_ties: bool = True
-) -> Friedman:
+def friedman(scores: np.ndarray, higher_is_better: bool = True) -> dict[str, Any]:
     """Return Friedman's test of whether methods differ in rank over scenes.
 
     chi2 = 12 N / (k (k + 1)) (sum of squared mean ranks - k (k + 1)^2 / 4), divided by the share of
@@ -39,10 +25,10 @@ def friedman(
     Args:
         scores: f64 [N, k], N scenes and k >= 3 methods.
         higher_is_better: direction of the metric.
-        correct_ties: False leaves the chi-square as Demsar (2006) writes it.
 
     Returns:
-        The statistics; NaN where every scene ties all methods.
+        `mean_rank` f64 [k] (1 is best), `friedman_chi2`, and `friedman_p`, which is that of F; both
+        are NaN where every scene ties all methods.
 
     Raises:
         ValueError: there are fewer than two scenes or three methods.
@@ -59,14 +45,13 @@ def friedman(
     # Variance of one rank without ties: (k^2 - 1) / 12 = constant * (k - 1) / k.
     constant = methods * (methods + 1) / 12
     chi2 = scenes / constant * (np.square(mean).sum() - methods * (methods + 1) ** 2 / 4)
-    if correct_ties:
-        left = np.square(ranks - (methods + 1) / 2).sum() / (scenes * (methods - 1) * constant)
-        chi2 = chi2 / left if left > 0 else np.nan
+    left = np.square(ranks - (methods + 1) / 2).sum() / (scenes * (methods - 1) * constant)
+    chi2 = chi2 / left if left > 0 else np.nan
     df = methods - 1
     rest = scenes * df - chi2
     f = (scenes - 1) * chi2 / rest if rest > 0 else np.inf if rest <= 0 else np.nan
-    f_p = stats.f.sf(f, df, df * (scenes - 1))
-    return Friedman(mean, float(chi2), float(stats.chi2.sf(chi2, df)), float(f), float(f_p))
+    f_p = float(stats.f.sf(f, df, df * (scenes - 1)))
+    return {"mean_rank": mean, "friedman_chi2": float(chi2), "friedman_p": f_p}
 
 
 def critical_difference(methods: int, scenes: int, alpha: float = 0.05) -> float:
@@ -139,10 +124,8 @@ def rank_rows(
     if not known:
         note = "descriptive: no test" if descriptive else "no interval: one scene"
     if known and len(blocks) >= 3:
-        test = friedman(means.T, higher_is_better)
-        columns["mean_rank"] = test.mean_ranks
+        columns = friedman(means.T, higher_is_better)
         columns["critical_difference"] = critical_difference(*means.shape)
-        columns |= {"friedman_chi2": test.chi_square, "friedman_p": test.f_p}
     if known:
         low, high, best = bootstrap_ranks(means, higher_is_better)
         columns |= {"rank_low": low, "rank_high": high, "share_best": best}

@@ -47,15 +47,14 @@ def to_integers(x: np.ndarray, units: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bootstrap_means(
-    x: np.ndarray, draws: int = DRAWS, seed: int = 0, method: str = "BCa", level: float = 0.95
+    x: np.ndarray, draws: int = DRAWS, seed: int = 0, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return bootstrap limits of the means of rows.
+    """Return BCa (bias-corrected and accelerated) bootstrap limits of the means of rows.
 
     Args:
         x: f64 [..., N]; the N values of a row are resampled.
         draws: number of bootstrap draws.
         seed: of the draws.
-        method: "percentile" or "BCa" (bias-corrected and accelerated).
         level: of the interval.
 
     Returns:
@@ -72,9 +71,7 @@ def bootstrap_means(
         integers, unit = to_integers(rows[varies], rows.shape[-1])  # (R, N), (R,)
         sums = np.sort(integers @ counts(rows.shape[-1], draws, seed).T, axis=-1)  # (R, draws)
         tails = np.array([(1 - level) / 2, (1 + level) / 2])
-        shares = np.broadcast_to(tails, (len(integers), 2))
-        if method == "BCa":
-            shares = _bca_shares(integers, sums, ndtri(tails))
+        shares = _bca_shares(integers, sums, ndtri(tails))
         limits = _quantiles(sums, shares) * (unit / rows.shape[-1])[:, None]
         low[varies], high[varies] = limits.T
     return low.reshape(x.shape[:-1]), high.reshape(x.shape[:-1])

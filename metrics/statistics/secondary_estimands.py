@@ -4,14 +4,15 @@ A declared difference is tested for new trainings and new scenes (the headline).
 repeats it for these checkpoints on new scenes, for new trainings on these scenes, and as a
 cross-check by resampling.
 
-Every estimator takes the sums of M comparisons of one shape (leading axis M) and returns one
-`Estimand`, whose arrays [M] are NaN where the data give no answer.
+Every estimator takes the sums of M comparisons of one shape (leading axis M) and returns one table
+of M rows: question, estimator, ci_low, ci_high (95% limits of the difference), p (two-sided) and
+note. Numbers are NaN where the data give no answer.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.special import stdtr, stdtrit
 
 from metrics.statistics import pairwise_differences, resampling
@@ -29,27 +30,7 @@ from metrics.statistics.table import Block
 FEWEST_FOR_CROSSED = 10
 
 
-@dataclass(frozen=True)
-class Estimand:
-    """The answers of one estimator to one question for M comparisons.
-
-    Attributes:
-        question: one of the questions of `moments`.
-        estimator: its name in the table.
-        low, high: f64 [M], 95% limits of the difference.
-        p: f64 [M], two-sided.
-        notes: M strings, "" where there is nothing to note.
-    """
-
-    question: str
-    estimator: str
-    low: np.ndarray
-    high: np.ndarray
-    p: np.ndarray
-    notes: list[str]
-
-
-def new_scenes(a: Cells, b: Cells) -> list[Estimand]:
+def new_scenes(a: Cells, b: Cells) -> list[pd.DataFrame]:
     """Answer "these checkpoints, new scenes" by a t interval, and by BCa limits with sign flips.
 
     For a metric pooled over scenes, the t interval is moved to the pooled estimate. BCa limits and
@@ -61,7 +42,7 @@ def new_scenes(a: Cells, b: Cells) -> list[Estimand]:
     return [t] if a.pooled or b.pooled else [t, bootstrap_and_flip(gaps)]
 
 
-def clustered_t(gaps: np.ndarray, shift: np.ndarray | float = 0.0) -> Estimand:
+def clustered_t(gaps: np.ndarray, shift: np.ndarray | float = 0.0) -> pd.DataFrame:
     """Return the paired t interval over scenes.
 
     Queries are averaged within scenes first, so that they do not count as independent.
@@ -74,28 +55,29 @@ def clustered_t(gaps: np.ndarray, shift: np.ndarray | float = 0.0) -> Estimand:
     """
     name, count = "scene-clustered t", gaps.shape[-1]
     if count < 2:
-        return _no_answer(SCENES, name, len(gaps), "no interval: one scene")
+        return _answers(len(gaps), SCENES, name, note="no interval: one scene")
     error = np.where(np.ptp(gaps, axis=-1) > 0, np.sqrt(gaps.var(-1, ddof=1) / count), 0.0)
-    low, high, p = _t_interval(gaps.mean(-1) + shift, error, np.full(len(gaps), count - 1.0))
-    return Estimand(SCENES, name, low, high, p, _notes(error > 0, "scenes do not vary"))
+    limits_and_p = _t_interval(gaps.mean(-1) + shift, error, np.full(len(gaps), count - 1.0))
+    note = np.where(error > 0, "", "scenes do not vary")
+    return _answers(len(gaps), SCENES, name, *limits_and_p, note)
 
 
-def bootstrap_and_flip(gaps: np.ndarray) -> Estimand:
+def bootstrap_and_flip(gaps: np.ndarray) -> pd.DataFrame:
     """Return BCa limits over scenes, and the p-value of sign flips, of scene differences [M, N].
 
     A note gives the smallest p-value that the flips can reach, where it exceeds 0.001.
     """
     name = "BCa bootstrap, sign-flip"
     if gaps.shape[-1] < 2:
-        return _no_answer(SCENES, name, len(gaps), "no interval: one scene")
+        return _answers(len(gaps), SCENES, name, note="no interval: one scene")
     low, high = resampling.bootstrap_means(gaps)
     p, smallest = resampling.sign_flip(gaps)
     varies = np.isfinite(low)
-    notes = _notes(varies, "scenes do not vary", _smallest_p_note(smallest))
-    return Estimand(SCENES, name, low, high, np.where(varies, p, np.nan), notes)
+    note = np.where(varies, _smallest_p_note(smallest), "scenes do not vary")
+    return _answers(len(gaps), SCENES, name, low, high, np.where(varies, p, np.nan), note)
 
 
-def new_trainings(a: Cells, b: Cells) -> list[Estimand]:
+def new_trainings(a: Cells, b: Cells) -> list[pd.DataFrame]:
     """Answer "new trainings, these scenes" by Welch's t, and by permuting the trainings.
 
     The permutation needs two trainings or more of both methods.
@@ -104,30 +86,30 @@ def new_trainings(a: Cells, b: Cells) -> list[Estimand]:
     if min(a.seeds, b.seeds) > 1:
         p, smallest = resampling.permute_trainings(a.trainings, b.trainings)
         varies = _training_variances(a, b).sum(0) > 0
-        nothing = np.full(len(p), np.nan)
-        notes = _notes(varies, "seeds do not vary", _smallest_p_note(smallest))
+        note = np.where(varies, _smallest_p_note(smallest), "seeds do not vary")
         p = np.where(varies, p, np.nan)
-        found.append(Estimand(TRAININGS, "permutation of trainings", nothing, nothing, p, notes))
+        found.append(_answers(len(p), TRAININGS, "permutation of trainings", p=p, note=note))
     return found
 
 
-def welch(a: Cells, b: Cells) -> Estimand:
+def welch(a: Cells, b: Cells) -> pd.DataFrame:
     """Return Welch's t interval of the trainings' means.
 
     Source: Welch, The generalization of Student's problem, 1947.
     """
     if min(a.seeds, b.seeds) < 2:
-        return _no_answer(TRAININGS, "Welch t", len(a.estimate), "no interval: one seed")
+        return _answers(len(a.estimate), TRAININGS, "Welch t", note="no interval: one seed")
     parts = _training_variances(a, b) / np.array([[a.seeds], [b.seeds]])  # (2, M)
     degrees = np.array([[a.seeds - 1.0], [b.seeds - 1.0]])  # (2, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         df = np.square(parts.sum(0)) / (np.square(parts) / degrees).sum(0)
     error = np.sqrt(parts.sum(0))
-    low, high, p = _t_interval(a.estimate - b.estimate, error, df)
-    return Estimand(TRAININGS, "Welch t", low, high, p, _notes(error > 0, "seeds do not vary"))
+    note = np.where(error > 0, "", "seeds do not vary")
+    limits_and_p = _t_interval(a.estimate - b.estimate, error, df)
+    return _answers(len(error), TRAININGS, "Welch t", *limits_and_p, note)
 
 
-def crossed_bootstrap(a: np.ndarray, b: np.ndarray) -> list[Estimand]:
+def crossed_bootstrap(a: np.ndarray, b: np.ndarray) -> list[pd.DataFrame]:
     """Cross-check the headline interval by resampling trainings and scenes; it has no p-value.
 
     Args:
@@ -140,9 +122,8 @@ def crossed_bootstrap(a: np.ndarray, b: np.ndarray) -> list[Estimand]:
     """
     if any(1 < len(x[0]) < FEWEST_FOR_CROSSED for x in (a, b)) or len(a[0]) == len(b[0]) == 1:
         return []
-    low, high = resampling.crossed_bootstrap(a, b)
-    nothing = np.full(len(low), np.nan)
-    return [Estimand(CROSS_CHECK, "crossed bootstrap", low, high, nothing, [""] * len(low))]
+    limits = resampling.crossed_bootstrap(a, b)
+    return [_answers(len(a), CROSS_CHECK, "crossed bootstrap", *limits)]
 
 
 def _rounded(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -180,13 +161,18 @@ def _smallest_p_note(smallest: float) -> str:
     return f"smallest possible p {smallest:.2g}" if smallest > 0.001 else ""
 
 
-def _notes(varies: np.ndarray, constant_note: str, varies_note: str = "") -> list[str]:
-    return [varies_note if v else constant_note for v in varies]
-
-
-def _no_answer(question: str, estimator: str, count: int, note: str) -> Estimand:
-    nothing = np.full(count, np.nan)
-    return Estimand(question, estimator, nothing, nothing, nothing, [note] * count)
+def _answers(
+    count: int,
+    question: str,
+    estimator: str,
+    low: np.ndarray | float = np.nan,
+    high: np.ndarray | float = np.nan,
+    p: np.ndarray | float = np.nan,
+    note: np.ndarray | str = "",
+) -> pd.DataFrame:
+    """Return the table of one estimator's answers to one question for `count` comparisons."""
+    columns = {"question": question, "estimator": estimator, "note": note}
+    return pd.DataFrame(columns | {"ci_low": low, "ci_high": high, "p": p}, index=range(count))
 
 
 # The headline row of a declared difference a - b, and the cells of a and of b.
@@ -212,18 +198,9 @@ def secondary_rows(declared: list[DeclaredPair]) -> list[dict[str, Any]]:
             shapes.setdefault(shape, []).append(place)
     rows: list[list[dict[str, Any]]] = [[] for _ in declared]
     for places in shapes.values():
-        for estimand in _estimands([declared[place] for place in places]):
-            for k, place in enumerate(places):
-                headline = declared[place][0]
-                row = {name: headline[name] for name in COPIED} | {
-                    "ci_low": float(estimand.low[k]),
-                    "ci_high": float(estimand.high[k]),
-                    "p": float(estimand.p[k]),
-                    "question": estimand.question,
-                    "estimator": estimand.estimator,
-                    "note": estimand.notes[k],
-                }
-                rows[place].append(row)
+        for answers in _estimands([declared[place] for place in places]):
+            for place, answer in zip(places, answers.to_dict("records"), strict=True):
+                rows[place].append({name: declared[place][0][name] for name in COPIED} | answer)
     return [row for rows_of_pair in rows for row in rows_of_pair]
 
 
@@ -231,7 +208,7 @@ def _pooled(a: Block, b: Block) -> bool:
     return a.theta is not None or b.theta is not None
 
 
-def _estimands(pairs: list[DeclaredPair]) -> list[Estimand]:
+def _estimands(pairs: list[DeclaredPair]) -> list[pd.DataFrame]:
     """Return the answers to every secondary question, each for all pairs of one shape."""
     scenes = [pairwise_differences.shared_scenes(a, b) for _, a, b in pairs]
     a, b = (

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from benchmarks.scale import STAGES, Line, Study, estimate, resized, table
+from benchmarks.scale import STAGES, Study, estimate, fit_line, resized, table
 from metrics.files import InputError
 
 FIXED_SECONDS, FIXED_MB, SLOPE = 5.0, 200.0, 1e-3
@@ -50,12 +50,14 @@ def test_known_costs_are_found_again_at_another_size():
         if name in ("train", "present"):
             continue  # the same number of steps in both runs: nothing tells the fixed part
         hours = sum(FIXED_SECONDS + SLOPE * units for units in work) / 3600
-        assert estimates[name].hours == pytest.approx(hours), name
-        assert estimates[name].jobs == len(work)
+        assert estimates.loc[name].hours == pytest.approx(hours), name
+        assert estimates.loc[name].jobs == len(work)
         largest = FIXED_MB + SLOPE * max((stage.memory or stage.work)(target).values())
-        assert estimates[name].memory_gb == pytest.approx(largest / 1024), name
-    assert estimates["train"].memory_gb == pytest.approx((FIXED_MB + SLOPE * 3500 * 1200) / 1024)
-    assert estimates["predict"].disk_gb == pytest.approx(15 * 1750 / 1e9)
+        assert estimates.loc[name].memory_gb == pytest.approx(largest / 1024), name
+    assert estimates.loc["train"].memory_gb == pytest.approx(
+        (FIXED_MB + SLOPE * 3500 * 1200) / 1024
+    )
+    assert estimates.loc["predict"].disk_gb == pytest.approx(15 * 1750 / 1e9)
 
 
 def test_jobs_are_those_of_the_workflow():
@@ -66,11 +68,11 @@ def test_jobs_are_those_of_the_workflow():
 
 
 def test_one_size_alone_is_scaled_in_proportion():
-    assert Line.through([(4, 2.0), (4, 4.0)]) == Line(0.0, 0.75)
+    assert fit_line([(4, 2.0), (4, 4.0)])([0, 1]) == pytest.approx([0.0, 0.75])
 
 
 def test_costs_that_decrease_with_size_count_as_constant():
-    assert Line.through([(1, 4.0), (2, 2.0)]) == Line(3.0, 0.0)
+    assert fit_line([(1, 4.0), (2, 2.0)])([0, 1]) == pytest.approx([3.0, 3.0])
 
 
 def test_sizes_from_the_command_line_replace_those_of_the_run():
@@ -103,7 +105,7 @@ def test_the_command_prints_a_row_a_stage_and_their_sum(tmp_path):
 
 def test_a_stage_measured_at_one_smaller_size_is_marked_as_a_bound():
     larger = estimate([manifest(10)], Study.of(config(20)))
-    marked = {name for name, cost in larger.items() if cost.bound}
+    marked = set(larger.index[larger["bound"]])
     assert "compare" in marked and "| compare † |" in table(larger)
     # Shards of several sizes tell fixed from growing; a training's steps did not change.
     assert not marked & {"render", "train", "present"}

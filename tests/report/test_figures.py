@@ -58,7 +58,8 @@ def test_figures_are_written_and_their_bytes_repeat(ranked, tmp_path):
         ("critical_difference", figures.critical_difference),
     ):
         fig = make(statistics.load(ranked.folder, ranked.config))
-        for file in style.save(fig, tmp_path, name, ranked.stamp):
+        style.save(fig, tmp_path, name, ranked.stamp)
+        for file in tmp_path.glob(f"{name}.*"):
             assert ranked.stamp.encode() in file.read_bytes(), file.name
             assert file.read_bytes() == (tmp_path / "figures" / file.name).read_bytes(), file.name
 

@@ -187,10 +187,10 @@ def test_hostile_text_is_escaped_in_tex_and_markdown():
 
 
 def test_claims_are_read_off_the_tests(stats):
-    found = {c.method: c for c in headline.claims(stats)}
+    found = {c["method"]: c for c in headline.claims(stats)}
     assert list(found) == [claim.method for claim in stats.config.claims]
-    assert "F-score 5 cm (+0." in found["no_geometry"].sentence
-    assert found["reconstruction_only"].verdict == "not separable"
+    assert "F-score 5 cm (+0." in found["no_geometry"]["sentence"]
+    assert found["reconstruction_only"]["verdict"] == "not separable"
 
 
 @pytest.mark.parametrize(
