@@ -6,11 +6,14 @@ interpreter of an environment that holds eval3r, to compare with that tool.
 
 import argparse
 import platform
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from benchmarks import evaluation, peers, scenes, statistics, training
-from benchmarks.timing import Row
+from benchmarks.timing import Requirement, Row
 from metrics.files import run_main
+from report.table import markdown_grid
 
 PARTS = ("evaluation", "peers", "scenes", "statistics", "training")
 
@@ -30,39 +33,38 @@ def main() -> int:
     print(f"{platform.processor() or platform.machine()}, best of several runs.\n")
     parts = [arguments.only] if arguments.only else PARTS
     if "peers" in parts:
-        _print_rows(peers.inside_mesh() + peers.views())
-    requirements = []
-    if "evaluation" in parts:
-        requirements += evaluation.against_eval3r() + evaluation.solids() + evaluation.growth()
-        requirements += evaluation.scoring(arguments.experiment)
-    if "scenes" in parts:
-        requirements += scenes.growth()
-    if "statistics" in parts:
-        requirements += statistics.requirements(arguments.large)
-    if "training" in parts:
-        requirements += training.step(arguments.experiment)
-    if requirements:
-        print("| task | measured | required | |")
-        print("| --- | --- | --- | --- |")
-    words = {True: "met", False: "NOT MET", None: "not measured"}
-    for row in requirements:
-        print(f"| {row.task} | {row.measured} | {row.limit} | {words[row.met]} |")
-    return int(any(requirement.met is False for requirement in requirements))
-
-
-def _print_rows(rows: list[Row]) -> None:
-    print(
-        "| task, on one core | this project, ms | a second | peer | peer, ms | a second | ratio |"
-    )
-    print("| --- | ---: | ---: | --- | ---: | ---: | ---: |")
-    for row in rows:
-        ratio = row.peer_seconds / row.ours_seconds
+        heads = [
+            "task, on one core",
+            "this project, ms",
+            "a second",
+            "peer",
+            "peer, ms",
+            "a second",
+        ]
         print(
-            f"| {row.task} | {1e3 * row.ours_seconds:.1f} | {row.count / row.ours_seconds:,.0f} "
-            f"| {row.peer} | {1e3 * row.peer_seconds:.1f} | {row.count / row.peer_seconds:,.0f} "
-            f"| {ratio:.1f} |"
+            markdown_grid([*heads, "ratio"], map(_peer_cells, peers.inside_mesh() + peers.views()))
         )
-    print()
+    measures: dict[str, list[Callable[[], list[Requirement]]]] = {
+        "evaluation": [
+            *(evaluation.against_eval3r, evaluation.solids, evaluation.growth),
+            partial(evaluation.scoring, arguments.experiment),
+        ],
+        "scenes": [scenes.growth],
+        "statistics": [partial(statistics.requirements, arguments.large)],
+        "training": [partial(training.step, arguments.experiment)],
+    }
+    rows = [row for part in parts for measure in measures.get(part, ()) for row in measure()]
+    words = {True: "met", False: "NOT MET", None: "not measured"}
+    cells = [[row.task, row.measured, row.limit, words[row.met]] for row in rows]
+    print(markdown_grid(["task", "measured", "required", ""], cells))
+    return int(any(row.met is False for row in rows))
+
+
+def _peer_cells(row: Row) -> list[str]:
+    """Return the cells of one comparison as printed."""
+    times = [f"{1e3 * row.ours_seconds:.1f}", f"{row.count / row.ours_seconds:,.0f}", row.peer]
+    times += [f"{1e3 * row.peer_seconds:.1f}", f"{row.count / row.peer_seconds:,.0f}"]
+    return [row.task, *times, f"{row.peer_seconds / row.ours_seconds:.1f}"]
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ def scoring(experiment: Path, method: str = "full", split: str = "test_scene") -
     if not (submission / "manifest.json").is_file():
         return [Requirement(task, f"{submission}: no such folder; run it first", "", None)]
     with tempfile.TemporaryDirectory() as name:
-        truth_dir = _linked(experiment / "truth" / split, Path(name) / "truth")
+        truth_dir = shutil.copytree(experiment / "truth" / split, Path(name) / "truth")
         # Opening the truth prepares what all submissions share.
         count = len(open_truth(truth_dir).scenes)
         start, cpu = time.perf_counter(), time.process_time()
@@ -138,13 +138,3 @@ def scoring(experiment: Path, method: str = "full", split: str = "test_scene") -
         wall, cpu = time.perf_counter() - start, time.process_time() - cpu
     limit = SECONDS_A_SPLIT * count / SPLIT_SCENES
     return [at_most(task, wall, limit, " s", f"{cpu:.1f} core-s for {count} scenes")]
-
-
-def _linked(truth: Path, folder: Path) -> Path:
-    """Link a split's truth into an empty folder, so that this code prepares it anew."""
-    folder.mkdir()
-    for name in ("geometry.safetensors", "annotations.jsonl"):
-        (folder / name).symlink_to((truth / name).resolve())
-    if (truth / "prepared.safetensors").is_file():
-        shutil.copy2(truth / "prepared.safetensors", folder)
-    return folder

@@ -25,8 +25,8 @@ def growth() -> list[Requirement]:
     from g2vlm.scenes.layout.splits import COUNTS
 
     sizes = [COUNTS, {split: TIMES * count for split, count in COUNTS.items()}]
-    call = [sys.executable, "-m", "benchmarks.scenes"]
-    runs = [[measure([*call, json.dumps(counts)]) for counts in sizes] for _ in range(REPEATS)]
+    calls = [[sys.executable, "-m", "benchmarks.scenes", json.dumps(counts)] for counts in sizes]
+    runs = [[measure(call) for call in calls] for _ in range(REPEATS)]
     small, large = (
         {key: min(run[place][key] for run in runs) for key in ("seconds", "wall", "peak_mb")}
         for place in range(len(sizes))
@@ -34,7 +34,6 @@ def growth() -> list[Requirement]:
     count = sum(COUNTS.values())
     small_cost, large_cost = small["seconds"] / count, large["seconds"] / (TIMES * count)
     change = large_cost / small_cost - 1
-    memory = f"{large['peak_mb']:.0f} vs {small['peak_mb']:.0f} MB"
     return [
         at_most(f"recipes and language of {count:,} scenes", small["wall"], MOST_SECONDS, " s"),
         Requirement(
@@ -47,7 +46,7 @@ def growth() -> list[Requirement]:
             f"their memory, {TIMES * count:,} / {count:,} scenes",
             large["peak_mb"] / small["peak_mb"],
             MOST_MEMORY,
-            detail=memory,
+            detail=f"{large['peak_mb']:.0f} vs {small['peak_mb']:.0f} MB",
         ),
     ]
 
@@ -60,12 +59,8 @@ def main() -> None:
     start, cpu = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         write_scenes(read_models(REVIEWED), json.loads(sys.argv[1]), Path(folder))
-    cost = {
-        "seconds": time.process_time() - cpu,
-        "wall": time.perf_counter() - start,
-        "peak_mb": peak_mb(),
-    }
-    print(json.dumps(cost))
+    seconds, wall = time.process_time() - cpu, time.perf_counter() - start
+    print(json.dumps({"seconds": seconds, "wall": wall, "peak_mb": peak_mb()}))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-import time
+import timeit
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,12 +47,7 @@ def at_most(task: str, value: float, limit: float, unit: str = "", detail: str =
 
 def best(work: Callable[[], object], repeats: int = 5) -> float:
     """Return the shortest wall time of `repeats` runs, in seconds."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return min(timeit.repeat(work, number=1, repeat=repeats))
 
 
 def measure(command: Sequence[str]) -> dict[str, Any]:
@@ -60,5 +55,4 @@ def measure(command: Sequence[str]) -> dict[str, Any]:
     environment = {
         key: value for key, value in os.environ.items() if not key.endswith("_NUM_THREADS")
     }
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
-    return json.loads(done.stdout)
+    return json.loads(subprocess.check_output(command, env=environment))

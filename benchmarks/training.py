@@ -1,7 +1,8 @@
 """Requirements of training: its rate vs that of matrix products, and the data loader's share."""
 
-import time
+from itertools import count
 from pathlib import Path
+from timeit import timeit
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -40,7 +41,7 @@ def step(experiment: Path) -> list[Requirement]:
     objective = _objective(experiment)
     settings, model = objective.settings, objective.model
     optimizer, group = make_optimizer(model, settings), ProcessGroup()
-    numbers = iter(range(settings.stage1_steps, settings.stage1_steps + 3 * STEPS))
+    numbers = count(settings.stage1_steps)
     for _ in range(2):
         one_step(objective, optimizer, next(numbers), group)
     # PyTorch counts nothing in the CPU's fused attention.
@@ -49,18 +50,13 @@ def step(experiment: Path) -> list[Requirement]:
     # One more step of the optimizer alone, to count its part of the operations.
     with FlopCounterMode(display=False) as of_optimizer:
         optimizer.step()
-    start = time.perf_counter()
-    for _ in range(STEPS):
-        one_step(objective, optimizer, next(numbers), group)
-    seconds = (time.perf_counter() - start) / STEPS
+    seconds = timeit(lambda: one_step(objective, optimizer, next(numbers), group), number=STEPS)
+    seconds /= STEPS
     optimizer_share = of_optimizer.get_total_flops() / counter.get_total_flops()
     rate = counter.get_total_flops() / seconds
-    left, right = torch.randn(2, SIDE, SIDE).unbind()
+    left, right = torch.randn(2, SIDE, SIDE)
     peak = 2 * SIDE**3 / best(lambda: left @ right, 10)
-    start = time.perf_counter()
-    for number in range(settings.stage1_steps + 3 * STEPS, settings.stage1_steps + 4 * STEPS):
-        objective.batch(number, 0)
-    loading = (time.perf_counter() - start) / STEPS / seconds
+    loading = timeit(lambda: objective.batch(next(numbers), 0), number=STEPS) / STEPS / seconds
     measured = f"{rate / peak:.2f}: {rate / 1e9:.1f} of {peak / 1e9:.1f} GFLOP/s, {seconds:.3f} s"
     measured += f" ({optimizer_share:.0%} of the operations are the optimizer's)"
     return [

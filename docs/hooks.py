@@ -39,11 +39,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         "model": partial(_settings, ModelSizes, "model"),
         "sensor": partial(_settings, SensorModel, "render", "sensor"),
     }
-    for name, write in parts.items():
-        mark = "{{ " + name + " }}"
-        if mark in markdown:
-            markdown = markdown.replace(mark, write())
-    return markdown
+    marks = re.compile(r"\{\{ (" + "|".join(parts) + r") \}\}")
+    return marks.sub(lambda mark: parts[mark[1]](), markdown)
 
 
 def metrics() -> str:
@@ -52,8 +49,8 @@ def metrics() -> str:
 
     families: dict[str, list[list[str]]] = {}
     for name, one in METRICS.items():
-        row = [f"`{name}`", f"{one.description} (*{one.source}*)"]
-        row += [one.unit + (" ↑" if one.higher_is_better else " ↓"), one.worst_text]
+        unit = one.unit + (" ↑" if one.higher_is_better else " ↓")
+        row = [f"`{name}`", f"{one.description} (*{one.source}*)", unit, one.worst_text]
         families.setdefault(one.family, []).append(row)
     heads = ["metric", "what it is", "unit", "worst"]
     return "\n".join(
@@ -66,11 +63,13 @@ def relations() -> str:
     """Every relation of the predicate table, one row per family."""
     from metrics.scene_graph.predicates import DEFINITIONS, FAMILIES
 
-    rows = [
-        [f"`{family}`", ", ".join(f"`{name}`" for name in names), DEFINITIONS[family]]
-        for family, names in FAMILIES.items()
-    ]
-    return markdown_grid(["family", "predicates", "definition"], rows)
+    return markdown_grid(
+        ["family", "predicates", "definition"],
+        [
+            [f"`{family}`", ", ".join(f"`{name}`" for name in names), DEFINITIONS[family]]
+            for family, names in FAMILIES.items()
+        ],
+    )
 
 
 def switches() -> str:
@@ -85,11 +84,13 @@ def losses() -> str:
     """Every loss of the training objective, in the order of summation."""
     from g2vlm.training.losses import LOSSES
 
-    rows = [
-        [f"`{loss.name}`", str(loss.stage), loss.description, ", ".join(loss.parts)]
-        for loss in LOSSES
-    ]
-    return markdown_grid(["loss", "from stage", "meaning", "parts"], rows)
+    return markdown_grid(
+        ["loss", "from stage", "meaning", "parts"],
+        [
+            [f"`{loss.name}`", str(loss.stage), loss.description, ", ".join(loss.parts)]
+            for loss in LOSSES
+        ],
+    )
 
 
 def _settings(described: type, *section: str) -> str:

@@ -111,8 +111,8 @@ def learning_parts(sources: Sources) -> Any:
 
 
 def _curves(sources: Sources, parts: bool, columns: int, height: float) -> Any:
-    logged = dict.fromkeys(column for _, run in sources.runs for column in run)
-    terms = [term for term in logged if term not in NOT_LOSSES and ("/" in term) == parts]
+    logged = {term: "/" in term for _, run in sources.runs for term in run}
+    terms = [term for term in logged if term not in NOT_LOSSES and logged[term] == parts]
     if not terms:
         return None
     terms.sort(key=lambda term: term not in ("total", "loss"))
@@ -220,8 +220,8 @@ def sentences(sources: Sources) -> Any:
     views = Views(folder)
     fig, axes = style.images(-(-SENTENCES // COLUMNS), COLUMNS, 3.5)
     for axis, (scene, reference) in zip(axes.ravel(), chosen, strict=False):
-        targets = np.array(reference["targets"]) + FIRST_OBJECT
-        mask = np.isin(views.instances(scene), targets)  # (V, H, W)
+        instances = views.instances(scene)  # (V, H, W)
+        mask = np.isin(instances, np.array(reference["targets"]) + FIRST_OBJECT)
         view = int(mask.sum((1, 2)).argmax())
         axis.imshow(views.inputs(scene).rgb[view], interpolation="nearest")
         axis.contour(mask[view], levels=[0.5], colors=[style.WORSE], linewidths=1.2)

@@ -89,8 +89,5 @@ class ReportConfig:
 
     def order_splits(self, splits: Iterable[str]) -> list[str]:
         """Return splits in the order of columns: the main one first, captured rooms last."""
-
-        def rank(name: str) -> tuple[bool, bool, str]:
-            return name != self.main_split, name == self.captured_split, name
-
-        return sorted(set(splits), key=rank)
+        last, first = self.captured_split, self.main_split
+        return sorted(set(splits), key=lambda name: (name != first, name == last, name))

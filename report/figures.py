@@ -65,12 +65,17 @@ def _forest(stats: Statistics, rows: pd.DataFrame) -> Any:
         _forest_panel(axis, rows[rows["metric"] == metric], methods)
         axis.set_title(text.metric_label(metric))
         style.method_rows(axis, methods, place % style.COLUMNS == 0)
-    colours = {"separable, better": style.BETTER, "separable, worse": style.WORSE}
-    colours["not separable"] = style.UNSURE
-    handles = [Line2D([], [], color=c, linewidth=1.4, label=name) for name, c in colours.items()]
-    for name, face in (("declared test", style.INK), ("exploratory", "white")):
-        dot = {"marker": "o", "markersize": 4, "color": style.INK, "markerfacecolor": face}
-        handles.append(Line2D([], [], linestyle="", label=name, **dot))
+    colours = {
+        "separable, better": style.BETTER,
+        "separable, worse": style.WORSE,
+        "not separable": style.UNSURE,
+    }
+    dot = {"linestyle": "", "marker": "o", "markersize": 4, "color": style.INK}
+    handles = [
+        *(Line2D([], [], color=c, linewidth=1.4, label=name) for name, c in colours.items()),
+        Line2D([], [], label="declared test", markerfacecolor=style.INK, **dot),
+        Line2D([], [], label="exploratory", markerfacecolor="white", **dot),
+    ]
     style.legend(fig, unused, handles, columns=5)
     return fig
 
@@ -82,9 +87,8 @@ def _forest_panel(axis: Any, rows: pd.DataFrame, methods: list[str]) -> None:
         sign = 1 if higher_is_better(row.metric) else -1
         value = sign * row.difference
         ends = sorted((sign * row.ci_low, sign * row.ci_high))
-        colour = style.UNSURE
-        if row.p_adjusted < ALPHA:
-            colour = style.BETTER if value > 0 else style.WORSE
+        separable = style.BETTER if value > 0 else style.WORSE
+        colour = separable if row.p_adjusted < ALPHA else style.UNSURE
         axis.plot(ends, [y, y], color=colour, linewidth=1.4, solid_capstyle="butt", zorder=2)
         face = "white" if row.family == "exploratory" else colour
         axis.plot(value, y, "o", markersize=4, color=colour, markerfacecolor=face, zorder=3)
@@ -113,8 +117,8 @@ def distributions(stats: Statistics) -> Any:
             if method in by_method:
                 row = stats.estimate(method, stats.main_split, "all", metric)
                 _strip(axis, y, by_method[method], row, generator)
-        pooled = metric in METRICS and METRICS[metric].pooled
-        axis.set_title(text.metric_label(metric) + (" (pseudo-values)" if pooled else ""))
+        pooled = " (pseudo-values)" if metric in METRICS and METRICS[metric].pooled else ""
+        axis.set_title(text.metric_label(metric) + pooled)
         _limit_to_dots(axis)
         style.method_rows(axis, methods, place % style.COLUMNS == 0)
     style.legend(
@@ -162,11 +166,9 @@ def _limit_to_dots(axis: Any) -> None:
 def profiles(stats: Statistics) -> Any:
     """Return a panel per metric: the share of trainings and scenes at least as good as the axis.
 
-    The upper bound is left out. None where the statistics hold no profiles.
+    The upper bound is left out. None where no headline metric has profiles.
     """
     rows = stats.frame("profiles")
-    if rows is None:
-        return None
     keep = (rows["split"] == stats.main_split) & (rows["method"] != stats.config.upper_bound)
     rows = rows[keep & rows["metric"].isin(stats.config.headline)]
     metrics = stats.headline_in(rows)
@@ -179,8 +181,8 @@ def profiles(stats: Statistics) -> Any:
     for axis, metric in zip(axes, metrics, strict=True):
         own = rows[rows["metric"] == metric]
         for method, curve in own.groupby("method", sort=False):
-            look = {"color": colours[method], "linestyle": lines[method], "linewidth": 1.1}
-            axis.plot(curve["threshold"], curve["share"], **look)
+            x, y = curve["threshold"], curve["share"]
+            axis.plot(x, y, color=colours[method], linestyle=lines[method], linewidth=1.1)
         # The range ends where every curve is flat.
         moving = own.loc[own["share"].between(0.001, 0.999), "threshold"]
         if len(moving):
@@ -208,15 +210,12 @@ def critical_difference(stats: Statistics) -> Any:
 
     Source: Demsar, "Statistical comparisons of classifiers over multiple data sets", 2006.
     """
-    rows = stats.frame("ranks")
-    if rows is None:
-        return None
-    rows = stats.headline_rows(rows).dropna(subset=["critical_difference"])
+    rows = stats.headline_rows(stats.frame("ranks")).dropna(subset=["critical_difference"])
     metrics = stats.headline_in(rows)
     if not metrics:
         return None
-    most_methods = rows["metric"].value_counts().max()
-    fig, axes, _ = style.panels(len(metrics), 2, 0.75 + 0.1 * most_methods)
+    height = 0.75 + 0.1 * rows["metric"].value_counts().max()
+    fig, axes, _ = style.panels(len(metrics), 2, height)
     for axis, metric in zip(axes, metrics, strict=True):
         _rank_axis(axis, rows[rows["metric"] == metric])
         axis.set_title(text.metric_label(metric))

@@ -33,11 +33,10 @@ def gather_misses(scenes: Iterable[Scene]) -> dict[str, Any]:
     images: dict[str, str] = {}
     items: list[dict[str, Any]] = []
     for scene in scenes:
-        for missed in (_missed_references, _missed_questions):
-            misses = list(missed(scene))
+        for task, missed in (("grounding", _missed_references), ("answers", _missed_questions)):
+            misses = list(missed(scene)) if task in scene.submission.produces else []
             if len(misses) > MOST_ITEMS:
-                generator = rng(0, "misses", scene.name)
-                chosen = generator.choice(len(misses), MOST_ITEMS, replace=False)
+                chosen = rng(0, "misses", scene.name).choice(len(misses), MOST_ITEMS, replace=False)
                 misses = [misses[k] for k in sorted(chosen)]
             for item in misses:
                 boxes = item.pop("boxes")
@@ -62,8 +61,6 @@ def _placement(scene: Scene, view: int, name: str, boxes: dict[str, list[Any]]) 
 
 def _missed_references(scene: Scene) -> Iterator[dict[str, Any]]:
     """Yield references whose boxes are wrong: IoU under 0.25, F1 under 0.5 for several targets."""
-    if "grounding" not in scene.submission.produces:
-        return
     for item in scene.annotation.get("references", []):
         answer = usable(lambda r=item: scene.submission.grounding(scene.name, r["id"]))
         boxes = np.zeros((0, 6)) if answer is None else answer.boxes
@@ -78,11 +75,10 @@ def _missed_references(scene: Scene) -> Iterator[dict[str, Any]]:
             outcome, wrong = f"F1 {value:.2f}", value < WRONG_ANSWER
         if wrong:
             names = [f"{o.get('colour') or ''} {o['class']}".strip() for o in targets]
-            about = [item["kind"], *(tag.replace("_", " ") for tag in item["tags"])]
             yield {
                 "kind": "reference",
                 "text": item["text"],
-                "about": ", ".join(about),
+                "about": ", ".join([item["kind"], *(t.replace("_", " ") for t in item["tags"])]),
                 "said": f"{len(boxes)} box(es)" if len(boxes) else "nothing",
                 "truth": ", ".join(names) or "no such object",
                 "outcome": outcome,
@@ -92,8 +88,6 @@ def _missed_references(scene: Scene) -> Iterator[dict[str, Any]]:
 
 def _missed_questions(scene: Scene) -> Iterator[dict[str, Any]]:
     """Yield questions whose answers score under 0.5."""
-    if "answers" not in scene.submission.produces:
-        return
     for item in scene.annotation.get("questions", []):
         answer = usable(lambda q=item: scene.submission.answer(scene.name, q["id"]))
         value, _ = score_answer(answer, item["answer"], item["answer_kind"])

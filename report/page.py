@@ -155,11 +155,10 @@ def _pictures(
     for name, figure in registered.items():
         file = Path(folder or "", f"{prefix}{name}.png")
         if folder is not None and file.exists():
-            title = f"{figure.title}, {prefix}" if prefix else figure.title
             pictures.append(
                 {
                     "png": viewer.encode(file.read_bytes()),
-                    "title": title,
+                    "title": f"{figure.title}, {prefix}" if prefix else figure.title,
                     "caption": figure.caption,
                 }
             )

@@ -8,17 +8,14 @@ from metrics.files import InputError, atomic_path, run_main
 from report import verify
 
 RUN_FILES = ("headline.txt", "manifest.json")
-TABLE_KINDS = (".csv", ".md", ".tex")
-PICTURES = (
-    "figures/forest.png",
-    "figures/critical_difference.png",
-    "figures/cost_quality.png",
-    "gallery/median.png",
-    "gallery/median_graph.png",
-    "gallery/median_grounding.png",
+KEPT = (
+    *RUN_FILES,
+    *(f"tables/*.{kind}" for kind in ("csv", "md", "tex")),
+    *(f"figures/{name}.png" for name in ("forest", "critical_difference", "cost_quality")),
+    *(f"gallery/median{name}.png" for name in ("", "_graph", "_grounding")),
+    *(f"studies/*/{name}" for name in ("estimates.csv", "differences.csv")),
+    *(f"studies/*/{name}" for name in ("tables.md", "figure.png")),
 )
-# Files of each study that was run.
-STUDY_FILES = ("estimates.csv", "differences.csv", "tables.md", "figure.png")
 MOST_BYTES = 7_000_000
 # The part of the README between these lines is replaced.
 MARKS = ("<!-- results:begin -->\n", "<!-- results:end -->\n")
@@ -49,17 +46,11 @@ def write_reference(results: str | Path, out_dir: str | Path) -> list[Path]:
     with atomic_path(out_dir, folder=True) as folder:
         estimates.to_csv(folder / "estimates.csv", index=False)
         seeds.to_csv(folder / "seeds.csv", index=False)
-        tables = [
-            f"tables/{file.name}"
-            for file in (results / "tables").iterdir()
-            if file.suffix in TABLE_KINDS
-        ]
-        studies = sorted((results / "studies").glob("*/tables.md"))
-        studied = [f"studies/{page.parent.name}/{name}" for page in studies for name in STUDY_FILES]
-        for name in (*RUN_FILES, *tables, *PICTURES, *studied):
-            if (results / name).exists():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(results / name, folder / name)
+        for pattern in KEPT:
+            for file in results.glob(pattern):
+                copy = folder / file.relative_to(results)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy)
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         if size > MOST_BYTES:
             raise InputError(f"{out_dir}: {size:,} bytes would be committed, over {MOST_BYTES:,}")

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ DASHES = dict(zip(DRAWN, itertools.cycle(("-", ":", "--", "-."))))
 MOST_RELATIONS, MOST_OBJECTS = 25, 15
 MATCH_IOU = 0.25
 REFERENCES = 4
+# (width, height) in pixels of a room seen from above.
+PANEL = (420, 320)
 
 # (index of the subject, predicate, index of the object); None for an object without a match.
 Edge = tuple[int | None, str, int | None]
@@ -53,7 +55,7 @@ Edge = tuple[int | None, str, int | None]
 def reconstruction_figure(scene: Scene, title: str) -> Any:
     """Return one scene's input colour and sensor depth, prediction, truth and both errors."""
     truth, (points, colours) = scene.geometry, scene.points
-    view = view_from_above(truth.room_corners)
+    draw = partial(render, truth.room_corners)
     to_truth = np.zeros(0)  # (M,) distance of each predicted point to the truth
     to_prediction = np.full(len(truth.surface), FAR)  # (N,) of each true point to the prediction
     if len(points):
@@ -61,10 +63,10 @@ def reconstruction_figure(scene: Scene, title: str) -> Any:
         tree = cKDTree(points[:: max(1, len(points) // 60_000)])
         to_prediction = tree.query(truth.surface)[0]
     panels = {
-        "prediction": render(view, points, colours),
-        "ground truth": render(view, truth.surface, truth.surface_colour),
-        "error of the prediction": render(view, points, _error_colours(to_truth)),
-        "truth not reached": render(view, truth.surface, _error_colours(to_prediction)),
+        "prediction": draw(points, colours),
+        "ground truth": draw(truth.surface, truth.surface_colour),
+        "error of the prediction": draw(points, _error_colours(to_truth)),
+        "truth not reached": draw(truth.surface, _error_colours(to_prediction)),
     }
     fig, axes = style.images(3, 4, 4.56)
     fig.suptitle(title, x=0.01, ha="left", fontsize=8)
@@ -85,29 +87,7 @@ def reconstruction_figure(scene: Scene, title: str) -> Any:
 
 def _error_colours(distance: np.ndarray) -> np.ndarray:
     """Return colours u8 [M, 3] of distances [M] in metres."""
-    rgba = ERROR_MAP(np.clip(distance / FAR, 0, 1))  # (M, 4)
-    return (rgba[:, :3] * 255).astype(np.uint8)
-
-
-@dataclass(frozen=True)
-class ViewFromAbove:
-    """An orthographic camera that looks into a room from above.
-
-    Attributes:
-        axes: f64 [3, 3], rows right, down and forward.
-        centre: f64 [3] in metres, drawn in the middle of the image.
-        scale: pixels a metre.
-        size: (width, height) in pixels.
-        near_walls: (outward normal f64 [2], offset) of the walls between camera and room.
-        ceiling: height in metres above which nothing is drawn.
-    """
-
-    axes: np.ndarray
-    centre: np.ndarray
-    scale: float
-    size: tuple[int, int]
-    near_walls: list[tuple[np.ndarray, float]]
-    ceiling: float
+    return (ERROR_MAP(np.clip(distance / FAR, 0, 1))[:, :3] * 255).astype(np.uint8)
 
 
 def ceiling_cut(corners: np.ndarray) -> float:
@@ -115,13 +95,18 @@ def ceiling_cut(corners: np.ndarray) -> float:
     return float(corners[:, 2].max()) - CUT
 
 
-def view_from_above(corners: np.ndarray, width: int = 420, height: int = 320) -> ViewFromAbove:
-    """Return the camera that shows a room with corners f32 [8, 3] in an image of this size."""
+def view_from_above(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the orthographic camera that shows a room with corners f32 [8, 3] in a `PANEL`.
+
+    Returns:
+        axes: f64 [3, 3], rows right, down and forward.
+        centre: f64 [3] in metres, drawn in the middle of the image.
+        scale: pixels a metre.
+    """
     centre = corners.mean(0)
     diagonal = floor_ring(corners)[0] - centre[:2]
     # A little off the diagonal, no wall edge hides another; 50 degrees show floor and walls.
-    azimuth = np.arctan2(diagonal[1], diagonal[0]) + 0.35
-    elevation = np.deg2rad(50)
+    azimuth, elevation = np.arctan2(diagonal[1], diagonal[0]) + 0.35, np.deg2rad(50)
     forward = -np.array(
         [
             np.cos(elevation) * np.cos(azimuth),
@@ -134,10 +119,8 @@ def view_from_above(corners: np.ndarray, width: int = 420, height: int = 320) ->
     axes = np.stack([right, np.cross(forward, right), forward])
     image = (corners - centre) @ axes[:2].T  # (8, 2)
     spread = np.ptp(image, axis=0)
-    scale = 0.94 * float(min(width / spread[0], height / spread[1]))
-    middle = centre + axes[:2].T @ ((image.max(0) + image.min(0)) / 2)
-    near_walls = [(normal, offset) for normal, offset in walls(corners) if normal @ forward[:2] < 0]
-    return ViewFromAbove(axes, middle, scale, (width, height), near_walls, ceiling_cut(corners))
+    scale = 0.94 * float(min(PANEL[0] / spread[0], PANEL[1] / spread[1]))
+    return axes, centre + axes[:2].T @ ((image.max(0) + image.min(0)) / 2), scale
 
 
 def floor_ring(corners: np.ndarray) -> np.ndarray:
@@ -161,20 +144,30 @@ def walls(corners: np.ndarray) -> list[tuple[np.ndarray, float]]:
     return room
 
 
-def render(view: ViewFromAbove, points: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Draw points f32 [M, 3] with colours u8 [M, 3] as 3x3 pixels; return u8 [height, width, 3].
+def render(corners: np.ndarray, points: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Draw a room with corners f32 [8, 3] from above: its points as 3x3 pixels.
 
     Points of the ceiling and of near walls are left out.
+
+    Args:
+        corners: f32 [8, 3] in metres.
+        points: f32 [M, 3] in metres.
+        colours: u8 [M, 3].
+
+    Returns:
+        u8 [height, width, 3] of a `PANEL`.
     """
-    width, height = view.size
-    # The ceiling and the walls in front would hide the room.
-    keep = points[:, 2] < view.ceiling  # (M,)
-    for normal, offset in view.near_walls:
-        keep &= points[:, :2] @ normal < offset - CUT
-    placed = (points[keep] - view.centre) @ view.axes.T  # (K, 3)
+    axes, centre, scale = view_from_above(corners)
+    width, height = PANEL
+    # The ceiling and the walls between camera and room would hide the room.
+    keep = points[:, 2] < ceiling_cut(corners)  # (M,)
+    for normal, offset in walls(corners):
+        if normal @ axes[2, :2] < 0:
+            keep &= points[:, :2] @ normal < offset - CUT
+    placed = (points[keep] - centre) @ axes.T  # (K, 3)
     # Far points come first: where squares overlap, the nearest is written last and stays.
     order = np.argsort(-placed[:, 2], kind="stable")
-    centres = placed[order, :2] * view.scale + (width / 2, height / 2)  # (K, 2)
+    centres = placed[order, :2] * scale + (width / 2, height / 2)  # (K, 2)
     offsets = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1]), axis=-1).reshape(-1, 2)  # (9, 2)
     pixels = np.round(centres).astype(np.int64)[:, None] + offsets  # (K, 9, 2)
     inside = ((pixels >= 0) & (pixels < (width, height))).all(-1)  # (K, 9)
@@ -319,8 +312,7 @@ def grounding_figure(scene: Scene, title: str) -> Any:
         view = best_view(scene.cameras, [target])
         camera = scene.cameras[view]
         width, height = camera.size
-        extent = (0, width, height, 0)
-        axis.imshow(scene.inputs.rgb[view], extent=extent, interpolation="nearest")
+        axis.imshow(scene.inputs.rgb[view], extent=(0, width, height, 0), interpolation="nearest")
         for corners, colour in ((target, style.WORSE), (box, style.BETTER)):
             segments = box_lines(camera, corners).reshape(-1, 2, 2)
             axis.add_collection(LineCollection(segments, colors=colour, linewidths=1.1))
@@ -345,10 +337,8 @@ def grounded_references(scene: Scene) -> list[tuple[float, dict[str, Any], np.nd
     """
     grounded = []
     for reference in scene.annotation.get("references", []):
-        if reference["kind"] not in SINGLE:
-            continue
         answer = usable(lambda r=reference: scene.submission.grounding(scene.name, r["id"]))
-        if answer is not None and len(answer.boxes):
+        if reference["kind"] in SINGLE and answer is not None and len(answer.boxes):
             target = np.array(scene.objects[reference["targets"][0]]["box"], float)
             iou = float(box_iou(answer.boxes[:1], target)[0, 0])
             grounded.append((iou, reference, answer.boxes[0], target))

@@ -55,8 +55,7 @@ class Camera:
         points = np.concatenate([box_corners(box), box[None, :3]])  # (9, 3)
         local = to_camera(points, self.pose)
         where = self.pixels(local[local[:, 2] > NEAR])
-        inside = ((where >= 0) & (where < self.size)).all(1)
-        return float(inside.sum() / len(points))
+        return float(((where >= 0) & (where < self.size)).all(1).sum() / len(points))
 
 
 def box_lines(camera: Camera, box: np.ndarray) -> np.ndarray:

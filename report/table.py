@@ -4,7 +4,6 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 
 from report import text
@@ -123,9 +122,8 @@ def score_or_reason(stats: Statistics, notes: Footnotes, method: str, metric: st
     if row is None:
         return notes.mark(stats.reason(method, metric))
     letters = f" {row.tie_group}" if row.tie_group else ""
-    if np.isnan(row.ci_low):
-        return text.number(row.mean) + letters
-    return f"{text.number(row.mean)} ± {text.number((row.ci_high - row.ci_low) / 2)}{letters}"
+    half = text.number((row.ci_high - row.ci_low) / 2)
+    return text.number(row.mean) + (f" ± {half}" if half else "") + letters
 
 
 def escape_tex(value: object) -> str:

@@ -57,10 +57,9 @@ def write_tables(stats_dir: str | Path, out_dir: str | Path, config: ReportConfi
     stamp, csv files as a column.
     """
     stats = load(stats_dir, config)
-    other = stats.differences["question"] != TRAININGS_AND_SCENES
     numbers = {
         "exploratory": stats.tests("exploratory"),
-        "other_questions": stats.differences[other],
+        "other_questions": stats.differences.query("question != @TRAININGS_AND_SCENES"),
     }
     with atomic_path(out_dir, folder=True) as folder:
         for table in build_tables(stats):
@@ -213,10 +212,12 @@ def metric_family(stats: Statistics, family: str) -> Table:
     metrics = [name for name, m in METRICS.items() if m.family == family and name in present]
     rows = rows[rows["metric"].isin(metrics)]
     methods = [name for name in stats.method_names if name in set(rows["method"])]
-    notes, lines = Footnotes(), []
-    for metric in metrics:
-        scores = {method: score_or_reason(stats, notes, method, metric) for method in methods}
-        lines.append({"Metric": text.metric_head(metric), **scores})
+    notes = Footnotes()
+    lines = [
+        {"Metric": text.metric_head(metric)}
+        | {method: score_or_reason(stats, notes, method, metric) for method in methods}
+        for metric in metrics
+    ]
     title = METRIC_FAMILIES[family]
     return Table(
         family,
@@ -257,7 +258,7 @@ def splits(stats: Statistics) -> Table:
 def retention(stats: Statistics) -> Table | None:
     """Return the share of its scores that each method keeps on held-out furniture."""
     rows = stats.frame("retention")
-    if rows is None or rows.empty:
+    if rows.empty:
         return None
     printed = [text.interval(row.ratio, row.ci_low, row.ci_high, 2) for row in rows.itertuples()]
     wide = rows.assign(cell=printed).pivot(index="metric", columns="method", values="cell")
@@ -365,23 +366,22 @@ def controls(stats: Statistics) -> Table:
         floors |= method.get("floors", {}).get(stats.main_split, {})
     scored = stats.headline[stats.headline["method"].isin(methods)]
     metrics = stats.config.order_metrics({*scored["metric"], *floors})
-    lines, numbers = [], []
-    for metric in metrics:
-        line: dict[str, str] = {"Metric": text.metric_head(metric)}
-        values: dict[str, Any] = {"metric": metric}
-        for method in methods:
-            row = stats.estimate(method, stats.main_split, "all", metric)
-            line[method] = score_or_reason(stats, notes, method, metric)
-            values[method] = np.nan if row is None else row.mean
-        values["sampling_limit"] = floors.get(metric, np.nan)
-        line["Sampling limit"] = text.number(values["sampling_limit"])
-        lines.append(line)
-        numbers.append(values)
+    lines = [
+        {"Metric": text.metric_head(metric)}
+        | {method: score_or_reason(stats, notes, method, metric) for method in methods}
+        | {"Sampling limit": text.number(floors.get(metric, np.nan))}
+        for metric in metrics
+    ]
+    rows = stats.estimates
+    rows = rows[(rows["split"] == stats.main_split) & (rows["subset"] == "all")]
+    means = rows.pivot(index="metric", columns="method", values="mean")
+    numbers = means.reindex(index=metrics, columns=methods).rename_axis(index="metric")
+    numbers["sampling_limit"] = [floors.get(metric, np.nan) for metric in metrics]
     return Table(
         "controls",
         "Controls and floors",
         pd.DataFrame(lines),
-        pd.DataFrame(numbers),
+        numbers.reset_index(),
         caption=f"The ends of the scale on {stats.main_split}: chance, answers without the scene, "
         "and the truth itself. The sampling limit is the score of an equally dense, independent "
         "sample of the true surface.",

@@ -27,10 +27,9 @@ def metric_label(metric: str, subset: str = "all") -> str:
     >>> metric_label("sg_accuracy"), metric_label("grounding_retrieval_map")
     ('Graph accuracy', 'Phrase to object mAP')
     """
-    key = metric.replace("grounding_retrieval", "phrase_to_object")
     # A rank keeps its sign, as in recall@5; a threshold is set apart.
-    words = [_WORDS.get(word, word) for word in re.split(r"_|@(?!\d+$)", key)]
-    label = " ".join(words).replace("r@", "R@")
+    parts = re.split(r"_|@(?!\d+$)", metric.replace("grounding_retrieval", "phrase_to_object"))
+    label = " ".join(_WORDS.get(part, part) for part in parts).replace("r@", "R@")
     label = label[0].upper() + label[1:]
     return label if subset == "all" else f"{label}, {subset.replace('_', ' ')}"
 
@@ -62,8 +61,7 @@ def number(value: float, digits: int = 3) -> str:
     """
     if value is None or math.isnan(value):
         return ""
-    text = f"{value:.{digits}f}"
-    return text[1:] if float(text) == 0 and text.startswith("-") else text
+    return f"{value:z.{digits}f}"
 
 
 def digits_for(width: float, digits: int = 3) -> int:

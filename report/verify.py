@@ -154,7 +154,7 @@ def failed(rows: pd.DataFrame) -> bool:
 def summary(rows: pd.DataFrame, worst: int = 10) -> str:
     """Return the counts in a line, then the drifted cells farthest off and the missing ones."""
     counts = rows["status"].value_counts()
-    totals = [f"{counts[status]} {status}" for status in STATUSES if status in counts]
+    totals = (f"{counts[status]} {status}" for status in STATUSES if status in counts)
     lines = [", ".join(totals) or "nothing to compare"]
     drifted = rows[rows["status"] == DRIFTED]
     far = (drifted["difference"].abs() / drifted["tolerance"]).sort_values(
@@ -167,8 +167,7 @@ def summary(rows: pd.DataFrame, worst: int = 10) -> str:
             f"{row.tolerance:g}; {row.noise}{p}"
         )
     gone = rows[rows["status"] == MISSING].head(worst)
-    lines += [f"missing: {_name(row)}" for row in gone.itertuples()]
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"missing: {_name(row)}" for row in gone.itertuples())])
 
 
 def changed(was: dict[str, Any], now: dict[str, Any]) -> str:

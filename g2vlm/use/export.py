@@ -92,19 +92,10 @@ def viewer_page(document: dict[str, Any], capture: Capture, cloud: Cloud, solids
         solids: the furniture's volumes.
     """
     page = (files("g2vlm.use") / "viewer.html").read_text(encoding="utf-8")
-    data = document | geometry(capture, cloud, solids)
-    data |= {"phrases": PHRASES, "local_predicates": LOCAL}
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
-    # Escaped, no text in the data can end the script element or begin a comment in it.
-    safe = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-    return page.replace("{{viewer}}", script()).replace("{{scene}}", safe)
-
-
-def geometry(capture: Capture, cloud: Cloud, solids: Mesh) -> dict[str, Any]:
-    """Return points, solids and cameras as base64 arrays; positions are i16 in millimetres."""
+    # Arrays as base64; positions are i16 in millimetres.
     kept = np.linspace(0, len(cloud.points) - 1, min(MOST_POINTS, len(cloud.points)))
     kept = kept.round().astype(int)
-    return {
+    data = document | {
         "cloud": {
             "xyz": encode_millimetres(cloud.points[kept]),
             "rgb": encode(cloud.colours[kept]),
@@ -115,7 +106,13 @@ def geometry(capture: Capture, cloud: Cloud, solids: Mesh) -> dict[str, Any]:
             "faces": encode(solids.faces.astype("<u4")),
         },
         "cameras": [_frustum(capture, frame) for frame in range(len(capture))],
+        "phrases": PHRASES,
+        "local_predicates": LOCAL,
     }
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+    # Escaped, no text in the data can end the script element or begin a comment in it.
+    safe = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    return page.replace("{{viewer}}", script()).replace("{{scene}}", safe)
 
 
 def _frustum(capture: Capture, frame: int) -> list[list[float]]:

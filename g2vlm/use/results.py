@@ -162,9 +162,8 @@ class Result:
         """
         check_frame(frame)
         check_free(Path(folder))
-        transform = np.eye(4)
-        if frame == "capture":
-            transform = np.linalg.inv(self.capture.frame_from_capture)
+        to_capture = np.linalg.inv(self.capture.frame_from_capture)
+        transform = to_capture if frame == "capture" else np.eye(4)
         document = self.to_json()
         page = viewer_page(document, self.capture, self.cloud, self.solids)
         nodes = [
@@ -207,12 +206,8 @@ def write_graphml(
 
     graph = networkx.MultiDiGraph()
     for item in objects:
-        x, y, z, width, depth, height = item.box
-        graph.add_node(
-            item.name,
-            **{"class": item.kind, "score": item.score, "x": x, "y": y, "z": z},
-            **{"size_x": width, "size_y": depth, "size_z": height},
-        )
+        box = zip(("x", "y", "z", "size_x", "size_y", "size_z"), item.box, strict=True)
+        graph.add_node(item.name, **{"class": item.kind, "score": item.score}, **dict(box))
     for item in relations:
         graph.add_edge(item.subject, item.object, predicate=item.predicate, score=item.score)
     networkx.write_graphml(graph, path)

@@ -38,8 +38,9 @@ def schema_faults(part: str, value: Any) -> list[tuple[str, str]]:
     """
     if is_valid(part, value):
         return []
-    errors = _validator(part).iter_errors(value)
-    return sorted({(_what(error), _fix(part, error)) for error in errors})
+    return sorted(
+        {(_what(error), _fix(part, error)) for error in _validator(part).iter_errors(value)}
+    )
 
 
 def is_valid(part: str, value: Any) -> bool:

@@ -69,10 +69,6 @@ class _Comparison:
         controls = self.config.get("controls", ())
         return {name: block for name, block in blocks.items() if name not in controls}
 
-    def is_descriptive(self, split: str) -> bool:
-        """Return whether the config declares that a split has too few scenes for a test."""
-        return split in self.config.get("descriptive", ())
-
 
 def compare(
     source: str | Path | pd.DataFrame, config: dict[str, Any] | None = None
@@ -140,7 +136,8 @@ def _compare_metric(run: _Comparison, key: Key, blocks: dict[str, table.Block]) 
     pairs = list(combinations(scored, 2))
     rows = pairwise_differences.differences(scored, pairs, margin)
     pair_rows = dict(zip(pairs, rows, strict=True))
-    descriptive, smooth = run.is_descriptive(split), is_smooth(metric)
+    # The config declares that some splits have too few scenes for a test.
+    descriptive, smooth = split in run.config.get("descriptive", ()), is_smooth(metric)
     for row in rows:
         row["margin"] = margin
         if not smooth:
@@ -167,26 +164,12 @@ def _estimate_rows(
 ) -> list[dict[str, Any]]:
     rows = []
     for name, block in blocks.items():
-        cells = block.summary()
-        result = moments.mean_interval(cells)
-        note = pairwise_differences.limits_note(cells.scenes, float(result.variance), cells)
-        limits = result.low, result.high, result.df
+        row = pairwise_differences.mean_row(block)
         if not is_smooth(key[2]):
-            note, limits = _MEDIAN, (np.nan, np.nan, np.nan)
-        rows.append(
-            dict(zip(table.KEY, key, strict=True))
-            | dict(zip(("ci_low", "ci_high", "df"), map(float, limits), strict=True))
-            | {
-                "method": name,
-                "mean": float(result.estimate),
-                "n_seeds": cells.seeds if block.stochastic else 0,
-                "n_scenes": cells.scenes,
-                "question": moments.question_of(cells),
-                "estimator": pairwise_differences.estimator_name(bool(result.fallback)),
-                "tie_group": letters.get(name, ""),
-                "note": _join_notes(note, block.note),
-            }
-        )
+            row |= dict.fromkeys(("ci_low", "ci_high", "df"), np.nan) | {"note": _MEDIAN}
+        row["note"] = _join_notes(row["note"], block.note)
+        labels = {"method": name, "tie_group": letters.get(name, "")}
+        rows.append(dict(zip(table.KEY, key, strict=True)) | row | labels)
     return rows
 
 
@@ -235,19 +218,20 @@ def _add_reported_differences(
             blocks[a], blocks[b], higher_is_better(metric)
         )
         run.differences.append(row)
-        tested = is_smooth(metric) and not run.is_descriptive(split)
+        tested = is_smooth(metric) and split not in run.config.get("descriptive", ())
         if family != families.EXPLORATORY and tested:
             run.declared.append((row, blocks[a], blocks[b]))
 
 
 def _swapped(row: dict[str, Any]) -> dict[str, Any]:
     """Return the row of a - b as the row of b - a."""
-    out = dict(row)
-    for name in ("method", "mean", "n_seeds"):
-        out[f"{name}_a"], out[f"{name}_b"] = row[f"{name}_b"], row[f"{name}_a"]
-    out["difference"], out["dz"] = -row["difference"], -row["dz"]
-    out["ci_low"], out["ci_high"] = -row["ci_high"], -row["ci_low"]
-    return out
+    swapped = {
+        f"{name}_{side}": row[f"{name}_{other}"]
+        for name in ("method", "mean", "n_seeds")
+        for side, other in ("ab", "ba")
+    }
+    limits = {"ci_low": -row["ci_high"], "ci_high": -row["ci_low"]}
+    return row | swapped | limits | {"difference": -row["difference"], "dz": -row["dz"]}
 
 
 def _difference_table(rows: list[dict[str, Any]], secondary: list[dict[str, Any]]) -> pd.DataFrame:

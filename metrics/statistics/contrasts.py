@@ -24,12 +24,12 @@ RETENTION_COLUMNS = [
 ]
 
 
-def splits(config: dict[str, Any]) -> set[str]:
+def splits(config: dict[str, Any]) -> list[str | None]:
     """Return the splits that the contrasts of a `statistics` section compare."""
-    found = set((config.get("generalisation") or {}).get("splits", ()))
-    if config.get("data_efficiency"):
-        found.add(config["data_efficiency"].get("split"))
-    return found
+    generalisation, less_data = (
+        config.get(name) or {} for name in ("generalisation", "data_efficiency")
+    )
+    return [*generalisation.get("splits", ()), less_data.get("split")]
 
 
 def generalisation(
@@ -123,17 +123,14 @@ def retention(blocks: Blocks, config: dict[str, Any] | None) -> list[dict[str, A
         return []
     first, second = config["splits"]
     rows = []
-    for split, subset, metric in sorted(blocks):
-        if (split, subset) != (first, "all"):
-            continue
+    for metric in sorted(key[2] for key in blocks if key[:2] == (first, "all")):
         at_second = blocks.get((second, "all", metric), {})
-        for method, block in blocks[split, subset, metric].items():
-            if method not in at_second or block.theta is not None:
-                continue
-            cells = paired_cells([block, at_second[method]])
-            if cells is not None:
-                row = {"metric": metric, "method": method, "first": first, "second": second}
-                rows.append(row | _retention_row(*cells, block.stochastic))
+        for method, block in blocks[first, "all", metric].items():
+            if method in at_second and block.theta is None:
+                cells = paired_cells([block, at_second[method]])
+                if cells is not None:
+                    row = {"metric": metric, "method": method, "first": first, "second": second}
+                    rows.append(row | _retention_row(*cells, block.stochastic))
     return rows
 
 
@@ -200,7 +197,7 @@ def _interaction_row(
             "note": "not tested: trainings or scenes do not pair up",
         }
     # What is compared is each method's change from condition to condition, cell by cell.
-    a, b = (_change(blocks[k : k + 2], cells[k : k + 2]) for k in (0, 2))
+    a, b = (change(*blocks[k : k + 2], *cells[k : k + 2]) for k in (0, 2))
     result = moments.difference_interval(a, b)
     return row | {
         "mean_a": float(a.estimate),
@@ -221,27 +218,32 @@ def _interaction_row(
     }
 
 
-def _change(blocks: list[Block], cells: list[np.ndarray]) -> moments.Cells:
-    theta = None
-    if blocks[0].theta is not None and blocks[1].theta is not None:
-        theta = blocks[0].theta - blocks[1].theta
-    return moments.summarise(cells[0] - cells[1], theta, blocks[0].stochastic)
+def change(
+    after: Block, before: Block, cells_after: np.ndarray, cells_before: np.ndarray
+) -> moments.Cells:
+    """Return the sums over the change of one method, training by training, in its paired cells."""
+    pooled = after.theta is not None and before.theta is not None
+    theta = after.theta - before.theta if pooled else None
+    return moments.summarise(cells_after - cells_before, theta, after.stochastic)
 
 
 def _retention_row(first: np.ndarray, second: np.ndarray, stochastic: bool) -> dict[str, Any]:
+    cells = moments.summarise(first, stochastic=stochastic)
     row: dict[str, Any] = {
         "mean_first": float(first.mean()),
         "mean_second": float(second.mean()),
-        "n_seeds": len(first) if stochastic else 0,
+        "n_seeds": cells.n_trainings,
         "n_scenes": first.shape[1],
+        "question": moments.question_of(cells),
         "note": "no ratio: a mean is not above zero",
     }
-    cells = moments.summarise(first, stochastic=stochastic)
-    row["question"] = moments.question_of(cells)
     if min(first.mean(), second.mean()) > 0:
         result = log_ratio(first, second, stochastic)
-        row["ratio"] = float(np.exp(result.estimate))
-        row["ci_low"], row["ci_high"] = float(np.exp(result.low)), float(np.exp(result.high))
-        row["df"] = float(result.df)
-        row["note"] = limits_note(first.shape[1], float(result.variance), cells)
+        row |= {
+            "ratio": float(np.exp(result.estimate)),
+            "ci_low": float(np.exp(result.low)),
+            "ci_high": float(np.exp(result.high)),
+            "df": float(result.df),
+            "note": limits_note(first.shape[1], float(result.variance), cells),
+        }
     return row

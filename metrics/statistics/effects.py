@@ -148,10 +148,8 @@ def tie_letters(order: list[str], separable: dict[tuple[str, str], bool]) -> dic
         # Insert: a group that holds both becomes two, each without one of them.
         split: list[set[str]] = []
         for group in groups:
-            if first in group and second in group:
-                split += [group - {first}, group - {second}]
-            else:
-                split.append(group)
+            both = {first, second} <= group
+            split += [group - {first}, group - {second}] if both else [group]
         # Absorb: drop groups that are part of another, and all but the first of equal ones.
         groups = [
             g

@@ -33,8 +33,8 @@ crossed design); Satterthwaite, An approximate distribution of estimates of vari
 1946 (degrees of freedom).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -227,20 +227,19 @@ def _interval(
     size = sum(np.abs(m.scene_means).max(-1) for m in methods)
     variance = np.where(variance > np.square(1e-12 * size), variance, 0.0)
     df = np.where(variance > 0, df, np.nan)
-    if fallback is None:
-        wide = needs_fallback(seed_terms, scene_term)
-    else:
+    wide = needs_fallback(seed_terms, scene_term)
+    if fallback is not None:
         wide = np.full(variance.shape, fallback)
     # stdtrit is the inverse of Student's t distribution function, so -stdtrit(df, tail) is the
     # distance that leaves `tail` on either side.
     half = -stdtrit(df, (1 - level) / 2) * np.sqrt(variance)
     if wide.any():
-        wide_half = _wide_half_width(variance, seed_terms, scene_term)
-        half = np.where(wide, wide_half((1 - level) / 2), half)
+        wide_half = _wide_half_width((1 - level) / 2, variance, seed_terms, scene_term)
+        half = np.where(wide, wide_half, half)
     half = np.where(variance > 0, half, np.nan)
     p = p_equivalent = np.full(estimate.shape, np.nan)
     if margin is not None:
-        tail = _tail_probability(variance, df, wide, seed_terms, scene_term)
+        tail = partial(_tail_probability, variance, df, wide, seed_terms, scene_term)
         p = np.minimum(2 * tail(np.abs(estimate)), 1.0)
         if np.isfinite(margin):
             # Both one-sided tests must reject: below +margin and above -margin.
@@ -254,30 +253,22 @@ def _tail_probability(
     wide: np.ndarray,
     seed_terms: list[Term],
     scene_term: Term,
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function: the probability that the error exceeds a distance [...] on one side.
+    distance: np.ndarray,
+) -> np.ndarray:
+    """Return the probability that the error exceeds a distance [...] on one side.
 
     A negative distance has a probability above 0.5. Where `wide` is set, the probability is that of
     the wider interval, so that limits and p-values always agree.
     """
+    size = np.abs(distance)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        tail = stdtr(df, -size / np.sqrt(variance))
     chosen = wide & (variance > 0)
-
-    def select(term: Term) -> Term:
-        return term[0][chosen], term[1]
-
-    def tail_probability(distance: np.ndarray) -> np.ndarray:
-        size = np.abs(distance)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            tail = stdtr(df, -size / np.sqrt(variance))
-        if chosen.any():
-            half = _wide_half_width(
-                variance[chosen], [select(term) for term in seed_terms], select(scene_term)
-            )
-            tail = np.array(tail)
-            tail[chosen] = _invert_half_width(half, size[chosen])
-        return np.where(distance < 0, 1 - tail, tail)
-
-    return tail_probability
+    if chosen.any():
+        *seeds, scene = ((value[chosen], parts) for value, parts in (*seed_terms, scene_term))
+        tail = np.array(tail)
+        tail[chosen] = _invert_half_width(size[chosen], variance[chosen], seeds, scene)
+    return np.where(distance < 0, 1 - tail, tail)
 
 
 def variance_and_df(
@@ -298,15 +289,15 @@ def variance_and_df(
     raw = seed_part + scene - sum((value for value, _ in residuals), np.zeros_like(scene))
     variance = np.maximum(raw, np.maximum(seed_part, scene))
     with np.errstate(divide="ignore", invalid="ignore"):
-        welch = np.square(seed_part) / _sum_of_squares_over_df(seed_terms, scene)
-        every_term = [*seed_terms, scene_term, *residuals]
-        satterthwaite = np.square(raw) / _sum_of_squares_over_df(every_term, scene)
+        welch, satterthwaite = (
+            np.square(part) / sum(np.square(value) / df for value, df in terms)
+            for part, terms in (
+                (seed_part, seed_terms),
+                (raw, [*seed_terms, scene_term, *residuals]),
+            )
+        )
     df = np.where(variance == seed_part, welch, satterthwaite)
     return variance, np.where(variance == scene, scene_df, df)
-
-
-def _sum_of_squares_over_df(terms: list[Term], like: np.ndarray) -> np.ndarray:
-    return sum((np.square(value) / df for value, df in terms), np.zeros_like(like))
 
 
 def needs_fallback(seed_terms: list[Term], scene_term: Term) -> np.ndarray:
@@ -326,31 +317,26 @@ def needs_fallback(seed_terms: list[Term], scene_term: Term) -> np.ndarray:
 
 
 def _wide_half_width(
-    variance: np.ndarray, seed_terms: list[Term], scene_term: Term
-) -> Callable[[np.ndarray | float], np.ndarray]:
-    """Return a function: the wider interval's half-width [...] for a tail probability [...].
+    tail: np.ndarray | float, variance: np.ndarray, seed_terms: list[Term], scene_term: Term
+) -> np.ndarray:
+    """Return the wider interval's half-width [...] for a tail probability [...].
 
     Each part of the variance is multiplied by its own squared t quantile before the parts are
     added, so that a part with few degrees of freedom cannot borrow those of another.
     """
     scene, scene_df = scene_term
     seed_part = sum((value for value, _ in seed_terms), np.zeros_like(scene))
-    rest = np.maximum(variance - seed_part, 0)
-
-    def half_width(tail: np.ndarray | float) -> np.ndarray:
-        scene_t2 = np.square(stdtrit(scene_df, tail))
-        total = scene_t2 * rest
-        for value, df in seed_terms:
-            total = total + np.square(stdtrit(df, tail)) * value
-        return np.sqrt(np.maximum(total, scene_t2 * scene))
-
-    return half_width
+    scene_t2 = np.square(stdtrit(scene_df, tail))
+    total = scene_t2 * np.maximum(variance - seed_part, 0)
+    for value, df in seed_terms:
+        total = total + np.square(stdtrit(df, tail)) * value
+    return np.sqrt(np.maximum(total, scene_t2 * scene))
 
 
 def _invert_half_width(
-    half_width: Callable[[np.ndarray | float], np.ndarray], distance: np.ndarray
+    distance: np.ndarray, variance: np.ndarray, seed_terms: list[Term], scene_term: Term
 ) -> np.ndarray:
-    """Return the tail probability [n] whose half-width is `distance` [n].
+    """Return the tail probability [n] whose `_wide_half_width` is `distance` [n].
 
     Bisection on the logarithm of the probability: p-values below 1e-300 are still found, and 45
     steps leave a relative error below 1e-10.
@@ -358,6 +344,7 @@ def _invert_half_width(
     low, high = np.full(distance.shape, -700.0), np.full(distance.shape, np.log(0.5))
     for _ in range(45):
         middle = (low + high) / 2
-        too_wide = half_width(np.exp(middle)) > distance
+        half = _wide_half_width(np.exp(middle), variance, seed_terms, scene_term)
+        too_wide = half > distance
         low, high = np.where(too_wide, middle, low), np.where(too_wide, high, middle)
     return np.exp((low + high) / 2)

@@ -82,9 +82,8 @@ def _rows(a: moments.Cells, b: moments.Cells, margin: float) -> list[dict[str, A
         "n_scenes": a.scenes,
     }
     if a.scenes == 0:
-        nothing = dict.fromkeys(NUMBERS, np.nan)
-        note = {"estimator": "none", "note": "no interval: no scene in common"}
-        return [nothing | fixed | note for _ in a.estimate]
+        fixed |= {"estimator": "none", "note": "no interval: no scene in common"}
+        return [dict.fromkeys(NUMBERS, np.nan) | fixed for _ in a.estimate]
     result = moments.difference_interval(a, b, margin=margin)
     arrays = (
         *(a.estimate, b.estimate, result.estimate, result.low, result.high, result.variance),
@@ -100,6 +99,23 @@ def _rows(a: moments.Cells, b: moments.Cells, margin: float) -> list[dict[str, A
         | {"note": limits_note(a.scenes, float(result.variance[k]), a, b)}
         for k in range(len(result.estimate))
     ]
+
+
+def mean_row(block: Block) -> dict[str, Any]:
+    """Return the mean of one method, its interval, numbers of trainings and scenes, and a note."""
+    cells = block.summary()
+    result = moments.mean_interval(cells)
+    return {
+        "mean": float(result.estimate),
+        "ci_low": float(result.low),
+        "ci_high": float(result.high),
+        "df": float(result.df),
+        "n_seeds": cells.n_trainings,
+        "n_scenes": cells.scenes,
+        "question": moments.question_of(cells),
+        "estimator": estimator_name(bool(result.fallback)),
+        "note": limits_note(cells.scenes, float(result.variance), cells),
+    }
 
 
 def estimator_name(fallback: bool) -> str:

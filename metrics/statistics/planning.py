@@ -1,6 +1,7 @@
 """How many trainings and scenes a difference needs, planned from scores of a finished study."""
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -120,12 +121,11 @@ def plan(
         and whether the design reaches the target power for `gap` (`enough`).
     """
     alpha, rows = 0.05 / tests, []
-    for s in seeds:
-        for n in scenes:
-            reached = power(gap, parts, s, n, alpha)
-            variance, df = variance_and_df(parts, s, n)
-            detectable = effects.noncentrality(df, alpha, target_power) * np.sqrt(variance)
-            rows.append((s, n, reached, detectable, bool(reached >= target_power)))
+    for s, n in product(seeds, scenes):
+        reached = power(gap, parts, s, n, alpha)
+        variance, df = variance_and_df(parts, s, n)
+        detectable = effects.noncentrality(df, alpha, target_power) * np.sqrt(variance)
+        rows.append((s, n, reached, detectable, bool(reached >= target_power)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -183,18 +183,12 @@ def format_plan(parts: Components, designs: pd.DataFrame, gap: float, target_pow
         f"{name} {np.sqrt(getattr(parts, name)):.4f}" for name in ("seed", "scene", "cell")
     )
     grid = designs.pivot(index="seeds", columns="scenes", values="power")
-    lines = [
-        f"Standard deviations of the difference: {sizes}",
-        f"Power to detect {gap:g}, by trainings (rows) and scenes (columns):",
-        grid.to_string(float_format=lambda value: f"{value:.2f}"),
-    ]
-    enough = designs[designs["enough"]].sort_values(["seeds", "scenes"])
-    if enough.empty:
-        lines.append(f"No design here reaches a power of {target_power:g}.")
-    else:
-        row = enough.iloc[0]
-        lines.append(
-            f"Fewest trainings for a power of {target_power:g}: {row['seeds']:.0f}, with "
-            f"{row['scenes']:.0f} scenes."
-        )
-    return "\n".join(lines)
+    result = f"No design here reaches a power of {target_power:g}."
+    for row in designs[designs["enough"]].sort_values(["seeds", "scenes"]).head(1).itertuples():
+        fewest = f"{row.seeds}, with {row.scenes} scenes"
+        result = f"Fewest trainings for a power of {target_power:g}: {fewest}."
+    return (
+        f"Standard deviations of the difference: {sizes}\n"
+        f"Power to detect {gap:g}, by trainings (rows) and scenes (columns):\n"
+        f"{grid.to_string(float_format=lambda value: f'{value:.2f}')}\n{result}"
+    )

@@ -50,8 +50,11 @@ def friedman(scores: np.ndarray, higher_is_better: bool = True) -> dict[str, Any
     df = methods - 1
     rest = scenes * df - chi2
     f = (scenes - 1) * chi2 / rest if rest > 0 else np.inf if rest <= 0 else np.nan
-    f_p = float(stats.f.sf(f, df, df * (scenes - 1)))
-    return {"mean_rank": mean, "friedman_chi2": float(chi2), "friedman_p": f_p}
+    return {
+        "mean_rank": mean,
+        "friedman_chi2": float(chi2),
+        "friedman_p": float(stats.f.sf(f, df, df * (scenes - 1))),
+    }
 
 
 def critical_difference(methods: int, scenes: int, alpha: float = 0.05) -> float:
@@ -120,9 +123,7 @@ def rank_rows(
     known = len(shared) >= 2 and not descriptive
     pooled = any(c.pooled for c in cells)
     columns: dict[str, Any] = {}
-    note = ""
-    if not known:
-        note = "descriptive: no test" if descriptive else "no interval: one scene"
+    why_not = "descriptive: no test" if descriptive else "no interval: one scene"
     if known and len(blocks) >= 3:
         columns = friedman(means.T, higher_is_better)
         columns["critical_difference"] = critical_difference(*means.shape)
@@ -141,7 +142,7 @@ def rank_rows(
         "n_methods": len(blocks),
         "n_scenes": len(shared),
         "question": SCENES,
-        "note": note,
+        "note": "" if known else why_not,
     }
     return [
         fixed | {"method": name} | {column: float(table[column][k]) for column in table}

@@ -37,8 +37,7 @@ def new_scenes(a: Cells, b: Cells) -> list[pd.DataFrame]:
     flips are left out: they need scenes that each have a value of their own.
     """
     gaps = _rounded(a.scene_means - b.scene_means, _scale(a.scene_means, b.scene_means))  # (M, N)
-    shift = a.estimate - b.estimate - gaps.mean(-1)  # (M,)
-    t = clustered_t(gaps, shift)
+    t = clustered_t(gaps, a.estimate - b.estimate - gaps.mean(-1))
     return [t] if a.pooled or b.pooled else [t, bootstrap_and_flip(gaps)]
 
 
@@ -122,8 +121,7 @@ def crossed_bootstrap(a: np.ndarray, b: np.ndarray) -> list[pd.DataFrame]:
     """
     if any(1 < len(x[0]) < FEWEST_FOR_CROSSED for x in (a, b)) or len(a[0]) == len(b[0]) == 1:
         return []
-    limits = resampling.crossed_bootstrap(a, b)
-    return [_answers(len(a), CROSS_CHECK, "crossed bootstrap", *limits)]
+    return [_answers(len(a), CROSS_CHECK, "crossed bootstrap", *resampling.crossed_bootstrap(a, b))]
 
 
 def _rounded(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -142,8 +140,7 @@ def _scale(*x: np.ndarray) -> np.ndarray:
 
 def _training_variances(a: Cells, b: Cells) -> np.ndarray:
     """Return the variances [2, M] of the two methods' trainings."""
-    scale = _scale(a.trainings, b.trainings)
-    rounded = [_rounded(m.trainings, scale) for m in (a, b)]
+    rounded = [_rounded(m.trainings, _scale(a.trainings, b.trainings)) for m in (a, b)]
     return np.stack([np.where(np.ptp(x, axis=-1) > 0, x.var(-1, ddof=1), 0.0) for x in rounded])
 
 

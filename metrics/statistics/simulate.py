@@ -14,6 +14,7 @@ from scipy.special import stdtrit
 
 from metrics.files import atomic_path
 from metrics.statistics import moments, resampling
+from metrics.statistics.secondary_estimands import clustered_t
 
 COVERAGE = Path(__file__).with_name("coverage.csv")
 # Simulated studies for each setting; fewer where they are slow: over 900 cells, pooled metrics.
@@ -74,10 +75,7 @@ def sample(setting: Setting, studies: int, generator: np.random.Generator) -> li
     if setting.shape == "pooled":
         items = generator.poisson(3.0, (studies, 1, setting.scenes, PREDICATES))
     samples = []
-    for seeds, sd in (
-        (setting.seeds, setting.seed_sd),
-        (setting.seeds_b, setting.seed_sd_b),
-    ):
+    for seeds, sd in ((setting.seeds, setting.seed_sd), (setting.seeds_b, setting.seed_sd_b)):
         level = scene + generator.normal(0, METHOD_SCENE_SD, scene.shape)
         if seeds:
             level = level + generator.normal(0, sd, (studies, seeds, 1))
@@ -98,8 +96,8 @@ def _scores(
         return _pooled_scores(level, items, generator)
     if shape == "normal":
         cells = 0.5 + level + generator.normal(0, QUERY_SD / np.sqrt(QUERIES), level.shape)
-        degrees = (QUERIES - 1) * level[0].size
-        return Sample(cells, QUERY_SD**2 * generator.chisquare(degrees, len(level)))
+        squares = generator.chisquare((QUERIES - 1) * level[0].size, len(level))
+        return Sample(cells, QUERY_SD**2 * squares)
     if shape == "binary":
         share = generator.binomial(QUERIES, np.clip(0.5 + level, 0, 1)) / QUERIES
         return Sample(share, QUERIES * (share * (1 - share)).sum((-2, -1)))
@@ -129,8 +127,7 @@ def _pooled_scores(level: np.ndarray, items: np.ndarray, generator: np.random.Ge
     theta = _mean_ratio(total)  # (K, S)
     # Jackknife pseudo-value of a scene: N theta - (N - 1) theta without that scene.
     count = parts.shape[-2]
-    without = _mean_ratio(total[..., None, :] - parts)  # (K, S, N)
-    pseudo = count * theta[..., None] - (count - 1) * without
+    pseudo = count * theta[..., None] - (count - 1) * _mean_ratio(total[..., None, :] - parts)
     return Sample(pseudo, np.full(len(level), np.nan), theta, parts)
 
 
@@ -156,8 +153,10 @@ def run(setting: Setting, studies: int | None = None, seed: int = 0) -> pd.DataF
     if studies is None:
         studies = LARGE_STUDIES if setting.seeds * setting.scenes > 900 else STUDIES
         studies = POOLED_STUDIES if setting.shape == "pooled" else studies
-    key = [setting.seeds, setting.scenes, setting.seeds_b, SHAPES.index(setting.shape)]
-    key += [round(1000 * sd) for sd in (setting.seed_sd, setting.seed_sd_b)]
+    key = [
+        *(setting.seeds, setting.scenes, setting.seeds_b, SHAPES.index(setting.shape)),
+        *(round(1000 * sd) for sd in (setting.seed_sd, setting.seed_sd_b)),
+    ]
     generator = np.random.default_rng(np.random.SeedSequence([seed, *key]))
     # Studies are simulated in chunks of some two million numbers, to bound the memory.
     size = max(setting.seeds, 1) * setting.scenes
@@ -189,27 +188,21 @@ def _intervals(
         other = moments.difference_interval(a, b, fallback=wide)
         found[name] = _outcomes(other.low, other.high)
     alone = moments.mean_interval(a)
-    nothing = np.full(len(alone.low), np.nan)
-    found["headline, one method"] = _outcomes(alone.low, alone.high, _true_mean(setting), nothing)
-    gaps = a.scene_means - b.scene_means  # (K, N)
-    error = np.sqrt(gaps.var(-1, ddof=1) / setting.scenes)
-    half = -stdtrit(setting.scenes - 1, 0.025) * error
-    centre = gaps.mean(-1)
-    found["naive: scenes only"] = _outcomes(centre - half, centre + half)
+    found["headline, one method"] = _outcomes(alone.low, alone.high, _true_mean(setting), np.nan)
+    by_scene = clustered_t(a.scene_means - b.scene_means)
+    naive = {"scenes only": (by_scene["ci_low"].to_numpy(), by_scene["ci_high"].to_numpy())}
     if setting.shape != "pooled":
-        limits = _queries_as_independent(*samples)
-        found["naive: queries as independent"] = _outcomes(*limits)
+        naive["queries as independent"] = _queries_as_independent(*samples)
     if with_bootstrap:
-        limits = _percentile_bootstrap(*samples)
-        found["naive: percentile bootstrap"] = _outcomes(*limits)
-    return found
+        naive["percentile bootstrap"] = _percentile_bootstrap(*samples)
+    return found | {f"naive: {name}": _outcomes(*limits) for name, limits in naive.items()}
 
 
 def _outcomes(
     low: np.ndarray,
     high: np.ndarray,
     truth: float = 0.0,
-    positive: np.ndarray | None = None,
+    positive: np.ndarray | float | None = None,
 ) -> tuple[np.ndarray, ...]:
     """Return (covers, false positive, half-width) [K]; a positive is by default a limit past 0."""
     covers = (low <= truth) & (truth <= high)

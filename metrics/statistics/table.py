@@ -87,24 +87,17 @@ def load(source: str | Path | pd.DataFrame, deterministic: Collection[str] = ())
     if isinstance(source, pd.DataFrame):
         scores.add(source, name)
     else:
-        name = str(source)
-        files = _files(Path(source))
+        path, name = Path(source), str(source)
+        files = [path] if path.is_file() else sorted(path.glob("*/*/*.parquet"))
+        if not files:
+            raise InputError(f"{path}: no scores (method/seed/split.parquet); run the score stage")
         for file in files:
-            expected = None if file == Path(source) else file.parent.parent.name
+            expected = None if file == path else file.parent.parent.name
             scores.add(read_scores(file), str(file), expected)
         methods = _sidecars(files)
     for method in deterministic:
         methods.setdefault(method, {})["stochastic"] = False
     return ScoreTable(scores.cells(name), scores.pooled, scores.success(), methods)
-
-
-def _files(source: Path) -> list[Path]:
-    if source.is_file():
-        return [source]
-    files = sorted(source.glob("*/*/*.parquet"))
-    if not files:
-        raise InputError(f"{source}: no scores (method/seed/split.parquet); run the score stage")
-    return files
 
 
 def read_scores(file: Path) -> pd.DataFrame:
@@ -157,8 +150,8 @@ class _Accumulator:
     def _add_items(self, codes: dict[str, np.ndarray], value: np.ndarray, well: np.ndarray) -> None:
         """Average values within cells, and count successes within metrics."""
         first, into = _group([codes[c] for c in CELL])
-        part = {c: codes[c][first] for c in CELL}
-        self._parts.append(part | {"value": np.bincount(into, value) / np.bincount(into)})
+        means = {"value": np.bincount(into, value) / np.bincount(into)}
+        self._parts.append({c: codes[c][first] for c in CELL} | means)
         first, into = _group([codes[c] for c in SUCCESS])
         names = {c: list(self._names[c]) for c in SUCCESS}
         counted = {c: [names[c][k] for k in codes[c][first]] for c in SUCCESS} | {
@@ -223,15 +216,12 @@ class _Accumulator:
     def success(self) -> pd.DataFrame:
         """Return items, successes and the sum of successful values of each method and metric."""
         parts = pd.concat(self._success, ignore_index=True)
-        return parts.groupby(SUCCESS, observed=True, sort=True).sum().reset_index()
+        return parts.groupby(SUCCESS, observed=True, sort=True, as_index=False).sum()
 
 
 def _checked(rows: pd.DataFrame, where: str) -> pd.DataFrame:
     """Return the table with default columns filled in; raises InputError for an invalid one."""
-    rows = rows.copy(deep=False)
-    for column, value in DEFAULTS.items():
-        if column not in rows:
-            rows[column] = value
+    rows = rows.assign(**{name: DEFAULTS[name] for name in DEFAULTS if name not in rows})
     missing = [c for c in COLUMNS if c not in rows]
     if missing:
         raise InputError(
@@ -248,8 +238,10 @@ def _checked(rows: pd.DataFrame, where: str) -> pd.DataFrame:
     seeds, values = (pd.to_numeric(rows[c], errors="coerce") for c in ("seed", "value"))
     fractional = seeds.isna() | (seeds != seeds.round())
     if fractional.any():
-        bad = rows["seed"][fractional].iloc[0]
-        raise InputError(f"{where}: seed {bad} is not a whole number; number the trainings")
+        raise InputError(
+            f"{where}: seed {rows['seed'][fractional].iloc[0]} is not a whole number; number the "
+            "trainings"
+        )
     bad_values = ~np.isfinite(values.to_numpy(np.float64))
     if bad_values.any():
         row = rows[bad_values].iloc[0]
@@ -364,9 +356,8 @@ def _block(
     lost = int(scored.any(0).sum() - complete.sum())
     note = f"{lost} scenes left out: not scored for every seed" if lost else ""
     values = values[:, complete]
-    theta = None
-    if (method, numbers[0]) in thetas:
-        theta = np.array([thetas.get((method, seed), np.nan) for seed in numbers])
+    pooled = np.array([thetas.get((method, seed), np.nan) for seed in numbers])
+    theta = pooled if (method, numbers[0]) in thetas else None
     if not stochastic and len(numbers) > 1:
         if np.abs(values - values[:1]).max(initial=0) > 1e-9:
             raise InputError(

@@ -46,12 +46,9 @@ def groups_of(lines: Iterable[Mapping[str, Any]], frequencies: Mapping[str, int]
                 groups = _reference_groups(reference, objects[reference["targets"][0]], tiers)
                 rows += [(line["scene"], reference["id"], *pair) for pair in groups.items()]
         for phrase in line["phrases"]:
-            groups = {}
-            if phrase.get("class"):
-                groups["class in training"] = tiers.get(phrase["class"], "rare")
-            if phrase.get("colour"):
-                groups["colour"] = phrase["colour"]
-            rows += [(line["scene"], phrase["id"], *pair) for pair in groups.items()]
+            tier = tiers.get(phrase["class"], "rare") if phrase.get("class") else None
+            groups = {"class in training": tier, "colour": phrase.get("colour")}
+            rows += [(line["scene"], phrase["id"], *pair) for pair in groups.items() if pair[1]]
     return pd.DataFrame(rows, columns=["scene", "query", "facet", "group"])
 
 

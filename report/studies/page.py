@@ -64,11 +64,13 @@ def _differences(rows: pd.DataFrame) -> str:
         for row in printed.itertuples()
     ]
     left = len(rows) - len(printed)
-    tail = f"\n{left} more in differences.csv.\n" if left else ""
-    grid = markdown_grid(["Condition", "Metric", "Difference", "Estimate", "p, adjusted"], body)
-    return (
-        f"## Differences\n\nBenjamini-Hochberg over the {len(tested)} differences of this study."
-        f"\n\n{grid}\n{tail}"
+    return "\n".join(
+        [
+            "## Differences\n",
+            f"Benjamini-Hochberg over the {len(tested)} differences of this study.\n",
+            markdown_grid(["Condition", "Metric", "Difference", "Estimate", "p, adjusted"], body),
+            f"\n{left} more in differences.csv.\n" if left else "",
+        ]
     )
 
 

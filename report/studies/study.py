@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from metrics.files import InputError
-from metrics.statistics import families, moments, pairwise_differences, table
+from metrics.statistics import contrasts, families, moments, pairwise_differences, table
 from metrics.statistics.table import Block
 
 ESTIMATES = [
@@ -90,29 +90,15 @@ def gather(frames: Mapping[str, pd.DataFrame], metrics: Sequence[str]) -> Blocks
 
 def estimates(blocks: Blocks, metrics: Sequence[str]) -> pd.DataFrame:
     """Return a row of ESTIMATES for each metric, condition and method."""
-    rows = []
-    for (metric, condition), methods in blocks.items():
-        for name, block in methods.items():
-            cells = block.summary()
-            mean = moments.mean_interval(cells)
-            note = pairwise_differences.limits_note(cells.scenes, float(mean.variance), cells)
-            rows.append(
-                {
-                    "condition": condition,
-                    "method": name,
-                    "metric": metric,
-                    "estimate": float(mean.estimate),
-                    "ci_low": float(mean.low),
-                    "ci_high": float(mean.high),
-                    "n_seeds": cells.n_trainings,
-                    "n_scenes": cells.scenes,
-                    "note": note,
-                }
-            )
+    rows = [
+        pairwise_differences.mean_row(block)
+        | {"condition": condition, "method": name, "metric": metric}
+        for (metric, condition), methods in blocks.items()
+        for name, block in methods.items()
+    ]
     places = {metric: place for place, metric in enumerate(metrics)}
-    return pd.DataFrame(rows, columns=ESTIMATES).sort_values(
-        "metric", key=lambda column: column.map(places), kind="stable"
-    )
+    frame = pd.DataFrame(rows).rename(columns={"mean": "estimate"}).reindex(columns=ESTIMATES)
+    return frame.sort_values("metric", key=lambda column: column.map(places), kind="stable")
 
 
 def between_methods(blocks: Blocks, reference: str, others: Sequence[str]) -> list[dict[str, Any]]:
@@ -144,11 +130,8 @@ def _change(after: Block, before: Block) -> dict[str, Any] | None:
     shared = pairwise_differences.shared_scenes(after, before)
     if after.seeds != before.seeds or len(shared) < 2:
         return None
-    theta = None
-    if after.theta is not None and before.theta is not None:
-        theta = after.theta - before.theta
     # The trainings are the same, so their changes are tested against a constant zero.
-    cells = moments.summarise(after.over(shared) - before.over(shared), theta, after.stochastic)
+    cells = contrasts.change(after, before, after.over(shared), before.over(shared))
     zero = moments.summarise(np.zeros((1, len(shared))), None, stochastic=False)
     change = moments.difference_interval(cells, zero)
     return {

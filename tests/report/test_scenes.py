@@ -152,14 +152,14 @@ def test_the_gallery_repeats_its_bytes(score_files, study, tmp_path):
 
 def test_nearer_points_cover_farther_ones():
     corners = np.array([[x, y, z] for x in (0, 4) for y in (0, 3) for z in (0, 2.5)], np.float32)
-    look = scene_figures.view_from_above(corners)
+    axes, _, _ = scene_figures.view_from_above(corners)
     middle = np.array([2.0, 1.5, 0.5])
-    behind = middle + 0.4 * look.axes[2]
+    behind = middle + 0.4 * axes[2]
     points = np.stack([middle, behind]).astype(np.float32)
     colours = np.array([[255, 0, 0], [0, 0, 255]], np.uint8)
     for order in ([0, 1], [1, 0]):
-        image = scene_figures.render(look, points[order], colours[order])
+        image = scene_figures.render(corners, points[order], colours[order])
         shown = image[(image != 255).any(-1)]
         assert len(shown) and (shown == [255, 0, 0]).all()
     above = np.array([[2.0, 1.5, 2.45]], np.float32)
-    assert (scene_figures.render(look, above, colours[:1]) == 255).all()
+    assert (scene_figures.render(corners, above, colours[:1]) == 255).all()
