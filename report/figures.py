@@ -166,9 +166,11 @@ def _limit_to_dots(axis: Any) -> None:
 def profiles(stats: Statistics) -> Any:
     """Return a panel per metric: the share of trainings and scenes at least as good as the axis.
 
-    The upper bound is left out. None where no headline metric has profiles.
+    The upper bound is left out. None where the statistics hold no profiles.
     """
     rows = stats.frame("profiles")
+    if rows is None:
+        return None
     keep = (rows["split"] == stats.main_split) & (rows["method"] != stats.config.upper_bound)
     rows = rows[keep & rows["metric"].isin(stats.config.headline)]
     metrics = stats.headline_in(rows)
@@ -210,7 +212,10 @@ def critical_difference(stats: Statistics) -> Any:
 
     Source: Demsar, "Statistical comparisons of classifiers over multiple data sets", 2006.
     """
-    rows = stats.headline_rows(stats.frame("ranks")).dropna(subset=["critical_difference"])
+    rows = stats.frame("ranks")
+    if rows is None:
+        return None
+    rows = stats.headline_rows(rows).dropna(subset=["critical_difference"])
     metrics = stats.headline_in(rows)
     if not metrics:
         return None

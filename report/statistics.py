@@ -37,9 +37,10 @@ class Statistics:
         """The stamp of this study's tables and figures, which manifest.json holds too."""
         return stamp_of_study(self.folder)
 
-    def frame(self, name: str) -> pd.DataFrame:
-        """Return the table "ranks", "profiles" or "retention"."""
-        return read_parquet(self.folder / f"{name}.parquet")
+    def frame(self, name: str) -> pd.DataFrame | None:
+        """Return the table "ranks", "profiles" or "retention", None where it was not written."""
+        file = self.folder / f"{name}.parquet"
+        return read_parquet(file) if file.exists() else None
 
     @cached_property
     def _rows(self) -> dict[tuple[str, str, str, str], Any]:
@@ -105,11 +106,12 @@ def load(stats_dir: str | Path, config: ReportConfig) -> Statistics:
         InputError: a file is missing or damaged.
     """
     folder = Path(stats_dir)
+    methods = folder / "methods.json"
     return Statistics(
         folder,
         read_estimates(folder),
         read_parquet(folder / "differences.parquet"),
-        read_json(folder / "methods.json"),
+        read_json(methods) if methods.exists() else {},
         config,
     )
 

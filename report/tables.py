@@ -258,7 +258,7 @@ def splits(stats: Statistics) -> Table:
 def retention(stats: Statistics) -> Table | None:
     """Return the share of its scores that each method keeps on held-out furniture."""
     rows = stats.frame("retention")
-    if rows.empty:
+    if rows is None or rows.empty:
         return None
     printed = [text.interval(row.ratio, row.ci_low, row.ci_high, 2) for row in rows.itertuples()]
     wide = rows.assign(cell=printed).pivot(index="metric", columns="method", values="cell")
