@@ -1,8 +1,8 @@
 """Inputs of the network: batches of scenes and of sentences, without any ground truth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 import torch
@@ -17,13 +17,14 @@ NEAREST_M = 0.05
 # Inverse depth may bend by this share across a cell's neighbours before the cell counts as an edge.
 LARGEST_BEND = 0.04
 
+Array = TypeVar("Array", np.ndarray, Tensor)
+
 
 @dataclass(frozen=True)
-class SceneArrays:
+class SceneArrays(Generic[Array]):
     """Inputs of one scene: T patches and P = V*h*w points, one for each cell of 4 x 4 pixels.
 
     Attributes:
-        scene: the scene's name.
         tokens: f16 [T,416], frozen patch features.
         features: f16 [P,96], frozen point features.
         rgb: f32 [P,3], mean colour in 0..1.
@@ -34,35 +35,27 @@ class SceneArrays:
         pose: f32 [V,4,4], camera to frame.
     """
 
-    scene: str
-    tokens: np.ndarray
-    features: np.ndarray
-    rgb: np.ndarray
-    depth: np.ndarray
-    normal: np.ndarray
-    partial: np.ndarray
-    intrinsics: np.ndarray
-    pose: np.ndarray
+    tokens: Array
+    features: Array
+    rgb: Array
+    depth: Array
+    normal: Array
+    partial: Array
+    intrinsics: Array
+    pose: Array
 
 
 @dataclass(frozen=True)
 class Movable:
-    """A dataclass of tensors, and of dicts of tensors, that moves between devices."""
+    """A dataclass of tensors that moves between devices."""
 
     def to(self, device: torch.device | str) -> Self:
         """Return a copy on another device."""
-        return replace(self, **{k: _moved(v, device) for k, v in vars(self).items()})
-
-
-def _moved(value: Tensor | Mapping[str, Tensor], device: torch.device | str) -> Any:
-    """Return a tensor, or a dict of tensors, on another device."""
-    if isinstance(value, Mapping):
-        return {name: tensor.to(device) for name, tensor in value.items()}
-    return value.to(device)
+        return replace(self, **{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
 @dataclass(frozen=True)
-class SceneBatch(Movable):
+class SceneBatch(SceneArrays[Tensor], Movable):
     """B scenes of `SceneArrays`, stacked as float32, with the rays of their points.
 
     Attributes:
@@ -71,14 +64,6 @@ class SceneBatch(Movable):
         others: as in `SceneArrays`, with a leading B.
     """
 
-    tokens: Tensor
-    features: Tensor
-    rgb: Tensor
-    depth: Tensor
-    normal: Tensor
-    partial: Tensor
-    intrinsics: Tensor
-    pose: Tensor
     rays: Tensor
     camera: Tensor
 
@@ -221,7 +206,7 @@ def partial_depth(
     return np.where(np.isfinite(out), out, 0).astype(np.float32)
 
 
-def scene_arrays(inputs: Any, tokens: np.ndarray, features: np.ndarray) -> SceneArrays:
+def scene_arrays(inputs: Any, tokens: np.ndarray, features: np.ndarray) -> SceneArrays[np.ndarray]:
     """Return one scene's inputs as arrays.
 
     Args:
@@ -243,7 +228,6 @@ def scene_arrays(inputs: Any, tokens: np.ndarray, features: np.ndarray) -> Scene
     pose = np.asarray(inputs.pose, np.float32)
     colour = np.stack([cell_pixels(inputs.rgb[..., i]).mean(-1) for i in range(3)], -1) / 255
     return SceneArrays(
-        scene=inputs.scene,
         tokens=np.ascontiguousarray(tokens.reshape(-1, tokens.shape[-1])),
         features=np.ascontiguousarray(features.reshape(-1, features.shape[-1])),
         rgb=colour.reshape(-1, 3).astype(np.float32),
@@ -255,14 +239,12 @@ def scene_arrays(inputs: Any, tokens: np.ndarray, features: np.ndarray) -> Scene
     )
 
 
-def stack_scenes(arrays: Sequence[SceneArrays], config: ModelConfig) -> SceneBatch:
+def stack_scenes(arrays: Sequence[SceneArrays[np.ndarray]], config: ModelConfig) -> SceneBatch:
     """Return a batch of scenes of one image size."""
-
-    def stacked(name: str) -> Tensor:
-        return torch.from_numpy(np.stack([getattr(one, name) for one in arrays])).float()
-
-    names = [field.name for field in fields(SceneArrays) if field.name != "scene"]
-    values = {name: stacked(name) for name in names}
+    columns = {
+        field.name: [getattr(one, field.name) for one in arrays] for field in fields(SceneArrays)
+    }
+    values = {name: torch.from_numpy(np.stack(rows)).float() for name, rows in columns.items()}
     pose = values["pose"]
     rays = pixel_rays(values["intrinsics"], pose, config.height, config.width)
     return SceneBatch(

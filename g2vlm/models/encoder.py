@@ -83,7 +83,7 @@ class Encoder(nn.Module):
         self.mix = nn.ModuleList([nn.Linear(small, small), nn.Linear(small, small)])
         self.point_norm = nn.LayerNorm(small)
 
-    def fit(self, scenes: Sequence[SceneArrays]) -> None:
+    def fit(self, scenes: Sequence[SceneArrays[np.ndarray]]) -> None:
         """Measure means and deviations of the frozen features on a tenth of their rows."""
         for standard, name in (
             (self.standard_tokens, "tokens"),

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from g2vlm.models.batch import build_text
+from g2vlm.models.batch import build_text, stack_scenes
 from g2vlm.models.boxes import corner_box, split_faces
 from g2vlm.models.detection import clusters, member_masks, point_classes, suppress
 from g2vlm.models.heads import pool_scene
@@ -23,9 +23,8 @@ from g2vlm.models.model import G2VLM
 from g2vlm.models.qa_context import measure_room
 from g2vlm.models.referring_head import ObjectSet
 from g2vlm.models.state import SceneState
-from g2vlm.training.data import TrainSet, input_batch, pad
+from g2vlm.training.data import TrainSet, pad
 from g2vlm.training.targets import TrainScene, mask_shares
-from g2vlm.training.training_loop import IndexedSet
 
 SCENES_A_BATCH = 4
 # Objects of at most this many scenes are cached: clustering a scene takes a core a while.
@@ -33,6 +32,9 @@ MOST_SCENES = 1000
 PROGRESS_SECONDS = 5.0
 # A cluster is matched to an object with at least this IoU of their points.
 LEAST_MASK_IOU = 0.3
+
+# A scene's objects, and their indices in its annotation (-1 = none of them).
+IndexedSet = tuple[ObjectSet, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ def cache_features(model: G2VLM, scenes: Sequence[TrainScene]) -> tuple[Tensor, 
             print(f"train: caching features, scene {start}/{len(scenes)}", flush=True)
             reported = time.monotonic()
         batch = scenes[start : start + SCENES_A_BATCH]
-        state = model.encode(input_batch(batch, model.config).to(device))
+        inputs = stack_scenes([scene.inputs for scene in batch], model.config)
+        state = model.encode(inputs.to(device))
         pooled.append(pool_scene(state))
         if model.config.language and start < MOST_SCENES:
             cached += _cache_objects(model, state, batch)

@@ -12,13 +12,10 @@ from torch import Tensor
 
 from g2vlm.models.batch import (
     Movable,
-    SceneBatch,
     TextBatch,
     build_text,
     scene_arrays,
-    stack_scenes,
 )
-from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import CAPTION, LEAST_NUMBER, PAD, START, Vocabulary, number_word
 from g2vlm.training.targets import POOL, STRUCTURE, TrainScene, mask_shares, train_scene
 from metrics.files import rng
@@ -65,11 +62,10 @@ class LanguageTargets(Movable):
         boxes: [B,N,6].
         yaw: [B,N], radians.
         classes: i64 [B,N], -1 = padding.
-        relations: {family: i64 [B,N,N]}, labels, -1 = void.
+        relations: i64 [K,B,N,N], labels of the K families in `FAMILIES`, -1 = void.
         sentences: the references, then the questions.
-        targets: [B,R,N], 1 for objects that a reference means; -1 = no reference.
-        anchors: [B,R,N], 1 for objects that it names as anchors.
-        rivals: [B,R,N], 1 for objects of the targets' class.
+        roles: [3,B,R,N], 1 for objects that a reference means, for objects that it names as
+            anchors, and for objects of the class that it means; -1 = no reference.
         named: i64 [B,S], class that a sentence asks for, -1 = none or several.
         answers: i64 [B,S-R,A], words.
         caption: i64 [B,1,A], words of one caption per scene.
@@ -84,11 +80,9 @@ class LanguageTargets(Movable):
     boxes: Tensor
     yaw: Tensor
     classes: Tensor
-    relations: dict[str, Tensor]
+    relations: Tensor
     sentences: TextBatch
-    targets: Tensor
-    anchors: Tensor
-    rivals: Tensor
+    roles: Tensor
     named: Tensor
     answers: Tensor
     caption: Tensor
@@ -144,14 +138,14 @@ class TrainSet:
         """Return whether a caption of `scene` is true of `other`."""
         if scene is other:
             return True
-        key = (scene.inputs.scene, caption["id"], other.inputs.scene)
+        key = (scene.name, caption["id"], other.name)
         if key not in self._relevant:
             self._relevant[key] = bool(self.facts_hold(caption["facts"], other.annotation))
         return self._relevant[key]
 
     def mentions(self, scene: TrainScene, text: str, about: Sequence[int]) -> list[Any]:
         """Return what a sentence about the objects of these indices mentions, in its order."""
-        key = (scene.inputs.scene, text, *about)
+        key = (scene.name, text, *about)
         if key not in self._mentions:
             some = [item for item in scene.annotation["objects"] if item["index"] in about]
             self._mentions[key] = self.parse_mentions(text, some)
@@ -261,7 +255,6 @@ def language_batch(
     ]
     size = max(1, max(len(scene.rows) for scene in scenes))
     sentences = _sentences(data, sampled, counts["references"])
-    roles = _roles(scenes, sampled, (len(scenes), counts["references"], size))
     classes = pad([scene.classes for scene in scenes], -1)
     answers = [[q["answer"] for q in one["questions"]] for one in sampled]
     captions = [[c["text"] for c in one["captions"][:1]] for one in sampled]
@@ -271,11 +264,9 @@ def language_batch(
         boxes=pad([scene.boxes for scene in scenes]),
         yaw=pad([scene.yaw for scene in scenes]),
         classes=classes,
-        relations={family: _relations(scenes, family, size) for family in FAMILIES},
+        relations=_relations(scenes, size),
         sentences=sentences,
-        targets=roles[0],
-        anchors=roles[1],
-        rivals=roles[2],
+        roles=_roles(scenes, sampled, (len(scenes), counts["references"], size)),
         named=_named(scenes, sampled, counts["references"], sentences.present.shape[1]),
         answers=encode_words(answers, vocabulary, START, ANSWER_WORDS),
         caption=encode_words(captions, vocabulary, CAPTION, CAPTION_WORDS),
@@ -347,12 +338,12 @@ def pad(rows: Sequence[ArrayLike], fill: float = 0) -> Tensor:
     return torch.from_numpy(out)
 
 
-def _relations(scenes: Sequence[TrainScene], family: str, size: int) -> Tensor:
-    """Return the labels i64 [B,N,N] of one family, padded with -1."""
-    out = np.full((len(scenes), size, size), -1, np.int64)
+def _relations(scenes: Sequence[TrainScene], size: int) -> Tensor:
+    """Return the labels i64 [K,B,N,N] of every family, padded with -1."""
+    out = np.full((len(FAMILIES), len(scenes), size, size), -1, np.int64)
     for b, scene in enumerate(scenes):
         count = len(scene.rows)
-        out[b, :count, :count] = scene.relations[family]
+        out[:, b, :count, :count] = [scene.relations[family] for family in FAMILIES]
     return torch.from_numpy(out)
 
 
@@ -416,8 +407,3 @@ def _phrase_objects(
                     if row is not None and data.phrase_holds(phrase, entry):
                         out[b, h, other, row] = 1
     return torch.from_numpy(out.reshape(*out.shape[:2], -1))
-
-
-def input_batch(scenes: Sequence[TrainScene], config: ModelConfig) -> SceneBatch:
-    """Return the inputs of scenes as a batch."""
-    return stack_scenes([scene.inputs for scene in scenes], config)

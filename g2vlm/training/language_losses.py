@@ -19,6 +19,7 @@ from g2vlm.models.state import GroundState, RelationLogits, SceneState
 from g2vlm.training.data import GeometryTargets, LanguageTargets
 from g2vlm.training.geometry_losses import masked_mean
 from g2vlm.training.outputs import StepOutputs
+from metrics.scene_graph.predicates import FAMILIES
 
 FRONT_WEIGHT = 0.1
 MASK_WEIGHT = 5
@@ -117,10 +118,10 @@ def grounding_loss(
     aim: mass of the first attention on patches of anchors and of candidates, with cross-attention
         only.
     """
-    count = targets.targets.shape[1]
-    asked = (targets.targets[..., :1] >= 0).float()  # (B, R, 1), 0 = padding
+    count = targets.roles.shape[2]
+    asked = (targets.roles[0, ..., :1] >= 0).float()  # (B, R, 1), 0 = padding
     # (3, B, R, N): targets, anchors, and objects of the targets' class.
-    roles = torch.stack([targets.targets, targets.anchors, targets.rivals]).clamp(min=0)
+    roles = targets.roles.clamp(min=0)
     logits = ground.point_logits[:, :count]  # (B, R, P)
     target_points = roles[0] @ targets.masks  # (B, R, P), share of a cell that the target covers
     pointwise = F.binary_cross_entropy_with_logits(logits, target_points, reduction="none").mean(-1)
@@ -168,7 +169,7 @@ def relation_loss(
     Pairs with the label -1 (void) are left out. `weights[family]` [K] weighs the labels.
     """
     total = logits.front.new_zeros(())
-    for family, labels in targets.relations.items():  # labels (B, N, N)
+    for family, labels in zip(FAMILIES, targets.relations, strict=True):  # labels (B, N, N)
         if bool((labels >= 0).any()):
             pairs = logits.families[family].flatten(0, 2)  # (B*N*N, K)
             total = total + F.cross_entropy(
@@ -224,7 +225,7 @@ def align_loss(step: StepOutputs) -> Tensor:
 def text_loss(step: StepOutputs) -> dict[str, Tensor]:
     """Return L_text by parts: next words of answers, and of one caption per scene."""
     model, state, targets = step.model, step.state, step.language
-    references, questions = targets.targets.shape[1], targets.answers.shape[1]
+    references, questions = targets.roles.shape[2], targets.answers.shape[1]
     # Sentences are references, then questions; only questions have answers.
     memory = step.ground.text_states[:, references : references + questions]
     scene = model.decoder.read_scene(state.tokens)

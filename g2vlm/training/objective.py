@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import g2vlm.training as training
-from g2vlm.models.batch import SceneBatch
+from g2vlm.models.batch import SceneBatch, stack_scenes
 from g2vlm.models.model import G2VLM
 
 # The modules that `Loss.function` names.
@@ -20,7 +20,6 @@ from g2vlm.training.data import (
     TrainSet,
     fixed_share,
     geometry_batch,
-    input_batch,
     language_batch,
 )
 from g2vlm.training.losses import LOSSES
@@ -58,7 +57,7 @@ class Objective:
     def __init__(self, model: G2VLM, data: TrainSet, settings: TrainSettings, seed: int) -> None:
         self.model, self.data, self.settings, self.seed = model, data, settings, seed
         # Whose 3D labels may be used, bool [scenes].
-        names = [scene.inputs.scene for scene in data.scenes]
+        names = [scene.name for scene in data.scenes]
         self.supervised = fixed_share(names, model.config.supervision_3d, "supervision_3d")
         self.device = next(model.parameters()).device
         weights = relation_weights(data.scenes).items()
@@ -81,7 +80,7 @@ class Objective:
             settings.occupancy_queries,
             random,
         )
-        inputs = input_batch(scenes, model.config).to(self.device)
+        inputs = stack_scenes([scene.inputs for scene in scenes], model.config).to(self.device)
         language = None
         if step >= settings.stage1_steps and model.config.language:
             counts = {

@@ -1,9 +1,10 @@
 """The box head and the retrieval head, fitted from scratch on cached features."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from g2vlm.models.boxes import BoxHead
@@ -13,7 +14,6 @@ from g2vlm.models.model import G2VLM
 from g2vlm.models.symmetry import SYMMETRIES
 from g2vlm.training.cache_features import CachedScene
 from g2vlm.training.language_losses import box_loss
-from g2vlm.training.training_loop import minimise
 from metrics.files import rng
 
 # Best on `val` of 256 to 1,024 objects a step and rates 0.002 to 0.008, from scratch or not.
@@ -53,9 +53,7 @@ def fit_box_head(
         torch.cat([getattr(scene, name)[rows] for scene, rows in zip(scenes, known, strict=True)])
         for name in ("box_features", "faces", "true_boxes")
     )
-    # The key of the generator holds an old name: another would change every box.
-    random, count = rng(seed, "refit_boxes", ""), len(true)
-    torch.manual_seed(int(random.integers(2**62)))
+    random = seeded_generator(seed, "refit_boxes")
     head = model.box_head
     head.load_state_dict(BoxHead(model.config).state_dict())
     shapes, appearances = head.split(features)
@@ -64,8 +62,8 @@ def fit_box_head(
     optimizer = torch.optim.AdamW(head.parameters(), lr=BOX_RATE, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
 
-    def sample_losses() -> dict[str, torch.Tensor]:
-        rows = torch.from_numpy(random.integers(count, size=OBJECTS_A_STEP)).to(true.device)
+    def sample_losses() -> dict[str, Tensor]:
+        rows = torch.from_numpy(random.integers(len(true), size=OBJECTS_A_STEP)).to(true.device)
         which = int(random.integers(SYMMETRIES))
         shape, visible = head.transform(shapes[rows], faces[rows], which)
         boxes = head.predict(shape, head.appearance(appearances[rows]), visible)
@@ -75,7 +73,7 @@ def fit_box_head(
 
 
 def fit_retrieval_head(
-    descriptors: Descriptors, pooled: torch.Tensor, captions: Sequence[np.ndarray], seed: int
+    descriptors: Descriptors, pooled: Tensor, captions: Sequence[np.ndarray], seed: int
 ) -> float | None:
     """Fit the projections of scenes and captions from scratch by L_align, in large batches.
 
@@ -93,9 +91,7 @@ def fit_retrieval_head(
     captioned = np.array([row for row, rows in enumerate(captions) if len(rows)], int)
     if len(captioned) < 2:
         return None
-    # The key of the generator holds an old name: another would change every descriptor.
-    random = rng(seed, "refit_retrieval", "")
-    torch.manual_seed(int(random.integers(2**62)))
+    random = seeded_generator(seed, "refit_retrieval")
     texts = [standard(torch.from_numpy(rows).to(pooled.device)) for rows in captions]
     descriptors.standard_scene.fit(pooled)
     descriptors.standard_text.fit(torch.cat(texts))
@@ -115,7 +111,7 @@ def fit_retrieval_head(
     # Caption k of a batch belongs to scene k.
     own = torch.arange(min(SCENES_A_STEP, len(captioned)), device=pooled.device)
 
-    def sample_losses() -> dict[str, torch.Tensor]:
+    def sample_losses() -> dict[str, Tensor]:
         rows = random.permutation(captioned)[: len(own)].tolist()
         caption = torch.stack([texts[row][random.integers(len(texts[row]))] for row in rows])
         scene = scene_layer(F.dropout(scenes[rows], RETRIEVAL_DROPOUT))
@@ -124,3 +120,50 @@ def fit_retrieval_head(
         return {"align": (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2}
 
     return minimise(optimizer, schedule, RETRIEVAL_STEPS, sample_losses, {"align": 1.0})["align"]
+
+
+def seeded_generator(seed: int, key: str) -> np.random.Generator:
+    """Return the generator of one head's fit, and seed PyTorch's from it.
+
+    The keys hold old names of the heads: others would change every weight.
+    """
+    random = rng(seed, key, "")
+    torch.manual_seed(int(random.integers(2**62)))
+    return random
+
+
+def minimise(
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    steps: int,
+    sample_losses: Callable[[], Mapping[str, Tensor]],
+    weights: Mapping[str, float],
+    clip: float | None = None,
+) -> dict[str, float]:
+    """Take optimizer steps along the weighted sum of sampled losses.
+
+    Args:
+        optimizer: over what is fitted.
+        schedule: its learning rate.
+        steps: optimizer steps.
+        sample_losses: samples a batch and returns its losses by name.
+        weights: weight of each loss in the sum.
+        clip: largest norm of the gradient, None = any.
+
+    Returns:
+        the mean losses of the last tenth of the steps.
+    """
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
+    log = []
+    for _ in range(steps):
+        losses = sample_losses()
+        total = sum(weights[name] * value for name, value in losses.items())
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        if clip is not None:
+            torch.nn.utils.clip_grad_norm_(parameters, clip)
+        optimizer.step()
+        schedule.step()
+        log.append({name: float(value.detach()) for name, value in losses.items()})
+    last = log[-max(1, steps // 10) :]
+    return {name: float(np.mean([losses[name] for losses in last])) for name in last[0]}

@@ -47,7 +47,7 @@ class TrainScene:
         rows: {index of an object in the annotation: its row among the N}.
     """
 
-    inputs: SceneArrays
+    inputs: SceneArrays[np.ndarray]
     depth: np.ndarray
     normal: np.ndarray
     owner: np.ndarray
@@ -63,6 +63,11 @@ class TrainScene:
     annotation: Mapping[str, Any]
     rows: dict[int, int]
 
+    @property
+    def name(self) -> str:
+        """The scene's name."""
+        return self.annotation["scene"]
+
     @cached_property
     def class_of(self) -> dict[int, int]:
         """Class of every object, by its index in the annotation."""
@@ -76,7 +81,11 @@ class TrainScene:
 
 
 def train_scene(
-    arrays: SceneArrays, inputs: Any, views: Any, annotation: Mapping[str, Any], classes: Sequence
+    arrays: SceneArrays[np.ndarray],
+    inputs: Any,
+    views: Any,
+    annotation: Mapping[str, Any],
+    classes: Sequence,
 ) -> TrainScene:
     """Return the ground truth of one scene.
 

@@ -25,11 +25,10 @@ from g2vlm.training.data import TrainSet
 from g2vlm.training.objective import Objective
 from g2vlm.training.optimizer import learning_rate, make_optimizer
 from g2vlm.training.process_group import ProcessGroup
-from g2vlm.training.qa_head import train_qa_head
-from g2vlm.training.referring_head import train_referring_head
 from g2vlm.training.resume import Checkpoint, training_key
 from g2vlm.training.second_stage import fit_box_head, fit_retrieval_head
 from g2vlm.training.settings import TrainSettings
+from g2vlm.training.text_heads import train_qa_head, train_referring_head
 from metrics.files import atomic_path, rng, write_json
 
 PROGRESS_SECONDS = 5.0

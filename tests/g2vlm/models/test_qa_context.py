@@ -22,7 +22,7 @@ from g2vlm.models.qa_context import (
 )
 from g2vlm.models.referring_head import ROLES, ObjectSet
 from g2vlm.training import cache_features
-from g2vlm.training.qa_head import MentionTargets, mention_targets, role_losses, train_qa_head
+from g2vlm.training.text_heads import MentionTargets, mention_targets, role_losses, train_qa_head
 from tests.g2vlm.models.build import small_model, train_set
 from tests.g2vlm.models.rooms import CLASSES
 

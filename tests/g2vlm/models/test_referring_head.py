@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from g2vlm.models.batch import TextBatch
 from g2vlm.models.referring_head import ROLES, ObjectSet, Referral, ReferringHead, Roles
 from g2vlm.training import cache_features
-from g2vlm.training.referring_head import (
-    WEIGHTS,
+from g2vlm.training.text_heads import (
+    REFERRING_WEIGHTS,
     ReferringTargets,
     referring_losses,
     referring_targets,
@@ -185,7 +185,7 @@ def test_the_fit_changes_the_head_only_and_repeats_to_the_bit():
         return losses, {name: value.clone() for name, value in model.state_dict().items()}
 
     losses, after = fitted()
-    assert set(losses) == set(WEIGHTS)
+    assert set(losses) == set(REFERRING_WEIGHTS)
     changed = {name for name in after if not torch.equal(before[name], after[name])}
     assert changed and all(name.startswith("referring_head.") for name in changed)
     again, same = fitted()

@@ -12,11 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from g2vlm.models.batch import stack_scenes
 from g2vlm.models.checkpoint import load_model, save_model
 from g2vlm.models.detection import Detection
 from g2vlm.training import cache_features, second_stage
 from g2vlm.training import train as loop
-from g2vlm.training.data import fixed_share, geometry_batch, input_batch
+from g2vlm.training.data import fixed_share, geometry_batch
 from g2vlm.training.geometry_losses import normal_loss
 from g2vlm.training.losses import LOSSES
 from g2vlm.training.objective import Objective, relation_weights
@@ -230,7 +231,7 @@ def test_normal_loss_has_a_gradient():
     model = small_model("no_geometry")
     data = train_set(2)
     truth = geometry_batch(data.scenes, np.ones(2, bool), 3, 8, np.random.default_rng(0))
-    state = model.encode(input_batch(data.scenes, model.config))
+    state = model.encode(stack_scenes([scene.inputs for scene in data.scenes], model.config))
     loss = normal_loss(StepOutputs(model, state, truth))
     loss.backward()
     gradient = model.point_heads.out.weight.grad
@@ -240,7 +241,7 @@ def test_normal_loss_has_a_gradient():
 
 def test_shares_of_3d_supervision_are_fixed_and_nested():
     data = train_set(8)
-    names = [scene.inputs.scene for scene in data.scenes]
+    names = [scene.name for scene in data.scenes]
     half, all_of_them = (fixed_share(names, share, "supervision_3d") for share in (0.5, 1.0))
     assert half.sum() == 4
     assert all_of_them.all()
