@@ -180,7 +180,7 @@ class EncodedScene:
     @torch.inference_mode()
     def boxes(self, masks: np.ndarray) -> np.ndarray:
         """Return the amodal boxes f32[N, 6] of the objects of masks [N, P] in 0..1."""
-        return to_numpy(self.network.model.object_boxes(self.state, *self._tensors(masks))[0])
+        return to_numpy(self.network.model.box_head(self.state, *self._tensors(masks))[0])
 
     @cached_property
     def gt_object_boxes(self) -> np.ndarray:

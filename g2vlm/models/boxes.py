@@ -3,13 +3,14 @@
 Shapes: B scenes, N objects, P points, F point features.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from g2vlm.models.config import CELL, ModelConfig
 from g2vlm.models.layers import Standardise, exact, mlp
 from g2vlm.models.state import SceneState
-from g2vlm.models.symmetry import SYMMETRIES, Symmetries
 
 QUANTILES = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 1.0)
 # Places in QUANTILES of the visible extent and its middle. The outermost points are often outliers.
@@ -22,7 +23,15 @@ LEAST_SPAN_M = 0.05
 # of a tall object may be visible.
 STRETCH = 4.0
 STRETCH_BOUNDS = (-5.0, 4.0)
-# What the head reads of an object's shape (see `symmetry.Layout`): quantiles along each axis in
+# Bit 0 of a symmetry's number mirrors the first axis, bit 1 the second; bit 2 exchanges them after.
+SYMMETRIES = 8
+# A row of numbers as runs (kind, length):
+# along: [3,n] ascending positions along the axes (n = 1: one position, n = 2: low and high);
+# extent: [3] lengths along the axes;
+# border: [4] numbers of the top, bottom, left and right image border;
+# plain: unchanged.
+Layout = Sequence[tuple[str, int]]
+# What the head reads of an object's shape (see `Layout`): quantiles along each axis in
 # metres and in spans, their middle, the spans, the offset of the cameras, the number of points, and
 # the number of points on each image border.
 SHAPE = (
@@ -90,6 +99,57 @@ def axis_gaps(boxes: Tensor) -> Tensor:
     return (centre[:, :, None] - centre[:, None]).abs() - half[:, :, None] - half[:, None]
 
 
+class Symmetries(nn.Module):
+    """Applies the symmetries of a floor plan to rows of numbers [...,K] of one layout.
+
+    A mirrored room, or one with its two level axes exchanged, is again a room. Measurements of an
+    object then only change places and signs, so a symmetry is a permutation with signs.
+
+    Example:
+        >>> box = Symmetries([("along", 3), ("extent", 3)])
+        >>> row = torch.tensor([1.0, 2, 3, 4, 5, 6])
+        >>> box(row, 1).tolist(), box(row, 4).tolist()
+        ([-1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [2.0, 1.0, 3.0, 5.0, 4.0, 6.0])
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        # The symmetries of the row 1, 2, ..., K hold both the order and the signs.
+        row = torch.arange(1.0, 1 + sum(count for _, count in layout))
+        images = torch.stack([_image(row, layout, which) for which in range(SYMMETRIES)])
+        self.register_buffer("order", images.abs().long() - 1, persistent=False)
+        self.register_buffer("sign", images.sign(), persistent=False)
+
+    def forward(self, rows: Tensor, which: int) -> Tensor:
+        """Return `rows` under symmetry number `which`; 0 is the identity."""
+        return rows[..., self.order[which]] * self.sign[which]
+
+    def undo(self, rows: Tensor, which: int) -> Tensor:
+        """Return `rows` under the inverse of symmetry number `which`."""
+        return (rows * self.sign[which])[..., self.order[which].argsort()]
+
+
+def _image(row: Tensor, layout: Layout, which: int) -> Tensor:
+    """Return a row under symmetry number `which`."""
+    parts = list(row.split([count for _, count in layout]))
+    for place, (kind, _) in enumerate(layout):
+        part = parts[place]
+        if kind == "along":
+            part = part.view(3, -1).clone()
+            for axis in (0, 1):
+                if which >> axis & 1:
+                    # Mirrored, the highest position becomes the lowest.
+                    part[axis] = -part[axis].flip(0)
+            part = part.flatten()
+        if which >> 2 & 1 and kind in ("along", "extent"):
+            part = part.view(3, -1)[[1, 0, 2]].flatten()
+        # An odd number of mirrors and exchanges reflects the image: left and right swap.
+        if kind == "border" and which.bit_count() % 2:
+            part = part[[0, 1, 3, 2]]
+        parts[place] = part
+    return torch.cat(parts)
+
+
 class BoxHead(nn.Module):
     """Amodal boxes of masks: the visible extent of the masked points plus a learned correction.
 
@@ -103,7 +163,7 @@ class BoxHead(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         rows, columns = config.height // CELL, config.width // CELL
-        self.knows_cameras = config.lifts
+        self.knows_cameras, self.supervised = config.lifts, config.votes
         border = torch.zeros(4, rows, columns)
         border[0, 0], border[1, -1], border[2, :, 0], border[3, :, -1] = 1, 1, 1, 1
         self.register_buffer("border", border.flatten(1).T, persistent=False)  # (p, 4)
@@ -150,8 +210,8 @@ class BoxHead(nn.Module):
         """Return the shape and the appearance in the features [...,K]."""
         return features.split([self.shape_size, features.shape[-1] - self.shape_size], dim=-1)
 
-    def predict(self, shape: Tensor, appearance: Tensor, faces: Tensor) -> Tensor:
-        """Return boxes [...,6] of shapes, projected appearances and visible faces [...,6]."""
+    def predict(self, shape: Tensor, faces: Tensor, appearance: Tensor) -> Tensor:
+        """Return boxes [...,6] of shapes, visible faces [...,6] and projected appearances."""
         low, high = split_faces(faces)
         span = (high - low).clamp(min=LEAST_SPAN_M)
         moved = self.correction(torch.cat([self.standard_shape(shape), appearance], dim=-1))
@@ -177,17 +237,19 @@ class BoxHead(nn.Module):
         appearance = self.appearance(appearance)
         boxes = []
         for which in range(SYMMETRIES):
-            turned, turned_faces = self.transform(shape, faces, which)
-            box = self.predict(turned, appearance, turned_faces)
+            box = self.predict(*self.transform(shape, faces, which), appearance)
             boxes.append(self.box_symmetry.undo(box, which))
         return torch.stack(boxes).mean(0)
 
-    def forward(self, state: SceneState, masks: Tensor, learned: bool) -> Tensor:
-        """Return boxes [B,N,6] of masks [B,N,P]; without `learned`, the visible extents."""
+    def forward(self, state: SceneState, masks: Tensor) -> Tensor:
+        """Return boxes [B,N,6] of the objects under masks [B,N,P] in 0..1.
+
+        A method whose boxes were never supervised returns the visible extents.
+        """
         features, faces = self.features(state, masks)
-        if not learned:
+        if not self.supervised:
             return corner_box(*split_faces(faces))
         if not self.training:
             return self.predict_symmetric(features, faces)
         shape, appearance = self.split(features)
-        return self.predict(shape, self.appearance(appearance), faces)
+        return self.predict(shape, faces, self.appearance(appearance))

@@ -69,14 +69,6 @@ class G2VLM(nn.Module):
             **dense,
         )
 
-    def object_boxes(self, state: SceneState, masks: Tensor) -> Tensor:
-        """Return boxes [B,N,6] of the objects under masks [B,N,P] in 0..1.
-
-        The extents of the masked points are completed by a learned correction. A method whose boxes
-        were never supervised returns the extents (2nd to 98th percentile).
-        """
-        return self.box_head(state, masks, self.config.votes)
-
     def object_set(self, state: SceneState, masks: Tensor, boxes: Tensor) -> ObjectSet:
         """Return the objects under masks [B,N,P] with boxes [B,N,6], for the referring head."""
         points = mask_mean(masks, state.point_features)

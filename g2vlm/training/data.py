@@ -1,8 +1,9 @@
-"""The training set in memory, and the batch of one step."""
+"""The training set in memory, the batch of one step, and what the model predicts for it."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from g2vlm.models.batch import (
     scene_arrays,
 )
 from g2vlm.models.decoder import CAPTION, LEAST_NUMBER, PAD, START, Vocabulary, number_word
+from g2vlm.models.model import G2VLM
+from g2vlm.models.state import GroundState, RelationLogits, SceneState
 from g2vlm.training.targets import POOL, STRUCTURE, TrainScene, mask_shares, train_scene
 from metrics.files import rng
 from metrics.scene_graph.predicates import FAMILIES
@@ -90,6 +93,40 @@ class LanguageTargets(Movable):
     caption_scenes: Tensor
     phrases: TextBatch
     phrase_objects: Tensor
+
+
+@dataclass(frozen=True)
+class StepOutputs:
+    """Targets of a batch of B scenes and the model's outputs for it, each computed once.
+
+    Attributes:
+        model: the model in training.
+        state: the encoded scenes.
+        geometry: dense targets.
+        language: targets of objects and sentences; None in stage 1.
+        relation_weights: {relation family: [K], weight of each label}.
+    """
+
+    model: G2VLM
+    state: SceneState
+    geometry: GeometryTargets
+    language: LanguageTargets | None = None
+    relation_weights: Mapping[str, Tensor] | None = None
+
+    @cached_property
+    def ground(self) -> GroundState:
+        """The sentences of the batch grounded in its scenes."""
+        return self.model.fusion(self.state, self.language.sentences)
+
+    @cached_property
+    def boxes(self) -> Tensor:
+        """[B,N,6]: predicted boxes of the ground-truth masks."""
+        return self.model.box_head(self.state, self.language.masks)
+
+    @cached_property
+    def relations(self) -> RelationLogits:
+        """Relations between the ground-truth masks. They do not train the box head."""
+        return self.model.relations(self.state, self.language.masks, self.boxes.detach())
 
 
 class TrainSet:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from g2vlm.models.state import SceneState
-from g2vlm.training.outputs import StepOutputs
+from g2vlm.training.data import StepOutputs
 
 # A neighbour farther than this from a point's tangent plane lies on another surface.
 EDGE_M = 0.03

@@ -16,9 +16,8 @@ from g2vlm.models.heads import pool_scene
 from g2vlm.models.layers import exact
 from g2vlm.models.model import G2VLM
 from g2vlm.models.state import GroundState, RelationLogits, SceneState
-from g2vlm.training.data import GeometryTargets, LanguageTargets
+from g2vlm.training.data import GeometryTargets, LanguageTargets, StepOutputs
 from g2vlm.training.geometry_losses import masked_mean
-from g2vlm.training.outputs import StepOutputs
 from metrics.scene_graph.predicates import FAMILIES
 
 FRONT_WEIGHT = 0.1

@@ -1,4 +1,8 @@
-"""Start a training in this process, or in several through `accelerate launch`."""
+"""Start a training in this process, or in several through `accelerate launch`.
+
+Each of several processes runs `python -m g2vlm.training.launch JOB.json`, where JOB.json holds the
+arguments of `g2vlm.training.train.train`.
+"""
 
 import json
 import subprocess
@@ -7,7 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from metrics.files import InputError
+from g2vlm.run.job import die_with_parent
+from metrics.files import InputError, read_json, run_main
 
 
 def launch(arguments: dict[str, Any], processes: int = 1) -> None:
@@ -25,14 +30,12 @@ def launch(arguments: dict[str, Any], processes: int = 1) -> None:
 
         train(**arguments)
         return
-    from g2vlm.run.job import die_with_parent
-
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder) / "job.json"
         job.write_text(json.dumps(arguments), encoding="utf-8")
         # The processes print on this process's streams.
         with subprocess.Popen(
-            command(processes, "-m", "g2vlm.training", str(job)),
+            command(processes, "-m", "g2vlm.training.launch", str(job)),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -54,3 +57,13 @@ def command(processes: int, *target: str) -> list[str]:
     call += ["--num_processes", str(processes), "--num_machines", "1", "--mixed_precision", "no"]
     # With port 0 the system chooses one, so that two trainings on one machine do not collide.
     return [*call, "--dynamo_backend", "no", "--main_process_port", "0", *target]
+
+
+def main() -> None:
+    """Train together with the other processes."""
+    die_with_parent()
+    launch(read_json(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -17,13 +17,13 @@ from g2vlm.training import geometry_losses, language_losses  # noqa: F401
 from g2vlm.training.data import (
     GeometryTargets,
     LanguageTargets,
+    StepOutputs,
     TrainSet,
     fixed_share,
     geometry_batch,
     language_batch,
 )
 from g2vlm.training.losses import LOSSES
-from g2vlm.training.outputs import StepOutputs
 from g2vlm.training.settings import TrainSettings
 from g2vlm.training.targets import TrainScene
 from metrics.files import rng

@@ -7,11 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from g2vlm.models.boxes import BoxHead
+from g2vlm.models.boxes import SYMMETRIES, BoxHead
 from g2vlm.models.heads import FIRST_SCALE, Descriptors
 from g2vlm.models.layers import standard
 from g2vlm.models.model import G2VLM
-from g2vlm.models.symmetry import SYMMETRIES
 from g2vlm.training.cache_features import CachedScene
 from g2vlm.training.language_losses import box_loss
 from metrics.files import rng
@@ -65,8 +64,8 @@ def fit_box_head(
     def sample_losses() -> dict[str, Tensor]:
         rows = torch.from_numpy(random.integers(len(true), size=OBJECTS_A_STEP)).to(true.device)
         which = int(random.integers(SYMMETRIES))
-        shape, visible = head.transform(shapes[rows], faces[rows], which)
-        boxes = head.predict(shape, head.appearance(appearances[rows]), visible)
+        moved = head.transform(shapes[rows], faces[rows], which)
+        boxes = head.predict(*moved, head.appearance(appearances[rows]))
         return {"box": box_loss(boxes, head.box_symmetry(true[rows], which))}
 
     return minimise(optimizer, schedule, steps, sample_losses, {"box": 1.0})["box"]

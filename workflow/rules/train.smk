@@ -32,6 +32,6 @@ rule train:
         checkpoints=lambda wildcards: (
             f"{RESULTS}/checkpoints/{checkpoint_key(wildcards.trained)}/{wildcards.seed}"
         ),
-        code=job_code("train", "g2vlm.training.__main__"),
+        code=job_code("train"),
     script:
         "../scripts/train.py"

@@ -52,7 +52,7 @@ def test_outputs_have_the_documented_shapes():
         text = sentences(["the chair", "how many boxes"], ["a lamp"])
         ground = model.fusion(state, text)
         masks = torch.rand(2, 3, P)
-        boxes = model.object_boxes(state, masks)
+        boxes = model.box_head(state, masks)
         relations = model.relations(state, masks, boxes)
         embedded = model.descriptors.embed_objects(state, masks, boxes)
     assert state.tokens.shape == (2, T, model.config.hidden)
@@ -212,7 +212,7 @@ def test_boxes_without_votes_are_the_masks_extents():
     state = model.encode(scene_batch(model))
     masks = torch.zeros(2, 2, P)
     masks[:, 0, :40] = 1
-    boxes = model.object_boxes(state, masks)
+    boxes = model.box_head(state, masks)
     cloud = state.points[0, :40]
     assert bool((boxes[0, 0, 3:] <= cloud.amax(0) - cloud.amin(0) + THINNEST_M + 0.001).all())
     assert bool(torch.isfinite(boxes).all()), "an empty mask still has a box"
@@ -348,7 +348,7 @@ def test_any_number_of_views_is_encoded(method, count):
         ground = model.fusion(state, sentences(("the chair",)))
         found = [
             ground.point_logits,
-            model.object_boxes(state, masks),
+            model.box_head(state, masks),
             model.descriptors.embed_scene(pool_scene(state)),
         ]
         found.append(model.occupancy_head(state, torch.rand(1, 5, 3)))

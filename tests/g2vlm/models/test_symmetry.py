@@ -3,8 +3,15 @@
 import pytest
 import torch
 
-from g2vlm.models.boxes import QUANTILES, SHAPE, corner_box, mask_quantiles, split_faces
-from g2vlm.models.symmetry import SYMMETRIES, Symmetries
+from g2vlm.models.boxes import (
+    QUANTILES,
+    SHAPE,
+    SYMMETRIES,
+    Symmetries,
+    corner_box,
+    mask_quantiles,
+    split_faces,
+)
 from tests.g2vlm.models.build import small_model
 
 BOX = [("along", 3), ("extent", 3)]

@@ -17,12 +17,11 @@ from g2vlm.models.checkpoint import load_model, save_model
 from g2vlm.models.detection import Detection
 from g2vlm.training import cache_features, second_stage
 from g2vlm.training import train as loop
-from g2vlm.training.data import fixed_share, geometry_batch
+from g2vlm.training.data import StepOutputs, fixed_share, geometry_batch
 from g2vlm.training.geometry_losses import normal_loss
 from g2vlm.training.losses import LOSSES
 from g2vlm.training.objective import Objective, relation_weights
 from g2vlm.training.optimizer import learning_rate, make_optimizer
-from g2vlm.training.outputs import StepOutputs
 from g2vlm.training.process_group import ProcessGroup
 from g2vlm.training.settings import TrainSettings
 from g2vlm.training.targets import POOL, relation_targets
