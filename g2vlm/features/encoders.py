@@ -43,7 +43,7 @@ def encode_images(
 
     from g2vlm.features.image_encoders import load_image_encoder
 
-    ids = list(store.ids)
+    ids = store.ids
     if not ids:
         raise InputError(f"{out_path}: the split has no scene to encode; run render first")
     torch.set_num_threads(threads)
@@ -67,7 +67,7 @@ def view_features(model: Any, rgb: np.ndarray) -> SceneFeatures:
     import torch
 
     out = model(torch.from_numpy(np.ascontiguousarray(rgb)).to(next(model.parameters()).device))
-    return SceneFeatures(out.tokens.half().cpu().numpy(), out.points.half().cpu().numpy())
+    return SceneFeatures(*(features.half().cpu().numpy() for features in out))
 
 
 def encode_texts(
@@ -96,11 +96,13 @@ def encode_texts(
 
     from g2vlm.features.text_encoders import TextEncoder
 
-    unique: set[str] = set()
-    for path in annotation_files:
-        for annotation in read_lines(path):
-            for field in ("references", "questions", "captions", "phrases"):
-                unique.update(item["text"] for item in annotation.get(field, ()))
+    unique = {
+        item["text"]
+        for path in annotation_files
+        for annotation in read_lines(path)
+        for field in ("references", "questions", "captions", "phrases")
+        for item in annotation.get(field, ())
+    }
     texts = sorted(unique)
     if not texts:
         raise InputError(f"{out_folder}: the annotations hold no text to encode; run render first")

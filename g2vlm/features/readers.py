@@ -68,13 +68,13 @@ class ImageFeatures:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._file = _open(self.path)
-        self._keys = set(self._file.keys())
-        self.ids = sorted(key.rsplit("/", 1)[0] for key in self._keys if key.endswith("/tokens"))
+        keys = self._file.keys()
+        self.ids = sorted(key.rsplit("/", 1)[0] for key in keys if key.endswith("/tokens"))
         if not self.ids:
             raise InputError(f"{self.path}: holds no scene; run encode again")
 
     def __getitem__(self, scene: str) -> SceneFeatures:
-        if f"{scene}/tokens" not in self._keys:
+        if scene not in self.ids:
             raise InputError(f"{self.path}: no features of scene {scene!r}; run encode again")
         return SceneFeatures(
             self._file.get_tensor(f"{scene}/tokens"), self._file.get_tensor(f"{scene}/points")
@@ -104,19 +104,17 @@ class TextFeatures:
         self._rows = {text: row for row, text in enumerate(texts)}
         self.width = int(self._states.shape[1])
 
-    def rows(self, texts: Sequence[str]) -> np.ndarray:
-        """Return the row i64[Q] of each text."""
-        missing = next((text for text in texts if text not in self._rows), None)
-        if missing is not None:
-            raise InputError(f"{self.path}: text {missing!r} was not encoded; run encode again")
-        return np.array([self._rows[text] for text in texts], dtype=np.int64)
-
     def gather(self, texts: Sequence[str], length: int | None = None) -> TextStates:
         """Return the states of Q texts, padded to `length` or else to the longest of them.
 
         Without texts the arrays have Q = 0 and L = `length` or 1.
         """
-        rows = self.rows(texts)
+        try:
+            rows = np.array([self._rows[text] for text in texts], dtype=np.int64)
+        except KeyError as error:
+            raise InputError(
+                f"{self.path}: text {error} was not encoded; run encode again"
+            ) from error
         counts = self._offsets[rows + 1] - self._offsets[rows]
         columns = length or int(counts.max(initial=1))
         position = np.arange(columns)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
 from g2vlm.features.packages import device_or_best, folder_sha256, package_file
 from metrics.files import InputError, read_json, sha256_file
@@ -88,12 +89,9 @@ class TextEncoder:
     @torch.inference_mode()
     def states(self, ids: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """Return the last hidden states f32[tokens, C] of each token list."""
-        length = max(len(row) for row in ids)
-        padded = torch.zeros(len(ids), length, dtype=torch.long)
-        mask = torch.zeros(len(ids), length, dtype=torch.long)
-        for row, tokens in enumerate(ids):
-            padded[row, : len(tokens)] = torch.tensor(tokens)
-            mask[row, : len(tokens)] = 1
+        rows = [torch.tensor(tokens, dtype=torch.long) for tokens in ids]
+        padded = pad_sequence(rows, batch_first=True)  # (texts, length)
+        mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
         output = self.model(input_ids=padded.to(self.device), attention_mask=mask.to(self.device))
         hidden = output.last_hidden_state.cpu()  # (texts, length, C)
         return [hidden[row, : len(tokens)] for row, tokens in enumerate(ids)]

@@ -16,12 +16,12 @@ from g2vlm.models.batch import build_batch, build_text, object_masks
 from g2vlm.models.checkpoint import load_model
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import PAD, START
-from g2vlm.models.detection import PointClasses, point_classes, to_numpy
+from g2vlm.models.detection import PointClasses
 from g2vlm.models.heads import pool_scene
 from g2vlm.models.model import G2VLM
 from g2vlm.models.qa_context import QAContext
 from g2vlm.models.referring_head import ObjectSet
-from g2vlm.models.state import SceneState
+from g2vlm.models.state import SceneState, point_classes, to_numpy
 from g2vlm.scenes.dataset import SceneInputs
 from metrics.files import InputError, read_json
 

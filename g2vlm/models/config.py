@@ -119,9 +119,6 @@ class ModelConfig(ModelSizes, Switches):
         Raises:
             InputError: naming `source`, for an unknown or missing key.
         """
-        unknown = sorted(set(values) - {field.name for field in fields(ModelConfig)})
-        if unknown:
-            raise InputError(f"{source}: unknown model setting {unknown[0]!r}; remove it")
         try:
             return ModelConfig(
                 **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

@@ -1,10 +1,7 @@
 """Objects from class probabilities of points: connected points of one class are one object."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
@@ -12,12 +9,6 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from metrics.scene_graph.boxes import box_iou
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from g2vlm.models.config import ModelConfig
-    from g2vlm.models.state import SceneState
 
 # Points closer than this are neighbours, whichever views they come from.
 LINK_M = 0.15
@@ -70,26 +61,6 @@ class Detection:
     label: int
     score: float
     members: np.ndarray
-
-
-def to_numpy(tensor: Tensor) -> np.ndarray:
-    """Return a tensor's values as a float32 array in main memory."""
-    return tensor.detach().float().cpu().numpy()
-
-
-def point_classes(state: SceneState, config: ModelConfig, scene: int) -> PointClasses:
-    """Return the class probabilities of the points of scene number `scene` of a batch.
-
-    A model that does not know its cameras measures ranges from the first one.
-    """
-    camera = state.batch.camera if config.lifts else state.batch.camera[:, :1]  # (B, P or 1, 3)
-    ranges = (state.points - camera).norm(dim=-1)  # (B, P)
-    return PointClasses(
-        to_numpy(state.points[scene]),
-        to_numpy(state.class_probabilities[scene]),
-        to_numpy(ranges[scene]),
-        grid=(state.batch.pose.shape[1], *state.grid.cells),
-    )
 
 
 def detect(points: PointClasses, boxes: BoxFunction) -> list[Detection]:

@@ -163,8 +163,7 @@ class Fusion(nn.Module):
             point_logits=point_logits,
             token_logits=token_logits,
             text_states=torch.cat([text, found], dim=2),
-            anchor=aims[0],
-            candidate=aims[1],
+            aims=aims,
             name_logits=name_logits,
         )
 

@@ -140,13 +140,14 @@ class QAContextEncoder(nn.Module):
         matches = torch.stack([count, roles.match.amax(-1)], dim=-1)
         own = [places / 3, sizes.clamp(min=0.02).log(), matches]
         pairs = self.pairs(shares, objects, relations)
-        distances, geometry = box_distances(objects.boxes), triple_geometry(objects.boxes)
+        between = self.compared(box_distances(objects.boxes))
+        geometry = self.compared(triple_geometry(objects.boxes))
         # Numbers that are copied come from sharpened shares, in which likelier objects weigh more:
         # a mean over two chairs is the distance of neither. Both kinds of shares are processed
         # together, as 2Q questions.
         sharp = shares.square() / shares.square().sum(-1, keepdim=True)
         both = torch.cat([shares, sharp], dim=1)
-        distances, sharp_distances = self.distances(both, distances).chunk(2, dim=1)
+        distances, sharp_distances = self.distances(both, between).chunk(2, dim=1)
         triples, sharp_triples = self.triples(both, geometry).chunk(2, dim=1)
         meant = referral.logits.sigmoid() * objects.present[:, None]  # (B, Q, N)
         total = meant.sum(-1, keepdim=True)
@@ -169,6 +170,10 @@ class QAContextEncoder(nn.Module):
         hints = CopyHints(named, sides, self.measures(sharp, objects, sharp_distances, room))
         return QAContext(self.norm(slots), roles, share.log(), hints)
 
+    def compared(self, values: Tensor) -> Tensor:
+        """Return values between objects, or zeros for a method that does not compare objects."""
+        return values if self.compares else torch.zeros_like(values)
+
     def measures(
         self, shares: Tensor, objects: ObjectSet, distances: Tensor, room: Tensor
     ) -> Tensor:
@@ -189,11 +194,9 @@ class QAContextEncoder(nn.Module):
 
         The axes are ahead and left as the first camera sees them.
         """
-        if not self.compares:
-            return shares.new_zeros(*shares.shape[:2], len(PAIRS), 2)
         centre = objects.boxes[..., :2]
         direction = F.normalize(centre[:, :, None] - centre[:, None], dim=-1, eps=1e-2)
-        return expect_pairs(shares, direction)
+        return expect_pairs(shares, self.compared(direction))
 
     def sides(self, sentence: Tensor, directions: Tensor, triples: Tensor) -> Tensor:
         """Return the probability of each side (left, right, front, behind) as the answer.
@@ -245,9 +248,7 @@ class QAContextEncoder(nn.Module):
         """Return expected geometry and relations of all pairs of roles [B,Q,PAIRS*K], flat."""
         probabilities = [logits.softmax(-1) for logits in relations.families.values()]
         geometry = RelationHead.geometry(objects.boxes, objects.front)
-        each = torch.cat([geometry, *probabilities], dim=-1)
-        if not self.compares:
-            each = torch.zeros_like(each)
+        each = self.compared(torch.cat([geometry, *probabilities], dim=-1))
         return expect_pairs(shares, each).flatten(-2)
 
     def distances(self, shares: Tensor, distances: Tensor) -> Tensor:
@@ -257,8 +258,6 @@ class QAContextEncoder(nn.Module):
             shares: [B,Q,ROLES,N].
             distances: [B,N,N], between objects, metres.
         """
-        if not self.compares:
-            return shares.new_zeros(*shares.shape[:2], ROLES)
         ends = combinations(range(ROLES), 2)
         expected = [(shares[:, :, r] @ distances * shares[:, :, s]).sum(-1) for r, s in ends]
         return torch.stack(expected, -1)
@@ -270,8 +269,6 @@ class QAContextEncoder(nn.Module):
             shares: [B,Q,ROLES,N].
             geometry: [B,N,N,N,TRIPLE], from `triple_geometry`.
         """
-        if not self.compares:
-            return shares.new_zeros(*shares.shape[:2], TRIPLE * len(TRIPLES))
         expected = []
         for r, s, t in TRIPLES:
             first = torch.einsum("bqi,bijkf->bqjkf", shares[:, :, r], geometry)

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from g2vlm.models.batch import SceneBatch
+from g2vlm.models.config import ModelConfig
+from g2vlm.models.detection import PointClasses
 from g2vlm.models.grid import ViewGrid
 
 
@@ -60,16 +63,15 @@ class GroundState:
         token_logits: [B,Q,T], the sentence's target covers the patch.
         text_states: [B,Q,M,D], memory of the decoder: fused states of the sentence, then what it
             found in the scene.
-        anchor: [B,Q,T], log-probabilities of the first attention over patches, for anchors.
-        candidate: [B,Q,T], the same for candidates.
+        aims: [2,B,Q,T], log-probabilities of the first attention over patches, for anchors and for
+            candidates.
         name_logits: [B,Q,C], the class that the sentence names.
     """
 
     point_logits: Tensor
     token_logits: Tensor
     text_states: Tensor
-    anchor: Tensor
-    candidate: Tensor
+    aims: Tensor
     name_logits: Tensor
 
 
@@ -84,3 +86,23 @@ class RelationLogits:
 
     families: dict[str, Tensor]
     front: Tensor
+
+
+def to_numpy(tensor: Tensor) -> np.ndarray:
+    """Return a tensor's values as a float32 array in main memory."""
+    return tensor.detach().float().cpu().numpy()
+
+
+def point_classes(state: SceneState, config: ModelConfig, scene: int) -> PointClasses:
+    """Return the class probabilities of the points of scene number `scene` of a batch.
+
+    A model that does not know its cameras measures ranges from the first one.
+    """
+    camera = state.batch.camera if config.lifts else state.batch.camera[:, :1]  # (B, P or 1, 3)
+    ranges = (state.points - camera).norm(dim=-1)  # (B, P)
+    return PointClasses(
+        to_numpy(state.points[scene]),
+        to_numpy(state.class_probabilities[scene]),
+        to_numpy(ranges[scene]),
+        grid=(state.batch.pose.shape[1], *state.grid.cells),
+    )

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from g2vlm.models.batch import build_text, stack_scenes
 from g2vlm.models.boxes import corner_box, split_faces
-from g2vlm.models.detection import clusters, member_masks, point_classes, suppress
+from g2vlm.models.detection import clusters, member_masks, suppress
 from g2vlm.models.heads import pool_scene
 from g2vlm.models.model import G2VLM
 from g2vlm.models.qa_context import measure_room
 from g2vlm.models.referring_head import ObjectSet
-from g2vlm.models.state import SceneState
+from g2vlm.models.state import SceneState, point_classes
 from g2vlm.training.data import TrainSet, pad
 from g2vlm.training.targets import TrainScene, mask_shares
 

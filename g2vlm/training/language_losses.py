@@ -61,9 +61,7 @@ def name_loss(state: SceneState, targets: LanguageTargets) -> Tensor:
     """
     logits = mask_mean(targets.masks, state.class_logits[..., :-1])  # (B, N, C)
     visible = targets.present & (targets.masks.amax(-1) > 0)  # (B, N)
-    if not bool(visible.any()):
-        return logits.sum() * 0
-    return F.cross_entropy(logits[visible], targets.classes[visible])
+    return label_loss(logits[visible], targets.classes[visible])
 
 
 def volume(size: Tensor) -> Tensor:
@@ -140,24 +138,20 @@ def grounding_loss(
         "mask": masked_mean(MASK_WEIGHT * pointwise, asked[..., 0]) + masked_mean(dice, visible),
         "pick": mass_loss(by_object.log_softmax(-1), roles[0]),
         "patch": mass_loss(ground.token_logits[:, :count].log_softmax(-1), tokens[0]),
-        "said": named_class_loss(ground.name_logits, targets.named),
+        "said": label_loss(ground.name_logits, targets.named),
     }
     if model.config.cross_attention:
-        anchors = mass_loss(ground.anchor[:, :count], tokens[1])
-        losses["aim"] = anchors + mass_loss(ground.candidate[:, :count], tokens[2])
+        anchors, candidates = ground.aims[:, :, :count]
+        losses["aim"] = mass_loss(anchors, tokens[1]) + mass_loss(candidates, tokens[2])
     return losses
 
 
-def named_class_loss(logits: Tensor, named: Tensor) -> Tensor:
-    """Return the cross-entropy of the class that sentences name.
-
-    Args:
-        logits: [B,S,C].
-        named: i64[B,S], -1 = none or several.
-    """
-    if not bool((named >= 0).any()):
-        return logits.sum() * 0
-    return F.cross_entropy(logits.flatten(0, 1), named.flatten(), ignore_index=-1)
+def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean cross-entropy of labels i64 [...] given logits [...,K]; 0 if all are -1."""
+    total = F.cross_entropy(
+        logits.flatten(0, -2), labels.flatten(), ignore_index=-1, reduction="sum"
+    )
+    return total / (labels >= 0).sum().clamp(min=1)
 
 
 def relation_loss(

@@ -30,7 +30,7 @@ def learning_rate(settings: TrainSettings, step: int) -> float:
 
 
 def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """Return Muon, AdamW or SGD with momentum over a model's parameters.
+    """Return Muon or AdamW over a model's parameters.
 
     Vectors (biases, norms, constants) have no weight decay.
     """
@@ -42,8 +42,6 @@ def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Opt
         {"params": [one for one in others if one.ndim > 1], "weight_decay": decay},
         {"params": [one for one in others if one.ndim <= 1], "weight_decay": 0.0},
     ]
-    if settings.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=rate, momentum=0.9)
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=rate, betas=BETAS, fused=True)
     return Muon(matrices, groups, rate, decay, BETAS)
@@ -51,8 +49,11 @@ def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Opt
 
 def large_matrices(model: nn.Module) -> list[nn.Parameter]:
     """Return the weights of linear layers with at least `LEAST_SIDE` rows and columns."""
-    weights = [one.weight for one in model.modules() if isinstance(one, nn.Linear)]
-    return [weight for weight in weights if min(weight.shape) >= LEAST_SIDE]
+    return [
+        one.weight
+        for one in model.modules()
+        if isinstance(one, nn.Linear) and min(one.weight.shape) >= LEAST_SIDE
+    ]
 
 
 class Muon(torch.optim.Optimizer):
@@ -83,8 +84,7 @@ class Muon(torch.optim.Optimizer):
         decay: float,
         betas: tuple[float, float],
     ) -> None:
-        first = {"params": list(matrices), "weight_decay": decay}
-        super().__init__([first, *others], {"lr": rate})
+        super().__init__([{"params": list(matrices), "weight_decay": decay}, *others], {"lr": rate})
         self._adamw = torch.optim.AdamW(self.param_groups[1:], lr=rate, betas=betas, fused=True)
 
     @torch.no_grad()
@@ -120,8 +120,7 @@ class Muon(torch.optim.Optimizer):
         state = self.state[one]
         if not state:
             state["momentum"] = torch.zeros_like(one)
-        momentum = state["momentum"].lerp_(one.grad, 1 - MOMENTUM)
-        return one.grad.lerp(momentum, MOMENTUM)
+        return one.grad.lerp(state["momentum"].lerp_(one.grad, 1 - MOMENTUM), MOMENTUM)
 
 
 def wide(matrix: Tensor) -> Tensor:

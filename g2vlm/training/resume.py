@@ -88,8 +88,12 @@ class Checkpoint:
         tensors = read_tensors(self.folder / STATE, fix)
         if sha256_file(self.folder / STATE) != notes.get("sha256"):
             raise InputError(f"{self.folder / STATE}: damaged (its hash differs); {fix}")
-        fault = f"{path}: a checkpoint of another version of the network"
-        load_weights(model, _under(tensors, "model/"), fault, fix)
+        load_weights(
+            model,
+            _under(tensors, "model/"),
+            f"{path}: a checkpoint of another version of the network",
+            fix,
+        )
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in _under(tensors, "optimizer/").items():
             number, field = name.split("/")

@@ -35,8 +35,8 @@ class TrainSettings:
     warmup: float = setting("Share of all steps with a rising learning rate.", minimum=0, maximum=1)
     dropout: float = setting("Dropout rate.", minimum=0, maximum=1)
     optimizer: str = setting(
-        "Muon for large matrices and AdamW for the rest; AdamW; or SGD with momentum.",
-        enum=["muon", "adamw", "sgd"],
+        "Muon for large matrices and AdamW for the rest, or AdamW for all.",
+        enum=["muon", "adamw"],
     )
     accumulation: int = setting(
         "Batches whose gradients make one optimizer step, shared by the processes.", minimum=1

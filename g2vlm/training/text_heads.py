@@ -33,7 +33,7 @@ from g2vlm.training.data import (
     sample,
 )
 from g2vlm.training.geometry_losses import masked_mean
-from g2vlm.training.language_losses import mass_loss, number_loss
+from g2vlm.training.language_losses import label_loss, mass_loss, number_loss
 from g2vlm.training.second_stage import minimise, seeded_generator
 from g2vlm.training.targets import TrainScene
 
@@ -295,14 +295,6 @@ def referring_losses(referral: Referral, targets: ReferringTargets) -> dict[str,
         "object_colours": label_loss(referral.roles.object_colours, targets.object_colours),
         "zero": masked_mean(zero, asked),
     }
-
-
-def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean cross-entropy of labels i64 [...] given logits [...,K]; 0 if all are -1."""
-    total = F.cross_entropy(
-        logits.flatten(0, -2), labels.flatten(), ignore_index=-1, reduction="sum"
-    )
-    return total / (labels >= 0).sum().clamp(min=1)
 
 
 def train_qa_head(

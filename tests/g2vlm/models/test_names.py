@@ -9,7 +9,7 @@ import torch
 
 from g2vlm.models.fusion import named_share
 from g2vlm.training.data import language_batch
-from g2vlm.training.language_losses import name_loss, named_class_loss
+from g2vlm.training.language_losses import label_loss, name_loss
 from tests.g2vlm.models.build import small_model, train_set
 
 COUNTS = {"references": 3, "questions": 3, "captions": 1, "phrases": 1}
@@ -50,11 +50,9 @@ def test_targets_of_the_class_that_sentences_ask_for(monkeypatch):
 def test_the_loss_of_the_class_asked_for():
     logits = torch.zeros(1, 3, 4)
     logits[0, 1, 2] = 20.0
-    assert named_class_loss(logits, torch.tensor([[-1, -1, -1]])) == 0
-    assert named_class_loss(logits, torch.tensor([[-1, 2, -1]])) < 1e-6
-    assert named_class_loss(logits, torch.tensor([[0, 2, -1]])).item() == pytest.approx(
-        np.log(4) / 2
-    )
+    assert label_loss(logits, torch.tensor([[-1, -1, -1]])) == 0
+    assert label_loss(logits, torch.tensor([[-1, 2, -1]])) < 1e-6
+    assert label_loss(logits, torch.tensor([[0, 2, -1]])).item() == pytest.approx(np.log(4) / 2)
 
 
 def test_an_object_weighs_as_much_as_another_whatever_its_points():

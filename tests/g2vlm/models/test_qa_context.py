@@ -110,7 +110,8 @@ def test_side_depends_on_the_viewpoint_of_the_sentence():
             found = context.sides(sentence, directions, triples)[0, 0]
         assert found.sum() == pytest.approx(1) and found[SIDES.index(side)] > 0.9
     blind = small_model("no_geometry_module").qa_context
-    told = blind.directions(alone, objects), blind.triples(alone, triple_geometry(boxes))
+    nothing = blind.compared(triple_geometry(boxes))
+    told = blind.directions(alone, objects), blind.triples(alone, nothing)
     assert blind.sides(sentence, *told)[0, 0].tolist() == pytest.approx([0.25] * 4)
 
 

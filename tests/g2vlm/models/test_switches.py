@@ -175,5 +175,5 @@ def test_invalid_methods_are_refused(method, message):
 def test_config_round_trip():
     config = small_model("minimal_3d_vlm").config
     assert ModelConfig.from_json(asdict(config)) == config
-    with pytest.raises(InputError, match="unknown model setting 'depths'"):
+    with pytest.raises(InputError, match="unexpected keyword argument 'depths'"):
         ModelConfig.from_json(asdict(config) | {"depths": 1})
