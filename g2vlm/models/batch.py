@@ -134,8 +134,10 @@ def pixel_rays(
     """
     # The centre pixel of a cell, and the centre of that pixel.
     offset = step // 2 + 0.5
-    rows = torch.arange(height // step, dtype=pose.dtype, device=pose.device) * step + offset
-    columns = torch.arange(width // step, dtype=pose.dtype, device=pose.device) * step + offset
+    rows, columns = (
+        torch.arange(side // step, dtype=pose.dtype, device=pose.device) * step + offset
+        for side in (height, width)
+    )
     focal = intrinsics[..., None, None, [0, 1], [0, 1]]
     centre = intrinsics[..., None, None, :2, 2]
     pixels = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)  # (h, w, 2)
@@ -165,18 +167,17 @@ def depth_normals(depth: np.ndarray, intrinsics: np.ndarray, pose: np.ndarray) -
     # Relative to the camera: its position cancels in the differences.
     points = rays * depth[..., None]  # (V, h, w, 3)
     normal = np.zeros_like(points)
-    across = points[:, 1:-1, 2:] - points[:, 1:-1, :-2]
-    down = points[:, 2:, 1:-1] - points[:, :-2, 1:-1]
-    cross = np.cross(down, across)
+    cross = np.cross(  # of the differences down a column and across a row
+        points[:, 2:, 1:-1] - points[:, :-2, 1:-1], points[:, 1:-1, 2:] - points[:, 1:-1, :-2]
+    )
     length = np.linalg.norm(cross, axis=-1, keepdims=True)
     inverse = 1 / np.maximum(depth, 1e-3)
     middle = inverse[:, 1:-1, 1:-1]
-    bends = [  # second differences along the row and the column
+    smooth = (depth[:, 1:-1, 1:-1] > 0) & (length[..., 0] > 1e-9)
+    for bend in (  # second differences along the row and the column
         inverse[:, 1:-1, 2:] + inverse[:, 1:-1, :-2] - 2 * middle,
         inverse[:, 2:, 1:-1] + inverse[:, :-2, 1:-1] - 2 * middle,
-    ]
-    smooth = (depth[:, 1:-1, 1:-1] > 0) & (length[..., 0] > 1e-9)
-    for bend in bends:
+    ):
         smooth &= np.abs(bend) < LARGEST_BEND * middle
     unit = cross / np.maximum(length, 1e-9)
     away = np.sum(unit * rays[:, 1:-1, 1:-1], axis=-1, keepdims=True) > 0
@@ -224,8 +225,7 @@ def scene_arrays(inputs: Any, tokens: np.ndarray, features: np.ndarray) -> Scene
             f"{inputs.scene}: {features.shape[1]} point features a view for {grid[0]} x {grid[1]} "
             "cells; run the encode stage again"
         )
-    intrinsics = np.asarray(inputs.intrinsics, np.float32)
-    pose = np.asarray(inputs.pose, np.float32)
+    intrinsics, pose = (np.asarray(one, np.float32) for one in (inputs.intrinsics, inputs.pose))
     colour = np.stack([cell_pixels(inputs.rgb[..., i]).mean(-1) for i in range(3)], -1) / 255
     return SceneArrays(
         tokens=np.ascontiguousarray(tokens.reshape(-1, tokens.shape[-1])),
@@ -266,8 +266,10 @@ def build_batch(inputs: Sequence[Any], features: Sequence[Any], config: ModelCon
                 f"{one.scene}: views of {one.rgb.shape[2]}x{one.rgb.shape[1]} pixels for a model "
                 f"of {config.width}x{config.height}; render or train at one size"
             )
-    pairs = zip(inputs, features, strict=True)
-    return stack_scenes([scene_arrays(one, f.tokens, f.points) for one, f in pairs], config)
+    arrays = [
+        scene_arrays(one, own.tokens, own.points) for one, own in zip(inputs, features, strict=True)
+    ]
+    return stack_scenes(arrays, config)
 
 
 def object_masks(gt_masks: np.ndarray, count: int) -> np.ndarray:

@@ -81,8 +81,7 @@ def mask_quantiles(points: Tensor, masks: Tensor) -> Tensor:
 
 def split_faces(faces: Tensor) -> tuple[Tensor, Tensor]:
     """Return low and high corners [...,3] of faces [...,6], which hold (low, high) axis by axis."""
-    low, high = faces.unflatten(-1, (3, 2)).unbind(-1)
-    return low, high
+    return faces.unflatten(-1, (3, 2)).unbind(-1)
 
 
 def corner_box(low: Tensor, high: Tensor) -> Tensor:
@@ -191,20 +190,24 @@ class BoxHead(nn.Module):
         camera = torch.zeros_like(middle)  # (B, N, 3), mean camera relative to the object
         if self.knows_cameras:
             camera = mask_mean(masks, state.batch.camera) - middle
-        size = masks.sum(-1, keepdim=True).log1p()
         # The border of one view (p, 4), repeated for all views.
         cut_off = (masks @ self.border.repeat(state.batch.pose.shape[1], 1)).log1p()  # (B, N, 4)
         visible = quantiles - middle[..., None]
         span = (high - low).clamp(min=LEAST_SPAN_M)
-        relative = (visible / span[..., None]).clamp(-3, 3)
-        appearance = [
-            mask_mean(masks, values)
-            for values in (state.point_features, state.class_probabilities.detach())
+        features = [
+            # The shape, as in SHAPE.
+            visible.flatten(-2),
+            (visible / span[..., None]).clamp(-3, 3).flatten(-2),
+            middle / 3,
+            span.log(),
+            camera / 3,
+            masks.sum(-1, keepdim=True).log1p() / 4,
+            cut_off / 2,
+            # The appearance.
+            mask_mean(masks, state.point_features),
+            mask_mean(masks, state.class_probabilities.detach()),
         ]
-        shape = [visible.flatten(-2), relative.flatten(-2), middle / 3, span.log(), camera / 3]
-        shape += [size / 4, cut_off / 2]
-        features = torch.cat([*shape, *appearance], dim=-1)
-        return features, torch.stack([low, high], dim=-1).flatten(-2)
+        return torch.cat(features, dim=-1), torch.stack([low, high], dim=-1).flatten(-2)
 
     def split(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return the shape and the appearance in the features [...,K]."""
@@ -220,9 +223,9 @@ class BoxHead(nn.Module):
         # The floor is z = 0: a gate of 0 places the lower face exactly there.
         bottom = low[..., 2:] * above_floor.sigmoid()
         top = bottom + span[..., 2:] * (STRETCH * up[..., 2:]).clamp(*STRETCH_BOUNDS).exp()
-        low = torch.cat([low[..., :2], bottom], dim=-1)
-        high = torch.cat([high[..., :2], top], dim=-1)
-        return corner_box(low, high)
+        return corner_box(
+            torch.cat([low[..., :2], bottom], dim=-1), torch.cat([high[..., :2], top], dim=-1)
+        )
 
     def transform(self, shape: Tensor, faces: Tensor, which: int) -> tuple[Tensor, Tensor]:
         """Return shape and visible faces in the room under symmetry `which`."""

@@ -108,8 +108,8 @@ class Vocabulary:
         """Return the numbers of the start word, the text's words and the end, cut to `length`."""
         unknown, number = self.index[UNKNOWN], number_word(text)
         words = [number] if number else split_words(text)
-        words = [self.index.get(word, unknown) for word in words]
-        return [self.index[start], *words, self.index[END]][:length]
+        numbers = (self.index.get(word, unknown) for word in words)
+        return [self.index[start], *numbers, self.index[END]][:length]
 
     def decode(self, numbers: Sequence[int], log_value: float = 0.0) -> str:
         """Return the text of words up to the end; a word for a number is written as its value."""
@@ -160,13 +160,12 @@ class DecoderLayer(nn.Module):
         Two separate softmaxes keep the many patches from outweighing the few states of a sentence.
         The scene's keys are shared by all sentences.
         """
-        length = x.shape[2]
         query = self.query(x).unflatten(-1, (self.heads, -1)).permute(0, 3, 1, 2, 4)
         query = query / math.sqrt(query.shape[-1])  # (B, heads, Q, A, d)
         key, value = self.split(self.memory(memory))  # (B, heads, Q, M, d)
         from_sentence = (query @ key.transpose(3, 4)).softmax(-1) @ value
         logits = query.flatten(2, 3) @ scene[0].transpose(2, 3)  # (B, heads, Q*A, T)
-        from_scene = (logits.softmax(-1) @ scene[1]).unflatten(2, (-1, length))
+        from_scene = (logits.softmax(-1) @ scene[1]).unflatten(2, (-1, x.shape[2]))
         return self.out((from_sentence + from_scene).permute(0, 2, 3, 1, 4).flatten(3))
 
     def split(self, pair: Tensor) -> tuple[Tensor, Tensor]:

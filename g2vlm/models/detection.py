@@ -93,10 +93,9 @@ def neighbours(cloud: PointClasses) -> np.ndarray:
     """
     points, ranges = cloud.points, cloud.ranges
     index = np.arange(len(points)).reshape(cloud.grid)  # (V, h, w)
-    # Each cell with the one to its right, and with the one below it.
-    sides = ((index[:, :, :-1], index[:, :, 1:]), (index[:, :-1], index[:, 1:]))
     pairs = [cKDTree(points).query_pairs(LINK_M, output_type="ndarray").T]  # (2, E)
-    for first, second in sides:
+    # Each cell with the one to its right, and with the one below it.
+    for first, second in ((index[:, :, :-1], index[:, :, 1:]), (index[:, :-1], index[:, 1:])):
         one, other = first.ravel(), second.ravel()
         gap = np.linalg.norm(points[one] - points[other], axis=1)
         spacing = np.minimum(ranges[one], ranges[other]) / cloud.grid[2]

@@ -71,7 +71,6 @@ class PointHeads(nn.Module):
         with exact(features):
             parts = self.out(features.float()).split(self.sizes, dim=-1)
         log_depth, delta, offset, log_error, colour, classes = parts
-        rays, camera, sensor = batch.rays, batch.camera, batch.depth
         # One interpolation of both: (B, T, 4 + C + 1) to (B, P, 4 + C + 1).
         patches = torch.cat([guesses, self.patch_classes(batch.tokens)], dim=-1)
         spread, by_patch = grid.spread(patches).split([4, classes.shape[-1]], dim=-1)
@@ -83,12 +82,11 @@ class PointHeads(nn.Module):
         image_depth = depth = None
         if self.config.lifts:
             log_depth = spread[..., 0] + log_depth[..., 0]
-            image_depth = DEPTH_SCALE_M * log_depth.clamp(-3, 2).exp()
-            depth = image_depth
+            depth = image_depth = DEPTH_SCALE_M * log_depth.clamp(-3, 2).exp()
             if self.config.senses:
-                corrected = sensor + CORRECTION_M * torch.tanh(delta[..., 0])
-                depth = torch.where(sensor > 0, corrected, image_depth)
-            points = camera + rays * depth[..., None]
+                corrected = batch.depth + CORRECTION_M * torch.tanh(delta[..., 0])
+                depth = torch.where(batch.depth > 0, corrected, image_depth)
+            points = batch.camera + batch.rays * depth[..., None]
         else:
             points = DEPTH_SCALE_M * (spread[..., 1:] + offset)
         # Errors of 1 mm to 7 m; training starts at 5 cm.
@@ -262,8 +260,7 @@ class RelationHead(nn.Module):
 
     def forward(self, pooled: Tensor, boxes: Tensor) -> RelationLogits:
         """Return the logits of all ordered pairs from features [B,N,F] and boxes [B,N,6]."""
-        front = self.front(pooled)
-        objects = self.object(pooled)
+        front, objects = self.front(pooled), self.object(pooled)
         count = objects.shape[1]
         first = objects[:, :, None].expand(-1, -1, count, -1)
         second = objects[:, None].expand(-1, count, -1, -1)
@@ -277,10 +274,14 @@ def pool_scene(state: SceneState) -> Tensor:
 
     The retrieval head and the linear retrieval probe read it.
     """
-    classes = state.class_probabilities
-    pooled = [state.tokens.mean(1), state.tokens.amax(1)]
-    # Not `amax`: its gradient searches all points for ties, which is slow.
-    pooled += [(classes.mean(1) + 1e-6).sqrt(), classes.max(1).values]
+    tokens, classes = state.tokens, state.class_probabilities
+    pooled = [
+        tokens.mean(1),
+        tokens.amax(1),
+        (classes.mean(1) + 1e-6).sqrt(),
+        # Not `amax`: its gradient searches all points for ties, which is slow.
+        classes.max(1).values,
+    ]
     return torch.cat(pooled, dim=-1)
 
 
@@ -319,7 +320,10 @@ class Descriptors(nn.Module):
 
     def embed_objects(self, state: SceneState, masks: Tensor, boxes: Tensor) -> Tensor:
         """Return descriptors [B,N,E] of the objects under masks [B,N,P] with boxes [B,N,6]."""
-        features = (state.point_features, state.class_probabilities, state.batch.rgb - 0.5)
-        size = boxes[..., 3:].clamp(min=0.02).log()
-        pooled = [mask_mean(masks, values) for values in features]
-        return F.normalize(self.object(torch.cat([*pooled, size], dim=-1)), dim=-1)
+        features = [
+            mask_mean(masks, state.point_features),
+            mask_mean(masks, state.class_probabilities),
+            mask_mean(masks, state.batch.rgb - 0.5),
+            boxes[..., 3:].clamp(min=0.02).log(),
+        ]
+        return F.normalize(self.object(torch.cat(features, dim=-1)), dim=-1)

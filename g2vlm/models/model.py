@@ -43,9 +43,11 @@ class G2VLM(nn.Module):
 
     def encode(self, batch: SceneBatch) -> SceneState:
         """Encode scenes and predict every dense output."""
-        frozen = self.encoder.standard_tokens(batch.tokens)
-        points = self.encoder.standard_points(batch.features)
-        batch = replace(batch, tokens=frozen, features=points)
+        batch = replace(
+            batch,
+            tokens=self.encoder.standard_tokens(batch.tokens),
+            features=self.encoder.standard_points(batch.features),
+        )
         tokens, features, guesses = self.encoder(batch)
         dense = self.point_heads(features, guesses, batch, self.encoder.grid)
         pool = self.encoder.grid.pool
@@ -72,10 +74,13 @@ class G2VLM(nn.Module):
     def object_set(self, state: SceneState, masks: Tensor, boxes: Tensor) -> ObjectSet:
         """Return the objects under masks [B,N,P] with boxes [B,N,6], for the referring head."""
         points = mask_mean(masks, state.point_features)
-        look = torch.cat([points, mask_mean(masks, state.batch.rgb - 0.5)], dim=-1)
-        classes = mask_mean(masks, state.class_probabilities)
-        front = self.relation_head.front(points)
-        return ObjectSet(look, classes, boxes, front, masks.amax(-1) > 0)
+        return ObjectSet(
+            look=torch.cat([points, mask_mean(masks, state.batch.rgb - 0.5)], dim=-1),
+            classes=mask_mean(masks, state.class_probabilities),
+            boxes=boxes,
+            front=self.relation_head.front(points),
+            present=masks.amax(-1) > 0,
+        )
 
     def relations(self, state: SceneState, masks: Tensor, boxes: Tensor) -> RelationLogits:
         """Return relations of all ordered pairs of objects with masks [B,N,P], boxes [B,N,6]."""
@@ -91,8 +96,8 @@ class G2VLM(nn.Module):
         No gradient reaches the referring head or the relations, which have losses of their own.
         """
         with torch.no_grad():
-            look = objects.look[..., : self.config.point_hidden]
-            relations = self.relation_head(look, objects.boxes)
+            features = objects.look[..., : self.config.point_hidden]
+            relations = self.relation_head(features, objects.boxes)
             referral = self.referring_head(text, objects)
         return self.qa_context(text, objects, room, relations, referral)
 

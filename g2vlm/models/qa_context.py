@@ -103,10 +103,12 @@ class QAContextEncoder(nn.Module):
         width = config.hidden
         self.compares = config.compares
         self.roles = RoleParser(config)
-        numbers = 8 * ROLES + len(PAIRS) * (PAIR + RELATIONS) + MEANT
-        numbers += ROLES + TRIPLE * len(TRIPLES) + ROOM
-        numbers += 2 * OCTAVES * (3 * ROLES + 1)  # from `waves`
-        self.numbers = nn.Linear(numbers + width, 2 * width)
+        numbers = (
+            *(8 * ROLES, len(PAIRS) * (PAIR + RELATIONS), ROLES, TRIPLE * len(TRIPLES)),
+            *(MEANT, ROOM),
+            2 * OCTAVES * (3 * ROLES + 1),  # from `waves`
+        )
+        self.numbers = nn.Linear(sum(numbers) + width, 2 * width)
         self.gate = nn.Linear(width, 2 * width)
         self.third_role = nn.Linear(width, CUES * ROLES)
         self.viewpoint = nn.Linear(width, len(PAIRS) + len(TRIPLES))
@@ -136,7 +138,6 @@ class QAContextEncoder(nn.Module):
         places = shares @ objects.boxes[:, None, :, :3]  # (B, Q, ROLES, 3), expected centres
         sizes = shares @ objects.boxes[:, None, :, 3:]
         count = roles.match.sum(-1)  # (B, Q, ROLES), expected number of matching objects
-        longest = sizes.amax(-1)
         matches = torch.stack([count, roles.match.amax(-1)], dim=-1)
         own = [places / 3, sizes.clamp(min=0.02).log(), matches]
         pairs = self.pairs(shares, objects, relations)
@@ -151,11 +152,16 @@ class QAContextEncoder(nn.Module):
         triples, sharp_triples = self.triples(both, geometry).chunk(2, dim=1)
         meant = referral.logits.sigmoid() * objects.present[:, None]  # (B, Q, N)
         total = meant.sum(-1, keepdim=True)
-        extra = [total, meant.amax(-1, keepdim=True), (meant > 0.5).float().sum(-1, keepdim=True)]
-        extra.append(referral.zero_logit[..., None].clamp(-6, 6) / 3)
-        extra.append(room[:, None].expand(-1, total.shape[1], -1))
-        waved = waves(torch.cat([longest, count, distances, total], dim=-1), LONGEST_M)
-        numbers = [*(part.flatten(2) for part in own), pairs, distances, triples, *extra, waved]
+        numbers = [
+            *(part.flatten(2) for part in own),
+            *(pairs, distances, triples),
+            total,
+            meant.amax(-1, keepdim=True),
+            (meant > 0.5).float().sum(-1, keepdim=True),
+            referral.zero_logit[..., None].clamp(-6, 6) / 3,
+            room[:, None].expand(-1, total.shape[1], -1),
+            waves(torch.cat([sizes.amax(-1), count, distances, total], dim=-1), LONGEST_M),
+        ]
         hidden = F.gelu(self.numbers(torch.cat([*numbers, roles.sentence], dim=-1)))
         slots = self.out(hidden * (1 + self.gate(roles.sentence))).unflatten(-1, (SLOTS, -1))
         asked = self.asked(roles.sentence, triples, pairs)  # (B, Q, ROLES)

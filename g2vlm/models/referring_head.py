@@ -131,9 +131,10 @@ class RoleParser(nn.Module):
         colours, object_colours = self.colours(roles), self.object_colours(objects.look)
         named = colours.softmax(-1)
         # Probability that the colours agree; a role that names no colour accepts all.
-        fits = named[..., :-1] @ object_colours.softmax(-1)[:, None].transpose(2, 3)
-        fits = fits + named[..., -1:]
-        match = match * fits * objects.present[:, None, None]  # (B, Q, ROLES, N)
+        agree = named[..., :-1] @ object_colours.softmax(-1)[:, None].transpose(2, 3)
+        match = (
+            match * (agree + named[..., -1:]) * objects.present[:, None, None]
+        )  # (B, Q, ROLES, N)
         sharpness = 1 + F.softplus(self.sharpness(sentence))  # (B, Q, ROLES)
         # Divided by the root of the default F = 64, as in scaled dot-product attention.
         similarity = self.query(roles) @ self.key(rows)[:, None].transpose(2, 3) / 8

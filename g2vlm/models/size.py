@@ -68,6 +68,6 @@ def sentence(folder: str | os.PathLike[str]) -> str:
 def table(folder: str | os.PathLike[str]) -> str:
     """Return the parameters by part as a Markdown table."""
     parts = parameters_by_part(folder)
+    parts["all"] = sum(parts.values())
     rows = [f"| {name} | {count:,} |" for name, count in parts.items()]
-    rows.append(f"| all | {sum(parts.values()):,} |")
     return "\n".join(["| part | parameters |", "| --- | ---: |", *rows, ""])
