@@ -160,14 +160,13 @@ class TrainSet:
         self.facts_hold, self.phrase_holds = facts_hold, phrase_holds
         self.parse_mentions = parse_mentions
         self.classes = tuple(classes)
-        kept = fixed_share(store.ids, share, "train_scenes")
-        for name in np.array(store.ids)[kept].tolist():
+        for name in np.array(store.ids)[fixed_share(store.ids, share, "train_scenes")].tolist():
             inputs, features = store.inputs(name), images[name]
             arrays = scene_arrays(inputs, features.tokens, features.points)
             views, annotation = store.views(name), store.annotation(name)
             self.scenes.append(train_scene(arrays, inputs, views, annotation, self.classes))
-        names = {name for scene in self.scenes for name in scene.colours.values()}
-        self.colours = tuple(sorted(names - {""}))
+        colours = {name for scene in self.scenes for name in scene.colours.values() if name}
+        self.colours = tuple(sorted(colours))
         self._mentions: dict[tuple[Any, ...], list[Any]] = {}
         self._relevant: dict[tuple[str, str, str], bool] = {}
 
@@ -293,8 +292,6 @@ def language_batch(
     size = max(1, max(len(scene.rows) for scene in scenes))
     sentences = _sentences(data, sampled, counts["references"])
     classes = pad([scene.classes for scene in scenes], -1)
-    answers = [[q["answer"] for q in one["questions"]] for one in sampled]
-    captions = [[c["text"] for c in one["captions"][:1]] for one in sampled]
     return LanguageTargets(
         masks=pad([mask_shares(scene.masks) for scene in scenes]),
         present=classes >= 0,
@@ -305,8 +302,14 @@ def language_batch(
         sentences=sentences,
         roles=_roles(scenes, sampled, (len(scenes), counts["references"], size)),
         named=_named(scenes, sampled, counts["references"], sentences.present.shape[1]),
-        answers=encode_words(answers, vocabulary, START, ANSWER_WORDS),
-        caption=encode_words(captions, vocabulary, CAPTION, CAPTION_WORDS),
+        answers=encode_words(
+            [[question["answer"] for question in one["questions"]] for one in sampled],
+            *(vocabulary, START, ANSWER_WORDS),
+        ),
+        caption=encode_words(
+            [[caption["text"] for caption in one["captions"][:1]] for one in sampled],
+            *(vocabulary, CAPTION, CAPTION_WORDS),
+        ),
         captions=_texts(data, sampled, "captions"),
         caption_scenes=_caption_scenes(data, scenes, sampled),
         phrases=_texts(data, sampled, "phrases"),

@@ -52,11 +52,16 @@ def launch(arguments: dict[str, Any], processes: int = 1) -> None:
 
 def command(processes: int, *target: str) -> list[str]:
     """Return the command that runs a script, or `-m module`, in several processes."""
-    # --multi_gpu means several local processes; without a GPU they communicate by gloo.
-    call = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--multi_gpu"]
-    call += ["--num_processes", str(processes), "--num_machines", "1", "--mixed_precision", "no"]
-    # With port 0 the system chooses one, so that two trainings on one machine do not collide.
-    return [*call, "--dynamo_backend", "no", "--main_process_port", "0", *target]
+    return [
+        *(sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch"),
+        # Several local processes; without a GPU they communicate by gloo.
+        "--multi_gpu",
+        *("--num_processes", str(processes), "--num_machines", "1"),
+        *("--mixed_precision", "no", "--dynamo_backend", "no"),
+        # With port 0 the system chooses one, so that two trainings on one machine do not collide.
+        *("--main_process_port", "0"),
+        *target,
+    ]
 
 
 def main() -> None:

@@ -57,11 +57,14 @@ class Objective:
     def __init__(self, model: G2VLM, data: TrainSet, settings: TrainSettings, seed: int) -> None:
         self.model, self.data, self.settings, self.seed = model, data, settings, seed
         # Whose 3D labels may be used, bool [scenes].
-        names = [scene.name for scene in data.scenes]
-        self.supervised = fixed_share(names, model.config.supervision_3d, "supervision_3d")
+        self.supervised = fixed_share(
+            [scene.name for scene in data.scenes], model.config.supervision_3d, "supervision_3d"
+        )
         self.device = next(model.parameters()).device
-        weights = relation_weights(data.scenes).items()
-        self.weights = {family: weight.to(self.device) for family, weight in weights}
+        self.weights = {
+            family: weight.to(self.device)
+            for family, weight in relation_weights(data.scenes).items()
+        }
         self._thread = None if self.device.type == "cpu" else ThreadPoolExecutor(1)
         self._ahead: dict[tuple[int, int], Future[Batch]] = {}
 
@@ -89,8 +92,9 @@ class Objective:
                 "captions": settings.captions_per_scene,
                 "phrases": settings.phrases_per_scene,
             }
-            language = language_batch(self.data, scenes, model.vocabulary, counts, random)
-            language = language.to(self.device)
+            language = language_batch(self.data, scenes, model.vocabulary, counts, random).to(
+                self.device
+            )
         return inputs, geometry.to(self.device), language
 
     def next_batch(self, step: int, part: int) -> Batch:

@@ -56,8 +56,9 @@ def fit_box_head(
     head = model.box_head
     head.load_state_dict(BoxHead(model.config).state_dict())
     shapes, appearances = head.split(features)
-    images = [head.shape_symmetry(shapes, which) for which in range(SYMMETRIES)]
-    head.standard_shape.fit(torch.cat(images))
+    head.standard_shape.fit(
+        torch.cat([head.shape_symmetry(shapes, which) for which in range(SYMMETRIES)])
+    )
     optimizer = torch.optim.AdamW(head.parameters(), lr=BOX_RATE, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
 
@@ -95,15 +96,14 @@ def fit_retrieval_head(
     descriptors.standard_scene.fit(pooled)
     descriptors.standard_text.fit(torch.cat(texts))
     scene_layer, text_layer = descriptors.scene, descriptors.text
-    scene_layer.reset_parameters()
-    text_layer.reset_parameters()
+    for layer in (scene_layer, text_layer):
+        layer.reset_parameters()
     torch.nn.init.constant_(descriptors.scale, FIRST_SCALE)
     scenes = descriptors.standard_scene(pooled)  # (S, D)
     texts = [descriptors.standard_text(rows) for rows in texts]
-    others = [scene_layer.bias, text_layer.bias, descriptors.scale]
     groups = [
         {"params": [scene_layer.weight, text_layer.weight], "weight_decay": RETRIEVAL_DECAY},
-        {"params": others, "weight_decay": 0.0},
+        {"params": [scene_layer.bias, text_layer.bias, descriptors.scale], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=RETRIEVAL_RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, RETRIEVAL_STEPS)

@@ -71,8 +71,10 @@ class TrainScene:
     @cached_property
     def class_of(self) -> dict[int, int]:
         """Class of every object, by its index in the annotation."""
-        entries = zip(self.annotation["objects"], self.all_classes, strict=True)
-        return {entry["index"]: int(label) for entry, label in entries}
+        return {
+            entry["index"]: int(label)
+            for entry, label in zip(self.annotation["objects"], self.all_classes, strict=True)
+        }
 
     @cached_property
     def colours(self) -> dict[int, str]:
@@ -100,19 +102,18 @@ def train_scene(
         InputError: for an object of an unknown class.
     """
     input_views = len(inputs.rgb)
-    every = {entry["index"]: row for row, entry in enumerate(annotation["objects"])}
-    for entry in annotation["objects"]:
+    objects = annotation["objects"]
+    every = {entry["index"]: row for row, entry in enumerate(objects)}
+    for entry in objects:
         if entry["class"] not in classes:
             raise InputError(
                 f"scene {annotation['scene']}: object {entry['index']} is of the unknown class "
                 f"{entry['class']!r}; render the scenes again"
             )
-    boxes = [entry["box"] for entry in annotation["objects"]]
     rows = {index: row for row, index in enumerate(inputs.gt_indices)}
     eligible = [every[index] for index in inputs.gt_indices]
-    all_boxes = np.array(boxes, np.float32).reshape(-1, 6)
-    labels = [classes.index(entry["class"]) for entry in annotation["objects"]]
-    all_classes = np.array(labels, np.int64)
+    all_boxes = np.array([entry["box"] for entry in objects], np.float32).reshape(-1, 6)
+    all_classes = np.array([classes.index(entry["class"]) for entry in objects], np.int64)
     pool, solid = occupancy_pool(views, annotation["scene"])
     normal = centre_pixels(np.asarray(views.normal[:input_views], np.float32)).reshape(-1, 3)
     return TrainScene(
@@ -125,7 +126,7 @@ def train_scene(
         masks=np.rint(object_masks(inputs.gt_masks, len(rows)) * 16).astype(np.uint8),
         boxes=all_boxes[eligible],
         classes=all_classes[eligible],
-        yaw=np.array([annotation["objects"][row]["yaw"] for row in eligible], np.float32),
+        yaw=np.array([objects[row]["yaw"] for row in eligible], np.float32),
         relations=relation_targets(annotation, rows),
         pool=pool,
         solid=solid,

@@ -158,7 +158,7 @@ def sample_sets(
 def stack_sets(chosen: Sequence[IndexedSet]) -> ObjectSet:
     """Return the objects of several scenes as one padded batch."""
     columns = zip(*(vars(objects).values() for objects, _ in chosen), strict=True)
-    return ObjectSet(*(pad_sequence(list(column), batch_first=True) for column in columns))
+    return ObjectSet(*(pad_sequence(column, batch_first=True) for column in columns))
 
 
 def train_referring_head(
@@ -194,8 +194,9 @@ def train_referring_head(
         targets = referring_targets(data, scenes, sampled, chosen, objects.present.shape[1])
         return referring_losses(model.referring_head(text, objects), targets.to(device))
 
-    parameters = model.referring_head.parameters()
-    return fit_one_cycle(parameters, sample_losses, REFERRING_WEIGHTS, steps, REFERRING_RATE)
+    return fit_one_cycle(
+        model.referring_head.parameters(), sample_losses, REFERRING_WEIGHTS, steps, REFERRING_RATE
+    )
 
 
 def references(scene: TrainScene) -> list[Mapping[str, Any]]:
@@ -373,16 +374,16 @@ def _qa_losses(
     memory = tokens[:CAPTIONED_SCENES].mean(1)[:, None, None]  # as `G2VLM.caption_memory`
     output = model.decoder(words[..., :-1], scene_keys, context.memory, context.hints)
     described = model.decoder(caption[..., :-1], captioned, memory)
-    measures = [[MEASURE_OF_TYPE.get(q["type"], -1) for q in some] for some in questions]
-    sides = [[SIDE.get(answer, -1) for answer in some] for some in answers]
+    measures = pad([[MEASURE_OF_TYPE.get(q["type"], -1) for q in some] for some in questions], -1)
+    sides = pad([[SIDE.get(answer, -1) for answer in some] for some in answers], -1)
     mentions = mention_targets(data, scenes, questions, chosen, objects)
     return {
         "answer": next_word_loss(output.logits, words[..., 1:]),
         "number": number_loss(output.value, log_numbers(answers).to(device)),
-        "measure": label_loss(output.measure, pad(measures, -1).to(device)),
-        "sides": label_loss(context.hints.sides.log(), pad(sides, -1).to(device)),
+        "measure": label_loss(output.measure, measures.to(device)),
+        "sides": label_loss(context.hints.sides.log(), sides.to(device)),
         "caption": next_word_loss(described.logits, caption[..., 1:]),
-        **role_losses(context, mentions),
+        **role_losses(context, mentions.to(device)),
     }
 
 
@@ -416,8 +417,7 @@ def mention_targets(
                 classes[b, q, r] = scene.class_of[mention.objects[0]]
                 colours[b, q, r] = data.colour_number(mention.colour)
     arrays = (mentioned, named, classes, colours, colour_targets(data, scenes, sets, size))
-    targets = MentionTargets(*(torch.from_numpy(array) for array in arrays))
-    return targets.to(objects.present.device)
+    return MentionTargets(*(torch.from_numpy(array) for array in arrays))
 
 
 def role_losses(context: QAContext, targets: MentionTargets) -> dict[str, Tensor]:

@@ -3,7 +3,6 @@
 import ctypes
 import os
 import resource
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -82,8 +81,11 @@ def train(
         "scenes": share,
         "torch": torch.__version__,
     }
-    inputs = [*sorted(scenes.glob("*.safetensors")), *sorted(scenes.glob("*.jsonl"))]
-    inputs += [features / "images" / "train.safetensors", features / "text.safetensors"]
+    inputs = [
+        *sorted(scenes.glob("*.safetensors")),
+        *sorted(scenes.glob("*.jsonl")),
+        *(features / "images" / "train.safetensors", features / "text.safetensors"),
+    ]
     checkpoint = Checkpoint(Path(checkpoint_dir), training_key(parts, inputs))
     torch.manual_seed(_torch_seed(seed, "weights"))
     model = G2VLM(model_config).train()
@@ -124,14 +126,17 @@ def fit_heads(objective: Objective) -> tuple[RetrievalProbe, float]:
     pooled, cached = cache_features(model, data.scenes)
     losses: dict[str, float | None] = {}
     if config.votes:
-        supervised, steps = objective.supervised, settings.box_head_steps
-        losses["box_head"] = fit_box_head(model, cached, supervised, seed, steps)
+        losses["box_head"] = fit_box_head(
+            model, cached, objective.supervised, seed, settings.box_head_steps
+        )
     # The next heads learn from the boxes that inference will predict.
     cached = [scene.with_predicted_boxes(model) for scene in cached]
-    referring = train_referring_head(model, cached, data, seed, settings.referring_head_steps)
-    losses |= {f"referring_head/{name}": value for name, value in referring.items()}
-    answering = train_qa_head(model, cached, data, seed, settings.qa_head_steps)
-    losses |= {f"qa_head/{name}": value for name, value in answering.items()}
+    for head, train_head, steps in (
+        ("referring_head", train_referring_head, settings.referring_head_steps),
+        ("qa_head", train_qa_head, settings.qa_head_steps),
+    ):
+        found = train_head(model, cached, data, seed, steps)
+        losses |= {f"{head}/{name}": value for name, value in found.items()}
     captions = caption_embeddings(data)
     if config.language and config.align_loss:
         losses["retrieval_head"] = fit_retrieval_head(model.descriptors, pooled, captions, seed)
@@ -170,8 +175,6 @@ def keep_memory() -> None:
     A step frees and allocates hundreds of megabytes, and page faults on them took a quarter of its
     time. Without glibc nothing happens.
     """
-    if not sys.platform.startswith("linux"):
-        return
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
@@ -198,7 +201,6 @@ def configure(
     config: Mapping[str, Any], method: Mapping[str, Any], settings: TrainSettings, data: TrainSet
 ) -> ModelConfig:
     """Return the model's configuration from the experiment, the method and the training data."""
-    name = str(method["name"])
     lines = [scene.annotation for scene in data.scenes]
     texts = [item["answer"] for line in lines for item in line["questions"]]
     texts += [item["text"] for line in lines for item in line["captions"]]
@@ -209,14 +211,14 @@ def configure(
         classes=data.classes,
         words=build_words(texts),
         colours=data.colours,
-        method=name,
+        method=method["name"],
         dropout=settings.dropout,
         token_features=first.tokens.shape[-1],
         point_features=first.features.shape[-1],
         text_features=data.texts.width,
         views=len(first.pose),
         **model_sizes(config),
-        **method_switches(method, f"method {name}"),
+        **method_switches(method, f"method {method['name']}"),
     )
 
 
@@ -231,8 +233,7 @@ def run_steps(
     settings, model = objective.settings, objective.model
     optimizer = make_optimizer(model, settings)
     first, log, before = checkpoint.restore(model, optimizer)
-    saved = reported = time.monotonic()
-    started = time.monotonic()
+    saved = reported = started = time.monotonic()
     for step in range(first, settings.steps):
         log.append(one_step(objective, optimizer, step, group))
         if not group.is_main:
