@@ -1,14 +1,24 @@
-"""Frozen image encoders: MobileNetV2 from its package, or any `AutoBackbone` by name."""
+"""Frozen image encoders: MobileNetV2 from its package, or any `AutoBackbone` by name.
+
+They run once, and all methods read the features that `encode_images` writes.
+"""
 
 import os
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as functional
 from torch import nn
 
 from g2vlm.features.packages import device_or_best, folder_sha256, package_file
-from g2vlm.features.readers import POINT_PIXELS, TOKEN_PIXELS, grid_shape
-from metrics.files import InputError, sha256_file
+from g2vlm.features.readers import POINT_PIXELS, TOKEN_PIXELS, SceneFeatures, grid_shape
+from g2vlm.scenes.dataset import SceneStore
+from metrics.files import InputError, atomic_path, sha256_file
+from metrics.submission.writer import TensorSpool
 
 MOBILENET = "mobilenet_v2"
 POINT_WIDTH = 96
@@ -140,3 +150,49 @@ def load_image_encoder(name: str, device: str | None = None) -> MobileNetEncoder
     """Load the frozen encoder of the config's `encode.image` onto a torch device."""
     model = MobileNetEncoder() if name == MOBILENET else BackboneEncoder(name)
     return model.to(device_or_best(device))
+
+
+def encode_images(
+    store: SceneStore,
+    out_path: str | os.PathLike[str],
+    encoder: str = MOBILENET,
+    threads: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+    device: str | None = None,
+) -> None:
+    """Write the image features of every scene of a split: float16, see `SceneFeatures`.
+
+    Args:
+        store: the split's scenes; their four input views are encoded.
+        out_path: the safetensors file.
+        encoder: "mobilenet_v2", or the name or folder of an `AutoBackbone`.
+        threads: CPU threads of torch.
+        progress: called with (scenes done, scenes in all).
+        device: a torch device; by default the GPU where there is one.
+
+    Raises:
+        InputError: the split has no scene, or the encoder's weights are not on this machine.
+    """
+    ids = store.ids
+    if not ids:
+        raise InputError(f"{out_path}: the split has no scene to encode; run render first")
+    torch.set_num_threads(threads)
+    model = load_image_encoder(encoder, device)
+    folder = Path(out_path).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with closing(TensorSpool(folder)) as spool:
+        # One scene's four views at a time: larger batches fall out of the cache and are slower.
+        for done, scene in enumerate(ids, 1):
+            features = view_features(model, store.inputs(scene).rgb)
+            spool.add(f"{scene}/tokens", features.tokens)
+            spool.add(f"{scene}/points", features.points)
+            if progress:
+                progress(done, len(ids))
+        with atomic_path(out_path) as temporary:
+            spool.save(temporary, {"encoder": encoder, "encoder_sha256": model.sha256})
+
+
+def view_features(model: Any, rgb: np.ndarray) -> SceneFeatures:
+    """Return the features of views u8[V, H, W, 3] by a loaded image encoder."""
+    out = model(torch.from_numpy(np.ascontiguousarray(rgb)).to(next(model.parameters()).device))
+    return SceneFeatures(*(features.half().cpu().numpy() for features in out))

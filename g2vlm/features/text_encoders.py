@@ -1,19 +1,26 @@
-"""Frozen text encoders: MiniLM from its package, or any `AutoModel` by name or folder."""
+"""Frozen text encoders: MiniLM from its package, or any `AutoModel` by name or folder.
+
+They run once, and all methods read the token states that `encode_texts` writes.
+"""
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from safetensors.numpy import save_file
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from g2vlm.features.packages import device_or_best, folder_sha256, package_file
-from metrics.files import InputError, read_json, sha256_file
+from metrics.files import InputError, atomic_path, read_json, read_lines, sha256_file, write_json
 
 MINILM = "minilm"
 MAX_TOKENS = 40
+_TEXTS_A_BATCH = 64
 _FOLDER = "sentence-transformers__all-MiniLM-L6-v2"
 
 
@@ -105,3 +112,61 @@ class TextEncoder:
         for start in range(0, len(order), batch):
             rows = order[start : start + batch]
             yield from zip(rows, self.states([ids[row] for row in rows]), strict=True)
+
+
+def encode_texts(
+    annotation_files: Iterable[str | os.PathLike[str]],
+    out_folder: str | os.PathLike[str],
+    encoder: str = MINILM,
+    threads: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Write the token states of the unique texts of all annotation files; returns their number.
+
+    Writes text.safetensors (states float16 [tokens, C], offsets int64 [n + 1], pooled float16
+    [n, C], the mean token state at unit length) and text.json (the texts in row order).
+
+    Args:
+        annotation_files: JSON-lines files of scenes.
+        out_folder: where both files go.
+        encoder: "minilm", or the name or folder of an `AutoModel`.
+        threads: CPU threads of torch.
+        progress: called with (texts done, texts in all).
+
+    Raises:
+        InputError: there is no text, or the encoder's weights are not on this machine.
+    """
+    unique = {
+        item["text"]
+        for path in annotation_files
+        for annotation in read_lines(path)
+        for field in ("references", "questions", "captions", "phrases")
+        for item in annotation.get(field, ())
+    }
+    texts = sorted(unique)
+    if not texts:
+        raise InputError(f"{out_folder}: the annotations hold no text to encode; run render first")
+    torch.set_num_threads(threads)
+    model = TextEncoder(encoder)
+    states: list[Any] = [None] * len(texts)  # f16[tokens, C] each
+    for done, (row, state) in enumerate(model.states_by_length(texts, _TEXTS_A_BATCH), 1):
+        states[row] = state.half()
+        if progress:
+            progress(done, len(texts))
+    pooled = torch.stack([state.float().mean(0) for state in states])  # (n, C)
+    pooled = torch.nn.functional.normalize(pooled, dim=1)
+    offsets = np.cumsum([0, *(len(state) for state in states)], dtype=np.int64)
+    folder = Path(out_folder)
+    with atomic_path(folder / "text.safetensors") as temporary:
+        save_file(
+            {
+                "states": torch.cat(states).numpy(),
+                "offsets": offsets,
+                "pooled": pooled.half().numpy(),
+            },
+            temporary,
+            # One entry alone: safetensors writes several in an order that changes by process.
+            metadata={"encoder_sha256": model.sha256},
+        )
+    write_json(folder / "text.json", {"texts": texts})
+    return len(texts)

@@ -2,18 +2,14 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from operator import attrgetter
 
 import numpy as np
 import torch
 from torch import Tensor
 
-import g2vlm.training as training
 from g2vlm.models.batch import SceneBatch, stack_scenes
 from g2vlm.models.model import G2VLM
-
-# The modules that `Loss.function` names.
-from g2vlm.training import geometry_losses, language_losses  # noqa: F401
+from g2vlm.training import loss_functions
 from g2vlm.training.data import (
     GeometryTargets,
     LanguageTargets,
@@ -133,7 +129,7 @@ class Objective:
         values: dict[str, Tensor] = {}
         parts: dict[str, Tensor] = {}
         for loss in sorted(active, key=lambda loss: (loss.stage, not loss.parts)):
-            value = attrgetter(loss.function)(training)(outputs)
+            value = getattr(loss_functions, loss.function)(outputs)
             if loss.parts:
                 parts |= {f"{loss.name}/{name}": part for name, part in value.items()}
                 value = sum(value.values())

@@ -21,7 +21,6 @@ from g2vlm.models.decoder import CAPTION, SIDES, START, next_word_loss
 from g2vlm.models.model import G2VLM
 from g2vlm.models.qa_context import QAContext
 from g2vlm.models.referring_head import ABSENT, ROLES, ObjectSet, Referral
-from g2vlm.training.cache_features import CachedScene, IndexedSet
 from g2vlm.training.data import (
     ANSWER_WORDS,
     CAPTION_WORDS,
@@ -32,9 +31,8 @@ from g2vlm.training.data import (
     pad,
     sample,
 )
-from g2vlm.training.geometry_losses import masked_mean
-from g2vlm.training.language_losses import label_loss, mass_loss, number_loss
-from g2vlm.training.second_stage import minimise, seeded_generator
+from g2vlm.training.loss_functions import label_loss, masked_mean, mass_loss, number_loss
+from g2vlm.training.second_stage import CachedScene, IndexedSet, minimise, seeded_generator
 from g2vlm.training.targets import TrainScene
 
 DECAY = 0.05

@@ -16,16 +16,20 @@ import torch
 from g2vlm.models.checkpoint import save_model
 from g2vlm.models.config import ModelConfig, method_switches, model_sizes
 from g2vlm.models.decoder import build_words
+from g2vlm.models.file_format import sentence
 from g2vlm.models.model import G2VLM
 from g2vlm.models.probe import RetrievalProbe
-from g2vlm.models.size import sentence
-from g2vlm.training.cache_features import cache_features, caption_embeddings
 from g2vlm.training.data import TrainSet
 from g2vlm.training.objective import Objective
 from g2vlm.training.optimizer import learning_rate, make_optimizer
 from g2vlm.training.process_group import ProcessGroup
 from g2vlm.training.resume import Checkpoint, training_key
-from g2vlm.training.second_stage import fit_box_head, fit_retrieval_head
+from g2vlm.training.second_stage import (
+    cache_features,
+    caption_embeddings,
+    fit_box_head,
+    fit_retrieval_head,
+)
 from g2vlm.training.settings import TrainSettings
 from g2vlm.training.text_heads import train_qa_head, train_referring_head
 from metrics.files import atomic_path, rng, write_json

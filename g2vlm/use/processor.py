@@ -117,11 +117,9 @@ class G2VLMProcessor:
         Raises:
             InputError: the encoder is not the one that the model was trained with.
         """
-        from g2vlm.features.encoders import view_features
+        from g2vlm.features.image_encoders import load_image_encoder, view_features
 
         if self._images is None:
-            from g2vlm.features.image_encoders import load_image_encoder
-
             self._images = load_image_encoder(self.image_encoder)
         size = (self.config.width, self.config.height)
         windows = choose_windows(capture, self.config.views, size[0] / size[1])

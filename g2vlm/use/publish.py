@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from g2vlm.models.file_format import sentence, table
 from g2vlm.models.probe import FILE as PROBE
-from g2vlm.models.size import sentence, table
 from metrics.files import InputError, atomic_path, write_json
 
 CARD = Path(__file__).resolve().parents[2] / "docs" / "model-card.md"

@@ -15,7 +15,7 @@ from tests.paths import REPOSITORY
 # (file, text before which to insert, inserted text)
 EDITS = [
     (
-        "g2vlm/training/geometry_losses.py",
+        "g2vlm/training/loss_functions.py",
         "def reconstruction_loss(",
         '''def height_loss(step: StepOutputs) -> Tensor:
     """Return the mean absolute height of the predicted points."""
@@ -27,7 +27,7 @@ EDITS = [
     (
         "g2vlm/training/losses.py",
         '    Loss(\n        "text",',
-        '    Loss("height", "", "geometry_losses.height_loss", stage=2, weight=0.25),\n',
+        '    Loss("height", "", "height_loss", stage=2, weight=0.25),\n',
     ),
 ]
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
-    from g2vlm.features.encoders import view_features
-    from g2vlm.features.image_encoders import load_image_encoder
+    from g2vlm.features.image_encoders import load_image_encoder, view_features
     from g2vlm.features.readers import TextFeatures, open_split
     from g2vlm.inference.corrupt import CorruptedStore, conditions
     from g2vlm.inference.predict import evaluate_model

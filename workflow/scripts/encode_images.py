@@ -5,7 +5,7 @@ from pathlib import Path
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
-    from g2vlm.features.encoders import encode_images
+    from g2vlm.features.image_encoders import encode_images
     from g2vlm.run.progress import Progress
     from g2vlm.scenes.dataset import SceneStore
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
-    from g2vlm.features.encoders import encode_texts
+    from g2vlm.features.text_encoders import encode_texts
     from g2vlm.run.progress import Progress
 
     encode_texts(

@@ -5,7 +5,7 @@ from pathlib import Path
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
-    from g2vlm.models.size import sentence
+    from g2vlm.models.file_format import sentence
     from g2vlm.run.manifest import origin
     from g2vlm.run.overhead import read_overhead
     from report.config import ReportConfig

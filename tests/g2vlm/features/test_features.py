@@ -12,8 +12,9 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from g2vlm.features.encoders import encode_images, encode_texts
+from g2vlm.features.image_encoders import encode_images
 from g2vlm.features.readers import ImageFeatures, TextFeatures
+from g2vlm.features.text_encoders import encode_texts
 from metrics.files import InputError
 
 
@@ -75,8 +76,7 @@ def test_image_features_have_the_layout_and_equal_plain_mobilenet(tmp_path) -> N
 def test_encoders_on_a_gpu_agree_with_the_cpu() -> None:
     import torch
 
-    from g2vlm.features.encoders import view_features
-    from g2vlm.features.image_encoders import load_image_encoder
+    from g2vlm.features.image_encoders import load_image_encoder, view_features
     from g2vlm.features.text_encoders import TextEncoder
 
     rgb, sentences = Pictures().inputs("a").rgb, ["the red chair", "how many sofas are there"]

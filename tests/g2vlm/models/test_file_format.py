@@ -7,8 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from g2vlm.models.checkpoint import load_model, save_model
-from g2vlm.models.file_format import VERSION, current_name, read_config
-from g2vlm.models.size import parameters_by_part
+from g2vlm.models.file_format import VERSION, current_name, parameters_by_part, read_config
 from metrics.files import InputError
 from tests.g2vlm.models.build import small_model
 from tests.paths import REPOSITORY

@@ -35,7 +35,7 @@ from g2vlm.models.grid import view_grid
 from g2vlm.models.heads import RelationHead, nearest_points, pool_scene
 from g2vlm.models.layers import Standardise, linear_of_parts, relative_features
 from g2vlm.models.qa_context import SLOTS
-from g2vlm.training.language_losses import number_loss
+from g2vlm.training.loss_functions import number_loss
 from metrics.files import InputError
 from tests.g2vlm.models.build import scene_batch, sentences, small_model
 from tests.g2vlm.models.rooms import CLASSES, HEIGHT, VIEWS, WIDTH, Rooms, make_room

@@ -9,7 +9,7 @@ import torch
 
 from g2vlm.models.fusion import named_share
 from g2vlm.training.data import language_batch
-from g2vlm.training.language_losses import label_loss, name_loss
+from g2vlm.training.loss_functions import label_loss, name_loss
 from tests.g2vlm.models.build import small_model, train_set
 
 COUNTS = {"references": 3, "questions": 3, "captions": 1, "phrases": 1}

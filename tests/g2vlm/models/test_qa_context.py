@@ -21,7 +21,7 @@ from g2vlm.models.qa_context import (
     triple_geometry,
 )
 from g2vlm.models.referring_head import ROLES, ObjectSet
-from g2vlm.training import cache_features
+from g2vlm.training import second_stage
 from g2vlm.training.text_heads import MentionTargets, mention_targets, role_losses, train_qa_head
 from tests.g2vlm.models.build import small_model, train_set
 from tests.g2vlm.models.rooms import CLASSES
@@ -122,7 +122,7 @@ PAIRED = ((0, 1), (0, 2), (1, 2))
 def test_hints_hold_the_measured_numbers():
     """Area of the room, longest sides in cm and distances in m, whatever else is learned."""
     model, data = small_model(), train_set()
-    (objects, _), *_ = cache_features.cache_features(model, data.scenes)[1][0].sets
+    (objects, _), *_ = second_stage.cache_features(model, data.scenes)[1][0].sets
     batch = ObjectSet(*(part[None] for part in vars(objects).values()))
     text = build_text(data.texts, [["how long is the lamp"]])
     room = torch.tensor([[3.0, 1.6, 1.4, 0.9]])
@@ -153,7 +153,7 @@ def test_waves_distinguish_close_values():
 @pytest.mark.parametrize("method", ["full", "no_geometry_module", "no_alignment"])
 def test_padding_changes_nothing(method):
     model, data = small_model(method), train_set()
-    (objects, _), *_ = cache_features.cache_features(model, data.scenes)[1][0].sets
+    (objects, _), *_ = second_stage.cache_features(model, data.scenes)[1][0].sets
     batch = ObjectSet(*(part[None] for part in vars(objects).values()))
     padded = ObjectSet(
         *(F.pad(part[None], (0, 0, 0, 2)) for part in list(vars(objects).values())[:4]),
@@ -176,7 +176,7 @@ def test_mention_targets_are_among_the_given_objects():
     name = entry["class"]
     question = {"text": f"where is the {name}", "objects": [entry["index"]], "answer": "behind"}
     model = small_model()
-    (objects, index), *_ = cache_features.cache_features(model, data.scenes)[1][0].sets
+    (objects, index), *_ = second_stage.cache_features(model, data.scenes)[1][0].sets
     sets = [(objects, index)]
     batch = ObjectSet(*(part[None] for part in vars(objects).values()))
     wanted = mention_targets(data, [scene], [[question]], sets, batch)
@@ -197,7 +197,7 @@ def test_mention_targets_are_among_the_given_objects():
 
 def test_the_fit_changes_context_and_decoder_only_and_repeats_to_the_bit():
     model, data = small_model(words=build_words(["a room", "left", *CLASSES])), train_set()
-    seen = cache_features.cache_features(model, data.scenes)[1]
+    seen = second_stage.cache_features(model, data.scenes)[1]
     before = {name: value.clone() for name, value in model.state_dict().items()}
 
     def fitted():

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from g2vlm.models.batch import TextBatch
 from g2vlm.models.referring_head import ROLES, ObjectSet, Referral, ReferringHead, Roles
-from g2vlm.training import cache_features
+from g2vlm.training import second_stage
 from g2vlm.training.text_heads import (
     REFERRING_WEIGHTS,
     ReferringTargets,
@@ -175,7 +175,7 @@ def test_the_fit_changes_the_head_only_and_repeats_to_the_bit():
     model, data = small_model(), train_set()
     seen = [
         scene.with_predicted_boxes(model)
-        for scene in cache_features.cache_features(model, data.scenes)[1]
+        for scene in second_stage.cache_features(model, data.scenes)[1]
     ]
     before = {name: value.clone() for name, value in model.state_dict().items()}
 

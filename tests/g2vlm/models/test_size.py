@@ -3,7 +3,7 @@
 import pytest
 
 from g2vlm.models.checkpoint import save_model
-from g2vlm.models.size import PARTS, parameters_by_part, sentence, table
+from g2vlm.models.file_format import PARTS, parameters_by_part, sentence, table
 from metrics.files import InputError
 from tests.g2vlm.models.build import small_model
 

@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 from g2vlm.models.batch import stack_scenes
 from g2vlm.models.checkpoint import load_model, save_model
 from g2vlm.models.detection import Detection
-from g2vlm.training import cache_features, second_stage
+from g2vlm.training import second_stage
 from g2vlm.training import train as loop
 from g2vlm.training.data import StepOutputs, fixed_share, geometry_batch
-from g2vlm.training.geometry_losses import normal_loss
+from g2vlm.training.loss_functions import normal_loss
 from g2vlm.training.losses import LOSSES
 from g2vlm.training.objective import Objective, relation_weights
 from g2vlm.training.optimizer import learning_rate, make_optimizer
@@ -357,10 +357,10 @@ def test_a_scene_without_objects_trains_no_box(monkeypatch):
         masks=np.zeros((0, points), np.uint8),
     )
     found = [Detection(np.zeros(6, np.float32), 0, 1.0, np.arange(9))]
-    monkeypatch.setattr(cache_features, "clusters", lambda points: found)
+    monkeypatch.setattr(second_stage, "clusters", lambda points: found)
     no_annotation = bare.annotation | {"objects": []}
     bare = replace(bare, annotation=no_annotation, rows={})
-    seen = cache_features.cache_features(model, [bare, scene])[1]
+    seen = second_stage.cache_features(model, [bare, scene])[1]
     assert seen[0].index.tolist() == [-1] and seen[0].gt_count == 0
     assert second_stage.fit_box_head(model, seen[:1], np.array([True]), 0, 2) is None
     assert second_stage.fit_box_head(model, seen, np.array([True, False]), 0, 2) is None
