@@ -94,9 +94,9 @@ class TextFeatures:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.path = Path(folder) / "text.safetensors"
         handle = _open(self.path)
-        self._states = handle.get_tensor("states")
-        self._offsets = handle.get_tensor("offsets")
-        self._pooled = handle.get_tensor("pooled")
+        self._states, self._offsets, self._pooled = (
+            handle.get_tensor(name) for name in ("states", "offsets", "pooled")
+        )
         names = Path(folder) / "text.json"
         texts = read_json(names)["texts"]
         if len(texts) + 1 != len(self._offsets) or len(texts) != len(self._pooled):

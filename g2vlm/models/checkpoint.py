@@ -22,8 +22,10 @@ def save_model(model: G2VLM, folder: str | os.PathLike[str], meta: dict[str, Any
     with atomic_path(Path(folder) / "model.safetensors") as temporary:
         weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
         save_file(weights, temporary, metadata={"format": FORMAT})
-    document = {"format": FORMAT, "version": VERSION, "model": asdict(model.config), **meta}
-    write_json(Path(folder) / "config.json", document)
+    write_json(
+        Path(folder) / "config.json",
+        {"format": FORMAT, "version": VERSION, "model": asdict(model.config), **meta},
+    )
 
 
 def load_model(folder: str | os.PathLike[str]) -> G2VLM:

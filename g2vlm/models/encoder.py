@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from g2vlm.models.batch import SceneArrays, SceneBatch
 from g2vlm.models.config import ModelConfig
-from g2vlm.models.grid import view_grid
 from g2vlm.models.layers import (
     OCTAVES,
     Block,
@@ -22,6 +21,7 @@ from g2vlm.models.layers import (
     GroupedInput,
     Standardise,
     mlp,
+    view_grid,
     waves,
 )
 

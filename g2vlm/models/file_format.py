@@ -39,17 +39,15 @@ _RENAMED_SETTINGS = {
     "reader_steps": "referring_head_steps",
     "answer_steps": "qa_head_steps",
 }
-# Parts of the network in version 1, then beginnings of tensor names in them (regular expressions).
-_RENAMED_PARTS = {
-    "points": "point_heads",
-    "kind": "class_embedding",
-    "boxes": "box_head",
-    "solids": "occupancy_head",
-    "relation": "relation_head",
-    "reader": "referring_head",
-    "findings": "qa_context",
-}
-_RENAMED_LAYERS = {
+# Beginnings of tensor names in version 1 (regular expressions): parts of the network, then layers.
+_RENAMED = {
+    r"points\.": "point_heads.",
+    r"kind\.": "class_embedding.",
+    r"boxes\.": "box_head.",
+    r"solids\.": "occupancy_head.",
+    r"relation\.": "relation_head.",
+    r"reader\.": "referring_head.",
+    r"findings\.": "qa_context.",
     r"encoder\.place$": "encoder.patch_embedding",
     r"encoder\.first$": "encoder.first_view",
     r"encoder\.where\.": "encoder.position_embedding.",
@@ -93,13 +91,9 @@ def current_name(name: str, version: int) -> str:
     >>> current_name("reader.roles.alike.weight", 1), current_name("fusion.text.bias", 2)
     ('referring_head.roles.query.weight', 'fusion.text.bias')
     """
-    if version == VERSION:
-        return name
-    part, _, rest = name.partition(".")
-    name = f"{_RENAMED_PARTS.get(part, part)}.{rest}"
-    for old, new in _RENAMED_LAYERS.items():
-        if re.match(old, name):
-            return re.sub(f"^{old}", new, name)
+    if version < VERSION:
+        for old, new in _RENAMED.items():
+            name = re.sub(f"^{old}", new, name)
     return name
 
 

@@ -12,8 +12,15 @@ from torch.nn import functional as F
 from g2vlm.models.batch import SceneBatch
 from g2vlm.models.boxes import axis_gaps, mask_mean
 from g2vlm.models.config import CELL, ModelConfig
-from g2vlm.models.grid import ViewGrid
-from g2vlm.models.layers import GroupedInput, Standardise, exact, linear_of_parts, mlp, standard
+from g2vlm.models.layers import (
+    GroupedInput,
+    Standardise,
+    ViewGrid,
+    exact,
+    linear_of_parts,
+    mlp,
+    standard,
+)
 from g2vlm.models.state import RelationLogits, SceneState
 from metrics.scene_graph.predicates import LABELS
 
@@ -234,26 +241,21 @@ class RelationHead(nn.Module):
             [low[:, :, None] - high[:, None], high[:, :, None] - low[:, None]], dim=-1
         )
         volume = size.log().sum(-1)
-        larger = (volume[:, :, None] - volume[:, None])[..., None]
-        # Above 0 where j lies ahead of or behind i rather than to its side.
-        sides = (level[..., :1].abs() - level[..., 1:].abs()) * 2
         aims = F.normalize(front, dim=-1, eps=1e-3)[:, :, None].expand(-1, -1, count, -1)
-        towards = -(aims * level).sum(-1, keepdim=True)  # cosine of i's front and the way to j
-        near = (-apart).exp()
-        own = size.log()[:, :, None].expand(-1, -1, count, -1)
         return torch.cat(
             [
                 offset,
                 gap.clamp(-2, 2),
                 apart,
-                near,
+                (-apart).exp(),
                 level,
-                sides,
+                # Above 0 where j lies ahead of or behind i rather than to its side.
+                (level[..., :1].abs() - level[..., 1:].abs()) * 2,
                 rests,
-                larger,
-                towards,
+                (volume[:, :, None] - volume[:, None])[..., None],
+                -(aims * level).sum(-1, keepdim=True),  # cosine of i's front and the way to j
                 aims,
-                own,
+                size.log()[:, :, None].expand(-1, -1, count, -1),
             ],
             dim=-1,
         )

@@ -196,10 +196,14 @@ class ReferringHead(nn.Module):
         # candidates, and how well the best object matches.
         candidates = roles.match[:, :, 0]
         best = (logits.softmax(-1) * candidates).sum(-1, keepdim=True)
-        evidence = [roles.match.amax(-1), candidates.sum(-1, keepdim=True), best]
-        highest = logits.amax(-1, keepdim=True).clamp(min=-20)
-        zero = self.zero(torch.cat([roles.sentence, *evidence, highest], dim=-1))[..., 0]
-        return Referral(logits, zero, roles)
+        evidence = [
+            roles.sentence,
+            roles.match.amax(-1),
+            candidates.sum(-1, keepdim=True),
+            best,
+            logits.amax(-1, keepdim=True).clamp(min=-20),
+        ]
+        return Referral(logits, self.zero(torch.cat(evidence, dim=-1))[..., 0], roles)
 
     def compare(self, roles: Roles, own: Tensor, objects: ObjectSet) -> Tensor:
         """Return gated features [B,Q,N,ASPECTS*F] of each object under each sentence.

@@ -8,7 +8,7 @@ from torch import Tensor
 from g2vlm.models.batch import SceneBatch
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.detection import PointClasses
-from g2vlm.models.grid import ViewGrid
+from g2vlm.models.layers import ViewGrid
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from g2vlm.models.batch import (
 )
 from g2vlm.models.decoder import CAPTION, LEAST_NUMBER, PAD, START, Vocabulary, number_word
 from g2vlm.models.model import G2VLM
-from g2vlm.models.state import GroundState, RelationLogits, SceneState
+from g2vlm.models.state import GroundState, SceneState
 from g2vlm.training.targets import POOL, STRUCTURE, TrainScene, mask_shares, train_scene
 from metrics.files import rng
 from metrics.scene_graph.predicates import FAMILIES
@@ -122,11 +122,6 @@ class StepOutputs:
     def boxes(self) -> Tensor:
         """[B,N,6]: predicted boxes of the ground-truth masks."""
         return self.model.box_head(self.state, self.language.masks)
-
-    @cached_property
-    def relations(self) -> RelationLogits:
-        """Relations between the ground-truth masks. They do not train the box head."""
-        return self.model.relations(self.state, self.language.masks, self.boxes.detach())
 
 
 class TrainSet:
@@ -413,12 +408,11 @@ def encode_words(
 
 def log_numbers(texts: Sequence[Sequence[str]]) -> Tensor:
     """Return logs f32 [B,K] of the texts that are numbers (`number_word`), NaN for the others."""
-    rows = [np.full(len(line), np.nan, np.float32) for line in texts]
-    for row, line in zip(rows, texts, strict=True):
-        for place, text in enumerate(line):
-            if number_word(text):
-                row[place] = math.log(max(float(text), LEAST_NUMBER))
-    return pad(rows, np.nan)
+    logs = [
+        [math.log(max(float(text), LEAST_NUMBER)) if number_word(text) else np.nan for text in line]
+        for line in texts
+    ]
+    return pad([np.array(line, np.float32) for line in logs], np.nan)
 
 
 def _caption_scenes(

@@ -153,7 +153,9 @@ def spatial_loss(step: StepOutputs) -> dict[str, Tensor]:
     """Return L_spatial by parts: classes, boxes, relations and grounding of sentences."""
     state, geometry, targets = step.state, step.geometry, step.language
     # The order of these three fixes which dropout masks each of them draws.
-    ground, boxes, relations = step.ground, step.boxes, step.relations
+    ground, boxes = step.ground, step.boxes
+    # The relations do not train the box head.
+    relations = step.model.relations(state, targets.masks, boxes.detach())
     labelled = targets.present & (geometry.supervised > 0)[:, None]  # (B, N)
     return {
         "class": class_loss(state, geometry),

@@ -52,10 +52,12 @@ class Checkpoint:
     ) -> None:
         """Write model, optimizer, steps done, losses so far and seconds spent, all or nothing."""
         tensors = {f"model/{k}": v.detach().contiguous() for k, v in model.state_dict().items()}
-        for number, state in optimizer.state_dict()["state"].items():
-            for name, value in state.items():
-                if isinstance(value, Tensor):
-                    tensors[f"optimizer/{number}/{name}"] = value.detach().contiguous()
+        tensors |= {
+            f"optimizer/{number}/{name}": value.detach().contiguous()
+            for number, state in optimizer.state_dict()["state"].items()
+            for name, value in state.items()
+            if isinstance(value, Tensor)
+        }
         with atomic_path(self.folder, folder=True) as temporary:
             save_file(tensors, temporary / STATE)
             notes = {

@@ -77,5 +77,5 @@ class TrainSettings:
             InputError: for an unknown or missing key, or a value out of bounds.
         """
         read = read_section(TrainSettings, values, "train", source)
-        defaults = {loss.name: loss.weight for loss in LOSSES}
-        return TrainSettings(**(read | {"loss_weights": defaults | read["loss_weights"]}))
+        read["loss_weights"] = {loss.name: loss.weight for loss in LOSSES} | read["loss_weights"]
+        return TrainSettings(**read)

@@ -74,43 +74,46 @@ SIDE = {name: place for place, name in enumerate(SIDES)}
 
 
 @dataclass(frozen=True)
-class ReferringTargets(Movable):
-    """Targets of R references over N objects.
+class RoleTargets(Movable):
+    """Classes and colours of the roles of Q sentences, and colours of N objects.
 
     Attributes:
-        targets: [B,R,N], 1 for objects that are meant.
-        anchors: [B,R,N], 1 for objects that are named as anchors.
-        zero: [B,R], 1 where nothing is meant, -1 = no reference.
-        classes: i64 [B,R,ROLES], class of each role, -1 = unknown.
-        colours: i64 [B,R,ROLES], colour of each role, -1 = unknown.
+        classes: i64 [B,Q,ROLES], class of each role, -1 = unknown or none.
+        colours: i64 [B,Q,ROLES], colour of each role, -1 = unknown.
         object_colours: i64 [B,N], colour of each object, -1 = unknown.
     """
 
-    targets: Tensor
-    anchors: Tensor
-    zero: Tensor
     classes: Tensor
     colours: Tensor
     object_colours: Tensor
 
 
 @dataclass(frozen=True)
-class MentionTargets(Movable):
+class ReferringTargets(RoleTargets):
+    """Targets of R references over N objects.
+
+    Attributes:
+        targets: [B,R,N], 1 for objects that are meant.
+        anchors: [B,R,N], 1 for objects that are named as anchors.
+        zero: [B,R], 1 where nothing is meant, -1 = no reference.
+    """
+
+    targets: Tensor
+    anchors: Tensor
+    zero: Tensor
+
+
+@dataclass(frozen=True)
+class MentionTargets(RoleTargets):
     """What questions mention.
 
     Attributes:
         objects: [B,Q,ROLES,N], 1 for objects that the role mentions.
         named: [B,Q,ROLES], 1 for a role that the answer names.
-        classes: i64 [B,Q,ROLES], class of each role, -1 = none.
-        colours: i64 [B,Q,ROLES], colour of each role, -1 = unknown.
-        object_colours: i64 [B,N], colour of each object, -1 = unknown.
     """
 
     objects: Tensor
     named: Tensor
-    classes: Tensor
-    colours: Tensor
-    object_colours: Tensor
 
 
 def fit_one_cycle(
@@ -199,12 +202,11 @@ def train_referring_head(
 
 def references(scene: TrainScene) -> list[Mapping[str, Any]]:
     """Return a scene's references, and its questions of how many or whether, as references."""
-    questions = [
+    return scene.annotation["references"] + [
         {"text": question["text"], "targets": question["objects"], "anchors": []}
         for question in scene.annotation["questions"]
         if question["type"] in ONE_CLASS
     ]
-    return [*scene.annotation["references"], *questions]
 
 
 def referring_targets(
@@ -240,7 +242,7 @@ def referring_targets(
                     classes[b, r, role] = scene.class_of[example[0]]
                     names = [one.colour for one in mentions if example[0] in one.objects]
                     colours[b, r, role] = data.colour_number(names[0] if names else None)
-    arrays = (*objects, zero, classes, colours, colour_targets(data, scenes, sets, size))
+    arrays = (classes, colours, colour_targets(data, scenes, sets, size), *objects, zero)
     return ReferringTargets(*(torch.from_numpy(array) for array in arrays))
 
 
@@ -414,7 +416,7 @@ def mention_targets(
                 mentioned[b, q, r, : len(index)] = np.isin(index, mention.objects)
                 classes[b, q, r] = scene.class_of[mention.objects[0]]
                 colours[b, q, r] = data.colour_number(mention.colour)
-    arrays = (mentioned, named, classes, colours, colour_targets(data, scenes, sets, size))
+    arrays = (classes, colours, colour_targets(data, scenes, sets, size), mentioned, named)
     return MentionTargets(*(torch.from_numpy(array) for array in arrays))
 
 

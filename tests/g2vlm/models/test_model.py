@@ -31,9 +31,8 @@ from g2vlm.models.decoder import (
     split_words,
 )
 from g2vlm.models.encoder import WINDOW
-from g2vlm.models.grid import view_grid
 from g2vlm.models.heads import RelationHead, nearest_points, pool_scene
-from g2vlm.models.layers import Standardise, linear_of_parts, relative_features
+from g2vlm.models.layers import Standardise, linear_of_parts, relative_features, view_grid
 from g2vlm.models.qa_context import SLOTS
 from g2vlm.training.loss_functions import number_loss
 from metrics.files import InputError

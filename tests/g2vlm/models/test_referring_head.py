@@ -63,12 +63,14 @@ def near_case(draw: np.random.Generator) -> tuple[TextBatch, ObjectSet, Referrin
     place = np.take_along_axis(centres, where[..., None], axis=1)
     nearer = np.linalg.norm(centres[:, None, :2] - place[:, :, None], axis=-1).argmin(-1)
     wanted = ReferringTargets(
-        F.one_hot(torch.from_numpy(nearer), 4).float(),
-        F.one_hot(torch.from_numpy(where), 4).float(),
-        torch.zeros(SCENES, QUERIES),
-        torch.from_numpy(np.stack([np.full_like(anchors, CHAIR), anchors, anchors], axis=-1)),
-        torch.full((SCENES, QUERIES, 3), -1),
-        torch.full((SCENES, 4), -1),
+        classes=torch.from_numpy(
+            np.stack([np.full_like(anchors, CHAIR), anchors, anchors], axis=-1)
+        ),
+        colours=torch.full((SCENES, QUERIES, 3), -1),
+        object_colours=torch.full((SCENES, 4), -1),
+        targets=F.one_hot(torch.from_numpy(nearer), 4).float(),
+        anchors=F.one_hot(torch.from_numpy(where), 4).float(),
+        zero=torch.zeros(SCENES, QUERIES),
     )
     return near_sentences(anchors), objects(kinds, centres), wanted
 
