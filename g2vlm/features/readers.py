@@ -128,5 +128,7 @@ class TextFeatures:
 
 def open_split(results: str | os.PathLike[str], split: str) -> tuple[SceneStore, ImageFeatures]:
     """Open the scenes of a split of a finished experiment, and their image features."""
-    features = Path(results, "features", "images", f"{split}.safetensors")
-    return SceneStore(Path(results, "scenes", split)), ImageFeatures(features)
+    return (
+        SceneStore(Path(results, "scenes", split)),
+        ImageFeatures(Path(results, "features", "images", f"{split}.safetensors")),
+    )

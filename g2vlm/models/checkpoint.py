@@ -37,8 +37,10 @@ def load_model(folder: str | os.PathLike[str]) -> G2VLM:
     document = read_config(folder)
     model = G2VLM(ModelConfig.from_json(document["model"], f"{folder}/config.json"))
     path = Path(folder) / "model.safetensors"
-    stored = read_tensors(path, "train the model again")
-    weights = {current_name(k, document["version"]): v.float() for k, v in stored.items()}
+    weights = {
+        current_name(name, document["version"]): value.float()
+        for name, value in read_tensors(path, "train the model again").items()
+    }
     load_weights(model, weights, f"{path}: does not fit config.json", "train again")
     return model.eval()
 

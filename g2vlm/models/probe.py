@@ -59,8 +59,12 @@ class RetrievalProbe:
         # Normal equations of ridge regression, (D, D).
         gram = x.T @ x + PENALTY * len(used) * np.eye(x.shape[1])
         weights = np.linalg.solve(gram, x.T @ ((means - text_mean) / text_spread))
-        parts = (scene_mean, scene_spread, text_mean, text_spread, weights)
-        return RetrievalProbe(*(part.astype(np.float32) for part in parts))
+        return RetrievalProbe(
+            *(
+                part.astype(np.float32)
+                for part in (scene_mean, scene_spread, text_mean, text_spread, weights)
+            )
+        )
 
     def scores(self, texts: np.ndarray, scenes: np.ndarray) -> np.ndarray:
         """Return cosines f32[Q, S] of texts [Q, W] and scenes [S, D]."""

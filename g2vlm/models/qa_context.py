@@ -171,9 +171,11 @@ class QAContextEncoder(nn.Module):
         words = torch.cat([words, asked[:, :, None] @ words], dim=2)
         slots = torch.cat([slots[:, :, : ROLES + 1] + words, slots[:, :, ROLES + 1 :]], dim=2)
         share = (asked + LEAST_SHARE) / (1 + ROLES * LEAST_SHARE)
-        named = (asked[:, :, None] @ roles.classes.softmax(-1))[:, :, 0]
-        sides = self.sides(roles.sentence, self.directions(sharp, objects), sharp_triples)
-        hints = CopyHints(named, sides, self.measures(sharp, objects, sharp_distances, room))
+        hints = CopyHints(
+            named=(asked[:, :, None] @ roles.classes.softmax(-1))[:, :, 0],
+            sides=self.sides(roles.sentence, self.directions(sharp, objects), sharp_triples),
+            measures=self.measures(sharp, objects, sharp_distances, room),
+        )
         return QAContext(self.norm(slots), roles, share.log(), hints)
 
     def compared(self, values: Tensor) -> Tensor:

@@ -158,8 +158,9 @@ class TrainSet:
         for name in np.array(store.ids)[fixed_share(store.ids, share, "train_scenes")].tolist():
             inputs, features = store.inputs(name), images[name]
             arrays = scene_arrays(inputs, features.tokens, features.points)
-            views, annotation = store.views(name), store.annotation(name)
-            self.scenes.append(train_scene(arrays, inputs, views, annotation, self.classes))
+            self.scenes.append(
+                train_scene(arrays, inputs, store.views(name), store.annotation(name), self.classes)
+            )
         colours = {name for scene in self.scenes for name in scene.colours.values() if name}
         self.colours = tuple(sorted(colours))
         self._mentions: dict[tuple[Any, ...], list[Any]] = {}

@@ -20,6 +20,7 @@ class ProcessGroup:
     Attributes:
         size: number of processes, from the environment variable WORLD_SIZE.
         rank: number of this process, from 0.
+        is_main: whether this process reports progress and writes files.
         device: where its copy of the model belongs.
     """
 
@@ -31,11 +32,7 @@ class ProcessGroup:
 
             self._accelerator = Accelerator(cpu=self.device.type == "cpu")
             self.rank, self.device = self._accelerator.process_index, self._accelerator.device
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this process reports progress and writes files."""
-        return self.rank == 0
+        self.is_main = self.rank == 0
 
     def parts(self, accumulation: int) -> range:
         """Return the numbers of the batches in a step that this process computes.

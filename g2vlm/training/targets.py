@@ -192,8 +192,8 @@ def occupancy_pool(views: Any, scene: str) -> tuple[np.ndarray, np.ndarray]:
     uniform = random.random((POOL, 3), np.float32) * room
     cells = np.flatnonzero(views.occupancy)
     if len(cells):
-        sampled = cells[random.integers(len(cells), size=POOL)]
-        where = np.stack(np.unravel_index(sampled, views.occupancy.shape), axis=-1)
+        cells = cells[random.integers(len(cells), size=POOL)]
+        where = np.stack(np.unravel_index(cells, views.occupancy.shape), axis=-1)
         centres = (where.astype(np.float32) + 0.5) * VOXEL_M
         near = centres + random.normal(0, NEAR_SOLIDS_M, (POOL, 3)).astype(np.float32)
         near = np.clip(near, 0, room - 1e-4)

@@ -252,8 +252,9 @@ def colour_targets(
     """Return the colours i64 [B,size] of the scenes' objects, -1 = unknown."""
     out = np.full((len(scenes), size), -1, np.int64)
     for row, scene, (_, index) in zip(out, scenes, sets, strict=True):
-        names = [scene.colours.get(one) or None for one in index.tolist()]
-        row[: len(index)] = [data.colour_number(name) for name in names]
+        row[: len(index)] = [
+            data.colour_number(scene.colours.get(one) or None) for one in index.tolist()
+        ]
     return out
 
 

@@ -205,8 +205,10 @@ def configure(
 ) -> ModelConfig:
     """Return the model's configuration from the experiment, the method and the training data."""
     lines = [scene.annotation for scene in data.scenes]
-    texts = [item["answer"] for line in lines for item in line["questions"]]
-    texts += [item["text"] for line in lines for item in line["captions"]]
+    texts = [
+        *(item["answer"] for line in lines for item in line["questions"]),
+        *(item["text"] for line in lines for item in line["captions"]),
+    ]
     first = data.scenes[0].inputs
     return ModelConfig(
         height=int(config["render"]["height"]),
