@@ -241,10 +241,10 @@ def scene_arrays(inputs: Any, tokens: np.ndarray, features: np.ndarray) -> Scene
 
 def stack_scenes(arrays: Sequence[SceneArrays[np.ndarray]], config: ModelConfig) -> SceneBatch:
     """Return a batch of scenes of one image size."""
-    columns = {
-        field.name: [getattr(one, field.name) for one in arrays] for field in fields(SceneArrays)
+    values = {
+        name: torch.from_numpy(np.stack([getattr(one, name) for one in arrays])).float()
+        for name in (field.name for field in fields(SceneArrays))
     }
-    values = {name: torch.from_numpy(np.stack(rows)).float() for name, rows in columns.items()}
     pose = values["pose"]
     rays = pixel_rays(values["intrinsics"], pose, config.height, config.width)
     return SceneBatch(

@@ -161,9 +161,8 @@ class BoxHead(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        rows, columns = config.height // CELL, config.width // CELL
         self.knows_cameras, self.supervised = config.lifts, config.votes
-        border = torch.zeros(4, rows, columns)
+        border = torch.zeros(4, config.height // CELL, config.width // CELL)
         border[0, 0], border[1, -1], border[2, :, 0], border[3, :, -1] = 1, 1, 1, 1
         self.register_buffer("border", border.flatten(1).T, persistent=False)  # (p, 4)
         self.shape_size = sum(count for _, count in SHAPE)

@@ -118,8 +118,10 @@ def nearest_points(points: Tensor, queries: Tensor, count: int = NEAREST) -> Ten
     """Return indices i64 [B,N,count] of the points [B,P,3] nearest to queries [B,N,3]."""
     if points.device.type != "cpu":
         return torch.cdist(queries, points).topk(count, largest=False).indices
-    pairs = zip(points.detach().numpy(), queries.detach().numpy(), strict=True)
-    rows = [cKDTree(cloud, balanced_tree=False).query(x, count)[1] for cloud, x in pairs]
+    rows = [
+        cKDTree(cloud, balanced_tree=False).query(xyz, count)[1]
+        for cloud, xyz in zip(points.detach().numpy(), queries.detach().numpy(), strict=True)
+    ]
     return torch.from_numpy(np.stack(rows))
 
 

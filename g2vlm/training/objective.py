@@ -82,15 +82,18 @@ class Objective:
         inputs = stack_scenes([scene.inputs for scene in scenes], model.config).to(self.device)
         language = None
         if step >= settings.stage1_steps and model.config.language:
-            counts = {
-                "references": settings.references,
-                "questions": settings.questions,
-                "captions": settings.captions_per_scene,
-                "phrases": settings.phrases_per_scene,
-            }
-            language = language_batch(self.data, scenes, model.vocabulary, counts, random).to(
-                self.device
-            )
+            language = language_batch(
+                self.data,
+                scenes,
+                model.vocabulary,
+                {
+                    "references": settings.references,
+                    "questions": settings.questions,
+                    "captions": settings.captions_per_scene,
+                    "phrases": settings.phrases_per_scene,
+                },
+                random,
+            ).to(self.device)
         return inputs, geometry.to(self.device), language
 
     def next_batch(self, step: int, part: int) -> Batch:

@@ -68,8 +68,7 @@ class ProcessGroup:
         if self.size == 1:
             return dict(losses)
         mine = torch.tensor(list(losses.values()), dtype=torch.float64, device=self.device)
-        total = self._accelerator.reduce(mine, "sum").tolist()
-        return dict(zip(losses, total, strict=True))
+        return dict(zip(losses, self._accelerator.reduce(mine, "sum").tolist(), strict=True))
 
     def leave(self) -> None:
         """Close the connections between the processes."""

@@ -163,12 +163,14 @@ def write_result(
     table = pa.table({name: [row.get(name) for row in log] for name in names})
     with atomic_path(out_dir / "losses.parquet") as temporary:
         pq.write_table(table, temporary)
-    cost = {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "train_seconds": round(seconds, 2),
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-    }
-    write_json(out_dir / "cost.json", cost)
+    write_json(
+        out_dir / "cost.json",
+        {
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "train_seconds": round(seconds, 2),
+            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        },
+    )
     save_model(model, out_dir, meta)
     print(f"train: {sentence(out_dir)}", flush=True)
 
