@@ -110,8 +110,9 @@ class BackboneEncoder(nn.Module):
         try:
             # Not AutoBackbone: it looks for a local folder on the model hub too.
             config = AutoConfig.from_pretrained(name, local_files_only=True)
-            backbone = MODEL_FOR_BACKBONE_MAPPING[type(config)]
-            self.model = backbone.from_pretrained(name, local_files_only=True)
+            self.model = MODEL_FOR_BACKBONE_MAPPING[type(config)].from_pretrained(
+                name, local_files_only=True
+            )
         except (OSError, ValueError, KeyError) as error:
             raise InputError(
                 f"{name}: no local backbone of this name; give its folder or use {MOBILENET}"

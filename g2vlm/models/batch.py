@@ -279,9 +279,8 @@ def object_masks(gt_masks: np.ndarray, count: int) -> np.ndarray:
         gt_masks: u8 [V,H,W], 0 = none, 1 + k = object k.
         count: number of objects N.
     """
-    numbers = np.arange(1, count + 1)[:, None, None]
     cells = cell_pixels(gt_masks).reshape(1, -1, CELL * CELL)
-    return (cells == numbers).mean(-1, dtype=np.float32)
+    return (cells == np.arange(1, count + 1)[:, None, None]).mean(-1, dtype=np.float32)
 
 
 def build_text(features: Any, texts: Sequence[Sequence[str]]) -> TextBatch:

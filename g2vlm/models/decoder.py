@@ -295,8 +295,7 @@ class Decoder(nn.Module):
         numbers = memory.new_full((*memory.shape[:2], 1), start, dtype=torch.long)
         for _ in range(min(limit, len(self.position_embedding) - 1)):
             output = self(numbers, scene, memory, hints)
-            words = output.logits[:, :, -1].argmax(-1, keepdim=True)
-            numbers = torch.cat([numbers, words], dim=-1)
+            numbers = torch.cat([numbers, output.logits[:, :, -1:].argmax(-1)], dim=-1)
             if bool((numbers == stop).any(-1).all()):
                 break
         return numbers[..., 1:], output.value

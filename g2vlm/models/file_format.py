@@ -137,8 +137,7 @@ def parameters_by_part(folder: str | os.PathLike[str]) -> dict[str, int]:
             for stored in weights.keys():  # noqa: SIM118 (not a mapping)
                 name = current_name(stored, version)
                 if ".standard_" not in name:
-                    shape = weights.get_slice(stored).get_shape()
-                    found[name.split(".")[0]] += math.prod(shape)
+                    found[name.split(".")[0]] += math.prod(weights.get_slice(stored).get_shape())
     except (SafetensorError, OSError, KeyError) as error:
         raise InputError(f"{path}: not the weights of a model ({error}); train it again") from error
     return {PARTS[part]: count for part, count in found.items()}

@@ -170,8 +170,7 @@ class Attention(nn.Module):
         batch, length, width = x.shape
         query = self.query(x).view(batch, length, self.heads, -1).transpose(1, 2)
         pair = self.key_value(memory).view(batch, memory.shape[1], 2, self.heads, -1)
-        key, value = pair.permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value, bias)
+        mixed = F.scaled_dot_product_attention(query, *pair.permute(2, 0, 3, 1, 4), bias)
         return self.out(mixed.transpose(1, 2).reshape(batch, length, width))
 
 

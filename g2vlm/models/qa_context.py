@@ -190,12 +190,15 @@ class QAContextEncoder(nn.Module):
         They are the room's area (m²), the longest side of each role (cm), and the distances between
         roles (m).
         """
-        longest = 100 * (shares @ objects.boxes[:, None, :, 3:]).amax(-1)
         distances = distances.clamp(min=LEAST_NUMBER).log()
         if not self.compares:
             distances = torch.full_like(distances, torch.nan)
-        area = room[:, None, :1].expand(-1, shares.shape[1], -1)
-        return torch.cat([area, longest.clamp(min=LEAST_NUMBER).log(), distances], dim=-1)
+        measures = [
+            room[:, None, :1].expand(-1, shares.shape[1], -1),
+            (100 * (shares @ objects.boxes[:, None, :, 3:]).amax(-1)).clamp(min=LEAST_NUMBER).log(),
+            distances,
+        ]
+        return torch.cat(measures, dim=-1)
 
     def directions(self, shares: Tensor, objects: ObjectSet) -> Tensor:
         """Return expected level directions [B,Q,PAIRS,2] from the second role to the first.

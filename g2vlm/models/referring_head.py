@@ -222,7 +222,7 @@ class ReferringHead(nn.Module):
         if self.compares:
             # (B, i, j, F), expected over j under four attentions.
             pair = F.gelu(self.pair(RelationHead.geometry(objects.boxes, objects.front)))
-            anchors = [roles.log_attention[:, :, role].exp() for role in (1, 2)]
+            anchors = (roles.log_attention[:, :, role].exp() for role in (1, 2))
             weights = [*anchors, rivals, match[:, :, 1]]
             to = [torch.einsum("bqj,bijs->bqis", weight, pair) for weight in weights]
             ahead = to[0] - torch.einsum("bqi,bqis->bqs", rivals, to[0])[:, :, None]

@@ -111,8 +111,9 @@ class Objective:
         settings, (inputs, geometry, language) = self.settings, self.next_batch(step, part)
         with torch.autocast(self.device.type, torch.bfloat16, settings.precision == "bf16"):
             state = self.model.encode(inputs)
-            outputs = StepOutputs(self.model, state, geometry, language, self.weights)
-            values, parts = self.terms(outputs)
+            values, parts = self.terms(
+                StepOutputs(self.model, state, geometry, language, self.weights)
+            )
         total = sum(settings.loss_weights[name] * value for name, value in values.items())
         logged = {"total": total, **values, **parts}
         return total, {name: float(value.detach()) for name, value in logged.items()}

@@ -137,17 +137,15 @@ def _cache_objects(
     cached = []
     for place, (scene, (scene_masks, owner)) in enumerate(zip(scenes, masks, strict=True)):
         size = len(scene_masks)
-        # With -1 at the end, the owner -1 (none) has the index -1.
+        # The last row is that of the owner -1 (none).
         index = np.array([*(entry["index"] for entry in scene.annotation["objects"]), -1])
-        boxes = np.zeros((size, 6), np.float32)
-        if len(index) > 1:
-            boxes = scene.all_boxes[owner]
+        boxes = np.concatenate([scene.all_boxes, np.zeros((1, 6), np.float32)])[owner]
         cached.append(
             CachedScene(
                 box_features=features[place, :size],
                 faces=faces[place, :size],
                 objects=ObjectSet(**{name: part[place, :size] for name, part in objects.items()}),
-                index=np.where(owner >= 0, index[owner], -1),
+                index=index[owner],
                 true_boxes=torch.from_numpy(boxes).to(device),
                 gt_count=len(scene.rows),
                 tokens=state.tokens[place],

@@ -146,8 +146,7 @@ def fit_heads(objective: Objective) -> tuple[RetrievalProbe, float]:
         losses["retrieval_head"] = fit_retrieval_head(model.descriptors, pooled, captions, seed)
     listed = ", ".join(f"{name} {value:.3f}" for name, value in losses.items() if value is not None)
     print(f"train: fitted heads on cached features, losses {listed or 'none'}", flush=True)
-    probe = RetrievalProbe.fit(pooled.cpu().numpy(), captions)
-    return probe, time.monotonic() - started
+    return RetrievalProbe.fit(pooled.cpu().numpy(), captions), time.monotonic() - started
 
 
 def write_result(
