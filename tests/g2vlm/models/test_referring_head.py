@@ -156,18 +156,18 @@ def test_referring_losses():
     paints = torch.full((1, 3), -1)
     zero = torch.tensor([[0.0, -1.0]])
     losses = referring_losses(
-        read, ReferringTargets(target, anchor, zero, nothing, nothing, paints)
+        read, ReferringTargets(nothing, nothing, paints, target, anchor, zero)
     )
     assert all(float(value) < 1e-3 for value in losses.values())
     wrong = referring_losses(
         read,
         ReferringTargets(
-            target.flip(-1),
-            anchor.flip(-1),
-            torch.tensor([[1.0, 0.0]]),
             nothing + 1,
             nothing + 1,
             paints + 1,
+            target.flip(-1),
+            anchor.flip(-1),
+            torch.tensor([[1.0, 0.0]]),
         ),
     )
     assert float(wrong["zero"]) > 4 and float(wrong["classes"]) == pytest.approx(np.log(3))
