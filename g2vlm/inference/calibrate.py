@@ -6,7 +6,7 @@ Calibration is the only step of prediction that reads ground truth, and it reads
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from g2vlm.features.readers import ImageFeatures, TextFeatures
 from g2vlm.inference.network import EncodedScene, Network
 from g2vlm.inference.points import dense_depth, point_edges, upsample
 from g2vlm.inference.scene import MOST_BOXES, Ranked, object_rows, scene_graph, scene_queries
+from g2vlm.inference.surface import boundary
+from g2vlm.models.detection import Detection
 from g2vlm.scenes.dataset import SceneStore, SceneViews
 from metrics.constants import VOXEL_M
 from metrics.files import InputError, read_json, rng, write_json
@@ -104,23 +106,6 @@ class GraphMatch:
     triplets: list[tuple[str, float, float]]
 
 
-@dataclass
-class CalibrationData:
-    """Predictions and truth of the validation scenes, collected scene by scene.
-
-    Args:
-        occupancy: (logits [N], solid bool[N]) at sampled positions.
-        errors: (error in metres [len(FILTERS), K], confidence [K]) of sampled pixels.
-        queries: (ranked boxes, zero logit, target boxes [T, 6]) of each reference.
-        graphs: the matched scene graphs.
-    """
-
-    occupancy: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
-    errors: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
-    queries: list[tuple[Ranked, float, np.ndarray]] = field(default_factory=list)
-    graphs: list[GraphMatch] = field(default_factory=list)
-
-
 def calibrate_thresholds(
     model_dir: str | Path,
     store: SceneStore,
@@ -144,31 +129,28 @@ def calibrate_thresholds(
         progress: called with (scenes done, scenes in all).
     """
     network = Network(model_dir, text_features)
-    data = CalibrationData()
+    occupancy, errors, queries, graphs = [], [], [], []
     for done, name in enumerate(store.ids, 1):
         scene = network.encode(store.inputs(name), image_features[name])
         views = store.views(name)
         random = rng(int(config.get("seed", 0)), "thresholds", name)
         if network.config.votes:
             xyz, solid = occupancy_sample(views, OCCUPANCY_POINTS, random)
-            data.occupancy.append((scene.occupancy(xyz), solid))
-        data.errors.append(pixel_errors(scene, views.depth[: len(scene.inputs.rgb)]))
+            occupancy.append((scene.occupancy(xyz), solid))
+        errors.append(pixel_errors(scene, views.depth[: len(scene.inputs.rgb)]))
         if network.config.language:
-            _add_objects(scene, store.annotation(name), data)
+            annotation, graph = store.annotation(name), scene_graph(scene)
+            objects = object_rows(graph.objects, network.config.classes)
+            graphs.append(match_predictions(annotation, objects, graph.triplets))
+            queries += query_samples(scene, graph.objects, annotation)
         if progress:
             progress(done, len(store.ids))
-    smoothing, trust, confidence = best_points(data.errors)
-    zero, multi = best_grounding(data.queries)
-    object_score, triplet_score = best_graph(data.graphs)
+    # In the order of the fields.
     thresholds = Thresholds(
-        occupancy_logit=best_occupancy(data.occupancy),
-        smoothing=smoothing,
-        trust=trust,
-        least_confidence=confidence,
-        zero_logit=zero,
-        multi_logit=multi,
-        object_score=object_score,
-        triplet_score=triplet_score,
+        best_occupancy(occupancy),
+        *best_points(errors),
+        *best_grounding(queries),
+        *best_graph(graphs),
     )
     write_thresholds(out_path or Path(model_dir) / FILE, thresholds)
     return thresholds
@@ -190,12 +172,7 @@ def occupancy_sample(
     inside = (index < shape).all(1)
     index = np.minimum(index, shape - 1)
     solid = views.occupancy[tuple(index.T)] & inside
-    border = np.zeros(count, bool)
-    for axis in range(3):
-        for step in (-1, 1):
-            neighbour = index.copy()
-            neighbour[:, axis] = np.clip(neighbour[:, axis] + step, 0, shape[axis] - 1)
-            border |= (views.occupancy[tuple(neighbour.T)] & inside) != solid
+    border = boundary(views.occupancy)[tuple(index.T)] & inside
     xyz = transform(position, views.frame_from_room).astype(np.float32)
     return xyz[~border], solid[~border]
 
@@ -227,18 +204,19 @@ def pixel_errors(scene: EncodedScene, truth: np.ndarray) -> tuple[np.ndarray, np
     return np.stack(errors), upsample(cells.confidence).reshape(-1)[index]
 
 
-def _add_objects(scene: EncodedScene, annotation: dict[str, Any], data: CalibrationData) -> None:
-    """Add the scene graph and the references of one scene."""
-    graph = scene_graph(scene)
-    objects = object_rows(graph.objects, scene.network.config.classes)
-    data.graphs.append(match_predictions(annotation, objects, graph.triplets))
+def query_samples(
+    scene: EncodedScene, objects: list[Detection], annotation: dict[str, Any]
+) -> list[tuple[Ranked, float, np.ndarray]]:
+    """Return (ranked boxes, zero logit, target boxes [T, 6]) of each reference of a scene."""
     boxes = {item["index"]: item["box"] for item in annotation["objects"]}
     targets = {
         item["id"]: np.array([boxes[index] for index in item["targets"]]).reshape(-1, 6)
         for item in annotation["references"]
     }
-    for query, ranked, zero_logit, _ in scene_queries(scene, graph.objects):
-        data.queries.append((ranked, zero_logit, targets[query]))
+    return [
+        (ranked, zero_logit, targets[query])
+        for query, ranked, zero_logit, _ in scene_queries(scene, objects)
+    ]
 
 
 def match_predictions(
@@ -369,9 +347,10 @@ def best_graph(graphs: Sequence[GraphMatch]) -> tuple[float, float]:
         for name, count in true_counts([graph.truth for graph in graphs]).items()
         if FAMILY_OF[name] not in VIEW_DEPENDENT
     }
-    objects = [row for graph in graphs for row in graph.objects]
-    triplets = [row for graph in graphs for row in graph.triplets]
-    return best_score(objects, classes), best_score(triplets, predicates)
+    return (
+        best_score([row for graph in graphs for row in graph.objects], classes),
+        best_score([row for graph in graphs for row in graph.triplets], predicates),
+    )
 
 
 def best_score(rows: Sequence[tuple[str, float, float]], totals: dict[str, int]) -> float:

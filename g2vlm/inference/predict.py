@@ -5,7 +5,6 @@ import resource
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ from g2vlm.scenes.dataset import SceneStore
 from metrics.files import InputError
 from metrics.submission.writer import SubmissionWriter
 
-VOXEL_M = 0.1
 # A step of the caption decoder costs much the same for one scene and for many.
 CAPTIONS_A_BATCH = 16
 _GEOMETRY = ("points", "mesh", "occupancy")
@@ -73,7 +71,7 @@ def predict(
     gc.freeze()
     reasons = missing_tasks(network.config)
     limits = read_thresholds(thresholds or Path(model_dir) / FILE)
-    voxel = float(config.get("predict", {}).get("mesh_voxel_m", VOXEL_M))
+    voxel = float(config["predict"]["mesh_voxel_m"])
     with SubmissionWriter(
         out_dir,
         network.config.method,
@@ -85,11 +83,11 @@ def predict(
         None if "mesh" in reasons else "solids",
     ) as writer:
         writer.thresholds = limits.to_json()
-        of_scenes, of_split = SceneWriter(writer, limits, voxel), SplitWriter(network, writer)
+        of_split = SplitWriter(network, writer)
         started = time.perf_counter()
         for done, scene in enumerate(store.ids, 1):
             encoded = network.encode(store.inputs(scene), image_features[scene])
-            of_scenes.add(encoded)
+            write_scene(writer, encoded, limits, voxel)
             of_split.add(encoded)
             if progress:
                 progress(done, len(store.ids))
@@ -161,50 +159,42 @@ def missing_tasks(config: ModelConfig) -> dict[str, str]:
     return reasons
 
 
-@dataclass(frozen=True)
-class SceneWriter:
-    """Writes the predictions that belong to one scene alone."""
+def write_scene(
+    writer: SubmissionWriter, scene: EncodedScene, limits: Thresholds, voxel: float
+) -> None:
+    """Write the predictions that belong to one scene alone; `voxel` is the finest cell, metres."""
+    name = scene.inputs.scene
+    dense = scene_points(scene, limits.smoothing, limits.trust, limits.least_confidence)
+    writer.points(name, dense.points, dense.colours, dense.pixels, dense.confidence)
+    if "occupancy" in writer.produces:
+        grid, mesh = scene_solids(scene, dense, limits.occupancy_logit, voxel)
+        writer.occupancy(name, grid.solid, grid.origin, grid.voxel)
+        writer.mesh(name, mesh.vertices, mesh.faces, mesh.colours)
+    if "objects" in writer.produces:
+        _write_language(writer, scene, limits)
 
-    writer: SubmissionWriter
-    thresholds: Thresholds
-    voxel: float
 
-    def add(self, scene: EncodedScene) -> None:
-        """Write one scene."""
-        name, limits = scene.inputs.scene, self.thresholds
-        dense = scene_points(scene, limits.smoothing, limits.trust, limits.least_confidence)
-        self.writer.points(name, dense.points, dense.colours, dense.pixels, dense.confidence)
-        if "occupancy" in self.writer.produces:
-            grid, mesh = scene_solids(scene, dense, limits.occupancy_logit, self.voxel)
-            self.writer.occupancy(name, grid.solid, grid.origin, grid.voxel)
-            self.writer.mesh(name, mesh.vertices, mesh.faces, mesh.colours)
-        if "objects" in self.writer.produces:
-            self._add_language(scene)
-
-    def _add_language(self, scene: EncodedScene) -> None:
-        """Write objects, triplets, relations, references and answers."""
-        inputs, limits = scene.inputs, self.thresholds
-        graph = scene_graph(scene, limits.triplet_score)
-        kept = graph.above(limits.object_score, limits.triplet_score)
-        self.writer.objects(
-            inputs.scene,
-            object_rows(kept.objects, scene.network.config.classes),
-            [list(triplet) for triplet in kept.triplets],
-        )
-        relations = []
-        if inputs.gt_indices:
-            probabilities = scene.relations(scene.masks, scene.gt_object_boxes)
-            relations = gt_relations(inputs.gt_indices, probabilities)
-        self.writer.relations(inputs.scene, relations)
-        # References and questions read all detections, also those below the object score.
-        for query, ranked, zero_logit, picked in scene_queries(scene, graph.objects):
-            count = count_targets(ranked, zero_logit, limits.zero_logit, limits.multi_logit)
-            self.writer.grounding(inputs.scene, query, ranked.boxes[:count], picked)
-        questions = [question[1] for question in inputs.questions]
-        choices = [question[4] for question in inputs.questions]
-        answers = scene.answers(questions, choices, *masks_and_boxes(scene, graph.objects))
-        for question, answer in zip(inputs.questions, answers, strict=True):
-            self.writer.answer(inputs.scene, question[0], answer)
+def _write_language(writer: SubmissionWriter, scene: EncodedScene, limits: Thresholds) -> None:
+    """Write objects, triplets, relations, references and answers."""
+    inputs, name = scene.inputs, scene.inputs.scene
+    graph = scene_graph(scene, limits.triplet_score)
+    kept = graph.above(limits.object_score, limits.triplet_score)
+    objects = object_rows(kept.objects, scene.network.config.classes)
+    writer.objects(name, objects, [list(triplet) for triplet in kept.triplets])
+    relations = []
+    if inputs.gt_indices:
+        probabilities = scene.relations(scene.masks, scene.gt_object_boxes)
+        relations = gt_relations(inputs.gt_indices, probabilities)
+    writer.relations(name, relations)
+    # References and questions read all detections, also those below the object score.
+    for query, ranked, zero_logit, picked in scene_queries(scene, graph.objects):
+        count = count_targets(ranked, zero_logit, limits.zero_logit, limits.multi_logit)
+        writer.grounding(name, query, ranked.boxes[:count], picked)
+    questions = [question[1] for question in inputs.questions]
+    choices = [question[4] for question in inputs.questions]
+    answers = scene.answers(questions, choices, *masks_and_boxes(scene, graph.objects))
+    for question, answer in zip(inputs.questions, answers, strict=True):
+        writer.answer(name, question[0], answer)
 
 
 class SplitWriter:
@@ -251,8 +241,8 @@ class SplitWriter:
         """Write the last captions and all matrices."""
         names, scenes = list(self._captions), list(self._pooled)
         captions = list(self._captions.values())
-        texts = self._network.read_texts(captions)
-        scores = self._probe.scores(texts, np.stack(list(self._pooled.values())))
+        pooled = np.stack(list(self._pooled.values()))
+        scores = self._probe.scores(self._network.read_texts(captions), pooled)
         self._writer.probed_retrieval(names, scenes, scores)
         if not self._network.config.language:
             return

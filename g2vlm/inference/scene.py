@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,9 @@ import numpy as np
 from g2vlm.inference.network import EncodedScene
 from g2vlm.inference.points import DensePoints, dense_points
 from g2vlm.inference.surface import (
-    FreeSpace,
     Mesh,
     OccupancyGrid,
+    is_free,
     mesh_of,
     occupancy_grid,
     region_of,
@@ -109,7 +110,7 @@ def scene_solids(
         threshold,
         voxel=voxel,
         levels=max(0, int(np.log2(COARSEST_M / voxel))),
-        free=None if depth is None else FreeSpace(depth, inputs.intrinsics, inputs.pose),
+        free=None if depth is None else partial(is_free, depth, inputs.intrinsics, inputs.pose),
         surface=classes.points[is_object],
     )
     return grid, mesh_of(grid, dense.points, dense.colours)
@@ -222,21 +223,19 @@ def count_targets(ranked: Ranked, zero_logit: float, zero_above: float, multi_ab
     return max(1, int((ranked.logits > multi_above).sum()))
 
 
-def pick(logits: np.ndarray, indices: list[int]) -> int | None:
-    """Return the index of the ground-truth object of the best logit [N]; None without objects."""
-    return indices[int(np.argmax(logits))] if indices else None
-
-
 def scene_queries(
     scene: EncodedScene, objects: list[Detection]
 ) -> list[tuple[str, Ranked, float, int | None]]:
-    """Return for each reference its id, ranked boxes, zero logit and picked ground-truth object."""
+    """Return for each reference its id, ranked boxes, zero logit and picked ground-truth object.
+
+    The pick is the object of the best logit, None in a scene without ground-truth objects.
+    """
     inputs = scene.inputs
     queries = [text for _, text in inputs.references]
     gt_logits, _ = scene.refer(queries, scene.masks, scene.gt_object_boxes)  # (Q, N)
     ranks = rank_boxes(scene, objects, queries)
     return [
-        (name, ranked, zero_logit, pick(row, inputs.gt_indices))
+        (name, ranked, zero_logit, inputs.gt_indices[int(np.argmax(row))] if len(row) else None)
         for (name, _), (ranked, zero_logit), row in zip(
             inputs.references, ranks, gt_logits, strict=True
         )

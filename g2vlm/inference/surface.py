@@ -115,37 +115,32 @@ def region_of(points: np.ndarray) -> Region:
     )
 
 
-@dataclass(frozen=True)
-class FreeSpace:
-    """Space that the input views see through.
+def is_free(
+    depth: np.ndarray, intrinsics: np.ndarray, pose: np.ndarray, xyz: np.ndarray, margin: float
+) -> np.ndarray:
+    """Return whether some view has a surface more than `margin` behind each position, bool[N].
+
+    The nearest depth of 3 x 3 cells counts, so that thin objects before a far wall are kept.
 
     Args:
         depth: [V, h, w] predicted z-depth on 4-pixel cells, metres.
         intrinsics: [V, 3, 3] in pixels.
         pose: [V, 4, 4] camera to frame.
+        xyz: [N, 3] positions in the frame.
+        margin: metres.
     """
-
-    depth: np.ndarray
-    intrinsics: np.ndarray
-    pose: np.ndarray
-
-    def contains(self, xyz: np.ndarray, margin: float) -> np.ndarray:
-        """Return whether some view has a surface more than `margin` behind each position, bool[N].
-
-        The nearest depth of 3 x 3 cells counts, so that thin objects before a far wall are kept.
-        """
-        nearest = ndimage.minimum_filter(self.depth, (0, 3, 3)) if self.depth.size else self.depth
-        limit = np.array(self.depth.shape[:0:-1])  # (w, h)
-        free = np.zeros(len(xyz), bool)
-        for depth, matrix, pose in zip(nearest, self.intrinsics, self.pose, strict=True):
-            local = to_camera(xyz, pose)  # (N, 3)
-            z = np.maximum(local[:, 2], 0.05)
-            focal, centre = matrix[[0, 1], [0, 1]], matrix[:2, 2]
-            cell = ((local[:, :2] / z[:, None] * focal + centre) / CELL).astype(int)  # (N, 2)
-            inside = ((cell >= 0) & (cell < limit)).all(1) & (local[:, 2] > 0.05)
-            cell = np.clip(cell, 0, limit - 1)
-            free |= inside & (depth[cell[:, 1], cell[:, 0]] > local[:, 2] + margin)
-        return free
+    nearest = ndimage.minimum_filter(depth, (0, 3, 3)) if depth.size else depth
+    limit = np.array(depth.shape[:0:-1])  # (w, h)
+    free = np.zeros(len(xyz), bool)
+    for view, matrix, camera in zip(nearest, intrinsics, pose, strict=True):
+        local = to_camera(xyz, camera)  # (N, 3)
+        z = np.maximum(local[:, 2], 0.05)
+        focal, centre = matrix[[0, 1], [0, 1]], matrix[:2, 2]
+        cell = ((local[:, :2] / z[:, None] * focal + centre) / CELL).astype(int)  # (N, 2)
+        inside = ((cell >= 0) & (cell < limit)).all(1) & (local[:, 2] > 0.05)
+        cell = np.clip(cell, 0, limit - 1)
+        free |= inside & (view[cell[:, 1], cell[:, 0]] > local[:, 2] + margin)
+    return free
 
 
 def occupancy_grid(
@@ -154,7 +149,7 @@ def occupancy_grid(
     threshold: float,
     voxel: float = 0.08,
     levels: int = 1,
-    free: FreeSpace | None = None,
+    free: Callable[[np.ndarray, float], np.ndarray] | None = None,
     surface: np.ndarray | None = None,
 ) -> OccupancyGrid:
     """Evaluate an occupancy field on a grid, finely only where it matters.
@@ -162,7 +157,7 @@ def occupancy_grid(
     The coarsest cells have sides of voxel * 2**levels. A cell is halved when its logit lies within
     `SLACK` of the threshold, when a neighbour of its six is on the other side of it, or when it
     holds a point of `surface`. The parts of all other cells inherit the logit. Cells outside the
-    region or wholly in `free` space are set to `FREE` without an evaluation.
+    region or wholly in free space are set to `FREE` without an evaluation.
 
     Args:
         query: returns logits [N] at positions f32[N, 3].
@@ -170,7 +165,7 @@ def occupancy_grid(
         threshold: logit above which a cell is solid.
         voxel: side of the finest cells, metres.
         levels: number of halvings.
-        free: space known to be free.
+        free: returns whether space is free at least this far around positions [N, 3], bool[N].
         surface: [M, 3], points on surfaces of objects, metres.
     """
     low, high = region.corners()
@@ -184,11 +179,11 @@ def occupancy_grid(
         known_free = ~region.contains(centres)
         if free is not None:
             # Half a cell's diagonal: no corner of the cell reaches the surface.
-            known_free |= free.contains(centres, side * 3**0.5 / 2)
+            known_free |= free(centres, side * 3**0.5 / 2)
         logits[tuple(index[known_free].T)] = FREE
         logits[tuple(index[~known_free].T)] = query(centres[~known_free])
         if level < levels:
-            refine = _undecided(logits, threshold)
+            refine = (np.abs(logits - threshold) < SLACK) | boundary(logits > threshold)
             if surface is not None:
                 cells = np.floor((surface - low) / side).astype(int)
                 cells = cells[((cells >= 0) & (cells < refine.shape)).all(1)]
@@ -202,13 +197,11 @@ def _halved(grid: np.ndarray) -> np.ndarray:
     return grid.repeat(2, 0).repeat(2, 1).repeat(2, 2)
 
 
-def _undecided(logits: np.ndarray, threshold: float) -> np.ndarray:
-    """Return the cells bool[X, Y, Z] near the threshold or next to the boundary of the solids."""
-    solid = logits > threshold
+def boundary(solid: np.ndarray) -> np.ndarray:
+    """Return the cells bool[X, Y, Z] of which one of the six neighbours differs in being solid."""
     cross = ndimage.generate_binary_structure(3, 1)
     grown = ndimage.binary_dilation(solid, cross)
-    shrunk = ndimage.binary_erosion(solid, cross, border_value=1)
-    return (np.abs(logits - threshold) < SLACK) | (grown & ~shrunk)
+    return grown & ~ndimage.binary_erosion(solid, cross, border_value=1)
 
 
 def mesh_of(grid: OccupancyGrid, points: np.ndarray, colours: np.ndarray) -> Mesh:

@@ -10,7 +10,6 @@ from g2vlm.inference.scene import (
     count_targets,
     gt_relations,
     likeliest,
-    pick,
     rank,
     triplets,
 )
@@ -135,8 +134,6 @@ def test_grounding_ranks_by_logit_and_applies_thresholds() -> None:
     assert count_targets(ranked, 0.0, zero_above=1.0, multi_above=5.0) == 1
     assert count_targets(ranked, 0.0, zero_above=1.0, multi_above=-9.0) == len(found)
     assert count_targets(ranked, 1.5, zero_above=1.0, multi_above=5.0) == 0
-    assert pick(np.array([-1.0, 2.0, 0.5]), [3, 5, 8]) == 5
-    assert pick(np.zeros(0), []) is None
     assert rank(np.zeros(0), []).boxes.shape == (0, 6)
     alone = likeliest(np.where(label == 1, 2.0, -3.0), boxes)
     assert alone.boxes.shape == (1, 6) and alone.logits[0] == 2

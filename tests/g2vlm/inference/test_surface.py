@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import trimesh
 
-from g2vlm.inference.surface import FreeSpace, Region, mesh_of, occupancy_grid, region_of
+from g2vlm.inference.surface import Region, is_free, mesh_of, occupancy_grid, region_of
 from tests.g2vlm.inference.synthetic import BOXES, views
 
 CUBE = Region(np.array([-1.0, -1.0, -1.0]), np.array([1.0, 1.0, 1.0]), 0.0)
@@ -51,14 +53,14 @@ def test_meshes_are_closed_at_the_border_and_empty_without_solids() -> None:
 
 def test_free_space_is_hardly_ever_inside_a_box() -> None:
     true, intrinsics, pose = views()
-    free = FreeSpace(true.depth[:, 2::4, 2::4], intrinsics, pose)
+    free = partial(is_free, true.depth[:, 2::4, 2::4], intrinsics, pose)
     random = np.random.default_rng(0)
     for box in BOXES:
         inside = random.uniform(-0.5, 0.5, (200, 3)) * box[3:] + box[:3]
-        assert free.contains(inside, 0.02).mean() < 0.02
-    assert free.contains(np.array([[1.0, 0.0, 1.3]]), 0.1).all()
+        assert free(inside, 0.02).mean() < 0.02
+    assert free(np.array([[1.0, 0.0, 1.3]]), 0.1).all()
     behind = np.array([[1.0, 0.0, -0.5], [9.0, 0.0, 1.0]])
-    assert not free.contains(behind, 0.0).any()
+    assert not free(behind, 0.0).any()
 
 
 def test_region_turns_with_the_room_and_ignores_strays() -> None:
