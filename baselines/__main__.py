@@ -1,20 +1,20 @@
 """List, create or run baselines: `python -m baselines list | new NAME | run NAME ...`."""
 
 import argparse
-import json
 import keyword
 import re
 import shutil
 from pathlib import Path
 
 from baselines.contract import Context, Inputs, SplitTruth, load, names
+from g2vlm.run.config import read_yaml
 from metrics.files import InputError, atomic_path, run_main
 from metrics.truth import Truth
 
 HERE = Path(__file__).parent
 
 
-def main() -> int | None:
+def main() -> None:
     """Parse the command line and act on it."""
     parser = argparse.ArgumentParser(prog="python -m baselines", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -28,42 +28,30 @@ def main() -> int | None:
     run.add_argument("--splits", nargs="+", default=["val", "test_scene", "test_asset"])
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--out", type=Path, help="default: EXPERIMENT/predictions/NAME/SEED")
-    run.add_argument("--config", default="{}", help="JSON object for the baseline")
+    run.add_argument("--config", help="experiment config with its `seed` and `pretrained`")
     arguments = parser.parse_args()
     if arguments.command == "list":
         for name in names():
             method = load(name)
             kind = "control" if method.USES_TRUTH else "method"
-            if method.PRETRAINED:
-                kind = "pretrained"
-            print(f"{name:16} {kind:10} {method.DESCRIPTION}")
-        return 0
-    if arguments.command == "new":
+            print(
+                f"{name:16} {'pretrained' if method.PRETRAINED else kind:10} {method.DESCRIPTION}"
+            )
+    elif arguments.command == "new":
         name = write_skeleton(arguments.name).name
         print(
             f"edit baselines/{name}/method.py (baselines/contract.py describes the interface)\n"
             f"next: python -m pytest tests/baselines -k {name}, then make smoke"
         )
-        return 0
-    run_baseline(
-        arguments.name,
-        arguments.experiment,
-        arguments.splits,
-        arguments.seed,
-        arguments.out,
-        _parse_object(arguments.config),
-    )
-    return 0
-
-
-def _parse_object(text: str) -> dict:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"--config {text}: not valid JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise InputError(f"--config {text}: give a JSON object")
-    return value
+    else:
+        run_baseline(
+            arguments.name,
+            arguments.experiment,
+            arguments.splits,
+            arguments.seed,
+            arguments.out,
+            read_yaml(arguments.config) if arguments.config else {},
+        )
 
 
 def write_skeleton(name: str, root: Path = HERE) -> Path:
@@ -114,12 +102,11 @@ def run_baseline(
         if not (experiment / "scenes" / split).is_dir():
             raise InputError(f"{experiment}/scenes/{split}: no such folder; render it first")
     stores = {split: SceneStore(experiment / "scenes" / split) for split in splits}
-    truth = {}
-    if method.USES_TRUTH:
-        truth = {
-            split: SplitTruth(Truth(experiment / "truth" / split), store)
-            for split, store in stores.items()
-        }
+    truth = {
+        split: SplitTruth(Truth(experiment / "truth" / split), store)
+        for split, store in stores.items()
+        if method.USES_TRUTH
+    }
     train, text = experiment / "scenes" / "train", experiment / "features"
     method.predict(
         Context(

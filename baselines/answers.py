@@ -1,8 +1,34 @@
-"""Helpers of the baselines that answer questions: training questions and the form of numbers."""
+"""What the baselines that answer questions share: fit, answer and write; the form of numbers."""
 
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from baselines.contract import Context
+
+# (id, text, question type, kind of answer, choices), as `SceneInputs.questions` holds them.
+Question = tuple[str, str, str, str, list[str]]
+
+
+def answer_splits(context: Context, fit: Callable[[dict[str, list[dict[str, Any]]]], Any]) -> None:
+    """Fit a model on the training questions and write its answer to every question of every split.
+
+    Args:
+        context: the inputs of the run.
+        fit: takes `training_questions` and returns a model with its number of `parameters` and
+            `answers`, which takes a list of questions and yields (row, answer) in any order.
+    """
+    start = time.perf_counter()
+    model = fit(training_questions(context.need("train")))
+    fit_seconds = time.perf_counter() - start
+    for split, scenes in context.splits.items():
+        with context.writer(split, fit_seconds) as writer:
+            writer.cost["parameters"] = model.parameters
+            asked = [(scene, q) for scene in scenes.ids for q in scenes.inputs(scene).questions]
+            for row, answer in model.answers([question for _, question in asked]):
+                scene, question = asked[row]
+                writer.answer(scene, question[0], answer)
 
 
 def training_questions(train: Any) -> dict[str, list[dict[str, Any]]]:

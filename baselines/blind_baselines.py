@@ -9,6 +9,7 @@ objects, and those of the captured rooms if they were built.
 import argparse
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from baselines.majority.method import Majority
-from baselines.text_only.method import fit
+from baselines.text_only.method import TextOnly
 from g2vlm.scenes.layout.recipes import REAL_ROOMS
 from metrics.files import InputError, atomic_path, read_lines, run_main
 from metrics.language.answers import score_answer
@@ -26,10 +27,10 @@ OVERALL = "overall"
 # Questions of train are answered by a fit on the other folds of its scenes.
 FOLDS = 5
 Questions = dict[str, list[dict[str, Any]]]
-Answer = Callable[[str, list[dict[str, Any]]], list[str]]
+Fit = Callable[[Questions], Majority | TextOnly]
 
 
-def main() -> int:
+def main() -> None:
     """Measure all splits and write the table."""
     parser = argparse.ArgumentParser(
         prog="python -m baselines.blind_baselines", description=__doc__
@@ -39,7 +40,6 @@ def main() -> int:
     args = parser.parse_args()
     write_scores(args.out, measure(args.data))
     print(f"{args.out}: scores of the blind baselines on {args.data}/")
-    return 0
 
 
 def measure(data: Path) -> list[tuple[str, str, str, float]]:
@@ -68,17 +68,15 @@ def measure(data: Path) -> list[tuple[str, str, str, float]]:
     if "train" not in by_split:
         raise InputError(f"{data}/scenes.jsonl: no split train to fit on; build the data again")
     states = _embed([q["text"] for types in by_split.values() for q in sum(types.values(), [])])
+
+    def embedding(sentences: list[str]) -> np.ndarray:
+        return np.stack([states[sentence] for sentence in sentences])
+
     rows = []
-    for baseline, fit_baseline in (
-        ("text_only", lambda train: _text_only(train, states)),
-        ("majority", _majority),
-    ):
-        answer = fit_baseline(by_split["train"])
+    for baseline, fit in (("text_only", partial(TextOnly, embedding)), ("majority", Majority)):
+        model = fit(by_split["train"])
         for split, types in by_split.items():
-            if split == "train":
-                scores = _cross_validated(types, fit_baseline)
-            else:
-                scores = _scores(answer, types)
+            scores = _cross_validated(types, fit) if split == "train" else _scores(model, types)
             means = {name: float(np.mean(values)) for name, values in scores.items()}
             rows += [(split, baseline, name, value) for name, value in means.items()]
             rows.append((split, baseline, OVERALL, float(np.mean(list(means.values())))))
@@ -94,51 +92,28 @@ def _read(data: Path) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
     return {scene["id"]: scene for scene in recipes}, lines
 
 
-def _scores(answer: Answer, questions: Questions) -> dict[str, list[float]]:
+def _scores(model: Majority | TextOnly, questions: Questions) -> dict[str, list[float]]:
     """Return the scores of a baseline's answers, by question type."""
     scores = {}
     for name, rows in questions.items():
-        pairs = zip(answer(name, rows), rows, strict=True)
-        scores[name] = [score_answer(a, q["answer"], q["answer_kind"])[0] for a, q in pairs]
+        asked = [(q["id"], q["text"], name, q["answer_kind"], q["choices"]) for q in rows]
+        answers = dict(model.answers(asked))
+        scores[name] = [
+            score_answer(answers[row], q["answer"], q["answer_kind"])[0]
+            for row, q in enumerate(rows)
+        ]
     return scores
 
 
-def _cross_validated(
-    train: Questions, fit_baseline: Callable[[Questions], Answer]
-) -> dict[str, list[float]]:
+def _cross_validated(train: Questions, fit: Fit) -> dict[str, list[float]]:
     """Return scores by type of training questions, each answered by a fit without its fold."""
     scores: dict[str, list[float]] = defaultdict(list)
     for fold in range(FOLDS):
         rest = {name: [q for q in rows if q["fold"] != fold] for name, rows in train.items()}
         left_out = {name: [q for q in rows if q["fold"] == fold] for name, rows in train.items()}
-        for name, values in _scores(fit_baseline(rest), left_out).items():
+        for name, values in _scores(fit(rest), left_out).items():
             scores[name] += values
     return scores
-
-
-def _majority(train: Questions) -> Answer:
-    model = Majority(train)
-    return lambda name, rows: [model.answer(name, q["answer_kind"], q["choices"]) for q in rows]
-
-
-def _text_only(train: Questions, states: dict[str, np.ndarray]) -> Answer:
-    def embedding(sentences: list[str]) -> np.ndarray:
-        return np.stack([states[sentence] for sentence in sentences])
-
-    models = fit(train, embedding)
-
-    def answer(name: str, rows: list[dict[str, Any]]) -> list[str]:
-        out = [""] * len(rows)
-        for kind in {row["answer_kind"] for row in rows}:
-            indices = [index for index, row in enumerate(rows) if row["answer_kind"] == kind]
-            features = embedding([rows[index]["text"] for index in indices])
-            choices = [rows[index]["choices"] for index in indices]
-            answers = models[name, kind].answer(features, choices)
-            for index, text in zip(indices, answers, strict=True):
-                out[index] = text
-        return out
-
-    return answer
 
 
 def _embed(texts: list[str]) -> dict[str, np.ndarray]:

@@ -145,9 +145,11 @@ class Context:
             yield writer
             seconds = time.perf_counter() - start
             count = len(self.splits[split].ids)
-            writer.cost["seconds_per_scene"] = seconds / max(count, 1)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            writer.cost["peak_memory_mb"] = round(peak, 1)
+            writer.cost |= {
+                "seconds_per_scene": seconds / max(count, 1),
+                "peak_memory_mb": round(peak, 1),
+            }
         print(
             f"{self.name} {split}: {count} scenes in {seconds:.1f} s", file=sys.stderr, flush=True
         )

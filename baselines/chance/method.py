@@ -65,10 +65,7 @@ def _write_scene(
 
 def random_predicates(rng: np.random.Generator) -> dict[str, str]:
     """Sample one predicate (or "none", where a family allows it) for each relation family."""
-    sampled = {}
-    for family, labels in LABELS.items():
-        sampled[family] = labels[rng.integers(len(labels))]
-    return sampled
+    return {family: labels[rng.integers(len(labels))] for family, labels in LABELS.items()}
 
 
 def _write_galleries(writer: Any, truth: SplitTruth, rng: np.random.Generator) -> None:

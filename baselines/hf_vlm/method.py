@@ -2,12 +2,12 @@
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from baselines.contract import Context
-from baselines.hf_vlm.prompts import caption_prompt, question_prompt
 from baselines.hf_vlm.replies import parse_reply
 from baselines.pretrained import Pretrained, open_pretrained, to_pil
 from metrics.files import InputError
@@ -23,6 +23,14 @@ USES_GPU = True
 ANSWER_TOKENS = 16
 CAPTION_TOKENS = 96
 PROMPTS_PER_BATCH = {"cpu": 1, "cuda": 8}
+# Units of the answers to question types, as stated in the questions.
+UNITS = {
+    "absolute_distance": "metres",
+    "object_size": "centimetres",
+    "room_size": "square metres",
+}
+VIEWS = "These {count} pictures show one room, first as the first camera sees it."
+CAPTION = f"{VIEWS} Describe the room in two sentences: its furniture, with numbers and colours."
 
 
 def predict(context: Context) -> None:
@@ -62,8 +70,28 @@ def _write(
         asked[kind] += 1
         unparsed[kind] += answer is None
         writer.answer(inputs.scene, name, answer or "")
-    (caption,) = generate(pretrained, inputs.rgb, [caption_prompt(count)], CAPTION_TOKENS)
+    (caption,) = generate(pretrained, inputs.rgb, [CAPTION.format(count=count)], CAPTION_TOKENS)
     writer.caption(inputs.scene, caption)
+
+
+def question_prompt(
+    text: str, kind: str, answer_kind: str, choices: Sequence[str], count: int
+) -> str:
+    """Return the prompt of a question of type `kind` about `count` pictures.
+
+    >>> print(question_prompt("Is there a bed?", "existence", "choice", ["yes", "no"], 4))
+    These 4 pictures show one room, first as the first camera sees it. Is there a bed? Answer with \
+exactly one of these: yes, no.
+    """
+    if choices:
+        form = f"exactly one of these: {', '.join(choices)}"
+    elif answer_kind != "number":
+        form = "one word and nothing else"
+    elif kind in UNITS:
+        form = f"one number, in {UNITS[kind]}, and nothing else"
+    else:
+        form = "one whole number and nothing else"
+    return f"{VIEWS.format(count=count)} {text} Answer with {form}."
 
 
 def generate(pretrained: Pretrained, rgb: np.ndarray, prompts: list[str], tokens: int) -> list[str]:

@@ -1,10 +1,10 @@
 """The most frequent training answer of each question type; for numbers the training median."""
 
 import statistics
-import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
 
-from baselines.answers import all_whole, training_questions, write_number
+from baselines.answers import Question, all_whole, answer_splits, write_number
 from baselines.contract import Context
 
 DESCRIPTION = "Commonest training answer by question type, training median for numbers"
@@ -20,6 +20,8 @@ class Majority:
             in alphabetical order.
         median: the training median of the numbers of each type, as text.
     """
+
+    parameters = 0
 
     def __init__(self, questions: dict[str, list[dict]]) -> None:
         self.counts: dict[str, Counter[str]] = {}
@@ -39,14 +41,12 @@ class Majority:
         counts = self.counts.get(kind, Counter())
         return max(choices or list(counts) or ["yes"], key=lambda option: counts[option])
 
+    def answers(self, questions: Iterable[Question]) -> Iterator[tuple[int, str]]:
+        """Yield (row, answer) for each question."""
+        for row, (_, _, kind, answer_kind, choices) in enumerate(questions):
+            yield row, self.answer(kind, answer_kind, choices)
+
 
 def predict(context: Context) -> None:
     """Fit on train, answer every question of every split."""
-    start = time.perf_counter()
-    model = Majority(training_questions(context.need("train")))
-    fit_seconds = time.perf_counter() - start
-    for split, scenes in context.splits.items():
-        with context.writer(split, fit_seconds) as writer:
-            for scene in scenes.ids:
-                for name, _, kind, answer_kind, choices in scenes.inputs(scene).questions:
-                    writer.answer(scene, name, model.answer(kind, answer_kind, choices))
+    answer_splits(context, Majority)

@@ -1,12 +1,13 @@
 """Answers from the wording of a question: linear models on its sentence embedding."""
 
-import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from baselines.answers import all_whole, training_questions, write_number
+from baselines.answers import Question, all_whole, answer_splits, write_number
 from baselines.contract import Context
 
 DESCRIPTION = "Sentence embedding of the question, logistic regression or ridge on the log"
@@ -63,57 +64,51 @@ class WordModel:
         return answers
 
 
-def fit(
-    questions: dict[str, list[dict[str, Any]]], embedding: Callable[[list[str]], np.ndarray]
-) -> dict[tuple[str, str], Any]:
-    """Fit one model for each (question type, kind of answer).
+class TextOnly:
+    """One model for each (question type, kind of answer).
 
     Args:
-        questions: training questions by type.
         embedding: maps Q sentences to f32[Q, D].
+        questions: training questions by type.
     """
-    models: dict[tuple[str, str], Any] = {}
-    for kind, rows in questions.items():
-        for answer_kind in sorted({row["answer_kind"] for row in rows}):
-            used = [row for row in rows if row["answer_kind"] == answer_kind]
-            features = embedding([row["text"] for row in used])
-            family = NumberModel if answer_kind == "number" else WordModel
-            models[kind, answer_kind] = family(features, [row["answer"] for row in used])
-    return models
+
+    def __init__(
+        self,
+        embedding: Callable[[list[str]], np.ndarray],
+        questions: dict[str, list[dict[str, Any]]],
+    ) -> None:
+        self.embedding, self.models = embedding, {}
+        for kind, rows in questions.items():
+            for answer_kind in sorted({row["answer_kind"] for row in rows}):
+                used = [row for row in rows if row["answer_kind"] == answer_kind]
+                features = embedding([row["text"] for row in used])
+                family = NumberModel if answer_kind == "number" else WordModel
+                answers = [row["answer"] for row in used]
+                self.models[kind, answer_kind] = family(features, answers)
+        self.parameters = sum(model.parameters for model in self.models.values())
+
+    def answers(self, questions: Sequence[Question]) -> Iterator[tuple[int, str]]:
+        """Yield (row, answer) for each question, one model after the other.
+
+        Questions without a model get the first choice, or 1.
+        """
+        groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+        for row, question in enumerate(questions):
+            groups[question[2], question[3]].append(row)
+        for key, rows in groups.items():
+            choices = [questions[row][4] for row in rows]
+            answers = [(options or ["1"])[0] for options in choices]
+            if key in self.models:
+                features = self.embedding([questions[row][1] for row in rows])
+                answers = self.models[key].answer(features, choices)
+            yield from zip(rows, answers, strict=True)
 
 
 def predict(context: Context) -> None:
     """Fit on train, answer every question of every split."""
-    text, train = context.need("text"), context.need("train")
+    text = context.need("text")
 
     def embedding(sentences: list[str]) -> np.ndarray:
         return text.gather(sentences, length=1).pooled
 
-    start = time.perf_counter()
-    models = fit(training_questions(train), embedding)
-    fit_seconds = time.perf_counter() - start
-    for split, scenes in context.splits.items():
-        with context.writer(split, fit_seconds) as writer:
-            writer.cost["parameters"] = sum(model.parameters for model in models.values())
-            groups: dict[tuple[str, str], list[tuple[str, Any]]] = {}
-            for scene in scenes.ids:
-                for question in scenes.inputs(scene).questions:
-                    groups.setdefault((question[2], question[3]), []).append((scene, question))
-            for key, items in groups.items():
-                _answer_group(writer, models.get(key), embedding, items)
-
-
-def _answer_group(
-    writer: Any,
-    model: Any,
-    embedding: Callable[[list[str]], np.ndarray],
-    items: list[tuple[str, Any]],
-) -> None:
-    """Answer the questions of one type; without a model the first choice, or 1."""
-    if model is None:
-        answers = [(question[4] or ["1"])[0] for _, question in items]
-    else:
-        features = embedding([question[1] for _, question in items])
-        answers = model.answer(features, [question[4] for _, question in items])
-    for (scene, question), answer in zip(items, answers, strict=True):
-        writer.answer(scene, question[0], answer)
+    answer_splits(context, partial(TextOnly, embedding))

@@ -135,20 +135,19 @@ def _fit_inverse_depth(
         near = padded[:, radius + dv :, radius + du :][:, :height, :width]
         used = (np.abs(near - inverse) < settings.edge * inverse).astype(np.float32)
         value = used * near
-        sums["n"] += used
-        sums["d"] += value
-        for key, factor in (
-            ("u", du),
-            ("v", dv),
-            ("uu", du * du),
-            ("uv", du * dv),
-            ("vv", dv * dv),
+        for key, term, factor in (
+            ("n", used, 1),
+            ("u", used, du),
+            ("v", used, dv),
+            ("uu", used, du * du),
+            ("uv", used, du * dv),
+            ("vv", used, dv * dv),
+            ("d", value, 1),
+            ("ud", value, du),
+            ("vd", value, dv),
         ):
             if factor:
-                sums[key] += factor * used
-        for key, factor in (("ud", du), ("vd", dv)):
-            if factor:
-                sums[key] += factor * value
+                sums[key] += factor * term
     slope_u, slope_v, level, solvable = _solve_planes(sums)
     enough = sums["n"] > settings.share * len(offsets)
     return slope_u, slope_v, level, (depth > 0) & enough & solvable
@@ -173,11 +172,7 @@ def _solve_planes(
 
 
 def fuse(surfels: Surfels, intrinsics: np.ndarray, pose: np.ndarray, settings: Settings) -> Volume:
-    """Fuse V views into one volume around the measured points, along the axes of the frame.
-
-    Raises:
-        ValueError: no view has a pixel left.
-    """
+    """Fuse V views into one volume around the measured points, along the axes of the frame."""
     origin, shape, active = _active_voxels(surfels, settings)
     centres = np.stack(np.unravel_index(active, shape), 1).astype(np.float32)  # (N, 3)
     centres = centres * np.float32(settings.voxel) + origin
@@ -203,8 +198,6 @@ def _active_voxels(
 ) -> tuple[np.ndarray, tuple[int, ...], np.ndarray]:
     """Return the volume's origin and shape, and the flat indices of voxels near measured points."""
     points = surfels.points[surfels.depth > 0]
-    if not len(points):
-        raise ValueError("no view has a pixel with depth left after filtering")
     reach = settings.truncation + settings.voxel
     origin = np.floor((points.min(0) - reach) / settings.voxel) * settings.voxel
     shape = tuple(np.ceil((points.max(0) + reach - origin) / settings.voxel).astype(int) + 1)

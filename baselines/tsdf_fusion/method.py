@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from baselines.contract import Context
-from baselines.tsdf_fusion.carving import carve
 from baselines.tsdf_fusion.fusion import Settings, fit_surfels, fuse
 from baselines.tsdf_fusion.surface import (
+    carve,
     drop_unsupported,
     extract_mesh,
     sample_mesh,
@@ -72,11 +72,13 @@ def fuse_scene(inputs: Any, settings: Settings) -> Fused:
     """
     cameras = inputs.intrinsics, inputs.pose
     surfels = fit_surfels(inputs.depth, *cameras, settings)
-    try:
-        volume = fuse(surfels, *cameras, settings)
-    except ValueError as error:
-        raise InputError(f"scene {inputs.scene}: {error}; render the split again") from error
-    vertices, faces = extract_mesh(volume)
+    kept = surfels.depth > 0
+    if not kept.any():
+        raise InputError(
+            f"scene {inputs.scene}: no view has a pixel with depth left after filtering; "
+            "render the split again"
+        )
+    vertices, faces = extract_mesh(fuse(surfels, *cameras, settings))
     colours, supported = view_support(vertices, inputs.rgb, surfels, *cameras, settings.support)
     vertices, faces, colours = drop_unsupported(vertices, faces, colours, supported)
     generator = rng(0, "tsdf_fusion", inputs.scene)
@@ -84,7 +86,6 @@ def fuse_scene(inputs: Any, settings: Settings) -> Fused:
     solid, corner = carve(surfels, *cameras, settings)
     closed, closed_faces = solid_mesh(solid, corner, settings.solid_voxel, settings.smoothing)
     closed_colours, _ = view_support(closed, inputs.rgb, surfels, *cameras, settings.support)
-    kept = surfels.depth > 0
     # Sampled points belong to no pixel.
     pixels = np.concatenate([np.argwhere(kept), np.full((len(points), 3), -1, np.int16)])
     return Fused(

@@ -81,8 +81,8 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=20)
     arguments = parser.parse_args()
     store = SceneStore(arguments.experiment / "scenes" / "val")
-    truth = Truth(arguments.experiment / "truth" / "val")
-    settings = search(store, truth, list(store.ids)[: arguments.scenes])
+    scenes = list(store.ids)[: arguments.scenes]
+    settings = search(store, Truth(arguments.experiment / "truth" / "val"), scenes)
     write_json(Path(__file__).with_name("settings.json"), settings)
 
 

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from baselines.__main__ import run_baseline
 from baselines.contract import Context, load, names
-from baselines.hf_depth.calibration import (
+from baselines.hf_depth.method import (
     DEPTH,
     INVERSE,
     METRIC,

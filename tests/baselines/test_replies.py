@@ -6,8 +6,8 @@ import doctest
 
 import pytest
 
-from baselines.hf_vlm import prompts, replies
-from baselines.hf_vlm.prompts import UNITS, caption_prompt, question_prompt
+from baselines.hf_vlm import method, replies
+from baselines.hf_vlm.method import CAPTION, UNITS, question_prompt
 from baselines.hf_vlm.replies import parse_reply
 from metrics.language.answers import score_answer
 
@@ -22,7 +22,7 @@ CHOICES = {
 }
 
 
-@pytest.mark.parametrize("module", [prompts, replies])
+@pytest.mark.parametrize("module", [method, replies])
 def test_the_examples_hold(module) -> None:
     done = doctest.testmod(module)
     assert done.attempted and not done.failed
@@ -43,7 +43,8 @@ def test_each_question_type_is_asked_with_its_form(kind: str) -> None:
 
 
 def test_a_caption_is_asked_for_without_a_question() -> None:
-    assert "4 pictures" in caption_prompt(4) and "{" not in caption_prompt(4)
+    caption = CAPTION.format(count=4)
+    assert "4 pictures" in caption and "{" not in caption
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from baselines.tsdf_fusion.carving import carve
 from baselines.tsdf_fusion.fusion import Surfels, Volume, fit_surfels, fuse
-from baselines.tsdf_fusion.method import load_settings
+from baselines.tsdf_fusion.method import fuse_scene, load_settings
 from baselines.tsdf_fusion.surface import (
+    carve,
     drop_unsupported,
     extract_mesh,
     sample_mesh,
@@ -19,7 +20,7 @@ from baselines.tsdf_fusion.surface import (
     view_support,
 )
 from baselines.tsdf_fusion.tune import SMALLEST_VOXEL
-from metrics.files import read_json
+from metrics.files import InputError, read_json
 from metrics.geometry import lift_depth, to_frame
 from metrics.reconstruction.occupancy import grid_occupancy, mesh_contains, room_from_corners
 from tests.baselines.toy import render, truth_of
@@ -147,11 +148,15 @@ def test_carving_agrees_with_a_cell_by_cell_vote(
         assert solid[tuple(cell)] == (votes > 0 and centre[2] > settings.floor)
 
 
-def test_an_empty_view_leaves_nothing_to_fuse(room: dict[str, np.ndarray]) -> None:
-    cameras = room["intrinsics"][:4], room["pose"][:4]
-    empty = fit_surfels(np.zeros((4, 72, 96), np.float32), *cameras, load_settings())
-    with pytest.raises(ValueError, match="no view"):
-        fuse(empty, *cameras, load_settings())
+def test_a_scene_without_depth_is_named(room: dict[str, np.ndarray]) -> None:
+    empty = SimpleNamespace(
+        scene="val-0000",
+        depth=np.zeros((4, 72, 96), np.float32),
+        intrinsics=room["intrinsics"][:4],
+        pose=room["pose"][:4],
+    )
+    with pytest.raises(InputError, match="scene val-0000: no view .*; render the split again"):
+        fuse_scene(empty, load_settings())
 
 
 def test_samples_are_uniform_by_area_and_have_the_colours_of_their_faces() -> None:
