@@ -26,6 +26,7 @@ data: $(STAMP) ## build data/ from its sources and check it (ROOMS=none: without
 
 pin: $(STAMP) ## pin a meant change of data/ in data.manifest.json and data.dvc
 	@$(BIN)/python -m g2vlm.run.data pin
+	@CI=1 $(BIN)/python -m dvc add --quiet data
 
 reproduce: data ## run the whole study (config/cpu.yaml; CONFIG=config/gpu.yaml for another)
 	@$(RUN) reproduce $(if $(CONFIG)$(WITHOUT),--configfile $(CONFIG) $(WITHOUT))

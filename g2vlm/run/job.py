@@ -1,25 +1,20 @@
-"""The frame of a pipeline job: log, errors in one line, times, an end with the pipeline."""
+"""The frame of a pipeline job: log, errors in one line, an end with the pipeline."""
 
-import builtins
 import ctypes
 import os
 import re
 import signal
 import sys
-import threading
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TextIO
 
 from g2vlm.run import devices
-from metrics.files import InputError, write_json
+from g2vlm.run.progress import Progress
+from metrics.files import InputError
 
-# Holds the seconds since 1970 at which the call of Snakemake began (`g2vlm.run.session.start`).
-RUN_STARTED = "G2VLM_RUN_STARTED"
 PR_SET_PDEATHSIG = 1
 
 
@@ -27,15 +22,18 @@ PR_SET_PDEATHSIG = 1
 def job(snakemake: Any) -> Iterator[Any]:
     """Run the body of a workflow script and yield its `snakemake` object.
 
+    The object also gets `results`, the experiment's folder, and the class `progress`.
+
     Output goes to the terminal and to the rule's log. An `InputError` ends the process with status
     2 and its message as one line; any other error prints its last line and writes the traceback to
     the log. The body sees as many GPUs as the rule's `gpu` resource says, and no other job sees
-    them. After a success, the seconds of start and imports are written next to the benchmark.
+    them.
     """
-    age, imports = process_age(), ImportTimer()
     die_with_parent()
     # The numerical libraries read these when they are imported, later.
     os.environ |= dict.fromkeys(devices.THREAD_VARIABLES, str(snakemake.threads))
+    snakemake.results = Path("results", snakemake.config["experiment"])
+    snakemake.progress = Progress
     path = Path(str(snakemake.log[0]))
     path.parent.mkdir(parents=True, exist_ok=True)
     streams = sys.stdout, sys.stderr
@@ -46,14 +44,12 @@ def job(snakemake: Any) -> Iterator[Any]:
         try:
             devices.assign(int(snakemake.resources.get("gpu") or 0))
             yield snakemake
-            write_times(path, age, imports.seconds)
         except InputError as error:
             _exit(f"error: {error}", 2)
         except Exception as error:
             log.write(traceback.format_exc())
             _exit(f"error: {type(error).__name__}: {error}; the traceback is in {path}", 1)
         finally:
-            imports.stop()
             for tee in tees:
                 tee.close_row()
                 tee.flush()
@@ -114,70 +110,3 @@ class Tee:
         if self._row:
             self._log.write(self._row + "\n")
             self._row = ""
-
-
-class ImportTimer:
-    """Sums the wall seconds of this thread's outermost import statements, from its creation on.
-
-    An import that another import makes counts once, with the outer one.
-    """
-
-    def __init__(self) -> None:
-        self.seconds, self._depth = 0.0, 0
-        self._thread, self._import = threading.get_ident(), builtins.__import__
-        builtins.__import__ = self._timed
-
-    def _timed(self, *args: Any, **kwargs: Any) -> ModuleType:
-        if self._depth or threading.get_ident() != self._thread:
-            return self._import(*args, **kwargs)
-        self._depth, begun = 1, time.perf_counter()
-        try:
-            return self._import(*args, **kwargs)
-        finally:
-            self._depth = 0
-            self.seconds += time.perf_counter() - begun
-
-    def stop(self) -> None:
-        """Time no further imports."""
-        builtins.__import__ = self._import
-
-
-def process_age() -> float | None:
-    """Return the seconds since the kernel started this process, to 10 ms; None outside Linux."""
-    try:
-        fields = Path("/proc/self/stat").read_text()
-    except OSError:
-        return None
-    # Field 22 of proc(5): the start in clock ticks after boot. Field 2, a name, may hold spaces.
-    ticks = int(fields.rpartition(")")[2].split()[19])
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-
-
-def write_times(log: Path, start: float | None, imports: float) -> None:
-    """Write the times of a job that ends now next to its benchmark, for `g2vlm.run.overhead`.
-
-    Args:
-        log: the job's log.
-        start: seconds from the process's begin to its script; None where they are unknown.
-        imports: seconds of the script's imports.
-    """
-    parts = list(log.with_suffix(".json").parts)
-    if start is None or "logs" not in parts[:-1]:
-        return
-    # results/cpu/logs/score/full-0.log -> results/cpu/benchmarks/score/full-0.json
-    parts[parts.index("logs")] = "benchmarks"
-    path = Path(*parts)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ended = time.time()
-    run_began = os.environ.get(RUN_STARTED)
-    write_json(
-        path,
-        {
-            "start_seconds": round(start, 3),
-            "import_seconds": round(imports, 3),
-            # Seconds since 1970.
-            "began": round(ended - process_age(), 3),
-            "ended": round(ended, 3),
-            "run_began": round(float(run_began), 3) if run_began else None,
-        },
-    )

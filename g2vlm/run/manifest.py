@@ -1,4 +1,4 @@
-"""The record of a run: code, data, environment, machine, cost and hashes of the results."""
+"""The record of a run: code, data, environment, machine, cost and results, also as a crate."""
 
 import csv
 import os
@@ -6,16 +6,27 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from g2vlm.run import data as pins
-from metrics.files import InputError, read_json, sha256_file, write_json
+from metrics.files import InputError, atomic_path, sha256_file, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT_KINDS = (".parquet", ".csv", ".md", ".tex", ".html", ".pdf", ".png", ".json", ".txt")
+# The crate's profiles, and what it holds of the clone.
+PROFILES = {
+    "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
+    "https://w3id.org/ro/wfrun/workflow/0.5": "Workflow Run Crate",
+    "https://w3id.org/workflowhub/workflow-ro-crate/1.0": "Workflow RO-Crate",
+}
+WORKFLOW = ("workflow", "config", "baselines", "g2vlm", "metrics", "report", "viewer", "profiles")
+INPUTS = ("data.dvc", "data.manifest.json", "requirements.lock")
+SOURCES = (".py", ".smk", ".yaml", ".json", ".j2", ".js", ".css", ".csv", ".in")
 
 
 def describe(
@@ -35,18 +46,21 @@ def describe(
         stamps: goes into the record as it is: `stamp`, which the study's tables and figures carry,
             and `stamps` by folder of the figures that depend on fewer files.
     """
-    jobs = read_benchmarks(results / "benchmarks")
-    packages = {item.metadata["Name"].lower(): item.version for item in metadata.distributions()}
     return origin(config) | {
         "format": "g2vlm-experiment",
         "version": 1,
         **stamps,
-        "packages": packages,
+        "packages": {
+            item.metadata["Name"].lower(): item.version for item in metadata.distributions()
+        },
         "config": dict(config),
         "methods": dict(methods),
-        "jobs": jobs,
-        "stages": total_by_stage(jobs),
-        "sizes": {path.name: _size(path) for path in sorted(results.iterdir()) if path.is_dir()},
+        "jobs": read_benchmarks(results / "benchmarks"),
+        "sizes": {
+            folder.name: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            for folder in sorted(results.iterdir())
+            if folder.is_dir()
+        },
         "results": hash_results(results, folders),
     }
 
@@ -83,36 +97,17 @@ def machine() -> dict[str, Any]:
 
 
 def read_benchmarks(folder: Path) -> dict[str, dict[str, float | None]]:
-    """Return wall and CPU seconds and peak memory (MB) of every job's benchmark file.
-
-    Each entry also holds what the job wrote next to that file (`g2vlm.run.job.write_times`), if
-    anything.
-    """
+    """Return wall and CPU seconds and peak memory (MB) of every job's benchmark file."""
     jobs = {}
     for path in sorted(folder.rglob("*.tsv")):
-        times = path.with_suffix(".json")
         with open(path, encoding="utf-8", newline="") as handle:
             for row in csv.DictReader(handle, delimiter="\t"):
                 jobs[path.relative_to(folder).with_suffix("").as_posix()] = {
                     "wall_seconds": _number(row.get("s")),
                     "cpu_seconds": _number(row.get("cpu_time")),
                     "peak_memory_mb": _number(row.get("max_rss")),
-                    **(read_json(times) if times.exists() else {}),
                 }
     return jobs
-
-
-def total_by_stage(jobs: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[str, float]]:
-    """Return the number of jobs and their summed wall and CPU seconds by stage."""
-    stages: dict[str, dict[str, float]] = {}
-    for name, job in jobs.items():
-        stage = stages.setdefault(
-            name.split("/")[0], {"jobs": 0, "wall_seconds": 0.0, "cpu_seconds": 0.0}
-        )
-        stage["jobs"] += 1
-        for key in ("wall_seconds", "cpu_seconds"):
-            stage[key] = round(stage[key] + (job[key] or 0.0), 2)
-    return stages
 
 
 def hash_results(results: Path, folders: Iterable[str]) -> dict[str, str]:
@@ -152,12 +147,75 @@ def write_summary(estimates: Path, path: Path) -> None:
     write_json(path, means)
 
 
+def write_crate(root: Path, results: Path, manifest: Mapping[str, Any], path: Path) -> None:
+    """Pack a finished run as a Workflow Run RO-Crate: code, pins of inputs, results, in one zip.
+
+    The crate holds the small results. Renders, features, predictions and weights stay outside it;
+    the manifest names them. It is written completely or not at all.
+
+    Args:
+        root: the clone that ran.
+        results: the experiment's folder.
+        manifest: the run's record (`describe`).
+        path: the zip file.
+
+    Source: Workflow Run Crate 0.5 (Leo et al. 2024) over RO-Crate 1.1 (Soiland-Reyes et al. 2022).
+    """
+    from rocrate.model.contextentity import ContextEntity
+    from rocrate.rocrate import ROCrate
+
+    crate = ROCrate(version="1.1")
+    experiment = manifest["experiment"]
+    crate.name = f"g2vlm: the {experiment} experiment"
+    crate.description = (
+        "Scores, intervals and tests of geometry-grounded vision-language models, their "
+        "ablations and baselines."
+    )
+    crate.license = "https://spdx.org/licenses/Apache-2.0"
+    profiles = [
+        crate.add(ContextEntity(crate, link, {"@type": "CreativeWork", "name": name}))
+        for link, name in PROFILES.items()
+    ]
+    crate.root_dataset["conformsTo"] = profiles
+    workflow = crate.add_workflow(root / "Snakefile", "Snakefile", main=True, lang="snakemake")
+    workflow["version"] = manifest["code"]["commit"] or "unversioned"
+    workflow["hasPart"] = [
+        crate.add_file(path, path.relative_to(root).as_posix())
+        for name in WORKFLOW
+        for path in sorted((root / name).rglob("*"))
+        if path.suffix in SOURCES and "__pycache__" not in path.parts
+    ]
+    inputs = [crate.add_file(root / name, name) for name in INPUTS]
+    produced = [crate.add_file(results / "manifest.json", "results/manifest.json")]
+    for name, digest in manifest["results"].items():
+        file = results / name
+        properties = {"sha256": digest, "contentSize": str(file.stat().st_size)}
+        produced.append(crate.add_file(file, f"results/{name}", properties=properties))
+    # The run lasts from the first log of a job to the last, ISO 8601 in UTC.
+    stamps = [log.stat().st_mtime for log in (results / "logs").rglob("*.log")]
+    stamps = stamps or [(results / "manifest.json").stat().st_mtime]
+    action = crate.add(
+        ContextEntity(
+            crate,
+            "#run",
+            {
+                "@type": "CreateAction",
+                "name": f"snakemake reproduce ({experiment})",
+                "startTime": datetime.fromtimestamp(min(stamps), UTC).isoformat(),
+                "endTime": datetime.fromtimestamp(max(stamps), UTC).isoformat(),
+                "actionStatus": {"@id": "http://schema.org/CompletedActionStatus"},
+            },
+        )
+    )
+    action["instrument"], action["object"], action["result"] = workflow, inputs, produced
+    crate.root_dataset["mentions"] = action
+    with atomic_path(path) as temporary, tempfile.TemporaryDirectory() as folder:
+        # The library sets the suffix of the file itself.
+        Path(temporary).write_bytes(Path(crate.write_zip(Path(folder, "crate.zip"))).read_bytes())
+
+
 def _hash(path: Path) -> str | None:
     return sha256_file(path) if path.exists() else None
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _number(text: str | None) -> float | None:

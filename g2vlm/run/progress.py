@@ -2,6 +2,7 @@
 
 import sys
 import time
+from datetime import timedelta
 
 
 class Progress:
@@ -24,25 +25,10 @@ class Progress:
         self._first, self.printed = False, now
         elapsed = now - self.started
         if finished:
-            note = f"done in {format_seconds(elapsed)}"
+            note = f"done in {timedelta(seconds=round(elapsed))}"
         elif done:
-            note = f"{format_seconds(elapsed / done * (total - done))} left"
+            note = f"{timedelta(seconds=round(elapsed / done * (total - done)))} left"
         else:
             note = "begun"
         share = 100 * done // max(total, 1)
         print(f"{self.stage}: {share:3d} % ({done}/{total}), {note}", file=sys.stderr, flush=True)
-
-
-def format_seconds(seconds: float) -> str:
-    """Return a duration in words.
-
-    >>> format_seconds(8), format_seconds(200), format_seconds(7500)
-    ('8 s', '3 min 20 s', '2 h 05 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

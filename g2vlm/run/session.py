@@ -9,18 +9,16 @@ import logging
 import os
 import re
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from g2vlm.run import config as settings
 from g2vlm.run import data
-from g2vlm.run.job import RUN_STARTED
 from metrics.files import InputError
 
 LOCK = Path(".snakemake/one-run.lock")
-DRY_OPTIONS = {"--dry-run", "--dryrun", "--dag", "--rulegraph", "--filegraph", "--summary"}
+DRY_RUN = re.compile(r"--(dry-?run|dag|rulegraph|filegraph|summary)|-[a-zA-Z]*n[a-zA-Z]*")
 
 
 def read_methods(config: dict[str, Any], files: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -59,7 +57,6 @@ def start(root: str | Path, arguments: Sequence[str]) -> IO[str] | None:
     os.environ["PYTHONPATH"] = str(root)
     # Sets of strings then have one order in every job on every machine.
     os.environ["PYTHONHASHSEED"] = "0"
-    os.environ[RUN_STARTED] = str(time.time())
     if "--lint" in arguments:
         return None
     try:
@@ -68,9 +65,8 @@ def start(root: str | Path, arguments: Sequence[str]) -> IO[str] | None:
             raise InputError(f"{data.PIN}: missing; run `make pin` to pin the folder")
         # A dry run, a drawing of the graph or a list; Snakemake does not know this yet while it
         # reads the Snakefile.
-        for word in arguments:
-            if word in DRY_OPTIONS or re.fullmatch(r"-[a-zA-Z]*n[a-zA-Z]*", word):
-                return None
+        if any(DRY_RUN.fullmatch(word) for word in arguments):
+            return None
         return lock(LOCK)
     except InputError as fault:
         sys.exit(f"error: {fault}")

@@ -185,7 +185,7 @@ def test_an_edit_reruns_the_jobs_that_import_the_file_and_no_others(clone, tmp_p
     touched = snakemake(root, "--touch", "--force", "--cores", "1", *call)
     assert touched.returncode == 0, touched.stderr
     assert "Nothing to be done" in snakemake(root, "-n", *call).stdout
-    for unrelated in ("g2vlm/run/crate.py", "g2vlm/run/job.py", "metrics/score.py"):
+    for unrelated in ("g2vlm/run/manifest.py", "g2vlm/run/job.py", "metrics/score.py"):
         with open(root / unrelated, "a") as file:
             file.write("# edited\n")
     assert "Nothing to be done" in snakemake(root, "-n", *call).stdout

@@ -40,7 +40,7 @@ def repository(tmp_path_factory):
         (root / name).write_bytes((ROOT / name).read_bytes())
     call(root, "git", "init", "-q")
     call(root, "dvc", "init", "-q")
-    call(root, sys.executable, "-m", "g2vlm.run.data", "cache")
+    call(root, "dvc", "add", "--quiet", "data")
     call(root, "git", "add", "-A")
     call(root, "git", "commit", "-qm", "a tiny study")
     call(root, "dvc", "repro", "-q")

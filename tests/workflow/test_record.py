@@ -7,9 +7,7 @@ import pandas as pd
 import pytest
 from rocrate.rocrate import ROCrate
 
-from g2vlm.run import crate
-from g2vlm.run.crate import PROFILES, write_crate
-from g2vlm.run.manifest import hash_results, write_summary
+from g2vlm.run.manifest import INPUTS, PROFILES, hash_results, write_crate, write_summary
 from metrics.files import InputError, read_json, sha256_file, write_json
 
 
@@ -46,7 +44,7 @@ def test_a_crate_names_workflow_inputs_and_results(run, tmp_path):
     assert {entity.id for entity in crate_file.root_dataset["conformsTo"]} == set(PROFILES)
     action = crate_file.get("#run")
     assert action.type == "CreateAction" and action["instrument"] == crate_file.mainEntity
-    assert {entity.id for entity in action["object"]} == set(crate.INPUTS)
+    assert {entity.id for entity in action["object"]} == set(INPUTS)
     made = {entity.id: entity for entity in action["result"]}
     assert set(made) == {
         "results/manifest.json",

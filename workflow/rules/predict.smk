@@ -23,6 +23,7 @@ rule predict:
         gpu=one_gpu,
     params:
         predict=config["predict"],
+        splits=PREDICTED,
         code=job_code("predict"),
     script:
         "../scripts/predict.py"

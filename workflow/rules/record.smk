@@ -1,40 +1,28 @@
-"""Summary and research-object crate of a finished run, and the removal of a run."""
+"""Mean metrics, manifest and research-object crate of a finished run, and the removal of a run."""
 
 
-rule summary:
+rule manifest:
     input:
-        estimates=f"{RESULTS}/statistics/estimates.parquet",
+        REPORT_FILES,
+        rules.compare.output,
+        estimates=rules.compare.output.estimates,
     output:
-        f"{RESULTS}/metrics.json",
+        metrics=f"{RESULTS}/metrics.json",
+        manifest=f"{RESULTS}/manifest.json",
+        crate=f"{RESULTS}/crate.zip",
     log:
-        f"{RESULTS}/logs/summary.log",
+        f"{RESULTS}/logs/manifest.log",
     benchmark:
-        f"{RESULTS}/benchmarks/summary.tsv"
+        f"{RESULTS}/benchmarks/manifest.tsv"
     resources:
         mem_mb=grows(1000),
         runtime=grows(30),
     params:
-        code=job_code("summary"),
+        config=config,
+        methods=METHODS,
+        code=job_code("manifest"),
     script:
-        "../scripts/summary.py"
-
-
-rule crate:
-    input:
-        f"{RESULTS}/manifest.json",
-    output:
-        f"{RESULTS}/crate.zip",
-    log:
-        f"{RESULTS}/logs/crate.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/crate.tsv"
-    resources:
-        mem_mb=grows(1000),
-        runtime=grows(30),
-    params:
-        code=job_code("crate"),
-    script:
-        "../scripts/crate.py"
+        "../scripts/manifest.py"
 
 
 # Runs only when named on the command line. results/reference/ is not an experiment and stays.

@@ -1,4 +1,4 @@
-"""Tables, figures, the report page and the manifest of the run."""
+"""Tables, figures and the report page."""
 
 # What tables, figures and the page read of the config (`report.config.ReportConfig`).
 REPORT_CONFIG = {
@@ -140,24 +140,3 @@ REPORT_FILES = [
     *rules.gallery.output,
     *rules.report.output,
 ]
-
-
-rule manifest:
-    input:
-        REPORT_FILES,
-        rules.compare.output,
-    output:
-        f"{RESULTS}/manifest.json",
-    log:
-        f"{RESULTS}/logs/manifest.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/manifest.tsv"
-    resources:
-        mem_mb=grows(1000),
-        runtime=grows(30),
-    params:
-        config=config,
-        methods=METHODS,
-        code=job_code("manifest"),
-    script:
-        "../scripts/manifest.py"

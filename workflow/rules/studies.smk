@@ -22,7 +22,7 @@ rule calibrate:
         model=f"{RESULTS}/models/{{variant}}/{{seed}}/model.safetensors",
         model_config=f"{RESULTS}/models/{{variant}}/{{seed}}/config.json",
     output:
-        f"{RESULTS}/studies/thresholds/{{variant}}/{{seed}}.json",
+        thresholds=f"{RESULTS}/studies/thresholds/{{variant}}/{{seed}}.json",
     log:
         f"{RESULTS}/logs/calibrate/{{variant}}-{{seed}}.log",
     benchmark:
@@ -34,9 +34,10 @@ rule calibrate:
         gpu=one_gpu,
     params:
         predict=config["predict"],
-        code=job_code("calibrate"),
+        splits=[],
+        code=job_code("predict"),
     script:
-        "../scripts/calibrate.py"
+        "../scripts/predict.py"
 
 
 rule evaluate:

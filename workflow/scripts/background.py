@@ -1,7 +1,5 @@
 """Draw the figures that do not depend on any method's scores."""
 
-from pathlib import Path
-
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
@@ -9,4 +7,4 @@ with job(snakemake) as task:
     from report.config import ReportConfig
 
     config = ReportConfig.from_experiment(task.params.config)
-    write_background(task.input.losses, Path(task.output[0]).parent, config, task.params.splits)
+    write_background(task.input.losses, task.results / "background", config, task.params.splits)

@@ -1,7 +1,5 @@
 """Run one baseline, named by `params.name`, on the splits that every method predicts."""
 
-from pathlib import Path
-
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
@@ -9,7 +7,7 @@ with job(snakemake) as task:
 
     run_baseline(
         task.params.name,
-        Path("results", task.config["experiment"]),
+        task.results,
         list(task.params.splits),
         int(task.wildcards.seed),
         config={"seed": task.params.seed, "pretrained": task.config["pretrained"]},

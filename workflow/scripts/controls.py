@@ -8,11 +8,10 @@ with job(snakemake) as task:
     from metrics.controls import check_ceiling, check_chance
     from metrics.files import InputError, write_json
 
-    results = Path("results", task.config["experiment"])
     settings = task.config["statistics"]
     faults = {}
     for split in task.config["score"]["splits"]:
-        truth = results / "truth" / split
+        truth = task.results / "truth" / split
         upper = [path for path in task.input.upper if Path(path).stem == split]
         lower = [path for path in task.input.lower if Path(path).stem == split]
         faults[split] = check_chance(lower, truth, settings["lower_bound"]) if lower else []

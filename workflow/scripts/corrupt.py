@@ -1,7 +1,6 @@
 """Evaluate one trained model on one split under every corruption of its input."""
 
 from functools import partial
-from pathlib import Path
 
 from g2vlm.run.job import job
 
@@ -10,9 +9,8 @@ with job(snakemake) as task:
     from g2vlm.features.readers import TextFeatures, open_split
     from g2vlm.inference.corrupt import CorruptedStore, conditions
     from g2vlm.inference.predict import evaluate_model
-    from g2vlm.run.progress import Progress
 
-    results, split = Path("results", task.config["experiment"]), task.params.split
+    results, split = task.results, task.params.split
     texts = TextFeatures(results / "features")
     store, images = open_split(results, split)
     encode = partial(view_features, load_image_encoder(task.params.encoder))
@@ -21,7 +19,7 @@ with job(snakemake) as task:
             store, images, condition, task.params.sensor, task.config["seed"], encode
         )
         evaluate_model(
-            Path(task.input.model).parent,
+            results / "models" / task.wildcards.trained / task.wildcards.seed,
             corrupted,
             corrupted,
             texts,
@@ -29,5 +27,5 @@ with job(snakemake) as task:
             results / "truth" / split,
             table,
             task.config,
-            progress=Progress(condition.label),
+            progress=task.progress(condition.label),
         )

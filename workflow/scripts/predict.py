@@ -1,4 +1,4 @@
-"""Calibrate one trained model's thresholds on val and write its predictions of all splits."""
+"""Calibrate one trained model's thresholds on val and write its predictions of `params.splits`."""
 
 from pathlib import Path
 
@@ -8,29 +8,25 @@ with job(snakemake) as task:
     from g2vlm.features.readers import TextFeatures, open_split
     from g2vlm.inference.calibrate import calibrate_thresholds
     from g2vlm.inference.predict import predict
-    from g2vlm.run.progress import Progress
 
     model = Path(task.input.model).parent
-    results = Path("results", task.config["experiment"])
-    texts = TextFeatures(results / "features")
-    splits = {split: open_split(results, split) for split in task.config["predict"]["splits"]}
+    texts = TextFeatures(task.results / "features")
     calibrate_thresholds(
         model,
-        *splits["val"],
+        *open_split(task.results, "val"),
         texts,
         task.config,
         task.output.thresholds,
-        progress=Progress("calibrate thresholds"),
+        progress=task.progress("calibrate thresholds"),
     )
-    for split, (store, images) in splits.items():
+    for split in task.params.splits:
         predict(
             model,
-            store,
-            images,
+            *open_split(task.results, split),
             texts,
-            results / "predictions" / task.wildcards.trained / task.wildcards.seed / split,
+            task.results / "predictions" / task.wildcards.trained / task.wildcards.seed / split,
             split,
             task.config,
             task.output.thresholds,
-            progress=Progress(split),
+            progress=task.progress(split),
         )

@@ -1,10 +1,8 @@
 """Prepare what the scores of every method share: reduced true surfaces, voxels, floors."""
 
-from pathlib import Path
-
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
     from metrics.prepare import prepare
 
-    prepare(Path(task.output[0]).parent)
+    prepare(task.results / "truth" / task.wildcards.split)

@@ -5,7 +5,6 @@ from pathlib import Path
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
-    from g2vlm.run.progress import Progress
     from g2vlm.scenes.assets.catalog import Catalog
     from g2vlm.scenes.layout.recipes import load_language, load_recipes
     from g2vlm.scenes.render.shards import render_shard
@@ -20,5 +19,5 @@ with job(snakemake) as task:
         task.params.render,
         Path(task.output.tensors).with_suffix(""),
         task.params.seed,
-        progress=Progress(f"render {task.wildcards.shard}"),
+        progress=task.progress(f"render {task.wildcards.shard}"),
     )

@@ -1,7 +1,5 @@
 """Write every table of the experiment, and its summary for the terminal."""
 
-from pathlib import Path
-
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
@@ -10,8 +8,8 @@ with job(snakemake) as task:
     from report.headline import terminal_summary
     from report.tables import write_tables
 
-    statistics = Path(task.input[0]).parent
     config = ReportConfig.from_experiment(task.params.config)
-    write_tables(statistics, Path(task.output.tables).parent, config)
+    write_tables(task.results / "statistics", task.results / "tables", config)
+    summary = terminal_summary(task.results / "statistics", config)
     with atomic_path(task.output.headline) as path:
-        path.write_text(terminal_summary(statistics, config) + "\n", encoding="utf-8")
+        path.write_text(summary + "\n", encoding="utf-8")

@@ -5,16 +5,15 @@ from pathlib import Path
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
-    from g2vlm.run.progress import Progress
     from g2vlm.scenes.dataset import SceneStore
     from g2vlm.scenes.truth import write_truth
 
     write_truth(
-        SceneStore(Path(task.input.scenes[0]).parent),
+        SceneStore(task.results / "scenes" / task.wildcards.split),
         Path(task.input.recipes[0]).parent,
-        Path(task.output.geometry).parent,
+        task.results / "truth" / task.wildcards.split,
         task.params.surface_samples,
         task.params.occupancy_points,
         task.params.seed,
-        progress=Progress("truth"),
+        progress=task.progress("truth"),
     )

@@ -11,9 +11,8 @@ with job(snakemake) as task:
 
     reference, statistics = (Path(file).parent for file in task.input[:2])
     rows = verify.verify(verify.load_reference(reference), verify.load_fresh(statistics))
-    was, now = read_json(reference / "manifest.json"), origin(task.config)
     with atomic_path(task.output.cells) as path:
         rows.to_csv(path, index=False)
     with atomic_path(task.output.summary) as path:
-        text = f"{verify.summary(rows)}\n{verify.changed(was, now)}\n"
-        path.write_text(text, encoding="utf-8")
+        changed = verify.changed(read_json(reference / "manifest.json"), origin(task.config))
+        path.write_text(f"{verify.summary(rows)}\n{changed}\n", encoding="utf-8")
