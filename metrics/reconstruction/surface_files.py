@@ -98,10 +98,11 @@ def _read(path: Path, label: str) -> bytes:
     except (OSError, ValueError) as error:
         what = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{label}: cannot be opened ({what}); check the path") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise InputError(f"{label}: is not a regular file; name a point cloud or a mesh")
     with open(descriptor, "rb") as handle:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{label}: is not a regular file; name a point cloud or a mesh")
         if status.st_size > MOST_BYTES:
             raise InputError(
                 f"{label}: has {status.st_size / 2**30:.1f} GiB, more than "

@@ -175,7 +175,10 @@ def _clip_ears(corners: np.ndarray, label: str) -> np.ndarray | None:
             "export triangles"
         )
     sides = corners - corners[0]
-    normal = np.cross(sides[:-1], sides[1:]).sum(axis=0)
+    crosses = np.cross(sides[:-1], sides[1:])
+    normal = crosses.sum(axis=0)
+    if np.abs(normal).max() <= _BACKWARDS * np.abs(crosses).max():
+        return None  # its parts cancel, as those of a bow tie
     # Dropping the axis nearest to the normal keeps the polygon's shape up to a linear map.
     axis = int(np.abs(normal).argmax())
     flat = np.ascontiguousarray(np.delete(sides, axis, axis=1))  # (n, 2)

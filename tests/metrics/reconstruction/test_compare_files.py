@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,8 @@ from metrics.reconstruction.compare_files import (
     compare_surfaces,
     exact_values,
 )
-from metrics.reconstruction.surface_files import read_surface
+from metrics.reconstruction.surface_files import READERS, read_surface
+from tests.metrics.reconstruction.formats.shapes import glb, written
 
 TURN = Rotation.from_euler("zyx", [0.08, -0.05, 0.06]).as_matrix()
 
@@ -232,8 +235,183 @@ def test_a_decompression_bomb_is_refused(tmp_path):
         read_surface(path)
 
 
-def test_files_named_inside_a_file_are_not_opened(tmp_path):
-    path = tmp_path / "a.obj"
-    path.write_text("mtllib ../secret.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl x\nf 1 2 3\n")
-    (tmp_path / "a.mtl").write_text("newmtl x\nmap_Kd /etc/passwd\n")
-    assert len(read_surface(path).faces) == 1
+TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
+PLY_TRIANGLE = (
+    "ply\nformat ascii 1.0\ncomment TextureFile {}\nobj_info {}\nelement vertex 3\n"
+    "property float x\nproperty float y\nproperty float z\nelement face 1\nproperty list uchar int vertex_indices\n"
+    "property list uchar float texcoord\nproperty int texnumber\nend_header\n"
+    "0 0 0\n1 0 0\n0 1 0\n3 0 1 2 6 0 0 1 0 0 1 0\n"
+)
+
+
+@pytest.fixture(scope="module")
+def opened() -> list[str]:
+    """Every path that this process opens from here on."""
+    paths: list[str] = []
+
+    def note(event: str, arguments: tuple) -> None:
+        if event == "open":
+            paths.append(str(arguments[0]))
+
+    sys.addaudithook(note)
+    return paths
+
+
+@pytest.mark.parametrize("name", ["pipe", "text"])
+def test_files_named_inside_a_file_are_not_opened(tmp_path, opened, name):
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer forever
+    (tmp_path / "text").write_text("newmtl x\nmap_Kd /etc/passwd\n")
+    binary = np.eye(3, dtype="<f4").tobytes()
+    document = {
+        "asset": {"version": "2.0"},
+        "images": [{"uri": name}],
+        "textures": [{"source": 0}],
+        "materials": [{"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "material": 0}]}],
+        "accessors": [{"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"}],
+        "bufferViews": [{"buffer": 0, "byteLength": 36}],
+        "buffers": [{"byteLength": 36}],
+    }
+    files = [
+        written(tmp_path / "a.obj", f"mtllib {name}\nusemtl x\n{TRIANGLE}"),
+        written(tmp_path / "b.ply", PLY_TRIANGLE.format(name, name)),
+        written(tmp_path / "c.glb", glb(document, binary)),
+    ]
+    for path in files:
+        del opened[:]
+        assert len(read_surface(path).faces) == 1
+        assert [place for place in opened if str(tmp_path) in place] == [str(path)]
+
+
+@pytest.mark.parametrize("kind", sorted(READERS))
+def test_only_regular_files_are_read(tmp_path, kind):
+    os.mkfifo(tmp_path / f"pipe{kind}")
+    (tmp_path / f"folder{kind}").mkdir()
+    (tmp_path / f"device{kind}").symlink_to("/dev/zero")
+    for name in ("pipe", "folder", "device"):
+        with pytest.raises(InputError, match=f"{name}{kind}: is not a regular file"):
+            read_surface(tmp_path / f"{name}{kind}")
+
+
+@pytest.mark.parametrize("kind", sorted(READERS))
+def test_a_file_over_the_limit_is_refused_unread(tmp_path, kind):
+    path = tmp_path / f"a{kind}"
+    with path.open("wb") as handle:
+        handle.truncate((1 << 31) + 1)  # takes no room on the disk
+    with pytest.raises(InputError, match="has 2.0 GiB, more than 2"):
+        read_surface(path)
+
+
+def test_a_message_escapes_the_controls_of_a_name(tmp_path):
+    path = tmp_path / "a\n\x1b[31m.ply"
+    for content in (b"", b"ply\nformat ascii 1.0\nelement \x1b[0m 1\nend_header\n"):
+        path.write_bytes(content)
+        with pytest.raises(InputError) as error:
+            read_surface(path)
+        assert str(error.value).isprintable()
+
+
+SHIFT = np.array([399_000.0, 5_820_000.0, 1e7])
+
+
+def _pair(kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return a predicted and a true surface of a few metres, and the faces of both."""
+    generator = np.random.default_rng(4)
+    if kind == "cloud":
+        true = generator.uniform(0.001, 3, (3000, 3))
+        return true[:2500] + generator.normal(0, 0.03, (2500, 3)), true, None
+    box = trimesh.creation.box((2, 3, 1))
+    turned = box.vertices @ TURN.T + 2.5
+    return turned + [0.013, -0.021, 0.008], turned, box.faces
+
+
+def _values(tmp_path, kind: str, moved) -> dict[str, float]:
+    mine, true, faces = _pair(kind)
+    if faces is None:
+        paths = [
+            saved(tmp_path / f"{k}.npz", points=moved(side)) for k, side in enumerate((mine, true))
+        ]
+    else:
+        paths = [
+            saved(tmp_path / f"{k}.npz", vertices=moved(side), faces=faces)
+            for k, side in enumerate((mine, true))
+        ]
+    return compare_files(*paths, samples=3000, with_floors=False)["values"]
+
+
+@pytest.mark.parametrize("kind", ["cloud", "mesh"])
+@pytest.mark.parametrize(
+    ("name", "moved"),
+    [
+        ("translation", lambda points: points + SHIFT),
+        ("far translation", lambda points: points - 1e7),
+        ("rotation", lambda points: points @ TURN.T),
+        ("both", lambda points: points @ TURN.T + 1e7),
+    ],
+)
+def test_exact_values_do_not_depend_on_the_frame(tmp_path, kind, name, moved):
+    before, after = _values(tmp_path, kind, lambda points: points), _values(tmp_path, kind, moved)
+    assert before["accuracy_m_exact"] > 0.01
+    for key in (key for key in before if "_exact" in key):
+        assert after[key] == pytest.approx(before[key], abs=1e-6), key
+
+
+@pytest.mark.parametrize("kind", ["cloud", "mesh"])
+@pytest.mark.parametrize("cells", [[2, -5, 1], [200_000_000] * 3, [-8e6, 116.4e6, 700]])
+def test_values_of_cells_do_not_change_under_whole_cells(tmp_path, kind, cells):
+    # 5 cm holds whole numbers of all cells: 1 cm, 1.25 cm, 2.5 cm and 5 cm.
+    shift = 0.05 * np.array(cells)
+    before = _values(tmp_path, kind, lambda points: points)
+    after = _values(tmp_path, kind, lambda points: points + shift)
+    assert before["fscore@2.5cm"] < 0.9
+    assert after == pytest.approx(before, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["ply", "xyz", "glb"])
+def test_map_coordinates_keep_their_millimetres_in_every_format(tmp_path, kind):
+    mine, true, _ = _pair("cloud")
+    near = compare_files(*_clouds(tmp_path, mine, true, kind, 0.0), with_floors=False)["values"]
+    far = compare_files(*_clouds(tmp_path, mine, true, kind, SHIFT), with_floors=False)["values"]
+    for key in (key for key in near if "_exact" in key):
+        assert far[key] == pytest.approx(near[key], abs=1e-5), key
+
+
+def _clouds(tmp_path: Path, mine, true, kind: str, shift) -> list[Path]:
+    """Write both clouds with digits down to the micrometre, moved by a shift."""
+    paths = []
+    for name, points in (("mine", mine), ("true", true)):
+        path, moved = tmp_path / f"{name}.{kind}", points + shift
+        rows = "".join(f"{x:.9f} {y:.9f} {z:.9f}\n" for x, y, z in moved)
+        head = "ply\nformat ascii 1.0\nelement vertex {}\n" + "".join(
+            f"property double {axis}\n" for axis in "xyz"
+        )
+        document = {
+            "asset": {"version": "2.0"},
+            "nodes": [{"mesh": 0, "translation": (np.zeros(3) + shift).tolist()}],
+            "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "mode": 0}]}],
+            "accessors": [
+                {"bufferView": 0, "componentType": 5126, "count": len(points), "type": "VEC3"}
+            ],
+            "bufferViews": [{"buffer": 0, "byteLength": 12 * len(points)}],
+            "buffers": [{"byteLength": 12 * len(points)}],
+        }
+        content = {
+            "ply": head.format(len(points)) + "end_header\n" + rows,
+            "xyz": rows,
+            "glb": glb(document, points.astype("<f4").tobytes()),
+        }[kind]
+        paths.append(written(path, content))
+    return paths
+
+
+def test_icp_works_far_from_the_origin(tmp_path):
+    mine, true, faces = _pair("mesh")
+    paths = [
+        saved(tmp_path / f"{k}.npz", vertices=side + SHIFT, faces=faces)
+        for k, side in enumerate((mine, true))
+    ]
+    found = compare_files(*paths, "icp_se3", samples=5000, with_floors=False)
+    moved = np.array(found["similarity"]["rotation"]) @ (mine + SHIFT).T
+    moved = moved.T + found["similarity"]["translation"]
+    assert np.abs(moved - true - SHIFT).max() < 0.01
