@@ -97,7 +97,8 @@ def summarise(rows: Iterable[Row]) -> dict[str, dict[str, Cell]]:
       (scenes, for a pooled metric);
     - ``mean_succeeded``: the mean over those alone; None where none could be used, and for pooled
       metrics, which have no value by item (`metrics.score` fills it in);
-    - ``query_mean``: the plain mean over queries that ScanRefer and others report; None for a
+    - ``query_mean``: the plain mean over queries that ScanRefer and others report (tables print
+      it for metrics with `Metric.query_mean`); None for a
       metric without queries.
 
     Example:

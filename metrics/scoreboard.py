@@ -46,15 +46,17 @@ def score_lines(scored: dict[str, Any], out: str | None) -> list[str]:
     """
     summary = scored["summary"]
     cells = {name: summary[name]["all"] for name in METRICS if "all" in summary.get(name, {})}
-    rows = [["metric", "value", "floor", "unit", "succeeded", "value of those"]]
+    rows = [["metric", "value", "over queries", "floor", "unit", "succeeded", "value of those"]]
     for name, cell in cells.items():
         metric = METRICS[name]
         floor = scored["floors"].get(name)
         of_succeeded = None if cell["succeeded"] == 1 else cell["mean_succeeded"]
+        over_queries = cell["query_mean"] if metric.query_mean else None
         rows.append(
             [
                 f"{name} {'^' if metric.higher_is_better else 'v'}",
                 f"{cell['mean']:.4f}",
+                "" if over_queries is None else f"{over_queries:.4f}",
                 "" if floor is None else f"{floor:.4f}",
                 metric.unit,
                 f"{100 * cell['succeeded']:.0f}%",

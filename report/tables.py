@@ -37,8 +37,12 @@ METRIC_FAMILIES = {
 # Columns of the main table's csv file.
 MAIN_COLUMNS = [
     *("method", "split", "metric", "mean", "ci_low", "ci_high", "df", "n_seeds", "n_scenes"),
-    *("tie_group", "question", "succeeded", "mean_succeeded", "note"),
+    *("tie_group", "question", "succeeded", "mean_succeeded", "query_mean", "note"),
 ]
+OVER_QUERIES = (
+    "“Over queries” is the mean in which every query weighs the same, as in the metric’s source; "
+    "the line above averages queries within a scene first. "
+)
 REFERENCE_METRICS = ("ref_acc@0.25", "ref_acc@0.5", "ref_pick", "ref_f1@0.25", "ref_f1@0.5")
 # {measured quantity: (column, mean or largest of what was measured, decimals)}
 COSTS = {
@@ -212,23 +216,32 @@ def metric_family(stats: Statistics, family: str) -> Table:
     metrics = [name for name, m in METRICS.items() if m.family == family and name in present]
     rows = rows[rows["metric"].isin(metrics)]
     methods = [name for name in stats.method_names if name in set(rows["method"])]
-    notes = Footnotes()
-    lines = [
-        {"Metric": text.metric_head(metric)}
-        | {method: score_or_reason(stats, notes, method, metric) for method in methods}
-        for metric in metrics
-    ]
+    notes, lines = Footnotes(), []
+    for metric in metrics:
+        scores = {method: score_or_reason(stats, notes, method, metric) for method in methods}
+        lines.append({"Metric": text.metric_head(metric), **scores})
+        if METRICS[metric].query_mean:
+            means = {method: _query_mean(stats, method, metric) for method in methods}
+            lines.append({"Metric": f"{text.metric_label(metric)}, over queries", **means})
     title = METRIC_FAMILIES[family]
+    over_queries = any(METRICS[metric].query_mean for metric in metrics)
     return Table(
         family,
         title,
         pd.DataFrame(lines),
         rows,
         caption=f"Every {title.lower()} metric on {stats.main_split}: mean ± half of the 95% "
-        "interval for new trainings and new scenes, with tie letters. Each metric’s formula and "
-        "source are listed by python -m metrics list.",
+        "interval for new trainings and new scenes, with tie letters. "
+        + (OVER_QUERIES if over_queries else "")
+        + "Each metric’s formula and source are listed by python -m metrics list.",
         notes=notes.lines(),
     )
+
+
+def _query_mean(stats: Statistics, method: str, metric: str) -> str:
+    """Return the mean over queries on the main split, "" where the method has no score."""
+    row = stats.estimate(method, stats.main_split, "all", metric)
+    return "" if row is None else text.number(row.query_mean)
 
 
 @report_table

@@ -11,7 +11,7 @@ _WORDS = {
     **{"m": "(m)", "m2": "(m²)", "2.5cm": "2.5 cm", "5cm": "5 cm", "10cm": "10 cm"},
     **{"mae": "MAE", "absrel": "AbsRel", "delta1.25": "δ 1.25", "map": "mAP", "mrr": "MRR"},
     **{"spq": "SPQ", "pq": "PQ", "sg": "graph", "f1": "F1", "ref": "reference", "acc": "Acc"},
-    **{"em": "exact match", "mra": "MRA"},
+    **{"em": "exact match", "mra": "MRA", "medr": "MedR", "meanr": "MeanR"},
 }
 
 

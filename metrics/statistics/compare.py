@@ -30,7 +30,8 @@ from metrics.statistics.measures import equivalence_margin, higher_is_better, is
 HEADLINE = moments.TRAININGS_AND_SCENES
 ESTIMATE_COLUMNS = [
     *("method", "split", "subset", "metric", "mean", "ci_low", "ci_high", "df", "n_seeds"),
-    *("n_scenes", "question", "estimator", "tie_group", "succeeded", "mean_succeeded", "note"),
+    *("n_scenes", "question", "estimator", "tie_group", "succeeded", "mean_succeeded"),
+    *("query_mean", "note"),
 ]
 DIFFERENCE_COLUMNS = [
     *("family", "split", "subset", "metric", "method_a", "method_b", "mean_a", "mean_b"),
@@ -256,17 +257,21 @@ def _difference_table(rows: list[dict[str, Any]], secondary: list[dict[str, Any]
 
 
 def _estimate_table(rows: list[dict[str, Any]], success: pd.DataFrame) -> pd.DataFrame:
-    """Return the estimates with the share of items that succeeded, and the mean over those."""
+    """Return the estimates with the share of items that succeeded and further means.
+
+    These are the mean over the items that succeeded and, where a metric has queries, the plain mean
+    over queries, which sources such as ScanRefer report.
+    """
     frame = pd.DataFrame(rows)
     if not frame.empty:
         succeeded = success["succeeded"]
         rates = success.assign(
             mean_succeeded=success["succeeded_sum"] / succeeded.where(succeeded > 0),
             succeeded=succeeded / success["items"],
+            query_mean=success["query_sum"] / success["queries"].where(success["queries"] > 0),
         )
-        frame = frame.merge(
-            rates[[*table.SUCCESS, "succeeded", "mean_succeeded"]], on=table.SUCCESS, how="left"
-        )
+        names = [*table.SUCCESS, "succeeded", "mean_succeeded", "query_mean"]
+        frame = frame.merge(rates[names], on=table.SUCCESS, how="left")
     return frame.reindex(columns=ESTIMATE_COLUMNS)
 
 

@@ -26,7 +26,8 @@ class ScoreTable:
         cells: columns split, subset, metric, method, seed, scene and value, sorted by these, names
             as categories. A value is a mean over queries, or the pseudo-value of a pooled metric.
         pooled: {(split, subset, metric): {(method, seed): pooled value}}.
-        success: columns method, split, subset, metric, items, succeeded and succeeded_sum.
+        success: columns method, split, subset, metric, items, succeeded and succeeded_sum, then
+            queries and query_sum: number and sum of the rows that have a query.
         methods: {method: what its sidecar files say}, with the keys "stochastic", "produces",
             "reasons", "costs" and "floors".
     """
@@ -145,10 +146,13 @@ class _Accumulator:
         self._add_pooled(rows[pooled], rows[(rows["kind"] == "pseudo").to_numpy(bool)], where)
         order = order[~pooled[order]]
         value, well = (rows[c].to_numpy()[order] for c in ("value", "succeeded"))
-        self._add_items({c: codes[c][order] for c in CELL}, value, well)
+        asked = (rows["query"] != "").to_numpy(bool)[order]
+        self._add_items({c: codes[c][order] for c in CELL}, value, well, asked)
 
-    def _add_items(self, codes: dict[str, np.ndarray], value: np.ndarray, well: np.ndarray) -> None:
-        """Average values within cells, and count successes within metrics."""
+    def _add_items(
+        self, codes: dict[str, np.ndarray], value: np.ndarray, well: np.ndarray, asked: np.ndarray
+    ) -> None:
+        """Average values within cells, and count successes and queries within metrics."""
         first, into = _group([codes[c] for c in CELL])
         means = {"value": np.bincount(into, value) / np.bincount(into)}
         self._parts.append({c: codes[c][first] for c in CELL} | means)
@@ -158,6 +162,8 @@ class _Accumulator:
             "items": np.bincount(into),
             "succeeded": np.bincount(into, well).astype(np.int64),
             "succeeded_sum": np.bincount(into, np.where(well, value, 0.0)),
+            "queries": np.bincount(into, asked).astype(np.int64),
+            "query_sum": np.bincount(into, np.where(asked, value, 0.0)),
         }
         self._success.append(pd.DataFrame(counted))
 
@@ -214,7 +220,7 @@ class _Accumulator:
         return frame
 
     def success(self) -> pd.DataFrame:
-        """Return items, successes and the sum of successful values of each method and metric."""
+        """Return the columns of `ScoreTable.success`."""
         parts = pd.concat(self._success, ignore_index=True)
         return parts.groupby(SUCCESS, observed=True, sort=True, as_index=False).sum()
 

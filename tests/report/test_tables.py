@@ -93,7 +93,22 @@ def test_every_metric_of_a_family_has_a_row(stats):
     assert list(table.text["Metric"]) == [
         text.metric_head(m) for m in ("chamfer_l1_m", "fscore@5cm", "occupancy_iou", "mesh_iou")
     ]
-    assert tables.metric_family(stats, "retrieval").text.shape[0] == 2
+    names = list(tables.metric_family(stats, "retrieval").text["Metric"])
+    assert len(names) == 4 and sum(name.endswith(", over queries") for name in names) == 2
+
+
+def test_the_mean_over_queries_is_below_ours_where_the_source_has_it(stats):
+    table = tables.metric_family(stats, "grounding")
+    lines = table.text.set_index("Metric")
+    row = stats.estimate("full", stats.main_split, "all", "ref_acc@0.25")
+    name = f"{text.metric_label('ref_acc@0.25')}, over queries"
+    assert lines.loc[name, "full"] == text.number(row.query_mean)
+    assert "Over queries" in table.caption
+    # Questions of a scene are averaged by type first, which no source does.
+    answers = tables.metric_family(stats, "answers")
+    names = [name for name in answers.text["Metric"] if name.endswith(", over queries")]
+    assert names == ["Answer MRA, over queries"]
+    assert "Over queries" not in tables.metric_family(stats, "reconstruction").caption
 
 
 def test_splits_are_columns_and_are_not_pooled(stats):

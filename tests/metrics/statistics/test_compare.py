@@ -135,6 +135,22 @@ def test_a_pooled_median_has_an_estimate_and_neither_interval_nor_test():
     assert differences[differences["metric"] == "text_to_scene_meanr"]["p"].notna().any()
 
 
+def test_the_mean_over_queries_weighs_queries_and_not_scenes():
+    values = {"a": [1.0, 1.0, 1.0], "b": [0.0], "c": [0.5, 0.0]}
+    rows = [
+        {"method": "m", "seed": seed, "scene": scene, "query": f"q{k}", "value": value}
+        for seed in (0, 1)
+        for scene, of_scene in values.items()
+        for k, value in enumerate(of_scene)
+    ]
+    queries = pd.DataFrame(rows).assign(metric="ref_acc@0.25")
+    scenes = queries[queries["query"] == "q0"].assign(metric="mesh_iou", query="")
+    found = compare.compare(pd.concat([queries, scenes]))["estimates"].set_index("metric")
+    assert found["query_mean"]["ref_acc@0.25"] == pytest.approx(3.5 / 6)
+    assert found["mean"]["ref_acc@0.25"] == pytest.approx((1 + 0 + 0.25) / 3)
+    assert np.isnan(found["query_mean"]["mesh_iou"])
+
+
 def test_every_row_names_its_question(results):
     for name in ("estimates", "differences", "ranks", "profiles", "retention"):
         frame = results[name]
