@@ -271,7 +271,7 @@ def _direction(
             compute=lambda split, average=average: pooled_rank(split.ranks, average),
             description=f"{word} over all queries of the split of the rank of the first relevant "
             "item, ties behind",
-            source=KARPATHY,
+            source=KARPATHY if tag == "medr" else f"MedR with the mean in its place: {KARPATHY}",
             unit="rank",
             higher_is_better=False,
             low=1.0,

@@ -21,11 +21,13 @@ THRESHOLDS = (0.025, 0.05, 0.1)
 COLOUR_RADIUS = 0.05
 DTU = (
     "Jensen et al. 2014 (DTU); differs from DTU in that no distance over 20 mm is left out, no "
-    "mask applies, and clouds are reduced to one point per 1 cm cell, not to 0.2 mm"
+    "mask applies, distances end at the scene's diagonal, and clouds are reduced to one point per "
+    "1 cm cell, not to 0.2 mm"
 )
 CHAMFER = (
     "Mescheder et al. 2019 (Occupancy Networks); differs from it in the unit, metres, in one point "
-    "per 1 cm cell and in completeness of observed surface alone"
+    "per 1 cm cell, in distances that end at the scene's diagonal and in completeness of observed "
+    "surface alone"
 )
 NORMALS = (
     "Mescheder et al. 2019 (Occupancy Networks); differs from it in normals that are averaged over "
@@ -327,7 +329,8 @@ METRICS = (
         compute=lambda comparison: chamfer_of(comparison, chamfer_l2sq),
         description="sum of both mean squared distances",
         source="the default of pytorch3d.loss.chamfer_distance; differs from it in one point per "
-        "1 cm cell and in the second mean over observed surface alone",
+        "1 cm cell, in distances that end at the scene's diagonal and in the second mean over "
+        "observed surface alone",
         unit="m2",
         place=14,
     ),

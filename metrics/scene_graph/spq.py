@@ -38,6 +38,7 @@ Triplet = tuple[int, str, int]
 # Objects and triplets (subject, predicate, object, score) of a scene.
 Answer = tuple[list[dict[str, Any]], list[tuple]]
 OWN = "this project"
+SPQ = "this project, after Kirillov et al. 2019; differs from PQ in triplets in place of segments"
 # The void rule in the words of the list of metrics.
 VOID_RULE = "a false positive is left out if each unmatched box has such an IoU with a void one"
 # IoU that a match must exceed.
@@ -531,6 +532,7 @@ def _at(threshold: float, place: int) -> Iterator[Metric]:
         yield _graph_metric(
             name=f"{name}@{threshold:g}",
             task="graph",
+            source=SPQ,
             compute=lambda comparison, predicates=predicates, micro=micro: spq_at(
                 comparison, threshold, predicates, micro
             ),
@@ -575,7 +577,7 @@ METRICS = (
         compute=accuracy_of,
         description='balanced accuracy of given-object relations with "none" as a label, mean over '
         "families",
-        source="Brodersen et al. 2010",
+        source="Brodersen et al. 2010 within a family; the mean over families is this project's",
         pooled=True,
         chance=accuracy_by_chance,
         place=40,

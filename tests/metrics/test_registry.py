@@ -47,5 +47,34 @@ def test_one_new_module_is_one_new_metric(
     assert values == {1.0}
 
 
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("accuracy_m", "DTU"),
+        ("completeness_m", "DTU"),
+        ("completeness_completion_m", "DTU"),
+        ("voxel_iou@10cm", "SSCNet"),
+        ("triplet_recall@50", "Lu et al. 2016"),
+        ("triplet_mean_recall@50", "Tang et al. 2019"),
+        ("triplet_recall_given@50", "3DSSG"),
+        ("box_pq@0.5", "panopticapi"),
+        ("object_map@0.5", "VOC"),
+        ("ref_acc@0.5", "ScanRefer"),
+        ("answer_mra", "VSI-Bench"),
+        ("chamfer_l1_m", "Occupancy Networks"),
+        ("fscore@5cm", "Tanks and Temples"),
+    ],
+)
+def test_a_metric_that_departs_from_its_source_says_so(name: str, source: str):
+    named, _, departure = registry.METRICS[name].source.partition("differs from")
+    assert departure and source in named + departure
+
+
+def test_the_fixed_set_and_void_rules_are_in_the_list():
+    for name in ("box_pq@0.5", "spq@0.5", "spq@0.25"):
+        text = registry.METRICS[name].description
+        assert "at least 20 true ones" in text and "hallucinated" in text and "void" in text
+
+
 def test_names_are_unique():
     assert len(registry.METRICS) == len(registry.ROWS)
