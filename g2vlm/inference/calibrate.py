@@ -339,7 +339,9 @@ def best_graph(graphs: Sequence[GraphMatch]) -> tuple[float, float]:
     """Return the object score and the triplet score of the best box_pq and the best spq@0.5.
 
     Counts pool over the scenes; the mean runs over the classes, or view-independent predicates,
-    that are common enough in the split's truth. Without a detection or a triplet the score is 0.
+    that are common enough in the split's truth. Hallucinated ones are left out, unlike in the
+    metrics, so that thresholds do not depend on what the rooms of val lack. Without a detection or
+    a triplet the score is 0.
     """
     classes = Counter(name for graph in graphs for name in graph.truth.classes)
     predicates = {

@@ -109,9 +109,10 @@ def compare_surfaces(
 def exact_values(pred: Surface, true: Surface, thresholds: Sequence[float]) -> dict[str, float]:
     """Return values over every point.
 
-    Source: accuracy_m and completeness_m: Jensen et al. 2014; chamfer_l1_m and normal_consistency:
-    Mescheder et al. 2019; chamfer_l2sq_m2: pytorch3d.loss.chamfer_distance; precision, recall and
-    fscore at each threshold: Knapitsch et al. 2017, without registration.
+    Source: accuracy_m and completeness_m: Jensen et al. 2014, without the 20 mm limit and the masks
+    of DTU; chamfer_l1_m and normal_consistency: Mescheder et al. 2019; chamfer_l2sq_m2:
+    pytorch3d.loss.chamfer_distance; precision, recall and fscore at each threshold: Knapitsch et
+    al. 2017, without registration and crop volume.
     """
     values, forward, backward = _neighbour_values(pred, true)
     for threshold in thresholds:

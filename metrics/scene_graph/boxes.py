@@ -51,6 +51,9 @@ def match_objects(
 ) -> dict[int, tuple[int, float]]:
     """Match predicted to true objects of the same class by largest summed IoU.
 
+    Of several best matchings one is chosen by the coordinates of boxes, so that the numbers of
+    predictions do not matter unless two of one class have the same box.
+
     Args:
         boxes: [N, 6] predicted; classes: N.
         true_boxes: [M, 6]; true_classes: M.
@@ -62,6 +65,6 @@ def match_objects(
     overlap = box_iou(boxes, true_boxes)  # (N, M)
     same = np.array(classes, object)[:, None] == np.array(true_classes, object)[None]
     allowed = np.where(same.reshape(overlap.shape) & (overlap > threshold), overlap, 0.0)
-    return {
-        predicted: (true, float(overlap[predicted, true])) for predicted, true in assign(allowed)
-    }
+    order = np.lexsort(np.asarray(boxes, np.float64).reshape(-1, 6).T).tolist()  # (N,)
+    pairs = sorted((order[row], true) for row, true in assign(allowed[order]))
+    return {predicted: (true, float(overlap[predicted, true])) for predicted, true in pairs}

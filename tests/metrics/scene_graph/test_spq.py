@@ -72,6 +72,16 @@ def test_matching_is_the_best_sum_and_needs_class_and_overlap():
     assert match_objects(half, ["a"], np.array([[0.5, 0, 0.5, 1, 1, 1]]), ["a"], 0.5) == {}
 
 
+def test_equal_overlaps_are_matched_by_coordinates_and_not_by_numbers():
+    left, right = [-0.125, 0.0, 0.5, 1.0, 1.0, 1.0], [0.125, 0.0, 0.5, 1.0, 1.0, 1.0]
+    assert box_iou(left, UNIT)[0, 0] == box_iou(right, UNIT)[0, 0]
+    matched = []
+    for mine in ([left, right], [right, left]):
+        found = match_objects(np.array(mine), ["a", "a"], np.array([UNIT]), ["a"], 0.5)
+        matched.append([mine[k] for k in found])
+    assert matched[0] == matched[1] and len(matched[0]) == 1
+
+
 def test_folding_is_idempotent_and_keeps_meaning():
     for name in PREDICATES:
         folded = spq.fold((4, name, 2))
