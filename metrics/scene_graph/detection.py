@@ -105,7 +105,9 @@ def match_by_overlap(
     matched = {}
     for name in sorted({*classes, *(item["class"] for item in objects)}):
         candidates = [index for index, item in enumerate(objects) if item["class"] == name]
-        candidates.sort(key=lambda index: -objects[index]["score"])
+        # Among equal scores those over void objects come first: they may take a hit from others,
+        # which then are false positives, whatever the numbers of the predictions are.
+        candidates.sort(key=lambda index: (-objects[index]["score"], not excused[index]))
         columns = np.flatnonzero(true_class == name)
         taken: set[int] = set()
         scores, hits = [], []

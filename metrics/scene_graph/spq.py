@@ -466,7 +466,9 @@ def by_rules(comparison: GraphComparison) -> GraphComparison:
     """
     answers: list[Answer] = []
     for objects, _ in comparison.answers:
-        best = sorted(objects, key=lambda item: -item["score"])[:MOST_RULED]
+        # Equal scores are ordered by class and box, so that the cut does not depend on numbers.
+        best = sorted(objects, key=lambda item: (-item["score"], item["class"], item["box"]))
+        best = best[:MOST_RULED]
         answers.append((best, relations_of_boxes(np.array([item["box"] for item in best]))))
     return GraphComparison(comparison.annotations, answers)
 

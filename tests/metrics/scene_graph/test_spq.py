@@ -256,6 +256,19 @@ def test_detections_take_each_object_once_and_skip_void():
     assert detection.object_map([matched]).theta == pytest.approx(1 / 3)
 
 
+def test_equal_scores_over_void_objects_count_against_in_any_order():
+    # Both overlap one true bed; only the first also overlaps a void object.
+    overlap, excused = np.array([[0.9], [0.8]]), np.array([True, False])
+    objects = predict(("bed", at(0)), ("bed", at(0.1)))
+    for order in ([0, 1], [1, 0]):
+        chosen = [objects[k] for k in order]
+        matched = detection.match_by_overlap(overlap[order], excused[order], ["bed"], chosen, 0.5)
+        assert sorted(matched["bed"].hits.tolist()) == [False, True]
+    objects[1]["score"] = 2.0
+    matched = detection.match_by_overlap(overlap, excused, ["bed"], objects, 0.5)
+    assert matched["bed"].hits.tolist() == [True]
+
+
 def test_box_pq_by_hand():
     truth = spq.graph_truth(line())
     objects = predict(("bed", [0, 0, 0.5, 1, 1, 0.8]), ("bed", at(20)), ("lamp", at(3)))
