@@ -91,13 +91,13 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def read_bytes(
+def require_regular(
     path: str | os.PathLike[str],
     fix: str,
     root: str | os.PathLike[str] | None = None,
     limit: int = LARGEST_FILE,
-) -> bytes:
-    """Return the content of a regular file, also where the path comes from an untrusted file.
+) -> Path:
+    """Return the path of a file that may be opened, also where an untrusted file names it.
 
     Args:
         path: the file.
@@ -113,22 +113,37 @@ def read_bytes(
         if root is not None and not path.resolve().is_relative_to(Path(root).resolve()):
             raise InputError(f"{path}: leads out of {root}; copy the file itself there")
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            # Opening a FIFO would wait for its writer.
-            raise InputError(f"{path}: is no regular file; {fix}")
-        if status.st_size <= limit:
-            with path.open("rb") as handle:
-                # Files of /proc announce no size, so the limit counts what is read.
-                data = handle.read(limit + 1)
-            if len(data) <= limit:
-                return data
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{path}: no such file; {fix}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {fix}") from error
     except (RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
         raise InputError(f"{path}: not the name of a file ({error}); {fix}") from error
-    raise InputError(f"{path}: larger than {limit >> 20} MiB; {fix}")
+    if not stat.S_ISREG(status.st_mode):
+        # Opening a FIFO would wait for its writer.
+        raise InputError(f"{path}: is no regular file; {fix}")
+    if status.st_size > limit:
+        raise InputError(f"{path}: larger than {limit >> 20} MiB; {fix}")
+    return path
+
+
+def read_bytes(
+    path: str | os.PathLike[str],
+    fix: str,
+    root: str | os.PathLike[str] | None = None,
+    limit: int = LARGEST_FILE,
+) -> bytes:
+    """Return the content of a file; arguments and errors as of `require_regular`."""
+    path = require_regular(path, fix, root, limit)
+    try:
+        with path.open("rb") as handle:
+            # Files of /proc announce no size, so the limit counts what is read.
+            data = handle.read(limit + 1)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {fix}") from error
+    if len(data) > limit:
+        raise InputError(f"{path}: larger than {limit >> 20} MiB; {fix}")
+    return data
 
 
 def read_text(

@@ -27,6 +27,7 @@ from metrics.pooled import fixed_set
 from metrics.scene_graph.boxes import box_iou, match_objects
 from metrics.scene_graph.predicates import FAMILY_OF, VIEW_DEPENDENT
 from metrics.scene_graph.spq import GraphTruth, Triplet, fold, graph_truth, true_counts
+from metrics.schemas import short_repr
 
 FILE = "thresholds.json"
 # Ways to use the sensor's depth that are compared: (smoothing, trust in the learned correction).
@@ -74,13 +75,19 @@ def read_thresholds(path: str | Path) -> Thresholds:
     """Read what `write_thresholds` wrote.
 
     Raises:
-        InputError: the file is missing, or a name in it is missing or unknown.
+        InputError: the file is missing, a name in it is missing or unknown, or a value is no finite
+            number.
     """
     values = read_json(path)
     names = {item.name for item in fields(Thresholds)}
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: holds no thresholds; calibrate again")
     if set(values) != names:
-        wrong = sorted(set(values) ^ names)[0]
-        raise InputError(f"{path}: threshold {wrong!r} is missing or unknown; calibrate again")
+        wrong = short_repr(sorted(set(values) ^ names)[0])
+        raise InputError(f"{path}: threshold {wrong} is missing or unknown; calibrate again")
+    for name, value in values.items():
+        if value is not None and not (type(value) in (int, float) and math.isfinite(value)):
+            raise InputError(f"{path}: {name} is {short_repr(value)}; calibrate again")
     return Thresholds(**{k: math.inf if v is None else float(v) for k, v in values.items()})
 
 

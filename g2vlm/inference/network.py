@@ -17,6 +17,7 @@ from g2vlm.models.checkpoint import load_model
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import PAD, START
 from g2vlm.models.detection import PointClasses
+from g2vlm.models.file_format import read_config
 from g2vlm.models.heads import pool_scene
 from g2vlm.models.model import G2VLM
 from g2vlm.models.qa_context import QAContext
@@ -57,9 +58,11 @@ class Network:
         self.model: G2VLM = load_model(self.folder).to(self.device).eval()
         self.config: ModelConfig = self.model.config
         self.texts = texts
-        self.seed = int(read_json(self.folder / "config.json").get("seed", 0))
+        self.seed: int = read_config(self.folder).get("seed", 0)
         cost = self.folder / "cost.json"
         self.cost: dict[str, Any] = read_json(cost) if cost.is_file() else {}
+        if not isinstance(self.cost, dict):
+            raise InputError(f"{cost}: holds no object; train the model again")
         if texts.width != self.config.text_features:
             raise InputError(
                 f"{texts.path}: texts of {texts.width} features for a model of "

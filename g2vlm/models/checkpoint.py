@@ -1,6 +1,7 @@
 """Model folders: model.safetensors and config.json, no pickle."""
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,10 @@ from torch import nn
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.file_format import FORMAT, VERSION, current_name, read_config
 from g2vlm.models.model import G2VLM
-from metrics.files import InputError, atomic_path, write_json
+from metrics.files import InputError, atomic_path, require_regular, write_json
+from metrics.schemas import short_repr
+
+_LARGEST_FILE = 1 << 36
 
 
 def save_model(model: G2VLM, folder: str | os.PathLike[str], meta: dict[str, Any]) -> None:
@@ -35,14 +39,27 @@ def load_model(folder: str | os.PathLike[str]) -> G2VLM:
         InputError: for a missing, damaged or foreign file.
     """
     document = read_config(folder)
-    model = G2VLM(ModelConfig.from_json(document["model"], f"{folder}/config.json"))
+    source = f"{folder}/config.json"
+    config = ModelConfig.from_json(document["model"], source)
     path = Path(folder) / "model.safetensors"
-    weights = {
-        current_name(name, document["version"]): value.float()
-        for name, value in read_tensors(path, "train the model again").items()
-    }
-    load_weights(model, weights, f"{path}: does not fit config.json", "train again")
+    stored = read_tensors(path, "train the model again")
+    weights = {current_name(k, document["version"]): v.float() for k, v in stored.items()}
+    fault = f"{path}: does not fit config.json"
+    # The sizes in config.json may be any numbers: shapes are compared before memory is used.
+    with torch.device("meta"), warnings.catch_warnings(action="ignore"):
+        load_weights(_build(config, source), weights, fault, "train again")
+    model = _build(config, source)
+    load_weights(model, weights, fault, "train again")
     return model.eval()
+
+
+def _build(config: ModelConfig, source: str) -> G2VLM:
+    try:
+        return G2VLM(config)
+    except (ArithmeticError, AssertionError, IndexError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"{source}: its sizes make no network ({error}); train the model again"
+        ) from error
 
 
 def load_weights(
@@ -61,14 +78,17 @@ def load_weights(
 
 
 def read_tensors(path: Path, fix: str) -> dict[str, torch.Tensor]:
-    """Read a safetensors file.
+    """Read a safetensors file of finite numbers.
 
     Raises:
-        InputError: ending with `fix`, for a missing or damaged file.
+        InputError: ending with `fix`, for a missing or damaged file, and for NaN or infinity in it.
     """
+    require_regular(path, fix, limit=_LARGEST_FILE)
     try:
-        return load_file(path)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; {fix}") from error
-    except (SafetensorError, OSError) as error:
+        tensors = load_file(path)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise InputError(f"{path}: damaged ({error}); {fix}") from error
+    for name, values in tensors.items():
+        if values.is_floating_point() and not torch.isfinite(values.float()).all():
+            raise InputError(f"{path}: {short_repr(name)} is not finite; {fix}")
+    return tensors

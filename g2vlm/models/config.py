@@ -2,15 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, get_type_hints
 
 from g2vlm.settings import read_section, setting
 from metrics.files import InputError
+from metrics.schemas import short_repr
 
 # Side of a point cell, pixels. This module imports no PyTorch, so anything may read it.
 CELL = 4
 # Side of a patch of the frozen image encoder, pixels.
 PATCH = 16
+# Limits of what config.json may ask for, far above any network of this project. Those of settings
+# that no weight depends on are lower, because nothing else limits their memory.
+_LARGEST_SIZE = 1 << 16
+_LARGEST = {"layers": 256, "fusion_layers": 256, "decoder_layers": 256}
+_LARGEST |= {"height": 4096, "width": 4096, "views": 64, "neighbours": 1024}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,12 +125,36 @@ class ModelConfig(ModelSizes, Switches):
         Raises:
             InputError: naming `source`, for an unknown or missing key.
         """
+        if not isinstance(values, Mapping):
+            raise InputError(f"{source}: no model settings; train the model again")
+        types = get_type_hints(ModelConfig)
+        for name, value in values.items():
+            if name in types and not _fits(value, types[name], _LARGEST.get(name, _LARGEST_SIZE)):
+                raise InputError(
+                    f"{source}: model setting {name} is {short_repr(value)}; train the model again"
+                )
         try:
-            return ModelConfig(
+            config = ModelConfig(
                 **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
             )
         except TypeError as error:
             raise InputError(f"{source}: {error}; train the model again") from error
+        if config.hidden % config.heads or config.point_hidden % 2:
+            raise InputError(
+                f"{source}: hidden is no multiple of heads, or point_hidden is odd; train again"
+            )
+        return config
+
+
+def _fits(value: Any, kind: Any, largest: int) -> bool:
+    """Return whether a JSON value has the type of a setting and is no larger than networks are."""
+    if kind is int:
+        return type(value) is int and 1 <= value <= largest
+    if kind is float:
+        return type(value) in (int, float) and 0 <= value <= 1
+    if kind in (bool, str):
+        return type(value) is kind
+    return isinstance(value, list | tuple) and all(isinstance(word, str) for word in value)
 
 
 # Keys of a method next to its switches: its name, and what a study changes for a variant of it.

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from g2vlm.models.config import CELL, PATCH
 from metrics.files import InputError, read_json
+from metrics.schemas import short_repr
 
 # The model's parts by the names of their weights.
 PARTS = {
@@ -109,16 +110,36 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     document = read_json(path)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise InputError(f"{path}: not a {FORMAT} configuration; train the model again")
-    if document.get("version") not in range(1, VERSION + 1):
+    version = document.get("version")
+    if type(version) is not int or version not in range(1, VERSION + 1):
         raise InputError(
-            f"{path}: version {document.get('version')} is unknown, the latest is {VERSION}; "
+            f"{path}: version {short_repr(version)} is unknown, the latest is {VERSION}; "
             "train the model again"
         )
+    _require_types(document, path)
     if "train" in document:
         document["train"] = {
             _RENAMED_SETTINGS.get(name, name): value for name, value in document["train"].items()
         }
     return document
+
+
+def _require_types(document: dict[str, Any], path: Path) -> None:
+    """Raise `InputError` where a part of config.json that the code uses has another type."""
+    seed, encoders = document.get("seed", 0), document.get("encoders", {})
+    valid = {
+        "model": isinstance(document.get("model"), dict),
+        "train": isinstance(document.get("train", {}), dict),
+        "seed": type(seed) is int and seed >= 0,
+        "encoders": isinstance(encoders, dict)
+        and encoders.keys() <= {"image", "text"}
+        and all(isinstance(name, str) for name in encoders.values()),
+    }
+    for key, fits in valid.items():
+        if not fits:
+            raise InputError(
+                f"{path}: {key} is {short_repr(document.get(key))}; train the model again"
+            )
 
 
 def parameters_by_part(folder: str | os.PathLike[str]) -> dict[str, int]:

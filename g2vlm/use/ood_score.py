@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 from g2vlm.features.readers import ImageFeatures, SceneFeatures, open_split
 from g2vlm.scenes.dataset import SceneInputs, SceneStore
-from metrics.files import InputError, atomic_path
+from metrics.files import InputError, atomic_path, require_regular
 from metrics.geometry import lift_depth, to_frame
 
 FILE = "ood_score.safetensors"
@@ -31,6 +31,7 @@ _LEAST_SCALE, _LEAST_DEVIATION = 0.02, 0.2
 # A scene is out of distribution when fewer validation rooms than this share are as far.
 _SIGNIFICANCE = 0.05
 _LEAST_ROOMS = 4
+_FIX = "write the model folder again with `python -m g2vlm publish`"
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,16 @@ class Subspace:
         deviation = np.maximum(sizes[:count] / np.sqrt(len(rows)), _LEAST_DEVIATION)
         return Subspace(mean, scale, basis[:count], deviation, max(residual, _LEAST_DEVIATION))
 
+    def is_valid(self) -> bool:
+        """Return whether shapes and numbers are those of a fitted subspace."""
+        count, width = self.basis.shape if self.basis.ndim == 2 else (0, 0)
+        return (
+            self.mean.shape == self.scale.shape == (width,)
+            and self.deviation.shape == (count,)
+            and bool(np.isfinite(self.mean).all() and np.isfinite(self.basis).all())
+            and all(map(_are_positive, (self.scale, self.deviation, np.array([self.residual]))))
+        )
+
     def distance(self, rows: np.ndarray) -> np.ndarray:
         """Return the distance f64[N] of rows f64[N, D], about 1 for training rooms."""
         values = (rows - self.mean) / self.scale
@@ -91,6 +102,11 @@ class Subspace:
         total = ((inside / self.deviation) ** 2).sum(1) + (outside**2).sum(1) / self.residual**2
         # The residual counts as one more component.
         return np.sqrt(total / (len(self.deviation) + 1))
+
+
+def _are_positive(values: np.ndarray) -> bool:
+    """Return whether the values [N] are one or more finite positive numbers."""
+    return values.ndim == 1 and len(values) > 0 and bool(((values > 0) & (values < np.inf)).all())
 
 
 def summarise(inputs: SceneInputs, features: SceneFeatures) -> tuple[np.ndarray, np.ndarray]:
@@ -134,6 +150,7 @@ class OODScorer:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        require_regular(path, _FIX)
         try:
             stored = load_file(path)
             self._subspaces = {
@@ -144,11 +161,15 @@ class OODScorer:
                 for name in SUMMARIES
             }
             self._val_distances = {name: stored[f"{name}/val"] for name in SUMMARIES}
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise InputError(
-                f"{path}: no calibration ({error}); write the model folder again with "
-                "`python -m g2vlm publish`"
-            ) from error
+        except (SafetensorError, OSError, KeyError, IndexError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: no calibration ({error}); {_FIX}") from error
+        for name, subspace in self._subspaces.items():
+            if not subspace.is_valid() or not _are_positive(self._val_distances[name]):
+                raise InputError(
+                    f"{path}: {name} has other shapes or numbers than a calibration; {_FIX}"
+                )
+        if len({len(values) for values in self._val_distances.values()}) > 1:
+            raise InputError(f"{path}: summaries of differing rooms; {_FIX}")
 
     def __call__(self, inputs: SceneInputs, features: SceneFeatures) -> OODScore:
         """Return the score of one scene."""

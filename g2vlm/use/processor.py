@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +12,10 @@ import numpy as np
 from g2vlm.captures import Capture
 from g2vlm.features.readers import SceneFeatures, TextStates
 from g2vlm.models.config import ModelConfig
+from g2vlm.models.file_format import read_config
 from g2vlm.scenes.dataset import SceneInputs
 from g2vlm.use.views import Window, choose_windows, scene_inputs
-from metrics.files import InputError, read_json
+from metrics.files import InputError
 
 if TYPE_CHECKING:
     from g2vlm.features.text_encoders import TextEncoder
@@ -104,12 +104,10 @@ class G2VLMProcessor:
         Raises:
             InputError: the folder holds no model.
         """
-        path = Path(folder) / "config.json"
-        document = read_json(path)
-        if not isinstance(document, dict) or not isinstance(document.get("model"), dict):
-            raise InputError(f"{path}: not a model's configuration; give a model folder")
+        document = read_config(folder)
         trained_with = {f"{k}_encoder": v for k, v in document.get("encoders", {}).items()}
-        return cls(ModelConfig.from_json(document["model"], str(path)), **(trained_with | encoders))
+        config = ModelConfig.from_json(document["model"], f"{folder}/config.json")
+        return cls(config, **(trained_with | encoders))
 
     def __call__(self, capture: Capture) -> Prepared:
         """Choose the views that the model reads and encode them.
