@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from metrics.files import run_main
+from metrics.files import one_line, run_main
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -82,7 +82,7 @@ def _numbers(text: str) -> list[float]:
 
 def _run(arguments: argparse.Namespace) -> int:
     from g2vlm.captures import load_capture
-    from g2vlm.use.folder import check_frame, check_free
+    from g2vlm.use.folder import check_frame, check_free, check_writable
 
     started = time.monotonic()
 
@@ -91,8 +91,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
     # Checks that need no model come before it is loaded.
     check_free(Path(arguments.out))
+    check_writable(Path(arguments.out))
     check_frame(arguments.frame)
-    report(f"loading {arguments.capture}")
+    report(f"loading {one_line(arguments.capture)}")
     names = ("intrinsics", "camera", "depth_scale", "up", "frames")
     options = {name: getattr(arguments, name) for name in names}
     given = {name: value for name, value in options.items() if value is not None}
@@ -102,15 +103,18 @@ def _run(arguments: argparse.Namespace) -> int:
 
     model = G2VLMModel.from_pretrained(arguments.model or DEFAULT_MODEL)
     result = model.run(capture, arguments.ask, arguments.find, report)
-    report(f"writing {arguments.out}")
-    result.save(arguments.out, arguments.frame)
-    report("done")
-    for note in result.notes:
-        print(f"note: {note}", file=sys.stderr)
-    if arguments.json:
-        print(json.dumps(result.to_json(), indent=2, sort_keys=True, ensure_ascii=False))
-    else:
-        print(result.summary(arguments.out))
+    report(f"writing {one_line(arguments.out)}")
+    try:
+        notes = result.notes + result.save(arguments.out, arguments.frame)
+        report("done")
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
+    finally:
+        # The answers are worth having even where the files could not be written.
+        if arguments.json:
+            print(json.dumps(result.to_json(), indent=2, sort_keys=True, ensure_ascii=False))
+        else:
+            print(result.summary(arguments.out))
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from g2vlm.captures.files import list_files, read_json
+from g2vlm.captures.files import has, list_files, read_json
 from g2vlm.captures.poses import read_rows
 from metrics.files import InputError
 from metrics.schemas import short_repr
@@ -136,7 +136,7 @@ def find_calibration(folder: Path) -> Path | None:
             f"{unread[0]}: {unread[0].suffix} is not read; give --intrinsics fx,fy,cx,cy, or write "
             "them to intrinsics.txt"
         )
-    return above if above.is_file() else None
+    return above if has(above) else None
 
 
 def named_intrinsics(name: str, width: int, height: int) -> np.ndarray:

@@ -4,6 +4,7 @@ Every layout reads through `read_text`, `read_json` and the images of `g2vlm.cap
 open regular files inside the capture alone, and lists folders by `list_files`.
 """
 
+import os
 import re
 from collections.abc import Collection
 from itertools import islice
@@ -36,6 +37,11 @@ def read_text(path: Path, root: Path) -> str:
 def read_json(path: Path, root: Path) -> Any:
     """Return the value of a JSON file of the capture in `root`; raises as `read_text`."""
     return files.read_json(path, "write the file again", root, LARGEST_TEXT)
+
+
+def has(path: Path) -> bool:
+    """Return whether a folder holds this name, be it a broken link: reading it then says so."""
+    return os.path.lexists(path)
 
 
 def path_inside(folder: Path, name: str, source: str) -> Path:

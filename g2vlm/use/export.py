@@ -46,10 +46,16 @@ def write_ply(cloud: Cloud, matrix: np.ndarray, path: Path) -> None:
 
 
 def write_textured_glb(parts: Sequence[TexturedPart], matrix: np.ndarray, path: Path) -> None:
-    """Write textured surfaces as GLB, one mesh and one image a frame."""
+    """Write textured surfaces as GLB, one mesh and one image a frame.
+
+    Raises:
+        ValueError: there is no surface; a GLB file cannot be empty.
+    """
     import trimesh
     from PIL import Image
 
+    if not parts:
+        raise ValueError("no frame has a surface")
     scene = trimesh.Scene()
     for part in parts:
         # trimesh embeds an image of known format as it is; without one it writes a large PNG.
@@ -65,15 +71,18 @@ def write_textured_glb(parts: Sequence[TexturedPart], matrix: np.ndarray, path: 
 
 
 def write_solids_glb(mesh: Mesh, matrix: np.ndarray, path: Path) -> None:
-    """Write the furniture's volumes as GLB with vertex colours."""
+    """Write the furniture's volumes as GLB with vertex colours.
+
+    Raises:
+        ValueError: no volume is solid; a GLB file cannot be empty.
+    """
     import trimesh
 
+    if not len(mesh.faces):
+        raise ValueError("no volume is solid")
     scene = trimesh.Scene()
-    if len(mesh.faces):
-        solids = trimesh.Trimesh(
-            mesh.vertices, mesh.faces, vertex_colors=mesh.colours, process=False
-        )
-        scene.add_geometry(solids, geom_name="solids")
+    solids = trimesh.Trimesh(mesh.vertices, mesh.faces, vertex_colors=mesh.colours, process=False)
+    scene.add_geometry(solids, geom_name="solids")
     _write_glb(scene, matrix, path)
 
 

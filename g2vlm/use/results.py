@@ -14,6 +14,7 @@ Boxes and positions are in the levelled frame of the capture's first camera, in 
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,10 @@ import numpy as np
 from g2vlm.captures import Capture
 from g2vlm.inference.surface import Mesh
 from g2vlm.use.export import viewer_page, write_ply, write_solids_glb, write_textured_glb
-from g2vlm.use.folder import FORMAT, check_frame, check_free
+from g2vlm.use.folder import FORMAT, check_frame, check_free, not_writable
 from g2vlm.use.ood_score import OODScore
 from g2vlm.use.surfaces import Cloud, TexturedPart
-from metrics.files import atomic_path, write_json
+from metrics.files import atomic_path, one_line, write_json
 from metrics.geometry import box_corners
 
 VERSION = 2
@@ -150,36 +151,67 @@ class Result:
             "notes": list(self.notes),
         }
 
-    def save(self, folder: str | os.PathLike[str], frame: str = "levelled") -> None:
-        """Write all files into `folder`, all or none.
+    def save(self, folder: str | os.PathLike[str], frame: str = "levelled") -> tuple[str, ...]:
+        """Write the files into `folder`: all of them appear at once.
+
+        A file that cannot be made, such as a mesh without a face, is left out; the others are
+        written.
 
         Args:
             folder: a new folder, or one with an earlier result, which is replaced.
             frame: frame of the geometry files, "levelled" or "capture".
 
+        Returns:
+            A sentence for each file that was left out; result.json holds them among its notes.
+
         Raises:
-            InputError: the folder holds anything else, or the frame is unknown.
+            InputError: the folder holds anything else or cannot be written, or the frame is
+                unknown.
         """
         check_frame(frame)
         check_free(Path(folder))
+        left_out: list[str] = []
+        try:
+            with atomic_path(folder, folder=True) as temporary:
+                for name, write in self._writers(frame).items():
+                    try:
+                        write(temporary / name)
+                    except OSError:
+                        raise
+                    except Exception as error:
+                        # The other files are worth having, whatever went wrong with this one.
+                        (temporary / name).unlink(missing_ok=True)
+                        left_out.append(f"{name} was not written: {one_line(str(error))}.")
+                document = self.to_json() | {"geometry_frame": frame}
+                document["notes"] += left_out
+                write_json(temporary / "result.json", document)
+        except OSError as error:
+            raise not_writable(Path(folder), error) from error
+        return tuple(left_out)
+
+    def _writers(self, frame: str) -> dict[str, Callable[[Path], object]]:
+        """Return the function that writes each file but result.json to a path."""
         to_capture = np.linalg.inv(self.capture.frame_from_capture)
         transform = to_capture if frame == "capture" else np.eye(4)
-        document = self.to_json()
-        page = viewer_page(document, self.capture, self.cloud, self.solids)
+        return {
+            "scene_graph.json": self._write_graph,
+            "scene_graph.graphml": lambda path: write_graphml(self.objects, self.relations, path),
+            "points.ply": lambda path: write_ply(self.cloud, transform, path),
+            "mesh.glb": lambda path: write_textured_glb(self.surfaces, transform, path),
+            "solids.glb": lambda path: write_solids_glb(self.solids, transform, path),
+            "viewer.html": self._write_page,
+        }
+
+    def _write_graph(self, path: Path) -> None:
         nodes = [
             {"id": item.name, "class": item.kind, "score": item.score, "box": list(item.box)}
             for item in self.objects
         ]
-        with atomic_path(folder, folder=True) as temporary:
-            write_json(temporary / "result.json", document | {"geometry_frame": frame})
-            write_json(
-                temporary / "scene_graph.json", {"nodes": nodes, "edges": document["relations"]}
-            )
-            write_graphml(self.objects, self.relations, temporary / "scene_graph.graphml")
-            write_ply(self.cloud, transform, temporary / "points.ply")
-            write_textured_glb(self.surfaces, transform, temporary / "mesh.glb")
-            write_solids_glb(self.solids, transform, temporary / "solids.glb")
-            (temporary / "viewer.html").write_text(page, encoding="utf-8")
+        write_json(path, {"nodes": nodes, "edges": [asdict(item) for item in self.relations]})
+
+    def _write_page(self, path: Path) -> None:
+        page = viewer_page(self.to_json(), self.capture, self.cloud, self.solids)
+        path.write_text(page, encoding="utf-8")
 
     def summary(self, folder: str | os.PathLike[str]) -> str:
         """Return the predictions in a few lines for a terminal; `folder` holds the saved files."""

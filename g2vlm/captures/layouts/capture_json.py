@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from g2vlm.captures.cameras import parse_intrinsics, to_numbers
-from g2vlm.captures.files import path_inside, read_json
+from g2vlm.captures.files import has, path_inside, read_json
 from g2vlm.captures.layout import FrameFiles, Layout, Listing
 from g2vlm.captures.poses import LOST, nearest_rigid, pose_matrix
 from metrics.files import InputError
@@ -33,7 +33,7 @@ class CaptureJson(Layout):
     priority = 10
 
     def recognise(self, folder: Path) -> bool:
-        return (folder / "capture.json").exists()
+        return has(folder / "capture.json")
 
     def read(self, folder: Path) -> Listing:
         path = folder / "capture.json"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from g2vlm.captures.files import list_files, pair_images
+from g2vlm.captures.files import has, list_files, pair_images
 from g2vlm.captures.layout import FrameFiles, Layout, Listing
 from g2vlm.captures.poses import pose_matrix, pose_of_quaternion, read_rows
 from metrics.files import InputError
@@ -24,7 +24,7 @@ class PoseRows(Layout):
     def read(self, folder: Path) -> Listing:
         pairs, notes = pair_images(folder)
         path = folder / "pose.txt"
-        if path.exists():
+        if has(path):
             rows = read_rows(path, folder, (7, 12, 16))
             poses = [_pose(row, f"{path}: frame {number}") for number, row in enumerate(rows)]
         elif len(pairs) == 1:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from g2vlm.captures.cameras import read_calibration
-from g2vlm.captures.files import list_files, pair_images
+from g2vlm.captures.files import has, list_files, pair_images
 from g2vlm.captures.layout import FrameFiles, Layout, Listing
 from g2vlm.captures.poses import nearest_rigid, read_matrix
 
@@ -41,13 +41,13 @@ class ScanNet(Layout):
 def _intrinsics(folder: Path, name: str) -> np.ndarray | None:
     """Read f64[3, 3] from a file of intrinsic/; None without it."""
     path = folder / "intrinsic" / name
-    return read_calibration(path, folder) if path.exists() else None
+    return read_calibration(path, folder) if has(path) else None
 
 
 def _colour_from_depth(folder: Path) -> np.ndarray:
     """Return f64[4, 4] from the depth camera to the colour camera; identity without the files."""
     paths = [folder / "intrinsic" / f"extrinsic_{name}.txt" for name in ("color", "depth")]
-    if not all(path.exists() for path in paths):
+    if not all(has(path) for path in paths):
         return np.eye(4)
     of_colour, of_depth = (read_matrix(path, folder) for path in paths)
     for matrix, path in zip((of_colour, of_depth), paths, strict=True):

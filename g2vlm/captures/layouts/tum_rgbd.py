@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from g2vlm.captures.cameras import CAMERAS, intrinsic_matrix
-from g2vlm.captures.files import path_inside, read_text
+from g2vlm.captures.files import has, path_inside, read_text
 from g2vlm.captures.layout import FrameFiles, Layout, Listing
 from g2vlm.captures.poses import parse_number, pose_of_quaternion, read_rows
 from metrics.files import InputError
@@ -23,7 +23,7 @@ class TumRgbd(Layout):
     priority = 20
 
     def recognise(self, folder: Path) -> bool:
-        return (folder / "rgb.txt").exists() and (folder / "depth.txt").exists()
+        return has(folder / "rgb.txt") and has(folder / "depth.txt")
 
     def read(self, folder: Path) -> Listing:
         trajectory = folder / "groundtruth.txt"
