@@ -123,8 +123,8 @@ def list_frames(path: Path) -> Listing:
     """
     try:
         return _list_frames(path)
-    except (OSError, ValueError) as error:  # no permission, too long a name, a NUL in it
-        raise InputError(f"{path}: cannot be read ({error}); check its permissions") from error
+    except OSError as error:  # no permission, too long a name
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
 
 
 def _list_frames(path: Path) -> Listing:

@@ -84,7 +84,7 @@ def read_rows(path: Path, root: Path, columns: Collection[int]) -> np.ndarray:
                 "equally many a row"
             )
         rows.append(row)
-    return np.array(rows, float).reshape(len(rows), -1)
+    return np.array(rows, float) if rows else np.zeros((0, min(columns)))
 
 
 def _number_or_none(word: str) -> float | None:

@@ -28,7 +28,7 @@ class TumRgbd(Layout):
     def read(self, folder: Path) -> Listing:
         trajectory = folder / "groundtruth.txt"
         poses = read_rows(trajectory, folder, (8,))  # (P, 8): stamp, position, quaternion
-        poses = poses.reshape(-1, 8)[np.isfinite(poses[:, 0])] if poses.size else poses
+        poses = poses[np.isfinite(poses[:, 0])]
         if not len(poses):
             raise InputError(f"{trajectory}: holds no pose; write rows of stamp and pose")
         pose_stamps = _seconds(poses[:, 0])
