@@ -104,8 +104,10 @@ def _run(arguments: argparse.Namespace) -> int:
     model = G2VLMModel.from_pretrained(arguments.model or DEFAULT_MODEL)
     result = model.run(capture, arguments.ask, arguments.find, report)
     report(f"writing {one_line(arguments.out)}")
+    saved = None
     try:
         notes = result.notes + result.save(arguments.out, arguments.frame)
+        saved = arguments.out
         report("done")
         for note in notes:
             print(f"note: {note}", file=sys.stderr)
@@ -114,7 +116,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(json.dumps(result.to_json(), indent=2, sort_keys=True, ensure_ascii=False))
         else:
-            print(result.summary(arguments.out))
+            print(result.summary(saved))
     return 0
 
 

@@ -27,6 +27,8 @@ CAMERAS: dict[str, tuple[tuple[float, float, float, float], tuple[int, int]]] = 
 _MATRIX_SHAPES = {shape: (3, 3) for shape in ((3, 3), (9,), (1, 9))}
 _MATRIX_SHAPES |= {shape: (3, 4) for shape in ((3, 4), (12,), (1, 12))}
 _MATRIX_SHAPES |= {shape: (4, 4) for shape in ((4, 4), (16,), (1, 16))}
+# Names under which JSON files keep intrinsics, and levels of them: {"camera": {"K": [...]}}.
+_MOST_LEVELS = 2
 _MATRIX_NAMES = ("intrinsics", "intrinsic_matrix", "camera_matrix", "depth", "camera", "k")
 # Methods have no skew; a calibration may hold this share of fx, which rounding leaves.
 _LARGEST_SKEW = 1e-4
@@ -60,12 +62,13 @@ def parse_intrinsics(values: Any, source: str) -> np.ndarray:
         >>> parse_intrinsics([525, 525, 319.5, 239.5], "intrinsics.txt")[0].tolist()
         [525.0, 0.0, 320.0]
     """
-    if isinstance(values, Mapping):
-        named = {str(name).lower(): value for name, value in values.items()}
-        if {"fx", "fy", "cx", "cy"} <= named.keys():
-            values = [named[name] for name in ("fx", "fy", "cx", "cy")]
-        else:
-            values = next((named[name] for name in _MATRIX_NAMES if name in named), values)
+    for _ in range(_MOST_LEVELS):
+        if isinstance(values, Mapping):
+            named = {str(name).lower(): value for name, value in values.items()}
+            if {"fx", "fy", "cx", "cy"} <= named.keys():
+                values = [named[name] for name in ("fx", "fy", "cx", "cy")]
+            else:
+                values = next((named[name] for name in _MATRIX_NAMES if name in named), None)
     try:
         numbers = to_numbers(values)
     except ValueError:
@@ -98,7 +101,10 @@ def to_numbers(values: Any) -> np.ndarray:
     for leaf in array.ravel().tolist():
         if leaf is not None and (isinstance(leaf, bool) or not isinstance(leaf, int | float)):
             raise ValueError(f"{short_repr(leaf)} is no number")
-    return array.astype(float)
+    try:
+        return array.astype(float)
+    except OverflowError as error:
+        raise ValueError("an integer beyond any float") from error
 
 
 def read_calibration(path: Path, root: Path) -> np.ndarray:

@@ -120,7 +120,8 @@ def _read_npy(path: Path, data: bytes) -> np.ndarray:
         # The header is a Python literal: its parser raises many kinds of errors.
         raise InputError(f"{path}: unreadable depth (a damaged header); {_FIX}") from error
     rest = data[stream.tell() :]
-    if dtype.hasobject or len(rest) != dtype.itemsize * math.prod(shape):
+    negative = min(shape, default=0) < 0
+    if dtype.hasobject or negative or len(rest) != dtype.itemsize * math.prod(shape):
         raise InputError(
             f"{path}: unreadable depth ({len(rest)} bytes for an array of {shape}, {dtype}); {_FIX}"
         )
@@ -137,7 +138,8 @@ def _read_pgm(path: Path, data: bytes) -> np.ndarray:
     dtype = np.dtype("u1" if largest < 256 else ">u2")
     if header[1] == b"P5":
         # One blank ends the header, and the pixels may begin with bytes that look like blanks.
-        values = np.frombuffer(data[header.end() :][: width * height * dtype.itemsize], dtype)
+        pixels = data[header.end() : header.end() + width * height * dtype.itemsize]
+        values = np.frombuffer(pixels[: len(pixels) // dtype.itemsize * dtype.itemsize], dtype)
     else:
         try:
             with warnings.catch_warnings(action="error"):  # NumPy warns of words among the numbers

@@ -201,9 +201,11 @@ def _walk(folder: Path) -> tuple[list[Path], list[Path]]:
     for _ in range(_MAX_LEVELS):
         below: list[Path] = []
         for parent in level:
+            if budget <= 0:
+                return folders, files
             try:
                 with os.scandir(parent) as entries:
-                    listed = list(islice(entries, max(budget, 0)))
+                    listed = list(islice(entries, budget))
             except OSError:
                 continue  # a folder without permission holds no capture of the caller
             budget -= len(listed)

@@ -213,7 +213,7 @@ class Result:
         page = viewer_page(self.to_json(), self.capture, self.cloud, self.solids)
         path.write_text(page, encoding="utf-8")
 
-    def summary(self, folder: str | os.PathLike[str]) -> str:
+    def summary(self, folder: str | os.PathLike[str] | None = None) -> str:
         """Return the predictions in a few lines for a terminal; `folder` holds the saved files."""
         lines = [f"caption: {text}" for text in self.captions]
         for item in self.answers:
@@ -226,7 +226,8 @@ class Result:
         )
         if self.ood_score:
             lines.append(self.ood_score.message)
-        lines.append(f"open in a browser: {Path(folder) / 'viewer.html'}")
+        if folder is not None:
+            lines.append(f"open in a browser: {Path(folder) / 'viewer.html'}")
         return "\n".join(lines)
 
 
