@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 from baselines.contract import Context, Inputs, SplitTruth, load, names
-from g2vlm.run.config import read_yaml
 from metrics.files import InputError, atomic_path, run_main
 from metrics.truth import Truth
+from metrics.yaml_file import read_yaml
 
 HERE = Path(__file__).parent
 

@@ -95,8 +95,8 @@ def losses() -> str:
 
 def _settings(described: type, *section: str) -> str:
     """Every setting of a dataclass, with its default in that section of config/cpu.yaml."""
-    from g2vlm.run.config import read_yaml
     from g2vlm.settings import setting_rows
+    from metrics.yaml_file import read_yaml
 
     values = read_yaml(ROOT / "config" / "cpu.yaml")
     for key in section:

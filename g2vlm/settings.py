@@ -6,10 +6,12 @@ documentation (`setting_rows`) follow from the fields. Bounds are JSON Schema ke
 
 import difflib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import field, fields
 from typing import Any, get_type_hints
 
 from metrics.files import InputError
+from metrics.schemas import short_repr
 
 JSON_TYPES = {int: "integer", float: "number", bool: "boolean", str: "string"}
 
@@ -62,14 +64,26 @@ def read_section(
     Raises:
         InputError: for the first unknown, missing or invalid key.
     """
-    import jsonschema
-
-    schema = section_schema(settings)
-    faults = jsonschema.Draft202012Validator(schema).iter_errors(dict(values))
-    fault = min(faults, key=lambda one: list(map(str, one.path)), default=None)
+    fault = first_fault(section_schema(settings), dict(values))
     if fault is not None:
         raise InputError(f"{source}: {describe_fault(fault, section)}")
     return dict(values)
+
+
+def first_fault(schema: Mapping[str, Any], value: Any) -> Any:
+    """Return the first `jsonschema.ValidationError` of a value by its place, None if it is valid.
+
+    Integers must be written as such: 2.0 is none, although JSON Schema takes it for one.
+    """
+    from jsonschema import Draft202012Validator, validators
+
+    def is_integer(_: Any, value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool)
+
+    types = Draft202012Validator.TYPE_CHECKER.redefine("integer", is_integer)
+    validator = validators.extend(Draft202012Validator, type_checker=types)
+    faults = validator(schema).iter_errors(value)
+    return min(faults, key=lambda one: list(map(str, one.absolute_path)), default=None)
 
 
 def describe_fault(fault: Any, section: str = "") -> str:
@@ -89,7 +103,13 @@ def describe_fault(fault: Any, section: str = "") -> str:
     if fault.validator == "required":
         missing = next(key for key in fault.validator_value if key not in fault.instance)
         return f"key `{'.'.join([*path, missing])}` is missing; add it"
-    return f"`{where}`: {fault.message}; {fault.schema.get('description', 'see config/cpu.yaml')}"
+    message = fault.message.replace(repr(fault.instance), short_repr(fault.instance))
+    fix = fault.schema.get("description", "see config/cpu.yaml")
+    if fault.validator == "type" and isinstance(fault.instance, str):
+        with suppress(ValueError):
+            # Such as 4e-3: YAML needs a point and a sign.
+            fix = f"YAML reads this as text, so write {float(fault.instance)!r}"
+    return f"`{where}`: {message}; {fix}"
 
 
 def suggest(name: str, known: Sequence[str], heading: str) -> str:

@@ -110,14 +110,9 @@ def compare_tables(
 
 
 def _settings(config: str) -> dict[str, Any]:
-    import yaml
+    from metrics.yaml_file import read_yaml
 
-    try:
-        loaded = yaml.safe_load(Path(config).read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{config}: cannot be read as yaml; fix the file") from error
-    if not isinstance(loaded, dict):
-        raise InputError(f"{config}: not a mapping; write a statistics section")
+    loaded = read_yaml(config)
     return dict(loaded.get("statistics", loaded))
 
 

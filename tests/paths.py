@@ -3,3 +3,5 @@
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# Small inputs that failed once, kept outside the repository; tests that read them skip without it.
+CASES = REPOSITORY.parent / "shared" / "cases"

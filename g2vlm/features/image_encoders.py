@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
+from g2vlm.features.names import MOBILENET
 from g2vlm.features.packages import device_or_best, folder_sha256, package_file
 from g2vlm.features.readers import POINT_PIXELS, TOKEN_PIXELS, SceneFeatures, grid_shape
 from g2vlm.scenes.dataset import SceneStore
 from metrics.files import InputError, atomic_path, sha256_file
 from metrics.submission.writer import TensorSpool
 
-MOBILENET = "mobilenet_v2"
 POINT_WIDTH = 96
 # MobileNetV2 was trained on objects of 100 to 200 pixels and a chair in a view has 20, so images
 # are enlarged by this factor.

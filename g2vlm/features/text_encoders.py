@@ -14,10 +14,10 @@ import torch
 from safetensors.numpy import save_file
 from torch.nn.utils.rnn import pad_sequence
 
+from g2vlm.features.names import MINILM
 from g2vlm.features.packages import device_or_best, folder_sha256, package_file
 from metrics.files import InputError, atomic_path, read_lines, sha256_file, write_json
 
-MINILM = "minilm"
 MAX_TOKENS = 40
 _TEXTS_A_BATCH = 64
 

@@ -23,14 +23,18 @@ _LARGEST |= {"height": 4096, "width": 4096, "views": 64, "neighbours": 1024}
 class ModelSizes:
     """Sizes of every method's network: the section `model` of an experiment's config."""
 
-    hidden: int = setting("Width D of patch tokens and sentence states.", minimum=1)
-    point_hidden: int = setting("Width F of point features; even.", minimum=2, multipleOf=2)
-    heads: int = setting("Attention heads; `hidden` is a multiple of it.", minimum=1)
-    layers: int = setting("Transformer layers of the geometry encoder.", minimum=1)
-    fusion_layers: int = setting("Layers of text-to-geometry cross-attention.", minimum=1)
-    decoder_layers: int = setting("Layers of the text decoder.", minimum=1)
-    neighbours: int = setting("Neighbours of a patch in the graph layers.", minimum=1)
-    embedding: int = setting("Width E of descriptors for retrieval.", minimum=1)
+    hidden: int = setting("Width D of patch tokens and sentence states.", minimum=1, maximum=8192)
+    point_hidden: int = setting(
+        "Width F of point features; even.", minimum=2, maximum=8192, multipleOf=2
+    )
+    heads: int = setting("Attention heads; `hidden` is a multiple of it.", minimum=1, maximum=512)
+    layers: int = setting("Transformer layers of the geometry encoder.", minimum=1, maximum=256)
+    fusion_layers: int = setting(
+        "Layers of text-to-geometry cross-attention.", minimum=1, maximum=256
+    )
+    decoder_layers: int = setting("Layers of the text decoder.", minimum=1, maximum=256)
+    neighbours: int = setting("Neighbours of a patch in the graph layers.", minimum=1, maximum=1024)
+    embedding: int = setting("Width E of descriptors for retrieval.", minimum=1, maximum=8192)
 
 
 @dataclass(frozen=True, kw_only=True)

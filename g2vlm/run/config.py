@@ -1,43 +1,75 @@
-"""Experiment configs: the schema, checks with every fault in one line, methods and baselines."""
+"""Experiment configs: how files merge, the schema, and checks with every fault in one line.
 
+``python -m g2vlm.run.config FILE...`` checks config files as `snakemake --configfile` would merge
+them. It needs no Snakemake, which runs the code in a config that asks for it (`__use_yte__`), and
+stops at some files with a traceback, before the workflow can check them.
+"""
+
+import argparse
 import ast
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from g2vlm.features.names import MINILM, MOBILENET
 from g2vlm.models.config import VARIANT_KEYS, ModelSizes, method_switches, model_sizes
+from g2vlm.run.studies import variant_trainings
 from g2vlm.scenes.render.settings import SensorModel
-from g2vlm.settings import describe_fault, section_schema, suggest
+from g2vlm.settings import describe_fault, first_fault, section_schema, suggest
 from g2vlm.training.settings import TrainSettings
-from metrics.files import InputError
+from metrics.files import InputError, run_main
+from metrics.yaml_file import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 BASELINES = ROOT / "baselines"
 METHODS = ROOT / "config" / "methods"
+# The file that every experiment is merged onto: the `configfile:` of the Snakefile.
+DEFAULTS = "config/cpu.yaml"
+COMMAND_LINE = "--config on the command line"
+# {file, or the command line: what it sets}, in the order of merging.
+Sources = Mapping[str, Mapping[str, Any]]
+# The way to a value of a config.
+Keys = Sequence[str | int]
+# The way to a value, the ways to those that it does not fit, what is wrong and how to fix it.
+Fault = tuple[Keys, Sequence[Keys], str]
 
 
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Return the mapping in a YAML file.
+def read_sources(
+    files: Sequence[str | Path], command_line: Mapping[str, Any] | None = None
+) -> Sources:
+    """Return what `DEFAULTS`, the files and the command line set, in the order of merging.
+
+    Args:
+        files: what `--configfile` names, in that order.
+        command_line: what `--config` sets.
 
     Raises:
-        InputError: the file is missing, not valid YAML, or holds no mapping.
+        InputError: a file is missing or cannot be read (`metrics.yaml_file.read_yaml`).
     """
-    try:
-        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; name one under config/") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: not valid YAML ({reason}); fix that row") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: must hold keys and values; see config/cpu.yaml")
-    return value
+    here = Path.cwd()
+    sources = {DEFAULTS: read_yaml(ROOT / DEFAULTS)}
+    for path in map(Path, files):
+        name = str(path.relative_to(here) if path.is_relative_to(here) else path)
+        sources.pop(name, None)  # the last place counts
+        sources[name] = read_yaml(path)
+    return sources | ({COMMAND_LINE: dict(command_line)} if command_line else {})
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `base` with the values of `changes`, as Snakemake merges config files."""
+    result = dict(base)
+    for key, value in changes.items():
+        if isinstance(value, Mapping):
+            below = result.get(key)
+            value = merge(below if isinstance(below, Mapping) else {}, value)
+        result[key] = value
+    return result
 
 
 def config_schema() -> dict[str, Any]:
@@ -59,75 +91,201 @@ def config_schema() -> dict[str, Any]:
     return schema
 
 
-def check_config(config: Mapping[str, Any], files: Sequence[str]) -> None:
-    """Check a merged config against the schema.
-
-    Args:
-        config: the merged config.
-        files: the config files in the order of their merging.
+def check_config(sources: Sources) -> dict[str, Any]:
+    """Return the config that the sources merge to, after checking it.
 
     Raises:
-        InputError: for the first fault: the file, the key and how to fix it.
+        InputError: for the first fault: the file that holds the key, the key and how to fix it.
     """
-    import jsonschema
-
-    faults = jsonschema.Draft202012Validator(config_schema()).iter_errors(config)
-    fault = min(faults, key=lambda one: list(map(str, one.absolute_path)), default=None)
+    config: dict[str, Any] = {}
+    for content in sources.values():
+        config = merge(config, content)
+    _refuse(_not_finite(config), sources)
+    fault = first_fault(config_schema(), config)
     if fault is not None:
         keys = list(fault.absolute_path)
         if fault.validator == "additionalProperties":
             known = fault.schema.get("properties", {})
             keys.append(next(key for key in fault.instance if key not in known))
-        raise InputError(f"{_source(keys, files)}: {describe_fault(fault)}")
-    model_sizes(config, _source(["model"], files))
-    _check_names(config, files)
+        raise InputError(f"{_setter(keys, sources)}: {describe_fault(fault)}")
+    model_sizes(config, _source([["model", "hidden"], ["model", "heads"]], sources))
+    steps = [["train", "stage1_steps"], ["train", "stage2_steps"]]
+    TrainSettings.from_config(config["train"], _source(steps, sources))
+    for check in (_wrong_splits, _names_used_twice, _unknown_names, _missing_folders):
+        _refuse(check(config), sources)
+    return config
 
 
-def _check_names(config: Mapping[str, Any], files: Sequence[str]) -> None:
-    """Raise `InputError` for a test or claim that names an unknown method, metric or family.
-
-    A misspelt name would otherwise be reported as a comparison without scores. Methods that this
-    experiment leaves out are allowed: their tests are reported as not tested.
-    """
-    from metrics.registry import METRICS
-
-    methods = {path.stem for path in METHODS.glob("*.yaml")} | set(declared_baselines())
-    methods |= {entry["name"] for entry in config.get("submissions", [])}
-    methods |= set(config["methods"])  # `load_method` names the missing file of one of these
-    families = config["statistics"].get("families", {})
-    known = {"method": methods, "metric": set(METRICS), "family": set(families)}
-    # (kind of name, name, path of keys to it)
-    names = [("method", config["statistics"]["reference"], ["statistics", "reference"])]
-    for family, declared in families.items():
-        path = ["statistics", "families", family]
-        for test in declared["tests"]:
-            names += [("method", name, path) for name in (test["a"], *test["b"])]
-            names += [("metric", name.partition("/")[0], path) for name in test["metrics"]]
-    for key, section in (("headline", "report"), ("metrics", "studies")):
-        names += [("metric", name, [section, key]) for name in config[section][key]]
-    for claim in config["report"]["claims"]:
-        path = ["report", "claims"]
-        names += [("family", claim["family"], path), ("method", claim["method"], path)]
-    for kind, name, path in names:
-        if name not in known[kind]:
-            hint = suggest(name, sorted(known[kind]), "known")
-            place = f"{_source(path, files)}: `{'.'.join(path)}`"
-            raise InputError(f"{place} names the unknown {kind} `{name}`; {hint}")
+def _refuse(faults: Iterator[Fault], sources: Sources) -> None:
+    """Raise `InputError` for the first fault, if there is one."""
+    for keys, others, what in faults:
+        place = _source([keys, *others], sources)
+        raise InputError(f"{place}: `{'.'.join(map(str, keys))}` {what}")
 
 
-def _source(keys: Sequence[str | int], files: Iterable[str]) -> str:
-    """Return the last file that holds a path of keys; for a path into a list, that of the list."""
-    for path in reversed(list(files)):
-        value: Any = read_yaml(path)
+def _source(ways: Sequence[Keys], sources: Sources) -> str:
+    """Return the last source that sets any of the values, which do not fit each other."""
+    order = list(sources)
+    return max((_setter(keys, sources) for keys in ways), key=order.index)
+
+
+def _setter(keys: Keys, sources: Sources) -> str:
+    """Return the last source that sets the value at the keys; for an item of a list, the list."""
+    for name, content in reversed(sources.items()):
+        value: Any = content
         for key in keys:
             if isinstance(value, list):
-                return str(path)
+                return name
             if not isinstance(value, Mapping) or key not in value:
                 break
             value = value[key]
         else:
-            return str(path)
-    return "--config on the command line"
+            return name
+    # The key is missing everywhere.
+    return _setter(keys[:-1], sources) if keys else next(reversed(sources))
+
+
+def _not_finite(value: Any, keys: tuple[str | int, ...] = ()) -> Iterator[Fault]:
+    """Find NaN and infinities: NaN is within every bound of a JSON Schema."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield keys, [], f"is {value}; give a finite number"
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _not_finite(item, (*keys, key))
+    elif isinstance(value, list):
+        for place, item in enumerate(value):
+            yield from _not_finite(item, (*keys, place))
+
+
+def _wrong_splits(config: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find splits that a stage needs and the stage before it leaves out."""
+    predicted, scored = config["predict"]["splits"], config["score"]["splits"]
+    for stage, key, wanted, before, splits in (
+        ("report", "main_split", [config["report"]["main_split"]], "score", scored),
+        ("score", "splits", scored, "predict", predicted),
+    ):
+        for split in wanted:
+            if split not in splits:
+                what = f"names {split}, which `{before}.splits` lacks; add it there"
+                yield [stage, key], [[before, "splits"]], what
+
+
+def _names_used_twice(config: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find names that two methods, baselines, trainings of studies or submissions share.
+
+    Results are kept by name, so that one of the two would be lost or scored as the other.
+    """
+    owners = {path.stem: f"config/methods/{path.name}" for path in METHODS.glob("*.yaml")}
+    for name in declared_baselines():
+        if name in owners:
+            yield ["methods"], [], f"has {owners[name]}, also a baseline's name; rename that file"
+        owners[name] = f"the baseline {name}"
+    trained = [name for name, _ in variant_trainings(config, dict.fromkeys(config["methods"], {}))]
+    for name, count in Counter(trained).items():
+        if count > 1:
+            yield ["studies"], [], f"trains {name} twice; give shares and factors that differ more"
+        if name in owners:
+            what = f"trains {name}, also the name of {owners[name]}; rename that one"
+            yield ["studies"], [], what
+        owners[name] = f"a training of `studies`, {name}"
+    for place, entry in enumerate(config["submissions"]):
+        name = entry["name"]
+        if name in owners:
+            keys = ["submissions", place, "name"]
+            yield keys, [], f"is {name}, also the name of {owners[name]}; choose another"
+        owners[name] = f"the submission {name}"
+
+
+def _unknown_names(config: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find unknown methods, metrics and families of tests.
+
+    A misspelt name would be reported as a comparison without scores, or fail hours later. Methods
+    that this experiment leaves out are allowed in tests, which are reported as not tested.
+    """
+    from metrics.registry import METRICS
+
+    statistics, studies, report = config["statistics"], config["studies"], config["report"]
+    baselines = declared_baselines()
+    files = {path.stem for path in METHODS.glob("*.yaml")}
+    outside = {entry["name"] for entry in config["submissions"]}
+    trained = {name for name, _ in variant_trainings(config, dict.fromkeys(files, {}))}
+    runs = {name for name, constants in baselines.items() if not constants.get("PRETRAINED")}
+    known = {
+        "trained method": files,
+        "method": files | set(baselines) | outside | trained,
+        "method of this experiment": {*config["methods"], *runs, *config["pretrained"], *outside},
+        "baseline": set(baselines),
+        "metric": set(METRICS),
+        "family": {*statistics["families"], "generalisation", "data_efficiency"},
+    }
+    for keys, kind, names in _names(statistics, studies, report, config["methods"]):
+        for name in names:
+            if name not in known[kind]:
+                hint = suggest(name, sorted(known[kind] - trained), "known")
+                # A method is of the experiment or not by two keys.
+                others = [["methods"]] if kind == "method of this experiment" else []
+                yield keys, others, f"names the unknown {kind} `{name}`; {hint}"
+
+
+def _names(
+    statistics: Mapping[str, Any],
+    studies: Mapping[str, Any],
+    report: Mapping[str, Any],
+    methods: Sequence[str],
+) -> Iterator[tuple[Keys, str, Sequence[str]]]:
+    """Yield the way to names, their kind (a key of `_unknown_names`'s table) and the names."""
+    yield ["methods"], "trained method", methods
+    yield ["studies", "metrics"], "metric", studies["metrics"]
+    for study in ("data_efficiency", "robustness", "subgroups"):
+        yield ["studies", study, "methods"], "trained method", studies[study]["methods"]
+    yield (
+        ["studies", "loss_balance", "method"],
+        "trained method",
+        [studies["loss_balance"]["method"]],
+    )
+    for key in ("reference", "lower_bound", "upper_bound"):
+        yield ["statistics", key], "method of this experiment", [statistics[key]]
+    yield ["statistics", "controls"], "method", statistics["controls"]
+    yield ["statistics", "margins"], "metric", list(statistics.get("margins", {}))
+    for family, declared in statistics["families"].items():
+        keys = ["statistics", "families", family]
+        for test in declared["tests"]:
+            yield keys, "method", [test["a"], *test["b"]]
+            yield keys, "metric", [name.partition("/")[0] for name in test["metrics"]]
+    for contrast in ("generalisation", "data_efficiency"):
+        declared = statistics.get(contrast, {})
+        less = declared.get("less", {})
+        names = [*declared.get("methods", []), *less, *less.values()]
+        yield ["statistics", contrast], "method", names
+        yield ["statistics", contrast], "metric", declared.get("metrics", [])
+    yield ["report", "baselines"], "baseline", report["baselines"]
+    yield ["report", "headline"], "metric", report["headline"]
+    yield ["report", "short_names"], "metric", list(report["short_names"])
+    yield ["report", "families"], "family", list(report["families"])
+    for claim in report["claims"]:
+        yield ["report", "claims"], "family", [claim["family"]]
+        yield ["report", "claims"], "method", [claim["method"]]
+
+
+def _missing_folders(config: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find folders of encoders, weights and submissions that are not there."""
+    for kind, known in (("image", MOBILENET), ("text", MINILM)):
+        name = config["encode"][kind]
+        if name != known and not Path(name, "config.json").is_file():
+            fix = f"give {known}, or the folder of a `transformers` model"
+            yield ["encode", kind], [], f"is {name!r}, which holds no config.json; {fix}"
+    for name in config["pretrained"]:
+        try:
+            pretrained_folder(config, name)
+        except InputError as error:
+            yield ["pretrained", name], [], f"cannot be used: {error}"
+    counts = config["data"]["splits"]
+    for place, entry in enumerate(config["submissions"]):
+        for split in config["score"]["splits"]:
+            manifest = Path(entry["path"], split, "manifest.json")
+            if counts[split] and not manifest.is_file():
+                what = f"holds no {split}/manifest.json; give a submission of each scored split"
+                yield ["submissions", place, "path"], [], what
 
 
 def load_method(name: str, folder: str | Path = METHODS) -> dict[str, Any]:
@@ -137,9 +295,6 @@ def load_method(name: str, folder: str | Path = METHODS) -> dict[str, Any]:
         InputError: there is no such method, or its file has an unknown, missing or misplaced key.
     """
     path = Path(folder) / f"{name}.yaml"
-    if not path.exists():
-        known = ", ".join(sorted(item.stem for item in Path(folder).glob("*.yaml"))) or "none yet"
-        raise InputError(f"{path}: no such method; the config's `methods` may name {known}")
     method = read_yaml(path)
     for key in VARIANT_KEYS:
         if key in method:
@@ -195,3 +350,15 @@ def digest(*values: Any, length: int = 16) -> str:
     """Return a short sha256 of JSON-like values, independent of key order."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:length]
+
+
+def main() -> int:
+    """Check the config files that the command line names."""
+    parser = argparse.ArgumentParser(prog="g2vlm.run.config", description=__doc__)
+    parser.add_argument("files", metavar="FILE", nargs="*", help="as after --configfile, in order")
+    check_config(read_sources(parser.parse_args().files))
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,22 +21,37 @@ LOCK = Path(".snakemake/one-run.lock")
 DRY_RUN = re.compile(r"--(dry-?run|dag|rulegraph|filegraph|summary)|-[a-zA-Z]*n[a-zA-Z]*")
 
 
-def read_methods(config: dict[str, Any], files: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Check the merged config and return its learned methods; ends the process on a fault.
+def check(
+    config: Mapping[str, Any], files: Sequence[str | Path], command_line: Mapping[str, Any]
+) -> None:
+    """End the process with one line if the config has a fault.
 
     Args:
-        config: the merged config. Splits without scenes are removed from it.
-        files: the config files in the order of their merging.
+        config: as Snakemake merged it.
+        files: what `--configfile` names, in that order.
+        command_line: what `--config` sets.
     """
     try:
-        settings.check_config(config, files)
-        # data/ may lack the captured rooms.
-        counts = {split: n for split, n in config["data"]["splits"].items() if n}
-        config["data"]["splits"] = counts
-        for stage in ("predict", "score"):
-            config[stage]["splits"] = [s for s in config[stage]["splits"] if s in counts]
-        for name in config["pretrained"]:
-            settings.pretrained_folder(config, name)
+        sources = settings.read_sources(files, command_line)
+        if settings.check_config(sources) != config:
+            raise InputError(
+                f"{' + '.join(sources)}: Snakemake reads another config from these; write plain "
+                "YAML without `__use_yte__`, and leave out --replace-workflow-config"
+            )
+    except InputError as fault:
+        sys.exit(f"error: {fault}")
+
+
+def read_methods(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the learned methods of a checked config; ends the process on a fault of their files.
+
+    Splits without scenes are removed from the config: data/ may lack the captured rooms.
+    """
+    counts = {split: n for split, n in config["data"]["splits"].items() if n}
+    config["data"]["splits"] = counts
+    for stage in ("predict", "score"):
+        config[stage]["splits"] = [s for s in config[stage]["splits"] if s in counts]
+    try:
         return {name: settings.load_method(name) for name in config["methods"]}
     except InputError as fault:
         sys.exit(f"error: {fault}")

@@ -6,9 +6,8 @@ Every function takes a whole experiment config; `config["studies"]` holds what t
 from collections.abc import Mapping
 from typing import Any
 
-from metrics.files import InputError
-
-Methods = dict[str, dict[str, Any]]
+# A name and a method with what a study changes.
+Training = tuple[str, dict[str, Any]]
 
 
 def data_efficiency_trainings(config: Mapping[str, Any]) -> dict[str, dict[str, str]]:
@@ -42,37 +41,34 @@ def tuning_trainings(config: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     return trainings
 
 
-def variants(config: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]) -> Methods:
-    """Return the methods that the studies train in addition to the experiment's own, by name.
+def variant_trainings(
+    config: Mapping[str, Any], methods: Mapping[str, Mapping[str, Any]]
+) -> list[Training]:
+    """Return (name, method) of what the studies train in addition to the experiment's methods.
 
     A variant is its method with `based_on` (the method's name) and with `scenes` (the share of the
     training scenes) or `train` (a complete `train` section). Methods that are not in `methods` have
     no variants.
-
-    Raises:
-        InputError: a method of the experiment has the name of a variant.
     """
-    result: Methods = {}
+    result: list[Training] = []
     study = config["studies"]["data_efficiency"]
     for name in study["methods"]:
         if name in methods:
             for share in study["shares"]:
                 changes = {"based_on": name, "scenes": share}
-                result[_with_share(name, share)] = {**methods[name], **changes}
+                result.append((_with_share(name, share), {**methods[name], **changes}))
     balance = config["studies"]["loss_balance"]
     if balance["method"] in methods:
-        result |= _loss_balance_variants(config, methods[balance["method"]])
+        result += _loss_balance_variants(config, methods[balance["method"]])
     for factor in config["studies"]["tuning"]["factors"]:
         train = config["train"]
         train = train | {"learning_rate": factor * train["learning_rate"]}
         for name, method in methods.items():
-            result[_with_rate(name, factor)] = {**method, "based_on": name, "train": train}
-    if taken := sorted(set(result) & set(methods)):
-        raise InputError(f"config: method {taken[0]!r} has the name of a study's; rename it")
+            result.append((_with_rate(name, factor), {**method, "based_on": name, "train": train}))
     return result
 
 
-def _loss_balance_variants(config: Mapping[str, Any], method: Mapping[str, Any]) -> Methods:
+def _loss_balance_variants(config: Mapping[str, Any], method: Mapping[str, Any]) -> list[Training]:
     """Return the variants with fewer steps and one changed loss weight each."""
     study = config["studies"]["loss_balance"]
     steps = {
@@ -82,15 +78,15 @@ def _loss_balance_variants(config: Mapping[str, Any], method: Mapping[str, Any])
     }
     shorter = config["train"] | steps
     weights = shorter["loss_weights"]
-    trainings = {_with_weights(study["method"]): shorter}
+    trainings = [(_with_weights(study["method"]), shorter)]
     for loss, weight in weights.items():
         for factor in study["factors"]:
             name = _with_weights(study["method"], loss, factor)
-            trainings[name] = shorter | {"loss_weights": weights | {loss: weight * float(factor)}}
-    return {
-        name: {**method, "based_on": study["method"], "train": train}
-        for name, train in trainings.items()
-    }
+            changed = shorter | {"loss_weights": weights | {loss: weight * float(factor)}}
+            trainings.append((name, changed))
+    return [
+        (name, {**method, "based_on": study["method"], "train": train}) for name, train in trainings
+    ]
 
 
 def _with_share(method: str, share: float) -> str:

@@ -133,7 +133,19 @@ def test_verify_needs_a_reference_and_the_report_shows_it(clone, tmp_path):
         ("echo 'pretrained: {hf_vml: .}' >> config/smoke.yaml", "did you mean `hf_vlm`?"),
         ("echo x >> data/models.csv", "data/models.csv: differs from data.manifest.json"),
         ("rm -r data", "data/: not built yet; run `make data`"),
-        ("rm config/methods/full.yaml", "full.yaml: no such method"),
+        ("rm config/methods/full.yaml", "`methods` names the unknown trained method `full`"),
+        (
+            "sed -i 's/^seeds: 2/seeds: 0/' config/smoke.yaml",
+            "error: config/smoke.yaml: `seeds`: 0 is less than the minimum of 1",
+        ),
+        (
+            "echo 'seeds: 3' >> config/smoke.yaml",
+            "error: config/smoke.yaml: row 25: key `seeds` is written twice",
+        ),
+        (
+            "echo 'submissions: [{name: full, path: x}]' >> config/smoke.yaml",
+            "config/smoke.yaml: `submissions.0.name` is full, also the name of config/methods/full",
+        ),
         (
             "echo 'normals: false' > config/methods/full.yaml",
             "config/methods/full.yaml: switch `normals` is at the top; move it under `switches:`",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.configs import merge
+from g2vlm.run.config import merge
 from tests.workflow.tiny import ROOT, TINY, clone
 
 pytestmark = [

@@ -12,7 +12,6 @@ import yaml
 
 from g2vlm.run import studies
 from g2vlm.run.config import load_method
-from metrics.files import InputError
 from tests.configs import load_config
 from tests.workflow.tiny import TINY, clone
 
@@ -21,7 +20,7 @@ METHODS = {name: load_method(name) for name in CONFIG["methods"]}
 
 
 def test_variants_differ_only_in_share_weights_or_rate():
-    trainings = studies.variants(CONFIG, METHODS)
+    trainings = dict(studies.variant_trainings(CONFIG, METHODS))
     tenth = trainings["no_geometry_at_10"]
     assert tenth == METHODS["no_geometry"] | {"based_on": "no_geometry", "scenes": 0.1}
     plain, without = trainings["full_balance"]["train"], trainings["full_align_x0"]["train"]
@@ -43,11 +42,6 @@ def test_the_last_share_is_the_experiments_own_training():
     assert list(shares)[-1] == "100% of the scenes"
     assert shares["100% of the scenes"] == {"full": "full", "no_geometry": "no_geometry"}
     assert shares["25% of the scenes"]["full"] == "full_at_25"
-
-
-def test_a_taken_name_is_refused():
-    with pytest.raises(InputError, match="'full_at_10' has the name of a study's; rename it"):
-        studies.variants(CONFIG, METHODS | {"full_at_10": METHODS["full"]})
 
 
 @pytest.mark.slow

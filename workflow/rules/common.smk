@@ -39,7 +39,7 @@ OWN_RULES = [
 OUTSIDE = {entry["name"]: entry["path"] for entry in config["submissions"]}
 SEEDS = range(config["seeds"])
 # Methods that only the studies train, by the same rules as the experiment's own methods.
-VARIANTS = studies.variants(config, METHODS)
+VARIANTS = dict(studies.variant_trainings(config, METHODS))
 TRAINED = METHODS | VARIANTS
 # Processes that train one model together.
 PROCESSES = config["train"]["processes"]
