@@ -157,19 +157,24 @@ def read_text(
     Raises:
         InputError: as `read_bytes`, and for any other encoding, which it names.
     """
-    data = read_bytes(path, fix, root, limit)
+    try:
+        return decode_utf8(read_bytes(path, fix, root, limit))
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; save it as UTF-8") from error
+
+
+def decode_utf8(data: bytes) -> str:
+    """Return UTF-8 text without its byte order mark; raises `ValueError` naming other encodings."""
     for mark, name in _ENCODINGS.items():
         if data.startswith(mark):
-            raise InputError(f"{path}: is {name} text; save it as UTF-8")
+            raise ValueError(f"is {name} text")
     if b"\0" in data:
-        raise InputError(f"{path}: holds NUL bytes, so it is UTF-16 or no text; save it as UTF-8")
+        raise ValueError("holds NUL bytes, so it is UTF-16 or no text")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         byte = data[error.start]
-        raise InputError(
-            f"{path}: not UTF-8 text (byte {byte:#04x} at {error.start}); save it as UTF-8"
-        ) from error
+        raise ValueError(f"not UTF-8 text (byte {byte:#04x} at {error.start})") from error
 
 
 def read_json(
@@ -186,17 +191,36 @@ def read_json(
     """
     text = read_text(path, fix, root, limit)
     try:
-        value = json.loads(text, object_pairs_hook=_object, parse_int=_integer)
-        if re.search(r"\\u[dD][89a-fA-F]", text):
-            # Pairs of surrogates are characters; a lone one cannot be written.
-            json.dumps(value, ensure_ascii=False).encode()
-        _check_depth(value)
-        return value
-    except RecursionError as error:
-        raise InputError(f"{path}: not valid JSON (nested too deeply); {fix}") from error
+        return parse_json(text)
     except ValueError as error:
         reason = str(error)[:200]
         raise InputError(f"{path}: not valid JSON ({reason}); {fix}") from error
+
+
+def parse_json(text: str, parse_constant: Callable[[str], Any] | None = None) -> Any:
+    """Return the value of a JSON text.
+
+    Args:
+        text: of one value.
+        parse_constant: what to return for NaN and Infinity, given their names.
+
+    Raises:
+        ValueError: malformed JSON, a key that occurs twice in an object, an integer of more than 40
+            digits, a lone surrogate, or too many levels.
+    """
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_int=_integer, parse_constant=parse_constant
+        )
+        if re.search(r"\\u[dD][89a-fA-F]", text):
+            # Pairs of surrogates are characters; a lone one cannot be written.
+            json.dumps(value, ensure_ascii=False, default=repr).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("half of a surrogate pair") from error
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    _check_depth(value)
+    return value
 
 
 def _check_depth(value: Any) -> None:

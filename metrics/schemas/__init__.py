@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from jsonschema import Draft202012Validator, ValidationError
 
 SCHEMA_FILE = Path(__file__).with_name("submission.schema.json")
 LONGEST_REPR = 80
+# Faults of one value that are explained: one row of a file may have a million.
+MOST_FAULTS = 100
+# Items of a list without a limit of its own.
+MOST_ITEMS = 1_000_000
 
 
 def schema_faults(part: str, value: Any) -> list[tuple[str, str]]:
@@ -30,17 +35,28 @@ def schema_faults(part: str, value: Any) -> list[tuple[str, str]]:
             are refused. The parser must not return NaN (see `metrics.submission.parsing.parse`).
 
     Returns:
-        Pairs (what is wrong, how to fix it), sorted, without duplicates.
+        Pairs (what is wrong, how to fix it), sorted, without duplicates, of the first
+        `MOST_FAULTS` faults.
 
     Example:
         >>> schema_faults("captions", {"scene": "a", "text": 3})
         [("text: 3 is not of type 'string'", 'give a string')]
     """
-    if is_valid(part, value):
-        return []
-    return sorted(
-        {(_what(error), _fix(part, error)) for error in _validator(part).iter_errors(value)}
-    )
+    # Checked first, because both checks below read the whole list.
+    too_long = list(_too_long(part, value))
+    if too_long or is_valid(part, value):
+        return too_long
+    errors = islice(_validator(part).iter_errors(value), MOST_FAULTS)
+    return sorted({(_what(error), _fix(part, error)) for error in errors})
+
+
+def _too_long(part: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield the lists of a value that are longer than the schema allows."""
+    for key, rule in definition(part)["properties"].items():
+        items = value.get(key) if isinstance(value, dict) else None
+        most = rule.get("maxItems", MOST_ITEMS)
+        if isinstance(items, list) and len(items) > most:
+            yield f"{key}: has {len(items)} items", f"give at most {most}"
 
 
 def is_valid(part: str, value: Any) -> bool:

@@ -4,7 +4,6 @@ A file must be regular and of bounded size. Nothing here unpickles, follows a li
 memory for data that only a header announces.
 """
 
-import json
 import math
 import stat
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from metrics.files import InputError
+from metrics.files import InputError, decode_utf8, parse_json
 from metrics.schemas import printable, schema_faults, short_repr
 
 MEBIBYTE = 1 << 20
@@ -102,12 +101,9 @@ class NoNumber:
         return self._name
 
 
-def parse(text: str | bytes) -> Any:
-    """Parse JSON; raises ValueError for any text that cannot be parsed, deeply nested ones too."""
-    try:
-        return json.loads(text, parse_constant=NoNumber)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+def parse(data: bytes) -> Any:
+    """Parse JSON in UTF-8; raises `ValueError` for whatever cannot be read in one way alone."""
+    return parse_json(decode_utf8(data), NoNumber)
 
 
 def regular_file(path: Path) -> bool:
@@ -150,7 +146,25 @@ def read_object(path: Path, part: str) -> tuple[dict[str, Any], list[Fault]]:
         what = f"not valid JSON ({short_repr(str(error))})"
         return {}, [fault(what, "write it again as UTF-8 JSON")]
     faults = [fault(what, fix) for what, fix in schema_faults(part, value)]
+    if not faults:
+        # The schema leaves the values of `thresholds` and more keys of `cost` open.
+        faults = [
+            fault(f"{place} is {number!r}", "give a finite number")
+            for place, number in _not_finite(value)
+        ]
     return (value if isinstance(value, dict) else {}), faults
+
+
+def _not_finite(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (place, number) of what JSON cannot hold: NaN, and numbers beyond a double's range."""
+    if isinstance(value, NoNumber) or (isinstance(value, float) and not math.isfinite(value)):
+        yield place, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _not_finite(item, f"{place}.{printable(key)}".lstrip("."))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _not_finite(item, f"{place}[{index}]")
 
 
 def read_rows(path: Path) -> Rows:
