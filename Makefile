@@ -10,15 +10,15 @@ RUN := $(BIN)/snakemake --cores $(CORES)
 # Keep the machine's own packages out of the clone's environment.
 unexport PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help env data pin reproduce smoke verify reference test test-all test-slurm lint format docs \
+.PHONY: help env data pin reproduce smoke verify reference check-results test test-all test-slurm lint format docs \
   bench lock clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 env: $(STAMP) ## create .venv from requirements.lock
 
-$(STAMP): requirements.lock workflow/make_env.sh
+$(STAMP): requirements.lock workflow/make_env.sh workflow/uv/requirements.lock
 	@bash workflow/make_env.sh
 
 data: $(STAMP) ## build data/ from its sources and check it (ROOMS=none: without the captured rooms)
@@ -29,18 +29,23 @@ pin: $(STAMP) ## pin a meant change of data/ in data.manifest.json and data.dvc
 	@CI=1 $(BIN)/python -m dvc add --quiet data
 
 reproduce: data ## run the whole study (config/cpu.yaml; CONFIG=config/gpu.yaml for another)
+	@$(BIN)/python -m g2vlm.run.config $(CONFIG) $(WITHOUT)
 	@$(RUN) reproduce $(if $(CONFIG)$(WITHOUT),--configfile $(CONFIG) $(WITHOUT))
 
 smoke: data ## the same study in minutes (config/smoke.yaml)
 	@$(RUN) reproduce --configfile config/smoke.yaml $(WITHOUT)
 
 verify: data ## compare a fresh run with results/reference/ (CONFIG=... for another)
+	@$(BIN)/python -m g2vlm.run.config $(CONFIG) $(WITHOUT)
 	@$(RUN) verify $(if $(CONFIG)$(WITHOUT),--configfile $(CONFIG) $(WITHOUT))
 
 reference: $(STAMP) ## keep a finished run as the committed reference (EXPERIMENT=cpu)
 	@$(BIN)/python -m report.reference results/$(or $(EXPERIMENT),cpu) --readme README.md
 	@$(BIN)/python -m g2vlm publish results/$(or $(EXPERIMENT),cpu) \
 	  --out results/reference/$(or $(EXPERIMENT),cpu)/checkpoint
+
+check-results: $(STAMP) ## compare a finished run's files with the hashes in its record (EXPERIMENT=cpu)
+	@$(BIN)/python -m g2vlm.run.check_results results/$(or $(EXPERIMENT),cpu)
 
 test: $(STAMP) ## run the tests (those marked gpu where there is one)
 	@$(BIN)/python -m pytest -m "not slow and not slurm" -n 2
@@ -72,9 +77,11 @@ bench: $(STAMP) ## time metrics, data, statistics and a training step against re
 lock: ## pin every package anew (needs uv and the network)
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --all-extras \
 	  --generate-hashes --no-emit-index-url --python-version 3.11 --quiet -o requirements.lock
-	@UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile profiles/slurm/requirements.in --no-deps \
-	  --generate-hashes --no-emit-index-url --python-version 3.11 --quiet \
-	  -o profiles/slurm/requirements.lock
+	@for folder in profiles/slurm workflow/uv; do \
+	  UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile $$folder/requirements.in --no-deps \
+	    --generate-hashes --no-emit-index-url --python-version 3.11 --quiet \
+	    -o $$folder/requirements.lock || exit; \
+	done
 
 clean: ## remove the results of runs (not data/, not results/reference/)
 	@find results -mindepth 1 -maxdepth 1 ! -name reference ! -name README.md -exec rm -r {} +

@@ -17,6 +17,9 @@ from g2vlm.run import data as pins
 from metrics.files import InputError, atomic_path, sha256_file, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
+# Folders whose every file is recorded. A submission's own manifest.json records its other files.
+STAGES = ("recipes", "scenes", "truth", "features", "models")
+PREDICTIONS = "predictions"
 RESULT_KINDS = (".parquet", ".csv", ".md", ".tex", ".html", ".pdf", ".png", ".json", ".txt")
 # The crate's profiles, and what it holds of the clone.
 PROFILES = {
@@ -62,6 +65,7 @@ def describe(
             if folder.is_dir()
         },
         "results": hash_results(results, folders),
+        "stage_files": hash_stages(results),
     }
 
 
@@ -117,6 +121,14 @@ def hash_results(results: Path, folders: Iterable[str]) -> dict[str, str]:
         roots += [path for path in (results / folder).rglob("*") if path.is_file()]
     chosen = [path for path in roots if path.suffix in RESULT_KINDS]
     return {path.relative_to(results).as_posix(): sha256_file(path) for path in sorted(chosen)}
+
+
+def hash_stages(results: Path) -> dict[str, str]:
+    """Return the sha256 of what the stages before the scores made: data, models, submissions."""
+    paths = [path for stage in STAGES for path in (results / stage).rglob("*")]
+    paths += (results / PREDICTIONS).rglob("*.json")
+    files = sorted(path for path in paths if path.is_file())
+    return {path.relative_to(results).as_posix(): sha256_file(path) for path in files}
 
 
 def write_summary(estimates: Path, path: Path) -> None:
