@@ -18,7 +18,7 @@ from report.gallery import PLACES
 from report.headline import claims, leaderboard
 from report.statistics import Statistics, load
 from report.style import Figures
-from report.table import Table, build_tables
+from report.table import Table, build_tables, csv_text
 from report.verify import DRIFTED, MISSING
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -102,7 +102,7 @@ def write_report(
         downloads=[
             {
                 "name": f"{table.name}.csv",
-                "data": viewer.encode(table.numbers.to_csv(index=False).encode()),
+                "data": viewer.encode(csv_text(table.numbers).encode()),
             }
             for table in tables
         ],

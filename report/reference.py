@@ -6,6 +6,7 @@ from pathlib import Path
 
 from metrics.files import InputError, atomic_path, run_main
 from report import verify
+from report.table import csv_text
 
 RUN_FILES = ("headline.txt", "manifest.json")
 KEPT = (
@@ -44,8 +45,8 @@ def write_reference(results: str | Path, out_dir: str | Path) -> list[Path]:
             raise InputError(f"{path}: no such file; finish the run with `make reproduce`")
     estimates, seeds = verify.load_fresh(results / "statistics")
     with atomic_path(out_dir, folder=True) as folder:
-        estimates.to_csv(folder / "estimates.csv", index=False)
-        seeds.to_csv(folder / "seeds.csv", index=False)
+        for name, rows in (("estimates", estimates), ("seeds", seeds)):
+            (folder / f"{name}.csv").write_text(csv_text(rows), encoding="utf-8")
         for pattern in KEPT:
             for file in results.glob(pattern):
                 copy = folder / file.relative_to(results)

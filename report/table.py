@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -38,6 +39,32 @@ TEX = {
 }
 # Characters of a caption's or a footnote's line in LaTeX.
 NOTE_WIDTH = 110
+
+
+# First characters that make a spreadsheet take a cell for a formula, in full width too.
+FORMULA = tuple("=+-@\t＝＋－＠")
+
+
+def csv_text(rows: pd.DataFrame) -> str:
+    """Return rows as csv in which no text is a formula: an apostrophe before it makes it text.
+
+    Names and reasons come from submissions of others. Their line breaks become spaces. Numbers
+    stay as they are.
+
+    Example:
+        >>> csv_text(pd.DataFrame({"why": ["=1+1", "no mesh"], "mean": [-0.5, 1.0]})).split()
+        ['why,mean', "'=1+1,-0.5", 'no', 'mesh,1.0']
+    """
+
+    def quote(cell: Any) -> Any:
+        if not isinstance(cell, str):
+            return cell
+        line = " ".join(cell.splitlines())
+        return f"'{line}" if line.startswith(FORMULA) else line
+
+    words = rows.select_dtypes(exclude=["number", "bool"]).columns
+    quoted = rows.assign(**{name: rows[name].map(quote) for name in words})
+    return quoted.rename(columns=quote).to_csv(index=False, lineterminator="\n")
 
 
 @dataclass(frozen=True)

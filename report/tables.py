@@ -18,6 +18,7 @@ from report.table import (
     Footnotes,
     Table,
     build_tables,
+    csv_text,
     report_table,
     score_or_reason,
     to_markdown,
@@ -72,7 +73,8 @@ def write_tables(stats_dir: str | Path, out_dir: str | Path, config: ReportConfi
             (folder / f"{table.name}.md").write_text(to_markdown(table), encoding="utf-8")
             (folder / f"{table.name}.tex").write_text(to_tex(table), encoding="utf-8")
         for name, rows in numbers.items():
-            rows.assign(stamp=stats.stamp).to_csv(folder / f"{name}.csv", index=False)
+            content = csv_text(rows.assign(stamp=stats.stamp))
+            (folder / f"{name}.csv").write_text(content, encoding="utf-8")
     return sorted(Path(out_dir).iterdir())
 
 

@@ -10,7 +10,7 @@ from metrics.files import atomic_path
 from report import style, text
 from report.statistics import stamp_of
 from report.studies.study import Study
-from report.table import markdown_grid
+from report.table import csv_text, markdown_grid
 
 # Rows of differences in tables.md; differences.csv holds all of them.
 MOST_ROWS = 60
@@ -23,7 +23,7 @@ def write(study: Study, folder: str | Path) -> None:
     files = [folder / "estimates.csv", folder / "differences.csv"]
     for file, rows in zip(files, (study.estimates, study.differences), strict=True):
         with atomic_path(file) as temporary:
-            rows.to_csv(temporary, index=False, lineterminator="\n")
+            Path(temporary).write_text(csv_text(rows), encoding="utf-8")
     with atomic_path(folder / "tables.md") as temporary:
         Path(temporary).write_text(markdown(study), encoding="utf-8")
     style.save(draw(study), folder, "figure", stamp_of(files))

@@ -1,6 +1,10 @@
 """Tables, claims and the terminal's summary."""
 
+import csv
+import io
+import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +13,7 @@ import pytest
 
 from metrics.files import InputError
 from report import headline, statistics, tables, text
-from report.table import Footnotes, Table, to_markdown, to_tex
+from report.table import FORMULA, Footnotes, Table, csv_text, to_markdown, to_tex
 from tests.metrics.statistics import synthetic
 
 PIECES = r"\d\.\d{3} ± \d\.\d{3}( [a-z]+)?"
@@ -142,6 +146,37 @@ def test_every_table_is_written_three_ways(stats_dir, config, tmp_path):
         assert (tmp_path / "tables" / f"{stem}.csv").stat().st_size
     numbers = pd.read_csv(tmp_path / "tables" / "article.csv")
     assert {"p", "p_adjusted", "question", "mde", "tie_group"} <= set(numbers.columns)
+
+
+@pytest.mark.parametrize("first", FORMULA)
+def test_no_text_of_any_csv_column_is_a_formula(first):
+    cell = f"{first}cmd|' /C calc'!A1"
+    rows = pd.DataFrame({"Why": [cell, "no mesh"], "mean": [-0.5, 2.0], cell: ["plain", cell]})
+    rows["kind"] = pd.Categorical([cell, "two\r=1\nlines"])
+    read = list(csv.reader(io.StringIO(csv_text(rows), newline="")))
+    assert read[0] == ["Why", "mean", f"'{cell}", "kind"]
+    assert read[1] == [f"'{cell}", "-0.5", "plain", f"'{cell}"]
+    assert read[2] == ["no mesh", "2.0", f"'{cell}", "two =1 lines"]
+
+
+def test_a_submission_s_reasons_are_no_formulas_in_the_tables(stats_dir, config, tmp_path):
+    folder = tmp_path / "statistics"
+    shutil.copytree(stats_dir, folder)
+    methods = json.loads((folder / "methods.json").read_text())
+    methods["full"]["reasons"] = {"mesh": "=1+1", "points": "+1", "=occupancy": "@SUM(A1)"}
+    (folder / "methods.json").write_text(json.dumps(methods))
+    tables.write_tables(folder, tmp_path / "tables", config)
+    rows = pd.read_csv(tmp_path / "tables" / "not_produced.csv", dtype=str)
+    assert {"'=1+1", "'+1", "'@SUM(A1)"} <= set(rows["Why"])
+    assert "'=occupancy" in set(rows["Outputs"])
+    for file in (tmp_path / "tables").glob("*.csv"):
+        cells = pd.read_csv(file, dtype=str, keep_default_na=False).to_numpy().ravel()
+        wrong = [cell for cell in cells if cell.startswith(FORMULA) and not is_number(cell)]
+        assert wrong == [], file.name
+
+
+def is_number(cell):
+    return re.fullmatch(r"-?(\d+\.?\d*(e[+-]?\d+)?|inf)", cell) is not None
 
 
 def test_every_table_carries_the_stamp_of_its_numbers(stats_dir, config, tmp_path):
