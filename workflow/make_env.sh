@@ -25,29 +25,30 @@ if [ ! -f "$stamp" ]; then
   [ "$free_gb" -ge "$need_gb" ] || fail "needs $need_gb GB of disk, $free_gb GB are free here; make room or clone elsewhere"
 fi
 
-if command -v uv >/dev/null 2>&1; then
-  uv=(uv)
-elif "$python" -m uv --version >/dev/null 2>&1; then
-  uv=("$python" -m uv)
-else
-  echo "env: installing uv"
-  # An active environment has no --user, and perhaps no pip: then the interpreter behind it has.
-  behind=$("$python" -c 'import sys; print(getattr(sys, "_base_executable", sys.executable))')
-  "$python" -m pip install --user --quiet uv >/dev/null 2>&1 ||
-    "$python" -m pip install --user --quiet --break-system-packages uv >/dev/null 2>&1 ||
-    { "$behind" -m pip install --user --quiet uv >/dev/null 2>&1 && python=$behind; } ||
-    "$python" -m pip install --quiet uv >/dev/null 2>&1 ||
-    fail "uv is missing and could not be installed (is the network up?); see its home page for other ways, then run make env again"
-  uv=("$python" -m uv)
-fi
-
 mkdir -p .venv
 log=.venv/install.log
+
+# The pinned uv: the one at hand if it is that version, otherwise in an environment of its own.
+# Nothing is installed into the machine's Python or the user's home.
+uv_lock=workflow/uv/requirements.lock
+uv_version=$(sed -n 's/^uv==\([0-9.]*\).*/\1/p' "$uv_lock")
+uv=uv
+if [ "$(uv --version 2>/dev/null | cut -d' ' -f2)" != "$uv_version" ]; then
+  uv=.venv/.uv/bin/uv
+  if [ "$("$uv" --version 2>/dev/null | cut -d' ' -f2)" != "$uv_version" ]; then
+    echo "env: installing uv $uv_version into .venv/.uv"
+    "$python" -m venv --clear .venv/.uv >"$log" 2>&1 ||
+      fail "could not make an environment for uv: $(grep -v '^ *$' "$log" | tail -1); install Python's venv module (Debian: python3-venv), or uv $uv_version by its home page"
+    .venv/.uv/bin/python -m pip install --quiet --require-hashes -r "$uv_lock" 2>"$log" ||
+      fail "could not install uv $uv_version (is the network up?): $(grep -m1 -i error "$log" || tail -1 "$log")"
+  fi
+fi
+
 echo "env: creating .venv with $("$python" --version) and the packages of requirements.lock (about 6 GB; minutes the first time)"
-"${uv[@]}" venv --quiet --allow-existing --python "$python" .venv 2>"$log" ||
+"$uv" venv --quiet --allow-existing --python "$python" .venv 2>"$log" ||
   fail "could not create .venv: $(tail -1 "$log")"
 # Compiled once here: every job would compile its imports again where bytecode is not written.
-"${uv[@]}" pip sync --quiet --require-hashes --compile-bytecode --python .venv/bin/python requirements.lock 2>"$log" ||
+"$uv" pip sync --quiet --require-hashes --compile-bytecode --python .venv/bin/python requirements.lock 2>"$log" ||
   fail "could not install the packages of requirements.lock (is the network up?); the full message is in $log: $(grep -m1 -i error "$log" || tail -1 "$log")"
 touch "$stamp"
 echo "env: ready; activate it with: source .venv/bin/activate"
