@@ -63,14 +63,20 @@ def atomic_path(path: str | os.PathLike[str], folder: bool = False) -> Iterator[
     Args:
         path: what to write.
         folder: write a folder, which replaces an earlier one whole.
+
+    Raises:
+        OSError: it cannot be written; the error names `path`, never the temporary file.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    temporary = scratch / target.name
-    if folder:
-        temporary.mkdir()
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from error
+    temporary = scratch / target.name
+    try:
+        if folder:
+            temporary.mkdir()
         yield temporary
         if folder and target.exists():
             os.replace(target, scratch / "earlier")
@@ -81,6 +87,12 @@ def atomic_path(path: str | os.PathLike[str], folder: bool = False) -> Iterator[
             os.umask(mask)
             temporary.chmod(0o666 & ~mask)
         os.replace(temporary, target)
+    except OSError as error:
+        # A full disk names no file at all, some libraries name the temporary one.
+        named = None if error.filename is None else os.fsdecode(error.filename)
+        if error.errno is not None and (named is None or named.startswith(str(scratch))):
+            raise OSError(error.errno, error.strerror, str(target)) from error
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
