@@ -31,7 +31,8 @@ def recorded_files(results: Path) -> dict[str, str]:
     recorded: dict[str, str] = {}
     for part in ("results", "stage_files"):
         recorded |= _digests(path, manifest.get(part), part)
-    return recorded
+    # `make verify` writes these again, against the reference of that day.
+    return {name: one for name, one in recorded.items() if not name.startswith("verification.")}
 
 
 def _digests(path: Path, value: Any, part: str) -> Mapping[str, str]:

@@ -57,7 +57,7 @@ def read_sources(
     for path in map(Path, files):
         name = str(path.relative_to(here) if path.is_relative_to(here) else path)
         sources.pop(name, None)  # the last place counts
-        sources[name] = read_yaml(path)
+        sources[name] = read_yaml(name)
     return sources | ({COMMAND_LINE: dict(command_line)} if command_line else {})
 
 

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from g2vlm.run import devices
 from g2vlm.run.progress import Progress
-from metrics.files import InputError
+from metrics.files import InputError, one_line
 
 PR_SET_PDEATHSIG = 1
 
@@ -48,7 +48,8 @@ def job(snakemake: Any) -> Iterator[Any]:
             _exit(f"error: {error}", 2)
         except Exception as error:
             log.write(traceback.format_exc())
-            _exit(f"error: {type(error).__name__}: {error}; the traceback is in {path}", 1)
+            reason = f"{type(error).__name__}: {one_line(str(error))}"
+            _exit(f"error: {reason}; the traceback is in {path}", 1)
         finally:
             for tee in tees:
                 tee.close_row()

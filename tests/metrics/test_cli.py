@@ -135,6 +135,43 @@ def test_score_and_compare(capsys, tmp_path, oracle_dir, experiment, poor):
 
 
 @pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "statistics: {familes: {}}",
+            "unknown key `familes` of the statistics; known keys: referen",
+        ),
+        ("statistics: 5", "`statistics` must hold keys and values"),
+        ("margins: {spq@0.5: .nan}", "`margins.spq@0.5` is nan; give a number above 0"),
+        ("margins: {spq@0.5: -1}", "`margins.spq@0.5` is -1; give a number above 0"),
+        ("margins: {spq: 0.1}", "names the unknown metric 'spq'; `python -m metrics list` has"),
+        (
+            "families: {f: {split: toy, tests: [{a: m, b: n, metrics: [acc]}]}}",
+            "names the unknown metric 'acc'",
+        ),
+        (
+            "generalisation: {splits: [a, b], methods: [m], metrics: [iou]}",
+            "the unknown metric 'iou'",
+        ),
+        ("families: &f {g: *f}", "row 1: the alias `*f` is not allowed"),
+        ("reference: a\nreference: b", "row 2: key `reference` is written twice"),
+    ],
+)
+def test_a_config_of_compare_is_checked(tmp_path, text, words):
+    rows = {"split": "toy", "scene": ["a", "b"], "metric": "mine", "value": [0.1, 0.2], "seed": 0}
+    rows |= {"method": "m", "query": "", "subset": "all", "kind": "item", "succeeded": True}
+    pd.DataFrame(rows).to_parquet(tmp_path / "m.parquet")
+    config = tmp_path / "mine.yaml"
+    config.write_text(text)
+    with pytest.raises(InputError) as refused:
+        main(["compare", str(tmp_path / "m.parquet"), "--config", str(config)])
+    assert str(refused.value).startswith(f"{config}: ") and words in str(refused.value)
+    # A metric of the tables may be one that the registry lacks.
+    config.write_text("margins: {mine: 0.1}")
+    assert main(["compare", str(tmp_path / "m.parquet"), "--config", str(config)]) == 0
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "required"),

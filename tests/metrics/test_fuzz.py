@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from metrics.files import InputError
 from metrics.reconstruction.surface_files import read_surface
 from metrics.submission.parsing import LIMITS, Invalid
-from metrics.submission.reader import Contents
+from metrics.submission.reader import Contents, Submission
 from metrics.submission.validate import validate
 from metrics.submission.writer import SubmissionWriter
 
@@ -82,6 +82,14 @@ def test_damaged_submissions(small, tmp_path, name, change):
     for fault in report.faults + report.warnings:
         assert str(fault).isascii() and str(fault).isprintable() and len(str(fault)) < 1000
     json.dumps(report.as_dict(), allow_nan=False)
+    # The scorer opens what the validator finds no fault in, and can write all of it.
+    try:
+        facts = Submission(folder).manifest
+    except InputError as error:
+        assert any(str(fault) in str(error) for fault in report.faults)
+    else:
+        assert [f for f in report.faults if f.file == "manifest.json"] == []
+        json.dumps(facts, allow_nan=False, ensure_ascii=False).encode("utf-8")
     contents = Contents(folder)
     for getter in (
         *(lambda of=of: of("a") for of in (contents.points, contents.mesh, contents.occupancy)),

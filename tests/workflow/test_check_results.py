@@ -49,12 +49,16 @@ def record(results):
 
 
 def test_a_run_as_recorded_has_no_changes(results):
+    (results / "verification.csv").write_text("old")
+    record(results)
     recorded = json.loads((results / "manifest.json").read_text())
     assert set(FILES) <= set(recorded["results"] | recorded["stage_files"])
     assert list(find_changes(results)) == []
     # What was made since, such as a study, is no fault.
     (results / "studies").mkdir()
     (results / "studies" / "differences.csv").write_text("")
+    # Nor is a comparison with a newer reference.
+    (results / "verification.csv").write_text("new")
     assert list(find_changes(results)) == []
 
 

@@ -3,11 +3,15 @@
 The message begins with the file that holds the key, in whatever order the files are merged.
 """
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from g2vlm.run import session
 from g2vlm.run.config import check_config, config_schema, merge, read_sources
@@ -234,3 +238,67 @@ def test_files_can_be_checked_without_snakemake(write):
         done = subprocess.run([*call, name], capture_output=True, text=True)
         assert done.returncode == code and done.stderr.count("\n") == (code != 0)
     assert f"error: {path}: unknown key `" in done.stderr
+
+
+TOKENS = st.sampled_from(
+    [
+        "\n",
+        "\t",
+        ": ",
+        "- ",
+        "&a ",
+        "*a",
+        "<<: ",
+        "!!int ",
+        "{",
+        "}",
+        "[",
+        "]",
+        "'",
+        '"',
+        "#",
+        "---\n",
+    ]
+    + [
+        "\0",
+        "\ufeff",
+        "\x1b[2J",
+        '"\\ud800"',
+        ".nan",
+        ".inf",
+        "1e999",
+        "-1",
+        "9" * 30,
+        "~",
+        "yes",
+        "=1",
+    ]
+    + ["[" * 50, "{a: " * 50, "2020-99-99", "? ", "| ", "> ", "%YAML 1.1\n", "full", "../x"]
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 10**6), st.integers(0, 40), st.one_of(TOKENS, st.text(max_size=5)))
+def test_a_damaged_config_is_read_or_refused_in_one_line(tmp_path, place, cut, what):
+    data = Path("config/smoke.yaml").read_bytes()
+    place %= len(data)
+    path = tmp_path / "mine.yaml"
+    damaged = data[:place] + what.encode("utf-8", "surrogatepass") + data[place + cut :]
+    path.write_bytes(damaged)
+    try:
+        config = load_config(path)
+    except InputError as error:
+        message = str(error)
+        # A pair of keys that no longer fit may be one of the defaults and one that was cut out.
+        assert message.startswith((f"{path}: ", "config/cpu.yaml: ")) and message.isprintable()
+    else:
+        json.dumps(config, allow_nan=False, ensure_ascii=False).encode("utf-8")
+
+
+@pytest.mark.parametrize("target", ["reproduce", "verify"])
+def test_make_checks_the_config_before_snakemake_reads_it(target):
+    call = ["make", "--dry-run", target, "CONFIG=mine.yaml"]
+    rows = subprocess.run(call, capture_output=True, text=True, check=True).stdout.splitlines()
+    checked = next(n for n, row in enumerate(rows) if "-m g2vlm.run.config mine.yaml" in row)
+    ran = next(n for n, row in enumerate(rows) if "snakemake" in row)
+    assert checked < ran and "--configfile mine.yaml" in rows[ran]

@@ -140,7 +140,7 @@ def test_verify_needs_a_reference_and_the_report_shows_it(clone, tmp_path):
         ),
         (
             "echo 'seeds: 3' >> config/smoke.yaml",
-            "error: config/smoke.yaml: row 25: key `seeds` is written twice",
+            "error: config/smoke.yaml: row 23: key `seeds` is written twice",
         ),
         (
             "echo 'submissions: [{name: full, path: x}]' >> config/smoke.yaml",
