@@ -18,6 +18,7 @@ from metrics.reconstruction.formats.text import (
     SLASH,
     Lines,
     NumberRows,
+    counts_in,
     gather,
     keyword,
     normal_text,
@@ -101,10 +102,10 @@ class ObjText:
         ends = np.flatnonzero(letters == NEWLINE) + 1
         starts = np.concatenate([[0], ends[:-1]])
         blank, slash = BLANKS[letters], letters == SLASH
-        count = np.add.reduceat(blank[:-1] & ~blank[1:], starts, dtype=np.int64)
-        slashes = np.add.reduceat(slash, starts, dtype=np.int64)
+        count = counts_in(blank[:-1] & ~blank[1:], starts)
+        slashes = counts_in(slash, starts)
         # A slash before another or before a blank leaves a field empty.
-        hollow = np.add.reduceat(slash[:-1] & (slash | blank)[1:], starts, dtype=np.int64) > 0
+        hollow = counts_in(slash[:-1] & (slash | blank)[1:], starts) > 0
         # A corner has one field more than slashes.
         fields, uneven = np.divmod(slashes + count, np.maximum(count, 1))
         if uneven.any() or fields.max() > _MOST_FIELDS:

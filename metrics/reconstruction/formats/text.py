@@ -18,6 +18,9 @@ BLANKS[list(b" \t\v\f\n")] = True
 KEYWORD = 8
 # Lines whose keywords are found at once, which bounds the memory.
 _BLOCK = 1 << 20
+# Ranges that are gathered at once, which bounds the memory, and how many must follow each other on
+# average to be copied as one.
+_RANGES, _RUN = 1 << 16, 16
 
 
 def normal_text(data: bytes, label: str) -> bytes:
@@ -99,8 +102,24 @@ class Lines:
 
 def gather(data: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     """Return the ranges of `data` that begin at `starts` [K] and have `lengths` [K], joined."""
-    shifts = starts - (np.cumsum(lengths) - lengths)
-    return data[np.repeat(shifts, lengths) + np.arange(lengths.sum())]
+    ends = starts + lengths
+    # Ranges that follow each other are one: most statements of a kind stand together.
+    first = np.flatnonzero(np.append(True, starts[1:] != ends[:-1])) if len(starts) else starts
+    last = np.append(first[1:], len(starts)) - 1
+    if len(first) < len(starts) / _RUN:
+        runs = zip(starts[first].tolist(), ends[last].tolist(), strict=True)
+        return np.concatenate([data[start:end] for start, end in runs])
+    parts = [data[:0]]
+    for block in range(0, len(starts), _RANGES):
+        size = lengths[block : block + _RANGES]
+        shifts = starts[block : block + _RANGES] - (np.cumsum(size) - size)
+        parts.append(data[np.repeat(shifts, size) + np.arange(size.sum())])
+    return np.concatenate(parts)
+
+
+def counts_in(mask: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Return how many entries int64 [R] of bool [N] are true from each start to the next."""
+    return np.diff(np.searchsorted(np.flatnonzero(mask), np.append(starts, len(mask))))
 
 
 @dataclass(frozen=True)
@@ -163,7 +182,7 @@ def number_rows(text: bytes, where: Callable[[int], str], dtype: type = np.float
         return NumberRows(np.zeros(0, dtype), begins[:0], begins[:0])
     word = ~blank
     word[1:] &= blank[:-1]  # True where a word begins
-    counts = np.add.reduceat(word, begins, dtype=np.int64)
+    counts = counts_in(word, begins)
     total = int(counts.sum())
     values = _scan(text, total, dtype)
     if values is None:

@@ -238,7 +238,8 @@ def test_a_decompression_bomb_is_refused(tmp_path):
 TRIANGLE = "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
 PLY_TRIANGLE = (
     "ply\nformat ascii 1.0\ncomment TextureFile {}\nobj_info {}\nelement vertex 3\n"
-    "property float x\nproperty float y\nproperty float z\nelement face 1\nproperty list uchar int vertex_indices\n"
+    "property float x\nproperty float y\nproperty float z\n"
+    "element face 1\nproperty list uchar int vertex_indices\n"
     "property list uchar float texcoord\nproperty int texnumber\nend_header\n"
     "0 0 0\n1 0 0\n0 1 0\n3 0 1 2 6 0 0 1 0 0 1 0\n"
 )
