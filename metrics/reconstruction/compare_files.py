@@ -33,6 +33,7 @@ from metrics.reconstruction.pointcloud import (
     Neighbours,
     cell_normals,
     cell_representatives,
+    distinct_rows,
     estimate_normals,
     sample_mesh,
 )
@@ -154,11 +155,15 @@ def _neighbour_values(
     pred: Surface, true: Surface
 ) -> tuple[dict[str, float], Neighbours, Neighbours]:
     """Return distances and normal consistency by metric name, and neighbours both ways."""
-    left, right = (Cloud(surface.points, np.float64) for surface in (pred, true))
-    forward, backward = right.nearest(left.points), left.nearest(right.points)
+    # Only distinct points are searched: a search among equal ones takes quadratic time.
+    (first, left), (second, right) = (distinct_rows(side.points) for side in (pred, true))
+    clouds = Cloud(pred.points[first], np.float64), Cloud(true.points[second], np.float64)
+    near, far = clouds[1].nearest(clouds[0].points), clouds[0].nearest(clouds[1].points)
+    forward = Neighbours(near.distance[left], second[near.index][left])
+    backward = Neighbours(far.distance[right], first[far.index][right])
     pred_normals, true_normals = (
-        estimate_normals(cloud) if surface.normals is None else surface.normals
-        for surface, cloud in ((pred, left), (true, right))
+        estimate_normals(cloud)[row] if surface.normals is None else surface.normals
+        for surface, cloud, row in zip((pred, true), clouds, (left, right), strict=True)
     )
     values = {
         "accuracy_m": mean_distance(forward.distance),
@@ -210,6 +215,7 @@ def _iterative_alignment(source: np.ndarray, target: np.ndarray, align: str) -> 
     if len(source) > ICP_POINTS:
         places = rng(0, "icp_points").choice(len(source), ICP_POINTS, replace=False)
         source = source[np.sort(places)]
+    target = target[distinct_rows(target)[0]]
     return icp(source, target, with_scale=align == "icp_sim3")
 
 

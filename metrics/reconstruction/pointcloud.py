@@ -92,6 +92,32 @@ def cell_representatives(points: np.ndarray, size: float) -> np.ndarray:
     return chosen
 
 
+def distinct_rows(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find points that occur more than once.
+
+    Args:
+        points: [N, 3].
+
+    Returns:
+        Ascending i64 [K], the first place of each distinct point, and i64 [N], which of those each
+        point equals.
+
+    Example:
+        >>> distinct_rows(np.array([[5.0, 0, 0], [4, 0, 0], [5, 0, 0]]))
+        (array([0, 1]), array([0, 1, 0]))
+    """
+    order = np.lexsort(points.T)
+    changed = (np.diff(points[order], axis=0) != 0).any(axis=1)
+    starts = np.flatnonzero(np.append(np.ones(min(len(points), 1), bool), changed))
+    # The sort is stable, so the first of equal points comes first.
+    first = order[starts]
+    rank = np.empty(len(first), np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    number = np.empty(len(points), np.int64)
+    number[order] = np.repeat(rank, np.diff(np.append(starts, len(points))))
+    return np.sort(first), number
+
+
 def cell_normals(
     points: np.ndarray, normals: np.ndarray, size: float, chosen: np.ndarray
 ) -> np.ndarray:

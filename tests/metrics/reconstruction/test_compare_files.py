@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,26 @@ def test_every_format_reads_the_same_cloud(tmp_path, kind):
     trimesh.PointCloud(cloud()).export(path)
     found = read_surface(path)
     assert found.faces is None and np.allclose(found.points, cloud(), atol=1e-6)
+
+
+def test_equal_points_are_searched_once_and_counted_each(tmp_path):
+    true = cloud(60_000).astype(np.float64)
+    mine = np.concatenate([np.repeat([[0.5, 0.5, 0.5]], 60_000, axis=0), true[:500] + 0.01])
+    start = time.process_time()
+    pred = Surface.ordered(mine)
+    values = exact_values(pred, Surface.ordered(true), [0.05])
+    assert time.process_time() - start < 10  # more than a minute one by one
+    near = cKDTree(true).query(mine)[0]
+    assert values["accuracy_m"] == pytest.approx(near.mean(), rel=1e-12)
+    assert values["precision@5cm"] == (near < 0.05).mean()
+    assert values["completeness_m"] == pytest.approx(cKDTree(mine[59_999:]).query(true)[0].mean())
+    aligned = compare_files(
+        saved(tmp_path / "a.npz", points=true[:500]),
+        saved(tmp_path / "b.npz", points=mine[:50_000] + [[0.1, 0, 0]]),
+        "icp_se3",
+        with_floors=False,
+    )
+    assert aligned["values"]["completeness_m_exact_icp_se3"] < 1
 
 
 def ply_with_pixels(path: Path, points: np.ndarray, pixels: np.ndarray, text: bool) -> Path:
