@@ -223,6 +223,33 @@ def test_number_words_mean_what_they_spell(number):
     assert numerals.parse_number(f"There are {spelled(number)} chairs.") == number
 
 
+PIECES = (
+    "two",
+    "hundred",
+    "and",
+    "a half",
+    "point",
+    "no",
+    "3D",
+    "1/2",
+    "\u00bd",
+    "1e999",
+    "m",
+    "cm",
+)
+PIECES += ("1e-999999999", "1_0", "\u0661", ".", ",", "-", "+", "e", "inf", "nan", "12", " ", "\n")
+
+
+@settings(max_examples=300)
+@given(st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=12).map("".join)))
+def test_any_text_is_a_finite_number_or_none(text):
+    for parse in (numerals.parse_number, numerals.first_token):
+        value = parse(text)
+        assert value is None or np.isfinite(float(value))
+    score, _ = answers.score_answer(text, "12.5", "number")
+    assert 0 <= score <= 1
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [("5", 5), ("2.5 m", 2.5), ("5. There are five.", 5), ("two", None), ("about 5", None)],
