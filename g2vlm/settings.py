@@ -11,7 +11,7 @@ from dataclasses import field, fields
 from typing import Any, get_type_hints
 
 from metrics.files import InputError
-from metrics.schemas import short_repr
+from metrics.schemas import printable, short_repr
 
 JSON_TYPES = {int: "integer", float: "number", bool: "boolean", str: "string"}
 
@@ -93,13 +93,13 @@ def describe_fault(fault: Any, section: str = "") -> str:
         fault: the `jsonschema.ValidationError`.
         section: the section that was checked; "" where it was the whole config.
     """
-    path = [section] * bool(section) + [str(part) for part in fault.absolute_path]
+    path = [section] * bool(section) + [printable(str(part)) for part in fault.absolute_path]
     where = ".".join(path) or "the top level"
     if fault.validator == "additionalProperties":
         known = list(fault.schema.get("properties", {}))
         unknown = next(key for key in fault.instance if key not in known)
         hint = suggest(str(unknown), known, "known keys")
-        return f"unknown key `{'.'.join([*path, str(unknown)])}`; {hint}"
+        return f"unknown key `{'.'.join([*path, printable(str(unknown))])}`; {hint}"
     if fault.validator == "required":
         missing = next(key for key in fault.validator_value if key not in fault.instance)
         return f"key `{'.'.join([*path, missing])}` is missing; add it"

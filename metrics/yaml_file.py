@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from metrics.files import InputError, read_text
+from metrics.schemas import printable
 
 LARGEST = 1 << 20  # bytes
 DEEPEST = 20
@@ -29,11 +30,11 @@ class _StrictLoader(yaml.SafeLoader):
         event = self.peek_event()
         problem = ""
         if isinstance(event, yaml.AliasEvent):
-            problem = f"the alias `*{event.anchor}` is not allowed; write the value out"
+            problem = f"the alias `*{printable(event.anchor)}` is not allowed; write the value out"
         elif self._depth == DEEPEST:
             problem = f"nested more than {DEEPEST} levels deep; nest less"
         elif event.tag is not None:
-            problem = f"the tag `{event.tag}` is not allowed; write a plain value"
+            problem = f"the tag `{printable(event.tag)}` is not allowed; write a plain value"
         elif isinstance(event, yaml.ScalarEvent) and not _is_unicode(event.value):
             problem = "half of a surrogate pair; write the character itself"
         if problem:
@@ -51,10 +52,12 @@ class _StrictLoader(yaml.SafeLoader):
             if key.tag == "tag:yaml.org,2002:merge":
                 problem = "the merge key `<<` is not allowed; write its keys out"
             elif key.tag != "tag:yaml.org,2002:str":
-                text = f"key `{key.value}`" if isinstance(key, yaml.ScalarNode) else "a key"
+                text = (
+                    f"key `{printable(key.value)}`" if isinstance(key, yaml.ScalarNode) else "a key"
+                )
                 problem = f"{text} is not text; put quotes around it"
             elif key.value in keys:
-                problem = f"key `{key.value}` is written twice; remove one"
+                problem = f"key `{printable(key.value)}` is written twice; remove one"
             if problem:
                 raise _Refused(problem=problem, problem_mark=key.start_mark)
             keys.add(key.value)
@@ -86,7 +89,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         mark = getattr(error, "problem_mark", None)
         row, reason = f"row {mark.line + 1}: " if mark else "", getattr(error, "problem", None)
-        raise InputError(f"{path}: not valid YAML ({row}{reason or error}); correct it") from error
+        raise InputError(
+            f"{path}: not valid YAML ({row}{str(reason or error)[:200]}); correct it"
+        ) from error
     if not isinstance(value, dict):
         raise InputError(f"{path}: must hold keys and values; see config/cpu.yaml")
     return value

@@ -23,6 +23,7 @@ from g2vlm.scenes.render.settings import SensorModel
 from g2vlm.settings import describe_fault, first_fault, section_schema, suggest
 from g2vlm.training.settings import TrainSettings
 from metrics.files import InputError, run_main
+from metrics.schemas import printable
 from metrics.yaml_file import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,7 +121,7 @@ def _refuse(faults: Iterator[Fault], sources: Sources) -> None:
     """Raise `InputError` for the first fault, if there is one."""
     for keys, others, what in faults:
         place = _source([keys, *others], sources)
-        raise InputError(f"{place}: `{'.'.join(map(str, keys))}` {what}")
+        raise InputError(f"{place}: `{'.'.join(printable(str(key)) for key in keys)}` {what}")
 
 
 def _source(ways: Sequence[Keys], sources: Sources) -> str:
@@ -224,7 +225,7 @@ def _unknown_names(config: Mapping[str, Any]) -> Iterator[Fault]:
                 hint = suggest(name, sorted(known[kind] - trained), "known")
                 # A method is of the experiment or not by two keys.
                 others = [["methods"]] if kind == "method of this experiment" else []
-                yield keys, others, f"names the unknown {kind} `{name}`; {hint}"
+                yield keys, others, f"names the unknown {kind} `{printable(name)}`; {hint}"
 
 
 def _names(
