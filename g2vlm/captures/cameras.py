@@ -115,7 +115,7 @@ def read_calibration(path: Path, root: Path) -> np.ndarray:
     """
     if path.suffix.lower() == ".json":
         return parse_intrinsics(read_json(path, root), str(path))
-    return parse_intrinsics(read_rows(path, root, (3, 4, 9, 12, 16)), str(path))
+    return parse_intrinsics(read_rows(path, root, (3, 4, 9, 12, 16)).tolist(), str(path))
 
 
 def find_calibration(folder: Path) -> Path | None:

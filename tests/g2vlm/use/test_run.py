@@ -5,9 +5,14 @@ One run feeds most tests: loading the frozen encoders takes most of the time.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
+import resource
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +28,7 @@ import trimesh
 
 from g2vlm.__main__ import main
 from g2vlm.captures import load_capture
+from g2vlm.inference.surface import Mesh
 from g2vlm.use import G2VLMModel, Result
 from metrics.files import InputError
 from tests.g2vlm.captures.scans import scan, write_declared
@@ -170,6 +176,117 @@ def test_saving_again_replaces_an_earlier_result_only(
         result.save(tmp_path / "mine")
     with pytest.raises(InputError, match="--frame world"):
         result.save(tmp_path / "other", frame="world")
+
+
+def empty_mesh() -> Mesh:
+    return Mesh(np.zeros((0, 3), "f4"), np.zeros((0, 3), "i4"), np.zeros((0, 3), "u1"))
+
+
+def test_files_that_would_be_empty_are_left_out(page: tuple[Result, Path], tmp_path: Path) -> None:
+    result = replace(page[0], solids=empty_mesh(), surfaces=())
+    left_out = result.save(tmp_path / "out")
+    assert left_out == (
+        "mesh.glb was not written: no frame has a surface.",
+        "solids.glb was not written: no volume is solid.",
+    )
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "result.json",
+        "scene_graph.json",
+        "scene_graph.graphml",
+        "points.ply",
+        "viewer.html",
+    }
+    document = json.loads((tmp_path / "out/result.json").read_text())
+    assert document["notes"] == [*result.notes, *left_out]
+
+
+@pytest.mark.parametrize(
+    "name", ["write_graphml", "write_ply", "write_textured_glb", "viewer_page"]
+)
+def test_one_file_that_fails_does_not_lose_the_others(
+    name: str, page: tuple[Result, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("a name\nthat \x1b cannot be written")
+
+    monkeypatch.setattr(f"g2vlm.use.results.{name}", fail)
+    (note,) = page[0].save(tmp_path / "out")
+    assert r"was not written: a name\nthat \x1b cannot be written." in note
+    assert len(list((tmp_path / "out").iterdir())) == 6
+    assert not (tmp_path / "out" / note.split()[0]).exists()
+
+
+def test_a_disk_that_fills_up_leaves_nothing(
+    page: tuple[Result, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("g2vlm.use.results.write_ply", full)
+    with pytest.raises(InputError, match="out: cannot be written .No space left on device.; free"):
+        page[0].save(tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let the system refuse larger files, as a full disk or a quota does."""
+    earlier = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, earlier[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, earlier)
+
+
+def test_writing_is_tried_before_the_work(capture_folder: Path, tmp_path: Path) -> None:
+    run = ["run", str(capture_folder), "--model", str(tmp_path / "none"), "--out"]
+    with files_of_at_most(16 << 10), pytest.raises(InputError, match="cannot be written"):
+        main([*run, str(tmp_path / "out")])
+    (tmp_path / "file").touch()
+    for place in ("/proc/none/out", str(tmp_path / "file/out"), str(tmp_path / ("n" * 300))):
+        with pytest.raises(InputError, match="cannot be written|no such|is a file"):
+            main([*run, place])
+    with pytest.raises(InputError, match="no trained model"):
+        main([*run, str(tmp_path / "out")])
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_answers_are_printed_where_the_files_cannot_be_written(
+    page: tuple[Result, Path],
+    capture_folder: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("g2vlm.use.results.write_ply", full)
+    monkeypatch.setattr(G2VLMModel, "run", lambda *_: page[0])
+    options = ["--model", str(model_folder), "--out", str(tmp_path / "out")]
+    with pytest.raises(InputError, match="cannot be written"):
+        main(["run", str(capture_folder), *options])
+    printed = capsys.readouterr().out
+    assert page[0].answers[0].answer in printed and "open in a browser" not in printed
+
+
+def test_a_slip_in_the_unit_is_said_before_the_model_is_loaded(tmp_path: Path) -> None:
+    folder = write_declared(tmp_path / "scan", scan(2), depth_scale=0.001)
+    run = ["run", str(folder), "--model", str(tmp_path / "none"), "--out", str(tmp_path / "out")]
+    with pytest.raises(InputError, match="m at 0.001 units a metre: wrong unit"):
+        main(run)
+
+
+def test_a_tiny_capture_runs(model: G2VLMModel, tmp_path: Path) -> None:
+    made = scan(2)
+    small = made._replace(rgb=made.rgb[:, ::15, ::20], depth=made.depth[:, ::15, ::20])
+    folder = write_declared(tmp_path / "scan", small, intrinsics=(6.5, 8.7, 3.5, 3.5))
+    result = model.run(load_capture(folder), [QUESTION], [PHRASE])
+    assert result.capture.size == (8, 8)
+    result.save(tmp_path / "out")
+    assert json.loads((tmp_path / "out/result.json").read_text())["points"] > 0
 
 
 def test_one_frame_and_no_sentence(model: G2VLMModel, tmp_path: Path) -> None:
