@@ -18,7 +18,7 @@ from metrics.files import InputError, read_json, run_main
 if TYPE_CHECKING:
     from metrics.truth import Truth
 
-MOST_SAMPLES = 20_000_000
+MOST_SAMPLES = 10_000_000
 DATA = "an experiment's folder (it holds truth/<split>/), or one split's truth folder"
 
 
@@ -88,7 +88,9 @@ def _add_geometry(commands: Any) -> None:
     from metrics.reconstruction.compare_files import ALIGNMENTS, SAMPLES
 
     pair = _command(commands, "geometry", _geometry, "compare two clouds or meshes, unclipped")
-    pair.add_argument("predicted", metavar="PRED", help="PLY, OBJ, GLB, STL, OFF, XYZ, npz or npy")
+    pair.add_argument(
+        "predicted", metavar="PRED", help="PLY, OBJ, GLB, glTF, STL, OFF, XYZ, npz or npy"
+    )
     pair.add_argument("truth", metavar="GT", help="the same kinds; metres, in one frame with PRED")
     pair.add_argument(
         "--align",
@@ -178,6 +180,7 @@ def _geometry(arguments: argparse.Namespace) -> int:
         arguments.samples,
         sorted(set(arguments.thresholds)),
         not arguments.no_floors,
+        progress=lambda line: print(line, file=sys.stderr, flush=True),
     )
     _print(arguments, result, geometry_lines(result))
     return 0

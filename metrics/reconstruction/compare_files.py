@@ -8,7 +8,7 @@ Coordinates stay float64 throughout: those of a map are millions of metres, of w
 decimetres.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ from metrics.reconstruction.surfaces import Surface
 ALIGNMENTS = ("none", "icp_se3", "icp_sim3", "sim3")
 # Points sampled on a mesh.
 SAMPLES = 200_000
+# With more points than this the work takes minutes, so its steps are reported.
+LARGE = 1_000_000
 # Points of the prediction that iterative alignment takes.
 ICP_POINTS = 50_000
 
@@ -54,6 +56,7 @@ def compare_files(
     samples: int = SAMPLES,
     thresholds: Sequence[float] = THRESHOLDS,
     with_floors: bool = True,
+    progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Return the scores of a predicted surface against a true one.
 
@@ -65,6 +68,7 @@ def compare_files(
         samples: points sampled on a mesh, uniformly by area.
         thresholds: of precision, recall and F-score, metres.
         with_floors: also score the truth, sampled again, against itself.
+        progress: called with one line before each step, where a side has over a million points.
 
     Returns:
         "values" and "floors" {name: number}, "align", "samples", "points" (of both sides) and
@@ -77,18 +81,29 @@ def compare_files(
     # The words are keys of random generators: another word would sample other points.
     sampled = _sampled(pred, samples, "mesh_samples")
     reference = _sampled(true, samples, "true_samples")
+    sizes = len(sampled.points), len(reference.points)
+
+    def report(step: str) -> None:
+        if progress is not None and max(sizes) > LARGE:
+            progress(f"{step}: {sizes[0]} and {sizes[1]} points")
+
+    if align != "none":
+        report("aligning")
     if align == "sim3":
         similarity = _pixel_alignment(pred, true)
     else:
         similarity = _iterative_alignment(sampled.points, reference.points, align)
     sampled = sampled if align == "none" else _moved(sampled, similarity)
     suffix = "" if align == "none" else f"_{align}"
+    report("comparing")
     values = compare_surfaces(sampled, reference, thresholds)
+    if with_floors:
+        report("floors")
     floors = _floors(true, reference, samples, thresholds) if with_floors else {}
     return {
         "align": align,
         "samples": samples,
-        "points": {"predicted": len(sampled.points), "truth": len(reference.points)},
+        "points": {"predicted": sizes[0], "truth": sizes[1]},
         "similarity": {
             "scale": similarity.scale,
             "rotation": similarity.rotation.tolist(),

@@ -118,7 +118,8 @@ def _checked(label: str, contents: Contents) -> SurfaceFile:
         raise InputError(f"{label}: points are {points.dtype} {list(points.shape)}; give [N, 3]")
     if len(points) == 0:
         raise InputError(f"{label}: holds no points; export a cloud or a mesh")
-    check_counts(len(points), 0, label)
+    if contents.faces is None:
+        check_counts(len(points), 0, label)
     # Before the check: its limit is infinite in float16, so that infinity would pass.
     points = points.astype(np.float64)
     check_points(points, label)

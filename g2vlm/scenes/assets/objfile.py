@@ -175,5 +175,7 @@ def _shares(words: list[str], count: int, where: str) -> tuple[float, ...]:
     except ValueError:
         values = []
     if len(values) != count or any(math.isnan(value) for value in values):
-        raise InputError(f"{where}: a material is not given by {count} numbers; fix the model")
+        raise InputError(
+            f"{where}: a material is not given by {count} number{'s' * (count > 1)}; fix the model"
+        )
     return tuple(min(max(value, 0.0), 1.0) for value in values)

@@ -109,6 +109,16 @@ def test_equal_points_are_searched_once_and_counted_each(tmp_path):
     assert aligned["values"]["completeness_m_exact_icp_se3"] < 1
 
 
+def test_steps_over_many_points_are_reported(tmp_path, monkeypatch):
+    path = saved(tmp_path / "a.npz", points=cloud(400))
+    lines: list[str] = []
+    compare_files(path, path, progress=lines.append)
+    assert lines == []
+    monkeypatch.setattr("metrics.reconstruction.compare_files.LARGE", 399)
+    compare_files(path, path, progress=lines.append)
+    assert lines == ["comparing: 400 and 400 points", "floors: 400 and 400 points"]
+
+
 def ply_with_pixels(path: Path, points: np.ndarray, pixels: np.ndarray, text: bool) -> Path:
     fields = [(name, "<f4") for name in "xyz"] + [(name, "<i4") for name in ("view", "row", "col")]
     rows = np.zeros(len(points), fields)

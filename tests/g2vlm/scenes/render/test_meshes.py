@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 
 import numpy as np
@@ -82,6 +83,51 @@ def test_a_library_without_any_material_used_is_named(tmp_path):
     archive = _archive(tmp_path, a_obj=text, b_mtl="newmtl pine\nKd 1 0 0\n")
     with pytest.raises(InputError, match=r"a\.obj: none of its materials is in b\.mtl"):
         read_obj(archive, "a.obj")
+
+
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ("Kd . 0 1", "b.mtl: line 2: a material is not given by 3 numbers"),
+        ("Kd 1 0", "b.mtl: line 2: a material is not given by 3 numbers"),
+        ("Kd spectral a.rfl", "b.mtl: line 2: a material is not given by 3 numbers"),
+        ("Kd 1 nan 0", "b.mtl: line 2: a material is not given by 3 numbers"),
+        ("d", "b.mtl: line 2: a material is not given by 1 number;"),
+        ("d null", "b.mtl: line 2: a material is not given by 1 number;"),
+    ],
+)
+def test_a_broken_material_is_named_by_its_line(tmp_path, line, where):
+    archive = _archive(
+        tmp_path, a_obj="mtllib b.mtl\nusemtl pine\n" + PLAIN, b_mtl=f"newmtl pine\n{line}\n"
+    )
+    with pytest.raises(InputError, match=re.escape(where)):
+        read_obj(archive, "a.obj")
+
+
+def test_a_material_is_read_with_tabs_blanks_and_a_byte_order_mark(tmp_path):
+    archive = _archive(
+        tmp_path,
+        a_obj="mtllib\tb.mtl\n usemtl\tpine \n" + PLAIN,
+        b_mtl="\ufeff newmtl\tpine\n\tKd\t1 0.25 2\n d -halo 0.5\n",
+    )
+    mesh = read_obj(archive, "a.obj")
+    material = mesh.materials[mesh.material[0]]
+    assert (material.colour, material.opacity) == ((1, 0.25, 1), 0.5)
+
+
+def test_concave_polygons_of_a_catalog_stay_fans(tmp_path):
+    # All rooms of the study are made of these triangles.
+    corners = "v 2 0 0\nv 2 1 0\nv 1 1 0\nv 1 2 0\nv 0 2 0\nv 0 0 0\n"
+    mesh = read_obj(_archive(tmp_path, a_obj=corners + "f 1 2 3 4 5 6\n"), "a.obj")
+    assert mesh.faces.tolist() == [[0, k, k + 1] for k in range(1, 5)]
+
+
+def test_relative_indices_count_from_the_face(tmp_path):
+    text = "v 0 0 0\nv 1 0 0\nv 1 1 0\nvt 0 0\nf -3/-1 -2/-1 -1/-1\n"
+    text += "v 5 0 0\nv 6 0 0\nv 6 1 0\nvt 1 0\nf -3/-1 -2/-1 -1/-1\n"
+    mesh = read_obj(_archive(tmp_path, a_obj=text), "a.obj")
+    assert mesh.faces.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert mesh.uv[:, 0].tolist() == [[0, 0], [1, 0]]
 
 
 def test_one_unknown_material_among_known_ones_is_grey(tmp_path):

@@ -155,7 +155,7 @@ def test_what_is_not_read_is_refused_by_name(tmp_path, order, elements, message)
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("element vertex 80000000\n" + XYZ, "holds 80000000 points, more than 20000000"),
+        ("element vertex 80000000\n" + XYZ, "holds 80000000 points, more than 10000000"),
         ("element vertex 1\n" + XYZ + "element face 99999999999\n" + LIST, "99999999999 faces"),
         ("element vertex 1\nproperty half x\n", "the line 'property half x', which is not known"),
         ("element vertex one\n" + XYZ, "the line 'element vertex one', which is not known"),
