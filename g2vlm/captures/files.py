@@ -19,7 +19,8 @@ COLOUR_KINDS = (".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".tif", ".tiff", ".bmp"
 IMAGES = {*DEPTH_KINDS, *COLOUR_KINDS}
 VIDEOS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".bag", ".sens"}
 FIX = "export the capture again"
-LARGEST_TEXT = 64 << 20
+# Parsed JSON and rows of numbers take some twenty times the memory of their text.
+LARGEST_TEXT = 32 << 20
 # A folder with more entries is no part of a capture: listing a whole disk would take minutes.
 _MOST_ENTRIES = 200_000
 
@@ -28,7 +29,7 @@ def read_text(path: Path, root: Path) -> str:
     """Return the UTF-8 text of a file of the capture in `root`.
 
     Raises:
-        InputError: the file is missing, no regular file, outside `root`, larger than 64 MiB or in
+        InputError: the file is missing, no regular file, outside `root`, larger than 32 MiB or in
             another encoding.
     """
     return files.read_text(path, FIX, root, LARGEST_TEXT)

@@ -19,6 +19,7 @@ METRES_PER_RADIAN = 0.7
 LOST = np.full((4, 4), np.nan)
 # Map coordinates stay below the Earth's circumference of 4e7 m.
 _FARTHEST_M = 1e8
+_LONGEST_ROW = 10_000
 # Shapes of the arrays that hold a matrix: nested, flat, and one row of a file.
 _POSE_SHAPES = {shape: (4, 4) for shape in ((4, 4), (16,), (1, 16))}
 _POSE_SHAPES |= {shape: (3, 4) for shape in ((3, 4), (12,), (1, 12))}
@@ -62,6 +63,8 @@ def read_rows(path: Path, root: Path, columns: Collection[int]) -> np.ndarray:
     rows: list[list[float]] = []
     header = True
     for number, line in enumerate(re.split(r"\r\n|\r|\n", read_text(path, root)), 1):
+        if len(line) > _LONGEST_ROW:
+            raise InputError(f"{path}: row {number} has {len(line)} characters; {FIX}")
         # In -1.#INF the # is no comment.
         words = re.split(r"[\s,;]+", re.sub(r"(^|\s)#.*", "", line).strip(" \t,;"))
         if words == [""]:

@@ -15,7 +15,7 @@ from g2vlm.models.config import ModelConfig
 from g2vlm.models.file_format import read_config
 from g2vlm.scenes.dataset import SceneInputs
 from g2vlm.use.views import Window, choose_windows, scene_inputs
-from metrics.files import InputError
+from metrics.files import InputError, one_line
 
 if TYPE_CHECKING:
     from g2vlm.features.text_encoders import TextEncoder
@@ -138,12 +138,15 @@ class G2VLMProcessor:
         """Return the texts with single spaces.
 
         Raises:
-            InputError: a text is empty or too long; the message names the option.
+            InputError: a text is empty, too long or holds control characters; the message names the
+                option.
         """
         sentences = [" ".join(str(text).split()) for text in texts]
         for text in sentences:
             if not text:
                 raise InputError(f"--{option}: an empty text; write a sentence")
+            if text != one_line(text):
+                raise InputError(f"--{option} {text[:40]!r}: no plain text; write it in UTF-8")
             if len(text) > MOST_LETTERS:
                 raise InputError(
                     f"--{option} {text[:40]!r}...: {len(text)} letters; write at most "

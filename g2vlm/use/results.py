@@ -227,7 +227,7 @@ class Result:
         if self.ood_score:
             lines.append(self.ood_score.message)
         if folder is not None:
-            lines.append(f"open in a browser: {Path(folder) / 'viewer.html'}")
+            lines.append(one_line(f"open in a browser: {Path(folder) / 'viewer.html'}"))
         return "\n".join(lines)
 
 

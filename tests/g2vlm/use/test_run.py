@@ -331,6 +331,8 @@ def test_command_errors_are_one_line(
         (["--model", str(tmp_path / "none")], "no trained model here; train one"),
         (["--model", str(model_folder), "--ask", " "], "--ask: an empty text"),
         (["--model", str(model_folder), "--find", "x" * 301], "301 letters"),
+        (["--model", str(model_folder), "--ask", "a \udcff"], r"--ask 'a \udcff': no plain text"),
+        (["--model", str(model_folder), "--find", "a\x1b[31m"], "no plain text"),
         (["--frame", "world"], "--frame world: unknown"),
     ):
         with pytest.raises(InputError, match=re.escape(words)):
