@@ -146,16 +146,15 @@ def test_the_readme_shows_the_headline_of_the_reference(results, tmp_path):
 def test_the_studies_that_were_run_are_kept(results, tmp_path):
     study = results / "studies" / "robustness"
     study.mkdir(parents=True)
-    for name in (*reference.STUDY_FILES, "scores.parquet"):
+    names = ("estimates.csv", "differences.csv", "tables.md", "figure.png")
+    for name in (*names, "scores.parquet"):
         (study / name).write_text("x")
     (results / "studies" / "unfinished").mkdir()
     reference.write_reference(results, tmp_path / "kept")
     kept = {
         file.relative_to(tmp_path / "kept") for file in (tmp_path / "kept").rglob("studies/*/*")
     }
-    assert {file.as_posix() for file in kept} == {
-        f"studies/robustness/{name}" for name in reference.STUDY_FILES
-    }
+    assert {file.as_posix() for file in kept} == {f"studies/robustness/{name}" for name in names}
 
 
 def test_too_large_a_reference_is_refused(results, tmp_path, monkeypatch):
