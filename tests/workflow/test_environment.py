@@ -1,9 +1,14 @@
 """The three descriptions of the environment agree."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())["project"]
@@ -50,3 +55,64 @@ def test_every_dependency_has_a_comment():
 def test_scoring_installs_without_torch():
     names = {re.split(r"[<>=]", item)[0] for item in PROJECT["dependencies"]}
     assert not names & {"torch", "torchvision", "transformers", "snakemake", "dvc"}
+
+
+PINNED = re.search(r"uv==(\S+)", Path("workflow/uv/requirements.lock").read_text())[1]
+# Stand-ins for the commands that make_env.sh calls; each notes its call.
+NOTE = '#!/bin/sh\necho "$(basename "$0") $*" >> "$CALLS"\n'
+SPACE = "#!/bin/sh\nprintf 'head\\n/ 1 1 99999999 1 /\\n'\n"
+# A Python of Debian without its package for environments.
+BARE_PYTHON = f"""
+case "$1 $2" in
+  -c*executable*) echo "$0" ;;
+  -c*) exec {sys.executable} "$@" ;;
+  --version*) echo Python 3.11.2 ;;
+  *) echo "ensurepip is not available"; exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def make_env(tmp_path):
+    """Return a function that runs make_env.sh with stand-ins and returns the noted calls too."""
+    root, commands = tmp_path / "clone", tmp_path / "bin"
+    shutil.copytree("workflow/uv", root / "workflow" / "uv")
+    shutil.copy("workflow/make_env.sh", root / "workflow")
+    (root / "requirements.lock").write_text("")
+    commands.mkdir()
+
+    def run(**scripts):
+        for name, text in {"df": SPACE, **scripts}.items():
+            (commands / name).write_text(text)
+            (commands / name).chmod(0o755)
+        calls = tmp_path / "calls"
+        calls.write_text("")
+        names = {"PATH": f"{commands}:/usr/bin:/bin", "CALLS": str(calls), "HOME": str(tmp_path)}
+        names["PYTHON"] = str(commands / "python") if "python" in scripts else sys.executable
+        script = ["bash", str(root / "workflow" / "make_env.sh")]
+        done = subprocess.run(script, capture_output=True, text=True, env=os.environ | names)
+        return done, calls.read_text().splitlines()
+
+    return run
+
+
+def uv(version):
+    return NOTE + f'[ "$1" = --version ] && echo "uv {version} (linux)"\nexit 0\n'
+
+
+def test_the_pinned_uv_at_hand_is_used(make_env):
+    done, calls = make_env(uv=uv(PINNED))
+    assert done.returncode == 0, done.stderr
+    assert [call.split()[1] for call in calls] == ["--version", "venv", "pip"]
+    assert " requirements.lock" in calls[-1] and "--require-hashes" in calls[-1]
+
+
+@pytest.mark.parametrize("version", ["0.0.1", PINNED + "0"])
+def test_another_uv_is_not_used_and_the_system_is_left_alone(make_env, version):
+    done, calls = make_env(uv=uv(version), python=NOTE + BARE_PYTHON)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(
+        "error: could not make an environment for uv: ensurepip is not ava"
+    )
+    installs = [call for call in calls if " -m " in call]
+    assert installs == ["python -m venv --clear .venv/.uv"]
