@@ -162,6 +162,23 @@ def test_an_error_is_one_line(clone, tmp_path, damage, words):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--config", "seeds=0"), "error: --config on the command line: `seeds`: 0 is less than"),
+        (
+            ("--replace-workflow-config",),
+            "error: config/cpu.yaml + config/smoke.yaml: Snakemake read",
+        ),
+    ],
+)
+def test_a_fault_of_the_command_line_is_one_line(clone, options, words):
+    done = snakemake(clone, "-n", "--configfile", "config/smoke.yaml", *options)
+    errors = [row for row in done.stderr.splitlines() if row.startswith("error: ")]
+    assert done.returncode != 0 and len(errors) == 1 and errors[0].startswith(words)
+    assert "Traceback" not in done.stderr
+
+
 def test_a_dry_run_takes_no_lock_and_a_held_lock_refuses_a_run(clone):
     hold = "from g2vlm.run.session import lock; kept = lock('.snakemake/one-run.lock'); input()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
