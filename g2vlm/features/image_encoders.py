@@ -15,7 +15,7 @@ import torch.nn.functional as functional
 from torch import nn
 
 from g2vlm.features.names import MOBILENET
-from g2vlm.features.packages import device_or_best, folder_sha256, package_file
+from g2vlm.features.packages import device_or_best, folder_sha256, load_frozen, package_file
 from g2vlm.features.readers import POINT_PIXELS, TOKEN_PIXELS, SceneFeatures, grid_shape
 from g2vlm.scenes.dataset import SceneStore
 from metrics.files import InputError, atomic_path, sha256_file
@@ -107,16 +107,14 @@ class BackboneEncoder(nn.Module):
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         from transformers import MODEL_FOR_BACKBONE_MAPPING, AutoConfig
 
+        fault = f"no local backbone of this name; give its folder or use {MOBILENET}"
         try:
             # Not AutoBackbone: it looks for a local folder on the model hub too.
             config = AutoConfig.from_pretrained(name, local_files_only=True)
-            self.model = MODEL_FOR_BACKBONE_MAPPING[type(config)].from_pretrained(
-                name, local_files_only=True
-            )
+            kind = MODEL_FOR_BACKBONE_MAPPING[type(config)]
         except (OSError, ValueError, KeyError) as error:
-            raise InputError(
-                f"{name}: no local backbone of this name; give its folder or use {MOBILENET}"
-            ) from error
+            raise InputError(f"{name}: {fault}") from error
+        self.model = load_frozen(kind, name, fault)
         self.model.eval().requires_grad_(False)
         self.patch = int(getattr(self.model.config, "patch_size", TOKEN_PIXELS))
         self.sha256 = folder_sha256(name, self.model.state_dict())

@@ -1,8 +1,10 @@
 """The weights of frozen models, located without importing their packages, and the torch device."""
 
 import hashlib
+import json
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,6 +27,31 @@ def package_file(package: str, ending: str) -> Path:
             if path.is_file():
                 return path
     raise InputError(f"{package}: holds no {ending}; reinstall it")
+
+
+def load_frozen(kind: Any, name: str, fault: str) -> torch.nn.Module:
+    """Return a `transformers` model from a folder or the local cache, with all of its weights.
+
+    Args:
+        kind: the model class, or an `AutoModel`.
+        name: the folder or the cached name.
+        fault: what to print after the name where it is no such model.
+
+    Raises:
+        InputError: it is no such model, or its checkpoint lacks weights, which `transformers` would
+            draw at random.
+    """
+    try:
+        model, loaded = kind.from_pretrained(name, local_files_only=True, output_loading_info=True)
+    except (OSError, ValueError, json.JSONDecodeError) as error:
+        raise InputError(f"{name}: {fault}") from error
+    if loaded["missing_keys"]:
+        missing = sorted(loaded["missing_keys"])
+        raise InputError(
+            f"{name}: the checkpoint lacks {len(missing)} of the model's tensors, such as "
+            f"{missing[0]}; give a folder with all weights"
+        )
+    return model
 
 
 def folder_sha256(name: str, state: dict[str, torch.Tensor]) -> str:

@@ -3,7 +3,6 @@
 They run once, and all methods read the token states that `encode_texts` writes.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from safetensors.numpy import save_file
 from torch.nn.utils.rnn import pad_sequence
 
 from g2vlm.features.names import MINILM
-from g2vlm.features.packages import device_or_best, folder_sha256, package_file
+from g2vlm.features.packages import device_or_best, folder_sha256, load_frozen, package_file
 from metrics.files import InputError, atomic_path, read_lines, sha256_file, write_json
 
 MAX_TOKENS = 40
@@ -30,7 +29,7 @@ class TextEncoder:
         device: a torch device; by default the GPU where there is one.
 
     Raises:
-        InputError: the weights are not on this machine.
+        InputError: the weights are not on this machine, or not all of them.
     """
 
     def __init__(self, name: str = MINILM, device: str | None = None) -> None:
@@ -46,12 +45,8 @@ class TextEncoder:
                 "sentence-transformers__all-MiniLM-L6-v2/model.safetensors",
             )
             folder = str(weights.parent)
-        try:
-            model = AutoModel.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, json.JSONDecodeError) as error:
-            raise InputError(
-                f"{name}: no local text model; give its folder or use {MINILM}"
-            ) from error
+        fault = f"no local text model; give its folder or use {MINILM}"
+        model = load_frozen(AutoModel, folder, fault)
         # The text tower of two-tower models (CLIP, SigLIP) has this name.
         self.model = getattr(model, "text_model", model)
         if name == MINILM:

@@ -132,17 +132,22 @@ class ModelConfig(ModelSizes, Switches):
         if not isinstance(values, Mapping):
             raise InputError(f"{source}: no model settings; train the model again")
         types = get_type_hints(ModelConfig)
+        for fault, keys in (
+            ("unknown", values.keys() - types.keys()),
+            ("missing", types.keys() - values.keys()),
+        ):
+            if keys:
+                raise InputError(
+                    f"{source}: key `model.{min(keys)}` is {fault}; train the model again"
+                )
         for name, value in values.items():
-            if name in types and not _fits(value, types[name], _LARGEST.get(name, _LARGEST_SIZE)):
+            if not _fits(value, types[name], _LARGEST.get(name, _LARGEST_SIZE)):
                 raise InputError(
                     f"{source}: model setting {name} is {short_repr(value)}; train the model again"
                 )
-        try:
-            config = ModelConfig(
-                **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-            )
-        except TypeError as error:
-            raise InputError(f"{source}: {error}; train the model again") from error
+        config = ModelConfig(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        )
         if config.hidden % config.heads or config.point_hidden % 2:
             raise InputError(
                 f"{source}: hidden is no multiple of heads, or point_hidden is odd; train again"

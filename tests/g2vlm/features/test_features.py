@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from g2vlm.features.image_encoders import encode_images
 from g2vlm.features.readers import ImageFeatures, TextFeatures
@@ -156,6 +156,31 @@ def test_any_local_backbone_and_text_model(tmp_path) -> None:
             else:
                 encode_texts([annotation_file(tmp_path, rows)], tmp_path, "nobody/nothing")
     assert not (tmp_path / "x").exists()
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path) -> None:
+    """transformers would draw them at random, with a warning at most."""
+    from transformers import BertConfig, BertModel, Dinov2Backbone, Dinov2Config
+
+    from g2vlm.features.image_encoders import load_image_encoder
+    from g2vlm.features.text_encoders import TextEncoder
+
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    cases = {
+        "text": (BertModel(BertConfig(vocab_size=8, intermediate_size=16, **small)), TextEncoder),
+        "image": (Dinov2Backbone(Dinov2Config(image_size=56, **small)), load_image_encoder),
+    }
+    for name, (model, load) in cases.items():
+        folder = tmp_path / name
+        model.save_pretrained(folder)
+        weights = load_file(folder / "model.safetensors")
+        lost = sorted(weights)[0]
+        del weights[lost]
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(InputError) as refused:
+            load(str(folder))
+        start = f"{folder}: the checkpoint lacks 1 of the model's tensors, such as {lost}; "
+        assert str(refused.value).startswith(start)
 
 
 def test_errors_name_the_file(tmp_path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import asdict, fields, replace
 
 import pytest
 import torch
 
+from g2vlm.models.checkpoint import load_model, save_model
 from g2vlm.models.config import ModelConfig, Switches, method_switches
 from metrics.files import InputError
 from tests.g2vlm.models.build import METHODS, read_method, scene_batch, sentences, small_model
@@ -175,5 +178,20 @@ def test_invalid_methods_are_refused(method, message):
 def test_config_round_trip():
     config = small_model("minimal_3d_vlm").config
     assert ModelConfig.from_json(asdict(config)) == config
-    with pytest.raises(InputError, match="unexpected keyword argument 'depths'"):
-        ModelConfig.from_json(asdict(config) | {"depths": 1})
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"depths": 1}, "key `model.depths` is unknown; train the model again"),
+        ({"depth": None}, "key `model.depth` is missing; train the model again"),
+    ],
+)
+def test_a_model_with_an_unknown_or_missing_key_is_refused(tmp_path, change, fault):
+    save_model(small_model("minimal_3d_vlm"), tmp_path, {})
+    path = tmp_path / "config.json"
+    document = json.loads(path.read_text())
+    document["model"] = {k: v for k, v in (document["model"] | change).items() if v is not None}
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=f"^{re.escape(f'{path}: {fault}')}$"):
+        load_model(tmp_path)
