@@ -8,12 +8,12 @@ closed forms predict.
 import os
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from metrics.chance import ChanceValue
-from metrics.files import InputError
 from metrics.language.grounding import SINGLE
 from metrics.metric import Metric
 from metrics.prepare import open_truth
@@ -179,20 +179,12 @@ def split_means(path: str | os.PathLike[str]) -> dict[tuple[str, str], float]:
 
     Queries are averaged within a scene, then scenes; a pooled metric is its theta.
     """
+    from metrics.statistics.table import read_scores
+
+    columns = read_scores(Path(path))[[field.name for field in fields(Row)]]
+    rows = [Row(*values) for values in columns.itertuples(index=False, name=None)]
     return {
         (metric, subset): cell["mean"]
-        for metric, subsets in summarise(_read(path)).items()
+        for metric, subsets in summarise(rows).items()
         for subset, cell in subsets.items()
     }
-
-
-def _read(path: str | os.PathLike[str]) -> list[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    names = [field.name for field in fields(Row)]
-    try:
-        columns = pq.read_table(path, columns=names).to_pydict()
-    except (FileNotFoundError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path}: no score table ({error}); score the submission first") from error
-    return [Row(*values) for values in zip(*(columns[name] for name in names), strict=True)]

@@ -1,6 +1,7 @@
 """Prepare once what every scoring of a split shares, and open a truth folder that has it."""
 
 import os
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,8 +84,7 @@ def prepare(truth_dir: str | os.PathLike[str], path: str | os.PathLike[str] | No
     """
     truth = Truth(truth_dir)
     path = truth.folder / PREPARED if path is None else Path(path)
-    spool = TensorSpool()
-    try:
+    with closing(TensorSpool()) as spool:
         for scene in truth.scenes:
             for name, array in reductions(truth.geometry(scene)).items():
                 spool.add(f"{scene}/{name}", array)
@@ -95,8 +95,6 @@ def prepare(truth_dir: str | os.PathLike[str], path: str | os.PathLike[str] | No
         spool.add("version", np.array([PREPARED_VERSION], np.int32))
         with atomic_path(path) as temporary:
             spool.save(temporary)
-    finally:
-        spool.close()
     return path
 
 

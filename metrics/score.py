@@ -109,5 +109,8 @@ def _floors(submission: Submission, truth: Truth) -> dict[str, float]:
     if "points" not in geometry_tasks(submission):
         return {}
     measured = measured_floors(truth)
-    floors = {name: metric.floor_of for name, metric in METRICS.items()}
-    return {name: measured[plain] for name, plain in floors.items() if plain in measured}
+    return {
+        name: measured[metric.floor_of]
+        for name, metric in METRICS.items()
+        if metric.floor_of in measured
+    }

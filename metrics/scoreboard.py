@@ -184,12 +184,11 @@ def compare_lines(results: dict[str, pd.DataFrame]) -> list[str]:
 
 
 def _table(frame: pd.DataFrame, columns: list[str]) -> list[str]:
-    rows = [columns]
-    for values in frame[columns].itertuples(index=False):
-        rows.append(
-            [f"{v:.4g}" if isinstance(v, float) else short_repr(v).strip("'") for v in values]
-        )
-    return _aligned(rows)
+    rows = [
+        [f"{v:.4g}" if isinstance(v, float) else short_repr(v).strip("'") for v in values]
+        for values in frame[columns].itertuples(index=False)
+    ]
+    return _aligned([columns, *rows])
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:

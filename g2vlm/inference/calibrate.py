@@ -72,7 +72,7 @@ class Thresholds:
 
 
 def read_thresholds(path: str | Path) -> Thresholds:
-    """Read what `write_thresholds` wrote.
+    """Read a file of `Thresholds.to_json`.
 
     Raises:
         InputError: the file is missing, a name in it is missing or unknown, or a value is no finite
@@ -89,11 +89,6 @@ def read_thresholds(path: str | Path) -> Thresholds:
         if value is not None and not (type(value) in (int, float) and math.isfinite(value)):
             raise InputError(f"{path}: {name} is {short_repr(value)}; calibrate again")
     return Thresholds(**{k: math.inf if v is None else float(v) for k, v in values.items()})
-
-
-def write_thresholds(path: str | Path, thresholds: Thresholds) -> None:
-    """Write thresholds as JSON."""
-    write_json(path, thresholds.to_json())
 
 
 @dataclass(frozen=True)
@@ -159,7 +154,7 @@ def calibrate_thresholds(
         *best_grounding(queries),
         *best_graph(graphs),
     )
-    write_thresholds(out_path or Path(model_dir) / FILE, thresholds)
+    write_json(out_path or Path(model_dir) / FILE, thresholds.to_json())
     return thresholds
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from g2vlm.captures import Capture
 from g2vlm.inference.calibrate import FILE as THRESHOLDS
-from g2vlm.inference.calibrate import Thresholds, read_thresholds, write_thresholds
+from g2vlm.inference.calibrate import Thresholds, read_thresholds
 from g2vlm.inference.network import EncodedScene, Network
 from g2vlm.inference.scene import (
     count_targets,
@@ -26,7 +26,7 @@ from g2vlm.use import ood_score
 from g2vlm.use.processor import G2VLMProcessor
 from g2vlm.use.results import Answer, DetectedObject, GroundedBox, Grounding, Relation, Result
 from g2vlm.use.surfaces import coloured_points, refine, textured_surface
-from metrics.files import InputError, atomic_path
+from metrics.files import InputError, atomic_path, write_json
 
 DEFAULT_MODEL = Path("results/reference/cpu/checkpoint")
 MODEL_HELP = "train one by `make reproduce` and give --model results/cpu/models/full/0"
@@ -101,7 +101,7 @@ class G2VLMModel:
             for name in ("config.json", "model.safetensors", "cost.json", PROBE, ood_score.FILE):
                 if (source / name).is_file():
                     shutil.copyfile(source / name, temporary / name)
-            write_thresholds(temporary / THRESHOLDS, self.thresholds)
+            write_json(temporary / THRESHOLDS, self.thresholds.to_json())
 
     def run(
         self,

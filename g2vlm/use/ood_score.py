@@ -17,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from g2vlm.features.readers import ImageFeatures, SceneFeatures, open_split
+from g2vlm.features.readers import ImageFeatures, SceneFeatures
 from g2vlm.scenes.dataset import SceneInputs, SceneStore
 from metrics.files import InputError, atomic_path, require_regular
 from metrics.geometry import lift_depth, to_frame
@@ -246,12 +246,3 @@ def calibrate(
         }
     with atomic_path(out) as temporary:
         save_file({k: v.astype(np.float32) for k, v in tensors.items()}, temporary)
-
-
-def calibrate_experiment(
-    results: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Calibrate on a finished experiment's folder, e.g. `results/cpu`; see `calibrate`."""
-    calibrate(open_split(results, "train"), open_split(results, "val"), out, progress)

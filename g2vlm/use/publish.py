@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from g2vlm.features import readers
 from g2vlm.models.file_format import sentence, table
 from g2vlm.models.probe import FILE as PROBE
 from metrics.files import InputError, atomic_path, write_json
@@ -53,7 +54,7 @@ def publish(
     from safetensors.torch import save_file
 
     from g2vlm.models.checkpoint import FORMAT, read_tensors
-    from g2vlm.use.ood_score import FILE, calibrate_experiment
+    from g2vlm.use.ood_score import FILE, calibrate
 
     results = Path(results)
     model = results / "models" / method / str(seed)
@@ -77,7 +78,8 @@ def publish(
         size = f"\n**Size.** {sentence(model)}\n\n{table(model)}"
         card = FRONT_MATTER + CARD.read_text(encoding="utf-8") + size
         (folder / "README.md").write_text(card, encoding="utf-8")
-        calibrate_experiment(results, folder / FILE, progress)
+        train, val = (readers.open_split(results, split) for split in ("train", "val"))
+        calibrate(train, val, folder / FILE, progress)
     return Path(out)
 
 

@@ -1,7 +1,7 @@
 """Nearest neighbours on a CUDA device, through PyTorch3D's exhaustive search.
 
 Used where a device, torch and PyTorch3D are all available; ``CUDA_VISIBLE_DEVICES=`` (empty) keeps
-scoring on the CPU. torch is not imported on machines without a device.
+scoring on the CPU. torch is not imported on machines without the driver of a device.
 """
 
 import ctypes
@@ -16,31 +16,18 @@ MOST_PAIRS = 2e11
 @cache
 def device() -> str | None:
     """Return the torch name of a device that can search, or None."""
-    if not _cuda_devices():
-        return None
     try:
+        ctypes.CDLL("libcuda.so.1")
         import torch
 
         if not torch.cuda.is_available():
             return None
         one = np.zeros((1, 3), np.float32)
         nearest(one, one, "cuda")
-    except (ImportError, RuntimeError):
-        # No torch, no PyTorch3D, or one built without CUDA.
+    except (OSError, ImportError, RuntimeError):
+        # No driver, no torch, no PyTorch3D, or one built without CUDA.
         return None
     return "cuda"
-
-
-def _cuda_devices() -> int:
-    """Count CUDA devices by asking the driver, which costs nothing where there is none."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
 
 
 def nearest(queries: np.ndarray, points: np.ndarray, place: str) -> tuple[np.ndarray, np.ndarray]:

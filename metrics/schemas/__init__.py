@@ -1,7 +1,8 @@
 """The submission format as a JSON schema, and the check of values against it.
 
-Other software may use ``submission.schema.json`` itself; the reader uses `schema_faults`. The
-``description`` of each part is printed as the fix of a fault.
+Other software may use ``submission.schema.json`` itself; the reader uses `schema_faults`. It is of
+draft 7, the newest that fastjsonschema knows. The ``description`` of each part is printed as the
+fix of a fault.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from jsonschema import Draft202012Validator, ValidationError
+    from jsonschema import Draft7Validator, ValidationError
 
 SCHEMA_FILE = Path(__file__).with_name("submission.schema.json")
 LONGEST_REPR = 80
@@ -125,37 +126,18 @@ def definition(part: str) -> dict[str, Any]:
     return inline(parts[part])
 
 
-def as_draft_7(value: Any) -> Any:
-    """Return a schema of draft 2020-12 as one of draft 7, the newest that fastjsonschema knows.
-
-    Of the keywords used here only those for tuples differ: `prefixItems` was `items`, and `items`
-    was `additionalItems`.
-    """
-    if isinstance(value, list):
-        return [as_draft_7(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    converted = {key: as_draft_7(item) for key, item in value.items()}
-    if "prefixItems" in converted:
-        if "items" in converted:
-            converted["additionalItems"] = converted["items"]
-        converted["items"] = converted.pop("prefixItems")
-    return converted
-
-
 @cache
 def _compiled(part: str) -> Callable[[Any], Any]:
     import fastjsonschema
 
-    draft_7 = {"$schema": "http://json-schema.org/draft-07/schema#", **as_draft_7(definition(part))}
-    return fastjsonschema.compile(draft_7, use_default=False)
+    return fastjsonschema.compile(definition(part), use_default=False)
 
 
 @cache
-def _validator(part: str) -> Draft202012Validator:
-    from jsonschema import Draft202012Validator
+def _validator(part: str) -> Draft7Validator:
+    from jsonschema import Draft7Validator
 
-    return Draft202012Validator(definition(part))
+    return Draft7Validator(definition(part))
 
 
 def _what(error: ValidationError) -> str:

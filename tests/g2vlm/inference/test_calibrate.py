@@ -19,7 +19,6 @@ from g2vlm.inference.calibrate import (
     occupancy_sample,
     prefix_f1,
     read_thresholds,
-    write_thresholds,
 )
 from g2vlm.inference.scene import Ranked
 from metrics.files import InputError, write_json
@@ -100,7 +99,7 @@ def test_occupancy_samples_agree_with_the_boxes() -> None:
 def test_thresholds_round_trip_and_wrong_names_raise(tmp_path) -> None:
     path = tmp_path / "thresholds.json"
     chosen = Thresholds(occupancy_logit=0.5, zero_logit=math.inf, triplet_score=0.1)
-    write_thresholds(path, chosen)
+    write_json(path, chosen.to_json())
     assert read_thresholds(path) == chosen
     write_json(path, {"occupancy_logit": 1})
     with pytest.raises(InputError, match="thresholds.json.*missing or unknown"):

@@ -9,10 +9,9 @@ from g2vlm.inference.calibrate import (
     Thresholds,
     calibrate_thresholds,
     read_thresholds,
-    write_thresholds,
 )
 from g2vlm.inference.predict import predict
-from metrics.files import InputError, read_json
+from metrics.files import InputError, read_json, write_json
 from metrics.submission.reader import Submission
 from metrics.submission.validate import validate
 from tests.g2vlm.inference.conftest import Case, write_model
@@ -85,7 +84,7 @@ def test_points_of_an_untrained_model_stay_near_the_sensor(case: Case, tmp_path)
 
 def test_a_scene_without_solids_has_no_mesh_and_stays_valid(case: Case, tmp_path) -> None:
     limits, out = tmp_path / "limits.json", tmp_path / "out"
-    write_thresholds(limits, Thresholds(occupancy_logit=1e6))
+    write_json(limits, Thresholds(occupancy_logit=1e6).to_json())
     predict(case.model_dir, case.store, case.images, case.texts, out, "val", CONFIG, limits)
     submission = Submission(out)
     assert "mesh" in submission.produces

@@ -15,8 +15,9 @@ pytest.importorskip("torch")
 from safetensors.numpy import load_file
 
 from g2vlm.__main__ import main
+from g2vlm.features import readers
 from g2vlm.models.probe import RetrievalProbe
-from g2vlm.use import G2VLMModel, ood_score
+from g2vlm.use import G2VLMModel
 from metrics.files import InputError
 from tests.g2vlm.use.test_ood_score import Rooms
 
@@ -44,10 +45,8 @@ def study(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     table.parent.mkdir(parents=True)
     pd.DataFrame(rows, columns=HEADER).to_parquet(table)
 
-    def calibrate(folder, out, progress):
-        ood_score.calibrate(*((r, r) for r in (Rooms(40, 1), Rooms(20, 2))), out, progress)
-
-    monkeypatch.setattr(ood_score, "calibrate_experiment", calibrate)
+    rooms = {"train": Rooms(40, 1), "val": Rooms(20, 2)}
+    monkeypatch.setattr(readers, "open_split", lambda _, split: (rooms[split],) * 2)
     return results
 
 

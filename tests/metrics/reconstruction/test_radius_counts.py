@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -82,6 +84,10 @@ def test_clouds_use_the_device_if_available(monkeypatch):
     np.testing.assert_allclose(found.distance, wanted.distance, atol=1e-5)
 
 
-def test_torch_is_not_imported_without_a_device(monkeypatch):
-    monkeypatch.setattr(gpu, "_cuda_devices", lambda: 0)
+def test_torch_is_not_imported_without_a_driver(monkeypatch):
+    def missing(name):
+        raise OSError(name)
+
+    monkeypatch.setattr(gpu.ctypes, "CDLL", missing)
+    monkeypatch.setitem(sys.modules, "torch", None)
     assert gpu.device.__wrapped__() is None

@@ -10,10 +10,10 @@ import pytest
 from fastjsonschema.draft07 import CodeGeneratorDraft07
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator
 
 from metrics.scene_graph.predicates import FAMILIES, PREDICATES
-from metrics.schemas import SCHEMA_FILE, as_draft_7, definition, is_valid, schema, schema_faults
+from metrics.schemas import SCHEMA_FILE, definition, is_valid, schema, schema_faults
 from metrics.submission.parsing import KEYS, LIMITS, parse
 from metrics.submission.writer import FORMAT, FRAME, MESH_KINDS, POSE_CONVENTION, TASKS, VERSION
 
@@ -24,7 +24,7 @@ ODD = st.one_of(NUMBERS, st.none(), st.booleans(), st.text(max_size=3), st.just(
 
 
 def test_the_schema_is_a_schema():
-    Draft202012Validator.check_schema(SCHEMA)
+    Draft7Validator.check_schema(SCHEMA)
     assert SCHEMA["$defs"].keys() >= {*PARTS, "manifest", "retrieval"}
 
 
@@ -105,7 +105,7 @@ def corrupted(draw):
 def test_the_fast_check_agrees_with_jsonschema(case):
     part, row = case
     schema = {"$ref": f"#/$defs/{part}", "$defs": SCHEMA["$defs"]}
-    valid = Draft202012Validator(schema).is_valid(row)
+    valid = Draft7Validator(schema).is_valid(row)
     assert (schema_faults(part, row) == []) == valid
     assert valid or not is_valid(part, row)
     for what, fix in schema_faults(part, row):
@@ -136,7 +136,7 @@ def test_the_fast_check_knows_every_keyword(part):
     known = {*generator._json_keywords_to_function, "$ref", "description", "then"}
     # Two keywords that are read with another one.
     known |= {"additionalItems", "additionalProperties"}
-    assert set(keywords(as_draft_7(definition(part)))) <= known
+    assert set(keywords(definition(part))) <= known
 
 
 def test_nan_and_infinity_are_not_numbers():
