@@ -15,6 +15,10 @@ from benchmarks.timing import Requirement, Row
 from metrics.files import run_main
 from report.table import markdown_grid
 
+PEER_HEADS = (
+    *("task, on one core", "this project, ms", "a second"),
+    *("peer", "peer, ms", "a second", "ratio"),
+)
 PARTS = ("evaluation", "peers", "scenes", "statistics", "training")
 
 
@@ -33,17 +37,7 @@ def main() -> int:
     print(f"{platform.processor() or platform.machine()}, best of several runs.\n")
     parts = [arguments.only] if arguments.only else PARTS
     if "peers" in parts:
-        heads = [
-            "task, on one core",
-            "this project, ms",
-            "a second",
-            "peer",
-            "peer, ms",
-            "a second",
-        ]
-        print(
-            markdown_grid([*heads, "ratio"], map(_peer_cells, peers.inside_mesh() + peers.views()))
-        )
+        print(markdown_grid(PEER_HEADS, map(_peer_cells, peers.inside_mesh() + peers.views())))
     measures: dict[str, list[Callable[[], list[Requirement]]]] = {
         "evaluation": [
             *(evaluation.against_eval3r, evaluation.solids, evaluation.growth),

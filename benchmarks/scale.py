@@ -19,6 +19,7 @@ import pandas as pd
 from scipy.optimize import nnls
 
 from metrics.files import InputError, read_json, run_main
+from report.table import markdown_grid
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,7 @@ class Study:
         }
 
 
-HEAD = """\
-| stage | jobs | core hours | longest job, h | memory of a job, GB | disk, GB |
-| --- | ---: | ---: | ---: | ---: | ---: |"""
+HEADS = ("stage", "jobs", "core hours", "longest job, h", "memory of a job, GB", "disk, GB")
 Units = Callable[[Study], dict[str, float]]
 
 
@@ -216,14 +215,15 @@ def table(costs: pd.DataFrame) -> str:
     """Return the costs as a Markdown table with a row of sums; a dagger marks upper bounds."""
     largest = dict.fromkeys(("longest_hours", "memory_gb"), "max")
     total = costs.agg(dict.fromkeys(costs, "sum") | largest).rename("all")
-    lines = [HEAD]
-    for row in pd.concat([costs, total.to_frame().T.assign(bound=False)]).itertuples():
-        numbers = (row.hours, row.longest_hours, row.memory_gb, row.disk_gb)
-        mark = " †" if row.bound else ""
-        lines.append(
-            f"| {row.Index}{mark} | {row.jobs:,.0f} | {' | '.join(map(_short, numbers))} |"
-        )
-    return "\n".join(lines)
+    rows = [
+        [
+            f"{row.Index} †" if row.bound else row.Index,
+            f"{row.jobs:,.0f}",
+            *map(_short, (row.hours, row.longest_hours, row.memory_gb, row.disk_gb)),
+        ]
+        for row in pd.concat([costs, total.to_frame().T.assign(bound=False)]).itertuples()
+    ]
+    return markdown_grid(HEADS, rows)
 
 
 def _short(value: float) -> str:
@@ -234,7 +234,7 @@ def _short(value: float) -> str:
     return f"{value:,.{places}f}"
 
 
-def main() -> int:
+def main() -> None:
     """Print the estimated cost as a Markdown table."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.scale",
@@ -249,7 +249,6 @@ def main() -> int:
     options = parser.parse_args()
     manifests = [read_json(folder / "manifest.json") for folder in options.results]
     print(table(estimate(manifests, resized(Study.of(manifests[-1]["config"]), options))))
-    return 0
 
 
 def resized(study: Study, options: argparse.Namespace) -> Study:

@@ -77,8 +77,10 @@ def whole_study(
     tests = [
         {"a": "reference", "b": [f"method_{k:03d}" for k in range(1, 6)], "metrics": items[:5]}
     ]
-    families = {"declared": {"split": next(iter(splits)), "tests": tests}}
-    config = {"reference": "reference", "families": families}
+    config = {
+        "reference": "reference",
+        "families": {"declared": {"split": next(iter(splits)), "tests": tests}},
+    }
     with tempfile.TemporaryDirectory() as folder:
         write_scores(Path(folder, "scores"), methods, seeds, splits, items)
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:

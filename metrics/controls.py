@@ -78,15 +78,18 @@ def ceilings(truth: Truth) -> dict[str, float]:
     for scene in truth.scenes:
         prepared = truth.prepared(scene)
         true = prepared.ordered(truth.geometry(scene))
-        surface = Surface.ordered(true.surface, None, true.surface_colour)
-        comparison = SurfaceComparison(surface, TruthClouds(true, prepared))
+        comparison = SurfaceComparison(
+            Surface.ordered(true.surface, None, true.surface_colour), TruthClouds(true, prepared)
+        )
         for metric in _computed("surface"):
             if metric.applies(comparison):
                 by_scene.setdefault(metric.name, []).append(metric.compute(comparison))
     values = {name: float(np.mean(scores)) for name, scores in by_scene.items()}
-    for name, metric in METRICS.items():
-        if not metric.computed_ceiling and metric.perfect_bound is None:
-            values[name] = metric.best
+    values |= {
+        name: metric.best
+        for name, metric in METRICS.items()
+        if not metric.computed_ceiling and metric.perfect_bound is None
+    }
     graphs = GraphComparison(truth.annotations, [_true_answer(line) for line in truth.annotations])
     for metric in _computed("graphs"):
         pooled = metric.compute(graphs)
@@ -97,8 +100,7 @@ def ceilings(truth: Truth) -> dict[str, float]:
 
 def _computed(name: str) -> list[Metric]:
     """Return the metrics of one input whose ceiling must be computed."""
-    metrics = METRICS.values()
-    return [metric for metric in metrics if metric.computed_ceiling and metric.input == name]
+    return [m for m in METRICS.values() if m.computed_ceiling and m.input == name]
 
 
 def _true_answer(annotation: dict[str, Any]) -> Answer:

@@ -67,10 +67,9 @@ def _is_current(folder: Path, path: Path) -> bool:
     tensors = open_tensors(path)
     if "version" not in tensors.keys():  # noqa: SIM118 (not a mapping)
         return False
-    version = int(tensors.get_tensor("version")[0])
     # A metric that was added since has no column in the table of floors.
-    floors = tensors.get_tensor("floors").shape[1]
-    return version == PREPARED_VERSION and floors == len(FLOORS)
+    has_all_floors = tensors.get_tensor("floors").shape[1] == len(FLOORS)
+    return has_all_floors and int(tensors.get_tensor("version")[0]) == PREPARED_VERSION
 
 
 def prepare(truth_dir: str | os.PathLike[str], path: str | os.PathLike[str] | None = None) -> Path:
@@ -164,5 +163,8 @@ def measured_floors(truth: Truth) -> dict[str, float]:
     table = truth.floor_table.astype(np.float64)  # (scenes, metrics), NaN where undefined
     defined = np.isfinite(table)
     sums, counts = np.where(defined, table, 0.0).sum(axis=0), defined.sum(axis=0)
-    means = zip(FLOORS, sums, counts, strict=True)
-    return {name: float(total / count) for name, total, count in means if count}
+    return {
+        name: float(total / count)
+        for name, total, count in zip(FLOORS, sums, counts, strict=True)
+        if count
+    }

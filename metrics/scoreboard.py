@@ -30,8 +30,10 @@ def metric_lines() -> list[str]:
     for metric in METRICS.values():
         better = "higher" if metric.higher_is_better else "lower"
         facts = f"{metric.unit or 'share'}, {better} is better, worst {metric.worst_text}"
-        lines.append(f"{metric.name}  [{facts}, floor: {metric.floor}]")
-        lines.append(f"    {metric.description}; {metric.source}")
+        lines += [
+            f"{metric.name}  [{facts}, floor: {metric.floor}]",
+            f"    {metric.description}; {metric.source}",
+        ]
     return lines
 
 
@@ -72,9 +74,11 @@ def score_lines(scored: dict[str, Any], out: str | None) -> list[str]:
             ]
         )
     head = f"{printable(scored['method'])}, seed {scored['seed']}, {scored['split']}; "
-    lines = [f"{head}^ higher is better, v lower; failures count as the worst value"]
-    lines += _aligned(rows)
-    lines += [f"no {task}: {printable(why)}" for task, why in sorted(scored["reasons"].items())]
+    lines = [
+        f"{head}^ higher is better, v lower; failures count as the worst value",
+        *_aligned(rows),
+        *(f"no {task}: {printable(why)}" for task, why in sorted(scored["reasons"].items())),
+    ]
     if any(cell["succeeded"] < 1 for cell in cells.values()):
         lines.append("some items failed: python -m metrics validate lists why")
     if out:
@@ -170,17 +174,15 @@ def _joined(scores: list[str], deterministic: list[str]) -> tuple[pd.DataFrame, 
 def compare_lines(results: dict[str, pd.DataFrame]) -> list[str]:
     """Return means with intervals of every metric, and the differences from the reference."""
     estimates, differences = results["estimates"], results["differences"]
-    lines = ["means with 95% intervals", ""]
-    lines += _table(estimates[estimates["subset"] == "all"], HEADLINE)
+    means = _table(estimates[estimates["subset"] == "all"], HEADLINE)
+    lines = ["means with 95% intervals", "", *means, ""]
     measured = differences[differences["difference"].notna() & (differences["subset"] == "all")]
     if len(measured):
         # A declared difference has a row for each question; the headline's comes first.
         headline = measured.drop_duplicates(["split", "metric", "method_a", "method_b"])
-        lines += ["", "differences, a minus b, with 95% intervals", ""]
-        lines += _table(headline, DIFFERENCES)
-    else:
-        lines += ["", "no differences: choose a method to compare with by --reference"]
-    return lines
+        table = _table(headline, DIFFERENCES)
+        return [*lines, "differences, a minus b, with 95% intervals", "", *table]
+    return [*lines, "no differences: choose a method to compare with by --reference"]
 
 
 def _table(frame: pd.DataFrame, columns: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from g2vlm.features.packages import device_or_best
 from g2vlm.features.readers import SceneFeatures, TextFeatures
@@ -238,14 +239,12 @@ class EncodedScene:
         pad = model.vocabulary.index[PAD]
         owner = [place for place, names in enumerate(choices) for _ in names]  # L, into `rows`
         lines = [
-            model.vocabulary.encode(name, START, 3 * ANSWER_TOKENS)
+            torch.tensor(model.vocabulary.encode(name, START, 3 * ANSWER_TOKENS))
             for names in choices
             for name in names
         ]
-        words = torch.full((1, len(lines), max(map(len, lines))), pad)  # (1, L, T)
-        for place, line in enumerate(lines):
-            words[0, place, : len(line)] = torch.tensor(line)
-        words = words.to(self.network.device)
+        words = pad_sequence(lines, batch_first=True, padding_value=pad)  # (L, T)
+        words = words[None].to(self.network.device)  # (1, L, T)
         question = [rows[place] for place in owner]  # L, the question of each sequence
         scene = model.decoder.read_scene(self.state.tokens)
         memory, hints = context.memory[:, question], context.hints.take(question)

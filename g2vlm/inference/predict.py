@@ -179,8 +179,11 @@ def _write_language(writer: SubmissionWriter, scene: EncodedScene, limits: Thres
     inputs, name = scene.inputs, scene.inputs.scene
     graph = scene_graph(scene, limits.triplet_score)
     kept = graph.above(limits.object_score, limits.triplet_score)
-    objects = object_rows(kept.objects, scene.network.config.classes)
-    writer.objects(name, objects, [list(triplet) for triplet in kept.triplets])
+    writer.objects(
+        name,
+        object_rows(kept.objects, scene.network.config.classes),
+        [list(triplet) for triplet in kept.triplets],
+    )
     relations = []
     if inputs.gt_indices:
         probabilities = scene.relations(scene.masks, scene.gt_object_boxes)
@@ -190,9 +193,11 @@ def _write_language(writer: SubmissionWriter, scene: EncodedScene, limits: Thres
     for query, ranked, zero_logit, picked in scene_queries(scene, graph.objects):
         count = count_targets(ranked, zero_logit, limits.zero_logit, limits.multi_logit)
         writer.grounding(name, query, ranked.boxes[:count], picked)
-    questions = [question[1] for question in inputs.questions]
-    choices = [question[4] for question in inputs.questions]
-    answers = scene.answers(questions, choices, *masks_and_boxes(scene, graph.objects))
+    answers = scene.answers(
+        [question[1] for question in inputs.questions],
+        [question[4] for question in inputs.questions],
+        *masks_and_boxes(scene, graph.objects),
+    )
     for question, answer in zip(inputs.questions, answers, strict=True):
         writer.answer(name, question[0], answer)
 
@@ -241,8 +246,9 @@ class SplitWriter:
         """Write the last captions and all matrices."""
         names, scenes = list(self._captions), list(self._pooled)
         captions = list(self._captions.values())
-        pooled = np.stack(list(self._pooled.values()))
-        scores = self._probe.scores(self._network.read_texts(captions), pooled)
+        scores = self._probe.scores(
+            self._network.read_texts(captions), np.stack(list(self._pooled.values()))
+        )
         self._writer.probed_retrieval(names, scenes, scores)
         if not self._network.config.language:
             return

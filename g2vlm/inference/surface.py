@@ -200,8 +200,9 @@ def _halved(grid: np.ndarray) -> np.ndarray:
 def boundary(solid: np.ndarray) -> np.ndarray:
     """Return the cells bool[X, Y, Z] of which one of the six neighbours differs in being solid."""
     cross = ndimage.generate_binary_structure(3, 1)
-    grown = ndimage.binary_dilation(solid, cross)
-    return grown & ~ndimage.binary_erosion(solid, cross, border_value=1)
+    return ndimage.binary_dilation(solid, cross) & ~ndimage.binary_erosion(
+        solid, cross, border_value=1
+    )
 
 
 def mesh_of(grid: OccupancyGrid, points: np.ndarray, colours: np.ndarray) -> Mesh:

@@ -199,8 +199,14 @@ class OODScorer:
                 f"({distance:.1f} times the usual distance): take names, relations and answers as "
                 "guesses."
             )
-        values = (round(v, 3) for v in (distance, relative["look"], relative["shape"], share))
-        return OODScore(*values, outside, message)
+        return OODScore(
+            round(distance, 3),
+            round(relative["look"], 3),
+            round(relative["shape"], 3),
+            round(share, 3),
+            outside,
+            message,
+        )
 
 
 def calibrate(

@@ -87,9 +87,7 @@ def scene_scores(path: Path) -> dict[str, Any]:
     """Return {"split", "scenes": {scene: {metric: mean over its queries}}} of the first scenes."""
     import pandas as pd
 
-    rows = pd.read_parquet(path)
-    rows = rows[(rows["subset"] == "all") & (rows["kind"] == "item")]
-    rows = rows[rows["metric"].isin(CHECKED)]
+    rows = pd.read_parquet(path).query("subset == 'all' and kind == 'item' and metric in @CHECKED")
     names = sorted(rows["scene"].unique())[:SCENES]
     means = rows.groupby(["scene", "metric"])["value"].mean().round(6)
     return {"split": SPLIT, "scenes": {name: means[name].to_dict() for name in names}}

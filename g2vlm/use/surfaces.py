@@ -140,8 +140,9 @@ def coloured_points(capture: Capture, refined: Refined) -> Cloud:
         frames.append(np.full(int(measured.sum()), frame, np.int32))
     cloud = np.concatenate(points).astype(np.float32)  # (M, 3)
     kept = thin(cloud) if len(cloud) else np.zeros(0, int)
-    others = (np.concatenate(part)[kept] for part in (colours, confidence, frames))
-    return Cloud(cloud[kept], *others)
+    return Cloud(
+        cloud[kept], *(np.concatenate(part)[kept] for part in (colours, confidence, frames))
+    )
 
 
 @dataclass(frozen=True)
@@ -187,8 +188,9 @@ def _quads(capture: Capture, depth: np.ndarray, frame: int) -> _Quads:
     step = max(1, round(capture.size[0] / _QUADS_A_ROW))
     rows, columns = (np.arange(step // 2, n, step) for n in depth.shape)
     sampled = depth[np.ix_(rows, columns)]
-    camera = capture.intrinsics[frame], capture.pose[frame]
-    points = lift_pixels(sampled, rows[:, None], columns, *camera)
+    points = lift_pixels(
+        sampled, rows[:, None], columns, capture.intrinsics[frame], capture.pose[frame]
+    )
     pixels = np.stack(np.meshgrid(columns + 0.5, rows + 0.5), -1)
     across, down = np.diff(points, axis=1), np.diff(points, axis=0)
     valid = sampled > 0

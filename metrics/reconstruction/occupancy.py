@@ -171,9 +171,12 @@ def mesh_iou_of(comparison: SolidComparison) -> float | None:
     mesh = comparison.mesh
     if mesh is None or not len(mesh.faces):
         return None
-    room = room_from_corners(comparison.room_corners)
     inside = mesh_contains(
-        comparison.points, mesh.vertices, mesh.faces, comparison.mesh_kind, room
+        comparison.points,
+        mesh.vertices,
+        mesh.faces,
+        comparison.mesh_kind,
+        room_from_corners(comparison.room_corners),
     )  # (O,)
     return occupancy_iou(inside, comparison.occupancy)
 

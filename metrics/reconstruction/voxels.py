@@ -106,9 +106,12 @@ def voxel_iou(predicted: np.ndarray, truth: np.ndarray, known: np.ndarray) -> fl
 def surface_voxel_iou(comparison: SurfaceComparison, side: float) -> float:
     """Return `voxel_iou` of a comparison over voxels of side `side` metres."""
     grid = grid_around(comparison.clouds.true.room_corners, side)
-    true = comparison.clouds.prepared.voxels("surface", side, grid.shape)
-    known = comparison.clouds.prepared.voxels("known", side, grid.shape)
-    return voxel_iou(voxelise(comparison.surface.points, grid), true, known)
+    prepared = comparison.clouds.prepared
+    return voxel_iou(
+        voxelise(comparison.surface.points, grid),
+        prepared.voxels("surface", side, grid.shape),
+        prepared.voxels("known", side, grid.shape),
+    )
 
 
 METRICS = tuple(

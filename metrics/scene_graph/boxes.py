@@ -38,8 +38,11 @@ def assign(weights: np.ndarray) -> list[tuple[int, int]]:
         return []
     # A row or column that gains nothing stays free instead of pushing a better pair apart.
     rows, columns = linear_sum_assignment(np.maximum(weights, 0), maximize=True)
-    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
-    return [(row, column) for row, column in pairs if weights[row, column] > 0]
+    return [
+        (row, column)
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+        if weights[row, column] > 0
+    ]
 
 
 def match_objects(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from g2vlm.captures import Capture, load_capture
+from metrics.files import write_json
 from tests.g2vlm.captures.scans import scan, write_declared
 from tests.g2vlm.inference.synthetic import CLASSES, HEIGHT, WIDTH
 
@@ -15,7 +16,7 @@ def write_model(folder: Path) -> Path:
     """Write an untrained model of small views in the layout of a model folder."""
     import torch
 
-    from g2vlm.inference.calibrate import Thresholds, write_thresholds
+    from g2vlm.inference.calibrate import Thresholds
     from g2vlm.models.checkpoint import save_model
     from g2vlm.models.decoder import build_words
     from g2vlm.models.model import G2VLM
@@ -39,7 +40,7 @@ def write_model(folder: Path) -> Path:
         folder,
         {"seed": 3},
     )
-    write_thresholds(folder / "thresholds.json", Thresholds(occupancy_logit=-1.0))
+    write_json(folder / "thresholds.json", Thresholds(occupancy_logit=-1.0).to_json())
     return folder
 
 

@@ -30,7 +30,7 @@ from g2vlm.__main__ import main
 from g2vlm.captures import load_capture
 from g2vlm.inference.surface import Mesh
 from g2vlm.use import G2VLMModel, Result
-from metrics.files import InputError
+from metrics.files import InputError, write_json
 from tests.g2vlm.captures.scans import scan, write_declared
 from tests.g2vlm.inference.synthetic import CLASSES
 
@@ -312,14 +312,14 @@ def test_a_saved_model_gives_the_same_results(model: G2VLMModel, capture, tmp_pa
 def test_a_model_of_an_experiment_uses_its_thresholds(model_folder: Path, tmp_path: Path) -> None:
     from shutil import copytree
 
-    from g2vlm.inference.calibrate import Thresholds, write_thresholds
+    from g2vlm.inference.calibrate import Thresholds
 
     folder = tmp_path / "models/full/0"
     copytree(model_folder, folder)
     (folder / "thresholds.json").unlink()
     assert any("No thresholds" in n for n in G2VLMModel.from_pretrained(folder, threads=1).notes)
     chosen = Thresholds(object_score=0.25)
-    write_thresholds(tmp_path / "predictions/full/0/thresholds.json", chosen)
+    write_json(tmp_path / "predictions/full/0/thresholds.json", chosen.to_json())
     assert G2VLMModel.from_pretrained(folder, threads=1).thresholds == chosen
 
 
