@@ -49,8 +49,12 @@ def main() -> int:
     }
     rows = [row for part in parts for measure in measures.get(part, ()) for row in measure()]
     words = {True: "met", False: "NOT MET", None: "not measured"}
-    cells = [[row.task, row.measured, row.limit, words[row.met]] for row in rows]
-    print(markdown_grid(["task", "measured", "required", ""], cells))
+    print(
+        markdown_grid(
+            ["task", "measured", "required", ""],
+            [[row.task, row.measured, row.limit, words[row.met]] for row in rows],
+        )
+    )
     return int(any(row.met is False for row in rows))
 
 

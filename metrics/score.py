@@ -49,17 +49,20 @@ def score_submission(
         )
     rows, notes = score_rows(submission, truth, reconstruction)
     write_scores(out_parquet, submission, rows)
-    facts = {
-        "method": submission.method,
-        "seed": submission.seed,
-        "split": submission.split,
-        "stochastic": submission.stochastic,
-        "produces": sorted(submission.produces),
-        "cost": submission.cost,
-        "thresholds": submission.thresholds,
-        "floors": _floors(submission, truth),
-    }
-    write_json(Path(out_parquet).with_suffix(".json"), facts | notes)
+    write_json(
+        Path(out_parquet).with_suffix(".json"),
+        {
+            "method": submission.method,
+            "seed": submission.seed,
+            "split": submission.split,
+            "stochastic": submission.stochastic,
+            "produces": sorted(submission.produces),
+            "cost": submission.cost,
+            "thresholds": submission.thresholds,
+            "floors": _floors(submission, truth),
+        }
+        | notes,
+    )
 
 
 def score_rows(

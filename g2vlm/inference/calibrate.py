@@ -232,8 +232,9 @@ def match_predictions(
     """
     truth = graph_truth(annotation)
     boxes = np.array([item["box"] for item in objects], float).reshape(-1, 6)
-    classes = [item["class"] for item in objects]
-    match = match_objects(boxes, classes, truth.boxes, truth.classes, GRAPH_IOU)
+    match = match_objects(
+        boxes, [item["class"] for item in objects], truth.boxes, truth.classes, GRAPH_IOU
+    )
     excused = (box_iou(boxes, truth.void_boxes) > GRAPH_IOU).any(axis=1)
     overlap = {true: iou for true, iou in match.values()}
     # Nodes are true objects; unmatched detections get numbers after them.

@@ -138,8 +138,7 @@ def add_noise(
     Source: Nguyen, Izadi and Lovell, "Modeling Kinect sensor noise", 2012.
     """
     true = true[: len(measured)]
-    distance = true - sensor["axial_near_m"]
-    sigma = sensor["axial_base_m"] + sensor["axial_slope"] * distance**2  # (V, H, W)
+    sigma = sensor["axial_base_m"] + sensor["axial_slope"] * (true - sensor["axial_near_m"]) ** 2
     noisy = true + factor * sigma * random.normal(size=true.shape)
     return np.where(measured > 0, np.maximum(noisy, _LEAST_DEPTH_M), 0).astype(np.float32)
 

@@ -191,15 +191,19 @@ class Result:
 
     def _writers(self, frame: str) -> dict[str, Callable[[Path], object]]:
         """Return the function that writes each file but result.json to a path."""
-        to_capture = np.linalg.inv(self.capture.frame_from_capture)
-        transform = to_capture if frame == "capture" else np.eye(4)
+        transform = (
+            np.linalg.inv(self.capture.frame_from_capture) if frame == "capture" else np.eye(4)
+        )
         return {
             "scene_graph.json": self._write_graph,
             "scene_graph.graphml": lambda path: write_graphml(self.objects, self.relations, path),
             "points.ply": lambda path: write_ply(self.cloud, transform, path),
             "mesh.glb": lambda path: write_textured_glb(self.surfaces, transform, path),
             "solids.glb": lambda path: write_solids_glb(self.solids, transform, path),
-            "viewer.html": self._write_page,
+            "viewer.html": lambda path: path.write_text(
+                viewer_page(self.to_json(), self.capture, self.cloud, self.solids),
+                encoding="utf-8",
+            ),
         }
 
     def _write_graph(self, path: Path) -> None:
@@ -208,10 +212,6 @@ class Result:
             for item in self.objects
         ]
         write_json(path, {"nodes": nodes, "edges": [asdict(item) for item in self.relations]})
-
-    def _write_page(self, path: Path) -> None:
-        page = viewer_page(self.to_json(), self.capture, self.cloud, self.solids)
-        path.write_text(page, encoding="utf-8")
 
     def summary(self, folder: str | os.PathLike[str] | None = None) -> str:
         """Return the predictions in a few lines for a terminal; `folder` holds the saved files."""

@@ -170,8 +170,7 @@ def textured_surface(capture: Capture, refined: Refined) -> tuple[TexturedPart, 
     parts = []
     for frame, grid in enumerate(grids):
         keep = grid.quality > 0
-        corners = grid.points
-        centres = (corners[:-1, :-1] + corners[1:, 1:]) / 2
+        centres = (grid.points[:-1, :-1] + grid.points[1:, 1:]) / 2
         for other, other_grid in enumerate(grids):
             if other == frame:
                 continue

@@ -112,8 +112,9 @@ def point_depth(
         matrix = intrinsics[view]
         column = np.floor((x / z * matrix[0, 0] + matrix[0, 2]) / stride).astype(np.int64)
         row = np.floor((y / z * matrix[1, 1] + matrix[1, 2]) / stride).astype(np.int64)
-        size = np.round(radii[front] / z * matrix[0, 0] / stride).astype(np.int64)
-        size = np.minimum(size, _LARGEST_RADIUS)
+        size = np.minimum(
+            np.round(radii[front] / z * matrix[0, 0] / stride).astype(np.int64), _LARGEST_RADIUS
+        )
         result[view] = _squares(row, column, z, size, height, width)
     return result
 

@@ -47,9 +47,8 @@ def _lengthwise(boxes: np.ndarray) -> np.ndarray:
 def _near(boxes: np.ndarray) -> np.ndarray:
     """Return whether the closest points of two boxes are under 0.5 m apart, bool [N, N]."""
     centre, half = boxes[:, :3], boxes[:, 3:] / 2
-    offset = centre[:, None] - centre[None]  # (N, N, 3)
-    gap = np.maximum(np.abs(offset) - half[:, None] - half[None], 0.0)
-    return np.linalg.norm(gap, axis=-1) < NEAR_M
+    gaps = np.abs(centre[:, None] - centre[None]) - half[:, None] - half[None]  # (N, N, 3)
+    return np.linalg.norm(np.maximum(gaps, 0.0), axis=-1) < NEAR_M
 
 
 def _larger(boxes: np.ndarray) -> np.ndarray:
