@@ -93,14 +93,14 @@ def cell_representatives(points: np.ndarray, size: float) -> np.ndarray:
 
 
 def distinct_rows(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find points that occur more than once.
+    """Find rows that occur more than once.
 
     Args:
-        points: [N, 3].
+        points: [N, D], such as points or the corners of triangles.
 
     Returns:
-        Ascending i64 [K], the first place of each distinct point, and i64 [N], which of those each
-        point equals.
+        Ascending i64 [K], the first place of each distinct row, and i64 [N], which of those each
+        row equals.
 
     Example:
         >>> distinct_rows(np.array([[5.0, 0, 0], [4, 0, 0], [5, 0, 0]]))
@@ -109,7 +109,7 @@ def distinct_rows(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     order = np.lexsort(points.T)
     changed = (np.diff(points[order], axis=0) != 0).any(axis=1)
     starts = np.flatnonzero(np.append(np.ones(min(len(points), 1), bool), changed))
-    # The sort is stable, so the first of equal points comes first.
+    # The sort is stable, so the first of equal rows comes first.
     first = order[starts]
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first)] = np.arange(len(first))

@@ -8,7 +8,7 @@ import numpy as np
 from metrics.geometry import camera_rays, to_camera
 from metrics.metric import Metric
 from metrics.reconstruction.distances import sampled_metric
-from metrics.reconstruction.pointcloud import CELL, Cloud
+from metrics.reconstruction.pointcloud import CELL, Cloud, distinct_rows
 from metrics.reconstruction.surfaces import SurfaceComparison
 
 # Images are thinned to at most this many columns; neighbouring pixels hardly differ.
@@ -17,6 +17,8 @@ WIDEST = 160
 DELTA = 1.25
 # Points nearer to a camera than this are not rendered, metres.
 NEAREST = 0.05
+# With more faces than this, equal ones are removed first.
+_MANY_FACES = 100_000
 # Half the side of the largest square, pixels: bounds the cost of points close to a camera.
 _LARGEST_RADIUS = 12
 
@@ -51,6 +53,9 @@ def mesh_depth(
         return result
     scene = rtcore_scene.EmbreeScene()
     corners = np.ascontiguousarray(vertices, np.float32)
+    if len(faces) > _MANY_FACES:
+        # Every ray at a pile of equal faces meets each of them.
+        faces = faces[distinct_rows(corners[faces].reshape(len(faces), 9))[0]]
     TriangleMesh(scene, corners, np.ascontiguousarray(faces, np.int32))
     for view in range(len(pose)):
         # The camera-space z of each direction is 1, so the ray parameter is the z-depth.

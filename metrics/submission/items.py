@@ -12,6 +12,10 @@ MESH_PARTS = ("vertices", "faces", "vertex_colours")
 GRID_PARTS = ("occupancy", "occupancy_shape", "occupancy_origin", "occupancy_voxel")
 FARTHEST = 1e9  # metres
 MOST_VOXELS = 1 << 28
+# Per scene: scoring takes about 0.2 GB of memory for each million points, and a ray of a camera
+# meets every face of a pile.
+MOST_POINTS = 10_000_000
+MOST_FACES = 3_000_000
 # Wider than any room, in metres, but not than a room whose millimetres were written as metres.
 WIDEST_ROOM = 200.0
 Arrays = dict[str, np.ndarray]
@@ -99,6 +103,8 @@ def point_problems(arrays: Arrays) -> Iterator[Problem]:
     problems = list(_vector_problems("points", points))
     if not problems and len(points) == 0:
         problems = [("points is empty", "give some, or do not declare points")]
+    elif not problems:
+        problems = list(_count_problems("points", points, MOST_POINTS))
     if problems:
         yield from problems
         return
@@ -119,8 +125,10 @@ def mesh_problems(arrays: Arrays) -> Iterator[Problem]:
         return
     vertices, faces = arrays["vertices"], arrays["faces"]
     yield from _vector_problems("vertices", vertices)
+    yield from _count_problems("vertices", vertices, MOST_POINTS)
     problems = list(_row_problems("faces", faces, None, np.integer))
     yield from problems
+    yield from _count_problems("faces", faces, MOST_FACES)
     if not problems and len(faces) == 0:
         yield "faces is empty", "give triangles, or leave this scene's mesh out"
     elif not problems and (faces.min() < 0 or faces.max() >= len(vertices)):
@@ -198,6 +206,11 @@ def _vector_problems(name: str, array: np.ndarray) -> Iterator[Problem]:
     if len(bad):
         what = f"{name}: {len(bad)} of {len(array)} rows are not finite or beyond {FARTHEST:g} m"
         yield f"{what}, first row {bad[0]}", "leave such rows out"
+
+
+def _count_problems(name: str, array: np.ndarray, most: int) -> Iterator[Problem]:
+    if array.ndim and len(array) > most:
+        yield f"{name} has {len(array)} rows", f"give at most {most}"
 
 
 def _row_problems(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -160,6 +162,25 @@ def test_mesh_and_points_render_the_same_wall():
     )
     assert np.allclose(drawn, 2.0, atol=1e-5)
     assert mesh_depth(vertices, faces[:0], toy_truth.SHAPE, matrix, pose).max() == 0
+
+
+def test_a_pile_of_equal_faces_renders_as_one(monkeypatch):
+    generator = np.random.default_rng(0)
+    vertices = generator.uniform([1, -2, -2], [4, 2, 2], (60, 3)).astype(np.float32)
+    faces = generator.integers(0, 60, (40, 3))
+    matrix, pose = toy_truth.cameras(1, 0.0)
+    pose[0, :3, :3] = np.array([[0, 0, 1], [-1, 0, 0], [0, -1, 0]])
+    pose[0, :3, 3] = 0
+    once = mesh_depth(vertices, faces, toy_truth.SHAPE, matrix, pose)
+    assert once.any()
+    # The copies have vertices of their own.
+    piled = np.concatenate([vertices] * 2500), np.concatenate([faces + 60 * k for k in range(2500)])
+    for most in (100_000, 99_999):
+        monkeypatch.setattr("metrics.reconstruction.rendering._MANY_FACES", most)
+        assert np.array_equal(mesh_depth(*piled, toy_truth.SHAPE, matrix, pose), once)
+    start = time.process_time()
+    mesh_depth(piled[0], np.tile(piled[1], (10, 1)), toy_truth.SHAPE, matrix, pose)
+    assert time.process_time() - start < 10
 
 
 def test_nearer_points_hide_farther_ones_and_those_behind_do_not_show():

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from metrics.files import InputError
 from metrics.score import score_submission
-from metrics.submission import parsing
+from metrics.submission import items, parsing
 from metrics.submission.reader import Submission
 from metrics.submission.validate import validate
 from metrics.submission.writer import SubmissionWriter
@@ -66,6 +66,22 @@ def test_bad_geometry(folder, truth_dir, part, value, expected):
     corrupt_tensor(folder, f"{SCENE}/{part}", value)
     found = only_fault(folder, truth_dir)
     assert found.startswith(f"geometry.safetensors: scene {SCENE}: ") and expected in found
+
+
+def test_more_than_can_be_scored_is_refused(monkeypatch):
+    monkeypatch.setattr(items, "MOST_POINTS", 4)
+    monkeypatch.setattr(items, "MOST_FACES", 2)
+    points = np.arange(15, dtype=np.float32).reshape(5, 3)
+    faces = np.array([[0, 1, 2]] * 3)
+    assert list(items.point_problems({"points": points[:4]})) == []
+    assert list(items.point_problems({"points": points})) == [
+        ("points has 5 rows", "give at most 4")
+    ]
+    assert list(items.mesh_problems({"vertices": points[:4], "faces": faces[:2]})) == []
+    assert list(items.mesh_problems({"vertices": points, "faces": faces})) == [
+        ("vertices has 5 rows", "give at most 4"),
+        ("faces has 3 rows", "give at most 2"),
+    ]
 
 
 def test_missing_points_are_declared_and_missing(folder, truth_dir):
