@@ -26,9 +26,6 @@ LARGEST_FILE = 1 << 28
 # The longest integer in a JSON file, in characters: longer ones do not fit a double.
 _LONGEST_INTEGER = 40
 _MOST_LEVELS = 64
-# Control characters, line and paragraph separators, marks that turn the direction of text, and
-# surrogates, which are bytes of a file name that are not UTF-8.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 _ENCODINGS = {
     codecs.BOM_UTF32_LE: "UTF-32",
@@ -51,7 +48,12 @@ def one_line(text: str) -> str:
     >>> one_line("room\n\x1b[31m")
     'room\\n\\x1b[31m'
     """
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    if text.isprintable():
+        return text
+    # Also marks that turn the direction of text, and surrogates, which are bytes of a file name
+    # that are not UTF-8.
+    escapes = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(escapes)
 
 
 @contextmanager

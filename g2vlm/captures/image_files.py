@@ -90,11 +90,11 @@ def _open_image(path: Path, data: bytes, most: int) -> Any:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        # Pillow warns of sizes that the check below refuses.
+        # Pillow warns of sizes that the check below refuses, and of unknown tags.
         with warnings.catch_warnings(action="ignore"):
             image = Image.open(BytesIO(data), formats=_FORMATS)
-        _check_size(path, image.size[::-1], most)
-        image.load()
+            _check_size(path, image.size[::-1], most)
+            image.load()
     except InputError:
         raise
     except UnidentifiedImageError as error:
