@@ -173,15 +173,21 @@ def _geometry(arguments: argparse.Namespace) -> int:
     from metrics.reconstruction.compare_files import compare_files
     from metrics.scoreboard import geometry_lines
 
-    result = compare_files(
-        arguments.predicted,
-        arguments.truth,
-        arguments.align,
-        arguments.samples,
-        sorted(set(arguments.thresholds)),
-        not arguments.no_floors,
-        progress=lambda line: print(line, file=sys.stderr, flush=True),
-    )
+    try:
+        result = compare_files(
+            arguments.predicted,
+            arguments.truth,
+            arguments.align,
+            arguments.samples,
+            sorted(set(arguments.thresholds)),
+            not arguments.no_floors,
+            progress=lambda line: print(line, file=sys.stderr, flush=True),
+        )
+    except MemoryError as error:
+        raise InputError(
+            f"{arguments.predicted}: comparing it with {arguments.truth} needs more memory than "
+            "there is; thin the clouds or take fewer --samples"
+        ) from error
     _print(arguments, result, geometry_lines(result))
     return 0
 

@@ -93,6 +93,16 @@ def test_geometry(capsys, tmp_path):
     assert all(len(line.split()) == 3 for line in lines) and len(lines) == 22
 
 
+def test_geometry_without_the_memory_for_it_is_one_line(tmp_path, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("metrics.reconstruction.compare_files.compare_surfaces", fail)
+    np.save(tmp_path / "a.npy", np.zeros((1, 3)))
+    with pytest.raises(InputError, match="a.npy needs more memory than there is; thin the clouds"):
+        main(["geometry", str(tmp_path / "a.npy"), str(tmp_path / "a.npy")])
+
+
 def test_validate(capsys, oracle_dir, experiment, truth_dir, poor):
     assert printed(capsys, "validate", oracle_dir) == (0, "no faults\n")
     for data in (experiment, truth_dir, experiment / "truth"):

@@ -49,7 +49,7 @@ def read_npz(data: bytes, label: str) -> Contents:
                 return None
             entry = entries[given[0]]
             with archive.open(entry) as handle:
-                return _array(handle, entry.file_size, f"{label}: {given[0]}")
+                return _array(handle, entry.file_size, f"{label}: {given[0]}", names is _FACES)
 
         points = array(_POINTS)
         if points is None:
@@ -77,7 +77,7 @@ def _entries(archive: zipfile.ZipFile, label: str) -> dict[str, zipfile.ZipInfo]
     return entries
 
 
-def _array(handle: BinaryIO, size: int, label: str) -> np.ndarray:
+def _array(handle: BinaryIO, size: int, label: str, of_faces: bool = False) -> np.ndarray:
     """Return the array of an npy file of `size` bytes, of numbers and not too many."""
     version = npy.read_magic(handle)
     readers: dict[tuple[int, int], Callable] = {
@@ -89,9 +89,10 @@ def _array(handle: BinaryIO, size: int, label: str) -> np.ndarray:
     shape, fortran, dtype = readers[version](handle)
     if dtype.kind not in "fiu":
         raise InputError(f"{label}: is {dtype} {list(shape)}; give numbers [N, 3]")
-    check_counts(shape[0] if shape else 1, 0, label)
     count = int(np.prod(shape, dtype=object))
-    check_counts(-(-count // _WIDTH), 0, label)
+    # The larger of the two lengths: the array may have another shape than [N, 3].
+    rows = max(shape[0] if shape else 1, -(-count // _WIDTH))
+    check_counts(*((0, rows) if of_faces else (rows, 0)), label)
     if handle.tell() + count * dtype.itemsize != size:
         raise InputError(
             f"{label}: is said to hold {list(shape)} numbers, but has {size} bytes; write it again"

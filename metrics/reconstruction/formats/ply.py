@@ -66,6 +66,7 @@ def read_ply(data: bytes, label: str) -> Contents:
         InputError: the file is malformed, shorter or longer than its header says, or holds a
             surface of a kind that is not read.
     """
+    data = data.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
     order, elements, begin = _header(data, label)
     vertex = next(element for element in elements if element.name == "vertex")
     rows = _text_rows(data[begin:], elements, label) if order == "" else None

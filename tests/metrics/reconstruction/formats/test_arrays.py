@@ -100,6 +100,17 @@ def test_a_size_is_checked_before_it_is_unpacked(tmp_path, shape, message):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 
+def test_too_many_faces_are_refused_as_faces(tmp_path):
+    path = saved(tmp_path / "b.npz", vertices=BOX)
+    header = {"descr": "<i4", "fortran_order": False, "shape": (30_000_000, 3)}
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, header)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("faces.npy", buffer.getvalue())
+    with pytest.raises(InputError, match="faces: holds 30000000 faces, more than 20000000"):
+        read_surface(path)
+
+
 def test_one_array_twice_is_refused(tmp_path):
     path = saved(tmp_path / "a.npz", points=BOX)
     with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "a") as archive:

@@ -176,6 +176,11 @@ def test_every_line_end_is_read(tmp_path, end):
     assert area(written(tmp_path / "a.ply", text)) == pytest.approx(BOX_AREA)
 
 
+def test_a_byte_order_mark_is_read_over(tmp_path):
+    text = b"\xef\xbb\xbf" + ply("ascii", ELEMENTS["triangles"])
+    assert area(written(tmp_path / "a.ply", text)) == pytest.approx(BOX_AREA)
+
+
 def test_double_coordinates_keep_all_digits(tmp_path):
     text = "ply\nformat ascii 1.0\nelement vertex 1\n" + XYZ.replace("float", "double")
     found = read_surface(
