@@ -68,7 +68,8 @@ def test_two_edits_add_a_loss(tmp_path):
         )
         assert done.returncode == 0, done.stderr[-3000:]
     settings = json.loads(done.stdout)
-    assert settings == {"schema": {"type": "number", "minimum": 0}, "weight": 0.25}
+    assert settings["schema"].items() >= {"type": "number", "minimum": 0}.items()
+    assert settings["weight"] == 0.25
 
     losses = pd.read_parquet(study / "out" / "losses.parquet")
     assert losses["height"].notna().tolist() == [stage == 2 for stage in losses["stage"]]
