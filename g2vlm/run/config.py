@@ -112,7 +112,14 @@ def check_config(sources: Sources) -> dict[str, Any]:
     model_sizes(config, _source([["model", "hidden"], ["model", "heads"]], sources))
     steps = [["train", "stage1_steps"], ["train", "stage2_steps"]]
     TrainSettings.from_config(config["train"], _source(steps, sources))
-    for check in (_wrong_splits, _names_used_twice, _unknown_names, _missing_folders):
+    for check in (
+        _unequal_shares,
+        _wrong_splits,
+        _names_used_twice,
+        _unknown_names,
+        _missing_reference,
+        _missing_folders,
+    ):
         _refuse(check(config), sources)
     return config
 
@@ -156,6 +163,14 @@ def _not_finite(value: Any, keys: tuple[str | int, ...] = ()) -> Iterator[Fault]
     elif isinstance(value, list):
         for place, item in enumerate(value):
             yield from _not_finite(item, (*keys, place))
+
+
+def _unequal_shares(config: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find batches that the processes of a training cannot share equally."""
+    batches, processes = config["train"]["accumulation"], config["train"]["processes"]
+    if batches % processes:
+        what = f"is {batches}, no multiple of `train.processes` {processes}; change one of them"
+        yield ["train", "accumulation"], [["train", "processes"]], what
 
 
 def _wrong_splits(config: Mapping[str, Any]) -> Iterator[Fault]:
@@ -266,6 +281,15 @@ def _names(
     for claim in report["claims"]:
         yield ["report", "claims"], "family", [claim["family"]]
         yield ["report", "claims"], "method", [claim["method"]]
+
+
+def _missing_reference(config: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find a data-efficiency contrast without the method that the others are compared with."""
+    reference = config["statistics"]["reference"]
+    less = config["statistics"].get("data_efficiency", {}).get("less")
+    if less is not None and reference not in less:
+        keys = ["statistics", "data_efficiency", "less"]
+        yield keys, [["statistics", "reference"]], f"lacks the reference {reference}; add it"
 
 
 def _missing_folders(config: Mapping[str, Any]) -> Iterator[Fault]:
