@@ -276,17 +276,20 @@ def open_tensors(path: Path) -> Tensors | None:
 
     try:
         with path.open("rb") as handle:
-            header = int.from_bytes(handle.read(8), "little")
-        if header > LARGEST_HEADER:
-            raise _invalid_file(
-                path,
-                f"announces a header of {header / MEBIBYTE:.0f} MiB, "
-                f"the limit is {LARGEST_HEADER // MEBIBYTE} MiB",
-                "write fewer tensors",
-            )
-        return Tensors(path, safe_open(path, framework="numpy"))
+            size = int.from_bytes(handle.read(8), "little")
+            if size > LARGEST_HEADER:
+                raise _invalid_file(
+                    path,
+                    f"announces a header of {size / MEBIBYTE:.0f} MiB, "
+                    f"the limit is {LARGEST_HEADER // MEBIBYTE} MiB",
+                    "write fewer tensors",
+                )
+            header = handle.read(size)
+        tensors = Tensors(path, safe_open(path, framework="numpy"))
+        parse(header)  # the library takes the last of two tensors of one name
+        return tensors
     except FileNotFoundError:
         return None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         reason = str(error).encode("ascii", "backslashreplace").decode()[:200]
         raise _invalid_file(path, f"not a safetensors file ({reason})", "write it again") from error

@@ -113,6 +113,14 @@ def test_headers_that_announce_too_much(folder):
         assert faults(folder)[0].startswith("geometry.safetensors: ")
 
 
+def test_a_tensor_that_is_written_twice_is_named(folder):
+    entry = '{"dtype": "F32", "shape": [1, 3], "data_offsets": [0, 12]}'
+    text = f'{{"{SCENE}/points": {entry}, "{SCENE}/points": {entry}}}'.encode()
+    (folder / "geometry.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + b"\0" * 12)
+    sealed(folder)
+    assert f"(key '{SCENE}/points' occurs twice); write it again" in only_fault(folder)
+
+
 def test_tensor_types_without_numpy_arrays_are_named(folder):
     header = {f"{SCENE}/points": {"dtype": "BF16", "shape": [1, 3], "data_offsets": [0, 6]}}
     text = json.dumps(header).encode()
