@@ -182,24 +182,44 @@ def fit_intrinsics(
         InputError: the principal point is far from the middle of both, or the focal length does not
             fit the images.
     """
-    principal = intrinsics[:2, 2]
-    sizes = np.array([depth_size, colour_size], float)  # (2, 2)
-    offset = np.abs(principal / sizes - 0.5).max(1)  # (2,) in images
-    best = int(offset[1] < offset[0])
-    if not offset[best] < _MIDDLE:
+    sizes = (depth_size, colour_size)
+    offsets = [_middle_offset(intrinsics, size) for size in sizes]
+    best = int(offsets[1] < offsets[0])
+    width, height = sizes[best]
+    fx, fy, cx, cy = intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]]
+    if not offsets[best] < _MIDDLE:
         raise InputError(
-            f"{source}: principal point ({principal[0]:.1f}, {principal[1]:.1f}) is not near "
-            f"the middle of images of {depth_size[0]}x{depth_size[1]}; give --intrinsics "
-            "fx,fy,cx,cy for that size"
+            f"{source}: principal point ({cx:.4g}, {cy:.4g}) is not near the middle of images of "
+            f"{depth_size[0]}x{depth_size[1]}; give --intrinsics fx,fy,cx,cy for that size"
         )
-    width, height = depth_size if best == 0 else colour_size
-    focal = intrinsics[[0, 1], [0, 1]]
-    if not (
-        (focal > _FOCAL_LENGTHS[0] * max(width, height))
-        & (focal < _FOCAL_LENGTHS[1] * max(width, height))
-    ).all():
+    if not _has_usual_focal(intrinsics, sizes[best]):
         raise InputError(
-            f"{source}: focal lengths ({focal[0]:.4g}, {focal[1]:.4g}) do not fit images of "
-            f"{width}x{height}; give --intrinsics fx,fy,cx,cy in pixels"
+            f"{source}: focal lengths ({fx:.4g}, {fy:.4g}) do not fit images of {width}x{height}; "
+            "give --intrinsics fx,fy,cx,cy in pixels"
         )
     return scale_intrinsics(intrinsics, depth_size[0] / width, depth_size[1] / height)
+
+
+def check_colour(intrinsics: np.ndarray, size: tuple[int, int], source: str) -> None:
+    """Check the intrinsics f64[3, 3] of a colour camera against its images (width, height).
+
+    Raises:
+        InputError: principal point or focal length do not fit; the message names `source`.
+    """
+    if not (_middle_offset(intrinsics, size) < _MIDDLE and _has_usual_focal(intrinsics, size)):
+        numbers = ", ".join(f"{v:.4g}" for v in intrinsics[[0, 1, 0, 1], [0, 1, 2, 2]])
+        raise InputError(
+            f"{source}: the colour camera's intrinsics ({numbers}) do not fit images of "
+            f"{size[0]}x{size[1]}; write those of that size"
+        )
+
+
+def _middle_offset(intrinsics: np.ndarray, size: tuple[int, int]) -> float:
+    """Return the distance of the principal point from the middle, in widths and heights."""
+    return float(np.abs(intrinsics[:2, 2] / np.array(size, float) - 0.5).max())
+
+
+def _has_usual_focal(intrinsics: np.ndarray, size: tuple[int, int]) -> bool:
+    """Return whether both focal lengths are those of a room's camera."""
+    focal = intrinsics[[0, 1], [0, 1]] / max(size)
+    return bool(((focal > _FOCAL_LENGTHS[0]) & (focal < _FOCAL_LENGTHS[1])).all())

@@ -96,7 +96,7 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 
 
 def pair_images(folder: Path) -> tuple[list[tuple[str, Path, Path]], tuple[str, ...]]:
-    """Pair the images of color/ (or rgb/) with those of depth/ by their stems.
+    """Pair the images of color/ (or, without it, rgb/) with those of depth/ by their stems.
 
     Returns:
         Name, colour file and depth file of each pair in natural order, and notes.
@@ -105,8 +105,8 @@ def pair_images(folder: Path) -> tuple[list[tuple[str, Path, Path]], tuple[str, 
         InputError: two images of a folder have one stem, a folder holds none that is read, or no
             stem is in both.
     """
-    colour_folder = folder / ("color" if (folder / "color").is_dir() else "rgb")
-    colour = _images(colour_folder, COLOUR_KINDS, "PNG or JPEG")
+    folders = [path for path in (folder / "color", folder / "rgb") if path.is_dir()]
+    colour = _images(folders[0], COLOUR_KINDS, "PNG or JPEG")
     depth = _images(folder / "depth", DEPTH_KINDS, "16-bit PNG")
     pairs = [(name, colour[name], depth[name]) for name in colour if name in depth]
     if not pairs:
@@ -115,10 +115,13 @@ def pair_images(folder: Path) -> tuple[list[tuple[str, Path, Path]], tuple[str, 
             f"{first}: no image of depth/ has its name (the first is {second.name}); give colour "
             "and depth of a frame the same name"
         )
+    notes: tuple[str, ...] = ()
+    if len(folders) > 1:
+        notes += ("Both color/ and rgb/ are there: color/ is read.",)
     single = len(colour) + len(depth) - 2 * len(pairs)
-    if not single:
-        return pairs, ()
-    return pairs, (f"{single} images without their partner in color/ or depth/ were left out.",)
+    if single:
+        notes += (f"{single} images without their partner in color/ or depth/ were left out.",)
+    return pairs, notes
 
 
 def _images(folder: Path, kinds: Collection[str], export: str) -> dict[str, Path]:

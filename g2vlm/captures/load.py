@@ -313,6 +313,9 @@ def _read(listing: Listing, folder: Path, camera: str | None) -> Capture:
             continue
         colour = read_colour(frame.colour, folder)
         matrix = _intrinsics(frame, listing, camera, depth, colour, folder)
+        if listing.colour_intrinsics is not None:
+            size = (colour.shape[1], colour.shape[0])
+            cameras.check_colour(listing.colour_intrinsics, size, str(frame.colour))
         registered, note = register_colour(colour, depth, matrix, listing, str(frame.colour))
         if note and note not in notes:
             notes.append(note)

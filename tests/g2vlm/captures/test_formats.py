@@ -260,6 +260,22 @@ def test_intrinsics_of_the_colour_images_are_scaled_to_depth() -> None:
         assert np.array_equal(fit_intrinsics(own, (640, 480), colour, "x"), own)
 
 
+def test_intrinsics_of_colour_images_of_another_size(made: Scan, tmp_path: Path) -> None:
+    folder = write_scannet(tmp_path, made)
+    assert len(load_capture(folder)) == 2
+    for text in ("1000 1000 650 484", "1e-300 260 159.5 119.5", "260 1e300 159.5 119.5"):
+        (folder / "intrinsic/intrinsic_color.txt").write_text(text)
+        refused(folder, "colour camera's intrinsics", "320x240; write those of that size")
+
+
+def test_two_folders_of_colour(plain: Path, expected: Capture, tmp_path: Path) -> None:
+    folder = shutil.copytree(plain, tmp_path / "scan")
+    (folder / "rgb").mkdir()
+    capture = load_capture(folder, intrinsics=NUMBERS)
+    assert same(capture, expected)
+    assert "Both color/ and rgb/ are there: color/ is read." in capture.notes
+
+
 def test_matrices_that_are_not_intrinsics() -> None:
     for values in (MATRIX.tolist(), MATRIX.ravel().tolist(), [FX, FY, CX, CY], MATRIX.T.tolist()):
         assert np.array_equal(parse_intrinsics(values, "x"), intrinsic_matrix(*NUMBERS))
