@@ -81,6 +81,8 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             for camera in ("color", "depth"):
                 path = folder / f"intrinsic/extrinsic_{camera}.txt"
                 path.write_text(matrix_text(np.eye(4)))
+            (folder / "intrinsic/intrinsic_color.txt").write_text("65 65 39.5 29.5")
+            (folder / "intrinsic/intrinsic_depth.txt").write_text(" ".join(map(str, NUMBERS)))
         elif name != "capture.json":
             (folder / "intrinsics.txt").write_text(" ".join(map(str, NUMBERS)))
         if name in ("TUM RGB-D", "7-Scenes"):
