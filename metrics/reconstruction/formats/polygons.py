@@ -184,8 +184,11 @@ def _clip_ears(corners: np.ndarray, label: str) -> np.ndarray | None:
     flat = np.ascontiguousarray(np.delete(sides, axis, axis=1))  # (n, 2)
     triangles = triangulate_float64(flat, np.array([len(flat)], np.uint32))
     triangles = triangles.astype(np.int64).reshape(-1, 3)
-    first, second = (flat[triangles[:, k]] - flat[triangles[:, 0]] for k in (1, 2))
-    covered = np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]).sum()
+    parts = face_crosses(sides[triangles])[:, axis]  # (T,)
+    covered = np.abs(parts).sum()
+    # Earcut turns all triangles one way; they take the polygon's.
+    if parts.sum() * normal[axis] < 0:
+        triangles = triangles[:, ::-1]
     area, extent = abs(normal[axis]), float(np.ptp(flat, axis=0).max())
     missed = abs(covered - area)
     return triangles if missed <= _AREA * max(covered, area) + _SLIVER * extent**2 else None
