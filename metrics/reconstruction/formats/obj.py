@@ -61,8 +61,8 @@ class ObjText:
 
     def __init__(self, data: bytes, label: str) -> None:
         text = normal_text(data, label)
-        # A backslash at the end of a line continues it on the next.
-        self._lines = Lines(text.replace(b"\\\n", b" "))
+        # A backslash at the end of a line continues it on the next, also at the end of the text.
+        self._lines = Lines(text.removesuffix(b"\\\n").replace(b"\\\n", b" ") + b"\n")
         self._label = label
         self._keywords = self._lines.keywords()
         self._check_keywords()

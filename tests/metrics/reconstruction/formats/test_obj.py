@@ -47,6 +47,7 @@ SPELLINGS = {
     "comments in lines": [line + " # note 1 2 3" for line in PLAIN],
     "comments without a blank": [line + "#note" for line in PLAIN],
     "continued lines": [line.replace(" ", " \\\n", 1) for line in PLAIN],
+    "a continued last line": [*PLAIN, "# end \\\n"],
     "continued lines of Windows": [line.replace(" ", " \\\r\n", 1) for line in PLAIN],
     "colours after the coordinates": [f"{line} 0.5 0.5 1" for line in VERTICES] + FACES,
     "weights of some vertices": [VERTICES[0] + " 1", *VERTICES[1:], *FACES],
