@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from g2vlm.inference.calibrate import Thresholds, read_thresholds, write_thresholds
+from g2vlm.inference.calibrate import Thresholds, read_thresholds
 from g2vlm.models.checkpoint import load_model, save_model
 from g2vlm.use.ood_score import OODScorer
-from metrics.files import InputError
+from metrics.files import InputError, write_json
 from tests.g2vlm.models.build import small_model
 
 
@@ -155,7 +155,7 @@ def test_tensors_of_other_names_and_shapes(folder: Path) -> None:
 @pytest.mark.parametrize("value", ["0.5", True, [1], {}, 1e999, float("nan")])
 def test_thresholds_that_are_no_numbers(value: object, tmp_path: Path) -> None:
     path = tmp_path / "thresholds.json"
-    write_thresholds(path, Thresholds())
+    write_json(path, Thresholds().to_json())
     assert read_thresholds(path) == Thresholds()
     path.write_text(json.dumps(json.loads(path.read_text()) | {"trust": value}))
     refused(read_thresholds, path, "thresholds.json", "trust")
