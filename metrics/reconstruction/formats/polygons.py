@@ -16,7 +16,7 @@ _AREA, _SLIVER = 1e-4, 1e-6
 # Share of a mesh's area that may belong to polygons that cross themselves.
 _CROSSING = 0.01
 # First corners of fans that are tried before a polygon is cut by itself.
-_STARTS = 4
+_STARTS = 8
 # Corners that are looked at together, which bounds the memory.
 _BLOCK = 1 << 20
 
