@@ -12,7 +12,7 @@ from typing import NoReturn
 import numpy as np
 
 from metrics.files import InputError
-from metrics.reconstruction.formats.contents import MOST_FACES, Contents, check_counts
+from metrics.reconstruction.formats.contents import Contents, check_counts
 from metrics.reconstruction.formats.polygons import triangles_of
 from metrics.reconstruction.formats.text import NumberRows, gather, normal_text, number_rows
 from metrics.schemas import printable
@@ -305,9 +305,12 @@ def _uneven_columns(
     data: bytes, begin: int, element: Element, order: str, label: str
 ) -> tuple[_Columns, int]:
     """Return the corners of rows whose lists differ in length; each row begins where one ends."""
+    if element.name == "vertex":
+        raise InputError(
+            f"{label}: its vertices have lists of different lengths, or it is cut short; export "
+            "them without lists"
+        )
     wanted = element.find(*_CORNERS)
-    if element.name == "vertex" or wanted is None:
-        wanted = None
     steps = [
         (each is wanted, struct.Struct(order + _CODES[each.count]) if each.count else None,
          int(each.type[1]))
@@ -333,8 +336,6 @@ def _uneven_columns(
         _short(element, label)
     if place > size:
         _short(element, label)
-    if element.name == "vertex":
-        raise InputError(f"{label}: its vertices have lists of different lengths; leave them out")
     if wanted is None:
         return ({}, None, None), place
     width = int(wanted.type[1])
@@ -351,8 +352,7 @@ def _strip_triangles(
     A -1 ends a strip, and so does the end of a row. A triangle with a corner twice, which joins
     two strips, is left out.
     """
-    if len(items) > MOST_FACES:
-        check_counts(0, len(items), label)
+    check_counts(0, len(items), label)
     if len(items) and (items.min() < -1 or items.max() >= vertices):
         raise InputError(
             f"{label}: strips refer to vertices {items.min()} to {items.max()} of {vertices}; "

@@ -176,6 +176,18 @@ def test_every_line_end_is_read(tmp_path, end):
     assert area(written(tmp_path / "a.ply", text)) == pytest.approx(BOX_AREA)
 
 
+@pytest.mark.parametrize("order", ORDERS[1:])
+def test_lists_of_vertices_are_skipped_where_all_are_as_long(tmp_path, order):
+    properties = XYZ + "property list uchar int views\n"
+    faces = ("face", LIST, [[list(f)] for f in TRIANGLES])
+    rows = [[*row, [1, 2]] for row in BOX.tolist()]
+    path = written(tmp_path / "a.ply", ply(order, [("vertex", properties, rows), faces]))
+    assert area(path) == pytest.approx(BOX_AREA)
+    rows[3] = [*BOX[3].tolist(), [1]]
+    with pytest.raises(InputError, match="its vertices have lists of different lengths"):
+        read_surface(written(path, ply(order, [("vertex", properties, rows), faces])))
+
+
 def test_a_byte_order_mark_is_read_over(tmp_path):
     text = b"\xef\xbb\xbf" + ply("ascii", ELEMENTS["triangles"])
     assert area(written(tmp_path / "a.ply", text)) == pytest.approx(BOX_AREA)
