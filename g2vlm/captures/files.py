@@ -13,6 +13,7 @@ from typing import Any
 
 from metrics import files
 from metrics.files import InputError
+from metrics.schemas import short_repr
 
 DEPTH_KINDS = (".png", ".pgm", ".tif", ".tiff", ".npy")
 COLOUR_KINDS = (".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".tif", ".tiff", ".bmp", ".webp")
@@ -23,6 +24,7 @@ FIX = "export the capture again"
 LARGEST_TEXT = 32 << 20
 # A folder with more entries is no part of a capture: listing a whole disk would take minutes.
 _MOST_ENTRIES = 200_000
+_LONGEST_NAME = 500
 
 
 def read_text(path: Path, root: Path) -> str:
@@ -53,13 +55,17 @@ def path_inside(folder: Path, name: str, source: str) -> Path:
     """
     path = folder / name
     try:
+        if len(name) > _LONGEST_NAME:
+            raise ValueError(f"{len(name)} characters")
         inside = path.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
         raise InputError(
-            f"{source}: {name!r} is not the name of a file ({error}); {FIX}"
+            f"{source}: {short_repr(name)} is not the name of a file ({error}); {FIX}"
         ) from error
     if not inside:
-        raise InputError(f"{source}: {name!r} leads out of the capture's folder; copy it in")
+        raise InputError(
+            f"{source}: {short_repr(name)} leads out of the capture's folder; copy it in"
+        )
     return path
 
 

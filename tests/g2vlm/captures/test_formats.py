@@ -430,7 +430,8 @@ def test_digits_of_other_scripts_in_names(plain: Path, made: Scan, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "name", ["rgb/\0.jpg", "n" * 300 + ".png", "/etc/passwd", "a/../../b.png", "images/", ""]
+    "name",
+    ["rgb/\0.jpg", "n" * 300 + ".png", "/etc/passwd", "a/../../b.png", "images/", "", "x/" * 9999],
 )
 def test_names_in_capture_json_that_are_no_files_of_it(
     name: str, made: Scan, tmp_path: Path
