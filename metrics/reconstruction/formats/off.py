@@ -7,7 +7,7 @@ import numpy as np
 from metrics.files import InputError
 from metrics.reconstruction.formats.contents import Contents, check_counts
 from metrics.reconstruction.formats.polygons import triangles_of
-from metrics.reconstruction.formats.text import gather, normal_text, number_rows
+from metrics.reconstruction.formats.text import are_indices, gather, normal_text, number_rows
 from metrics.schemas import printable
 
 # Texture coordinates, colours and normals follow the coordinates of a vertex.
@@ -63,6 +63,6 @@ def read_off(data: bytes, label: str) -> Contents:
         )
     counts = counts.astype(np.int64)
     indices = gather(rows.values, rows.starts + 1, counts)
-    if not (indices == np.floor(indices)).all():
+    if not are_indices(indices):
         raise InputError(f"{label}: vertex indices are not whole numbers; export it again")
     return Contents(points, triangles_of(points, counts, indices.astype(np.int64), label))

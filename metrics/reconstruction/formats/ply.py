@@ -14,7 +14,13 @@ import numpy as np
 from metrics.files import InputError
 from metrics.reconstruction.formats.contents import Contents, check_counts
 from metrics.reconstruction.formats.polygons import triangles_of
-from metrics.reconstruction.formats.text import NumberRows, gather, normal_text, number_rows
+from metrics.reconstruction.formats.text import (
+    NumberRows,
+    are_indices,
+    gather,
+    normal_text,
+    number_rows,
+)
 from metrics.schemas import printable
 
 # Vertex properties that give the pixel of a point.
@@ -221,7 +227,7 @@ def _text_columns(rows: NumberRows, element: Element, label: str) -> _Columns:
         _check_width(rows, place + 1 + count, element, label)
         if each is wanted:
             lengths, items = count, gather(rows.values, rows.starts + place + 1, count)
-            if not (items == np.floor(items)).all():
+            if not are_indices(items):
                 raise InputError(f"{label}: vertex indices are not whole numbers; export it again")
             items = items.astype(np.int64)
         place += 1 + count

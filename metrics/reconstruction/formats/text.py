@@ -122,6 +122,11 @@ def counts_in(mask: np.ndarray, starts: np.ndarray) -> np.ndarray:
     return np.diff(np.searchsorted(np.flatnonzero(mask), np.append(starts, len(mask))))
 
 
+def are_indices(values: np.ndarray) -> bool:
+    """Return whether all numbers of an array are whole, which infinity is not."""
+    return bool(((values == np.floor(values)) & (np.abs(values) < 2.0**53)).all())
+
+
 @dataclass(frozen=True)
 class NumberRows:
     """Rows of numbers, not all as long.

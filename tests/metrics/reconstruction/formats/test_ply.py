@@ -188,6 +188,13 @@ def test_lists_of_vertices_are_skipped_where_all_are_as_long(tmp_path, order):
         read_surface(written(path, ply(order, [("vertex", properties, rows), faces])))
 
 
+@pytest.mark.parametrize("index", ["1.5", "1e999", "nan"])
+def test_an_index_in_text_must_be_whole(tmp_path, index):
+    text = ply("ascii", ELEMENTS["triangles"]).replace(b"\n3 0 1 3", b"\n3 0 1 " + index.encode())
+    with pytest.raises(InputError, match="vertex indices are not whole numbers"):
+        read_surface(written(tmp_path / "a.ply", text))
+
+
 def test_a_byte_order_mark_is_read_over(tmp_path):
     text = b"\xef\xbb\xbf" + ply("ascii", ELEMENTS["triangles"])
     assert area(written(tmp_path / "a.ply", text)) == pytest.approx(BOX_AREA)

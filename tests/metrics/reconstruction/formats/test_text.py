@@ -143,6 +143,7 @@ def test_concave_polygons_of_off_keep_their_outline(tmp_path, name):
         (off(faces=[*TRIANGLES[:11], (0, 1, 8)]), "faces refer to vertices 0 to 8 of 8"),
         (off().replace("3 0 1 3", "4 0 1 3"), "face 0 does not hold as many corners as it says"),
         (off().replace("3 0 1 3", "3 0 1 3.5"), "vertex indices are not whole numbers"),
+        (off().replace("3 0 1 3", "3 0 1 1e999"), "vertex indices are not whole numbers"),
         (off().replace("\n2 0 0\n", "\n2 0\n"), "vertex 4 has fewer than 3 numbers"),
     ],
 )
