@@ -135,7 +135,7 @@ def find_calibration(folder: Path) -> Path | None:
     above = folder.resolve().parent / "camera-intrinsics.txt"
     found = [path for path in named if path.suffix.lower() in (".txt", ".json")]
     if found:
-        return min(found, key=lambda path: [word in path.stem.lower() for word in _COLOUR_WORDS])
+        return min(found, key=_camera_order)
     unread = [path for path in named if path.suffix.lower() in _OTHER_CALIBRATIONS]
     if unread:
         raise InputError(
@@ -143,6 +143,12 @@ def find_calibration(folder: Path) -> Path | None:
             "them to intrinsics.txt"
         )
     return above if has(above) else None
+
+
+def _camera_order(path: Path) -> tuple[bool, bool]:
+    """Return a key that sorts calibration files: of depth, of an unnamed camera, of colour."""
+    stem = path.stem.lower()
+    return "depth" not in stem, any(word in stem for word in _COLOUR_WORDS)
 
 
 def named_intrinsics(name: str, width: int, height: int) -> np.ndarray:

@@ -241,6 +241,8 @@ def test_calibration_comes_before_the_usual_camera(made: Scan, tmp_path: Path) -
         (folder.parent / "camera-intrinsics.txt").write_text(matrix_text(MATRIX))
         assert load_capture(folder).intrinsics[0, 0, 2] == CX + 0.5
         (folder / "color_intrinsics.txt").write_text("400 400 80 60")
+        (folder / "calibration.txt").write_text("300 300 80 60")
+        assert load_capture(folder).intrinsics[0, 0, 0] == 300
         (folder / "depth_intrinsics.txt").write_text("140 140 80 60")
         assert load_capture(folder).intrinsics[0, 0, 0] == 140
     large = Scan(*(part.repeat(4, 1).repeat(4, 2) for part in made[:2]), made.pose)
