@@ -107,7 +107,7 @@ class BackboneEncoder(nn.Module):
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         from transformers import MODEL_FOR_BACKBONE_MAPPING, AutoConfig
 
-        fault = f"no local backbone of this name; give its folder or use {MOBILENET}"
+        fault = f"no local backbone with safetensors weights; give its folder or use {MOBILENET}"
         try:
             # Not AutoBackbone: it looks for a local folder on the model hub too.
             config = AutoConfig.from_pretrained(name, local_files_only=True)

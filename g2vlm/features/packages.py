@@ -32,6 +32,8 @@ def package_file(package: str, ending: str) -> Path:
 def load_frozen(kind: Any, name: str, fault: str) -> torch.nn.Module:
     """Return a `transformers` model from a folder or the local cache, with all of its weights.
 
+    Only safetensors files are read: a pickled checkpoint can run code when it is loaded.
+
     Args:
         kind: the model class, or an `AutoModel`.
         name: the folder or the cached name.
@@ -42,11 +44,14 @@ def load_frozen(kind: Any, name: str, fault: str) -> torch.nn.Module:
             draw at random.
     """
     try:
-        model, loaded = kind.from_pretrained(name, local_files_only=True, output_loading_info=True)
+        model, loaded = kind.from_pretrained(
+            name, local_files_only=True, output_loading_info=True, use_safetensors=True
+        )
     except (OSError, ValueError, json.JSONDecodeError) as error:
         raise InputError(f"{name}: {fault}") from error
-    if loaded["missing_keys"]:
-        missing = sorted(loaded["missing_keys"])
+    # Many text models are published without a pooler, whose output is not used here.
+    missing = sorted(key for key in loaded["missing_keys"] if not key.startswith("pooler."))
+    if missing:
         raise InputError(
             f"{name}: the checkpoint lacks {len(missing)} of the model's tensors, such as "
             f"{missing[0]}; give a folder with all weights"

@@ -45,7 +45,7 @@ class TextEncoder:
                 "sentence-transformers__all-MiniLM-L6-v2/model.safetensors",
             )
             folder = str(weights.parent)
-        fault = f"no local text model; give its folder or use {MINILM}"
+        fault = f"no local text model with safetensors weights; give its folder or use {MINILM}"
         model = load_frozen(AutoModel, folder, fault)
         # The text tower of two-tower models (CLIP, SigLIP) has this name.
         self.model = getattr(model, "text_model", model)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -181,6 +182,20 @@ def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path) -> None:
             load(str(folder))
         start = f"{folder}: the checkpoint lacks 1 of the model's tensors, such as {lost}; "
         assert str(refused.value).startswith(start)
+
+
+def test_a_pickled_checkpoint_is_not_read(tmp_path) -> None:
+    from transformers import BertConfig, BertModel
+
+    from g2vlm.features.text_encoders import TextEncoder
+
+    shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = BertModel(BertConfig(vocab_size=8, intermediate_size=16, **shape))
+    model.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(InputError, match="safetensors"):
+        TextEncoder(str(tmp_path))
 
 
 def test_errors_name_the_file(tmp_path) -> None:
