@@ -10,7 +10,7 @@ RUN := $(BIN)/snakemake --cores $(CORES)
 # Keep the machine's own packages out of the clone's environment.
 unexport PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help env data pin reproduce smoke verify reference check-results test test-all test-slurm lint format docs \
+.PHONY: help env data pin reproduce smoke verify reference check-results test test-all test-slurm fuzz lint format docs \
   bench lock clean
 
 help: ## list the commands
@@ -55,6 +55,9 @@ test-all: $(STAMP) ## run the slow tests too
 
 test-slurm: $(STAMP) ## run a small study on a Slurm of one node, started and stopped by the test
 	@$(BIN)/python -m pytest -m slurm tests/cluster
+
+fuzz: $(STAMP) ## give every reader of files damaged ones (MINUTES=30, SEED=0); findings in build/fuzz
+	@$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),30) --seed $(or $(SEED),0)
 
 lint: $(STAMP) ## check format, style and the workflow
 	@$(BIN)/ruff check .

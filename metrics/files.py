@@ -18,11 +18,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
 LARGEST_FILE = 1 << 28
+_LARGEST_LINES = 1 << 34
 # The longest integer in a JSON file, in characters: longer ones do not fit a double.
 _LONGEST_INTEGER = 40
 _MOST_LEVELS = 64
@@ -151,13 +152,23 @@ def read_bytes(
     path = require_regular(path, fix, root, limit)
     try:
         with path.open("rb") as handle:
-            # Files of /proc announce no size, so the limit counts what is read.
-            data = handle.read(limit + 1)
+            data = read_at_most(handle, limit + 1)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {fix}") from error
     if len(data) > limit:
         raise InputError(f"{path}: larger than {limit >> 20} MiB; {fix}")
     return data
+
+
+def read_at_most(handle: BinaryIO, limit: int) -> bytes:
+    """Return the rest of an opened file, or its first `limit` bytes.
+
+    `handle.read(limit)` would reserve memory for the limit, however small the file is.
+    """
+    size = os.fstat(handle.fileno()).st_size
+    data = handle.read(min(size + 1, limit))
+    # Files of /proc announce no size.
+    return data if len(data) <= size else data + handle.read(limit - len(data))
 
 
 def read_text(
@@ -273,18 +284,28 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
         )
 
 
-def read_lines(path: str | os.PathLike[str]) -> list[Any]:
-    """Return the values of a JSON-lines file; raises `InputError` with the file and the row."""
+def read_lines(
+    path: str | os.PathLike[str], parse_constant: Callable[[str], Any] | None = None
+) -> list[Any]:
+    """Return the values of a JSON-lines file.
+
+    Args:
+        path: the file.
+        parse_constant: as of `parse_json`.
+
+    Raises:
+        InputError: the file is missing, no regular file or no UTF-8 text, or a row is no JSON as
+            `parse_json` reads it; the message names the row.
+    """
     rows = []
+    require_regular(path, "run the stage that writes it", limit=_LARGEST_LINES)
     try:
         with open(path, encoding="utf-8") as handle:
             for line in handle:
-                rows.append(json.loads(line))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; run the stage that writes it") from error
+                rows.append(parse_json(line, parse_constant))
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error}); write the file again") from error
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise InputError(
             f"{path}: row {len(rows) + 1} is not valid JSON ({error}); write the file again"
         ) from error

@@ -21,7 +21,6 @@ from metrics.registry import FLOORS, METRICS
 from metrics.submission.parsing import open_tensors
 from metrics.submission.writer import TensorSpool
 from metrics.truth import (
-    GEOMETRY,
     PREPARED,
     SUBSETS,
     Prepared,
@@ -52,17 +51,17 @@ def open_truth(
     """
     truth = Truth(folder)
     path = truth.folder / PREPARED
-    if not _is_current(truth.folder, path) and cache_dir is not None:
+    if not _is_current(truth, path) and cache_dir is not None:
         path = Path(cache_dir) / f"{truth.split}.safetensors"
-    if not _is_current(truth.folder, path):
+    if not _is_current(truth, path):
         prepare(truth.folder, path)
     truth.prepared_path = path
     return truth
 
 
-def _is_current(folder: Path, path: Path) -> bool:
+def _is_current(truth: Truth, path: Path) -> bool:
     """Return whether a prepared file is newer than the truth and of this version."""
-    if not path.exists() or path.stat().st_mtime_ns < (folder / GEOMETRY).stat().st_mtime_ns:
+    if not path.exists() or path.stat().st_mtime_ns < truth.geometry_path.stat().st_mtime_ns:
         return False
     tensors = open_tensors(path)
     if "version" not in tensors.keys():  # noqa: SIM118 (not a mapping)

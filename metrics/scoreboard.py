@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metrics.files import InputError, read_json
+from metrics.files import InputError
 from metrics.registry import METRICS
 from metrics.schemas import printable, short_repr
 
@@ -162,12 +162,12 @@ def _joined(scores: list[str], deterministic: list[str]) -> tuple[pd.DataFrame, 
     """Return the tables as one, and all methods whose reruns are identical, sidecars included."""
     import pandas as pd
 
-    from metrics.statistics.table import read_scores
+    from metrics.statistics.table import check_rows, read_scores, read_sidecar
 
-    frames = [read_scores(Path(name)) for name in scores]
+    frames = [check_rows(read_scores(Path(name)), name) for name in scores]
     sidecars = [Path(name).with_suffix(".json") for name in scores]
-    facts = [read_json(sidecar) for sidecar in sidecars if sidecar.is_file()]
-    fixed = {scored["method"] for scored in facts if not scored.get("stochastic", True)}
+    facts = [read_sidecar(sidecar) for sidecar in sidecars if sidecar.is_file()]
+    fixed = {scored.get("method", "") for scored in facts if not scored.get("stochastic", True)}
     return pd.concat(frames, ignore_index=True), sorted({*deterministic, *fixed})
 
 

@@ -18,17 +18,37 @@ Metres, in the levelled frame of the first input camera.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
+from metrics.annotations import check_annotations
 from metrics.constants import COMPLETION, OBSERVED
-from metrics.files import InputError, read_lines
-from metrics.submission.parsing import open_tensors
+from metrics.files import InputError, read_lines, require_regular
+from metrics.schemas import printable
+from metrics.submission.items import FARTHEST
+from metrics.submission.parsing import LIMITS, open_tensors
 
+# The tensors of a scene: type, and names of the axes, which have one size each.
+_TENSORS = {
+    "surface": ("float32", "S3"),
+    "surface_normal": ("int8", "S3"),
+    "surface_flag": ("uint8", "S"),
+    "surface_colour": ("uint8", "S3"),
+    "occupancy_points": ("float32", "O3"),
+    "occupancy": ("uint8", "O"),
+    "room_corners": ("float32", "83"),
+    "diagonal": ("float32", "1"),
+    "held_depth": ("float32", "VHW"),
+    "held_intrinsics": ("float32", "V33"),
+    "held_pose": ("float32", "V44"),
+    "input_depth": ("float32", "IHW"),
+    "input_intrinsics": ("float32", "I33"),
+    "input_pose": ("float32", "I44"),
+}
 SUBSETS = ("all", "observed", "completion")
 GEOMETRY = "geometry.safetensors"
 PREPARED = "prepared.safetensors"
@@ -115,6 +135,10 @@ class Prepared:
         return np.unpackbits(packed, count=int(np.prod(shape))).astype(bool).reshape(shape)
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
 class Truth:
     """The truth folder of one split, read lazily.
 
@@ -124,17 +148,15 @@ class Truth:
     Attributes:
         prepared_path: the prepared file; `metrics.prepare.open_truth` sets it.
 
-    Raises `InputError` for a folder without scenes.
+    Raises `InputError` for a folder without scenes, and for annotations that are not as described.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self.prepared_path: Path | None = None
-        lines = read_lines(self.folder / "annotations.jsonl")
-        if not lines:
-            raise InputError(
-                f"{self.folder / 'annotations.jsonl'}: no scenes; write the truth again"
-            )
+        path = self.folder / "annotations.jsonl"
+        lines = read_lines(path, _refuse_constant)
+        check_annotations(lines, path)
         self._lines: dict[str, dict[str, Any]] = {line["scene"]: line for line in lines}
 
     @property
@@ -156,13 +178,15 @@ class Truth:
         """Return the annotation line of a scene."""
         return self._lines[scene]
 
+    @property
+    def geometry_path(self) -> Path:
+        """The file of the true geometry; raises `InputError` where there is none."""
+        fix = "run the stage that writes the truth"
+        return require_regular(self.folder / GEOMETRY, fix, limit=LIMITS[GEOMETRY])
+
     @cached_property
     def _geometry(self) -> Any:
-        path = self.folder / GEOMETRY
-        tensors = open_tensors(path)
-        if tensors is None:
-            raise InputError(f"{path}: no such file; run the stage that writes the truth")
-        return tensors
+        return open_tensors(self.geometry_path)
 
     @cached_property
     def _prepared(self) -> Any:
@@ -171,9 +195,33 @@ class Truth:
         return open_tensors(self.prepared_path)
 
     def geometry(self, scene: str) -> SceneTruth:
-        """Return the true geometry of a scene."""
-        names = [field.name for field in fields(SceneTruth)]
-        return SceneTruth(**{name: self._geometry.get_tensor(f"{scene}/{name}") for name in names})
+        """Return the true geometry of a scene.
+
+        Raises:
+            InputError: a tensor is missing, of another type or shape, or not finite.
+        """
+        tensors, path = self._geometry, self.folder / GEOMETRY
+        found, sizes = {}, {"3": 3, "4": 4, "8": 8, "1": 1}
+        for name, (dtype, axes) in _TENSORS.items():
+            key = f"{scene}/{name}"
+            if key not in tensors.keys():  # noqa: SIM118 (not a mapping)
+                raise InputError(f"{path}: no tensor {printable(key)}; write the truth again")
+            value = found[name] = tensors.get_tensor(key)
+            # The first tensor with an axis sets its size.
+            fits = value.dtype == dtype and value.ndim == len(axes) and value.size > 0
+            fits = fits and all(
+                sizes.setdefault(axis, size) == size
+                for axis, size in zip(axes, value.shape, strict=True)
+            )
+            if not fits:
+                what = f"{printable(key)} is {value.dtype} {list(value.shape)}"
+                raise InputError(f"{path}: {what}; give {dtype} [{', '.join(axes)}]")
+            if not (np.abs(value) <= FARTHEST).all():
+                what = f"{printable(key)} is not finite or beyond {FARTHEST:g}"
+                raise InputError(f"{path}: {what}; write the truth again")
+        if not found["diagonal"][0] > 0:
+            raise InputError(f"{path}: {printable(scene)}/diagonal is 0; write the truth again")
+        return SceneTruth(**found)
 
     def prepared(self, scene: str) -> Prepared:
         """Return the reductions of a scene that every scoring shares."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from metrics.files import InputError
+from metrics.files import InputError, read_at_most
 from metrics.reconstruction.formats.arrays import read_npy, read_npz
 from metrics.reconstruction.formats.contents import MOST_BYTES, Contents, check_counts, check_points
 from metrics.reconstruction.formats.gltf import read_glb, read_gltf
@@ -108,7 +108,7 @@ def _read(path: Path, label: str) -> bytes:
                 f"{label}: has {status.st_size / 2**30:.1f} GiB, more than "
                 f"{MOST_BYTES / 2**30:.0f}; thin or split the surface"
             )
-        return handle.read(MOST_BYTES)
+        return read_at_most(handle, MOST_BYTES)
 
 
 def _checked(label: str, contents: Contents) -> SurfaceFile:

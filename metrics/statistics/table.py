@@ -9,12 +9,15 @@ import numpy as np
 import pandas as pd
 
 from metrics.files import InputError, read_json
+from metrics.schemas import short_repr
 from metrics.statistics import moments
 
 COLUMNS = ["method", "seed", "split", "scene", "query", "subset", "metric", "value"]
 KEY = ["split", "subset", "metric"]
 CELL = [*KEY, "method", "seed", "scene"]
 SUCCESS = ["method", *KEY]
+_SIDECAR = {"method": str, "stochastic": bool, "produces": list, "reasons": dict, "floors": dict}
+_SIDECAR |= {"cost": dict}
 DEFAULTS = {"query": "", "subset": "all", "split": "test", "kind": "item", "succeeded": True}
 
 
@@ -129,7 +132,7 @@ class _Accumulator:
             where: its name in messages.
             method: the only method that it may hold, or None.
         """
-        rows = _checked(rows, where)
+        rows = check_rows(rows, where)
         foreign = set(rows["method"].unique()) - {method} if method else set()
         if foreign:
             raise InputError(f"{where}: holds scores of {sorted(foreign)[0]}; score {method} again")
@@ -225,7 +228,7 @@ class _Accumulator:
         return parts.groupby(SUCCESS, observed=True, sort=True, as_index=False).sum()
 
 
-def _checked(rows: pd.DataFrame, where: str) -> pd.DataFrame:
+def check_rows(rows: pd.DataFrame, where: str) -> pd.DataFrame:
     """Return the table with default columns filled in; raises InputError for an invalid one."""
     rows = rows.assign(**{name: DEFAULTS[name] for name in DEFAULTS if name not in rows})
     missing = [c for c in COLUMNS if c not in rows]
@@ -235,6 +238,15 @@ def _checked(rows: pd.DataFrame, where: str) -> pd.DataFrame:
         )
     if rows.empty:
         raise InputError(f"{where}: has no rows; score it again")
+    for column in COLUMNS:
+        # Only columns that are no plain text or numbers are of this type.
+        if rows[column].dtype == object:
+            strange = ~rows[column].map(lambda value: value is None or np.isscalar(value))
+            if strange.any():
+                raise InputError(
+                    f"{where}: {column} is {short_repr(rows[column][strange].iloc[0])}; give text "
+                    "or numbers"
+                )
     for column in ("query", "scene"):
         if rows[column].isna().any():
             rows[column] = rows[column].astype(object).where(rows[column].notna(), "")
@@ -242,7 +254,8 @@ def _checked(rows: pd.DataFrame, where: str) -> pd.DataFrame:
         if rows[column].isna().any():
             raise InputError(f"{where}: a row has no {column}; name it")
     seeds, values = (pd.to_numeric(rows[c], errors="coerce") for c in ("seed", "value"))
-    fractional = seeds.isna() | (seeds != seeds.round())
+    # Beyond 2^53 a float no longer holds every whole number.
+    fractional = seeds.isna() | (seeds != seeds.round()) | (seeds.abs() > 2.0**53)
     if fractional.any():
         raise InputError(
             f"{where}: seed {rows['seed'][fractional].iloc[0]} is not a whole number; number the "
@@ -295,6 +308,26 @@ def _group(columns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return first, into
 
 
+def read_sidecar(path: Path) -> dict[str, Any]:
+    """Return what the scorer wrote next to a table of scores.
+
+    Raises:
+        InputError: it is no such file, or one of its facts has another type.
+    """
+    facts = read_json(path, "score the submission again")
+    if not isinstance(facts, dict):
+        raise InputError(f"{path}: holds no facts of scores; score the submission again")
+    for key, kind in _SIDECAR.items():
+        value = facts.get(key)
+        if value is None:
+            facts.pop(key, None)
+        elif not isinstance(value, kind):
+            raise InputError(f"{path}: {key} is {short_repr(value)}; score the submission again")
+    if not all(isinstance(task, str) for task in facts.get("produces", [])):
+        raise InputError(f"{path}: produces holds no names; score the submission again")
+    return facts
+
+
 def _sidecars(files: list[Path]) -> dict[str, dict[str, Any]]:
     """Return what the json files next to the tables say of each method."""
     methods: dict[str, dict[str, Any]] = {}
@@ -302,16 +335,16 @@ def _sidecars(files: list[Path]) -> dict[str, dict[str, Any]]:
         sidecar = file.with_suffix(".json")
         if not sidecar.exists():
             continue
-        facts = read_json(sidecar)
+        facts = read_sidecar(sidecar)
         method, seed = file.parent.parent.name, file.parent.name
         into = methods.setdefault(
             method, {"costs": [], "produces": [], "reasons": {}, "floors": {}}
         )
-        into["stochastic"] = bool(facts.get("stochastic", True)) or into.get("stochastic", False)
+        into["stochastic"] = facts.get("stochastic", True) or into.get("stochastic", False)
         into["produces"] = sorted({*into["produces"], *facts.get("produces", [])})
-        into["reasons"] |= facts.get("reasons") or {}
-        into["floors"][file.stem] = facts.get("floors") or {}
-        into["costs"].append({"seed": seed, "split": file.stem, **(facts.get("cost") or {})})
+        into["reasons"] |= facts.get("reasons", {})
+        into["floors"][file.stem] = facts.get("floors", {})
+        into["costs"].append({"seed": seed, "split": file.stem, **facts.get("cost", {})})
     return methods
 
 

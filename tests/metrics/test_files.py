@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import tracemalloc
 
 import pytest
 
-from metrics.files import InputError, atomic_path
+from metrics.files import InputError, atomic_path, read_at_most, read_bytes
 
 
 def failing(error: OSError):
@@ -54,3 +55,18 @@ def test_a_folder_that_cannot_be_made_is_named_as_asked(tmp_path):
 def test_a_message_is_one_printable_line():
     message = str(InputError("a\nb\x1b[31m\u202ec\udcff: broken; write it again"))
     assert message.isprintable() and "\n" not in message
+
+
+def test_reading_reserves_no_more_memory_than_a_file_needs(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"12345")
+    tracemalloc.start()
+    try:
+        assert read_bytes(path, "write it again") == b"12345"
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    with path.open("rb") as handle:
+        assert read_at_most(handle, 3) == b"123"
+    # Files of /proc announce no size.
+    assert read_bytes("/proc/self/cmdline", "write it again")

@@ -117,5 +117,7 @@ def _annotation(name: str) -> dict:
         "given": [0, 1],
         "relations": [[0, 1, "near"], [0, 1, "larger"]],
         "references": references,
-        "questions": [question | {"answer_kind": "number", "objects": [0]}],
+        "questions": [question | {"answer_kind": "number", "objects": [0], "choices": []}],
+        **{name: [] for name in ("void", "captions", "phrases")},
+        **{name: {} for name in ("relevance", "phrase_relevance")},
     }

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median_high
 
 from g2vlm.scenes.assets.classes import CLASSES
+from g2vlm.scenes.assets.objfile import read_entry
 from metrics.files import InputError
 
 PROPERTIES = "PluginFurnitureCatalog.properties"
@@ -134,7 +135,7 @@ def open_catalog(path: Path) -> zipfile.ZipFile:
         archive.getinfo(PROPERTIES)
     except FileNotFoundError as error:
         raise InputError(f"{path}: missing; run `make data`") from error
-    except (zipfile.BadZipFile, KeyError) as error:
+    except (zipfile.BadZipFile, KeyError, OSError, NotImplementedError) as error:
         raise InputError(f"{path}: corrupt catalog ({error}); fetch it again") from error
     return archive
 
@@ -142,10 +143,11 @@ def open_catalog(path: Path) -> zipfile.ZipFile:
 def read_properties(archive: zipfile.ZipFile) -> dict[int, dict[str, str]]:
     """Return {entry number: fields} of a catalog's properties, in Latin-1.
 
-    Other lines are skipped: fields of the catalog itself, and a malformed line that one has.
+    Other lines are skipped: fields of the catalog itself, and a malformed line that one has. Raises
+    `InputError` where there are none that can be read.
     """
     entries: dict[int, dict[str, str]] = {}
-    for line in archive.read(PROPERTIES).decode("latin-1").splitlines():
+    for line in read_entry(archive, PROPERTIES).decode("latin-1").splitlines():
         match = _ENTRY.match(line.strip())
         if match:
             entries.setdefault(int(match[2]), {})[match[1]] = match[3]

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metrics.files import InputError
+from metrics.files import LARGEST_FILE, InputError
 from metrics.reconstruction.formats.obj import ObjText
 from metrics.reconstruction.formats.polygons import fan
 from metrics.reconstruction.formats.text import normal_text
+
+# What zipfile raises for entries that are missing, cut short, encrypted or of an unknown method.
+_UNREADABLE = (KeyError, EOFError, OSError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -92,13 +95,20 @@ def read_obj(archive: zipfile.ZipFile, name: str) -> ObjMesh:
 
 
 def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Return an entry's bytes; raises `InputError` when it is missing, cut short or corrupt."""
+    """Return an entry's bytes.
+
+    Raises:
+        InputError: it is missing, cut short, corrupt, packed in a way that is not read, or larger
+            than any file of the catalogs.
+    """
+    label = f"{archive.filename}:{name}"
     try:
+        if archive.getinfo(name).file_size > LARGEST_FILE:
+            most = f"{LARGEST_FILE >> 20} MiB"
+            raise InputError(f"{label}: larger than {most}; fetch the catalog again")
         return archive.read(name)
-    except (KeyError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:
-        raise InputError(
-            f"{archive.filename}:{name}: unreadable; fetch the catalog again"
-        ) from error
+    except (*_UNREADABLE, zipfile.BadZipFile, zipfile.zlib.error) as error:
+        raise InputError(f"{label}: unreadable; fetch the catalog again") from error
 
 
 def _materials_used(text: ObjText) -> tuple[np.ndarray, list[str], list[str]]:

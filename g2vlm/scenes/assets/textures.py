@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from metrics.files import InputError
+
 # The largest level has at most LARGEST texels a side, the last of LEVELS at most one.
 LEVELS = 9
 LARGEST = 256
@@ -28,9 +30,20 @@ class Texture:
     cutout: bool
 
 
-def read_texture(content: bytes) -> Texture:
-    """Decode an image file into a mip pyramid."""
-    image = Image.open(io.BytesIO(content)).convert("RGBA")
+def read_texture(content: bytes, label: str) -> Texture:
+    """Decode an image file into a mip pyramid.
+
+    Args:
+        content: of the file.
+        label: names the file.
+
+    Raises:
+        InputError: the image cannot be decoded.
+    """
+    try:
+        image = Image.open(io.BytesIO(content)).convert("RGBA")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{label}: unreadable image ({error}); run `make data` again") from error
     scale = min(1.0, LARGEST / max(image.size))
     size = [max(1, round(side * scale)) for side in image.size]
     levels = []

@@ -196,7 +196,7 @@ class ModelLibrary:
     def _read_floor(self, name: str) -> Texture:
         path = self.data_dir / "sources" / "textures" / f"{name}.jpg"
         try:
-            return read_texture(path.read_bytes())
+            return read_texture(path.read_bytes(), str(path))
         except FileNotFoundError as error:
             raise InputError(f"{path}: no such texture; run `make data`") from error
 
@@ -233,7 +233,9 @@ def load_model(archive: zipfile.ZipFile, entry: str, rotation: np.ndarray) -> Mo
     vertices = (vertices - (low + high) / 2) / np.maximum(high - low, 1e-6)
     vertices[:, 2] += 0.5
     names = sorted({m.texture for m in mesh.materials if m.texture})
-    textures = tuple(read_texture(read_entry(archive, name)) for name in names)
+    textures = tuple(
+        read_texture(read_entry(archive, name), f"{archive.filename}:{name}") for name in names
+    )
     materials = tuple(
         Material(m.colour, m.opacity, names.index(m.texture) if m.texture else -1)
         for m in mesh.materials

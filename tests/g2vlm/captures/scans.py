@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -149,3 +150,13 @@ def write_declared(folder: Path, made: Scan, **changes: object) -> Path:
     values = {"frames": frames, "intrinsics": list(NUMBERS), "depth_scale": 1} | changes
     write_json(folder / "capture.json", values)
     return folder
+
+
+# A writer for every layout.
+WRITERS: dict[str, Callable[[Path, Scan], Path]] = {
+    "capture.json": write_declared,
+    "TUM RGB-D": write_tum,
+    "7-Scenes": write_seven,
+    "ScanNet export": write_scannet,
+    "color/ depth/ pose.txt": write_plain,
+}

@@ -1,6 +1,6 @@
 """Damage to the files of a capture, the same for every layout: read rightly or refused in one line.
 
-A new layout adds its writer to `WRITERS`.
+A new layout adds its writer to `scans.WRITERS`.
 """
 
 from __future__ import annotations
@@ -24,22 +24,11 @@ from g2vlm.captures.layouts import find_layouts
 from metrics.files import InputError
 from tests.g2vlm.captures.scans import (
     NUMBERS,
+    WRITERS,
     Scan,
     scan,
-    write_declared,
-    write_plain,
-    write_scannet,
-    write_seven,
-    write_tum,
 )
 
-WRITERS: dict[str, Callable[[Path, Scan], Path]] = {
-    "capture.json": write_declared,
-    "TUM RGB-D": write_tum,
-    "7-Scenes": write_seven,
-    "ScanNet export": write_scannet,
-    "color/ depth/ pose.txt": write_plain,
-}
 LAYOUTS = pytest.mark.parametrize("layout", WRITERS)
 # Layouts whose depth is stored in integers of a known unit.
 WHOLE_NUMBERS = ["TUM RGB-D", "7-Scenes", "ScanNet export"]

@@ -191,7 +191,7 @@ def test_config_and_reference_that_cannot_be_used_are_named(tmp_path):
     table.to_csv(tmp_path / "scores.csv", index=False)
     (tmp_path / "cut.yaml").write_text("statistics: [")
     for config, reference, word in (
-        (tmp_path / "cut.yaml", None, "cut.yaml: cannot be read as yaml"),
+        (tmp_path / "cut.yaml", None, "cut.yaml: not valid YAML"),
         (tmp_path / "none.yaml", None, "none.yaml"),
         (None, "nobody", "no method 'nobody'"),
     ):
