@@ -198,3 +198,49 @@ def test_config_and_reference_that_cannot_be_used_are_named(tmp_path):
         with pytest.raises(InputError, match=word):
             compare_tables([tmp_path / "scores.csv"], reference, config, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "word"),
+    [
+        ("[1]", "holds no facts of scores"),
+        ('{"method": 5, "stochastic": false}', "method is 5"),
+        ('{"method": "full", "stochastic": "no"}', "stochastic is 'no'"),
+        ('{"produces": [5]}', "produces holds no names"),
+        ('{"cost": [1]}', r"cost is \[1\]"),
+    ],
+)
+def test_sidecars_that_hold_other_facts_are_named(sidecar, word, tmp_path):
+    table = synthetic.scores(seeds=2, scenes=4, queries=1)
+    table = table[(table["metric"] == "mesh_iou") & (table["kind"] == "item")]
+    folder = tmp_path / "full" / "0"
+    folder.mkdir(parents=True)
+    rows = table[(table["method"] == "full") & (table["seed"] == 0)]
+    rows.to_parquet(folder / "test_scene.parquet")
+    (folder / "test_scene.json").write_text(sidecar)
+    for source in (tmp_path, folder / "test_scene.parquet"):
+        with pytest.raises(InputError, match=rf"test_scene\.json: {word}"):
+            compare_tables([str(source)], None, None, None)
+
+
+def test_of_several_tables_the_one_at_fault_is_named(tmp_path):
+    table = synthetic.scores(seeds=2, scenes=4, queries=1)
+    table = table[(table["metric"] == "mesh_iou") & (table["kind"] == "item")]
+    files = [str(tmp_path / name) for name in ("a.csv", "b.csv")]
+    table.to_csv(files[0], index=False)
+    for change, word in (
+        (table.drop(columns="seed"), "lacks the column seed"),
+        (table.assign(seed=1e300), "is not a whole number"),
+        (table.iloc[:0], "has no rows"),
+    ):
+        change.to_csv(files[1], index=False)
+        with pytest.raises(InputError, match=f"b.csv: .*{word}"):
+            compare_tables(files, None, None, None)
+
+
+def test_columns_that_hold_lists_are_named(tmp_path):
+    table = tiny({("full", 0, n): 0.5 for n in range(3)}).astype({"value": object})
+    table["value"] = [[1, 2]] * 3
+    table.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"a\.parquet: value is .*; give text or numbers"):
+        compare_tables([str(tmp_path / "a.parquet")], None, None, None)
