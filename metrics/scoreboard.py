@@ -110,7 +110,13 @@ def compare_tables(
         source: Any = scores[0]
     else:
         source, settings["deterministic"] = _joined(scores, settings.get("deterministic", []))
-    results = compare(source, settings)
+    try:
+        results = compare(source, settings)
+    except InputError as error:
+        # The statistics know neither file: they take tables and settings from anywhere.
+        names = {"the table": ", ".join(map(str, scores)), "config": config}
+        start, _, what = str(error).partition(": ")
+        raise InputError(f"{names.get(start) or start}: {what}") from error
     if config:
         _check_metrics(config, settings, set(results["estimates"]["metric"]))
     names = set(results["estimates"]["method"])

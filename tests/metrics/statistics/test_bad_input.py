@@ -190,7 +190,9 @@ def test_config_and_reference_that_cannot_be_used_are_named(tmp_path):
     table = table[(table["metric"] == "mesh_iou") & (table["kind"] == "item")]
     table.to_csv(tmp_path / "scores.csv", index=False)
     (tmp_path / "cut.yaml").write_text("statistics: [")
+    (tmp_path / "null.yaml").write_text("families: {mine: {split: test_scene, tests: null}}")
     for config, reference, word in (
+        (tmp_path / "null.yaml", None, "null.yaml: statistics.families.mine cannot be read"),
         (tmp_path / "cut.yaml", None, "cut.yaml: not valid YAML"),
         (tmp_path / "none.yaml", None, "none.yaml"),
         (None, "nobody", "no method 'nobody'"),
@@ -232,6 +234,7 @@ def test_of_several_tables_the_one_at_fault_is_named(tmp_path):
         (table.drop(columns="seed"), "lacks the column seed"),
         (table.assign(seed=1e300), "is not a whole number"),
         (table.iloc[:0], "has no rows"),
+        (table, "is in the table twice"),
     ):
         change.to_csv(files[1], index=False)
         with pytest.raises(InputError, match=f"b.csv: .*{word}"):
