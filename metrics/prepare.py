@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metrics.files import atomic_path
+from metrics.files import InputError, atomic_path, sha256_file
 from metrics.reconstruction.distances import THRESHOLDS
 from metrics.reconstruction.pointcloud import (
     CELL,
@@ -34,7 +34,7 @@ from metrics.truth import (
 # Sides of the cells that true surfaces are reduced to: 1 cm, and half of each threshold.
 CELLS = (CELL, *(threshold / 2 for threshold in THRESHOLDS))
 # Increase whenever `prepare` writes something else, so that older files are rewritten.
-PREPARED_VERSION = 2
+PREPARED_VERSION = 3
 # Floors hardly differ between rooms; this many of them, evenly spaced, give a split's mean.
 FLOOR_SCENES = 16
 
@@ -60,15 +60,23 @@ def open_truth(
 
 
 def _is_current(truth: Truth, path: Path) -> bool:
-    """Return whether a prepared file is newer than the truth and of this version."""
-    if not path.exists() or path.stat().st_mtime_ns < truth.geometry_path.stat().st_mtime_ns:
+    """Return whether a prepared file is whole, of this version and made from this geometry."""
+    if not path.exists():
         return False
-    tensors = open_tensors(path)
-    if "version" not in tensors.keys():  # noqa: SIM118 (not a mapping)
+    try:
+        tensors = open_tensors(path)
+    except InputError:  # cut short or damaged
         return False
+    names = ("version", "geometry", "floors")
+    if not set(names) <= set(tensors.keys()):
+        return False
+    version, geometry, floors = map(tensors.get_tensor, names)
     # A metric that was added since has no column in the table of floors.
-    has_all_floors = tensors.get_tensor("floors").shape[1] == len(FLOORS)
-    return has_all_floors and int(tensors.get_tensor("version")[0]) == PREPARED_VERSION
+    return (
+        version.tolist() == [PREPARED_VERSION]
+        and geometry.tobytes().hex() == sha256_file(truth.geometry_path)
+        and floors.shape[1:] == (len(FLOORS),)
+    )
 
 
 def prepare(truth_dir: str | os.PathLike[str], path: str | os.PathLike[str] | None = None) -> Path:
@@ -91,6 +99,9 @@ def prepare(truth_dir: str | os.PathLike[str], path: str | os.PathLike[str] | No
         table = [[scene.get(name, np.nan) for name in FLOORS] for scene in floors]
         spool.add("floors", np.array(table, np.float32))  # (scenes, metrics)
         spool.add("version", np.array([PREPARED_VERSION], np.int32))
+        # The time of a file does not tell whether it fits: two truths may share a cache folder.
+        digest = bytes.fromhex(sha256_file(truth.geometry_path))
+        spool.add("geometry", np.frombuffer(digest, np.uint8))  # (32,)
         with atomic_path(path) as temporary:
             spool.save(temporary)
     return path

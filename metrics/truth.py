@@ -118,8 +118,14 @@ class Prepared:
         """Return the truth with its surface samples in spatial order.
 
         Neighbour searches are faster in that order, and `chosen` gives places in it.
+
+        Raises:
+            InputError: the stored order does not hold every sample once.
         """
-        return reordered(truth, self.tensor("order"))
+        order = self.tensor("order")
+        if not np.array_equal(np.sort(order), np.arange(len(truth.surface))):
+            raise InputError(f"{PREPARED}: does not fit the truth beside it; delete it")
+        return reordered(truth, order)
 
     def chosen(self, subset: str, cell: float, count: int) -> np.ndarray:
         """Return i64 [K]: places, among `count` ordered samples, of one sample a cell."""

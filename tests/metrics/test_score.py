@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from metrics import controls
 from metrics.files import InputError
@@ -18,7 +19,8 @@ from metrics.prepare import measured_floors, open_truth, prepare
 from metrics.registry import METRICS
 from metrics.score import score_submission
 from metrics.submission.writer import SubmissionWriter
-from metrics.truth import PREPARED, Truth
+from metrics.truth import PREPARED, Prepared, Truth
+from tests.metrics import toy_truth
 
 COLUMNS = ["method", "seed", "split", "scene", "query", "subset", "metric", "value"]
 COLUMNS += ["kind", "succeeded"]
@@ -218,7 +220,7 @@ def test_wrong_split_is_refused(tmp_path, truth_dir):
 def test_preparing_again_gives_the_same_bytes(tmp_path, truth_dir):
     first = prepare(truth_dir, tmp_path / "a").read_bytes()
     assert prepare(truth_dir, tmp_path / "b").read_bytes() == first
-    assert (truth_dir / PREPARED).exists()
+    assert prepare(truth_dir) == truth_dir / PREPARED
 
 
 def test_the_prepared_file_is_reused_or_written_to_the_cache(tmp_path, truth_dir):
@@ -232,6 +234,36 @@ def test_the_prepared_file_is_reused_or_written_to_the_cache(tmp_path, truth_dir
     measured_floors(open_truth(bare, tmp_path / "cache"))
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["toy.safetensors"]
     assert not (bare / PREPARED).exists()
+
+
+@pytest.mark.parametrize("fault", ["another truth's", "cut short", "old version"])
+def test_a_prepared_file_that_does_not_fit_is_written_anew(tmp_path, truth_dir, fault):
+    """Whatever its time says: two truths of one split name may share a cache folder."""
+    cached = tmp_path / "cache" / "toy.safetensors"
+    good = prepare(truth_dir, tmp_path / "good").read_bytes()
+    if fault == "another truth's":
+        other = toy_truth.write_truth(tmp_path / "other", 1, 300, 100)
+        prepare(other, cached)
+    elif fault == "cut short":
+        prepare(truth_dir, cached)
+        cached.write_bytes(good[:-100])
+    else:
+        tensors = load_file(prepare(truth_dir, cached))
+        save_file(tensors | {"version": np.array([1], np.int32)}, cached)
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("geometry.safetensors", "annotations.jsonl"):
+        (bare / name).symlink_to(truth_dir / name)
+    open_truth(bare, cached.parent)
+    assert cached.read_bytes() == good
+
+
+def test_a_prepared_order_that_lacks_samples_is_refused(truth_dir):
+    truth = open_truth(truth_dir)
+    scene = truth.geometry(truth.scenes[0])
+    prepared = Prepared({"order": np.zeros(len(scene.surface), np.int32)}.__getitem__)
+    with pytest.raises(InputError, match="delete it"):
+        prepared.ordered(scene)
 
 
 def test_a_corrupted_ceiling_control_is_reported(oracle_scores, truth_dir, tmp_path):
