@@ -25,6 +25,7 @@ from types import SimpleNamespace
 from g2vlm.run.job import job
 log = sys.argv[1]
 parts = dict(threads=1, rule="train", wildcards=[], log=[log], resources={{"gpu": {gpu}}})
+parts["config"] = {{"experiment": "cpu"}}
 with job(SimpleNamespace(**parts)):
     begun = time.monotonic()
     time.sleep({seconds})

@@ -84,11 +84,11 @@ def test_verify_names_the_first_file_that_differs(furniture, tmp_path):
     data, manifest = tmp_path / "data", tmp_path / "manifest.json"
     build(data, str(furniture), {"train": 1}, "none")
     write_manifest(data, manifest)
-    assert verify(data, manifest, None) == len(read_json(manifest)["files"])
+    assert verify(data, manifest) == len(read_json(manifest)["files"])
     with open(data / "scenes.jsonl", "a") as handle:
         handle.write("{}\n")
     with pytest.raises(InputError, match=r"scenes\.jsonl: differs"):
-        verify(data, manifest, None)
+        verify(data, manifest)
 
 
 def test_a_build_without_the_rooms_is_verified_by_the_rest(furniture, captured, tmp_path):
@@ -97,8 +97,8 @@ def test_a_build_without_the_rooms_is_verified_by_the_rest(furniture, captured, 
     build(whole, str(furniture), {"train": 1}, str(captured))
     build(rest, str(furniture), {"train": 1}, "none")
     write_manifest(whole, manifest)
-    assert verify(whole, manifest, None) == len(read_json(manifest)["files"])
-    assert verify(rest, manifest, None) == len(contents(rest)) < len(contents(whole))
+    assert verify(whole, manifest) == len(read_json(manifest)["files"])
+    assert verify(rest, manifest) == len(contents(rest)) < len(contents(whole))
     assert {n: b for n, b in contents(whole).items() if n in contents(rest)} == contents(rest)
     lines = read_lines(whole / "real_rooms" / "scenes.jsonl")
     assert [line["capture"] for line in lines] == list(source.CAPTURES)
@@ -108,7 +108,7 @@ def test_a_build_without_the_rooms_is_verified_by_the_rest(furniture, captured, 
         load_recipes(rest, "real_rooms")
     (whole / "real_rooms" / "language.jsonl").unlink()
     with pytest.raises(InputError, match=r"real_rooms/language\.jsonl: missing"):
-        verify(whole, manifest, None)
+        verify(whole, manifest)
 
 
 def test_the_command_ends_in_one_line(tmp_path):
