@@ -218,15 +218,17 @@ def metric_family(stats: Statistics, family: str) -> Table:
     metrics = [name for name, m in METRICS.items() if m.family == family and name in present]
     rows = rows[rows["metric"].isin(metrics)]
     methods = [name for name in stats.method_names if name in set(rows["method"])]
-    notes, lines = Footnotes(), []
+    notes, lines, over_queries = Footnotes(), [], False
     for metric in metrics:
         scores = {method: score_or_reason(stats, notes, method, metric) for method in methods}
         lines.append({"Metric": text.metric_head(metric), **scores})
         if METRICS[metric].query_mean:
             means = {method: _query_mean(stats, method, metric) for method in methods}
-            lines.append({"Metric": f"{text.metric_label(metric)}, over queries", **means})
+            # A metric with one query a scene has no mean over queries of its own.
+            if any(means.values()):
+                over_queries = True
+                lines.append({"Metric": f"{text.metric_label(metric)}, over queries", **means})
     title = METRIC_FAMILIES[family]
-    over_queries = any(METRICS[metric].query_mean for metric in metrics)
     return Table(
         family,
         title,

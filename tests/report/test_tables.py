@@ -115,6 +115,13 @@ def test_the_mean_over_queries_is_below_ours_where_the_source_has_it(stats):
     assert "Over queries" not in tables.metric_family(stats, "reconstruction").caption
 
 
+def test_a_metric_of_one_query_a_scene_has_no_second_line(stats):
+    estimates = stats.estimates.assign(query_mean=np.nan)
+    table = tables.metric_family(replace(stats, estimates=estimates), "grounding")
+    assert not table.text["Metric"].str.endswith("over queries").any()
+    assert "Over queries" not in table.caption
+
+
 def test_splits_are_columns_and_are_not_pooled(stats):
     table = tables.splits(stats)
     assert list(table.text.columns) == ["Metric", "Method", "test_scene", "test_asset"]
