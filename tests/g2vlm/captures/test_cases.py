@@ -22,10 +22,9 @@ from tests.g2vlm.captures.scans import (
     write_scannet,
     write_tum,
 )
-from tests.paths import REPOSITORY
+from tests.paths import CASES, needs_cases
 
-CASES = REPOSITORY.parent / "shared" / "cases"
-pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="no shared/cases beside the repository")
+pytestmark = needs_cases
 
 MILLIMETRES = {"intrinsics": NUMBERS, "depth_scale": 1000}
 METRES = {"intrinsics": NUMBERS, "depth_scale": 1}
