@@ -103,14 +103,14 @@ def check_annotations(lines: Sequence[Any], path: Path) -> None:
         raise InputError(f"{path}: scene {printable(repeated[0])} has two rows; {_FIX}")
     splits = sorted({line["split"] for line in lines})
     if len(splits) > 1:
-        raise InputError(f"{path}: has splits {', '.join(map(printable, splits))}; {_FIX}")
+        raise InputError(f"{path}: has rows of splits {', '.join(map(printable, splits))}; {_FIX}")
 
 
 def _contradictions(line: dict[str, Any]) -> Iterator[str]:
     """Find indices of other objects, names that occur twice, and answers that are no numbers."""
     objects = [item["index"] for item in line["objects"]]
     if len(set(objects)) < len(objects):
-        yield "two objects have one index"
+        yield "two objects have the same index"
     eligible = {item["index"] for item in line["objects"] if item["state"] == "eligible"}
     pairs = [*line["relations"], *line["void"]]
     for name, indices in (
@@ -120,18 +120,18 @@ def _contradictions(line: dict[str, Any]) -> Iterator[str]:
     ):
         foreign = sorted(set(indices) - eligible)
         if foreign:
-            yield f"{name} name object {foreign[0]}, which is not eligible"
+            yield f"{name}: object {foreign[0]} is not eligible"
     for name in ("references", "questions", "captions", "phrases"):
         names = [item["id"] for item in line[name]]
         if len(set(names)) < len(names):
-            yield f"{name} have an id twice"
+            yield f"two {name} have the same id"
     for items, relevance in (("captions", "relevance"), ("phrases", "phrase_relevance")):
         for item in line[items]:
             if item["id"] not in line[relevance]:
                 yield f"{relevance} lacks {printable(item['id'])}"
     for item in line["questions"]:
         if item["answer_kind"] == "number" and exact(item["answer"]) is None:
-            yield f"the answer to {printable(item['id'])} is no number"
+            yield f"the answer to {printable(item['id'])} is not a number"
 
 
 @cache

@@ -121,7 +121,7 @@ def require_regular(
         limit: largest size, bytes.
 
     Raises:
-        InputError: the file is missing, no regular file, too large or outside `root`.
+        InputError: the file is missing, not a regular file, too large or outside `root`.
     """
     path = Path(path)
     try:
@@ -136,7 +136,7 @@ def require_regular(
         raise InputError(f"{path}: not the name of a file ({error}); {fix}") from error
     if not stat.S_ISREG(status.st_mode):
         # Opening a FIFO would wait for its writer.
-        raise InputError(f"{path}: is no regular file; {fix}")
+        raise InputError(f"{path}: is not a regular file; {fix}")
     if status.st_size > limit:
         raise InputError(f"{path}: larger than {limit >> 20} MiB; {fix}")
     return path

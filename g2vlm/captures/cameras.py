@@ -100,7 +100,7 @@ def to_numbers(values: Any) -> np.ndarray:
     array = np.array(values, object)
     for leaf in array.ravel().tolist():
         if leaf is not None and (isinstance(leaf, bool) or not isinstance(leaf, int | float)):
-            raise ValueError(f"{short_repr(leaf)} is no number")
+            raise ValueError(f"{short_repr(leaf)} is not a number")
     try:
         return array.astype(float)
     except OverflowError as error:

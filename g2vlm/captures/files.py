@@ -31,8 +31,8 @@ def read_text(path: Path, root: Path) -> str:
     """Return the UTF-8 text of a file of the capture in `root`.
 
     Raises:
-        InputError: the file is missing, no regular file, outside `root`, larger than 32 MiB or in
-            another encoding.
+        InputError: the file is missing, not a regular file, outside `root`, larger than 32 MiB or
+            in another encoding.
     """
     return files.read_text(path, FIX, root, LARGEST_TEXT)
 

@@ -38,7 +38,7 @@ def read_colour(path: Path, root: Path) -> np.ndarray:
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image)
         if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-            raise InputError(f"{path}: a picture of {values.dtype}, not of colours; {_FIX}")
+            raise InputError(f"{path}: not a colour image ({values.dtype}); {_FIX}")
         # 257 = 65535 / 255. Pillow's own conversion would cut off instead.
         grey = np.round(values / 257).astype(np.uint8)
         return np.repeat(grey[..., None], 3, 2)
@@ -68,8 +68,8 @@ def read_depth(path: Path, root: Path) -> np.ndarray:
     bits = 8 * values.dtype.itemsize
     if values.ndim != 2 or values.dtype.kind not in "uif" or not 16 <= bits <= 64:
         raise InputError(
-            f"{path}: a picture of depth ({values.dtype}, {values.ndim} axes), not depth; export "
-            "16-bit images of one channel"
+            f"{path}: not a depth image ({values.dtype}, {values.ndim} axes); export 16-bit images "
+            "of one channel"
         )
     _check_size(path, values.shape, _MOST_DEPTH_PIXELS)
     return values

@@ -68,7 +68,7 @@ def check_unit(stored: Sequence[np.ndarray], scale: float, source: str) -> None:
     units = [unit for unit in (1.0, 1000.0, 5000.0) if _NEAREST_M < median / unit < _FARTHEST_M]
     example = f", e.g. {units[0]:g} ({median / units[0]:.2f} m)" if units else ""
     raise InputError(
-        f"{source}: depth of {median / scale:.3g} m at {scale:g} units a metre: wrong unit? give "
+        f"{source}: its median depth is {median / scale:.3g} m at {scale:g} units a metre; give "
         f"--depth-scale UNITS_A_METRE{example}"
     )
 

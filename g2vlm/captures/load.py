@@ -134,7 +134,7 @@ def _list_frames(path: Path) -> Listing:
         if path.suffix.lower() in VIDEOS:
             raise _video(path)
         if path.name != "capture.json":
-            raise InputError(f"{path}: a file; give the folder of a capture ({_known()})")
+            raise InputError(f"{path}: is a file; give the folder of a capture ({_known()})")
         path = path.parent
     for layout in find_layouts():
         if layout.recognise(path):
@@ -245,7 +245,7 @@ def _override(
             raise InputError(f"--up {list(up)}: give x,y,z")
         listing = replace(listing, up=np.asarray(up, float))
     if listing.up is not None and not 1e-6 < np.linalg.norm(listing.up) < 1e6:
-        raise InputError(f"{folder}: up {listing.up.tolist()} is no direction; give x,y,z")
+        raise InputError(f"{folder}: up {listing.up.tolist()} is not a direction; give x,y,z")
     return listing
 
 
@@ -284,8 +284,8 @@ def _choose_frames(listing: Listing, folder: Path, most: int) -> Listing:
     travel = float(np.ptp(poses[:, :3, 3], axis=0).max())
     if travel > _LARGEST_TRAVEL_M:
         raise InputError(
-            f"{folder}: its cameras are {travel:.3g} m apart, but a room is read: wrong unit? "
-            "write poses in metres"
+            f"{folder}: its cameras are {travel:.3g} m apart, too far for a room; write poses "
+            "in metres"
         )
     kept = spread_frames(poses, most)
     if len(kept) < len(rigid):

@@ -41,7 +41,7 @@ def parse_number(word: str) -> float:
     if _NOT_FINITE.fullmatch(word):
         return np.nan
     if not _PLAIN.fullmatch(word):
-        raise ValueError(f"{word} is no number")
+        raise ValueError(f"{word} is not a number")
     return float(word)
 
 
@@ -80,7 +80,9 @@ def read_rows(path: Path, root: Path, columns: Collection[int]) -> np.ndarray:
                 f"{path}: row {number} holds {short_repr(word)}; write {allowed} numbers a row"
             )
         if len(row) not in columns:
-            raise InputError(f"{path}: row {number} has {len(row)} numbers, not {allowed}")
+            raise InputError(
+                f"{path}: row {number} has {len(row)} numbers; write {allowed} numbers a row"
+            )
         if rows and len(row) != len(rows[0]):
             raise InputError(
                 f"{path}: row {number} has {len(row)} numbers, the first {len(rows[0])}; write "
@@ -120,7 +122,7 @@ def pose_matrix(values: np.ndarray, source: str) -> np.ndarray:
     shape = _POSE_SHAPES.get(values.shape)
     if shape is None:
         size = " x ".join(map(str, values.shape))
-        raise InputError(f"{source} is not 4 x 4 numbers but {size}; {FIX}")
+        raise InputError(f"{source}: {size} numbers, not 4 x 4; {FIX}")
     pose = np.eye(4)
     pose[: shape[0]] = values.reshape(shape)
     if not np.isfinite(pose).all() or not pose[:3, :3].any():
@@ -144,7 +146,7 @@ def pose_of_quaternion(row: np.ndarray, source: str) -> np.ndarray:
     length = np.linalg.norm(row[3:])
     if abs(length - 1) > 0.1:
         raise InputError(
-            f"{source}: {row[3:].tolist()} is no unit quaternion; write qx qy qz qw of length 1"
+            f"{source}: {row[3:].tolist()} is not a unit quaternion; write qx qy qz qw of length 1"
         )
     pose = np.eye(4)
     pose[:3, :3] = rotation_of_quaternion(*(row[3:] / length))
@@ -166,7 +168,7 @@ def nearest_rigid(pose: np.ndarray, source: str) -> np.ndarray:
     rotation = left @ right
     if np.abs(sizes - 1).max() > 0.05 or np.linalg.det(rotation) < 0:
         raise InputError(
-            f"{source}: not a camera-to-world pose (its 3 x 3 part is no rotation); export "
+            f"{source}: not a camera-to-world pose (its 3 x 3 part is not a rotation); export "
             "camera-to-world matrices in metres"
         )
     rigid = np.eye(4)

@@ -42,7 +42,7 @@ def _digests(path: Path, value: Any, part: str) -> Mapping[str, str]:
     for name, digest in value.items():
         place = PurePosixPath(name)
         if not isinstance(digest, str) or place.is_absolute() or ".." in place.parts:
-            raise InputError(f"{path}: `{part}` holds {name!r}, no file of the run; {FIX}")
+            raise InputError(f"{path}: `{part}` holds {name!r}, not a file of the run; {FIX}")
     return value
 
 
@@ -75,7 +75,7 @@ def _change(path: Path, digest: str) -> str | None:
     """Return how a file differs from its record, None if it does not."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            return f"{path}: no regular file; {FIX}"
+            return f"{path}: is not a regular file; {FIX}"
         same = sha256_file(path) == digest
     except FileNotFoundError:
         return f"{path}: missing; run `make reproduce` again"

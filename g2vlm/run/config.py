@@ -169,7 +169,7 @@ def _unequal_shares(config: Mapping[str, Any]) -> Iterator[Fault]:
     """Find batches that the processes of a training cannot share equally."""
     batches, processes = config["train"]["accumulation"], config["train"]["processes"]
     if batches % processes:
-        what = f"is {batches}, no multiple of `train.processes` {processes}; change one of them"
+        what = f"is {batches}, not a multiple of `train.processes` {processes}; change one of them"
         yield ["train", "accumulation"], [["train", "processes"]], what
 
 

@@ -162,14 +162,14 @@ class OODScorer:
             }
             self._val_distances = {name: stored[f"{name}/val"] for name in SUMMARIES}
         except (SafetensorError, OSError, KeyError, IndexError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: no calibration ({error}); {_FIX}") from error
+            raise InputError(f"{path}: is not a calibration ({error}); {_FIX}") from error
         for name, subspace in self._subspaces.items():
             if not subspace.is_valid() or not _are_positive(self._val_distances[name]):
                 raise InputError(
                     f"{path}: {name} has other shapes or numbers than a calibration; {_FIX}"
                 )
         if len({len(values) for values in self._val_distances.values()}) > 1:
-            raise InputError(f"{path}: summaries of differing rooms; {_FIX}")
+            raise InputError(f"{path}: its summaries have different numbers of rooms; {_FIX}")
 
     def __call__(self, inputs: SceneInputs, features: SceneFeatures) -> OODScore:
         """Return the score of one scene."""

@@ -146,7 +146,10 @@ class G2VLMProcessor:
             if not text:
                 raise InputError(f"--{option}: an empty text; write a sentence")
             if text != one_line(text):
-                raise InputError(f"--{option} {text[:40]!r}: no plain text; write it in UTF-8")
+                raise InputError(
+                    f"--{option} {text[:40]!r}: holds control characters or is not UTF-8; write "
+                    "plain text"
+                )
             if len(text) > MOST_LETTERS:
                 raise InputError(
                     f"--{option} {text[:40]!r}...: {len(text)} letters; write at most "

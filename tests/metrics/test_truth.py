@@ -36,22 +36,22 @@ def refused(folder: Path, words: str, read: Callable[[Path], Any] = open_truth) 
         (lambda line: line.pop("phrases"), "row 2: the value has no `phrases`"),
         (lambda line: line.update(scene=5), "row 2: scene is 5"),
         (lambda line: line.update(scene="toy-0000"), "scene toy-0000 has two rows"),
-        (lambda line: line.update(split="other"), "has splits other, toy"),
+        (lambda line: line.update(split="other"), "has rows of splits other, toy"),
         (lambda line: line["relations"].append([0, 1]), "row 2: relations.5 is [0, 1]"),
         (lambda line: line["relations"].append([0, [1], "on"]), "relations.5.1 is [1]"),
-        (lambda line: line["relations"].append([0, 9, "on"]), "name object 9, which is not elig"),
-        (lambda line: line["void"].append([4, 0, "side"]), "name object 4, which is not eligible"),
+        (lambda line: line["relations"].append([0, 9, "on"]), "void: object 9 is not eligible"),
+        (lambda line: line["void"].append([4, 0, "side"]), "void: object 4 is not eligible"),
         (lambda line: line["relations"].append([0, 1, "x"]), "relations.5.2 is 'x'"),
         (lambda line: line["void"].append([0, 1, "x"]), "row 2: void.11.2 is 'x'"),
-        (lambda line: line["given"].append(4), "given name object 4"),
+        (lambda line: line["given"].append(4), "given: object 4 is not"),
         (lambda line: line["objects"][0].update(state="seen"), "objects.0.state is 'seen'"),
-        (lambda line: line["objects"][0].update(index=1), "two objects have one index"),
+        (lambda line: line["objects"][0].update(index=1), "two objects have the same index"),
         (lambda line: line["objects"][0].update({"class": 0.5}), "objects.0.class is 0.5"),
         (lambda line: line["objects"][0]["box"].__setitem__(0, "x"), "objects.0.box.0 is 'x'"),
         (lambda line: line["objects"][0]["box"].__setitem__(5, 0), "objects.0.box.5 is 0"),
         (lambda line: line["objects"][0]["box"].__setitem__(0, np.nan), "NaN is no number of JS"),
-        (lambda line: line["questions"][0].update(answer="many"), "answer to q00 is no number"),
-        (lambda line: line["questions"][1].update(id="q00"), "questions have an id twice"),
+        (lambda line: line["questions"][0].update(answer="many"), "answer to q00 is not a number"),
+        (lambda line: line["questions"][1].update(id="q00"), "two questions have the same id"),
         (lambda line: line.update(relevance={}), "relevance lacks c00"),
     ],
 )
@@ -83,7 +83,7 @@ def test_annotations_that_are_no_rows(text: str, words: str, truth: Path) -> Non
 def test_annotations_that_are_no_file(truth: Path) -> None:
     (truth / "annotations.jsonl").unlink()
     os.mkfifo(truth / "annotations.jsonl")
-    refused(truth, "is no regular file")
+    refused(truth, "is not a regular file")
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_missing_files_and_pipes_are_named(results, name):
     assert change == f"{results / name}: missing; run `make reproduce` again"
     os.mkfifo(results / name)
     (change,) = find_changes(results)
-    assert change.startswith(f"{results / name}: no regular file")
+    assert change.startswith(f"{results / name}: is not a regular file")
 
 
 @pytest.mark.parametrize(
@@ -91,11 +91,11 @@ def test_missing_files_and_pipes_are_named(results, name):
         ('{"format": "g2vlm-experiment", "results": {}}', "records no `stage_files`"),
         (
             '{"format": "g2vlm-experiment", "results": {"../x": "0"}, "stage_files": {}}',
-            "`results` holds '../x', no file of the run",
+            "`results` holds '../x', not a file of the run",
         ),
         (
             '{"format": "g2vlm-experiment", "results": {"/etc/passwd": "0"}, "stage_files": {}}',
-            "no file of the run",
+            "not a file of the run",
         ),
     ],
 )

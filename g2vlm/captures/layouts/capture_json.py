@@ -77,7 +77,7 @@ def _frame(item: Any, folder: Path, source: str) -> FrameFiles:
     _check_keys(item, _FRAME_KEYS, source)
     for key in ("color", "depth", "name"):
         if not isinstance(item.get(key, ""), str):
-            raise InputError(f"{source}: {key} {short_repr(item[key])} is no text; write a name")
+            raise InputError(f"{source}: {key} {short_repr(item[key])} is not text; write a name")
     return FrameFiles(
         item.get("name", Path(item["color"]).stem),
         path_inside(folder, item["color"], source),

@@ -52,7 +52,7 @@ def read_glb(data: bytes, label: str) -> Contents:
             a kind that is not read.
     """
     if len(data) < 12 or data[:4] != b"glTF":
-        raise InputError(f"{label}: is no GLB file; export it again")
+        raise InputError(f"{label}: is not a GLB file; export it again")
     version, length = struct.unpack_from("<II", data, 4)
     if version != 2:
         raise InputError(f"{label}: is GLB version {version}; export it as version 2")
@@ -167,7 +167,7 @@ class _File:
     def _list(self, key: str) -> list[Any]:
         value = self._document.get(key, [])
         if not isinstance(value, list):
-            self._fail(f"its {key} are no list")
+            self._fail(f"its {key} are not a list")
         return value
 
     def _item(self, key: str, index: Any) -> dict[str, Any]:
@@ -176,7 +176,7 @@ class _File:
         if type(index) is not int or not 0 <= index < len(items):
             self._fail(f"refers to {key} {printable(str(index))[:20]} of {len(items)}")
         if not isinstance(items[index], dict):
-            self._fail(f"{key} {index} is no object")
+            self._fail(f"{key} {index} is not an object")
         return items[index]
 
     def _whole(self, owner: dict[str, Any], key: str, default: int | None = None) -> int:
@@ -231,7 +231,7 @@ class _File:
                 self._fail(f"node {index} is not placed at a finite position")
             children = node.get("children", [])
             if not isinstance(children, list):
-                self._fail(f"node {index}'s children are no list")
+                self._fail(f"node {index}'s children are not a list")
             waiting += [(child, matrix) for child in children]
             if "mesh" in node:
                 if "skin" in node:
@@ -250,7 +250,7 @@ class _File:
         quaternion = self._numbers(node, "rotation", [0.0, 0.0, 0.0, 1.0])
         length = np.linalg.norm(quaternion)
         if not length > 0:
-            self._fail("a node's rotation is no quaternion")
+            self._fail("a node's rotation is not a quaternion")
         matrix[:3, :3] = rotation_of_quaternion(*(quaternion / length))
         matrix[:3, :3] *= self._numbers(node, "scale", [1.0, 1.0, 1.0])
         matrix[:3, 3] = self._numbers(node, "translation", [0.0, 0.0, 0.0])
@@ -261,7 +261,7 @@ class _File:
         mesh = self._item("meshes", node["mesh"])
         primitives = mesh.get("primitives", [])
         if not isinstance(primitives, list):
-            self._fail("a mesh's primitives are no list")
+            self._fail("a mesh's primitives are not a list")
         weights = node.get("weights", mesh.get("weights", []))
         parts = []
         for primitive in primitives:

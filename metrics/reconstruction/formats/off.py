@@ -32,7 +32,9 @@ def read_off(data: bytes, label: str) -> Contents:
     rows = number_rows(text[start:], lambda row: f"{label}: line {row + skipped + 1}")
     rows = rows.without_empty()
     if len(rows) == 0 or rows.counts[0] not in (2, 3):
-        raise InputError(f"{label}: does not say how many vertices and faces it holds; export it")
+        raise InputError(
+            f"{label}: does not say how many vertices and faces it holds; export it again"
+        )
     counted = rows.rows(0, 1).columns(2)[0]
     if not ((counted >= 0) & (counted < 1e15) & (counted == np.floor(counted))).all():
         raise InputError(f"{label}: its counts are not whole numbers; export it again")
@@ -46,7 +48,8 @@ def read_off(data: bytes, label: str) -> Contents:
     corners = rows.rows(1, 1 + vertices)
     if vertices and corners.counts.min() < 3:
         raise InputError(
-            f"{label}: vertex {int(corners.counts.argmin())} has fewer than 3 numbers; export it"
+            f"{label}: vertex {int(corners.counts.argmin())} has fewer than 3 numbers; "
+            "export it again"
         )
     points = corners.columns(3)
     if faces == 0:

@@ -52,9 +52,7 @@ def _text_corners(data: bytes, label: str) -> np.ndarray:
     wrong = words[facets] != expected
     if wrong.any():
         line = facets[int(wrong.argmax())]
-        raise InputError(
-            f"{label}: line {line + 1} is not the statement due there; export it again"
-        )
+        raise InputError(f"{label}: line {line + 1} is not the expected statement; export it again")
     ended = len(filled) and words[filled[-1]] == statements[1]
     if not ended or len(facets) % len(_STATEMENTS):
         raise InputError(f"{label}: does not end with endsolid; it is cut short, export it again")
@@ -64,7 +62,9 @@ def _text_corners(data: bytes, label: str) -> np.ndarray:
     )
     if (rows.counts != 3).any():
         row = int((rows.counts != 3).argmax())
-        raise InputError(f"{label}: line {chosen[row] + 1} has not 3 numbers; export it again")
+        raise InputError(
+            f"{label}: line {chosen[row] + 1} does not have 3 numbers; export it again"
+        )
     return rows.columns(3).reshape(-1, 3, 3)
 
 

@@ -30,10 +30,10 @@ def normal_text(data: bytes, label: str) -> bytes:
         InputError: it is UTF-16 or UTF-32, holds zero bytes, or has too many lines.
     """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InputError(f"{label}: is UTF-16 text; save it as UTF-8")
+        raise InputError(f"{label}: is UTF-16 or UTF-32 text; save it as UTF-8")
     data = data.removeprefix(b"\xef\xbb\xbf")
     if b"\0" in data:
-        raise InputError(f"{label}: holds zero bytes, so it is no text; save it as UTF-8 text")
+        raise InputError(f"{label}: holds zero bytes, so it is not text; save it as UTF-8 text")
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if data.count(b"\n") > MOST_LINES:

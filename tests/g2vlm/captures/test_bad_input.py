@@ -128,11 +128,11 @@ def test_images_without_a_partner_are_left_out(made: Scan, tmp_path: Path) -> No
 def test_invalid_poses_raise(made: Scan, tmp_path: Path) -> None:
     write_plain(tmp_path, made)
     (tmp_path / "pose.txt").write_text("0 0 0 0 0 0 1\n0 0 0 3 0 0 1\n0 0 0 0 0 0 1\n")
-    refused(tmp_path, "pose.txt", "no unit quaternion", intrinsics=NUMBERS)
+    refused(tmp_path, "pose.txt", "not a unit quaternion", intrinsics=NUMBERS)
     (tmp_path / "pose.txt").write_text("0 0 0 0 0 0\n")
-    refused(tmp_path, "row 1 has 6 numbers, not 7", intrinsics=NUMBERS)
+    refused(tmp_path, "row 1 has 6 numbers; write 7", intrinsics=NUMBERS)
     scaled = made._replace(pose=made.pose * np.array([2, 2, 2, 1])[:, None])
-    refused(write_declared(tmp_path / "scaled", scaled), "frame 0", "no rotation")
+    refused(write_declared(tmp_path / "scaled", scaled), "frame 0", "not a rotation")
 
 
 def test_tum_without_a_trajectory_raises(made: Scan, tmp_path: Path) -> None:
@@ -160,9 +160,9 @@ CHANGES: list[tuple[Callable[[dict], object], str]] = [
     (lambda v: v.update(scale=3), "unknown key 'scale'"),
     (lambda v: v.update(depth_scale="mm"), "depth_scale 'mm'"),
     (lambda v: v.update(intrinsics=[1, 2]), "not fx, fy, cx, cy"),
-    (lambda v: v.update(up=[0, 0, 0]), "no direction"),
+    (lambda v: v.update(up=[0, 0, 0]), "not a direction"),
     (lambda v: v["frames"][0].pop("pose"), "frame 0: needs color, depth and pose"),
-    (lambda v: v["frames"][1].update(pose=[[1]]), "frame 1: pose is not 4 x 4"),
+    (lambda v: v["frames"][1].update(pose=[[1]]), "frame 1: pose: 1 x 1 numbers, not 4 x 4"),
     (lambda v: v["frames"][0].update(color="../secret.png"), "leads out of"),
     (lambda v: v["frames"][0].update(depth="metres/9.npy"), "metres/9.npy"),
 ]

@@ -54,11 +54,11 @@ READ = [
     ("hostile/10-out-readonly-or-full/ok", {}, 4.0),
 ]
 REFUSED = [
-    ("readers/21-depth-of-one-bit/png_1bit", METRES, "1.png: a picture of depth (bool"),
-    ("readers/21-depth-of-one-bit/npy_bool", METRES, "1.npy: a picture of depth (bool"),
-    ("readers/21-depth-of-one-bit/npy_i8", METRES, "1.npy: a picture of depth (int8"),
+    ("readers/21-depth-of-one-bit/png_1bit", METRES, "1.png: not a depth image (bool"),
+    ("readers/21-depth-of-one-bit/npy_bool", METRES, "1.npy: not a depth image (bool"),
+    ("readers/21-depth-of-one-bit/npy_i8", METRES, "1.npy: not a depth image (int8"),
     ("readers/24-crash-utf16-list/tum_utf16", CAMERA, "rgb.txt: is UTF-16 text; save it as UTF-8"),
-    ("readers/25-crash-npy-types/npy_structured", METRES, "depth/1.npy: a picture of depth"),
+    ("readers/25-crash-npy-types/npy_structured", METRES, "depth/1.npy: not a depth image"),
     ("readers/30-one-folder-too-high/tum_nested", {}, "rgbd_dataset_freiburg1_xyz; give that"),
     ("readers/30-one-folder-too-high/scannet_nested", {}, "scene0000_00; give that folder"),
     ("readers/30-one-folder-too-high/plain_nested", {}, "plain_nested/a; give that folder"),
@@ -67,7 +67,7 @@ REFUSED = [
     ("readers/31-image-kinds-not-known/suffixed_names", METRES, "the same name"),
     ("readers/34-tum-lists/icl_nuim", CAMERA, "pose.txt: no such file (not read: associations.txt"),
     ("hostile/01-run-nothing-solid/depth_65535", {}, "hold no measurement"),
-    ("hostile/01-run-nothing-solid/scale_1", {}, "wrong unit? give --depth-scale"),
+    ("hostile/01-run-nothing-solid/scale_1", {}, "units a metre; give --depth-scale"),
     ("hostile/06-capture-tracebacks/intr_1e-300", {}, "focal lengths (1e-300, 1e-300)"),
     ("hostile/06-capture-tracebacks/json_400digit_scale", {}, "an integer of 401 characters"),
     ("hostile/06-capture-tracebacks/json_bigint", {}, "an integer of 5000 characters"),
@@ -79,13 +79,13 @@ REFUSED = [
         {},
         r"'rgb/\x00.jpg' is not the name",
     ),
-    ("hostile/06-capture-tracebacks/npy_S5", {}, "0.npy: a picture of depth (|S5"),
+    ("hostile/06-capture-tracebacks/npy_S5", {}, "0.npy: not a depth image (|S5"),
     ("hostile/06-capture-tracebacks/npy_tokenerr", {}, "0.npy: unreadable depth"),
     ("hostile/06-capture-tracebacks/plain_superdigit", {}, "4 poses for 3 frames"),
     ("hostile/06-capture-tracebacks/png_bomb_hdr", {}, "0.png: unreadable image"),
     ("hostile/06-capture-tracebacks/pose_1e300", {}, "frame 1: its camera is 1e+300 m away"),
     ("hostile/06-capture-tracebacks/pose_null_all", {}, "no frame has a finite pose"),
-    ("hostile/06-capture-tracebacks/scale_1e-300", {}, "wrong unit? give --depth-scale"),
+    ("hostile/06-capture-tracebacks/scale_1e-300", {}, "units a metre; give --depth-scale"),
     ("hostile/06-capture-tracebacks/size_0x0", {}, "0.npy: an image of 0x0"),
     ("hostile/06-capture-tracebacks/size_1x1", {}, "0.npy: an image of 1x1"),
     ("hostile/06-capture-tracebacks/tum_nonutf8", {}, "depth.txt: not UTF-8 text (byte 0xff"),
@@ -122,7 +122,7 @@ def copy(name: str, place: Path) -> Path:
 def test_a_fifo_among_the_images(tmp_path: Path) -> None:
     folder = copy("hostile/07-capture-fifo-hang/fifo_depth", tmp_path)
     os.mkfifo(folder / "depth/0.png")
-    refused(folder, "depth/0.png: is no regular file")
+    refused(folder, "depth/0.png: is not a regular file")
 
 
 def test_a_link_to_itself(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_links_out_of_7_scenes(tmp_path: Path) -> None:
 # Each damaged file with its place in a capture, and words of the refusal besides its name.
 FUZZ = [
     ("capture-1-tum-depth.txt", "depth.txt", "not UTF-8 text"),
-    ("capture-2-json-capture.json", "capture.json", "wrong unit?"),
+    ("capture-2-json-capture.json", "capture.json", "units a metre; give"),
     ("capture-3-plain-intrinsics.txt", "intrinsics.txt", "not fx"),
     ("capture-4-tum-depth.txt", "depth.txt", "no whole frame"),
     (

@@ -107,7 +107,7 @@ def test_damaged_pgm(tmp_path: Path) -> None:
     path.write_bytes(b"P2 16 12 65535\n" + b"1 " * 191 + b"x")
     image_refused(path, "unreadable image")
     path.write_bytes(b"P5 16 12 255\n" + bytes(192))
-    image_refused(path, "a picture of depth (uint8")
+    image_refused(path, "not a depth image (uint8")
 
 
 @pytest.mark.parametrize("dtype", ["<u2", ">u2", "<i2", ">i4", "<u4", "<i8", "<f2", "<f4", ">f8"])
@@ -127,7 +127,7 @@ def test_npy_of_types_that_are_no_depth(dtype: str, tmp_path: Path) -> None:
 def test_npy_of_records_and_of_other_shapes(tmp_path: Path) -> None:
     for values in (np.zeros((12, 16), [("d", "<f4")]), np.zeros((3, 12, 16), "f4"), np.zeros(99)):
         np.save(tmp_path / "0.npy", values)
-        image_refused(tmp_path / "0.npy", "a picture of depth")
+        image_refused(tmp_path / "0.npy", "not a depth image")
 
 
 def test_a_pickle_in_npy_is_not_run(tmp_path: Path) -> None:
@@ -449,7 +449,7 @@ def test_names_in_capture_json_that_are_no_files_of_it(
         changed = json.loads(json.dumps(values))
         changed["frames"][1]["color"] = wrong
         path.write_text(json.dumps(changed))
-        refused(path.parent, "frame 1: color", "is no text")
+        refused(path.parent, "frame 1: color", "is not text")
 
 
 @pytest.mark.parametrize(

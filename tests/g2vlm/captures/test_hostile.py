@@ -278,7 +278,7 @@ def test_poses_that_are_no_poses_of_a_room(layout: str, made: Scan, tmp_path: Pa
         refused(folder, "m a" + ("way" if name == "far" else "part"), "write poses in metres")
     if layout in ("capture.json", "7-Scenes"):
         folder = WRITERS[layout](tmp_path / "turned", made._replace(pose=turned))
-        refused(folder, "its 3 x 3 part is no rotation")
+        refused(folder, "its 3 x 3 part is not a rotation")
         across = made._replace(pose=made.pose.swapaxes(1, 2))
         refused(WRITERS[layout](tmp_path / "across", across), "not 0 0 0 1", "last column")
 
@@ -304,7 +304,7 @@ def test_a_slip_in_the_unit_is_reported_before_the_work(
     layout: str, factor: float, folder: Path
 ) -> None:
     scale = {"capture.json": 1.0, "TUM RGB-D": 5000.0}.get(layout, 1000.0)
-    refused(folder, "wrong unit?", "--depth-scale", depth_scale=scale * factor)
+    refused(folder, "its median depth is", "--depth-scale", depth_scale=scale * factor)
 
 
 @LAYOUTS
@@ -313,7 +313,7 @@ def test_wrong_options_are_named(layout: str, folder: Path) -> None:
         refused(folder, "--depth-scale", depth_scale=value)
     refused(folder, "--up", up=(1.0, 2.0))
     for up in ((0.0, 0.0, 0.0), (np.nan, 0.0, 1.0), (1e300, 0.0, 0.0)):
-        refused(folder, "no direction", up=up)
+        refused(folder, "not a direction", up=up)
     for numbers in ((1e-300, 1e-300, 79.5, 59.5), (1e300, 130.0, 79.5, 59.5)):
         refused(folder, "focal lengths", intrinsics=numbers)
     for numbers in ((0.0, 130.0, 79.5, 59.5), (130.0, np.nan, 79.5, 59.5), (130.0, 130.0)):
@@ -375,7 +375,7 @@ def test_images_of_impossible_types(layout: str, made: Scan, folder: Path) -> No
         Image.fromarray(grey).convert("LA"),
     ):
         image.save(path, "PNG")
-        refused(folder, path.name, "a picture of depth", "16-bit")
+        refused(folder, path.name, "not a depth image", "16-bit")
     with path.open("wb") as handle:
         np.save(handle, np.ones((2, 2), np.uint16))
     refused(folder, path.name, "an image of 2x2")
@@ -383,7 +383,7 @@ def test_images_of_impossible_types(layout: str, made: Scan, folder: Path) -> No
     path.write_bytes(original)
     colour = images(folder, "colour")[0]
     Image.fromarray(made.depth[0]).save(colour, "TIFF")
-    refused(folder, colour.name, "not of colours")
+    refused(folder, colour.name, "not a colour image")
     with colour.open("wb") as handle:
         np.save(handle, made.rgb[0])
     refused(folder, colour.name, "unreadable image")

@@ -89,7 +89,7 @@ def test_a_subspace_measures_in_standard_deviations() -> None:
 def test_a_damaged_or_foreign_calibration(scorer: OODScorer, tmp_path: Path) -> None:
     bad = tmp_path / "ood_score.safetensors"
     bad.write_bytes(b"nothing")
-    with pytest.raises(InputError, match="ood_score.safetensors: no calibration"):
+    with pytest.raises(InputError, match="ood_score.safetensors: is not a calibration"):
         OODScorer(bad)
     rooms = Rooms(1, 5)
     features = rooms["5-0"]

@@ -275,7 +275,7 @@ def test_answers_are_printed_where_the_files_cannot_be_written(
 def test_a_slip_in_the_unit_is_said_before_the_model_is_loaded(tmp_path: Path) -> None:
     folder = write_declared(tmp_path / "scan", scan(2), depth_scale=0.001)
     run = ["run", str(folder), "--model", str(tmp_path / "none"), "--out", str(tmp_path / "out")]
-    with pytest.raises(InputError, match="m at 0.001 units a metre: wrong unit"):
+    with pytest.raises(InputError, match="m at 0.001 units a metre; give"):
         main(run)
 
 
@@ -331,8 +331,11 @@ def test_command_errors_are_one_line(
         (["--model", str(tmp_path / "none")], "no trained model here; train one"),
         (["--model", str(model_folder), "--ask", " "], "--ask: an empty text"),
         (["--model", str(model_folder), "--find", "x" * 301], "301 letters"),
-        (["--model", str(model_folder), "--ask", "a \udcff"], r"--ask 'a \udcff': no plain text"),
-        (["--model", str(model_folder), "--find", "a\x1b[31m"], "no plain text"),
+        (
+            ["--model", str(model_folder), "--ask", "a \udcff"],
+            r"'a \udcff': holds control characters",
+        ),
+        (["--model", str(model_folder), "--find", "a\x1b[31m"], "holds control characters"),
         (["--frame", "world"], "--frame world: unknown"),
     ):
         with pytest.raises(InputError, match=re.escape(words)):

@@ -256,7 +256,7 @@ REFUSED = {
     ),
     "a node twice": (lambda: changed(nodes__0__children=[0]), "node 0 is placed twice"),
     "infinite scale": (lambda: changed(nodes__0__scale=[1, 1, 1e999]), "scale is not 3 finite"),
-    "no rotation": (lambda: changed(nodes__0__rotation=[0, 0, 0, 0]), "is no quaternion"),
+    "no rotation": (lambda: changed(nodes__0__rotation=[0, 0, 0, 0]), "is not a quaternion"),
     "two scenes": (
         lambda: _two_scenes(),
         "has several scenes and names none",

@@ -109,7 +109,7 @@ def test_what_is_not_read_is_refused_by_its_line(tmp_path, lines, message):
 
 def test_utf_16_is_refused_by_name(tmp_path):
     path = written(tmp_path / "a.obj", "\n".join(PLAIN).encode("utf-16"))
-    with pytest.raises(InputError, match="is UTF-16 text; save it as UTF-8"):
+    with pytest.raises(InputError, match="is UTF-16 or UTF-32 text; save it as UTF-8"):
         read_surface(path)
 
 
