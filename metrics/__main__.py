@@ -204,7 +204,8 @@ def _truth(data: str, split: str | None) -> Truth:
             truth = Truth(folder)
             if split and truth.split != split:
                 raise InputError(
-                    f"{folder}: is split {truth.split!r}, not {split!r}; name that one"
+                    f"{folder}: is split {truth.split!r}, not {split!r}; give the truth of "
+                    f"{split!r} by --data"
                 )
             return truth
     if split:
