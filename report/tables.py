@@ -147,8 +147,13 @@ def verdict(row: Any) -> str:
 
 @report_table
 def declared_test_tables(stats: Statistics) -> list[Table]:
-    """Return a table for each family of declared tests, the config's families first."""
-    present = set(stats.differences["family"]) - {"exploratory"}
+    """Return a table for each family of declared tests, the config's families first.
+
+    A family whose tests all answer another question, as those of a single training do, has no
+    table: its rows are in other_questions.csv (`write_tables`).
+    """
+    rows = stats.differences
+    present = set(rows.loc[rows["question"] == TRAININGS_AND_SCENES, "family"]) - {"exploratory"}
     named = [family for family in stats.config.families if family in present]
     return [declared_tests(stats, family) for family in [*named, *sorted(present - set(named))]]
 

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 
 from metrics.files import InputError
+from metrics.statistics import compare
+from metrics.statistics.moments import SCENES
 from report import headline, statistics, tables, text
 from report.table import FORMULA, Footnotes, Table, csv_text, to_markdown, to_tex
 from tests.metrics.statistics import synthetic
@@ -35,6 +37,26 @@ def test_article_table_has_every_row_and_column(stats):
     assert first["Item"].startswith("Ablation: without geometry")
     assert re.fullmatch(r"\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]", first["full"])
     assert first["Seeds"] == "3/3" and first["Scenes"] == "10"
+
+
+def test_a_family_without_tests_for_new_trainings_has_no_table(stats):
+    names = [table.name for table in tables.declared_test_tables(stats)]
+    assert {"article", "generalisation"} <= set(names)
+    rows = stats.differences.copy()
+    rows.loc[rows["family"] == "generalisation", "question"] = SCENES
+    names.remove("generalisation")
+    left = tables.declared_test_tables(replace(stats, differences=rows))
+    assert [table.name for table in left] == names
+
+
+def test_tables_of_one_training_keep_its_tests_apart(config, tmp_path):
+    scores = synthetic.scores(seeds=1, scenes=5, splits=("test_scene", "test_asset"))
+    compare.write(compare.compare(scores, synthetic.CONFIG), tmp_path / "statistics")
+    tables.write_tables(tmp_path / "statistics", tmp_path / "tables", config)
+    stems = {file.stem for file in (tmp_path / "tables").iterdir()}
+    assert "main" in stems and not {"article", "generalisation"} & stems
+    others = pd.read_csv(tmp_path / "tables" / "other_questions.csv")
+    assert {"article", "generalisation"} <= set(others["family"])
 
 
 def test_main_table_has_every_method_and_metric_with_interval_ties_and_p(stats):
