@@ -134,7 +134,9 @@ class _File:
         points, faces, before = [], [], 0
         for part in kept:
             positions = self._positions(part.position)
-            points.append(positions @ part.matrix[:3, :3].T + part.matrix[:3, 3])
+            # Points that are not finite are refused once all are known.
+            with np.errstate(invalid="ignore", over="ignore"):
+                points.append(positions @ part.matrix[:3, :3].T + part.matrix[:3, 3])
             if meshes:
                 faces.append(self._triangles(part, len(positions)) + before)
             before += len(positions)
@@ -164,10 +166,11 @@ class _File:
             if not isinstance(name, str) or not name.startswith((*_READ, *_APPEARANCE)):
                 self._fail(f"its extension {printable(str(name))} is not read", "export without it")
 
-    def _list(self, key: str) -> list[Any]:
-        value = self._document.get(key, [])
+    def _list(self, key: str, owner: dict[str, Any] | None = None, whose: str = "its") -> list[Any]:
+        """Return a list of the document, or of one of its objects; an absent one is empty."""
+        value = (self._document if owner is None else owner).get(key, [])
         if not isinstance(value, list):
-            self._fail(f"its {key} are not a list")
+            self._fail(f"{whose} {key} are not a list")
         return value
 
     def _item(self, key: str, index: Any) -> dict[str, Any]:
@@ -200,12 +203,11 @@ class _File:
     def _roots(self) -> list[Any]:
         """Return the nodes of the scene that is shown."""
         scenes = self._list("scenes")
-        if "scene" in self._document:
-            return self._item("scenes", self._document["scene"]).get("nodes", [])
-        if len(scenes) > 1:
+        if len(scenes) > 1 and "scene" not in self._document:
             self._fail("has several scenes and names none as the default", "export one scene")
-        if scenes:
-            return self._item("scenes", 0).get("nodes", [])
+        if scenes or "scene" in self._document:
+            scene = self._item("scenes", self._document.get("scene", 0))
+            return self._list("nodes", scene, "a scene's")
         children = {
             child
             for node in self._list("nodes")
@@ -229,9 +231,7 @@ class _File:
             matrix = above @ self._matrix(node)
             if not np.isfinite(matrix).all():
                 self._fail(f"node {index} is not placed at a finite position")
-            children = node.get("children", [])
-            if not isinstance(children, list):
-                self._fail(f"node {index}'s children are not a list")
+            children = self._list("children", node, f"node {index}'s")
             waiting += [(child, matrix) for child in children]
             if "mesh" in node:
                 if "skin" in node:
@@ -259,16 +259,14 @@ class _File:
     def _primitives(self, node: dict[str, Any], matrix: np.ndarray) -> list[_Part]:
         """Return the primitives of a node's mesh."""
         mesh = self._item("meshes", node["mesh"])
-        primitives = mesh.get("primitives", [])
-        if not isinstance(primitives, list):
-            self._fail("a mesh's primitives are not a list")
         weights = node.get("weights", mesh.get("weights", []))
         parts = []
-        for primitive in primitives:
+        for primitive in self._list("primitives", mesh, "a mesh's"):
             attributes = primitive.get("attributes") if isinstance(primitive, dict) else None
             if not isinstance(attributes, dict) or "POSITION" not in attributes:
                 self._fail("a mesh has no positions")
-            if primitive.get("targets") and weights not in ([], [0] * len(primitive["targets"])):
+            targets = self._list("targets", primitive, "a mesh's")
+            if targets and weights not in ([], [0] * len(targets)):
                 self._fail("a morph target moves its vertices", "export the mesh as it is shown")
             mode = primitive.get("mode", _TRIANGLES)
             if type(mode) is not int or not _POINTS <= mode <= _FAN:

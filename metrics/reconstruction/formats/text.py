@@ -192,10 +192,12 @@ def number_rows(text: bytes, where: Callable[[int], str], dtype: type = np.float
     values = _scan(text, total, dtype)
     if values is None:
         row = _first_wrong(text, begins, ends, counts, dtype)
-        words = text[begins[row] : ends[row]].decode("latin-1").split()
-        wrong = next((w for w in words if _scan(w.encode("latin-1"), 1, dtype) is None), words[0])
+        # As bytes: text would be split at more characters than BLANKS.
+        words = text[begins[row] : ends[row]].split()
+        wrong = next((w for w in words if _scan(w, 1, dtype) is None), words[0])
         kind = "a number" if dtype is np.float64 else "a whole number"
-        raise InputError(f"{where(row)}: '{printable(wrong)}' is not {kind}; write it again")
+        named = printable(wrong.decode("latin-1"))
+        raise InputError(f"{where(row)}: '{named}' is not {kind}; write it again")
     return NumberRows(values, np.cumsum(counts) - counts, counts)
 
 

@@ -4,6 +4,7 @@ import base64
 import copy
 import json
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -271,6 +272,23 @@ REFUSED = {
         ),
         "holds both points and triangles",
     ),
+    "a node for its nodes": (lambda: changed(nodes={}), "its nodes are not a list"),
+    "a number for a scene's nodes": (
+        lambda: changed(scenes__0__nodes=0),
+        "a scene's nodes are not a list",
+    ),
+    "a node for its children": (
+        lambda: changed(nodes__0__children={"0": 0}),
+        "node 0's children are not a list",
+    ),
+    "true for a mesh's primitives": (
+        lambda: changed(meshes__0__primitives=True),
+        "a mesh's primitives are not a list",
+    ),
+    "a number for morph targets": (
+        lambda: changed(meshes__0__primitives__0__targets=2),
+        "a mesh's targets are not a list",
+    ),
     "nothing": (lambda: ({}, b""), "its scene shows no mesh"),
 }
 
@@ -286,6 +304,17 @@ def test_what_is_not_read_is_refused_as_a_whole(tmp_path, name):
     make, message = REFUSED[name]
     path = written(tmp_path / "a.glb", glb(*make()))
     with pytest.raises(InputError, match=re.escape(f"{path}: ") + ".*" + message):
+        read_surface(path)
+
+
+def test_infinite_points_are_refused_without_a_warning(tmp_path):
+    points = BOX.astype("<f4")
+    points[7] = np.inf
+    path = written(tmp_path / "a.glb", glb(*box_document(points)))
+    with (
+        warnings.catch_warnings(action="error"),
+        pytest.raises(InputError, match="1 of 8 points are not finite"),
+    ):
         read_surface(path)
 
 

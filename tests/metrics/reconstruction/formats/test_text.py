@@ -136,6 +136,7 @@ def test_concave_polygons_of_off_keep_their_outline(tmp_path, name):
         (off("OFF\n8 11 0\n"), "promises 8 vertices and 11 faces, but 20 rows follow"),
         (off("OFF\n80000000 12 0\n"), "holds 80000000 points, more than"),
         (off("OFF BINARY\n8 12 0\n"), "line 1: 'BINARY' is not a number"),
+        (off() + "\x1d\n", r"line 23: '\\x1d' is not a number"),
         (off("4OFF\n8 12 0\n"), "begins with '4OFF', not with OFF"),
         (off("8 12 0\n"), "begins with '8 12 0', not with OFF"),
         (off("OFF\n8 12 0 0 0\n"), "does not say how many"),
