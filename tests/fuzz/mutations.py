@@ -58,6 +58,14 @@ PACKED = [
     *(b"\0", b"\xff", b"\0\0", b"\xff\xff", b"\0\x80", b"\0" * 64, b"\xff" * 64),
 ]
 NEST = [b"[" * 3000, b"{a: " * 60, b'{"a":' * 3000, b"(" * 500, b"- " * 500, b"<" * 500]
+# Lines of formats of geometry, and marks of YAML.
+LINES = [
+    *(b"f -1 -2 -3\n", b"v 1 2\n", b"l 1 2\n", b"usemtl\n", b"mtllib\n", b"Kd . 0 1\n", b"d\n"),
+    *(b"element edge 5\n", b"element face 0\n", b"3 0 1 2\n", b"vertex 1 1 1\n", b"endsolid\n"),
+    *(b"&a ", b"*a", b"<<: ", b"!!int ", b"? ", b"| ", b"> ", b"---\n", b"%YAML 1.1\n"),
+    *(b": ", b"- ", b"~", b"yes", b"2020-99-99", b'"\\ud800"', b"/", b"//", b",", b";"),
+    *(b"{", b"}", b"]"),
+]
 NUMBER = re.compile(rb"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?")
 WORD = re.compile(rb"[^\s,;:\[\]{}\"'<>()]+")
 
@@ -117,7 +125,9 @@ def _overwrite(data: bytes, random: Random) -> bytes:
 
 def _insert(data: bytes, random: Random) -> bytes:
     place = _place(data, random)
-    what = random.choice([*VALUES, *PACKED, *NEST, b"\n", b" ", b"\t", b'"', b"#", b"\r", b"\\\n"])
+    what = random.choice(
+        [*VALUES, *PACKED, *NEST, *LINES, b"\n", b" ", b"\t", b'"', b"#", b"\r", b"\\\n"]
+    )
     return data[:place] + what + data[place:]
 
 

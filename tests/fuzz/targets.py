@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +20,7 @@ import yaml
 
 from metrics.files import InputError, write_json
 from tests.fuzz.worker import Fault, Target
-from tests.metrics.reconstruction.formats import shapes
+from tests.metrics.reconstruction.formats import shapes, test_gltf, test_obj, test_ply, test_text
 from tests.paths import REPOSITORY
 
 MESH = trimesh.Trimesh(shapes.BOX, shapes.TRIANGLES, process=False)
@@ -35,79 +37,41 @@ def _inputs(files: dict[str, str | bytes], folder: Path) -> None:
 # Geometry files, by suffix.
 
 
-def _ply(order: str, pixels: bool = False) -> bytes:
-    """Return a binary PLY file of quads, or of a cloud with the pixels that saw its points."""
-    name = {"<": "binary_little_endian", ">": "binary_big_endian"}[order]
+def _ply_of_pixels() -> bytes:
+    """Return a binary PLY cloud with the pixels that saw its points."""
     columns = "property double x\nproperty double y\nproperty double z\n"
-    if pixels:
-        columns += "property int view\nproperty int row\nproperty int col\n"
-    head = f"ply\nformat {name} 1.0\ncomment TextureFile a.png\nelement vertex 8\n{columns}"
-    if not pixels:
-        head += "element face 6\nproperty list uchar int vertex_indices\n"
-    body = b"".join(
-        struct.pack(f"{order}3d", *point)
-        + (struct.pack(f"{order}3i", 0, k, k + 1) if pixels else b"")
-        for k, point in enumerate(shapes.BOX)
-    )
-    if not pixels:
-        body += b"".join(struct.pack(f"{order}B4i", 4, *quad) for quad in shapes.QUADS)
-    return f"{head}end_header\n".encode() + body
+    columns += "property int view\nproperty int row\nproperty int col\n"
+    head = "ply\nformat binary_little_endian 1.0\ncomment TextureFile a.png\n"
+    rows = (struct.pack("<3d3i", *point, 0, k, k + 1) for k, point in enumerate(shapes.BOX))
+    return f"{head}element vertex 8\n{columns}end_header\n".encode() + b"".join(rows)
 
 
-def _text_ply(faces: bool) -> str:
-    head = "ply\nformat ascii 1.0\nelement vertex 8\nproperty float x\nproperty float y\n"
-    head += "property float z\n"
-    head += "element face 6\nproperty list uchar int vertex_index\n" if faces else ""
-    rows = [" ".join(map(str, point)) for point in shapes.BOX]
-    rows += [f"4 {a} {b} {c} {d}" for a, b, c, d in shapes.QUADS] if faces else []
-    return head + "end_header\n" + "\n".join(rows) + "\n"
-
-
-def _obj(relative: bool) -> str:
+def _obj() -> str:
     rows = ["mtllib a.mtl", "o box", *("v {} {} {}".format(*point) for point in shapes.BOX)]
     rows += ["vt 0 0", "vt 1 0.5", "vn 0 0 1", "g side", "usemtl wood", "s off"]
     for place, quad in enumerate(shapes.QUADS):
-        corners = [k - 8 if relative else k + 1 for k in quad]
         parts = ("{0}", "{0}/1", "{0}//1", "{0}/2/1")[place % 4]
-        rows.append("f " + " ".join(parts.format(k) for k in corners))
+        rows.append("f " + " ".join(parts.format(k + 1) for k in quad))
     outline, _ = shapes.CONCAVE["comb"]
     rows += [f"v {x} {y} 0 # corner" for x, y in outline]
     rows.append("f " + " ".join(str(k - len(outline)) for k in range(len(outline))))
     return "\n".join(rows) + "\n"
 
 
-def _off(name: str) -> str:
-    rows = [name, "8 6 12", *("{} {} {}".format(*point) for point in shapes.BOX)]
-    return "\n".join([*rows, *("4 {} {} {} {}".format(*q) for q in shapes.QUADS)]) + "\n"
-
-
-def _gltf() -> dict[str, Any]:
-    document, binary = shapes.box_document()
+def _gltf(document: dict[str, Any], binary: bytes) -> str:
+    """Return a document that holds its buffer."""
     coded = base64.b64encode(binary).decode()
     document["buffers"][0]["uri"] = f"data:application/octet-stream;base64,{coded}"
+    return json.dumps(document)
+
+
+def _nested_nodes() -> tuple[dict[str, Any], bytes]:
+    document, binary = shapes.box_document()
     document["nodes"] = [
         {"children": [1], "matrix": np.diag([2.0, 1, 1, 1]).ravel().tolist()},
         {"mesh": 0, "translation": [1, 2, 3], "rotation": [0, 0, 0, 1], "scale": [1, 2, 1]},
     ]
-    return document
-
-
-def _sparse_glb() -> bytes:
-    """Return a box whose last corner is that of a sparse accessor, in 16-bit coordinates."""
-    document, binary = shapes.box_document()
-    changes = struct.pack("<H2x3f", 7, 2, 1, 1)
-    start = len(binary)
-    document["accessors"][0]["sparse"] = {
-        "count": 1,
-        "indices": {"bufferView": 2, "componentType": 5123},
-        "values": {"bufferView": 3},
-    }
-    document["bufferViews"] += [
-        {"buffer": 0, "byteOffset": start, "byteLength": 2},
-        {"buffer": 0, "byteOffset": start + 4, "byteLength": 12},
-    ]
-    document["buffers"][0]["byteLength"] = start + len(changes)
-    return shapes.glb(document, binary + changes)
+    return document, binary
 
 
 def _export(kind: str, **options: Any) -> bytes:
@@ -132,15 +96,18 @@ def _write_geometry(kind: str, folder: Path) -> None:
             else:
                 np.save(folder / str(place) / "a.npy", next(iter(arrays.values())))
         return
-    points = [" ".join(map(str, point)) for point in shapes.BOX]
-    files = {
-        "ply": [_text_ply(True), _text_ply(False), _ply("<"), _ply(">"), _ply("<", True)],
-        "obj": [_obj(False), _obj(True), _export("obj")],
-        "off": [_off("OFF"), _export("off")],
-        "stl": [_export("stl"), _export("stl_ascii")],
-        "glb": [shapes.glb(*shapes.box_document()), _sparse_glb(), _export("glb")],
-        "gltf": [json.dumps(_gltf())],
-        "xyz": ["\n".join(points), "# x y z\n" + "\n".join(points).replace(" ", ", ")],
+    documents = [*test_gltf.SAME.values(), _nested_nodes]
+    files: list[str | bytes] = {
+        "ply": [
+            *(test_ply.ply(o, e) for o in test_ply.ORDERS for e in test_ply.ELEMENTS.values()),
+            _ply_of_pixels(),
+        ],
+        "obj": [*map("\n".join, test_obj.SPELLINGS.values()), _obj(), _export("obj")],
+        "off": [*test_text.OFFS.values(), _export("off")],
+        "stl": [*test_text.STLS.values(), _export("stl"), _export("stl_ascii")],
+        "glb": [*(shapes.glb(*make()) for make in documents), _export("glb")],
+        "gltf": [_gltf(*make()) for make in documents],
+        "xyz": [*test_text.CLOUDS.values()],
     }[kind]
     _inputs({f"{place}/a.{kind}": content for place, content in enumerate(files)}, folder)
 
@@ -149,26 +116,64 @@ def _read_geometry(folder: Path) -> None:
     from metrics.reconstruction.surface_files import read_surface
 
     for path in sorted(folder.iterdir()):
-        found = read_surface(path)
-        if not len(found.points) or not np.isfinite(found.points).all():
-            raise Fault("points that are not finite, or none")
-        if found.faces is not None and not (found.faces >= 0).all():
-            raise Fault("faces without vertices")
-        if found.faces is not None and found.faces.max() >= len(found.points):
-            raise Fault("faces without vertices")
+        try:
+            with warnings.catch_warnings(action="error"):
+                found = read_surface(path)
+        except InputError as error:
+            # Only NumPy's and zipfile's own faults come as they are; a reader knows its format.
+            if "cannot be read (" in str(error) and path.suffix not in (".npz", ".npy"):
+                raise Fault(f"the fault is not described: {error}") from error
+            raise
+        _check_mesh(found.points, found.faces)
+
+
+def _check_mesh(points: np.ndarray, faces: np.ndarray | None) -> None:
+    if not len(points) or not np.isfinite(points).all() or points.dtype != np.float64:
+        raise Fault("points that are not finite, not float64, or none")
+    if faces is not None and not (faces.min() >= 0 and faces.max() < len(points)):
+        raise Fault("faces without vertices")
 
 
 # Captures, by layout.
 
 
-def _write_capture(write: Callable[..., Any], folder: Path) -> None:
+def _write_capture(layout: str, folder: Path) -> None:
+    """Write captures of 40 x 30 pixels with all optional files."""
     from tests.g2vlm.captures import scans
 
+    large, numbers = scans.scan(2), (32.5, 32.5, 19.5, 14.5)
+    made = scans.Scan(large.rgb[:, ::4, ::4], large.depth[:, ::4, ::4], large.pose)
+    text = " ".join(map(str, numbers))
     folder.mkdir()
-    made = write(folder / "0", scans.scan(2))
-    if write is not scans.write_declared and write is not scans.write_scannet:
-        numbers = " ".join(map(str, scans.NUMBERS))
-        (made / "intrinsics.txt").write_text(f"{numbers}\n")
+    if layout == "capture.json":
+        scans.write_declared(folder / "0", made, intrinsics=list(numbers), up=[0, 0, 1])
+        return
+    place = scans.WRITERS[layout](folder / "0", made)
+    if layout == "ScanNet export":
+        for camera in ("color", "depth"):
+            extrinsic = scans.matrix_text(np.eye(4))
+            (place / f"intrinsic/extrinsic_{camera}.txt").write_text(extrinsic)
+        (place / "intrinsic/intrinsic_color.txt").write_text("65 65 39.5 29.5")
+        (place / "intrinsic/intrinsic_depth.txt").write_text(text)
+        return
+    (place / "intrinsics.txt").write_text(f"{text}\n")
+    if layout in ("TUM RGB-D", "7-Scenes"):
+        _store_depth_otherwise(Path(shutil.copytree(place, folder / "1")))
+
+
+def _store_depth_otherwise(place: Path) -> None:
+    """Store the depth of frames as npy and PGM, under the names that it had as PNG."""
+    from PIL import Image
+
+    depth = [p for p in sorted(place.rglob("*.png")) if "depth" in str(p.relative_to(place))]
+    for number, path in enumerate(depth):
+        values = np.asarray(Image.open(path))
+        if number == 0:
+            with path.open("wb") as handle:
+                np.save(handle, values)
+        else:
+            head = f"P5\n{values.shape[1]} {values.shape[0]}\n65535\n".encode()
+            path.write_bytes(head + values.astype(">u2").tobytes())
 
 
 def _read_capture(folder: Path) -> None:
@@ -178,8 +183,10 @@ def _read_capture(folder: Path) -> None:
     for values in (capture.depth, capture.pose, capture.intrinsics, capture.frame_from_capture):
         if not np.isfinite(values).all():
             raise Fault("numbers that are not finite")
-    if not (capture.depth >= 0).all() or not (capture.depth > 0).any():
+    if not (capture.depth >= 0).all() or not 0 < capture.depth.max() <= 30:
         raise Fault("depth that is none")
+    if not all(line.isprintable() for line in (*capture.names, *capture.notes)):
+        raise Fault("names or notes that do not print")
     json.dumps(capture.notes, ensure_ascii=False).encode()
 
 
@@ -247,12 +254,15 @@ def _read_submission(folder: Path) -> None:
         except InputError as error:
             if sound:
                 raise Fault(f"refused, but validate finds no fault: {error}") from error
+    # The scorer refuses what the validator reports, and can write the rest.
     try:
         submission = Submission(place)
     except InputError as error:
-        if sound:
-            raise Fault(f"refused, but validate finds no fault: {error}") from error
+        if not any(str(fault) in str(error) for fault in reports[0].faults):
+            raise Fault(f"refused, but validate does not report it: {error}") from error
         raise
+    if any(fault.file == "manifest.json" for fault in reports[0].faults):
+        raise Fault("read, but validate finds faults in its manifest")
     json.dumps(submission.manifest, allow_nan=False, ensure_ascii=False).encode()
 
 
@@ -281,7 +291,14 @@ def _write_configs(folder: Path) -> None:
 def _read_config(folder: Path) -> None:
     from g2vlm.run.config import check_config, read_sources
 
-    config = check_config(read_sources([folder / "mine.yaml"]))
+    path = folder / "mine.yaml"
+    try:
+        config = check_config(read_sources([path]))
+    except InputError as error:
+        # Of two keys that do not fit, one may be a default.
+        if not str(error).startswith((f"{path}: ", "config/cpu.yaml: ")):
+            raise Fault(f"names no config: {error}") from error
+        raise
     json.dumps(config, allow_nan=False, ensure_ascii=False).encode("utf-8")
 
 
@@ -347,7 +364,7 @@ def _write_catalog(folder: Path) -> None:
         archive.writestr(
             "PluginFurnitureCatalog.properties", "id#1=a\nname#1=Box\nmodel#1=/a.obj\n"
         )
-        archive.writestr("a.obj", _obj(False))
+        archive.writestr("a.obj", _obj())
         archive.writestr("a.mtl", material)
         archive.writestr("wood.png", picture.getvalue())
 
@@ -359,7 +376,9 @@ def _read_catalog(folder: Path) -> None:
 
     with open_catalog(folder / "a.zip") as archive:
         read_properties(archive)
-        mesh = read_obj(archive, "a.obj")
+        with warnings.catch_warnings(action="error"):
+            mesh = read_obj(archive, "a.obj")
+        _check_mesh(mesh.vertices, mesh.faces)
         for material in mesh.materials:
             if material.texture is not None:
                 content = read_entry(archive, material.texture)
@@ -490,8 +509,8 @@ def _targets() -> list[Target]:
         for kind in (suffix.lstrip(".") for suffix in READERS)
     ]
     captures = [
-        Target(_capture_name(layout), partial(_write_capture, write), _read_capture)
-        for layout, write in WRITERS.items()
+        Target(_capture_name(layout), partial(_write_capture, layout), _read_capture)
+        for layout in WRITERS
     ]
     # What scoring the sound input has left.
     written = {f"out/{name}" for name in ("toy.safetensors", "scores.parquet", "scores.json")}

@@ -36,7 +36,7 @@ def no_hang() -> Iterator[None]:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_some_inputs_of_every_target(name: str, tmp_path: Path) -> None:
-    count = {"config": 6, "scores": 6, "model": 10, "score": 15, "truth": 15}.get(name, 25)
+    count = {"config": 15, "scores": 6, "model": 10, "score": 15, "truth": 15}.get(name, 50)
     outcomes = try_some(TARGETS[name], tmp_path, 1, count)
     assert len(outcomes) == count
     # Damage that is always refused, or never, tests nothing.

@@ -3,19 +3,15 @@
 The message begins with the file that holds the key, in whatever order the files are merged.
 """
 
-import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from g2vlm.run import session
 from g2vlm.run.config import check_config, config_schema, merge, read_sources
-from metrics.files import InputError, one_line
+from metrics.files import InputError
 from tests.configs import load_config
 from tests.paths import CASES, needs_cases
 
@@ -241,62 +237,6 @@ def test_files_can_be_checked_without_snakemake(write):
         done = subprocess.run([*call, name], capture_output=True, text=True)
         assert done.returncode == code and done.stderr.count("\n") == (code != 0)
     assert f"error: {path}: unknown key `" in done.stderr
-
-
-TOKENS = st.sampled_from(
-    [
-        "\n",
-        "\t",
-        ": ",
-        "- ",
-        "&a ",
-        "*a",
-        "<<: ",
-        "!!int ",
-        "{",
-        "}",
-        "[",
-        "]",
-        "'",
-        '"',
-        "#",
-        "---\n",
-    ]
-    + [
-        "\0",
-        "\ufeff",
-        "\x1b[2J",
-        '"\\ud800"',
-        ".nan",
-        ".inf",
-        "1e999",
-        "-1",
-        "9" * 30,
-        "~",
-        "yes",
-        "=1",
-    ]
-    + ["[" * 50, "{a: " * 50, "2020-99-99", "? ", "| ", "> ", "%YAML 1.1\n", "full", "../x"]
-)
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.integers(0, 10**6), st.integers(0, 40), st.one_of(TOKENS, st.text(max_size=5)))
-def test_a_damaged_config_is_read_or_refused_in_one_line(tmp_path, place, cut, what):
-    data = Path("config/smoke.yaml").read_bytes()
-    place %= len(data)
-    path = tmp_path / "mine.yaml"
-    damaged = data[:place] + what.encode("utf-8", "surrogatepass") + data[place + cut :]
-    path.write_bytes(damaged)
-    try:
-        config = load_config(path)
-    except InputError as error:
-        message = str(error)
-        # A pair of keys that no longer fit may be one of the defaults and one that was cut out.
-        assert message.startswith((f"{path}: ", "config/cpu.yaml: "))
-        assert message == one_line(message) and len(message) < 5000
-    else:
-        json.dumps(config, allow_nan=False, ensure_ascii=False).encode("utf-8")
 
 
 @pytest.mark.parametrize("target", ["reproduce", "verify"])
