@@ -9,12 +9,13 @@ from matplotlib.lines import Line2D
 
 from metrics.files import atomic_path
 from metrics.registry import METRICS
+from metrics.statistics.effects import ALPHA
 from metrics.statistics.measures import higher_is_better
 from metrics.statistics.moments import TRAININGS_AND_SCENES
 from report import style, text
 from report.config import ReportConfig
 from report.statistics import Statistics, load
-from report.tables import ALPHA, cost
+from report.tables import cost
 
 FIGURES = style.Figures()
 # The metrics of the figure of cost and quality.

@@ -9,6 +9,7 @@ import pandas as pd
 
 from metrics.files import atomic_path
 from metrics.registry import METRICS
+from metrics.statistics.effects import ALPHA
 from metrics.statistics.measures import higher_is_better
 from metrics.statistics.moments import TRAININGS_AND_SCENES
 from report import text
@@ -26,7 +27,6 @@ from report.table import (
 )
 
 EXPLORATORY = "†"
-ALPHA = 0.05
 # Titles of the registry's families of metrics.
 METRIC_FAMILIES = {
     "reconstruction": "Reconstruction",

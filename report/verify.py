@@ -11,6 +11,7 @@ from scipy import stats
 
 from metrics.files import InputError
 from metrics.registry import METRICS
+from metrics.statistics.effects import ALPHA
 from report.statistics import read_estimates, read_parquet
 
 CELL = ["method", "split", "subset", "metric"]
@@ -18,7 +19,6 @@ CELL = ["method", "split", "subset", "metric"]
 SCORE, METRES, SQUARE_METRES, DETERMINISTIC = 0.01, 0.002, 0.0004, 1e-6
 STATUSES = ("identical", "reproduced", "drifted", "missing", "new")
 IDENTICAL, REPRODUCED, DRIFTED, MISSING, NEW = STATUSES
-ALPHA = 0.05
 
 
 def tolerance(metric: str, deterministic: bool = False) -> float:

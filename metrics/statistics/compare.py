@@ -184,7 +184,9 @@ def _tie_letters(
     """
     pair_rows = {pair: row for pair, row in pair_rows.items() if set(pair) <= set(blocks)}
     p = np.array([r["p"] if r["question"] == HEADLINE else np.nan for r in pair_rows.values()])
-    separable = {pair: bool(a < 0.05) for pair, a in zip(pair_rows, families.holm(p), strict=True)}
+    separable = {
+        pair: bool(a < effects.ALPHA) for pair, a in zip(pair_rows, families.holm(p), strict=True)
+    }
     for pair, row in pair_rows.items():
         # The same gap in every cell leaves no variance to estimate, hence no p, but is no tie.
         if row["question"] == HEADLINE and row["variance"] == 0 and row["difference"] != 0:
@@ -247,8 +249,8 @@ def _difference_table(rows: list[dict[str, Any]], secondary: list[dict[str, Any]
         some = adjusted.index[sizes == count]
         half = (adjusted.loc[some, "ci_high"] - adjusted.loc[some, "ci_low"]) / 2
         exploratory = adjusted.loc[some, "family"] == families.EXPLORATORY
-        # Holm's first step tests at 0.05 divided by the size of the family.
-        mde = effects.detectable(half, adjusted.loc[some, "df"], alpha=0.05 / count)
+        # Holm's first step tests at the level divided by the size of the family.
+        mde = effects.detectable(half, adjusted.loc[some, "df"], alpha=effects.ALPHA / count)
         adjusted.loc[some, "mde_family"] = np.where(exploratory, np.nan, mde)
     rest = pd.concat([frame[~headline], pd.DataFrame(secondary)], ignore_index=True)
     out = pd.concat([adjusted, rest.reindex(columns=DIFFERENCE_COLUMNS)], ignore_index=True)

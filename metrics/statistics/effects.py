@@ -8,6 +8,8 @@ import numpy as np
 from scipy import optimize, stats
 from scipy.special import stdtrit
 
+# Level of every test.
+ALPHA = 0.05
 MOST_LETTERED = 40
 # Above this shift the numerator's own noise (standard deviation 1) can be neglected, and SciPy's
 # series for the tail of the noncentral t stops converging.
@@ -74,7 +76,7 @@ def upper_tail(limit: float, df: float, shift: float) -> float:
 
 
 @lru_cache(maxsize=4096)
-def noncentrality(df: float, alpha: float = 0.05, power: float = 0.8) -> float:
+def noncentrality(df: float, alpha: float = ALPHA, power: float = 0.8) -> float:
     """Return the effect, in standard errors, that a two-sided t test detects with `power`.
 
     It solves for the shift at which the noncentral t exceeds the critical value of level `alpha`
@@ -99,7 +101,7 @@ def _ratio_curve(alpha: float, power: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def detectable(
-    half_width: np.ndarray, df: np.ndarray, alpha: float = 0.05, power: float = 0.8
+    half_width: np.ndarray, df: np.ndarray, alpha: float = ALPHA, power: float = 0.8
 ) -> np.ndarray:
     """Return the minimum detectable effect: the true difference that a test detects with `power`.
 
@@ -110,7 +112,7 @@ def detectable(
     Args:
         half_width: f64 [...], of the 95% interval.
         df: f64 [...], its degrees of freedom.
-        alpha: level of the test; 0.05 / size at the first step of Holm's procedure.
+        alpha: level of the test; `ALPHA` / size at the first step of Holm's procedure.
         power: probability of detection.
     """
     half_width, df = np.asarray(half_width, np.float64), np.asarray(df, np.float64)

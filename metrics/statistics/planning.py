@@ -74,7 +74,9 @@ def variance_and_df(parts: Components, seeds: int, scenes: int) -> tuple[float, 
     return float(terms.sum()), float(terms.sum() ** 2 / (np.square(terms) / degrees).sum())
 
 
-def power(gap: float, parts: Components, seeds: int, scenes: int, alpha: float = 0.05) -> float:
+def power(
+    gap: float, parts: Components, seeds: int, scenes: int, alpha: float = effects.ALPHA
+) -> float:
     """Return the probability that the two-sided t test detects a true difference of `gap`.
 
     Rejections in both directions count. A study in which the wider interval of `moments` is taken
@@ -120,7 +122,7 @@ def plan(
         The power for `gap`, the difference that is detected with the target power (`detectable`),
         and whether the design reaches the target power for `gap` (`enough`).
     """
-    alpha, rows = 0.05 / tests, []
+    alpha, rows = effects.ALPHA / tests, []
     for s, n in product(seeds, scenes):
         reached = power(gap, parts, s, n, alpha)
         variance, df = variance_and_df(parts, s, n)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import stats
 
 from metrics.statistics import resampling
+from metrics.statistics.effects import ALPHA
 from metrics.statistics.moments import SCENES
 from metrics.statistics.table import Block
 
@@ -57,7 +58,7 @@ def friedman(scores: np.ndarray, higher_is_better: bool = True) -> dict[str, Any
     }
 
 
-def critical_difference(methods: int, scenes: int, alpha: float = 0.05) -> float:
+def critical_difference(methods: int, scenes: int, alpha: float = ALPHA) -> float:
     """Return Nemenyi's critical difference of mean ranks: q sqrt(k (k + 1) / (6 N)).
 
     q is the upper quantile of the studentized range of k means, over sqrt(2).

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from metrics.files import atomic_path
-from metrics.statistics import moments, resampling
+from metrics.statistics import effects, moments, resampling
 from metrics.statistics.secondary_estimands import clustered_t
 
 COVERAGE = Path(__file__).with_name("coverage.csv")
@@ -183,7 +183,9 @@ def _intervals(
     a = moments.summarise(first.cells, first.theta)
     b = moments.summarise(second.cells, second.theta, stochastic=setting.seeds_b > 0)
     headline = moments.difference_interval(a, b)
-    found = {"headline": _outcomes(headline.low, headline.high, positive=headline.p < 0.05)}
+    found = {
+        "headline": _outcomes(headline.low, headline.high, positive=headline.p < effects.ALPHA)
+    }
     for name, wide in (("two-way moments", False), ("fallback", True)):
         other = moments.difference_interval(a, b, fallback=wide)
         found[name] = _outcomes(other.low, other.high)
