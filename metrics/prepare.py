@@ -50,12 +50,11 @@ def open_truth(
             by default the truth folder.
     """
     truth = Truth(folder)
-    path = truth.folder / PREPARED
-    if not _is_current(truth, path) and cache_dir is not None:
-        path = Path(cache_dir) / f"{truth.split}.safetensors"
-    if not _is_current(truth, path):
-        prepare(truth.folder, path)
-    truth.prepared_path = path
+    paths = [truth.folder / PREPARED]
+    if cache_dir is not None:
+        paths.append(Path(cache_dir) / f"{truth.split}.safetensors")
+    current = next((path for path in paths if _is_current(truth, path)), None)
+    truth.prepared_path = current or prepare(truth.folder, paths[-1])
     return truth
 
 
