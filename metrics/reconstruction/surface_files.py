@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from metrics.files import InputError, read_at_most
+from metrics.files import InputError, one_line, read_at_most
 from metrics.reconstruction.formats.arrays import read_npy, read_npz
 from metrics.reconstruction.formats.contents import MOST_BYTES, Contents, check_counts, check_points
 from metrics.reconstruction.formats.gltf import read_glb, read_gltf
@@ -65,7 +65,7 @@ def read_surface(path: str | Path) -> SurfaceFile:
             that is not read and might be a part of its surface.
     """
     path = Path(path)
-    label, kind = printable_path(path), path.suffix.lower()
+    label, kind = one_line(str(path)), path.suffix.lower()
     if kind not in READERS and not path.is_dir():
         raise InputError(f"{label}: unknown format '{printable(kind)}'; give {', '.join(READERS)}")
     data = _read(path, label)
@@ -81,12 +81,6 @@ def read_surface(path: str | Path) -> SurfaceFile:
             f"{label}: cannot be read ({type(error).__name__}: {message}); export it again"
         ) from error
     return _checked(label, contents)
-
-
-def printable_path(path: Path) -> str:
-    """Return a path as one line of text: other characters than letters and signs are escaped."""
-    text = str(path)
-    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def _read(path: Path, label: str) -> bytes:
