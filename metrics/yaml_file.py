@@ -1,7 +1,8 @@
 """Read YAML strictly: one meaning for each file, whoever wrote it.
 
 A key that is written twice, an alias, a merge key, a tag and a key that is no text are refused:
-readers of YAML differ on them, and aliases let a few lines stand for gigabytes or for themselves.
+readers of YAML differ on them, and aliases let a few lines expand to gigabytes or contain
+themselves.
 """
 
 from collections.abc import Hashable

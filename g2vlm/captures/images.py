@@ -19,7 +19,7 @@ _FLOAT_UNITS = (1.0, 1000.0)
 _MEDIAN_M = (0.1, 20.0)
 # No room is longer: a measurement beyond is none.
 LONGEST_M = 30.0
-# The largest number of 16 bits stands for "no measurement" in 7-Scenes, 3DMatch and others.
+# 65535, the largest 16-bit number, means "no measurement" in 7-Scenes, 3DMatch and others.
 _NO_MEASUREMENT = 65535
 # Share of pure white or black pixels from which on a row or column is a blank margin.
 _BLANK_SHARE = 0.4

@@ -73,7 +73,7 @@ def submission(tmp_path):
         ("train: {stage1_steps: 0, stage2_steps: 0}", "`stage2_steps` are 0; train some"),
         ("train: {processes: 2}", "`train.accumulation` is 1, not a multiple of `train.processes`"),
         ("train: {processes: 2, accumulation: 3}", "is 3, not a multiple of `train.processes` 2"),
-        # YAML that readers take differently, or that stands for more than it holds.
+        # YAML that readers take differently, or whose aliases expand to more than it holds.
         ("seeds: 1\nseeds: 2", "row 2: key `seeds` is written twice"),
         ("train:\n  clip: 1\n  clip: 2", "row 3: key `clip` is written twice"),
         ("statistics: &s {families: *s}", "row 1: the alias `*s` is not allowed"),

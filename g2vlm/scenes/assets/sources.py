@@ -88,7 +88,7 @@ def find(folders: Sequence[Path], name: str, ways: str) -> list[Path]:
 
     Args:
         folders: in the order in which they are searched.
-        name: of the file; `*` stands for anything.
+        name: of the file; `*` matches anything.
         ways: to get the sources, for the message.
 
     Raises:

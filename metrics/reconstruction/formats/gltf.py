@@ -285,7 +285,7 @@ class _File:
         values = self._accessor(accessor)
         if not accessor.get("normalized", False) or values.dtype.kind == "f":
             return values.astype(np.float64)
-        # Integers stand for 0 to 1, signed ones for -1 to 1.
+        # Normalised integers map to 0 to 1, signed ones to -1 to 1.
         return np.maximum(values / np.iinfo(values.dtype).max, -1.0)
 
     def _triangles(self, part: _Part, vertices: int) -> np.ndarray:
