@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from g2vlm.run.manifest import PREDICTIONS
-from metrics.files import InputError, read_json, run_main, sha256_file
+from metrics.files import InputError, one_line, read_json, run_main, sha256_file
 
 FIX = "remove it and run `make reproduce` again"
 
@@ -73,15 +73,16 @@ def find_changes(results: Path) -> Iterator[str]:
 
 def _change(path: Path, digest: str) -> str | None:
     """Return how a file differs from its record, None if it does not."""
+    label = one_line(str(path))
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            return f"{path}: is not a regular file; {FIX}"
+            return f"{label}: is not a regular file; {FIX}"
         same = sha256_file(path) == digest
     except FileNotFoundError:
-        return f"{path}: missing; run `make reproduce` again"
+        return f"{label}: missing; run `make reproduce` again"
     except OSError as error:
-        return f"{path}: cannot be read ({error.strerror}); {FIX}"
-    return None if same else f"{path}: differs from the run's record; {FIX}"
+        return f"{label}: cannot be read ({error.strerror}); {FIX}"
+    return None if same else f"{label}: differs from the run's record; {FIX}"
 
 
 def main() -> int:

@@ -62,6 +62,13 @@ def test_a_run_as_recorded_has_no_changes(results):
     assert list(find_changes(results)) == []
 
 
+def test_a_recorded_name_does_not_reach_the_terminal_as_it_is(results):
+    recorded = json.loads((results / "manifest.json").read_text())
+    recorded["results"]["\x1b[2J"] = "0" * 64
+    write_json(results / "manifest.json", recorded)
+    assert [line.split(":")[0] for line in find_changes(results)] == [f"{results}/\\x1b[2J"]
+
+
 @pytest.mark.parametrize(
     "name", [*FILES, f"{SUBMISSION}/answers.jsonl", f"{SUBMISSION}/manifest.json"]
 )
