@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from metrics.constants import SOLID, VOID
-from metrics.geometry import UNIT_CORNERS
+from metrics.geometry import UNIT_CORNERS, bounds
 from metrics.metric import Comparison, Metric
+from metrics.reconstruction.winding import winds_around
 from metrics.submission.items import Mesh, Occupancy
 from metrics.truth import SceneTruth
 
@@ -103,7 +104,7 @@ def grid_occupancy(
 def mesh_contains(
     points: np.ndarray, vertices: np.ndarray, faces: np.ndarray, kind: str, room: Room
 ) -> np.ndarray:
-    """Return bool [N]: whether the generalized winding number at points is above 0.5.
+    """Return bool [N]: whether points are in solid space, by `winding.winds_around`.
 
     Args:
         points: [N, 3] metres.
@@ -112,11 +113,7 @@ def mesh_contains(
         kind: "solids" for a mesh around solid space; "free_boundary" for one around free space
             whose normals point into it.
         room: the true room; used for a "free_boundary" alone.
-
-    Source: Barill et al. 2018, through libigl.
     """
-    import igl
-
     vertices, faces = np.asarray(vertices, np.float64), np.asarray(faces, np.int64)
     if len(faces) == 0:
         return np.zeros(len(points), bool)
@@ -131,11 +128,12 @@ def mesh_contains(
     else:
         # Seen from outside its bounding box a mesh covers at most half of all directions, so its
         # winding number there is at most 0.5.
-        used = vertices[faces.reshape(-1)]  # (3 F, 3)
-        near = ((points > used.min(axis=0)) & (points < used.max(axis=0))).all(axis=1)
+        low, high = bounds(vertices.take(faces.reshape(-1), axis=0))
+        spans = zip(points.T, low, high, strict=True)
+        near = np.logical_and.reduce([(x > least) & (x < most) for x, least, most in spans])
     inside = np.zeros(len(points), bool)
     if near.any():
-        inside[near] = np.asarray(igl.fast_winding_number(vertices, faces, points[near])) > 0.5
+        inside[near] = winds_around(points[near], vertices, faces)
     return inside
 
 

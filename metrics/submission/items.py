@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from metrics.geometry import lengths
+
 # A tensor is named "<scene>/<part>". These are the parts, by task.
 POINT_PARTS = ("points", "colours", "pixels", "confidence")
 MESH_PARTS = ("vertices", "faces", "vertex_colours")
@@ -16,6 +18,11 @@ MOST_VOXELS = 1 << 28
 # meets every face of a pile.
 MOST_POINTS = 10_000_000
 MOST_FACES = 3_000_000
+# Sum of the squared longest sides of a mesh's triangles, m2; a side counts as 10 m at most. It
+# measures how many triangles are large next to the room: a point is near each of them, so winding
+# numbers would take hours. Rooms with detailed furniture have less than a tenth of it.
+MOST_SQUARED_SIDES = 100_000.0
+_LONGEST_SIDE = 10.0
 # Wider than any room, in metres, but not than a room whose millimetres were written as metres.
 WIDEST_ROOM = 200.0
 Arrays = dict[str, np.ndarray]
@@ -124,19 +131,34 @@ def mesh_problems(arrays: Arrays) -> Iterator[Problem]:
         yield f"the mesh has no {missing}", "give vertices and faces"
         return
     vertices, faces = arrays["vertices"], arrays["faces"]
-    yield from _vector_problems("vertices", vertices)
-    yield from _count_problems("vertices", vertices, MOST_POINTS)
-    problems = list(_row_problems("faces", faces, None, np.integer))
+    problems = list(_vector_problems("vertices", vertices))
+    problems += _count_problems("vertices", vertices, MOST_POINTS)
+    bad_faces = list(_row_problems("faces", faces, None, np.integer))
+    problems += bad_faces
+    problems += _count_problems("faces", faces, MOST_FACES)
+    if not bad_faces and len(faces) == 0:
+        problems.append(("faces is empty", "give triangles, or leave this scene's mesh out"))
+    elif not bad_faces and (faces.min() < 0 or faces.max() >= len(vertices)):
+        named = f"{faces.min()} to {faces.max()} of {len(vertices)}"
+        problems.append((f"faces name vertices {named}", "index them from 0"))
     yield from problems
-    yield from _count_problems("faces", faces, MOST_FACES)
-    if not problems and len(faces) == 0:
-        yield "faces is empty", "give triangles, or leave this scene's mesh out"
-    elif not problems and (faces.min() < 0 or faces.max() >= len(vertices)):
-        lowest, highest = faces.min(), faces.max()
-        yield f"faces name vertices {lowest} to {highest} of {len(vertices)}", "index them from 0"
+    if not problems:
+        yield from _size_problems(vertices, faces)
     if "vertex_colours" in arrays:
         yield from _row_problems(
             "vertex_colours", arrays["vertex_colours"], len(vertices), np.uint8
+        )
+
+
+def _size_problems(vertices: np.ndarray, faces: np.ndarray) -> Iterator[Problem]:
+    corners = [np.asarray(vertices[faces[:, k]], np.float64) for k in range(3)]
+    sides = np.maximum.reduce([lengths(corners[k] - corners[k - 1]) for k in range(3)])  # (F,)
+    size = float((np.minimum(sides, _LONGEST_SIDE) ** 2).sum())
+    if size > MOST_SQUARED_SIDES:
+        yield (
+            f"the triangles are too large: their squared sides sum to {size:.3g} m2, the limit is "
+            f"{MOST_SQUARED_SIDES:g}",
+            "give metres, and surfaces that do not overlap",
         )
 
 

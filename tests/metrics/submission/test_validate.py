@@ -84,6 +84,19 @@ def test_more_than_can_be_scored_is_refused(monkeypatch):
     ]
 
 
+def test_huge_triangles_that_overlap_are_refused():
+    def problems(count: int, side: float) -> list[items.Problem]:
+        corners = np.random.default_rng(0).uniform(0, side, (3 * count, 3)).astype(np.float32)
+        faces = np.arange(3 * count).reshape(count, 3)
+        return list(items.mesh_problems({"vertices": corners, "faces": faces}))
+
+    assert problems(30_000, 1.0) == []  # as many that are a metre large
+    assert problems(2, 1e8) == []  # a few that are larger than any room
+    ((what, fix),) = problems(30_000, 30.0)
+    assert "the triangles are too large" in what and "the limit is 100000" in what
+    assert fix == "give metres, and surfaces that do not overlap"
+
+
 def test_missing_points_are_declared_and_missing(folder, truth_dir):
     for part in ("points", "colours"):
         corrupt_tensor(folder, f"{SCENE}/{part}", None)
