@@ -114,7 +114,7 @@ class Symmetries(nn.Module):
     def __init__(self, layout: Layout) -> None:
         super().__init__()
         # The symmetries of the row 1, 2, ..., K hold both the order and the signs.
-        row = torch.arange(1.0, 1 + sum(count for _, count in layout))
+        row = torch.arange(1.0, 1 + sum(count for _, count in layout), device="cpu")
         images = torch.stack([_image(row, layout, which) for which in range(SYMMETRIES)])
         self.register_buffer("order", images.abs().long() - 1, persistent=False)
         self.register_buffer("sign", images.sign(), persistent=False)
@@ -162,7 +162,7 @@ class BoxHead(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.knows_cameras, self.supervised = config.lifts, config.votes
-        border = torch.zeros(4, config.height // CELL, config.width // CELL)
+        border = torch.zeros(4, config.height // CELL, config.width // CELL, device="cpu")
         border[0, 0], border[1, -1], border[2, :, 0], border[3, :, -1] = 1, 1, 1, 1
         self.register_buffer("border", border.flatten(1).T, persistent=False)  # (p, 4)
         self.shape_size = sum(count for _, count in SHAPE)

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.file_format import FORMAT, VERSION, current_name, read_config
@@ -46,11 +47,26 @@ def load_model(folder: str | os.PathLike[str]) -> G2VLM:
     weights = {current_name(k, document["version"]): v.float() for k, v in stored.items()}
     fault = f"{path}: does not fit config.json"
     # The sizes in config.json may be any numbers: shapes are compared before memory is used.
-    with torch.device("meta"), warnings.catch_warnings(action="ignore"):
+    with torch.device("meta"), _Undrawn(), warnings.catch_warnings(action="ignore"):
         load_weights(_build(config, source), weights, fault, "train again")
     model = _build(config, source)
     load_weights(model, weights, fault, "train again")
     return model.eval()
+
+
+class _Undrawn(TorchFunctionMode):
+    """Builds networks without drawing their first weights.
+
+    On the meta device a tensor has no values, but PyTorch imports its compiler for normal draws,
+    which takes 2 seconds.
+    """
+
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        if func is nn.init.normal_:
+            return args[0] if args else kwargs["tensor"]
+        return (torch.empty if func is torch.randn else func)(*args, **kwargs or {})
 
 
 def _build(config: ModelConfig, source: str) -> G2VLM:

@@ -91,7 +91,7 @@ def build_words(texts: Iterable[str]) -> tuple[str, ...]:
 def spell(names: Sequence[str], words: Sequence[str]) -> Tensor:
     """Return which of the W words are in each of C names: f32 [C,W] of 0 and 1."""
     index = {word: number for number, word in enumerate(words)}
-    out = torch.zeros(len(names), len(words))
+    out = torch.zeros(len(names), len(words), device="cpu")
     for row, name in zip(out, names, strict=True):
         row[[index[word] for word in split_words(name) if word in index]] = 1
     return out
@@ -217,7 +217,7 @@ class Decoder(nn.Module):
     def __init__(self, config: ModelConfig, length: int = 64) -> None:
         super().__init__()
         self.word_embedding = nn.Embedding(len(config.words), config.hidden)
-        self.position_embedding = nn.Parameter(0.02 * torch.randn(length, config.hidden))
+        self.position_embedding = nn.Parameter(torch.randn(length, config.hidden).mul_(0.02))
         self.layers = nn.ModuleList([DecoderLayer(config) for _ in range(config.decoder_layers)])
         self.norm = nn.LayerNorm(config.hidden)
         self.out = nn.Linear(config.hidden, len(config.words))

@@ -64,9 +64,9 @@ class Encoder(nn.Module):
         self.standard_points = Standardise(config.point_features)
         self.positions = GroupedInput({"fourier": FOURIER})
         self.image = mlp(config.token_features, 2 * width, width)
-        self.patch_embedding = nn.Parameter(0.02 * torch.randn(self.patches, width))
+        self.patch_embedding = nn.Parameter(torch.randn(self.patches, width).mul_(0.02))
         # The first camera sets the frame; the others come in any order and number.
-        self.first_view = nn.Parameter(0.02 * torch.randn(width))
+        self.first_view = nn.Parameter(torch.randn(width).mul_(0.02))
         self.coarse = mlp(width, small, 4)
         self.local = nn.Linear(self.groups.total, small)
         self.pooled = nn.Linear(small, width)
@@ -214,6 +214,8 @@ def depth_window(rows: int, columns: int) -> Tensor:
     They index the depth image padded by the window's reach on all sides.
     """
     reach, wide = WINDOW[-1], columns + 2 * WINDOW[-1]
-    around = torch.tensor([(y, x) for y in WINDOW for x in WINDOW if y or x]) + reach
-    own = torch.arange(rows)[:, None] * wide + torch.arange(columns)
+    window = [(y, x) for y in WINDOW for x in WINDOW if y or x]
+    around = torch.tensor(window, device="cpu") + reach
+    y, x = (torch.arange(length, device="cpu") for length in (rows, columns))
+    own = y[:, None] * wide + x
     return own.flatten()[:, None] + around[:, 0] * wide + around[:, 1]

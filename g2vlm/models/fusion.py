@@ -73,7 +73,7 @@ class Fusion(nn.Module):
         self.text = nn.Linear(config.text_features, width)
         self.sentence = nn.Linear(config.text_features, width)
         self.roles = nn.Linear(width, 2 + SLOTS)
-        self.slot_embedding = nn.Parameter(0.02 * torch.randn(SLOTS, width))
+        self.slot_embedding = nn.Parameter(torch.randn(SLOTS, width).mul_(0.02))
         self.role_queries = nn.ModuleList([nn.Linear(width, small), nn.Linear(width, small)])
         self.role_keys = nn.Linear(width, 2 * small)
         self.gates = nn.Linear(width, config.heads * SPATIAL)

@@ -281,5 +281,5 @@ def _means(values: Tensor, size: Size, step: int) -> Tensor:
 
 
 def _parents(fine: Size, coarse_columns: int, step: int) -> Tensor:
-    rows, columns = (torch.arange(length) // step for length in fine)
+    rows, columns = (torch.arange(length, device="cpu") // step for length in fine)
     return (rows[:, None] * coarse_columns + columns).flatten()

@@ -113,7 +113,7 @@ class RoleParser(nn.Module):
         self.text = nn.Linear(config.text_features, width)
         self.counted = nn.Linear(width, COUNTED)
         self.roles = mlp(width + COUNTED, small, 2 * ROLES)
-        self.role_embedding = nn.Parameter(0.02 * torch.randn(2 * ROLES, width))
+        self.role_embedding = nn.Parameter(torch.randn(2 * ROLES, width).mul_(0.02))
         self.sentence = mlp(ROLES * width, width, width)
         self.classes = nn.Linear(width, len(config.classes))
         self.colours = nn.Linear(width, len(config.colours) + 1)
