@@ -1,6 +1,7 @@
 """The reviewed table of models and the Sweet Home 3D catalogs it points into."""
 
 import csv
+import io
 import re
 import zipfile
 from collections import defaultdict
@@ -12,8 +13,9 @@ from pathlib import Path
 from statistics import median_high
 
 from g2vlm.scenes.assets.classes import CLASSES
-from g2vlm.scenes.assets.objfile import read_entry
-from metrics.files import InputError
+from g2vlm.scenes.assets.objfile import FIX
+from metrics.files import InputError, read_text
+from metrics.zip_file import open_zip, read_entry
 
 PROPERTIES = "PluginFurnitureCatalog.properties"
 # The reviewed table of models; a build copies it into the data folder.
@@ -65,13 +67,15 @@ class ModelRow:
 def read_models(path: Path) -> dict[str, ModelRow]:
     """Read models.csv as {model: row} in the file's order; raises `InputError` naming the row."""
     rows = {}
+    text = read_text(path, "run `make data`")
     try:
-        with open(path, encoding="utf-8", newline="") as handle:
-            for number, fields in enumerate(csv.DictReader(handle), 2):
-                row = _row(path, number, fields)
-                rows[row.model] = row
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; run `make data`") from error
+        for number, fields in enumerate(csv.DictReader(io.StringIO(text, newline="")), 2):
+            row = _row(path, number, fields)
+            rows[row.model] = row
+    except csv.Error as error:
+        raise InputError(
+            f"{path}: row {len(rows) + 2} is malformed ({error}); restore the file"
+        ) from error
     return rows
 
 
@@ -130,13 +134,10 @@ class Catalog:
 
 def open_catalog(path: Path) -> zipfile.ZipFile:
     """Open a `.sh3f` file; raises `InputError` when it is missing or not such an archive."""
-    try:
-        archive = zipfile.ZipFile(path)
-        archive.getinfo(PROPERTIES)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: missing; run `make data`") from error
-    except (zipfile.BadZipFile, KeyError, OSError, NotImplementedError) as error:
-        raise InputError(f"{path}: corrupt catalog ({error}); fetch it again") from error
+    archive = open_zip(path, str(path), FIX)
+    if PROPERTIES not in archive.NameToInfo:
+        archive.close()
+        raise InputError(f"{path}: a catalog without {PROPERTIES}; {FIX}")
     return archive
 
 
@@ -147,7 +148,7 @@ def read_properties(archive: zipfile.ZipFile) -> dict[int, dict[str, str]]:
     `InputError` where there are none that can be read.
     """
     entries: dict[int, dict[str, str]] = {}
-    for line in read_entry(archive, PROPERTIES).decode("latin-1").splitlines():
+    for line in read_entry(archive, PROPERTIES, FIX).decode("latin-1").splitlines():
         match = _ENTRY.match(line.strip())
         if match:
             entries.setdefault(int(match[2]), {})[match[1]] = match[3]

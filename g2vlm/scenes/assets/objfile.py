@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metrics.files import LARGEST_FILE, InputError
+from metrics.files import InputError
 from metrics.reconstruction.formats.obj import ObjText
 from metrics.reconstruction.formats.polygons import fan
 from metrics.reconstruction.formats.text import normal_text
+from metrics.zip_file import read_entry
 
-# What zipfile raises for entries that are missing, cut short, encrypted or of an unknown method.
-_UNREADABLE = (KeyError, EOFError, OSError, RuntimeError, ValueError)
+# How to fix a catalog that is missing or damaged.
+FIX = "fetch the catalog again with `make data`"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def read_obj(archive: zipfile.ZipFile, name: str) -> ObjMesh:
             materials used; the message names the entry.
     """
     label = f"{archive.filename}:{name}"
-    text = ObjText(read_entry(archive, name), label)
+    text = ObjText(read_entry(archive, name, FIX), label)
     uv_values = text.numbers("vt", 2)
     face_material, used, libraries = _materials_used(text)
     parts = []
@@ -78,7 +79,7 @@ def read_obj(archive: zipfile.ZipFile, name: str) -> ObjMesh:
         material = face_material[group.place[polygon]]
         parts.append((group.vertex[rows, corner], group.uv[rows, corner], material))
     if not parts:
-        raise InputError(f"{label}: no faces; fetch the catalog again")
+        raise InputError(f"{label}: no faces; {FIX}")
     faces, uv_index, material = (np.concatenate(column) for column in zip(*parts, strict=True))
     # A corner without texture coordinates, -1, reads the extra last row, which is zero.
     uv_table = np.vstack([uv_values, np.zeros((1, 2))]).astype(np.float32)
@@ -92,23 +93,6 @@ def read_obj(archive: zipfile.ZipFile, name: str) -> ObjMesh:
         material,
         [known.get(key, MaterialText()) for key in used],
     )
-
-
-def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Return an entry's bytes.
-
-    Raises:
-        InputError: it is missing, cut short, corrupt, packed in a way that is not read, or larger
-            than any file of the catalogs.
-    """
-    label = f"{archive.filename}:{name}"
-    try:
-        if archive.getinfo(name).file_size > LARGEST_FILE:
-            most = f"{LARGEST_FILE >> 20} MiB"
-            raise InputError(f"{label}: larger than {most}; fetch the catalog again")
-        return archive.read(name)
-    except (*_UNREADABLE, zipfile.BadZipFile, zipfile.zlib.error) as error:
-        raise InputError(f"{label}: unreadable; fetch the catalog again") from error
 
 
 def _materials_used(text: ObjText) -> tuple[np.ndarray, list[str], list[str]]:
@@ -152,8 +136,7 @@ def _materials(
         entry = _sibling(archive, name, library)
         if entry is None:
             raise InputError(
-                f"{archive.filename}:{name}: its material library {library} is missing; "
-                "fetch the catalog again"
+                f"{archive.filename}:{name}: its material library {library} is missing; {FIX}"
             )
         known.update(_read_mtl(archive, entry))
     return known
@@ -163,7 +146,7 @@ def _read_mtl(archive: zipfile.ZipFile, name: str) -> dict[str, MaterialText]:
     label = f"{archive.filename}:{name}"
     materials: dict[str, dict] = {}
     fields: dict = {}
-    text = normal_text(read_entry(archive, name), label).decode("latin-1")
+    text = normal_text(read_entry(archive, name, FIX), label).decode("latin-1")
     for number, line in enumerate(text.split("\n"), 1):
         key, *rest = line.split(None, 1)[:2] or [""]
         value = rest[0].strip() if rest else ""

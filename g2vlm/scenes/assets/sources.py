@@ -8,11 +8,11 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from metrics.files import InputError
+from metrics.files import InputError, read_bytes
+from metrics.zip_file import open_zip, read_entry
 
 PACKAGES = ("sweethome3d-furniture", "sweethome3d")
 JAR = "sweethome3d.jar"
@@ -36,6 +36,7 @@ WAYS = (
     "sweethome3d 7.0.2 with apt-get; or give FURNITURE=DIR, a folder with these packages, unpacked "
     "or as .deb files"
 )
+_FIX = "fetch it again"
 
 
 def fetch(destination: Path, furniture: str | None = None) -> None:
@@ -58,15 +59,12 @@ def fetch(destination: Path, furniture: str | None = None) -> None:
             target = destination / "furniture" / f"{name}.sh3f"
             copy_checked(find(folders, f"{name}.sh3f", WAYS), target, pinned)
         jar = find(folders, JAR, WAYS)[0]
-        try:
-            with zipfile.ZipFile(jar) as archive:
-                for name, pinned in TEXTURES.items():
-                    inside = zipfile.Path(archive, f"{TEXTURE_FOLDER}{name}.jpg")
-                    copy_checked([inside], destination / "textures" / f"{name}.jpg", pinned)
-        except (zipfile.BadZipFile, FileNotFoundError) as error:
-            raise InputError(
-                f"{jar}: corrupt or another version ({error}); fetch it again"
-            ) from error
+        with open_zip(jar, str(jar), _FIX) as archive:
+            for name, pinned in TEXTURES.items():
+                entry = f"{TEXTURE_FOLDER}{name}.jpg"
+                data = read_entry(archive, entry, _FIX)
+                target = destination / "textures" / f"{name}.jpg"
+                write_checked({f"{jar}:{entry}": data}, target, pinned)
 
 
 def download(folder: Path) -> Path:
@@ -100,17 +98,25 @@ def find(folders: Sequence[Path], name: str, ways: str) -> list[Path]:
     return matches
 
 
-def copy_checked(matches: Sequence[Path | zipfile.Path], target: Path, pinned: str) -> None:
+def copy_checked(matches: Sequence[Path], target: Path, pinned: str) -> None:
     """Copy the file whose sha256 is `pinned`; raises `InputError` if none of the matches is it."""
-    for match in matches:
-        data = match.read_bytes()
+    write_checked({str(match): read_bytes(match, _FIX) for match in matches}, target, pinned)
+
+
+def write_checked(contents: Mapping[str, bytes], target: Path, pinned: str) -> None:
+    """Write the content {its label: bytes} whose sha256 is `pinned`.
+
+    Raises:
+        InputError: none has it.
+    """
+    for data in contents.values():
         if hashlib.sha256(data).hexdigest() == pinned:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
             return
     raise InputError(
-        f"{matches[0]}: corrupt or another version (its sha256 is not {pinned[:12]}…); fetch it "
-        "again"
+        f"{next(iter(contents))}: corrupt or another version (its sha256 is not {pinned[:12]}…); "
+        f"{_FIX}"
     )
 
 

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from g2vlm.scenes.assets.catalog import read_properties
-from g2vlm.scenes.assets.objfile import read_entry, read_obj
+from g2vlm.scenes.assets.objfile import FIX, read_obj
 from g2vlm.scenes.assets.textures import Atlas, Texture, read_texture
 from metrics.files import InputError
 from metrics.geometry import bounds, face_crosses, lengths
+from metrics.schemas import printable
+from metrics.zip_file import read_entry
 
 # The catalogs hide helper faces by an opacity below this; viewers leave them out, and so do we.
 LEAST_OPACITY = 0.05
@@ -202,12 +204,27 @@ class ModelLibrary:
 
 
 def read_rotations(archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
-    """Return {model id: float64 [3, 3]} for the models of a catalog that state a rotation."""
-    return {
-        fields["id"]: np.array(fields["modelRotation"].split(), float).reshape(3, 3)
-        for fields in read_properties(archive).values()
-        if "id" in fields and "modelRotation" in fields
-    }
+    """Return {model id: float64 [3, 3]} for the models of a catalog that state a rotation.
+
+    Raises:
+        InputError: the properties cannot be read, or a rotation is not nine finite numbers.
+    """
+    rotations = {}
+    for fields in read_properties(archive).values():
+        if "id" not in fields or "modelRotation" not in fields:
+            continue
+        name, text = fields["id"], fields["modelRotation"]
+        try:
+            values = np.array(text.split(), float)
+        except ValueError:
+            values = np.zeros(0)
+        if values.shape != (9,) or not np.isfinite(values).all():
+            raise InputError(
+                f"{archive.filename}: the rotation of {printable(name)} is '{printable(text)}', "
+                f"not nine numbers; {FIX}"
+            )
+        rotations[name] = values.reshape(3, 3)
+    return rotations
 
 
 def load_model(archive: zipfile.ZipFile, entry: str, rotation: np.ndarray) -> Model:
@@ -234,7 +251,7 @@ def load_model(archive: zipfile.ZipFile, entry: str, rotation: np.ndarray) -> Mo
     vertices[:, 2] += 0.5
     names = sorted({m.texture for m in mesh.materials if m.texture})
     textures = tuple(
-        read_texture(read_entry(archive, name), f"{archive.filename}:{name}") for name in names
+        read_texture(read_entry(archive, name, FIX), f"{archive.filename}:{name}") for name in names
     )
     materials = tuple(
         Material(m.colour, m.opacity, names.index(m.texture) if m.texture else -1)

@@ -11,6 +11,7 @@ from numpy.lib import format as npy
 from metrics.files import InputError
 from metrics.reconstruction.formats.contents import Contents, check_counts
 from metrics.schemas import printable
+from metrics.zip_file import check_entry, open_zip
 
 # Arrays that say more about points, but not where they are.
 _SKIPPED = ("normals", "vertex_normals", "face_normals", "uv", "confidence", "intensity")
@@ -19,6 +20,7 @@ _SKIPPED += ("labels", "semantics", "instances")
 _POINTS, _FACES = ("points", "vertices"), ("faces", "triangles")
 # Words of an array in memory that one entry may have: numbers of a point.
 _WIDTH = 3
+_FIX = "write it again with np.savez"
 
 
 def read_npy(data: bytes, label: str) -> Contents:
@@ -35,7 +37,7 @@ def read_npz(data: bytes, label: str) -> Contents:
     Raises:
         InputError: an array is unknown, pickled, too large, or misses its partner.
     """
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+    with open_zip(io.BytesIO(data), label, _FIX) as archive:
         entries = _entries(archive, label)
 
         def array(names: tuple[str, ...]) -> Any:
@@ -48,6 +50,7 @@ def read_npz(data: bytes, label: str) -> Contents:
             if not given:
                 return None
             entry = entries[given[0]]
+            check_entry(archive, entry, f"{label}: {given[0]}", _FIX)
             with archive.open(entry) as handle:
                 return _array(handle, entry.file_size, f"{label}: {given[0]}", names is _FACES)
 
@@ -112,4 +115,5 @@ def _moved(points: np.ndarray, scale: Any, loc: Any, label: str) -> np.ndarray:
         )
     if points.ndim != 2 or points.shape[1] != _WIDTH or scale.item() <= 0:
         raise InputError(f"{label}: points with loc and scale must be [N, 3] and scale positive")
-    return points.astype(np.float64) * scale.item() + loc
+    with np.errstate(invalid="ignore"):  # the caller refuses points that are not finite
+        return points.astype(np.float64) * scale.item() + loc

@@ -113,7 +113,8 @@ def test_every_mesh_loads_with_the_stated_faces(columns):
     for name, row in columns.items():
         model = library.model(name)
         assert len(model.faces) == int(row["faces"]) <= 120_000, name
-        assert lengths(face_crosses(model.vertices[model.faces])).max() > 1e-3, name
+        area = lengths(face_crosses(model.vertices[model.faces])).sum() / 2
+        assert area > 0.5, name  # of a model fitted to the unit box
 
 
 @real

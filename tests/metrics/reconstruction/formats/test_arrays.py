@@ -100,6 +100,28 @@ def test_a_size_is_checked_before_it_is_unpacked(tmp_path, shape, message):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_arrays_packed_without_a_limit_are_refused(tmp_path, method):
+    path = saved(tmp_path / "a.npz", points=BOX)
+    with zipfile.ZipFile(path) as archive:
+        data = archive.read("points.npy")
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("points.npy", data)
+    with pytest.raises(InputError, match=r"a\.npz: points: packed by method .* pack it by deflate"):
+        read_surface(path)
+
+
+def test_an_archive_that_cannot_be_opened_is_named(tmp_path):
+    path = saved(tmp_path / "a.npz", points=BOX)
+    data = path.read_bytes()
+    flags = data.index(b"PK\1\2") + 8
+    utf8 = data[:flags] + b"\0\x08" + data[flags + 2 :].replace(b"points", b"point\xff")
+    for content in (utf8, data[:-20], b"PK"):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"a\.npz: no readable zip archive .*; write it again"):
+            read_surface(path)
+
+
 def test_too_many_faces_are_refused_as_faces(tmp_path):
     path = saved(tmp_path / "b.npz", vertices=BOX)
     header = {"descr": "<i4", "fortran_order": False, "shape": (30_000_000, 3)}
