@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +15,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HEADLINE = ["split", "metric", "method", "mean", "ci_low", "ci_high", "n_seeds", "n_scenes"]
-# Keys of a `statistics` section (`metrics.statistics.compare.compare`).
-SETTINGS = [
-    *("reference", "families", "controls", "lower_bound", "upper_bound", "descriptive"),
-    *("deterministic", "margins", "generalisation", "data_efficiency"),
-]
 DIFFERENCES = ["split", "metric", "method_a", "method_b", "difference", "ci_low", "ci_high", "p"]
 
 
@@ -131,20 +125,14 @@ def compare_tables(
 
 def _settings(config: str) -> dict[str, Any]:
     """Return the `statistics` section of a config file, or the file's content without one."""
+    from metrics.statistics.settings import check_settings
     from metrics.yaml_file import read_yaml
 
     loaded = read_yaml(config)
     settings = loaded.get("statistics", loaded)
     if not isinstance(settings, dict):
         raise InputError(f"{config}: `statistics` must hold keys and values; see config/cpu.yaml")
-    for key in settings:
-        if key not in SETTINGS:
-            what = f"unknown key `{printable(key)}` of the statistics"
-            raise InputError(f"{config}: {what}; known keys: {', '.join(SETTINGS)}")
-    for metric, margin in (settings.get("margins") or {}).items():
-        if not isinstance(margin, int | float) or not 0 < margin < math.inf:
-            what = f"`margins.{printable(metric)}` is {short_repr(margin)}"
-            raise InputError(f"{config}: {what}; give a number above 0")
+    check_settings(settings, config)
     return dict(settings)
 
 
@@ -152,10 +140,10 @@ def _check_metrics(config: str, settings: dict[str, Any], scored: Collection[str
     """Raise `InputError` for a metric that neither the registry nor the tables have."""
     from metrics.statistics.families import parse_families
 
-    contrasts = [settings.get(name) or {} for name in ("generalisation", "data_efficiency")]
+    contrasts = [settings.get(name, {}) for name in ("generalisation", "data_efficiency")]
     named = [
-        *(test.metric for test in parse_families(settings.get("families") or {})),
-        *(settings.get("margins") or {}),
+        *(test.metric for test in parse_families(settings.get("families", {}))),
+        *settings.get("margins", {}),
         *(metric for contrast in contrasts for metric in contrast.get("metrics", [])),
     ]
     for metric in named:

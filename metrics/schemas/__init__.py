@@ -48,7 +48,7 @@ def schema_faults(part: str, value: Any) -> list[tuple[str, str]]:
     if too_long or is_valid(part, value):
         return too_long
     errors = islice(_validator(part).iter_errors(value), MOST_FAULTS)
-    return sorted({(_what(error), _fix(part, error)) for error in errors})
+    return sorted({describe_error(error, definition(part)) for error in errors})
 
 
 def _too_long(part: str, value: Any) -> Iterator[tuple[str, str]]:
@@ -140,8 +140,13 @@ def _validator(part: str) -> Draft7Validator:
     return Draft7Validator(definition(part))
 
 
-def _what(error: ValidationError) -> str:
-    """Return the place and the message of an error, as short printable ASCII."""
+def describe_error(error: ValidationError, rules: dict[str, Any]) -> tuple[str, str]:
+    """Return what is wrong with its place, as short printable ASCII, and how to fix it.
+
+    Args:
+        error: of a value.
+        rules: the schema without references; the description nearest to the broken rule is the fix.
+    """
     place = "".join(
         f"[{step}]" if isinstance(step, int) else f".{printable(step)}"
         for step in error.absolute_path
@@ -151,12 +156,10 @@ def _what(error: ValidationError) -> str:
     else:
         message = error.message.replace(repr(error.instance), short_repr(error.instance))
     message = message.encode("ascii", "backslashreplace").decode()[: 4 * LONGEST_REPR]
-    return f"{place}: {message}" if place else message
+    return (f"{place}: {message}" if place else message), _fix(error, rules)
 
 
-def _fix(part: str, error: ValidationError) -> str:
-    """Return the description that is nearest to the broken rule."""
-    rule: Any = definition(part)
+def _fix(error: ValidationError, rule: Any) -> str:
     fix = "see docs/submission-format.md"
     for step in error.absolute_schema_path:
         if isinstance(rule, dict):

@@ -26,6 +26,7 @@ from metrics.statistics import (
     table,
 )
 from metrics.statistics.measures import equivalence_margin, higher_is_better, is_smooth
+from metrics.statistics.settings import check_settings
 
 HEADLINE = moments.TRAININGS_AND_SCENES
 ESTIMATE_COLUMNS = [
@@ -93,9 +94,10 @@ def compare(
         the dict "methods".
 
     Raises:
-        InputError: the table cannot be compared.
+        InputError: the table cannot be compared, or the config has another form.
     """
     config = config or {}
+    check_settings(config, "config")
     scores = table.load(source, config.get("deterministic", ()))
     methods = set(scores.cells["method"].unique())
     tests = families.parse_families(config.get("families", {}))

@@ -27,7 +27,7 @@ RETENTION_COLUMNS = [
 def splits(config: dict[str, Any]) -> list[str | None]:
     """Return the splits that the contrasts of a `statistics` section compare."""
     generalisation, less_data = (
-        config.get(name) or {} for name in ("generalisation", "data_efficiency")
+        config.get(name, {}) for name in ("generalisation", "data_efficiency")
     )
     return [*generalisation.get("splits", ()), less_data.get("split")]
 
@@ -46,19 +46,14 @@ def generalisation(
 
     Returns:
         Rows of the family "generalisation"; combinations without scores are left out.
-
-    Raises:
-        InputError: the config lacks a key.
     """
     if not config:
         return []
-    (first, second), methods, metrics = _required(
-        config, "generalisation", "splits", "methods", "metrics"
-    )
+    first, second = config["splits"]
     rows = []
-    for metric in metrics:
+    for metric in config["metrics"]:
         at_first, at_second = (blocks.get((split, "all", metric), {}) for split in (first, second))
-        for method in methods:
+        for method in config["methods"]:
             if {reference, method} <= at_first.keys() & at_second.keys():
                 chosen = [at[name] for name in (reference, method) for at in (at_first, at_second)]
                 label = ("generalisation", f"{first} - {second}", metric, reference, method)
@@ -81,17 +76,17 @@ def data_efficiency(
         Rows of the family "data_efficiency", for every method of `less` but the reference.
 
     Raises:
-        InputError: the config lacks a key, or `less` lacks the reference.
+        InputError: `less` lacks the reference.
     """
     if not config:
         return []
-    less, split, metrics = _required(config, "data_efficiency", "less", "split", "metrics")
+    less, split = config["less"], config["split"]
     if reference not in less:
         raise InputError(
             f"config: statistics.data_efficiency.less lacks the reference {reference}; add it"
         )
     rows = []
-    for metric in metrics:
+    for metric in config["metrics"]:
         scored = blocks.get((split, "all", metric), {})
         for method in less:
             names = [less[reference], reference, less[method], method]
@@ -99,13 +94,6 @@ def data_efficiency(
                 label = ("data_efficiency", f"{split}, less - all data", metric, reference, method)
                 rows.append(_interaction_row(label, [scored[name] for name in names]))
     return rows
-
-
-def _required(config: dict[str, Any], section: str, *keys: str) -> list[Any]:
-    missing = [key for key in keys if key not in config]
-    if missing:
-        raise InputError(f"config: statistics.{section} has no {missing[0]}; add it")
-    return [config[key] for key in keys]
 
 
 def retention(blocks: Blocks, config: dict[str, Any] | None) -> list[dict[str, Any]]:

@@ -7,8 +7,6 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from metrics.files import InputError
-
 EXPLORATORY = "exploratory"
 
 
@@ -25,7 +23,7 @@ class DeclaredTest:
 
 
 def parse_families(families: dict[str, Any]) -> list[DeclaredTest]:
-    """Expand the families of a config into single tests, without duplicates.
+    """Expand the families of a checked config into single tests, without duplicates.
 
     Args:
         families: {family: {"split": ..., "tests": [{"a": ..., "b": [...], "metrics": [...]}]}};
@@ -34,9 +32,6 @@ def parse_families(families: dict[str, Any]) -> list[DeclaredTest]:
     Returns:
         The tests in the order of the config.
 
-    Raises:
-        InputError: a family has another form.
-
     Example:
         >>> tests = [{"a": "ours", "b": ["theirs"], "metrics": ["fscore@5cm"]}]
         >>> [(t.metric, t.a, t.b) for t in parse_families({"f": {"split": "s", "tests": tests}})]
@@ -44,19 +39,13 @@ def parse_families(families: dict[str, Any]) -> list[DeclaredTest]:
     """
     tests = []
     for family, declared in families.items():
-        try:
-            for group in declared["tests"]:
-                rivals = [group["b"]] if isinstance(group["b"], str) else group["b"]
-                for rival in rivals:
-                    for text in group["metrics"]:
-                        metric, _, subset = text.partition("/")
-                        where = (family, declared["split"], subset or "all", metric)
-                        tests.append(DeclaredTest(*where, group["a"], rival))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"config: statistics.families.{family} cannot be read ({error!r}); "
-                "write it as {split, tests: [{a, b, metrics}]}"
-            ) from error
+        for group in declared["tests"]:
+            rivals = [group["b"]] if isinstance(group["b"], str) else group["b"]
+            for rival in rivals:
+                for text in group["metrics"]:
+                    metric, _, subset = text.partition("/")
+                    where = (family, declared["split"], subset or "all", metric)
+                    tests.append(DeclaredTest(*where, group["a"], rival))
     return list(dict.fromkeys(tests))
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from scipy import stats
 
 from metrics.files import InputError
@@ -192,7 +193,7 @@ def test_config_and_reference_that_cannot_be_used_are_named(tmp_path):
     (tmp_path / "cut.yaml").write_text("statistics: [")
     (tmp_path / "null.yaml").write_text("families: {mine: {split: test_scene, tests: null}}")
     for config, reference, word in (
-        (tmp_path / "null.yaml", None, "null.yaml: statistics.families.mine cannot be read"),
+        (tmp_path / "null.yaml", None, "null.yaml: statistics: families.mine.tests: None is not"),
         (tmp_path / "cut.yaml", None, "cut.yaml: not valid YAML"),
         (tmp_path / "none.yaml", None, "none.yaml"),
         (None, "nobody", "no method 'nobody'"),
@@ -200,6 +201,45 @@ def test_config_and_reference_that_cannot_be_used_are_named(tmp_path):
         with pytest.raises(InputError, match=word):
             compare_tables([tmp_path / "scores.csv"], reference, config, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+TEST = {"a": "full", "b": "other", "metrics": ["mesh_iou"]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"families": []}, r"families: \[\] is not of type 'object'; give {family"),
+        ({"families": {"f": TEST}}, "families.f: .*; give {split, tests"),
+        ({"families": {"f": {"split": "s", "tests": [{"a": "x"}]}}}, r"families.f.tests\[0\]: 'b'"),
+        ({"families": {"f": {"split": "s", "tests": [TEST | {"b": [{"x": 1}]}]}}}, r"b\[0\]: {'x'"),
+        ({"families": {"f": {"split": ["s"], "tests": [TEST]}}}, "families.f.split: .*give a name"),
+        (
+            {"families": {"f": {"split": "s", "tests": [TEST | {"metrics": "iou"}]}}},
+            "metrics: 'iou'",
+        ),
+        ({"margins": ["spq@0.5"]}, "margins: .* is not of type 'object'; give {metric: number}"),
+        ({"margins": {"spq@0.5": "a"}}, "margins.spq@0.5: 'a' is not of type 'number'; give a num"),
+        ({"margins": {"spq@0.5": float("inf")}}, "`margins.spq@0.5` is inf; give a number above 0"),
+        ({"controls": "oracle"}, "controls: 'oracle' .*give a list of names"),
+        ({"deterministic": 5}, "deterministic: 5 is not of type 'array'; give a list of names"),
+        ({"descriptive": {"a": 1}}, "descriptive: .*give a list of names"),
+        ({"reference": None}, "reference: None is not of type 'string'; give a name"),
+        ({"generalisation": ["a"]}, "generalisation: .*; give {splits, methods, metrics}"),
+        ({"generalisation": {"splits": "ab", "methods": [], "metrics": []}}, "give two splits"),
+        ({"generalisation": {"splits": ["a"], "methods": [], "metrics": []}}, "give two splits"),
+        ({"data_efficiency": {"split": "a", "metrics": []}}, "data_efficiency: 'less' is a req"),
+        ({"data_efficiency": {"less": ["a"], "split": "a", "metrics": []}}, "give {method: its"),
+    ],
+)
+def test_settings_of_another_form_are_refused(settings, word, tmp_path):
+    table = tiny({("full", 0, n): 0.1 * n for n in range(3)})
+    with pytest.raises(InputError, match=f"^config: .*{word}"):
+        compare.compare(table, settings)
+    table.to_csv(tmp_path / "scores.csv", index=False)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"statistics": settings}))
+    with pytest.raises(InputError, match=f"mine.yaml: .*{word}"):
+        compare_tables([str(tmp_path / "scores.csv")], None, str(tmp_path / "mine.yaml"), None)
 
 
 @pytest.mark.parametrize(
