@@ -106,6 +106,26 @@ def sha256_file(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def unreadable(path: str | os.PathLike[str], limit: int, links: bool = True) -> str:
+    """Return why a file must not be opened, "" for a regular file of at most `limit` bytes.
+
+    Args:
+        path: the file.
+        limit: largest size, bytes.
+        links: whether it may be a link, which is followed.
+
+    Raises:
+        OSError: there is no such file, or the system does not show it.
+    """
+    status = os.stat(path, follow_symlinks=links)
+    if stat.S_ISLNK(status.st_mode):
+        return "is a link"
+    if not stat.S_ISREG(status.st_mode):
+        # Opening a FIFO would wait for its writer.
+        return "is not a regular file"
+    return f"larger than {limit >> 20} MiB" if status.st_size > limit else ""
+
+
 def require_regular(
     path: str | os.PathLike[str],
     fix: str,
@@ -127,18 +147,15 @@ def require_regular(
     try:
         if root is not None and not path.resolve().is_relative_to(Path(root).resolve()):
             raise InputError(f"{path}: leads out of {root}; copy the file itself there")
-        status = path.stat()
+        reason = unreadable(path, limit)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{path}: no such file; {fix}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {fix}") from error
     except (RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
         raise InputError(f"{path}: not the name of a file ({error}); {fix}") from error
-    if not stat.S_ISREG(status.st_mode):
-        # Opening a FIFO would wait for its writer.
-        raise InputError(f"{path}: is not a regular file; {fix}")
-    if status.st_size > limit:
-        raise InputError(f"{path}: larger than {limit >> 20} MiB; {fix}")
+    if reason:
+        raise InputError(f"{path}: {reason}; {fix}")
     return path
 
 

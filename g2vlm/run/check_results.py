@@ -6,14 +6,13 @@ any, the exit status is 1.
 """
 
 import argparse
-import os
-import stat
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from g2vlm.run.manifest import PREDICTIONS
-from metrics.files import InputError, one_line, read_json, run_main, sha256_file
+from metrics.files import InputError, one_line, read_json, run_main, sha256_file, unreadable
 
 FIX = "remove it and run `make reproduce` again"
 
@@ -75,8 +74,9 @@ def _change(path: Path, digest: str) -> str | None:
     """Return how a file differs from its record, None if it does not."""
     label = one_line(str(path))
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return f"{label}: is not a regular file; {FIX}"
+        reason = unreadable(path, sys.maxsize)
+        if reason:
+            return f"{label}: {reason}; {FIX}"
         same = sha256_file(path) == digest
     except FileNotFoundError:
         return f"{label}: missing; run `make reproduce` again"

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from metrics.constants import NEAREST_M
 from metrics.geometry import camera_rays, to_camera
 from metrics.metric import Metric
 from metrics.reconstruction.distances import sampled_metric
@@ -15,8 +16,6 @@ from metrics.reconstruction.surfaces import SurfaceComparison
 WIDEST = 160
 # A depth within this factor of the true one is a hit.
 DELTA = 1.25
-# Points nearer to a camera than this are not rendered, metres.
-NEAREST = 0.05
 # With more faces than this, equal ones are removed first.
 _MANY_FACES = 100_000
 # Half the side of the largest square, pixels: bounds the cost of points close to a camera.
@@ -112,7 +111,7 @@ def point_depth(
     result = np.zeros((len(pose), height, width), np.float32)
     for view in range(len(pose)):
         camera = to_camera(points, pose[view])  # (N, 3)
-        front = camera[:, 2] > NEAREST
+        front = camera[:, 2] > NEAREST_M
         x, y, z = camera[front].T  # (K,) each
         matrix = intrinsics[view]
         column = np.floor((x / z * matrix[0, 0] + matrix[0, 2]) / stride).astype(np.int64)

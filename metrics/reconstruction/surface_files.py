@@ -1,14 +1,12 @@
 """Read a surface from one file (PLY, OBJ, GLB, npz, ...); no other file is opened."""
 
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from metrics.files import InputError, one_line, read_at_most
+from metrics.files import InputError, one_line, read_bytes
 from metrics.reconstruction.formats.arrays import read_npy, read_npz
 from metrics.reconstruction.formats.contents import MOST_BYTES, Contents, check_counts, check_points
 from metrics.reconstruction.formats.gltf import read_glb, read_gltf
@@ -34,6 +32,8 @@ READERS = {
     ".npy": read_npy,
 }
 _LONGEST_MESSAGE = 200
+# Views, rows and columns are below this.
+_MOST_PIXELS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def read_surface(path: str | Path) -> SurfaceFile:
     label, kind = one_line(str(path)), path.suffix.lower()
     if kind not in READERS and not path.is_dir():
         raise InputError(f"{label}: unknown format '{printable(kind)}'; give {', '.join(READERS)}")
-    data = _read(path, label)
+    data = read_bytes(path, "name a point cloud or a mesh", limit=MOST_BYTES)
     try:
         contents = READERS[kind](data, label)
     except InputError:
@@ -83,28 +83,6 @@ def read_surface(path: str | Path) -> SurfaceFile:
     return _checked(label, contents)
 
 
-def _read(path: Path, label: str) -> bytes:
-    """Return the bytes of a regular file; a pipe or device is never waited for."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except FileNotFoundError as error:
-        raise InputError(f"{label}: no such file; name a point cloud or a mesh") from error
-    except (OSError, ValueError) as error:
-        what = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{label}: cannot be opened ({what}); check the path") from error
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        raise InputError(f"{label}: is not a regular file; name a point cloud or a mesh")
-    with open(descriptor, "rb") as handle:
-        if status.st_size > MOST_BYTES:
-            raise InputError(
-                f"{label}: has {status.st_size / 2**30:.1f} GiB, more than "
-                f"{MOST_BYTES / 2**30:.0f}; thin or split the surface"
-            )
-        return read_at_most(handle, MOST_BYTES)
-
-
 def _checked(label: str, contents: Contents) -> SurfaceFile:
     """Return the contents with their final types; raises `InputError` for unusable ones."""
     points, pixels = np.asarray(contents.points), contents.pixels
@@ -114,16 +92,20 @@ def _checked(label: str, contents: Contents) -> SurfaceFile:
         raise InputError(f"{label}: holds no points; export a cloud or a mesh")
     if contents.faces is None:
         check_counts(len(points), 0, label)
-    # Before the check: its limit is infinite in float16, so that infinity would pass.
-    points = points.astype(np.float64)
-    check_points(points, label)
+    points = check_points(points, label)
     faces = _checked_faces(contents.faces, len(points), label)
     if pixels is not None:
         pixels = np.asarray(pixels)
-        if pixels.shape != points.shape or not (pixels == np.floor(pixels)).all():
-            raise InputError(f"{label}: pixels are {list(pixels.shape)}; give whole numbers [N, 3]")
-        if pixels.min() < 0 or pixels.max() >= 1 << 20:
-            raise InputError(f"{label}: pixels beyond 0 to 2^20; give view, row, column")
+        if pixels.shape != points.shape:
+            raise InputError(f"{label}: pixels are {list(pixels.shape)}; give {list(points.shape)}")
+        with np.errstate(invalid="ignore"):  # NaN is no pixel
+            right = (pixels == np.floor(pixels)) & (pixels >= 0) & (pixels < _MOST_PIXELS)
+        if not right.all():
+            row = int(right.all(axis=1).argmin())
+            raise InputError(
+                f"{label}: pixels of row {row} are {pixels[row].tolist()}; give view, row and "
+                f"column as whole numbers from 0 to {_MOST_PIXELS - 1}"
+            )
         pixels = pixels.astype(np.int64)
     return SurfaceFile(label, points, faces, pixels)
 

@@ -5,7 +5,6 @@ memory for data that only a header announces.
 """
 
 import math
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from metrics.files import InputError, decode_utf8, parse_json
+from metrics.files import InputError, decode_utf8, parse_json, unreadable
 from metrics.schemas import printable, schema_faults, short_repr
 
 MEBIBYTE = 1 << 20
@@ -109,20 +108,15 @@ def parse(data: bytes) -> Any:
 def regular_file(path: Path) -> bool:
     """Return whether there is a file to read; raises `Invalid` for one that must not be read."""
     try:
-        status = path.lstat()
+        reason = unreadable(path, LIMITS.get(path.name, MEBIBYTE), links=False)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
         what = f"cannot be read ({error.strerror})"
         raise _invalid_file(path, what, "check its permissions") from error
-    if not stat.S_ISREG(status.st_mode):
-        kind = "a link" if stat.S_ISLNK(status.st_mode) else "not a regular file"
-        raise _invalid_file(path, f"is {kind}", "put the file itself there")
-    limit = LIMITS.get(path.name, MEBIBYTE)
-    if status.st_size > limit:
-        size, most = status.st_size / MEBIBYTE, limit / MEBIBYTE
-        what = f"has {size:.0f} MiB, the limit is {most:.0f} MiB"
-        raise _invalid_file(path, what, "write less, or fewer scenes")
+    if reason:
+        fix = "write fewer scenes" if reason.startswith("larger") else "put the file itself there"
+        raise _invalid_file(path, reason, fix)
     return True
 
 

@@ -20,7 +20,7 @@ class Contents:
     """Geometry as stored in a file, not checked yet.
 
     Attributes:
-        points: float64 [N, 3]: a cloud, or the vertices of a mesh.
+        points: numbers [N, 3]: a cloud, or the vertices of a mesh.
         faces: int64 [F, 3], or None for a cloud.
         pixels: numbers [N, 3] (view, row, column), or None.
     """
@@ -45,12 +45,28 @@ def check_counts(points: int, faces: int, label: str) -> None:
             )
 
 
-def check_points(points: np.ndarray, label: str) -> None:
-    """Raise `InputError` for points float64 [N, 3] that are not finite or too far away."""
+def check_points(values: np.ndarray, label: str, most: float = FARTHEST) -> np.ndarray:
+    """Return points [N, 3] as float64.
+
+    Args:
+        values: numbers [N, 3] of any type.
+        label: names the file, and the part of it that holds them.
+        most: the farthest that a coordinate may be from 0, metres.
+
+    Raises:
+        InputError: one is not finite or larger; the message names the first such number.
+    """
+    # Some NaNs make the cast itself raise a flag.
+    with np.errstate(invalid="ignore"):
+        points = values.astype(np.float64, copy=False)
     # NaN compares as False, so it is not within.
-    within = (np.abs(points) <= FARTHEST).all(axis=1)
+    within = np.abs(points) <= most
     if not within.all():
+        rows = ~within.all(axis=1)
+        row, axis = np.argwhere(~within)[0]
         raise InputError(
-            f"{label}: {np.count_nonzero(~within)} of {len(points)} points are not finite or "
-            f"beyond {FARTHEST:g} m, first row {np.argmin(within)}; leave such points out"
+            f"{label}: {np.count_nonzero(rows)} of {len(points)} points are not finite or beyond "
+            f"{most:g} m, first row {row}, whose {'xyz'[axis]} is {points[row, axis]:g}; leave "
+            "such points out"
         )
+    return points

@@ -8,16 +8,15 @@ animations are skipped; the nodes are as the file places them. No other file is 
 
 import base64
 import binascii
-import json
 import struct
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
 
-from metrics.files import InputError
+from metrics.files import InputError, decode_utf8, parse_json
 from metrics.geometry import rotation_of_quaternion
-from metrics.reconstruction.formats.contents import Contents, check_counts
+from metrics.reconstruction.formats.contents import Contents, check_counts, check_points
 from metrics.schemas import printable
 
 # Extensions that leave the surface as it is, by the beginning of their names.
@@ -103,9 +102,12 @@ class _File:
         self._label, self._binary = label, binary
         self._buffers: dict[int, bytes] = {}
         try:
-            self._document = json.loads(document.decode("utf-8-sig"))
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{label}: its JSON cannot be parsed; export it again") from error
+            self._document = parse_json(decode_utf8(document))
+        except ValueError as error:
+            reason = printable(str(error))
+            raise InputError(
+                f"{label}: its JSON is not valid ({reason}); export it again"
+            ) from error
         if not isinstance(self._document, dict):
             self._fail("its JSON is not an object")
         self._check_extensions()
@@ -284,7 +286,9 @@ class _File:
             self._fail("positions are not VEC3")
         values = self._accessor(accessor)
         if not accessor.get("normalized", False) or values.dtype.kind == "f":
-            return values.astype(np.float64)
+            # Nodes may scale down what is far away here.
+            most = float(np.finfo(np.float32).max)
+            return check_points(values, f"{self._label}: accessor {index}", most)
         # Normalised integers map to 0 to 1, signed ones to -1 to 1.
         return np.maximum(values / np.iinfo(values.dtype).max, -1.0)
 

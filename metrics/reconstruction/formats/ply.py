@@ -6,6 +6,7 @@ the surface and is not known is refused; edges, cameras and materials are skippe
 
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -91,16 +92,21 @@ def read_ply(data: bytes, label: str) -> Contents:
             f"{label}: holds {len(data) - begin} bytes more than its header says; export it again"
         )
     singles = found["vertex"][0]
-    points = np.stack([singles[axis] for axis in "xyz"], axis=1).astype(np.float64)
-    pixels = None
-    if all(name in singles for name in PIXELS):
-        pixels = np.stack([singles[name] for name in PIXELS], axis=1)
+    points = _table(singles, "xyz")
+    pixels = _table(singles, PIXELS) if all(name in singles for name in PIXELS) else None
     faces = []
     if "face" in found:
         faces.append(triangles_of(points, found["face"][1], found["face"][2], label))
     if "tristrips" in found:
         faces.append(_strip_triangles(*found["tristrips"][1:], vertex.count, label))
     return Contents(points, np.concatenate(faces) if faces else None, pixels)
+
+
+def _table(singles: dict[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
+    """Return columns of single numbers side by side, float64 [R, K]."""
+    # Some NaNs make the cast itself raise a flag; the caller checks the numbers.
+    with np.errstate(invalid="ignore"):
+        return np.stack([singles[name] for name in names], axis=1).astype(np.float64)
 
 
 def _header(data: bytes, label: str) -> tuple[str, list[Element], int]:

@@ -22,7 +22,7 @@ def read_stl(data: bytes, label: str) -> Contents:
     # Binary files may begin with "solid" too, so their length decides.
     if len(data) >= _HEADER and len(data) == _HEADER + count * _FACET.itemsize:
         check_counts(0, count, label)
-        corners = np.frombuffer(data, _FACET, count, _HEADER)["corners"].astype(np.float64)
+        corners = np.frombuffer(data, _FACET, count, _HEADER)["corners"]
         return _contents(corners)
     if data.lstrip()[:5].lower() != b"solid":
         room = max(len(data) - _HEADER, 0) // _FACET.itemsize

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import struct
 import sys
 import time
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +25,9 @@ from metrics.reconstruction.compare_files import (
     compare_surfaces,
     exact_values,
 )
+from metrics.reconstruction.formats.ply import PIXELS
 from metrics.reconstruction.surface_files import READERS, read_surface
-from tests.metrics.reconstruction.formats.shapes import glb, written
+from tests.metrics.reconstruction.formats.shapes import BOX, box_document, glb, written
 
 TURN = Rotation.from_euler("zyx", [0.08, -0.05, 0.06]).as_matrix()
 
@@ -241,13 +246,74 @@ def test_a_broken_file_is_an_error_of_one_line(tmp_path, name):
         ({"vertices": np.eye(3), "faces": np.array([[-1, 1, 2]])}, "index them from 0"),
         ({"vertices": np.eye(3), "faces": np.eye(3)}, r"give \[F, 3\]"),
         ({"points": np.eye(3), "pixels": np.eye(2)}, "pixels are"),
-        ({"points": np.eye(3), "pixels": np.full((3, 3), -1)}, "pixels beyond"),
+        (
+            {"points": np.eye(3), "pixels": -np.eye(3)},
+            r"pixels of row 0 are \[-1.0, -?0.0, -?0.0\]",
+        ),
+        ({"points": np.eye(3), "pixels": np.full((3, 3), np.nan)}, "pixels of row 0 are .*; give"),
+        ({"points": np.eye(3), "pixels": 1e6 * (1 + np.eye(3))}, "pixels of row 0 are .*1048575"),
         ({"points": np.array([[None, 1, 2]])}, r"points: is object \[1, 3\]; give numbers"),
     ],
 )
 def test_bad_arrays_are_reported(tmp_path, arrays, message):
     with pytest.raises(InputError, match=message):
         read_surface(saved(tmp_path / "a.npz", **arrays))
+
+
+# A NaN that raises the flag "invalid value" when it is cast, unlike NumPy's own.
+_SIGNALLING = {"<f4": 0x7F800001, "<f8": 0x7FF0000000000001}
+
+
+def _box(kind: str) -> np.ndarray:
+    """Return the box with such a NaN as the y of its sixth point."""
+    points = BOX.astype(kind)
+    points.view(kind.replace("f", "u"))[5, 1] = _SIGNALLING[kind]
+    return points
+
+
+def _binary_ply(rows: np.ndarray, names: Sequence[str]) -> bytes:
+    kind = {"f4": "float", "f8": "double"}[rows.dtype.str[1:]]
+    columns = "".join(f"property {kind} {name}\n" for name in names)
+    head = "ply\nformat binary_little_endian 1.0\nelement vertex 8\n"
+    return f"{head}{columns}end_header\n".encode() + rows.tobytes()
+
+
+def _binary_stl() -> bytes:
+    facets = np.zeros(8, np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("a", "<u2")]))
+    facets["corners"] = _box("<f4")[:, None]
+    return bytes(80) + struct.pack("<I", 8) + facets.tobytes()
+
+
+def _arrays(**arrays: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.ply", _binary_ply(_box("<f4"), "xyz"), "first row 5, whose y is nan"),
+        ("a.ply", _binary_ply(_box("<f8"), "xyz"), "first row 5, whose y is nan"),
+        (
+            "a.ply",
+            _binary_ply(np.hstack([BOX.astype("<f4"), _box("<f4")]), ("x", "y", "z", *PIXELS)),
+            r"pixels of row 5 are \[2.0, nan, 1.0\]",
+        ),
+        ("a.stl", _binary_stl(), "first row 15, whose y is nan"),
+        ("a.glb", glb(*box_document(_box("<f4"))), "accessor 0: 1 of 8 .* row 5, whose y is nan"),
+        ("a.npz", _arrays(points=_box("<f4")), "first row 5, whose y is nan"),
+        ("a.npz", _arrays(points=BOX, pixels=_box("<f4")), r"pixels of row 5 are \[2.0, nan"),
+        ("a.npz", _arrays(points=_box("<f4"), loc=np.ones(3)), "first row 5, whose y is nan"),
+    ],
+)
+def test_a_number_that_cannot_be_cast_is_named(name, content, words, tmp_path):
+    path = written(tmp_path / name, content)
+    with (
+        warnings.catch_warnings(action="error"),
+        pytest.raises(InputError, match=f"{re.escape(str(path))}: .*{words}"),
+    ):
+        read_surface(path)
 
 
 def test_a_mesh_without_area_is_reported(tmp_path):
@@ -331,7 +397,7 @@ def test_a_file_over_the_limit_is_refused_unread(tmp_path, kind):
     path = tmp_path / f"a{kind}"
     with path.open("wb") as handle:
         handle.truncate((1 << 31) + 1)  # takes no room on the disk
-    with pytest.raises(InputError, match="has 2.0 GiB, more than 2"):
+    with pytest.raises(InputError, match="larger than 2048 MiB; name a point cloud"):
         read_surface(path)
 
 

@@ -94,7 +94,7 @@ def test_links_and_pipes_are_not_read(folder, tmp_path, truth_dir):
 def test_oversized_files_are_not_read(folder, truth_dir, monkeypatch):
     sizes = dict.fromkeys(parsing.LIMITS, 1 << 30) | {"answers.jsonl": 10}
     monkeypatch.setattr(parsing, "LIMITS", sizes)
-    assert "answers.jsonl: has 0 MiB, the limit is 0 MiB" in faults(folder)[0]
+    assert "answers.jsonl: larger than 0 MiB; write fewer scenes" in faults(folder)[0]
 
 
 def test_headers_that_announce_too_much(folder):

@@ -307,6 +307,23 @@ def test_what_is_not_read_is_refused_as_a_whole(tmp_path, name):
         read_surface(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"scene": 0, "scene": 1}', "key 'scene' occurs twice"),
+        ("{", "Expecting property name"),
+        ('{"extras": ' + "[" * 90 + "]" * 90 + "}", "nested too deeply"),
+        ('{"scene": ' + "9" * 60 + "}", "an integer of 60 characters"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_json_that_is_not_read_in_one_way_is_refused(text, words, encoding, tmp_path):
+    path = written(tmp_path / "a.gltf", text.encode(encoding))
+    words = words if encoding == "utf-8" else "is UTF-16 text"
+    with pytest.raises(InputError, match=rf"a\.gltf: its JSON is not valid \(.*{words}.*; export"):
+        read_surface(path)
+
+
 def test_infinite_points_are_refused_without_a_warning(tmp_path):
     points = BOX.astype("<f4")
     points[7] = np.inf
