@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import shutil
 import struct
@@ -289,14 +290,16 @@ def _write_configs(folder: Path) -> None:
 
 
 def _read_config(folder: Path) -> None:
-    from g2vlm.run.config import check_config, read_sources
+    from g2vlm.run.config import DEFAULTS, check_config, read_sources
 
     path = folder / "mine.yaml"
     try:
         config = check_config(read_sources([path]))
     except InputError as error:
-        # Of two keys that do not fit, one may be a default.
-        if not str(error).startswith((f"{path}: ", "config/cpu.yaml: ")):
+        # A path below the working folder is shown from there. Of two keys that do not fit, one
+        # may be a default.
+        shown = os.path.relpath(path) if path.is_relative_to(Path.cwd()) else path
+        if not str(error).startswith((f"{shown}: ", f"{DEFAULTS}: ")):
             raise Fault(f"names no config: {error}") from error
         raise
     json.dumps(config, allow_nan=False, ensure_ascii=False).encode("utf-8")
@@ -362,7 +365,8 @@ def _write_catalog(folder: Path) -> None:
     (folder / "0").mkdir(parents=True)
     with zipfile.ZipFile(folder / "0" / "a.zip", "w") as archive:
         archive.writestr(
-            "PluginFurnitureCatalog.properties", "id#1=a\nname#1=Box\nmodel#1=/a.obj\n"
+            "PluginFurnitureCatalog.properties",
+            "id#1=a\nname#1=Box\nmodel#1=/a.obj\nmodelRotation#1=1 0 0 0 0 1 0 -1 0\n",
         )
         archive.writestr("a.obj", _obj())
         archive.writestr("a.mtl", material)
@@ -370,18 +374,20 @@ def _write_catalog(folder: Path) -> None:
 
 
 def _read_catalog(folder: Path) -> None:
-    from g2vlm.scenes.assets.catalog import open_catalog, read_properties
-    from g2vlm.scenes.assets.objfile import read_entry, read_obj
+    from g2vlm.scenes.assets.catalog import open_catalog
+    from g2vlm.scenes.assets.objfile import FIX, read_obj
     from g2vlm.scenes.assets.textures import read_texture
+    from g2vlm.scenes.render.meshes import read_rotations
+    from metrics.zip_file import read_entry
 
     with open_catalog(folder / "a.zip") as archive:
-        read_properties(archive)
+        read_rotations(archive)
         with warnings.catch_warnings(action="error"):
             mesh = read_obj(archive, "a.obj")
         _check_mesh(mesh.vertices, mesh.faces)
         for material in mesh.materials:
             if material.texture is not None:
-                content = read_entry(archive, material.texture)
+                content = read_entry(archive, material.texture, FIX)
                 read_texture(content, f"{archive.filename}:{material.texture}")
 
 

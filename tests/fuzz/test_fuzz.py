@@ -145,6 +145,17 @@ def test_refusals_that_a_user_cannot_use(text: str, words: str, tmp_path: Path) 
         check(Target("numbers", _write, read), tmp_path)
 
 
+@pytest.mark.parametrize("below", [True, False])
+def test_a_config_is_named_from_the_working_folder(
+    below: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here" if not below else tmp_path)
+    for text in ("seeds: many\n", "seeds: [\n"):
+        (tmp_path / "mine.yaml").write_text(text)
+        assert check(TARGETS["config"], tmp_path) != "read"
+
+
 def test_the_command(tmp_path: Path) -> None:
     call = [sys.executable, "-m", "tests.fuzz", "npy", "xyz"]
     call += ["--minutes", "0.01", "--out", str(tmp_path / "out")]
