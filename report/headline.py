@@ -8,6 +8,7 @@ import pandas as pd
 
 from metrics.registry import METRICS
 from metrics.statistics.measures import higher_is_better
+from metrics.statistics.moments import SCENES, TRAININGS_AND_SCENES
 from report import text
 from report.config import DeclaredClaim, ReportConfig
 from report.statistics import Statistics, load
@@ -26,11 +27,12 @@ def claims(stats: Statistics) -> list[dict[str, str]]:
 
 
 def _claim(stats: Statistics, declared: DeclaredClaim) -> dict[str, str]:
-    tests = stats.tests(declared.family)
+    rows = stats.differences
+    rows = rows[(rows["family"] == declared.family) & (rows["method_b"] == declared.method)]
     outcomes: dict[str, list[str]] = {
         outcome: [] for outcome in ("better", "worse", "not separable", "not tested")
     }
-    for row in tests[tests["method_b"] == declared.method].itertuples():
+    for row in rows[rows["question"] == TRAININGS_AND_SCENES].itertuples():
         gap = "" if pd.isna(row.difference) else f" ({row.difference:+.3f})"
         label = text.metric_label(row.metric, row.subset) + gap
         names = {f"{row.method_a} better": "better", f"{row.method_b} better": "worse"}
@@ -39,13 +41,17 @@ def _claim(stats: Statistics, declared: DeclaredClaim) -> dict[str, str]:
     evidence = "; ".join(
         f"{outcome} on {', '.join(items)}" for outcome, items in outcomes.items() if items
     )
+    if not evidence:
+        # A single training does not tell how trainings vary.
+        one_seed = (rows["question"] == SCENES).any()
+        evidence = "one seed gives no test" if one_seed else "no scores"
+        evidence += " of this comparison"
     wins, losses, ties, _ = map(len, outcomes.values())
     return {
         "claim": declared.claim,
         "method": declared.method,
         "verdict": claim_verdict(wins, losses, ties),
-        "sentence": f"{stats.config.reference} minus {declared.method}: "
-        f"{evidence or 'no scores of this comparison'}.",
+        "sentence": f"{stats.config.reference} minus {declared.method}: {evidence}.",
     }
 
 

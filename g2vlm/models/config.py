@@ -148,10 +148,11 @@ class ModelConfig(ModelSizes, Switches):
         config = ModelConfig(
             **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         )
-        if config.hidden % config.heads or config.point_hidden % 2:
-            raise InputError(
-                f"{source}: hidden is no multiple of heads, or point_hidden is odd; train again"
-            )
+        for name, divisor in (("hidden", config.heads), ("point_hidden", 2)):
+            size = getattr(config, name)
+            if size % divisor:
+                what = f"model setting {name} is {size}, not a multiple of {divisor}"
+                raise InputError(f"{source}: {what}; train the model again")
         return config
 
 

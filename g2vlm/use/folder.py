@@ -3,6 +3,7 @@
 The module imports little, so that the command line reports errors before it loads a model.
 """
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -13,6 +14,8 @@ FORMAT = "g2vlm-result"
 FRAMES = ("levelled", "capture")
 # More than the results of 8 frames of 640 x 480 take.
 RESERVED_BYTES = 64 << 20
+# Errors of a full disk, a quota and a limit of the size of files.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def check_free(folder: Path) -> None:
@@ -54,10 +57,10 @@ def check_writable(folder: Path) -> None:
 def not_writable(folder: Path, error: Exception) -> InputError:
     """Return the error of a folder that the system refuses to write."""
     reason = getattr(error, "strerror", None) or str(error)
-    return InputError(
-        f"{folder}: cannot be written ({reason}); free {RESERVED_BYTES >> 20} MiB there, or give "
-        "another folder by --out"
-    )
+    fix = "give a folder that you may write by --out"
+    if getattr(error, "errno", None) in _NO_ROOM:
+        fix = f"free {RESERVED_BYTES >> 20} MiB there, or give another folder by --out"
+    return InputError(f"{folder}: cannot be written ({reason}); {fix}")
 
 
 def check_frame(frame: str) -> None:

@@ -272,6 +272,18 @@ def test_claims_are_read_off_the_tests(stats):
     assert found["reconstruction_only"]["verdict"] == "not separable"
 
 
+def test_a_claim_after_one_seed_says_that_there_is_no_test(tmp_path, config):
+    scores = synthetic.scores(seeds=1, scenes=6)
+    compare.write(compare.compare(scores, synthetic.CONFIG), tmp_path)
+    stats = statistics.load(tmp_path, config)
+    kept = stats.differences["method_b"] != "no_geometry"
+    without = replace(stats, differences=stats.differences[kept])
+    for source, words in ((stats, "one seed gives no test"), (without, "no scores")):
+        claim = next(c for c in headline.claims(source) if c["method"] == "no_geometry")
+        assert claim["verdict"] == "not tested"
+        assert claim["sentence"] == f"full minus no_geometry: {words} of this comparison."
+
+
 @pytest.mark.parametrize(
     ("counts", "word"),
     [

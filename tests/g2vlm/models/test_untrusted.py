@@ -85,6 +85,15 @@ def test_settings_that_make_no_network(name: str, value: object, folder: Path) -
     refused(load_model, folder, str(folder))
 
 
+@pytest.mark.parametrize(("name", "divisor"), [("hidden", "4"), ("point_hidden", "2")])
+def test_a_width_that_does_not_divide_is_named(name: str, divisor: str, folder: Path) -> None:
+    path = folder / "config.json"
+    document = json.loads(path.read_text())
+    document["model"][name] = 31
+    path.write_text(json.dumps(document))
+    refused(load_model, folder, f"setting {name} is 31, not a multiple of {divisor}; train the")
+
+
 def test_settings_that_are_missing(folder: Path) -> None:
     path = folder / "config.json"
     document = json.loads(path.read_text())

@@ -30,6 +30,7 @@ from g2vlm.__main__ import main
 from g2vlm.captures import load_capture
 from g2vlm.inference.surface import Mesh
 from g2vlm.use import G2VLMModel, Result
+from g2vlm.use.folder import not_writable
 from metrics.files import InputError, write_json
 from tests.g2vlm.captures.scans import scan, write_declared
 from tests.g2vlm.inference.synthetic import CLASSES
@@ -226,6 +227,20 @@ def test_a_disk_that_fills_up_leaves_nothing(
     with pytest.raises(InputError, match="out: cannot be written .No space left on device.; free"):
         page[0].save(tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("number", "fix"),
+    [
+        (errno.ENOSPC, "free 64 MiB there, or give another folder by --out"),
+        (errno.EDQUOT, "free 64 MiB there, or give another folder by --out"),
+        (errno.EACCES, "give a folder that you may write by --out"),
+        (errno.EROFS, "give a folder that you may write by --out"),
+    ],
+)
+def test_the_fix_fits_why_a_folder_cannot_be_written(number: int, fix: str) -> None:
+    error = not_writable(Path("out"), OSError(number, os.strerror(number), "out"))
+    assert str(error) == f"out: cannot be written ({os.strerror(number)}); {fix}"
 
 
 @contextmanager
