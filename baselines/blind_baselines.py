@@ -18,7 +18,7 @@ import pandas as pd
 
 from baselines.majority.method import Majority
 from baselines.text_only.method import TextOnly
-from g2vlm.scenes.layout.recipes import REAL_ROOMS
+from g2vlm.scenes.real import REAL_ROOMS
 from metrics.files import InputError, atomic_path, read_lines, run_main
 from metrics.language.answers import score_answer
 

@@ -15,6 +15,9 @@ INPUT_VIEWS = 4
 # Side of a cell of the true occupancy grid, in metres.
 VOXEL_M = 0.04
 
+# Nearest depth at which a camera shows or measures a surface, in metres.
+NEAREST_M = 0.05
+
 # Label of an occupancy point; metrics ignore VOID points.
 FREE, SOLID, VOID = 0, 1, 2
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from baselines.contract import Context, SplitTruth
-from metrics.constants import VOXEL_M
+from metrics.constants import NEAREST_M, VOXEL_M
 from metrics.geometry import to_camera, transform
 from metrics.scene_graph.oriented import true_boxes
 from metrics.scene_graph.predicates import FAMILIES, FAMILY_OF, INVERSE, SYMMETRIC
@@ -107,7 +107,7 @@ def visible_pixels(
         image = local @ intrinsics[view].T
         column, row = np.floor(image[:, :2] / np.maximum(local[:, 2:], 1e-3)).astype(np.int64).T
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        inside &= local[:, 2] > 0.05
+        inside &= local[:, 2] > NEAREST_M
         index = np.flatnonzero(inside)
         true = depth[view, row[index], column[index]]
         index = index[np.abs(true - local[index, 2]) < 0.05]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from metrics.constants import NEAREST_M
 from metrics.geometry import lift_depth, to_frame
 
 
@@ -226,10 +227,10 @@ def _signed_distance(
     """
     height, width = surfels.depth.shape[1:]
     x, y, z = pose[:3, :3].T @ (centres - pose[:3, 3]).T
-    front = np.maximum(z, np.float32(0.05))
+    front = np.maximum(z, np.float32(NEAREST_M))
     u = intrinsics[0, 0] * x / front + intrinsics[0, 2]
     v = intrinsics[1, 1] * y / front + intrinsics[1, 2]
-    inside = (z > 0.05) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
+    inside = (z > NEAREST_M) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
     column, row = u.astype(np.int32), v.astype(np.int32)
     confidence = surfels.weight[view].reshape(-1)
     pixel = np.where(inside, row * width + column, 0)

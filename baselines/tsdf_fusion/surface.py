@@ -5,10 +5,10 @@ from scipy import ndimage
 from skimage.measure import marching_cubes
 
 from baselines.tsdf_fusion.fusion import Settings, Surfels, Volume
+from metrics.constants import NEAREST_M
 from metrics.geometry import face_crosses, to_camera
 
 SLAB = 8  # layers of the grid at a time, so that they fit into the processor's cache
-NEAREST = 0.05  # smallest depth of a cell in a view, metres
 
 
 def extract_mesh(volume: Volume) -> tuple[np.ndarray, np.ndarray]:
@@ -85,9 +85,9 @@ def _image_coordinates(
 def _depth_ahead(depth: np.ndarray, u: np.ndarray, v: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Return the depth map f32[H, W] at the cells' pixels minus z, NaN where it is not known."""
     height, width = depth.shape
-    front = np.maximum(z, NEAREST)
+    front = np.maximum(z, NEAREST_M)
     column, row = (u / front).astype(np.int32), (v / front).astype(np.int32)
-    known = (z > NEAREST) & (u >= 0) & (v >= 0) & (column < width) & (row < height)
+    known = (z > NEAREST_M) & (u >= 0) & (v >= 0) & (column < width) & (row < height)
     pixel = np.where(known, row * width + column, height * width)
     measured = np.append(np.where(depth > 0, depth, np.nan), np.nan).astype(np.float32)
     return measured[pixel] - z

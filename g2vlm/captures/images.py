@@ -6,6 +6,7 @@ import numpy as np
 
 from g2vlm.captures.files import FIX
 from g2vlm.captures.layout import Listing
+from metrics.constants import NEAREST_M
 from metrics.files import InputError
 from metrics.geometry import transform
 
@@ -161,7 +162,7 @@ def _project_colour(
     # Points behind the colour camera get a tiny depth here and are masked below.
     pixel = np.floor(projected[..., :2] / np.maximum(projected[..., 2:], 1e-3)).astype(int)
     limit = np.array([colour.shape[1], colour.shape[0]])
-    inside = ((pixel >= 0) & (pixel < limit)).all(-1) & (projected[..., 2] > 0.05)
+    inside = ((pixel >= 0) & (pixel < limit)).all(-1) & (projected[..., 2] > NEAREST_M)
     pixel = np.clip(pixel, 0, limit - 1)
     return np.where(inside[..., None], colour[pixel[..., 1], pixel[..., 0]], 0).astype(np.uint8)
 

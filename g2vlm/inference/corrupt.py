@@ -12,12 +12,11 @@ import numpy as np
 
 from g2vlm.features.readers import SceneFeatures
 from g2vlm.scenes.dataset import SceneInputs, SceneStore, SceneViews, gt_masks
+from metrics.constants import NEAREST_M
 from metrics.files import InputError, rng
 
 # Sensors lose patches, not single pixels: holes are squares with this side.
 HOLE_PX = 8
-# Noise never moves a measurement nearer than this; 0 would mean "no measurement".
-_LEAST_DEPTH_M = 0.05
 _LABELS = {
     "noise": "depth noise ×{0:g}",
     "holes": "{0:.0%} of the depth lost",
@@ -140,7 +139,8 @@ def add_noise(
     true = true[: len(measured)]
     sigma = sensor["axial_base_m"] + sensor["axial_slope"] * (true - sensor["axial_near_m"]) ** 2
     noisy = true + factor * sigma * random.normal(size=true.shape)
-    return np.where(measured > 0, np.maximum(noisy, _LEAST_DEPTH_M), 0).astype(np.float32)
+    # Noise never moves a measurement to 0, which would mean "no measurement".
+    return np.where(measured > 0, np.maximum(noisy, NEAREST_M), 0).astype(np.float32)
 
 
 def add_holes(depth: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:

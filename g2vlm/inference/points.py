@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from g2vlm.models.config import CELL
+from metrics.constants import NEAREST_M
 from metrics.geometry import first_in_cells, lift_depth, to_frame
 
 # A bend in depth between cells above this (plus a share of the depth) is an edge between surfaces.
@@ -213,7 +214,7 @@ def dense_points(
     else:
         depth = dense_depth(cells, sensor, smoothing, trust)
         points = to_frame(lift_depth(depth, intrinsics), pose)
-        kept = depth > 0.05
+        kept = depth > NEAREST_M
     kept &= (confidence >= least_confidence) & np.isfinite(points).all(-1)
     index = np.flatnonzero(kept)  # (M,) into V * H * W
     flat = points.reshape(-1, 3)[index]

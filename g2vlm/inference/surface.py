@@ -8,6 +8,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from g2vlm.models.config import CELL
+from metrics.constants import NEAREST_M
 from metrics.geometry import to_camera
 
 # Logit of cells that are not evaluated, because a view sees through them or they are outside.
@@ -134,10 +135,10 @@ def is_free(
     free = np.zeros(len(xyz), bool)
     for view, matrix, camera in zip(nearest, intrinsics, pose, strict=True):
         local = to_camera(xyz, camera)  # (N, 3)
-        z = np.maximum(local[:, 2], 0.05)
+        z = np.maximum(local[:, 2], NEAREST_M)
         focal, centre = matrix[[0, 1], [0, 1]], matrix[:2, 2]
         cell = ((local[:, :2] / z[:, None] * focal + centre) / CELL).astype(int)  # (N, 2)
-        inside = ((cell >= 0) & (cell < limit)).all(1) & (local[:, 2] > 0.05)
+        inside = ((cell >= 0) & (cell < limit)).all(1) & (local[:, 2] > NEAREST_M)
         cell = np.clip(cell, 0, limit - 1)
         free |= inside & (view[cell[:, 1], cell[:, 0]] > local[:, 2] + margin)
     return free

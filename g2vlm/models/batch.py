@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from g2vlm.models.config import CELL, ModelConfig
+from metrics.constants import NEAREST_M
 from metrics.files import InputError
 from metrics.geometry import to_camera
 
-# Points closer to the camera than this are not projected.
-NEAREST_M = 0.05
 # Inverse depth may bend by this share across a cell's neighbours before the cell counts as an edge.
 LARGEST_BEND = 0.04
 

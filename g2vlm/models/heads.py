@@ -22,6 +22,7 @@ from g2vlm.models.layers import (
     standard,
 )
 from g2vlm.models.state import RelationLogits, SceneState
+from metrics.constants import NEAREST_M
 from metrics.scene_graph.predicates import LABELS
 
 # Points that occupancy at a position is computed from.
@@ -197,10 +198,10 @@ class OccupancyHead(nn.Module):
             # Camera coordinates (B, N, V, 3): the transposed rotation of the offset.
             local = torch.einsum("bvij,bnvi->bnvj", turn, xyz[:, :, None] - origin[:, None])
             pixel = torch.einsum("bvij,bnvj->bnvi", batch.intrinsics, local)
-        depth = local[..., 2].clamp(min=0.05)
+        depth = local[..., 2].clamp(min=NEAREST_M)
         cell = (pixel[..., :2] / depth[..., None] / CELL).floor()
         limit = cell.new_tensor([columns, rows])
-        inside = ((cell >= 0) & (cell < limit)).all(-1) & (local[..., 2] > 0.05)
+        inside = ((cell >= 0) & (cell < limit)).all(-1) & (local[..., 2] > NEAREST_M)
         cell = cell.clamp(min=0).minimum(limit - 1).long()
         view = torch.arange(len(turn[0]), device=xyz.device)
         index = (view * rows + cell[..., 1]) * columns + cell[..., 0]  # (B, N, V), points

@@ -7,6 +7,7 @@ import argparse
 import os
 from pathlib import Path
 
+from g2vlm.scenes.real import FOLDER, REAL_ROOMS
 from metrics.files import InputError, read_json, run_main, sha256_file, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -14,7 +15,7 @@ DATA = Path("data")
 MANIFEST = Path("data.manifest.json")
 PIN = Path("data.dvc")
 # Files of the captured rooms; a build without these rooms lacks them all.
-ROOMS = ("real_rooms/", "sources/rooms/")
+ROOMS = (f"{REAL_ROOMS}/", f"{FOLDER}/")
 
 
 def hash_files(data: Path = DATA) -> dict[str, str]:

@@ -5,9 +5,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from g2vlm.scenes.real import REAL_ROOMS
 from metrics.files import atomic_path, read_json
-
-ROOMS = "real_rooms"
 
 
 def enough_recipes(data: str | Path, splits: Mapping[str, int]) -> bool:
@@ -38,10 +37,10 @@ def write_recipes(data: str | Path, out: str | Path, splits: Mapping[str, int]) 
         os.symlink(Path(data, "sources").resolve(), folder / "sources")
         shutil.copyfile(Path(data, "models.csv"), folder / "models.csv")
         write_scenes(read_models(folder / "models.csv"), synthetic_splits(splits), folder)
-        if splits.get(ROOMS):
-            write_rooms(folder, splits[ROOMS])
+        if splits.get(REAL_ROOMS):
+            write_rooms(folder, splits[REAL_ROOMS])
 
 
 def synthetic_splits(splits: Mapping[str, int]) -> dict[str, int]:
     """Return the splits without the captured rooms."""
-    return {split: count for split, count in splits.items() if split != ROOMS}
+    return {split: count for split, count in splits.items() if split != REAL_ROOMS}

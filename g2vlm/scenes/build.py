@@ -14,10 +14,11 @@ from g2vlm.scenes.assets.catalog import REVIEWED, ModelRow, open_catalog, read_m
 from g2vlm.scenes.datasheet import DatasetStats, attribution, datasheet, rooms_datasheet
 from g2vlm.scenes.language.answer_balancing import AnswerBalance
 from g2vlm.scenes.language.generate import generate_language
-from g2vlm.scenes.layout.recipes import REAL_ROOMS, draw_recipe, group_models
+from g2vlm.scenes.layout.recipes import draw_recipe, group_models
 from g2vlm.scenes.layout.splits import COUNTS, SEED, swap_recipe
+from g2vlm.scenes.real import FOLDER, REAL_ROOMS
 from g2vlm.scenes.real.layout import captured_recipes
-from g2vlm.scenes.real.source import CAPTURES, FOLDER, WITHOUT, fetch_rooms
+from g2vlm.scenes.real.source import CAPTURES, WITHOUT, fetch_rooms
 from metrics.files import InputError, atomic_path, line_writer, write_json, write_lines
 
 EXCLUDED = REVIEWED.with_name("excluded.csv")

@@ -16,6 +16,7 @@ from g2vlm.scenes.language.question_templates import floor_area, tenths
 from g2vlm.scenes.layout.cameras import SEEN_PIXELS, VIEWS
 from g2vlm.scenes.layout.recipes import COVERED_PERCENT, seen_percent
 from g2vlm.scenes.layout.splits import misfit
+from g2vlm.scenes.real import REAL_ROOMS
 from g2vlm.scenes.real.source import CAPTURES
 from metrics.constants import INPUT_VIEWS
 from metrics.scene_graph.predicates import DEFINITIONS, VIEW_DEPENDENT
@@ -211,12 +212,12 @@ def attribution(models: dict[str, ModelRow]) -> str:
         "",
         "## Captured rooms",
         "",
-        "The rooms in `real_rooms/`, if the build includes them, are captures of the npm package "
-        "`@iwer/sem` 2.4.0 (Synthetic Environment Module for IWER), MIT licence, Copyright (c) "
-        "Meta Platforms, Inc. and affiliates; author of the package: Felix Zhang. From "
+        f"The rooms in `{REAL_ROOMS}/`, if the build includes them, are captures of the npm "
+        "package `@iwer/sem` 2.4.0 (Synthetic Environment Module for IWER), MIT licence, Copyright "
+        "(c) Meta Platforms, Inc. and affiliates; author of the package: Felix Zhang. From "
         "https://github.com/meta-quest/immersive-web-emulation-runtime. "
         f"{len(CAPTURES)} captures used: {', '.join(sorted(CAPTURES))}. Changes: none to the "
-        "captures; `real_rooms/DATASHEET.md` lists what the scenes leave out.",
+        f"captures; `{REAL_ROOMS}/DATASHEET.md` lists what the scenes leave out.",
         "",
         *MIT,
     ]

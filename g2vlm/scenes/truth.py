@@ -18,6 +18,7 @@ from g2vlm.scenes.dataset import ELIGIBLE_PIXELS, SceneStore, SceneViews
 from g2vlm.scenes.language.generate import facts_hold, phrase_holds
 from g2vlm.scenes.language.mention_parser import parse_nouns
 from g2vlm.scenes.language.question_templates import SIDES
+from g2vlm.scenes.language.templates import ONE_CLASS
 from g2vlm.scenes.layout.recipes import load_recipes
 from g2vlm.scenes.real.mesh import unknown_captured_points
 from g2vlm.scenes.render.meshes import ModelLibrary, SceneMesh
@@ -39,8 +40,6 @@ from metrics.geometry import UNIT_CORNERS, random_barycentric, to_camera, transf
 from metrics.language.grounding import SINGLE
 from metrics.submission.writer import TensorSpool
 
-# Types of questions whose answer counts the objects of a class.
-_COUNTING = ("count", "existence")
 # Occupancy is void this near to a furniture surface, which is covered with points this far apart.
 _VOID_M = 0.02
 _SPACING_M = 0.01
@@ -147,7 +146,7 @@ def _keep_question(item: dict, line: dict) -> bool:
         return False
     if item["choices"] == SIDES and not _in_first_view(item["objects"], line):
         return False
-    if item["type"] not in _COUNTING:
+    if item["type"] not in ONE_CLASS:
         return True
     classes = _counted_classes(item, line)
     return not any(o["state"] == "void" and o["class"] in classes for o in line["objects"])

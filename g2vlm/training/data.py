@@ -20,14 +20,13 @@ from g2vlm.models.batch import (
 from g2vlm.models.decoder import CAPTION, LEAST_NUMBER, PAD, START, Vocabulary, number_word
 from g2vlm.models.model import G2VLM
 from g2vlm.models.state import GroundState, SceneState
+from g2vlm.scenes.language.templates import ONE_CLASS
 from g2vlm.training.targets import POOL, STRUCTURE, TrainScene, mask_shares, train_scene
 from metrics.files import rng
 from metrics.scene_graph.predicates import FAMILIES
 
 ANSWER_WORDS = 10
 CAPTION_WORDS = 48
-# Types of questions whose objects are all of the class that is asked for.
-ONE_CLASS = ("count", "existence")
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from g2vlm.models.decoder import CAPTION, SIDES, START, next_word_loss
 from g2vlm.models.model import G2VLM
 from g2vlm.models.qa_context import QAContext
 from g2vlm.models.referring_head import ABSENT, ROLES, ObjectSet, Referral
+from g2vlm.scenes.language.templates import ONE_CLASS
 from g2vlm.training.data import (
     ANSWER_WORDS,
     CAPTION_WORDS,
-    ONE_CLASS,
     TrainSet,
     encode_words,
     log_numbers,

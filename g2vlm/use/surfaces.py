@@ -10,6 +10,7 @@ from g2vlm.inference.calibrate import Thresholds
 from g2vlm.inference.network import EncodedScene
 from g2vlm.inference.points import LARGEST_CORRECTION_M, dense_depth, thin, upsample
 from g2vlm.use.views import Window
+from metrics.constants import NEAREST_M
 from metrics.geometry import lift_pixels, to_camera
 
 UNREAD = -1.0
@@ -104,7 +105,7 @@ def refine(
         # depth[part] is a view, so this assignment clears pixels of `depth`.
         depth[part][certainty < thresholds.least_confidence] = 0
         frame_confidence[part] = certainty
-    return Refined(np.where(depth > 0.05, depth, 0), frame_confidence)
+    return Refined(np.where(depth > NEAREST_M, depth, 0), frame_confidence)
 
 
 def _source_positions(shape: tuple[int, int], small: tuple[int, ...]) -> list[np.ndarray]:
@@ -218,10 +219,10 @@ def _quality_in(
     """
     pose, matrix = capture.pose[frame], capture.intrinsics[frame]
     local = to_camera(positions, pose)  # (R, C, 3)
-    z = np.maximum(local[..., 2], 0.05)
+    z = np.maximum(local[..., 2], NEAREST_M)
     pixel = local[..., :2] / z[..., None] * matrix[[0, 1], [0, 1]] + matrix[:2, 2]
     limit = np.array([depth.shape[1], depth.shape[0]])
-    inside = ((pixel >= 0) & (pixel < limit)).all(-1) & (local[..., 2] > 0.05)
+    inside = ((pixel >= 0) & (pixel < limit)).all(-1) & (local[..., 2] > NEAREST_M)
     pixel = np.clip(pixel, 0, limit - 1)
     column, row = np.moveaxis(pixel.astype(int), -1, 0)
     measured = depth[row, column]

@@ -10,12 +10,12 @@ from g2vlm.run import data as pins
 from g2vlm.run import studies
 from g2vlm.run.codehash import code_hash
 from g2vlm.run.recipes import enough_recipes
+from g2vlm.scenes.real import REAL_ROOMS
 
 EXPERIMENT = config["experiment"]
 SPLITS = config["data"]["splits"]
 PREDICTED = config["predict"]["splits"]
 SCORED = config["score"]["splits"]
-REAL_ROOMS = "real_rooms"
 # The split that the report and the studies are about.
 MAIN_SPLIT = config["report"]["main_split"]
 PINS = ["data.manifest.json", "data.dvc"]

@@ -14,6 +14,8 @@ Fields of a template:
 """
 
 TEST_ONLY = 2
+# Types of questions that are about all objects of one class.
+ONE_CLASS = ("count", "existence")
 
 REFERENCES: dict[str, tuple[str, ...]] = {
     "unique": (

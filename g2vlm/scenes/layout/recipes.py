@@ -22,6 +22,7 @@ from g2vlm.scenes.layout.cameras import (
 )
 from g2vlm.scenes.layout.furnish import Pool, furnish
 from g2vlm.scenes.layout.room_state import OBJECTS, Item, Room, largest_component, walkable
+from g2vlm.scenes.real import REAL_ROOMS
 from metrics.constants import INPUT_VIEWS
 from metrics.files import InputError, read_lines, rng
 
@@ -33,7 +34,6 @@ ATTEMPTS = 60
 COVERED_PERCENT = {INPUT_VIEWS: 85, VIEWS: 90}
 # Least share (%) of the floor that is walkable, and of the walkable floor that is connected.
 WALKABLE_PERCENT, CONNECTED_PERCENT = 15, 70
-REAL_ROOMS = "real_rooms"
 # Classes whose captured boxes carry things on their top.
 CARRIERS = frozenset({"table", "cabinet"})
 WALL_COLOURS = (

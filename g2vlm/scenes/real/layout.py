@@ -17,10 +17,11 @@ from g2vlm.scenes.layout.cameras import (
     pixel_estimate,
 )
 from g2vlm.scenes.layout.integer_geometry import Point, corners, edges, point_to_footprint
-from g2vlm.scenes.layout.recipes import CARRIERS, REAL_ROOMS, camera_fields, items_of
+from g2vlm.scenes.layout.recipes import CARRIERS, camera_fields, items_of
 from g2vlm.scenes.layout.room_state import CELL_MM, Item, largest_component
+from g2vlm.scenes.real import FOLDER, REAL_ROOMS
 from g2vlm.scenes.real.capture import Box, CapturedRoom, read_room
-from g2vlm.scenes.real.source import CAPTURES, FOLDER
+from g2vlm.scenes.real.source import CAPTURES
 from metrics.constants import INPUT_VIEWS
 from metrics.files import InputError, rng
 

@@ -9,8 +9,8 @@ from g2vlm.scenes.assets.textures import Atlas
 from g2vlm.scenes.layout.integer_geometry import edges
 from g2vlm.scenes.layout.recipes import items_of
 from g2vlm.scenes.layout.room_state import Item
+from g2vlm.scenes.real import FOLDER
 from g2vlm.scenes.real.capture import NEAR_BOX_MM, CapturedRoom, inside_box, read_room
-from g2vlm.scenes.real.source import FOLDER
 from g2vlm.scenes.render.meshes import SceneMesh
 from g2vlm.scenes.render.occupancy import cell_of, grid_shape, surface_points
 from metrics.constants import CEILING, FIRST_OBJECT, FLOOR, OPENING, VOXEL_M, WALL

