@@ -34,12 +34,17 @@ class PooledValue:
     over: Callable[[np.ndarray], float]
 
 
-def jackknife(statistic: Callable[[np.ndarray], float], scenes: int) -> PooledValue:
+def jackknife(
+    statistic: Callable[[np.ndarray], float],
+    scenes: int,
+    without: Callable[[int], float] | None = None,
+) -> PooledValue:
     """Return a statistic over all scenes with its pseudo-values.
 
     Args:
         statistic: takes bool [scenes], which scenes take part, and returns a finite number.
         scenes: how many there are; with one the pseudo-value is theta itself.
+        without: returns what `statistic` does without one scene, in less time.
 
     Example:
         >>> jackknife(lambda keep: float(np.array([1.0, 2.0, 6.0])[keep].mean()), 3).pseudo
@@ -49,12 +54,12 @@ def jackknife(statistic: Callable[[np.ndarray], float], scenes: int) -> PooledVa
     theta = statistic(everything)
     if scenes == 1:
         return PooledValue(theta, np.array([theta]), statistic)
-    without = np.empty(scenes)
-    for scene in range(scenes):
-        keep = everything.copy()
-        keep[scene] = False
-        without[scene] = statistic(keep)
-    return PooledValue(theta, scenes * theta - (scenes - 1) * without, statistic)
+    if without is None:
+        numbers = np.arange(scenes)
+        rest = np.array([statistic(numbers != scene) for scene in range(scenes)])
+    else:
+        rest = np.array([without(scene) for scene in range(scenes)])
+    return PooledValue(theta, scenes * theta - (scenes - 1) * rest, statistic)
 
 
 def fixed_set(counts: dict[str, int], fewest: int = FEWEST_ITEMS) -> tuple[list[str], int]:

@@ -12,11 +12,11 @@ on the surface, are tried along another ray.
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 
 from metrics.geometry import bounds
+from metrics.ranges import blocks, spread
 from metrics.reconstruction.pointcloud import distinct_rows
 
 # Steps along x and y of a ray that rises by 1. Vertical rays from the points of a regular grid
@@ -179,16 +179,16 @@ class _Cells:
         """
         first, last = self._row(low[1, chosen]), self._row(high[1, chosen])
         left, right = self._column(low[0, chosen]), self._column(high[0, chosen])
-        for some in _blocks(last - first + 1):
+        for some in blocks(last - first + 1, _BLOCK):
             # Cells of one row follow each other, so a box has one range of points in each row.
-            box, row = _spread(first[some], (last - first + 1)[some])
+            box, row = spread(first[some], (last - first + 1)[some])
             box += some.start
             begin = self.start[row * self.columns + left[box]]
             count = self.start[row * self.columns + right[box] + 1] - begin
             filled = np.flatnonzero(count)
             box, begin, count = box[filled], begin[filled], count[filled]
-            for part in _blocks(count):
-                owner, place = _spread(begin[part], count[part])
+            for part in blocks(count, _BLOCK):
+                owner, place = spread(begin[part], count[part])
                 yield chosen[box[part]][owner], place
 
 
@@ -199,18 +199,3 @@ def _cell(values: np.ndarray, low: float, high: float, count: int) -> np.ndarray
     """
     scaled = (np.clip(values, low, high) - low) * (count / max(high - low, 1e-300))
     return np.minimum(scaled.astype(np.int64), count - 1)
-
-
-def _blocks(counts: np.ndarray) -> Iterator[slice]:
-    """Yield slices of counts whose sums are `_BLOCK`, and at most the last count more."""
-    number = (np.cumsum(counts) - counts) // _BLOCK
-    cuts = (np.flatnonzero(np.diff(number)) + 1).tolist()
-    for start, end in pairwise([0, *cuts, len(counts)]):
-        yield slice(start, end)
-
-
-def _spread(first: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the owner and the values of ranges first, first + 1, ..., i64 [sum of counts] each."""
-    owner = np.repeat(np.arange(len(counts)), counts)
-    behind = np.cumsum(counts) - counts
-    return owner, np.arange(len(owner)) + (first - behind)[owner]

@@ -16,14 +16,32 @@ def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         array([[0.333]])
     """
     first = np.asarray(first, np.float64).reshape(-1, 6)[:, None]  # (N, 1, 6)
-    second = np.asarray(second, np.float64).reshape(-1, 6)[None]  # (1, M, 6)
-    low = np.maximum(first[..., :3] - first[..., 3:] / 2, second[..., :3] - second[..., 3:] / 2)
-    high = np.minimum(first[..., :3] + first[..., 3:] / 2, second[..., :3] + second[..., 3:] / 2)
+    return paired_iou(first, np.asarray(second, np.float64).reshape(-1, 6)[None])
+
+
+def paired_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the intersection over union f64 [...] of each pair of boxes, as `box_iou` does.
+
+    Args:
+        first, second: f64 [..., 6], of shapes that broadcast.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
-        shared = np.clip(high - low, 0, None).prod(axis=-1)
-        total = first[..., 3:].prod(axis=-1) + second[..., 3:].prod(axis=-1) - shared
+        shared = 1.0
+        # Axis by axis, several times as fast as reductions over the last axis.
+        for axis in range(3):
+            (low, high), (low2, high2) = (
+                (box[..., axis] - box[..., axis + 3] / 2, box[..., axis] + box[..., axis + 3] / 2)
+                for box in (first, second)
+            )
+            shared = shared * np.maximum(np.minimum(high, high2) - np.maximum(low, low2), 0)
+        total = volumes(first) + volumes(second) - shared
     valid = (total > 0) & np.isfinite(total)
-    return np.divide(shared, total, out=np.zeros_like(shared), where=valid)
+    return np.divide(shared, total, out=np.zeros_like(total), where=valid)
+
+
+def volumes(boxes: np.ndarray) -> np.ndarray:
+    """Return the volumes [...] of boxes [..., 6 or more], m3."""
+    return boxes[..., 3] * boxes[..., 4] * boxes[..., 5]
 
 
 def assign(weights: np.ndarray) -> list[tuple[int, int]]:
@@ -66,8 +84,12 @@ def match_objects(
         {predicted: (true, IoU)}, positions in both lists.
     """
     overlap = box_iou(boxes, true_boxes)  # (N, M)
-    same = np.array(classes, object)[:, None] == np.array(true_classes, object)[None]
-    allowed = np.where(same.reshape(overlap.shape) & (overlap > threshold), overlap, 0.0)
+    # Numbers compare much faster than names.
+    number = {name: place for place, name in enumerate(dict.fromkeys(true_classes))}
+    labels = np.array([number.get(name, -1) for name in classes], np.int64)  # (N,)
+    true_labels = np.array([number[name] for name in true_classes], np.int64)  # (M,)
+    same = labels[:, None] == true_labels
+    allowed = np.where(same & (overlap > threshold), overlap, 0.0)
     order = np.lexsort(np.asarray(boxes, np.float64).reshape(-1, 6).T).tolist()  # (N,)
     pairs = sorted((order[row], true) for row, true in assign(allowed[order]))
     return {predicted: (true, float(overlap[predicted, true])) for predicted, true in pairs}

@@ -4,26 +4,33 @@ sx and sy are the sides along the box's own axes, which yaw turns counter-clockw
 frame's.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from metrics.metric import Metric
 from metrics.pooled import PooledValue
-from metrics.scene_graph.detection import VOC, Detections, match_by_overlap, object_map
+from metrics.scene_graph.boxes import volumes
+from metrics.scene_graph.detection import (
+    VOC,
+    Overlaps,
+    TrueBoxes,
+    match_predictions,
+    object_map,
+    split_overlaps,
+)
 from metrics.scene_graph.spq import THRESHOLDS, GraphComparison
 
-# A corner this close to a side, in metres, counts as inside: else shared corners would be lost.
-_TOUCH = 1e-9
+# Pairs whose shared area is computed at once; their arrays stay in the processor's cache.
+_BLOCK = 1 << 12
 
 
 # shapely works pair by pair on polygons of its own; this computes all pairs at once.
 def oriented_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the intersection over union f64 [N, M] of upright boxes.
 
-    Exact: the area that two turned rectangles share, times the height that they share. Boxes
-    without volume overlap 0.
+    Exact: the area that two turned rectangles share, times the height that they share. Two boxes
+    without volume overlap 0, and so do boxes whose volume overflows.
 
     Args:
         first: [N, 7]; second: [M, 7].
@@ -37,15 +44,32 @@ def oriented_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         array([[0.7071]])
     """
     first, second = (np.asarray(boxes, np.float64).reshape(-1, 7) for boxes in (first, second))
-    a = np.repeat(first, len(second), axis=0)  # (N M, 7): every pair is one row
-    b = np.tile(second, (len(first), 1))  # (N M, 7)
-    low = np.maximum(a[:, 2] - a[:, 5] / 2, b[:, 2] - b[:, 5] / 2)
-    high = np.minimum(a[:, 2] + a[:, 5] / 2, b[:, 2] + b[:, 5] / 2)
-    shared = _shared_area(a, b) * np.clip(high - low, 0, None)
-    total = a[:, 3:6].prod(axis=1) + b[:, 3:6].prod(axis=1) - shared
-    valid = (total > 0) & np.isfinite(total)
-    overlap = np.divide(shared, total, out=np.zeros_like(shared), where=valid)
-    return np.clip(overlap, 0, 1).reshape(len(first), len(second))
+    shape = len(first), len(second)
+    pairs = np.repeat(first, shape[1], axis=0), np.tile(second, (shape[0], 1))  # (N M, 7) each
+    return paired_oriented_iou(*pairs).reshape(shape)
+
+
+def paired_oriented_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the intersection over union f64 [K] of pairs of upright boxes, as `oriented_iou` does.
+
+    Args:
+        first, second: f64 [K, 7].
+    """
+    height = np.minimum(first[:, 2] + first[:, 5] / 2, second[:, 2] + second[:, 5] / 2)
+    height -= np.maximum(first[:, 2] - first[:, 5] / 2, second[:, 2] - second[:, 5] / 2)
+    # Footprints are within circles about their centres: most pairs need no more than these.
+    reach = np.hypot(first[:, 3], first[:, 4]) / 2 + np.hypot(second[:, 3], second[:, 4]) / 2
+    apart = np.hypot(second[:, 0] - first[:, 0], second[:, 1] - first[:, 1])
+    near = np.flatnonzero((height > 0) & (apart < reach))
+    overlap = np.zeros(len(first))
+    for start in range(0, len(near), _BLOCK):
+        some = near[start : start + _BLOCK]
+        with np.errstate(over="ignore", invalid="ignore"):
+            shared = _shared_area(first[some], second[some]) * height[some]
+            total = volumes(first[some]) + volumes(second[some]) - shared
+        valid = (total > 0) & np.isfinite(total)
+        overlap[some] = np.divide(shared, total, out=np.zeros_like(shared), where=valid)
+    return np.clip(overlap, 0, 1)
 
 
 def true_boxes(objects: list[dict[str, Any]]) -> np.ndarray | None:
@@ -64,116 +88,89 @@ def true_boxes(objects: list[dict[str, Any]]) -> np.ndarray | None:
     ).reshape(-1, 7)
 
 
-def _corners(boxes: np.ndarray) -> np.ndarray:
-    """Return the corners f64 [K, 4, 2] of footprints, counter-clockwise."""
-    signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) / 2
-    local = signs * boxes[:, None, 3:5]  # (K, 4, 2) along the box's own axes
-    c, s = np.cos(boxes[:, 6, None]), np.sin(boxes[:, 6, None])
-    x = local[..., 0] * c - local[..., 1] * s
-    y = local[..., 0] * s + local[..., 1] * c
-    return np.stack([x, y], axis=-1) + boxes[:, None, :2]
-
-
 def _shared_area(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the area f64 [K] that the footprints of each pair of boxes [K, 7] share.
 
-    The corners of the shared polygon are corners of one inside the other and crossings of sides.
+    Seen along the axes of one rectangle, about its centre, the area is the integral over x of the
+    height of the other one, both clipped to the first. Along the sides of the other one, run
+    counter-clockwise, that is the sum of the integrals of -y, and each is one of a clipped line.
     """
-    corners, corners2 = _corners(first), _corners(second)
-    crossings, crossed = _crossings(corners, corners2)
-    points = np.concatenate([corners, corners2, crossings], axis=1)  # (K, 24, 2) candidates
-    used = np.concatenate([_inside(corners, second), _inside(corners2, first), crossed], axis=1)
-    count = used.sum(axis=1)  # (K,) corners of the shared polygon
-    # The polygon is convex, so the angle about its middle orders the corners; unused candidates
-    # go to the end.
-    middle = (points * used[..., None]).sum(axis=1) / np.maximum(count, 1)[:, None]
-    points = np.where(used[..., None], points - middle[:, None], 0.0)
-    angle = np.where(used, np.arctan2(points[..., 1], points[..., 0]), np.inf)
-    points = np.take_along_axis(points, angle.argsort(axis=1)[..., None], axis=1)
-    # Places behind the last corner repeat the first one, which adds no area to the shoelace sum.
-    place = np.arange(points.shape[1])
-    points = np.where((place < count[:, None])[..., None], points, points[:, :1])
-    following = np.roll(points, -1, axis=1)
-    doubled = points[..., 0] * following[..., 1] - points[..., 1] * following[..., 0]
-    return np.abs(doubled.sum(axis=1)) / 2
+    # In the axes of the smaller one every term, and so its rounding, is at most of its area.
+    swap = (first[:, 3] * first[:, 4] > second[:, 3] * second[:, 4])[:, None]
+    a, b = np.where(swap, second, first), np.where(swap, first, second)
+    c, s = np.cos(a[:, 6]), np.sin(a[:, 6])
+    dx, dy = b[:, 0] - a[:, 0], b[:, 1] - a[:, 1]
+    centre = dx * c + dy * s, dy * c - dx * s
+    c, s = np.cos(b[:, 6] - a[:, 6]), np.sin(b[:, 6] - a[:, 6])
+    half_x, half_y = a[:, 3] / 2, a[:, 4] / 2
+    area = np.zeros(len(a))
+    corners = [
+        (centre[0] + along * c - across * s, centre[1] + along * s + across * c)
+        for along, across in (
+            (sign_x * b[:, 3] / 2, sign_y * b[:, 4] / 2)
+            for sign_x, sign_y in ((-1, -1), (1, -1), (1, 1), (-1, 1))
+        )
+    ]
+    for k in range(4):
+        area -= _clipped_integral(corners[k], corners[(k + 1) % 4], half_x, half_y)
+    return np.maximum(area, 0)
 
 
-def _inside(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Return bool [K, P]: whether points [K, P, 2] lie in the footprints of boxes [K, 7]."""
-    offset = points - boxes[:, None, :2]
-    c, s = np.cos(boxes[:, 6, None]), np.sin(boxes[:, 6, None])
-    along = np.abs(offset[..., 0] * c + offset[..., 1] * s)
-    across = np.abs(offset[..., 1] * c - offset[..., 0] * s)
-    half = boxes[:, None, 3:5] / 2 + _TOUCH
-    return (along <= half[..., 0]) & (across <= half[..., 1])
+def _clipped_integral(
+    start: tuple[np.ndarray, np.ndarray],
+    end: tuple[np.ndarray, np.ndarray],
+    half_x: np.ndarray,
+    half_y: np.ndarray,
+) -> np.ndarray:
+    """Return the integrals f64 [K] of y dx along segments, x and y clipped to [-half, half].
 
-
-def _crossings(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where the sides of two footprints [K, 4, 2] cross.
-
-    Returns:
-        Points f64 [K, 16, 2] of every pair of sides, and bool [K, 16]: whether they do cross.
+    Args:
+        start, end: x and y f64 [K] of the ends.
+        half_x, half_y: f64 [K].
     """
-    # Solve start + along * side = start2 + across * side2 by the cross product of both sides.
-    start, start2 = first[:, :, None], second[:, None]  # (K, 4, 1, 2), (K, 1, 4, 2)
-    side = np.roll(first, -1, axis=1)[:, :, None] - start
-    side2 = np.roll(second, -1, axis=1)[:, None] - start2
-    gap = start2 - start  # (K, 4, 4, 2)
-    cross = side[..., 0] * side2[..., 1] - side[..., 1] * side2[..., 0]
-    # Parallel sides have no single crossing.
-    valid = np.abs(cross) > 1e-12
-    safe = np.where(valid, cross, 1.0)
-    along = (gap[..., 0] * side2[..., 1] - gap[..., 1] * side2[..., 0]) / safe
-    across = (gap[..., 0] * side[..., 1] - gap[..., 1] * side[..., 0]) / safe
-    crossed = valid & (along >= 0) & (along <= 1) & (across >= 0) & (across <= 1)
-    points = start + along[..., None] * side
-    return points.reshape(-1, 16, 2), crossed.reshape(-1, 16)
+    (x, y), dx, dy = start, end[0] - start[0], end[1] - start[1]
+    # A side without extent along an axis adds nothing (x), or has one height (y), whatever it is
+    # divided by.
+    along, across = np.where(dx == 0, 1.0, dx), np.where(dy == 0, 1.0, dy)
+    enter, leave = (-half_x - x) / along, (half_x - x) / along
+    low, high = (
+        np.clip(limit, 0, 1) for limit in (np.minimum(enter, leave), np.maximum(enter, leave))
+    )
+    # Between these the height is not clipped.
+    enter, leave = (-half_y - y) / across, (half_y - y) / across
+    first, last = (
+        np.clip(limit, low, high) for limit in (np.minimum(enter, leave), np.maximum(enter, leave))
+    )
+    places = low, first, last, high
+    heights = [np.clip(y + place * dy, -half_y, half_y) for place in places]
+    doubled = sum((places[k + 1] - places[k]) * (heights[k] + heights[k + 1]) for k in range(3))
+    return doubled * dx / 2
 
 
-@dataclass(frozen=True)
-class SceneOverlaps:
-    """Overlaps of a scene's predicted boxes with true ones, all of them with a heading.
-
-    Attributes:
-        eligible: f64 [N, M] with the true objects.
-        void: f64 [N, K] with objects of which too little is visible to evaluate them.
-        classes: of the true objects, M.
-    """
-
-    eligible: np.ndarray
-    void: np.ndarray
-    classes: list[str]
-
-
-def oriented_overlaps(comparison: GraphComparison) -> list[SceneOverlaps] | None:
-    """Return the overlaps of each scene; None where the truth or every prediction lacks headings.
+def oriented_overlaps(comparison: GraphComparison) -> Overlaps | None:
+    """Return the overlaps of a split; None where the truth or every prediction lacks headings.
 
     A predicted object without a heading counts with its axis-aligned box.
     """
-    if not any(item.get("oriented") for objects, _ in comparison.answers for item in objects):
+    objects = [predicted for predicted, _ in comparison.answers]
+    flat = [item for scene in objects for item in scene]
+    if not any(item.get("oriented") for item in flat):
         return None
-    scenes = []
-    for line, (objects, _) in zip(comparison.annotations, comparison.answers, strict=True):
+    truths = []
+    for line in comparison.annotations:
         eligible = [item for item in line["objects"] if item["state"] == "eligible"]
-        void = [item for item in line["objects"] if item["state"] == "void"]
-        true, excused = true_boxes(eligible), true_boxes(void)
-        if true is None or excused is None:
+        boxes = true_boxes(eligible)
+        void = true_boxes([item for item in line["objects"] if item["state"] == "void"])
+        if boxes is None or void is None:
             return None
-        boxes = np.array([item.get("oriented") or [*item["box"], 0.0] for item in objects])
-        classes = [item["class"] for item in eligible]
-        overlaps = oriented_iou(boxes, true), oriented_iou(boxes, excused)
-        scenes.append(SceneOverlaps(*overlaps, classes))
-    return scenes
+        truths.append(TrueBoxes(boxes, [item["class"] for item in eligible], void))
+    predicted = np.array([item.get("oriented") or [*item["box"], 0.0] for item in flat], np.float64)
+    return split_overlaps(predicted, objects, truths, paired_oriented_iou)
 
 
 def oriented_map_at(comparison: GraphComparison, threshold: float) -> PooledValue | None:
     """Return `object_map` of boxes with a heading at IoU > `threshold`."""
-    matched: list[dict[str, Detections]] = []
-    overlaps = comparison.once(oriented_overlaps)
-    for scene, (objects, _) in zip(overlaps, comparison.answers, strict=True):
-        excused = (scene.void > threshold).any(axis=1)  # (N,)
-        matched.append(match_by_overlap(scene.eligible, excused, scene.classes, objects, threshold))
-    return object_map(matched)
+    return object_map(match_predictions(comparison.once(oriented_overlaps), threshold))
 
 
 METRICS = tuple(

@@ -4,6 +4,7 @@ Among equal scores false triplets are ahead of true ones, so recall does not dep
 submission numbers its objects. True ones follow in the order of the truth's own objects.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,10 +81,10 @@ def ranked_triplets(
     """
     matching = match_to_truth(truth, objects, 0.5)
     node, total = matching.nodes, len(truth.boxes)
-    scored = [(fold((node[row[0]], row[1], node[row[2]])), row[3]) for row in triplets]
+    folds = ((fold((node[row[0]], row[1], node[row[2]])), row[3]) for row in triplets)
     ranked: list[Triplet] = []
     taken: set[tuple[int, int, str]] = set()
-    for (first, folded, second), _ in sorted(scored, key=lambda item: _rank_key(truth, *item)):
+    for _, _, (first, folded, second) in sorted(_rank_key(truth, *item) for item in folds):
         family = FAMILY_OF[folded]
         # Both orders of a pair are one choice, unless they are two separate facts.
         pair = (first, second) if family in MUTUAL else (min(first, second), max(first, second))
@@ -97,7 +98,7 @@ def ranked_triplets(
     return ranked
 
 
-def _rank_key(truth: GraphTruth, triplet: Triplet, score: float) -> tuple:
+def _rank_key(truth: GraphTruth, triplet: Triplet, score: float) -> tuple[float, bool, Triplet]:
     """Return the sort key of a folded triplet: by falling score, then false before true."""
     return -score, triplet in truth.triplets, triplet
 
@@ -157,15 +158,16 @@ def mean_triplet_recall(
         return None
     table = np.zeros((len(scenes), len(names), 2))  # hits, and what could be hit
     for row, ranked, truth in zip(table, scenes, truths, strict=True):
-        best = set(ranked[:k])
-        for number, name in enumerate(names):
-            true = {triplet for triplet in truth.triplets if triplet[1] == name}
-            row[number] = len(true & best), min(k, len(true))
+        hits = Counter(name for _, name, _ in truth.triplets & set(ranked[:k]))
+        true = Counter(name for _, name, _ in truth.triplets)
+        row[:] = [(hits[name], min(k, true[name])) for name in names]
+    total = table.sum(axis=0)
 
     def statistic(keep: np.ndarray) -> float:
         return macro(*table[keep].sum(axis=0).T)
 
-    return jackknife(statistic, len(scenes))
+    # Counts are whole numbers, so a difference of sums is the sum of the rest to the bit.
+    return jackknife(statistic, len(scenes), lambda scene: macro(*(total - table[scene]).T))
 
 
 def ranked_given_triplets(

@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 from scipy.spatial import ConvexHull, HalfspaceIntersection
 
 from metrics.scene_graph.boxes import box_iou
-from metrics.scene_graph.oriented import oriented_iou, true_boxes
+from metrics.scene_graph.oriented import oriented_iou, paired_oriented_iou, true_boxes
 
 BOXES = st.integers(0, 2**32 - 1).map(lambda seed: some_boxes(np.random.default_rng(seed), 6))
 
@@ -72,6 +72,53 @@ def test_overlap_agrees_with_pytorch3d_except_where_that_is_wrong():
         assert mine[i, j] == pytest.approx(polytope_iou(first[i], second[j]), abs=1e-6)
 
 
+def clipped_area(first: np.ndarray, second: np.ndarray) -> float:
+    """Area that two footprints [7] share: one is cut by each side of the other in turn."""
+    # About a centre: the formula for the area loses digits far from the origin.
+    polygon, clip = (corners(box[None])[0, :4, :2] - first[:2] for box in (first, second))
+    polygon = polygon.tolist()
+    for start, end in zip(clip, np.roll(clip, -1, axis=0), strict=True):
+        normal = np.array([start[1] - end[1], end[0] - start[0]])
+        inside = [float(normal @ (np.array(point) - start)) for point in polygon]
+        cut = []
+        for k, point in enumerate(polygon):
+            before, depth = polygon[k - 1], inside[k - 1]
+            if (depth >= 0) != (inside[k] >= 0):
+                share = depth / (depth - inside[k])
+                cut.append([b + share * (p - b) for b, p in zip(before, point, strict=True)])
+            if inside[k] >= 0:
+                cut.append(point)
+        polygon = cut
+    x, y = np.array(polygon).reshape(-1, 2).T
+    return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum() / 2)
+
+
+@pytest.mark.parametrize("case", ["random", "turned", "shifted", "thin", "far", "huge"])
+def test_overlap_agrees_with_clipped_polygons(case):
+    generator = np.random.default_rng(3)
+    first, second = some_boxes(generator, 200), some_boxes(generator, 200)
+    if case == "turned":  # sides in common, or parallel
+        second[:, :6], second[:, 6] = first[:, :6], first[:, 6] + np.arange(200) % 5 * np.pi / 2
+    elif case == "shifted":  # one side along another
+        second[:], c, s = first, np.cos(first[:, 6]), np.sin(first[:, 6])
+        second[:, :2] += (first[:, 3] * np.linspace(0, 1, 200) * np.array([c, s])).T
+    elif case == "thin":
+        second[:, 3] = 10.0 ** -np.linspace(0, 15, 200)
+    elif case == "far":
+        first[:, :2] += 1e6
+        second[:, :2] += 1e6
+    elif case == "huge":
+        second[:, 3:5] *= 1e6
+    first[:, 2] = second[:, 2] = 0.0
+    first[:, 5] = second[:, 5] = 1.0
+    shared = np.array([clipped_area(a, b) for a, b in zip(first, second, strict=True)])
+    total = first[:, 3] * first[:, 4] + second[:, 3] * second[:, 4] - shared
+    found = paired_oriented_iou(first, second)
+    np.testing.assert_allclose(found, shared / total, atol=1e-9 if case == "far" else 1e-12)
+    np.testing.assert_allclose(paired_oriented_iou(second, first), found, atol=1e-12)
+    assert (found > 0).mean() > 0.3
+
+
 @settings(max_examples=30, deadline=None)
 @given(BOXES)
 def test_identity_symmetry_and_turning_the_world(boxes):
@@ -103,6 +150,8 @@ def test_touching_apart_and_flat_boxes_do_not_overlap():
     assert oriented_iou(box, box + [5, 0, 0, 0, 0, 0, 0])[0, 0] == 0
     flat = np.array([[0, 0, 0, 0, 0, 0, 0.0]])
     assert oriented_iou(flat, flat)[0, 0] == 0
+    huge = np.array([[0, 0, 0, 1e200, 1e200, 1e200, 0.3]])
+    assert oriented_iou(huge, np.concatenate([huge, box])).tolist() == [[0, 0]]
     assert oriented_iou(np.zeros((0, 7)), box).shape == (0, 1)
 
 

@@ -221,54 +221,6 @@ def test_balanced_accuracy_agrees_with_scikit_learn():
     assert spq.balanced_accuracy(table) == pytest.approx(theirs)
 
 
-def voc_reference(scores: np.ndarray, hits: np.ndarray, total_true: int) -> float:
-    """The VOC devkit's all-point rule, written out with sentinels as there."""
-    order = np.argsort(-scores)
-    tp, fp = np.cumsum(hits[order]), np.cumsum(~hits[order])
-    recall = np.concatenate([[0], tp / total_true, [1]])
-    precision = np.concatenate([[0], tp / (tp + fp), [0]])
-    for i in range(len(precision) - 2, -1, -1):
-        precision[i] = max(precision[i], precision[i + 1])
-    changes = np.where(recall[1:] != recall[:-1])[0]
-    return float(((recall[changes + 1] - recall[changes]) * precision[changes + 1]).sum())
-
-
-def test_average_precision_agrees_with_the_voc_devkit():
-    generator = np.random.default_rng(1)
-    for _ in range(20):
-        scores, hits = generator.random(30), generator.random(30) < 0.4
-        wanted = voc_reference(scores, hits, hits.sum() + 3)
-        mine = detection.average_precision(scores, hits, int(hits.sum()) + 3)
-        assert mine == pytest.approx(wanted)
-
-
-def test_tied_scores_count_against():
-    assert detection.average_precision(np.array([1.0, 1.0]), np.array([True, False]), 1) == 0.5
-
-
-def test_detections_take_each_object_once_and_skip_void():
-    truth = spq.graph_truth(line())
-    objects = predict(("bed", at(0.1)), ("bed", at(0)), ("vase", at(9)), ("vase", at(12)))
-    objects[1]["score"] = 0.5
-    matched = detection.match_predictions(truth, objects, 0.5)
-    assert matched["bed"].hits.tolist() == [True, False]
-    assert matched["vase"].hits.tolist() == [False]
-    assert detection.object_map([matched]).theta == pytest.approx(1 / 3)
-
-
-def test_equal_scores_over_void_objects_count_against_in_any_order():
-    # Both overlap one true bed; only the first also overlaps a void object.
-    overlap, excused = np.array([[0.9], [0.8]]), np.array([True, False])
-    objects = predict(("bed", at(0)), ("bed", at(0.1)))
-    for order in ([0, 1], [1, 0]):
-        chosen = [objects[k] for k in order]
-        matched = detection.match_by_overlap(overlap[order], excused[order], ["bed"], chosen, 0.5)
-        assert sorted(matched["bed"].hits.tolist()) == [False, True]
-    objects[1]["score"] = 2.0
-    matched = detection.match_by_overlap(overlap, excused, ["bed"], objects, 0.5)
-    assert matched["bed"].hits.tolist() == [True]
-
-
 def test_box_pq_by_hand():
     truth = spq.graph_truth(line())
     objects = predict(("bed", [0, 0, 0.5, 1, 1, 0.8]), ("bed", at(20)), ("lamp", at(3)))
