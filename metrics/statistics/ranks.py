@@ -1,5 +1,6 @@
 """Ranks and medians of methods over scenes. They describe these checkpoints, not new trainings."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -69,8 +70,14 @@ def critical_difference(methods: int, scenes: int, alpha: float = ALPHA) -> floa
 
     Source: Demsar, Statistical comparisons of classifiers over multiple data sets, 2006.
     """
-    q = stats.studentized_range.isf(alpha, methods, np.inf) / np.sqrt(2)
-    return float(q * np.sqrt(methods * (methods + 1) / (6 * scenes)))
+    return float(_nemenyi_q(methods, alpha) * np.sqrt(methods * (methods + 1) / (6 * scenes)))
+
+
+@lru_cache
+def _nemenyi_q(methods: int, alpha: float) -> float:
+    """Return the upper quantile of the studentized range of k means, over sqrt(2)."""
+    # A root of a numerical integral: too slow to be found again for each metric.
+    return stats.studentized_range.isf(alpha, methods, np.inf) / np.sqrt(2)
 
 
 def bootstrap_ranks(

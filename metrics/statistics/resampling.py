@@ -69,7 +69,7 @@ def bootstrap_means(
     varies = np.ptp(rows, axis=-1) > 0
     if rows.shape[-1] > 1 and varies.any():
         integers, unit = to_integers(rows[varies], rows.shape[-1])  # (R, N), (R,)
-        sums = np.sort(integers @ counts(rows.shape[-1], draws, seed).T, axis=-1)  # (R, draws)
+        sums = integers @ counts(rows.shape[-1], draws, seed).T  # (R, draws)
         tails = np.array([(1 - level) / 2, (1 + level) / 2])
         shares = _bca_shares(integers, sums, ndtri(tails))
         limits = _quantiles(sums, shares) * (unit / rows.shape[-1])[:, None]
@@ -77,18 +77,18 @@ def bootstrap_means(
     return low.reshape(x.shape[:-1]), high.reshape(x.shape[:-1])
 
 
-def _bca_shares(x: np.ndarray, ordered: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Return the shares [R, 2] of the sorted draws [R, draws] that are the BCa limits.
+def _bca_shares(x: np.ndarray, sums: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Return the shares [R, 2] of the draws [R, draws] that lie below the BCa limits.
 
     `x` [R, N] are the values and `z` [2] the normal quantiles of the nominal tails.
     """
     observed = x.sum(-1)
     below = [
-        [np.searchsorted(row, value, side) for side in ("left", "right")]
-        for row, value in zip(ordered, observed, strict=True)
+        (np.count_nonzero(row < value) + np.count_nonzero(row <= value)) / 2
+        for row, value in zip(sums, observed, strict=True)
     ]
     # The bias is the normal quantile of the share of draws below the observed sum; ties count half.
-    bias = ndtri(np.mean(below, axis=-1) / ordered.shape[-1])[:, None]  # (R, 1)
+    bias = ndtri(np.array(below) / sums.shape[-1])[:, None]  # (R, 1)
     # The acceleration of a mean has a closed form: that of its jackknife.
     off = x - x.mean(-1, keepdims=True)
     acceleration = np.power(off, 3).sum(-1) / (6 * np.power(np.square(off).sum(-1), 1.5))
@@ -96,12 +96,27 @@ def _bca_shares(x: np.ndarray, ordered: np.ndarray, z: np.ndarray) -> np.ndarray
     return ndtr(bias + shifted / (1 - acceleration[:, None] * shifted))
 
 
-def _quantiles(ordered: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Return linear quantiles at shares [R, k] of sorted rows [R, draws]."""
-    place = shares * (ordered.shape[-1] - 1)
-    under = np.clip(np.floor(place).astype(np.int64), 0, ordered.shape[-1] - 2)
-    first = np.take_along_axis(ordered, under, -1)
-    return first + (place - under) * (np.take_along_axis(ordered, under + 1, -1) - first)
+def _quantiles(sums: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Return linear quantiles at shares [R, 2] of rows [R, draws], whose order is changed."""
+    place = shares * (sums.shape[-1] - 1)
+    under = np.clip(np.floor(place).astype(np.int64), 0, sums.shape[-1] - 2)
+    ends = [_neighbours(row, *places) for row, places in zip(sums, under.tolist(), strict=True)]
+    first, second = np.moveaxis(np.array(ends), -1, 0)  # (R, 2) each
+    return first + (place - under) * (second - first)
+
+
+def _neighbours(row: np.ndarray, low: int, high: int) -> list[list[float]]:
+    """Return the values at places low, low + 1 and at high, high + 1 of the sorted row.
+
+    Two partitions of the row, which is changed, take less than half the time of sorting it.
+    """
+    if low >= high:
+        row.sort()
+        return [row[[place, place + 1]].tolist() for place in (low, high)]
+    row.partition(low + 1)
+    lower = [row[: low + 1].max(), row[low + 1]]
+    row[low + 1 :].partition(high - low - 1)
+    return [lower, [row[high], row[high + 1 :].min()]]
 
 
 def crossed_bootstrap(

@@ -160,3 +160,14 @@ def test_crossed_bootstrap_is_not_offered_under_ten_trainings():
     for other in (many, many[:, :1]):
         (answers,) = secondary_estimands.crossed_bootstrap(many, other)
         assert answers.question[0] == moments.CROSS_CHECK
+
+
+def test_quantiles_of_rows_are_those_of_sorted_rows():
+    generator = np.random.default_rng(0)
+    rows = generator.integers(0, 20, (200, 9)).astype(float)
+    shares = generator.random((200, 2))  # in either order
+    shares[:40, 1] = shares[:40, 0]
+    shares[40], shares[41], shares[42] = (0, 1), (1, 1), (0, 0)
+    wanted = [np.quantile(row, share) for row, share in zip(rows, shares, strict=True)]
+    found = resampling._quantiles(rows.copy(), shares)
+    np.testing.assert_allclose(found, wanted, atol=1e-12)
