@@ -9,10 +9,15 @@ import numpy as np
 from metrics.geometry import lengths
 
 # A tensor is named "<scene>/<part>". These are the parts, by task.
-POINT_PARTS = ("points", "colours", "pixels", "confidence")
-MESH_PARTS = ("vertices", "faces", "vertex_colours")
+POINT_PARTS = ("points", "points_origin", "colours", "confidence")
+POINT_PARTS += ("pixels", "pixel_mask", "pixel_mask_shape")
+MESH_PARTS = ("vertices", "vertices_origin", "faces", "vertex_colours")
 GRID_PARTS = ("occupancy", "occupancy_shape", "occupancy_origin", "occupancy_voxel")
 FARTHEST = 1e9  # metres
+# Whole millimetres about a stored origin reach this far, in millimetres. -32768 is no coordinate:
+# it is what casts of infinite and too large numbers give.
+FARTHEST_MM = 32767
+MOST_SIDE = 1 << 15  # views, rows and columns of a mask
 MOST_VOXELS = 1 << 28
 # Per scene: scoring takes about 0.2 GB of memory for each million points, and a ray of a camera
 # meets every face of a pile.
@@ -37,7 +42,7 @@ class Points:
         points: f32 [M, 3], metres.
         colours: u8 [M, 3], sRGB, or None.
         pixels: i16 [M, 3], view, row and column of each point, or None.
-        confidence: f16 [M], or None.
+        confidence: f16 or u8 [M], or None.
     """
 
     points: np.ndarray
@@ -107,7 +112,7 @@ class SimilarityTable:
 def point_problems(arrays: Arrays) -> Iterator[Problem]:
     """Yield what makes the `POINT_PARTS` of a scene unusable."""
     points = arrays["points"]
-    problems = list(_vector_problems("points", points))
+    problems = list(_position_problems("points", arrays))
     if not problems and len(points) == 0:
         problems = [("points is empty", "give some, or do not declare points")]
     elif not problems:
@@ -119,9 +124,74 @@ def point_problems(arrays: Arrays) -> Iterator[Problem]:
         yield from _row_problems("colours", arrays["colours"], len(points), np.uint8)
     if "pixels" in arrays:
         yield from _row_problems("pixels", arrays["pixels"], len(points), np.integer)
+    if "pixel_mask" in arrays or "pixel_mask_shape" in arrays:
+        yield from _mask_problems(arrays, len(points))
     weight = arrays.get("confidence")
-    if weight is not None and (weight.shape != (len(points),) or weight.dtype.kind != "f"):
-        yield f"confidence is {_describe(weight)}", f"give floats [{len(points)}]"
+    if weight is not None and (
+        weight.shape != (len(points),) or not (weight.dtype.kind == "f" or weight.dtype == np.uint8)
+    ):
+        yield f"confidence is {_describe(weight)}", f"give floats or uint8 [{len(points)}]"
+
+
+def _mask_problems(arrays: Arrays, points: int) -> Iterator[Problem]:
+    """Yield what makes the mask of the pixels of `points` points unusable."""
+    if "pixels" in arrays:
+        yield "has both pixels and a pixel_mask", "give one of them"
+        return
+    if "pixel_mask" not in arrays or "pixel_mask_shape" not in arrays:
+        yield "pixel_mask and pixel_mask_shape are not both there", "give both"
+        return
+    packed, shape = arrays["pixel_mask"], arrays["pixel_mask_shape"]
+    problems = list(_packed_problems("pixel_mask", packed, shape, "pixels"))
+    if not problems and shape.max() > MOST_SIDE:
+        problems = [(f"pixel_mask_shape is {shape.tolist()}", f"give sides up to {MOST_SIDE}")]
+    if not problems:
+        bits = np.count_nonzero(unpacked_bits(packed, shape))
+        if bits != points:
+            problems = [(f"pixel_mask has {bits} pixels for {points} points", "set one for each")]
+    yield from problems
+
+
+def _packed_problems(
+    name: str, packed: np.ndarray, shape: np.ndarray, items: str
+) -> Iterator[Problem]:
+    """Yield why bits and the shape [3] of their grid do not fit."""
+    if shape.shape != (3,) or shape.dtype.kind not in "iu" or shape.min() < 0:
+        yield f"{name}_shape is {_describe(shape)}", "give three whole numbers, 0 or more"
+        return
+    count = math.prod(int(side) for side in shape)
+    if count > MOST_VOXELS:
+        yield f"{name} has {count} {items}", f"give at most {MOST_VOXELS}"
+    elif packed.dtype != np.uint8 or packed.size != (count + 7) // 8:
+        yield (
+            f"{name} is {_describe(packed)} for {count} {items}",
+            f"pack all {items}, eight a byte, the first in the highest bit",
+        )
+
+
+def unpacked_bits(packed: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """Return bits, eight a byte, as bool of a shape [3]."""
+    sides = tuple(int(side) for side in shape)
+    return np.unpackbits(packed.reshape(-1), count=math.prod(sides)).astype(bool).reshape(sides)
+
+
+def _mask_pixels(arrays: Arrays) -> np.ndarray:
+    return np.argwhere(unpacked_bits(arrays["pixel_mask"], arrays["pixel_mask_shape"]))
+
+
+def pixels_of(arrays: Arrays) -> np.ndarray | None:
+    """Return view, row and column [M, 3] of each point of valid `POINT_PARTS`, or None."""
+    if "pixel_mask" in arrays:
+        return _mask_pixels(arrays).astype(np.int16)
+    return arrays.get("pixels")
+
+
+def positions_of(name: str, arrays: Arrays) -> np.ndarray:
+    """Return the valid points or vertices of a scene as f32 [M, 3] metres."""
+    array = arrays[name]
+    if array.dtype != np.int16:
+        return array.astype(np.float32, copy=False)
+    return (arrays[f"{name}_origin"].astype(np.float64) + array / 1000).astype(np.float32)
 
 
 def mesh_problems(arrays: Arrays) -> Iterator[Problem]:
@@ -131,7 +201,7 @@ def mesh_problems(arrays: Arrays) -> Iterator[Problem]:
         yield f"the mesh has no {missing}", "give vertices and faces"
         return
     vertices, faces = arrays["vertices"], arrays["faces"]
-    problems = list(_vector_problems("vertices", vertices))
+    problems = list(_position_problems("vertices", arrays))
     problems += _count_problems("vertices", vertices, MOST_POINTS)
     bad_faces = list(_row_problems("faces", faces, None, np.integer))
     problems += bad_faces
@@ -143,7 +213,7 @@ def mesh_problems(arrays: Arrays) -> Iterator[Problem]:
         problems.append((f"faces name vertices {named}", "index them from 0"))
     yield from problems
     if not problems:
-        yield from _size_problems(vertices, faces)
+        yield from _size_problems(positions_of("vertices", arrays), faces)
     if "vertex_colours" in arrays:
         yield from _row_problems(
             "vertex_colours", arrays["vertex_colours"], len(vertices), np.uint8
@@ -169,17 +239,7 @@ def grid_problems(arrays: Arrays) -> Iterator[Problem]:
         yield f"the occupancy grid lacks {', '.join(missing)}", "give all four of its tensors"
         return
     packed, shape, origin, voxel = (arrays[name] for name in GRID_PARTS)
-    if shape.shape != (3,) or shape.dtype.kind not in "iu" or shape.min() < 0:
-        yield f"occupancy_shape is {_describe(shape)}", "give three whole numbers, 0 or more"
-    else:
-        count = math.prod(int(side) for side in shape)
-        if count > MOST_VOXELS:
-            yield f"the occupancy grid has {count} voxels", f"give at most {MOST_VOXELS}"
-        elif packed.dtype != np.uint8 or packed.size != (count + 7) // 8:
-            yield (
-                f"occupancy is {_describe(packed)} for {count} voxels",
-                "pack the whole grid eight voxels a byte, first voxel in the highest bit",
-            )
+    yield from _packed_problems("occupancy", packed, shape, "voxels")
     if origin.shape != (3,) or origin.dtype.kind != "f" or not np.isfinite(origin).all():
         yield (
             f"occupancy_origin is {_describe(origin)} or not finite",
@@ -215,6 +275,29 @@ def extent_warnings(name: str, points: np.ndarray, diagonal: float | None) -> It
         )
     elif diagonal is not None and size < diagonal / 100:
         yield f"{name} span {size:.4g} m in a room of {diagonal:.4g} m", "give metres"
+
+
+def _position_problems(name: str, arrays: Arrays) -> Iterator[Problem]:
+    """Yield why points or vertices are neither metres nor millimetres about their origin."""
+    array, origin = arrays[name], arrays.get(f"{name}_origin")
+    if array.dtype != np.int16:
+        if origin is not None:
+            yield f"{name} are {_describe(array)} with an origin", "give int16, or no origin"
+        else:
+            yield from _vector_problems(name, array)
+        return
+    problems = list(_row_problems(name, array, None, np.int16))
+    if problems:
+        yield from problems
+    elif origin is None:
+        yield f"{name} are int16 without {name}_origin", "give it, three floats in metres"
+    elif origin.shape != (3,) or origin.dtype.kind != "f" or not (np.abs(origin) <= FARTHEST).all():
+        yield f"{name}_origin is {_describe(origin)} or not finite", "give three floats in metres"
+    else:
+        bad = np.flatnonzero((array < -FARTHEST_MM).any(axis=1))
+        if len(bad):
+            what = f"{name}: {len(bad)} of {len(array)} rows hold -32768, first row {bad[0]}"
+            yield what, f"give millimetres from {-FARTHEST_MM} to {FARTHEST_MM}"
 
 
 def _vector_problems(name: str, array: np.ndarray) -> Iterator[Problem]:

@@ -3,7 +3,6 @@
 `metrics.submission.writer` writes submissions and `metrics.submission.validate` lists their faults.
 """
 
-import math
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import numpy as np
 from metrics.files import InputError
 from metrics.submission import items
 from metrics.submission.items import Grounding, Mesh, Occupancy, Points, SimilarityTable
+from metrics.submission.packing import PARTS, SUFFIX, unpack
 from metrics.submission.parsing import (
     Fault,
     Invalid,
@@ -64,14 +64,25 @@ class Contents:
         return opened
 
     def arrays(self, scene: str, parts: tuple[str, ...]) -> dict[str, np.ndarray]:
-        """Return those of a scene's tensors that are in the file, by part."""
+        """Return those of a scene's tensors that are in the file, by part, unpacked."""
         tensors = self.tensors(GEOMETRY)
         names = tensors.keys() if tensors is not None else frozenset()
-        return {
-            part: tensors.get_tensor(f"{scene}/{part}")
-            for part in parts
-            if f"{scene}/{part}" in names
-        }
+        found = {}
+        for part in parts:
+            name = f"{scene}/{part}"
+            if name in names:
+                found[part] = tensors.get_tensor(name)
+            if name + SUFFIX not in names or part not in PARTS:
+                continue
+            if part in found:
+                problem = (f"has both {part} and {part}{SUFFIX}", "give one of them")
+                self._refuse(scene, iter([problem]))
+            try:
+                found[part] = unpack(part, tensors.get_tensor(name + SUFFIX))
+            except ValueError as error:
+                problem = (f"{part}{SUFFIX} {error}", "deflate the steps from row to row")
+                self._refuse(scene, iter([problem]))
+        return found
 
     def points(self, scene: str) -> Points | None:
         """Return the surface points of a scene."""
@@ -80,8 +91,10 @@ class Contents:
             return None
         self._refuse(scene, items.point_problems(arrays))
         return Points(
-            arrays["points"].astype(np.float32, copy=False),
-            *(arrays.get(part) for part in items.POINT_PARTS[1:]),
+            items.positions_of("points", arrays),
+            arrays.get("colours"),
+            items.pixels_of(arrays),
+            arrays.get("confidence"),
         )
 
     def mesh(self, scene: str) -> Mesh | None:
@@ -91,7 +104,7 @@ class Contents:
             return None
         self._refuse(scene, items.mesh_problems(arrays))
         return Mesh(
-            arrays["vertices"].astype(np.float32, copy=False),
+            items.positions_of("vertices", arrays),
             arrays["faces"],
             arrays.get("vertex_colours"),
         )
@@ -103,10 +116,7 @@ class Contents:
             return None
         self._refuse(scene, items.grid_problems(arrays))
         packed, shape, origin, voxel = (arrays[part] for part in items.GRID_PARTS)
-        sides = tuple(int(side) for side in shape)
-        bits = np.unpackbits(packed.reshape(-1), count=math.prod(sides))
-        grid = bits.astype(bool).reshape(sides)
-        return Occupancy(grid, origin, float(voxel[0]))
+        return Occupancy(items.unpacked_bits(packed, shape), origin, float(voxel[0]))
 
     def _refuse(self, scene: str, problems: Iterator[items.Problem]) -> None:
         """Raise `Invalid` for the first problem of a scene's geometry, if there is one."""

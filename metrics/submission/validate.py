@@ -16,6 +16,7 @@ from metrics.language.numerals import parse_number
 from metrics.rows import usable
 from metrics.schemas import printable, short_repr
 from metrics.submission import items
+from metrics.submission.packing import PARTS, SUFFIX
 from metrics.submission.parsing import (
     KEYS,
     LIMITS,
@@ -195,13 +196,14 @@ def _geometry_faults(
         return
     scenes: dict[str, None] = dict.fromkeys(truth.scenes if truth is not None else ())
     parts = {part for names, _ in GEOMETRY_TASKS.values() for part in names}
+    parts |= {part + SUFFIX for part in PARTS}
     for name in sorted(tensors.keys()) if tensors is not None else ():
         scene, _, part = name.rpartition("/")
         if part not in parts or not scene:
             yield Fault(GEOMETRY, None, short_repr(name), "not a tensor of the format", "remove it")
         elif truth is None or scene in truth.scenes:
             scenes[scene] = None
-        elif part in ("points", "vertices", "occupancy"):
+        elif part.removesuffix(SUFFIX) in ("points", "vertices", "occupancy"):
             # One fault for a task of an unknown scene, not one for each of its tensors.
             yield Fault(GEOMETRY, None, scene_label(scene), "not in the split", "remove it")
     for scene in scenes:
@@ -245,7 +247,8 @@ def _scene_geometry(
     name = {"points": "points", "mesh": "vertices"}.get(task)
     if name is not None and not problems:
         warnings += [
-            fault(what, fix) for what, fix in items.extent_warnings(name, arrays[name], diagonal)
+            fault(what, fix)
+            for what, fix in items.extent_warnings(name, items.positions_of(name, arrays), diagonal)
         ]
 
 

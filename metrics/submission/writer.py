@@ -24,6 +24,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from metrics.files import InputError, atomic_path, sha256_file, write_json, write_lines
+from metrics.submission.items import FARTHEST_MM, MOST_VOXELS
+from metrics.submission.packing import SUFFIX, pack
 
 FORMAT = "g2vlm-submission"
 VERSION = 1
@@ -125,6 +127,9 @@ class SubmissionWriter:
         mesh_kind: "solids" (outward normals, furniture only) or "free_boundary" (surface of the
             free space, normals into it); needed when "mesh" is produced.
         cost: parameters, train_seconds, seconds_per_scene, peak_memory_mb.
+        compact: store geometry in about a quarter of the bytes: points and vertices as whole
+            millimetres, confidence in 255 steps, all of it deflated. Coordinates change by up to
+            0.5 mm.
 
     `cost`, `thresholds` and `reasons` may be changed until the exit.
     """
@@ -140,6 +145,7 @@ class SubmissionWriter:
         reasons: dict[str, str] | None = None,
         mesh_kind: str | None = None,
         cost: dict[str, Any] | None = None,
+        compact: bool = False,
     ) -> None:
         unknown = sorted(set(produces) - set(TASKS))
         if unknown:
@@ -156,6 +162,7 @@ class SubmissionWriter:
         self.produces = [task for task in TASKS if task in set(produces)]
         self.reasons: dict[str, str] = dict(reasons or {})
         self.mesh_kind = mesh_kind
+        self._compact = compact
         self.cost: dict[str, Any] = dict(cost or {})
         self.thresholds: dict[str, Any] = {}
         self._lines: dict[str, list[dict[str, Any]]] = {}
@@ -203,17 +210,64 @@ class SubmissionWriter:
         """
         points = _rows_of_3(scene, "points", points, np.float32)
         count = len(points)
-        self._spool.add(f"{scene}/points", points)
-        self._spool.add(f"{scene}/colours", _rows_of_3(scene, "colours", colours, np.uint8, count))
+        self._positions(scene, "points", points)
+        self._part(scene, "colours", _rows_of_3(scene, "colours", colours, np.uint8, count))
         if pixels is not None:
-            self._spool.add(f"{scene}/pixels", _rows_of_3(scene, "pixels", pixels, np.int16, count))
+            self._pixels(scene, _rows_of_3(scene, "pixels", pixels, np.int16, count))
         if confidence is not None:
             weights = np.asarray(confidence, np.float16).reshape(-1)
             if len(weights) != count:
                 raise InputError(
                     f"{scene}: {len(weights)} confidences for {count} points; give one a point"
                 )
-            self._spool.add(f"{scene}/confidence", weights)
+            if not self._compact:
+                self._spool.add(f"{scene}/confidence", weights)
+                return
+            if not (weights > 0).all() or not np.isfinite(weights).all():
+                raise InputError(f"{scene}: confidence is not positive; give a positive scale")
+            steps = np.rint(255 * weights.astype(np.float64) / weights.max(initial=0))
+            self._part(scene, "confidence", np.maximum(steps, 1).astype(np.uint8))
+
+    def _part(self, scene: str, part: str, array: np.ndarray) -> None:
+        """Write one tensor, packed if the submission is compact."""
+        if self._compact:
+            self._spool.add(f"{scene}/{part}{SUFFIX}", pack(part, array))
+        else:
+            self._spool.add(f"{scene}/{part}", array)
+
+    def _positions(self, scene: str, part: str, metres: np.ndarray) -> None:
+        """Write points or vertices [M, 3]."""
+        if not self._compact:
+            self._part(scene, part, metres)
+            return
+        if not np.isfinite(metres).all():
+            raise InputError(f"{scene}: {part} are not finite; leave such rows out")
+        exact, origin = metres.astype(np.float64), np.zeros(3, np.float32)
+        if len(exact):
+            origin = ((exact.min(axis=0) + exact.max(axis=0)) / 2).astype(np.float32)
+        steps = np.rint((exact - origin) * 1000)
+        if np.abs(steps).max(initial=0) > FARTHEST_MM:
+            raise InputError(
+                f"{scene}: {part} are farther than {FARTHEST_MM / 1000} m from their middle, which "
+                "is as far as whole millimetres reach; write the submission without compact"
+            )
+        self._part(scene, part, steps.astype(np.int16))
+        self._spool.add(f"{scene}/{part}_origin", origin)
+
+    def _pixels(self, scene: str, pixels: np.ndarray) -> None:
+        """Write pixels [M, 3]: as a mask if they are in order and the submission is compact."""
+        if self._compact and len(pixels) and pixels.min() >= 0:
+            shape = pixels.max(axis=0).astype(np.int64) + 1
+            places = np.ravel_multi_index(tuple(pixels.T.astype(np.int64)), tuple(shape))
+            # A pixel takes 48 bits, and a mask one for each pixel up to the last.
+            most = min(48 * len(pixels), MOST_VOXELS)
+            if (np.diff(places) > 0).all() and shape.prod() <= most:
+                mask = np.zeros(shape.prod(), bool)
+                mask[places] = True
+                self._part(scene, "pixel_mask", np.packbits(mask))
+                self._spool.add(f"{scene}/pixel_mask_shape", shape.astype(np.int32))
+                return
+        self._spool.add(f"{scene}/pixels", pixels)
 
     def mesh(
         self,
@@ -234,13 +288,11 @@ class SubmissionWriter:
         faces = _rows_of_3(scene, "faces", faces, np.int32)
         if not len(faces):
             return
-        self._spool.add(f"{scene}/vertices", vertices)
-        self._spool.add(f"{scene}/faces", faces)
+        self._positions(scene, "vertices", vertices)
+        self._part(scene, "faces", faces)
         if colours is not None:
-            self._spool.add(
-                f"{scene}/vertex_colours",
-                _rows_of_3(scene, "vertex_colours", colours, np.uint8, len(vertices)),
-            )
+            rows = _rows_of_3(scene, "vertex_colours", colours, np.uint8, len(vertices))
+            self._part(scene, "vertex_colours", rows)
 
     def occupancy(
         self, scene: str, grid: np.ndarray, origin: np.ndarray | list[float], voxel: float
@@ -256,7 +308,7 @@ class SubmissionWriter:
         grid = np.asarray(grid, bool)
         if grid.ndim != 3:
             raise InputError(f"{scene}: occupancy has {grid.ndim} axes; give [X, Y, Z]")
-        self._spool.add(f"{scene}/occupancy", np.packbits(grid))
+        self._part(scene, "occupancy", np.packbits(grid))
         self._spool.add(f"{scene}/occupancy_shape", np.asarray(grid.shape, np.int32))
         self._spool.add(f"{scene}/occupancy_origin", np.asarray(origin, np.float32).reshape(3))
         self._spool.add(f"{scene}/occupancy_voxel", np.asarray([voxel], np.float32))

@@ -213,6 +213,12 @@ def _write_submission(folder: Path) -> None:
         out.points("a", np.eye(3), np.zeros((3, 3)), np.zeros((3, 3)), np.ones(3))
         out.mesh("a", np.eye(3), [[0, 1, 2]], np.zeros((3, 3)))
         out.caption("a", "a bed")
+    with SubmissionWriter(
+        folder / "2" / "submission", "m", 0, "toy", True, [], mesh_kind="solids", compact=True
+    ) as out:
+        out.points("a", np.eye(3), np.zeros((3, 3)), np.arange(9).reshape(3, 3), np.ones(3))
+        out.mesh("a", np.eye(3), [[0, 1, 2]], np.zeros((3, 3)))
+        out.occupancy("a", np.ones((2, 3, 4)), [0, 0, 0], 0.04)
 
 
 def _seal(folder: Path) -> None:

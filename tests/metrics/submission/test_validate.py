@@ -45,7 +45,7 @@ def test_a_valid_submission_has_no_faults(oracle_dir, truth_dir):
         ("colours", np.zeros((5, 3), np.uint8), "colours are uint8 [5, 3]; give [20000, 3]"),
         ("colours", np.zeros((20_000, 3), np.float32), "give uint8"),
         ("pixels", np.zeros((20_000, 3), np.float32), "give whole numbers"),
-        ("confidence", np.zeros((20_000, 1), np.float32), "give floats [20000]"),
+        ("confidence", np.zeros((20_000, 1), np.float32), "give floats or uint8 [20000]"),
         ("faces", np.zeros((0, 3), np.int32), "faces is empty"),
         ("faces", None, "the mesh has no faces"),
         ("vertices", None, "the mesh has no vertices"),
@@ -58,7 +58,7 @@ def test_a_valid_submission_has_no_faults(oracle_dir, truth_dir):
         ("occupancy_shape", np.array([90, 64], np.int32), "give three whole numbers"),
         ("occupancy_shape", np.array([90, 64, -1], np.int32), "give three whole numbers"),
         ("occupancy_shape", np.full(3, 2_000_000, np.int32), "voxels; give at most"),
-        ("occupancy_shape", np.array([90, 64, 51], np.int32), "pack the whole grid"),
+        ("occupancy_shape", np.array([90, 64, 51], np.int32), "pack all voxels"),
         ("occupancy_origin", None, "lacks occupancy_origin"),
     ],
 )
