@@ -261,9 +261,9 @@ def test_scores_hardly_change(oracle_dir: Path, truth_dir: Path, tmp_path: Path)
     assert gap.notna().all() and gap.max() > 0
     # A voxel counts as a whole, however many points it holds: of these small rooms, some voxels
     # with a single point change sides.
-    assert gap.max() < 4e-3
-    for metric in ("accuracy_m", "fscore@2.5cm", "recall@5cm", "normal_consistency"):
-        assert gap[metric, "all"] < 1e-3, metric
+    voxels = gap.index.get_level_values("metric").str.startswith("voxel_iou")
+    assert gap[~voxels].max() < 1e-3, gap[gap > 5e-4].to_string()
+    assert gap[voxels].max() < 4e-3
 
 
 _KEYS = ("kind", "scene", "metric", "subset", "query")
