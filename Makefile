@@ -79,10 +79,10 @@ bench: $(STAMP) ## time metrics, data, statistics and a training step against re
 
 lock: ## pin every package anew (needs uv and the network)
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --all-extras \
-	  --generate-hashes --no-emit-index-url --python-version 3.11.4 --quiet -o requirements.lock
+	  --generate-hashes --no-emit-index-url --python-version 3.11 --quiet -o requirements.lock
 	@for folder in profiles/slurm workflow/uv; do \
 	  UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile $$folder/requirements.in --no-deps \
-	    --generate-hashes --no-emit-index-url --python-version 3.11.4 --quiet \
+	    --generate-hashes --no-emit-index-url --python-version 3.11 --quiet \
 	    -o $$folder/requirements.lock || exit; \
 	done
 

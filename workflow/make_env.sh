@@ -10,7 +10,7 @@ fail() {
   exit 2
 }
 
-right_python='import sys; sys.exit(not (3, 11, 4) <= sys.version_info < (3, 13))'
+right_python='import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))'
 python=
 for name in ${PYTHON:-python3.11 python3.12 python3}; do
   if "$name" -c "$right_python" >/dev/null 2>&1; then
@@ -18,7 +18,7 @@ for name in ${PYTHON:-python3.11 python3.12 python3}; do
     break
   fi
 done
-[ -n "$python" ] || fail "needs Python 3.11.4 or newer, below 3.13, found $( (${PYTHON:-python3} --version) 2>&1 | head -1); install one or name it: make env PYTHON=/path/to/python3.11"
+[ -n "$python" ] || fail "needs Python 3.11 or 3.12, found $( (${PYTHON:-python3} --version) 2>&1 | head -1); install one or name it: make env PYTHON=/path/to/python3.11"
 
 if [ ! -f "$stamp" ]; then
   free_gb=$(df -Pk . | awk 'NR == 2 {print int($4 / 1048576)}')

@@ -66,7 +66,7 @@ BARE_PYTHON = f"""
 case "$1 $2" in
   -c*executable*) echo "$0" ;;
   -c*) exec {sys.executable} "$@" ;;
-  --version*) echo Python 3.11.9 ;;
+  --version*) echo Python 3.11.2 ;;
   *) echo "ensurepip is not available"; exit 1 ;;
 esac
 """

@@ -6,7 +6,8 @@ They are part of the npm package `@iwer/sem` 2.4.0 (MIT licence, Copyright Meta 
 import shutil
 import tarfile
 import tempfile
-from pathlib import Path
+import zlib
+from pathlib import Path, PurePosixPath
 
 from g2vlm.scenes.assets.sources import copy_checked, find, run_tool
 from metrics.files import InputError
@@ -42,13 +43,25 @@ def fetch_rooms(destination: Path, rooms: str | None = None) -> None:
         unpacked = Path(scratch) / "unpacked"
         if origin.is_file():
             try:
-                # The filter refuses members that would be written elsewhere.
-                shutil.unpack_archive(origin, unpacked, "gztar", filter="data")
-            except (shutil.ReadError, tarfile.TarError, EOFError, OSError) as error:
+                unpack(origin, unpacked)
+            except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
                 raise InputError(f"{origin}: not a whole .tgz archive ({error}). {WAYS}") from error
         for name, pinned in CAPTURES.items():
             matches = find([origin, unpacked], f"{name}.json", WAYS)
             copy_checked(matches, destination / f"{name}.json", pinned)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Write the captures in a .tgz archive, each to a folder of its own, and nothing else."""
+    wanted = {f"{name}.json" for name in CAPTURES}
+    with tarfile.open(archive, "r:gz") as members:
+        for number, member in enumerate(members):
+            name = PurePosixPath(member.name).name
+            if name in wanted and member.isfile():
+                target = folder / str(number) / name
+                target.parent.mkdir(parents=True)
+                with members.extractfile(member) as source, open(target, "wb") as copy:
+                    shutil.copyfileobj(source, copy)
 
 
 def pack(folder: Path) -> Path:
