@@ -1,7 +1,7 @@
-"""Time the evaluation, the data and a training step.
+"""Measure speed, memory and growth, and compare them with requirements: one table.
 
-They are compared with other libraries and with fixed requirements. Set ``EVAL3R_PYTHON`` to the
-interpreter of an environment that holds eval3r, to compare with that tool.
+Set ``EVAL3R_PYTHON`` and ``OPEN3D_PYTHON`` to interpreters of environments that hold these tools,
+to compare with them. Rows of whole jobs are read from the record of a finished run.
 """
 
 import argparse
@@ -10,20 +10,16 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks import evaluation, peers, scenes, statistics, training
-from benchmarks.timing import Requirement, Row
+from benchmarks import boxes, evaluation, peers, records, scenes, statistics, training
+from benchmarks.timing import Requirement
 from metrics.files import run_main
 from report.table import markdown_grid
 
-PEER_HEADS = (
-    *("task, on one core", "this project, ms", "a second"),
-    *("peer", "peer, ms", "a second", "ratio"),
-)
-PARTS = ("evaluation", "peers", "scenes", "statistics", "training")
+PARTS = ("evaluation", "peers", "boxes", "statistics", "scenes", "training", "records")
 
 
 def main() -> int:
-    """Print Markdown tables; return 1 when a requirement is not met."""
+    """Print a Markdown table; return 1 when a requirement is not met."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument(
         "--experiment",
@@ -36,18 +32,19 @@ def main() -> int:
     arguments = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, best of several runs.\n")
     parts = [arguments.only] if arguments.only else PARTS
-    if "peers" in parts:
-        print(markdown_grid(PEER_HEADS, map(_peer_cells, peers.inside_mesh() + peers.views())))
     measures: dict[str, list[Callable[[], list[Requirement]]]] = {
         "evaluation": [
-            *(evaluation.against_eval3r, evaluation.solids, evaluation.growth),
+            *(evaluation.against_peers, evaluation.solids, evaluation.growth),
             partial(evaluation.scoring, arguments.experiment),
         ],
-        "scenes": [scenes.growth],
+        "peers": [peers.inside_mesh, peers.views],
+        "boxes": [boxes.of_split],
         "statistics": [partial(statistics.requirements, arguments.large)],
+        "scenes": [scenes.growth],
         "training": [partial(training.step, arguments.experiment)],
+        "records": [partial(records.of_run, arguments.experiment)],
     }
-    rows = [row for part in parts for measure in measures.get(part, ()) for row in measure()]
+    rows = [row for part in parts for measure in measures[part] for row in measure()]
     words = {True: "met", False: "NOT MET", None: "not measured"}
     print(
         markdown_grid(
@@ -56,13 +53,6 @@ def main() -> int:
         )
     )
     return int(any(row.met is False for row in rows))
-
-
-def _peer_cells(row: Row) -> list[str]:
-    """Return the cells of one comparison as printed."""
-    times = [f"{1e3 * row.ours_seconds:.1f}", f"{row.count / row.ours_seconds:,.0f}", row.peer]
-    times += [f"{1e3 * row.peer_seconds:.1f}", f"{row.count / row.peer_seconds:,.0f}"]
-    return [row.task, *times, f"{row.peer_seconds / row.ours_seconds:.1f}"]
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Time all metrics of two clouds with normals in one process, here or by eval3r.
+"""Time all metrics of two clouds with normals in one process, here or by another tool.
 
 ``python -m benchmarks.clouds FOLDER`` reads ``first.npy``, ``second.npy`` [N, 3] metres and
 ``first_normals.npy``, ``second_normals.npy``, and prints wall and core seconds, peak memory and
-the values. The same file runs with eval3r's own interpreter (``python clouds.py FOLDER eval3r``),
-where this project is not installed.
+the values. The same file runs with the interpreter of eval3r or Open3D, where this project is not
+installed: ``python clouds.py FOLDER eval3r``.
 """
 
 import json
@@ -41,7 +41,7 @@ def ours(folder: Path) -> dict[str, float]:
     return values
 
 
-def theirs(folder: Path) -> dict[str, float]:
+def by_eval3r(folder: Path) -> dict[str, float]:
     """Return the metrics by eval3r, which has no normal consistency."""
     from eval3r.metrics.metric3d import evaluate_geometry
 
@@ -53,6 +53,23 @@ def theirs(folder: Path) -> dict[str, float]:
     return values | {f"fscore@{key}": value["f"] for key, value in result.fscore.items()}
 
 
+def by_open3d(folder: Path) -> dict[str, float]:
+    """Return the mean distances in both directions by Open3D, which has no other metric."""
+    import open3d
+
+    first, second = (
+        open3d.geometry.PointCloud(open3d.utility.Vector3dVector(np.load(folder / f"{name}.npy")))
+        for name in ("first", "second")
+    )
+    return {
+        "accuracy": float(np.mean(first.compute_point_cloud_distance(second))),
+        "completeness": float(np.mean(second.compute_point_cloud_distance(first))),
+    }
+
+
+TOOLS = {"": ours, "eval3r": by_eval3r, "open3d": by_open3d}
+
+
 def peak_mb() -> float:
     """Return the peak memory of this process; `getrusage` may report that of its parent."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
@@ -60,8 +77,8 @@ def peak_mb() -> float:
 
 
 def main() -> None:
-    """Time one of the two on the clouds of a folder."""
-    folder, work = Path(sys.argv[1]), theirs if sys.argv[2:] == ["eval3r"] else ours
+    """Time one of `TOOLS` on the clouds of a folder."""
+    folder, work = Path(sys.argv[1]), TOOLS["".join(sys.argv[2:])]
     start, cpu = time.perf_counter(), time.process_time()
     values = work(folder)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.timing import Row, best
+from benchmarks.timing import Requirement, versus
 from g2vlm.scenes.assets.catalog import Catalog
 from g2vlm.scenes.layout.recipes import load_recipes
 from g2vlm.scenes.render.meshes import ModelLibrary, SceneMesh
@@ -25,28 +25,27 @@ _DEPTH_M = 1e-3
 _MOST_APART = 0.02
 
 
-def inside_mesh(count: int = 50_000) -> list[Row]:
-    """Time which points are inside a mesh: winding numbers (libigl) vs trimesh's ray parity."""
-    import igl
+def inside_mesh(count: int = 50_000) -> list[Requirement]:
+    """Time which points are inside a closed mesh: crossings here and by trimesh with Embree."""
     import trimesh
+
+    from metrics.reconstruction.winding import winds_around
 
     ball = trimesh.creation.icosphere(subdivisions=5)
     vertices, faces = np.asarray(ball.vertices), np.asarray(ball.faces, np.int64)
     points = rng(0, "benchmark", "inside").uniform(-1.2, 1.2, (count, 3))
-
-    ours = partial(igl.fast_winding_number, vertices, faces, points)
-    rays = partial(ball.contains, points)
-    if ((ours() > 0.5) != rays()).mean() > 1e-3:
-        raise AssertionError("libigl and trimesh disagree on what is inside")
-    task = f"inside a mesh, {count:,} points, {len(faces):,} faces"
-    return [Row(task, "trimesh contains", best(ours, 3), best(rays, 3), count)]
+    ours, theirs = partial(winds_around, points, vertices, faces), partial(ball.contains, points)
+    if (ours() != theirs()).mean() > 1e-3:
+        raise AssertionError("trimesh and this project disagree on what is inside")
+    task = f"inside a closed mesh, {count:,} points, {len(faces):,} faces"
+    return [versus(task, ours, "trimesh with Embree", theirs)]
 
 
-def views(data: Path = Path("data")) -> list[Row]:
-    """Time the rays of all views of the first room of a split; no rows without `data`."""
+def views(data: Path = Path("data")) -> list[Requirement]:
+    """Time the rays of all views of the first room of a split."""
     if not (data / "scenes.jsonl").is_file():
-        print(f"rays: {data}: no such folder; run `make data`\n")
-        return []
+        why = f"{data}: no such folder; run `make data`"
+        return [Requirement("first hits of rays", why, "", None)]
     recipe = load_recipes(data, SPLIT, 1)[0]
     mesh = scene_mesh(recipe, ModelLibrary(Catalog(data)))
     cameras = [recipe_camera(item, *SIZE) for item in recipe["cameras"]]
@@ -67,7 +66,7 @@ def _agree(ours: np.ndarray, theirs: np.ndarray, peer: str) -> None:
         raise AssertionError(f"{peer} and this project disagree on {apart:.1%} of the rays")
 
 
-def trimesh_embree(mesh: SceneMesh, cameras: list[Camera]) -> list[Row]:
+def trimesh_embree(mesh: SceneMesh, cameras: list[Camera]) -> list[Requirement]:
     """Time first hits and their positions; both use Embree, with trees built beforehand."""
     import trimesh
     from trimesh.ray.ray_pyembree import RayMeshIntersector
@@ -87,10 +86,10 @@ def trimesh_embree(mesh: SceneMesh, cameras: list[Camera]) -> list[Row]:
 
     _agree(ours().distance, theirs(), "trimesh")
     task = f"first hits of {len(origins):,} rays, {len(mesh.faces):,} triangles"
-    return [Row(task, "trimesh with Embree", best(ours), best(theirs), len(origins))]
+    return [versus(task, ours, "trimesh with Embree", theirs)]
 
 
-def pytorch3d_rasterizer(mesh: SceneMesh, camera: Camera) -> list[Row]:
+def pytorch3d_rasterizer(mesh: SceneMesh, camera: Camera) -> list[Requirement]:
     """Time the depth of one view by PyTorch3D's rasterizer; no row if it is not installed."""
     try:
         import torch
@@ -117,8 +116,7 @@ def pytorch3d_rasterizer(mesh: SceneMesh, camera: Camera) -> list[Row]:
     surface = Meshes([torch.tensor(mesh.vertices)], [torch.tensor(mesh.faces).long()])
     # A view takes PyTorch3D many seconds, so the timed run is also the one that is compared.
     depths = []
-    seconds = best(lambda: depths.append(peer(surface).zbuf), 1)
+    task = f"depth of {SIZE[0] * SIZE[1]:,} pixels, {len(mesh.faces):,} triangles"
+    row = versus(task, ours, "PyTorch3D", lambda: depths.append(peer(surface).zbuf), repeats=1)
     _agree(ours().distance, depths[0].numpy().ravel(), "PyTorch3D")
-    count = SIZE[0] * SIZE[1]
-    task = f"depth of {count:,} pixels, {len(mesh.faces):,} triangles"
-    return [Row(task, "pytorch3d rasterizer", best(ours), seconds, count)]
+    return [row]

@@ -1,23 +1,13 @@
-"""The rows of the benchmark's tables, and the timing of work here or in a process of its own."""
+"""The rows of the benchmark's table, and the timing of work here or in a process of its own."""
 
 import json
 import os
 import subprocess
+import time
 import timeit
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-
-@dataclass(frozen=True)
-class Row:
-    """One comparison: shortest seconds of this project and of a peer on the same `count` inputs."""
-
-    task: str
-    peer: str
-    ours_seconds: float
-    peer_seconds: float
-    count: int
 
 
 @dataclass(frozen=True)
@@ -46,8 +36,28 @@ def at_most(task: str, value: float, limit: float, unit: str = "", detail: str =
 
 
 def best(work: Callable[[], object], repeats: int = 5) -> float:
-    """Return the shortest wall time of `repeats` runs, in seconds."""
-    return min(timeit.repeat(work, number=1, repeat=repeats))
+    """Return the least core seconds of `repeats` runs: other jobs of the machine do not count."""
+    return min(timeit.repeat(work, number=1, repeat=repeats, timer=time.process_time))
+
+
+def versus(
+    task: str,
+    ours: Callable[[], object],
+    peer: str,
+    theirs: Callable[[], object],
+    most: float = 1.0,
+    repeats: int = 3,
+) -> Requirement:
+    """Return the requirement that this project's core seconds are at most a share of a peer's.
+
+    The two are run in turn, and each counts with its best run.
+    """
+    mine, other = (
+        min(times)
+        for times in zip(*((best(ours, 1), best(theirs, 1)) for _ in range(repeats)), strict=True)
+    )
+    detail = f"{1e3 * mine:.1f} vs {1e3 * other:.1f} core-ms"
+    return at_most(f"{task}, time / {peer}'s", mine / other, most, "", detail)
 
 
 def measure(command: Sequence[str]) -> dict[str, Any]:

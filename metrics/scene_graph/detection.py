@@ -43,19 +43,21 @@ def average_precision(scores: np.ndarray, hits: np.ndarray, total: int) -> float
         return 0.0
     # Among equal scores false positives come first, so ties never help.
     order = np.lexsort((hits, -scores))
-    return float(_summed_precision(np.flatnonzero(hits[order])) / total)
+    return float(_summed_precision(np.flatnonzero(hits[order]) + 1.0) / total)
 
 
-def _summed_precision(places: np.ndarray) -> np.float64:
+def _summed_precision(ranks: np.ndarray) -> np.float64:
     """Return the sum over hits of the best precision there or farther down the ranking.
 
     Args:
-        places: i64 [H], of the hits in the ranking, from 0.
+        ranks: f64 [H], of the hits among all predictions, from 1.
     """
-    precision = np.arange(1, len(places) + 1) / (places + 1)  # (H,)
+    best = np.arange(1.0, len(ranks) + 1.0)
+    best /= ranks  # (H,) precision at each hit
     # Between two hits precision falls, so its maximum from the right is one of these. Each hit is
     # one step of recall.
-    return np.ascontiguousarray(np.maximum.accumulate(precision[::-1])[::-1]).sum()
+    np.maximum.accumulate(best[::-1], out=best[::-1])
+    return best.sum()
 
 
 VOC = (
@@ -202,7 +204,8 @@ class Detections:
         total = int(self.totals[keep].sum())
         if not total:
             return None
-        return float(_summed_precision(np.flatnonzero(self.hits[keep[self.scenes]])) / total)
+        hits = self.hits[keep[self.scenes]]
+        return float(_summed_precision(np.flatnonzero(hits) + 1.0) / total)
 
 
 def match_predictions(overlaps: Overlaps, threshold: float) -> dict[str, Detections]:
@@ -248,8 +251,9 @@ class _LeaveOneOut:
     def __init__(self, matched: Detections) -> None:
         self.totals, self.hits = matched.totals, matched.hits
         self.total = int(matched.totals.sum())
-        self.places = np.flatnonzero(matched.hits)  # (H,) of the hits in the ranking
-        self.sum = _summed_precision(self.places)
+        self.ranks = np.flatnonzero(matched.hits) + 1.0  # (H,) of the hits
+        self.rest = np.empty_like(self.ranks)
+        self.sum = _summed_precision(self.ranks)
         self.order = np.argsort(matched.scenes, kind="stable")  # scene by scene, in rank order
         self.start = np.searchsorted(matched.scenes[self.order], np.arange(len(self.totals) + 1))
 
@@ -263,16 +267,18 @@ class _LeaveOneOut:
         if not total:
             return None
         removed = self.order[self.start[scene] : self.start[scene + 1]]  # places in the ranking
-        hits_before = np.searchsorted(self.places, removed)
-        if not len(removed) or hits_before[0] == len(self.places):
+        hits_before = np.searchsorted(self.ranks, removed + 1.0)
+        if not len(removed) or hits_before[0] == len(self.ranks):
             return float(self.sum / total)  # what is removed has no hit behind it
-        # How many are removed ahead of each hit: these move it up.
-        ahead = np.bincount(hits_before, minlength=len(self.places) + 1)[:-1].cumsum()
-        places = self.places - ahead
-        gone = hits_before[self.hits[removed]]
-        if len(gone):
-            places = np.delete(places, gone)
-        return float(_summed_precision(places) / total)
+        # Each one that is removed moves the hits behind it up by a rank.
+        start = count = 0
+        ends = [*hits_before.tolist(), len(self.ranks)]
+        gone = [*self.hits[removed].tolist(), False]
+        for ahead, (end, is_hit) in enumerate(zip(ends, gone, strict=True)):
+            np.subtract(self.ranks[start:end], ahead, out=self.rest[count : count + end - start])
+            count += end - start
+            start = end + is_hit
+        return float(_summed_precision(self.rest[:count]) / total)
 
 
 def object_map(detections: dict[str, Detections]) -> PooledValue | None:
