@@ -91,7 +91,7 @@ class SceneTruth:
 def reordered(truth: SceneTruth, order: np.ndarray) -> SceneTruth:
     """Return the truth with its surface samples in another order [S]."""
     names = ("surface", "surface_normal", "surface_flag", "surface_colour")
-    return replace(truth, **{name: getattr(truth, name)[order] for name in names})
+    return replace(truth, **{name: getattr(truth, name).take(order, axis=0) for name in names})
 
 
 def cell_name(subset: str, cell: float) -> str:
@@ -123,7 +123,10 @@ class Prepared:
             InputError: the stored order does not hold every sample once.
         """
         order = self.tensor("order")
-        if not np.array_equal(np.sort(order), np.arange(len(truth.surface))):
+        seen = np.zeros(len(truth.surface), bool)
+        if order.shape == seen.shape and order.dtype.kind == "i":
+            seen[order[(order >= 0) & (order < len(seen))]] = True
+        if not seen.all():
             raise InputError(f"{PREPARED}: does not fit the truth beside it; delete it")
         return reordered(truth, order)
 
@@ -222,7 +225,8 @@ class Truth:
             if not fits:
                 what = f"{printable(key)} is {value.dtype} {list(value.shape)}"
                 raise InputError(f"{path}: {what}; give {dtype} [{', '.join(axes)}]")
-            if not (np.abs(value) <= FARTHEST).all():
+            # A comparison with NaN is false.
+            if value.dtype.kind == "f" and not -FARTHEST <= value.min() <= value.max() <= FARTHEST:
                 what = f"{printable(key)} is not finite or beyond {FARTHEST:g}"
                 raise InputError(f"{path}: {what}; write the truth again")
         if not found["diagonal"][0] > 0:

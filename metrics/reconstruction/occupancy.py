@@ -93,11 +93,14 @@ def grid_occupancy(
         origin: [3], lower corner of voxel (0, 0, 0), metres.
         voxel: side of a voxel, metres.
     """
-    cells = np.floor((np.asarray(points, np.float64) - origin) / voxel).astype(np.int64)  # (N, 3)
-    inside = ((cells >= 0) & (cells < np.array(grid.shape))).all(axis=1)
+    # Axis after axis instead of rows of three, which is several times faster.
+    axes = zip(np.asarray(points, np.float64).T, origin, strict=True)
+    cells = [np.floor((axis - low) / voxel).astype(np.int64) for axis, low in axes]  # (N,) each
+    inside = np.ones(len(points), bool)
+    for cell, count in zip(cells, grid.shape, strict=True):
+        inside &= (cell >= 0) & (cell < count)
     result = np.zeros(len(points), bool)
-    x, y, z = cells[inside].T
-    result[inside] = grid[x, y, z]
+    result[inside] = grid[tuple(cell[inside] for cell in cells)]
     return result
 
 

@@ -73,14 +73,16 @@ def known_voxels(
         z = depth[view, rows, columns]
         ends = lift_pixels(z, rows, columns, intrinsics[view], pose[view])  # (R, 3)
         start = pose[view, :3, 3].astype(np.float64)
+        offsets = np.ascontiguousarray((ends - start).T)[:, None]  # (3, 1, R)
         # All rays advance by the same share of their length; the longest one moves half a side a
         # step, so no ray skips more than a voxel's corner.
         longest = np.linalg.norm(ends - start, axis=1).max(initial=0.0)
         shares = np.linspace(0.0, 1.0, int(np.ceil(longest / (grid.side / 2))) + 2)
         # 32 steps at once bound the memory.
         for chunk in np.array_split(shares, len(shares) // 32 + 1):
-            along = start + chunk[:, None, None] * (ends - start)  # (steps, R, 3)
-            known |= voxelise(along.reshape(-1, 3), grid)
+            # Axis by axis, as `voxelise` reads them: (3, steps, R).
+            along = start[:, None, None] + chunk[:, None] * offsets
+            known |= voxelise(along.reshape(3, -1).T, grid)
     return known
 
 
