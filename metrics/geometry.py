@@ -194,10 +194,47 @@ def random_barycentric(generator: np.random.Generator, count: int) -> np.ndarray
     return np.stack([1 - root, root * (1 - along), root * along], axis=1)
 
 
-def cell_keys(points: np.ndarray, size: float) -> np.ndarray:
-    """Return a key int64 [N] that is equal for points of one cubic cell, and only for those.
+def sorting_order(keys: np.ndarray) -> np.ndarray:
+    """Return the stable order int64 [N] that sorts keys int64 [N], none of them negative.
 
-    Cells start at the origin. Keys of different calls cannot be compared.
+    >>> sorting_order(np.array([7, 3, 7, 0]))
+    array([3, 1, 0, 2])
+    """
+    places = np.arange(len(keys))
+    bits = len(keys).bit_length()
+    if len(keys) == 0 or int(keys.max()) >> (63 - bits):
+        return np.argsort(keys, kind="stable")
+    # A key with its place in the low bits is one integer. NumPy sorts integers several times as
+    # fast as it finds the order of equally many.
+    packed = (keys << bits) | places
+    packed.sort()
+    return packed & ((1 << bits) - 1)
+
+
+def keys_of_cells(cells: np.ndarray) -> np.ndarray:
+    """Return a key int64 [N] that is equal for equal cells, and only for those; none is negative.
+
+    Keys of different calls cannot be compared.
+
+    Args:
+        cells: whole numbers as floats [3, N], one row an axis: reductions along rows are many
+            times faster than down columns of three.
+    """
+    if cells.shape[1] == 0:
+        return np.zeros(0, np.int64)
+    low, high = cells.min(axis=1), cells.max(axis=1)
+    span = high - low + 1
+    if np.prod(span) < 2.0**KEY_BITS:
+        x, y, z = (cells - low[:, None]).astype(np.int64)
+        return (x * int(span[1]) + y) * int(span[2]) + z
+    # Too far apart for one integer: number the distinct cells in sorted order.
+    return np.unique(cells, axis=1, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def cell_keys(points: np.ndarray, size: float) -> np.ndarray:
+    """Return the `keys_of_cells` int64 [N] of the cubic cells that hold points.
+
+    Cells start at the origin.
 
     Args:
         points: [N, 3] in metres; cells are computed in its dtype.
@@ -206,17 +243,7 @@ def cell_keys(points: np.ndarray, size: float) -> np.ndarray:
     >>> cell_keys(np.array([[0.1, 0, 0], [0.9, 0, 0], [1.1, 0, 0]]), 1.0)
     array([0, 0, 1])
     """
-    if len(points) == 0:
-        return np.zeros(0, np.int64)
-    # One row an axis: reductions along rows are many times faster than down columns of three.
-    cells = np.floor(points.T.copy() / size)  # (3, N)
-    low, high = cells.min(axis=1), cells.max(axis=1)
-    span = high - low + 1
-    if np.prod(span) < 2.0**KEY_BITS:
-        x, y, z = (cells - low[:, None]).astype(np.int64)
-        return (x * int(span[1]) + y) * int(span[2]) + z
-    # Too far apart for one integer: number the distinct cells in sorted order.
-    return np.unique(cells, axis=1, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    return keys_of_cells(np.floor(points.T.copy() / size))
 
 
 def first_in_cells(points: np.ndarray, size: float) -> np.ndarray:
@@ -229,4 +256,17 @@ def first_in_cells(points: np.ndarray, size: float) -> np.ndarray:
     >>> first_in_cells(np.array([[0.1, 0, 0], [1.1, 0, 0], [0.9, 0, 0]]), 1.0)
     array([0, 1])
     """
-    return np.sort(np.unique(cell_keys(points, size), return_index=True)[1])
+    keys = cell_keys(points, size)
+    order = sorting_order(keys)
+    return np.sort(order[run_starts(keys[order])])
+
+
+def run_starts(values: np.ndarray) -> np.ndarray:
+    """Return the indices int64 [K] at which runs of equal values [N] begin.
+
+    >>> run_starts(np.array([4, 4, 2, 9, 9]))
+    array([0, 2, 3])
+    """
+    if len(values) == 0:
+        return np.zeros(0, np.int64)
+    return np.append(0, np.flatnonzero(values[1:] != values[:-1]) + 1)

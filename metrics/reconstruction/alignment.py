@@ -104,18 +104,16 @@ def pixel_correspondences(
     Returns:
         Both sides, [K, 3] metres each; row i of both is one correspondence.
     """
-    bounds = np.array(depth.shape)
-    pixels = np.asarray(pixels, np.int64)
-    valid = ((pixels >= 0) & (pixels < bounds)).all(axis=1)  # (M,)
-    view, row, column = np.where(valid[:, None], pixels, 0).T
-    valid &= depth[view, row, column] > 0
+    view, row, column = np.array(pixels.T, np.int64, order="C")  # (M,) each
+    inside = (row >= 0) & (row < depth.shape[1]) & (column >= 0) & (column < depth.shape[2])
     predicted, true = [], []
-    for index in range(len(depth)):
-        chosen = valid & (view == index)
-        predicted.append(points[chosen])
-        rows, columns = row[chosen], column[chosen]
-        z = depth[index, rows, columns]
-        true.append(lift_pixels(z, rows, columns, intrinsics[index], pose[index]))
+    for index, image in enumerate(depth):
+        chosen = np.flatnonzero(inside & (view == index))
+        z = image[row.take(chosen), column.take(chosen)]
+        chosen, z = chosen[z > 0], z[z > 0]
+        predicted.append(points.take(chosen, axis=0))
+        place = row.take(chosen), column.take(chosen)
+        true.append(lift_pixels(z, *place, intrinsics[index], pose[index]))
     return np.concatenate(predicted), np.concatenate(true)
 
 

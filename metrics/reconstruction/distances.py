@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from metrics.geometry import dots
 from metrics.metric import Metric
 from metrics.reconstruction.pointcloud import CELL, cell_normals, estimate_normals
 from metrics.reconstruction.radius_counts import Link, link, within
@@ -152,7 +153,7 @@ def normal_agreement(normals: np.ndarray, others: np.ndarray) -> float:
     """
     if not len(normals):
         return 0.0
-    return float(np.abs(np.einsum("ij,ij->i", normals, others)).mean(dtype=np.float64))
+    return float(np.abs(dots(normals, others)).mean(dtype=np.float64))
 
 
 def normal_consistency(forward: float, backward: float) -> float:
@@ -178,11 +179,12 @@ def colour_error(distance: np.ndarray, colours: np.ndarray, others: np.ndarray) 
         >>> colour_error(np.array([0.01]), black, grey)
         0.2
     """
-    close = distance < COLOUR_RADIUS
-    if not close.any():
+    close = np.flatnonzero(distance < COLOUR_RADIUS)
+    if not len(close):
         return None
     # Signed and wider than u8, so that a difference does not wrap around.
-    gap = np.abs(colours[close].astype(np.int16) - others[close].astype(np.int16))
+    first, second = (side.take(close, axis=0).astype(np.int16) for side in (colours, others))
+    gap = np.abs(first - second)
     return float(gap.mean(dtype=np.float64) / 255)
 
 
@@ -257,8 +259,8 @@ def colours_of(comparison: SurfaceComparison) -> float | None:
     if colours is None:
         return None
     forward = comparison.forward
-    true = comparison.clouds.true.surface_colour[forward.target_place]  # (M, 3)
-    return colour_error(forward.distance, colours[forward.source_place], true)
+    true = comparison.clouds.true.surface_colour.take(forward.target_place, axis=0)  # (M, 3)
+    return colour_error(forward.distance, colours.take(forward.source_place, axis=0), true)
 
 
 def _has_completion(comparison: SurfaceComparison) -> bool:

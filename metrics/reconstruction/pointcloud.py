@@ -5,11 +5,20 @@ that density and duplicates cannot help. Points are [N, 3] in metres.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from metrics.geometry import KEY_BITS, cell_keys, face_crosses, random_barycentric, unit
+from metrics.geometry import (
+    dots,
+    face_crosses,
+    keys_of_cells,
+    random_barycentric,
+    run_starts,
+    sorting_order,
+    unit,
+)
 from metrics.reconstruction import gpu
 
 # Side of the cells in which distances are measured, metres.
@@ -18,8 +27,10 @@ CELL = 0.01
 NORMAL_NEIGHBOURS = 12
 # Side of the coarsest cells of `spatial_order`, metres.
 ORDER_CELL = 0.1
-# Bits of a 64-bit key that are left, next to a cell's key, for the distance to the cell's centre.
-_OFFSET_BITS = 62 - KEY_BITS
+# The three bits of 0 to 7 spread two apart, so that those of x, y and z interleave.
+_SPREAD = np.array([((i & 4) << 4) | ((i & 2) << 2) | (i & 1) for i in range(8)])
+# Points whose planes are fitted at once: so many that the arrays of a step fit into the cache.
+_BLOCK = 4096
 # Entries of a symmetric 3x3 matrix, in the order of `_smallest_axis`.
 _PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 
@@ -43,15 +54,11 @@ def spatial_order(points: np.ndarray) -> np.ndarray:
     Every cell of 10, 5, 2.5 and 1.25 cm is contiguous: cells of 10 cm by their key, and a Z-order
     (Morton 1966) inside each. Neighbour searches then find their part of the tree in the cache.
     """
-    if len(points) == 0:
-        return np.zeros(0, np.int64)
-    points = np.asarray(points, np.float64)
-    fine = np.floor(points.T / (ORDER_CELL / 8))  # (3, N) cells of 1.25 cm
-    x, y, z = np.mod(fine, 8).astype(np.int64)  # places 0 to 7 inside a cell of 10 cm
-    # Spread the three bits of a place two apart, so that those of x, y and z interleave.
-    spread = np.array([((i & 4) << 4) | ((i & 2) << 2) | (i & 1) for i in range(8)])
-    within = (spread[x] << 2) | (spread[y] << 1) | spread[z]  # (N,) 9 bits
-    return np.argsort((cell_keys(points, ORDER_CELL) << 9) | within, kind="stable")
+    fine = np.floor(_axes(points) / (ORDER_CELL / 8))  # (3, N) cells of 1.25 cm
+    coarse = np.floor(fine / 8)  # (3, N) cells of 10 cm
+    x, y, z = (fine - 8 * coarse).astype(np.uint8)  # places 0 to 7 inside a cell of 10 cm
+    within = _SPREAD.take(x) << 2 | _SPREAD.take(y) << 1 | _SPREAD.take(z)  # (N,) 9 bits
+    return sorting_order((keys_of_cells(coarse) << 9) | within)
 
 
 def cell_representatives(points: np.ndarray, size: float) -> np.ndarray:
@@ -68,28 +75,30 @@ def cell_representatives(points: np.ndarray, size: float) -> np.ndarray:
         >>> cell_representatives(np.array([[0.1, 0.1, 0.1], [0.4, 0.5, 0.5], [1.5, 0, 0]]), 1.0)
         array([1, 2])
     """
-    if len(points) == 0:
-        return np.zeros(0, np.int64)
-    points = np.asarray(points, np.float64)
-    keys = cell_keys(points, size)  # (N,)
-    inside = points.T.copy() / size
-    inside = inside - np.floor(inside) - 0.5  # (3, N) offset from the centre, -0.5 to 0.5
+    axes = _axes(points)
+    inside = axes / size
+    cells = np.floor(inside)
+    keys = keys_of_cells(cells)  # (N,)
+    inside = inside - cells - 0.5  # (3, N) offset from the centre, -0.5 to 0.5
     away = (inside**2).sum(axis=0) / 0.75  # (N,) squared distance, 1 in a corner
-    # One sort of one integer replaces a sort by two keys: the cell in the high bits, the rounded
-    # distance to its centre in the low ones.
-    ranks = (away * ((1 << _OFFSET_BITS) - 1)).astype(np.int64)
-    ranked = (keys << _OFFSET_BITS) + ranks
-    order = np.argsort(ranked)
-    ordered = ranked[order]
-    first = np.flatnonzero(np.diff(ordered >> _OFFSET_BITS, prepend=-1))  # (K,) start of each cell
-    chosen = order[first]
-    # Two points of a cell can have equal rounded distances: compare those exactly.
-    close = first[:-1] if len(ordered) == first[-1] + 1 else first
-    for start in close[ordered[close] == ordered[close + 1]]:
-        end = np.searchsorted(ordered, ordered[start], side="right")
-        best = min(order[start:end], key=lambda index: (away[index], *points[index].tolist()))
-        chosen[np.searchsorted(first, start)] = best
+    order = sorting_order(keys)
+    starts = run_starts(keys.take(order))  # (K,) start of each cell
+    if len(starts) == 0:
+        return np.zeros(0, np.int64)
+    cell = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(order)))  # (N,)
+    away = away.take(order)
+    nearest = np.flatnonzero(away == np.minimum.reduceat(away, starts).take(cell))
+    chosen, cell = order.take(nearest), cell.take(nearest)
+    if len(chosen) > len(starts):
+        x, y, z = axes.take(chosen, axis=1)
+        ranked = np.lexsort((z, y, x, cell))
+        chosen = chosen.take(ranked.take(run_starts(cell.take(ranked))))
     return chosen
+
+
+def _axes(points: np.ndarray) -> np.ndarray:
+    """Return points [N, 3] as f64 [3, N]: NumPy is fastest on long rows."""
+    return np.array(points.T, np.float64, order="C")
 
 
 def distinct_rows(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -106,16 +115,35 @@ def distinct_rows(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         >>> distinct_rows(np.array([[5.0, 0, 0], [4, 0, 0], [5, 0, 0]]))
         (array([0, 1]), array([0, 1, 0]))
     """
-    order = np.lexsort(points.T)
-    changed = (np.diff(points[order], axis=0) != 0).any(axis=1)
-    starts = np.flatnonzero(np.append(np.ones(min(len(points), 1), bool), changed))
+    hashed = _row_hashes(points)
+    in_order = np.sort(hashed)
+    repeated = in_order[:-1][in_order[1:] == in_order[:-1]]
+    # Rows whose hash occurs once equal no other; only the rest is compared.
+    rows = np.flatnonzero(np.isin(hashed, repeated)) if len(repeated) else np.zeros(0, np.int64)
+    some = points.take(rows, axis=0)
+    order = np.lexsort(some.T)
+    changed = (np.diff(some[order], axis=0) != 0).any(axis=1)
+    group = np.append(0, np.cumsum(changed))[: len(rows)]  # (R,) number of distinct rows before
     # The sort is stable, so the first of equal rows comes first.
-    first = order[starts]
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    number = np.empty(len(points), np.int64)
-    number[order] = np.repeat(rank, np.diff(np.append(starts, len(points))))
-    return np.sort(first), number
+    first = rows[order][run_starts(group)]
+    is_first = np.ones(len(points), bool)
+    is_first[rows] = False
+    is_first[first] = True
+    number = np.cumsum(is_first) - 1
+    number[rows[order]] = number[first[group]]
+    return np.flatnonzero(is_first), number
+
+
+def _row_hashes(points: np.ndarray) -> np.ndarray:
+    """Return a u64 [N] for rows [N, D], equal where rows are equal and seldom elsewhere."""
+    hashed = np.zeros(len(points), np.uint64)
+    for column in points.T:
+        # Adding 0 turns -0.0, which equals 0.0, into that.
+        hashed ^= (np.asarray(column, np.float64) + 0.0).view(np.uint64)
+        # Any odd number with bits all over mixes well: this one is 2^64 over the golden ratio.
+        hashed *= np.uint64(0x9E3779B97F4A7C15)
+        hashed ^= hashed >> np.uint64(32)
+    return hashed
 
 
 def cell_normals(
@@ -129,15 +157,17 @@ def cell_normals(
         size: side of a cell in metres.
         chosen: i64 [K], one point a cell.
     """
-    keys = cell_keys(np.asarray(points, np.float64), size)
-    cells, group = np.unique(keys, return_inverse=True)  # (C,) cells, (N,) cell of each point
+    keys = keys_of_cells(np.floor(_axes(points) / size))
+    order = sorting_order(keys)
+    starts = run_starts(keys.take(order))  # (C,) start of each cell
+    group = np.empty(len(keys), np.int64)  # cell of each point
+    group[order] = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(order)))
     # Opposite sides of a thin sheet in one cell would cancel, so each normal is first turned to
     # the side of the chosen point's own.
-    own = np.zeros((len(cells), 3), np.float32)
-    own[group[chosen]] = normals[chosen]
-    sign = np.where(np.einsum("ij,ij->i", own[group], normals) < 0, -1.0, 1.0)  # (N,)
-    turned = normals * sign[:, None]
-    sums = np.stack([np.bincount(group, turned[:, axis], len(cells)) for axis in range(3)], 1)
+    own = np.zeros((len(starts), 3), np.float32)
+    own[group[chosen]] = normals.take(chosen, axis=0)
+    sign = np.where(dots(own.take(group, axis=0), normals) < 0, -1.0, 1.0)  # (N,)
+    sums = np.stack([np.bincount(group, axis * sign, len(starts)) for axis in normals.T], 1)
     return unit(sums[group[chosen]]).astype(np.float32)
 
 
@@ -153,7 +183,11 @@ class Cloud:
     def __init__(self, points: np.ndarray, dtype: type[np.floating] = np.float32) -> None:
         self.points = np.ascontiguousarray(points, dtype)
         self._tree = None
-        self._around = None
+
+    @cached_property
+    def columns(self) -> np.ndarray:
+        """The points as [3, N], for arithmetic: NumPy is fastest on long rows."""
+        return np.ascontiguousarray(self.points.T)
 
     def nearest(self, queries: np.ndarray, bound: float | None = None) -> Neighbours:
         """Return the nearest point of the cloud for each query.
@@ -178,18 +212,26 @@ class Cloud:
         index = np.minimum(index, len(self.points) - 1)
         return Neighbours(distance, index.astype(np.int64))
 
-    def self_neighbours(self) -> Neighbours:
-        """Return the points nearest to each of the cloud's own, itself first, [N, K].
+    def any_within(self, queries: np.ndarray, radius: float) -> np.ndarray:
+        """Return bool [M]: whether any point is strictly closer than `radius` metres to queries."""
+        # Beyond the radius a distance counts only as too far: the search may stop there.
+        return self.nearest(queries, radius * 1.001).distance < radius
 
-        K is `NORMAL_NEIGHBOURS`, or all points of a smaller cloud. Searched once.
+    def neighbours(self, queries: np.ndarray, count: int) -> Neighbours:
+        """Return the points nearest to each of the queries [M, 3], nearest first, [M, K].
+
+        K is `count`, or all points of a smaller cloud.
         """
-        if self._around is None:
-            count = min(NORMAL_NEIGHBOURS, len(self.points))
-            distance, index = self._search().query(self.points, k=count)
-            index = np.minimum(index, len(self.points) - 1)
-            shape = len(self.points), count
-            self._around = Neighbours(distance.reshape(shape), index.reshape(shape))
-        return self._around
+        count = min(count, len(self.points))
+        distance, index = self._search().query(queries, k=count)
+        index = np.minimum(index, len(self.points) - 1)
+        shape = len(queries), count
+        return Neighbours(distance.reshape(shape), index.reshape(shape))
+
+    @cached_property
+    def around(self) -> Neighbours:
+        """The `NORMAL_NEIGHBOURS` points nearest to each of the cloud's own, itself first."""
+        return self.neighbours(self.points, NORMAL_NEIGHBOURS)
 
     def _search(self) -> Any:
         from pykdtree.kdtree import KDTree
@@ -204,27 +246,42 @@ def estimate_normals(cloud: Cloud) -> np.ndarray:
 
     The sign is arbitrary. With fewer than 3 points normals are zero, which agree with nothing.
     """
-    if len(cloud.points) < 3:
-        return np.zeros((len(cloud.points), 3), np.float32)
-    index = cloud.self_neighbours().index  # (N, K)
-    axes = cloud.points.T.astype(np.float64)  # (3, N)
+    normals = np.zeros((len(cloud.points), 3), np.float32)
+    if len(normals) < 3:
+        return normals
+    index = cloud.around.index  # (N, K)
+    axes = _axes(cloud.points)  # (3, N)
+    for start in range(0, len(normals), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        normals[rows] = _smallest_axis(*_covariance(axes, axes[:, rows], index[rows])).T
+    return normals
+
+
+def _covariance(axes: np.ndarray, own: np.ndarray, index: np.ndarray) -> list[np.ndarray]:
+    """Return the entries `_PAIRS` of the covariance of neighbourhoods, f64 [B] each, times K.
+
+    Args:
+        axes: f64 [3, N], all points.
+        own: f64 [3, B], the points whose neighbourhoods are taken.
+        index: [B, K], their neighbours among all points, each point itself first.
+    """
     # Sums of offsets and of their products, from which the covariance follows.
     first, second = np.zeros((3, len(index))), np.zeros((6, len(index)))
     # One neighbour after the other keeps every array long and thin, which NumPy sums fastest.
     for neighbour in np.ascontiguousarray(index[:, 1:].T):
-        gap = axes[:, neighbour] - axes  # (3, N)
+        gap = axes.take(neighbour, axis=1)  # (3, B)
+        gap -= own
         first += gap
         for row, (i, j) in enumerate(_PAIRS):
             second[row] += gap[i] * gap[j]
     count = index.shape[1]
-    covariance = [second[row] - first[i] * first[j] / count for row, (i, j) in enumerate(_PAIRS)]
-    return _smallest_axis(*covariance)
+    return [second[row] - first[i] * first[j] / count for row, (i, j) in enumerate(_PAIRS)]
 
 
 def _smallest_axis(
     xx: np.ndarray, yy: np.ndarray, zz: np.ndarray, xy: np.ndarray, xz: np.ndarray, yz: np.ndarray
 ) -> np.ndarray:
-    """Return the unit eigenvector f32 [N, 3] of the smallest eigenvalue of symmetric matrices.
+    """Return the unit eigenvector f64 [3, N] of the smallest eigenvalue of symmetric matrices.
 
     The closed form for 3x3 is several times faster than a batched `eigh`.
 
@@ -246,11 +303,19 @@ def _smallest_axis(
     least = third + 2 * width * np.cos(angle + 2 * np.pi / 3)  # (N,)
     # Rows of the matrix less its eigenvalue are orthogonal to the eigenvector, so it is the cross
     # product of two of them; the longest of the three is the most exact.
-    rows = np.stack([xx - least, xy, xz, xy, yy - least, yz, xz, yz, zz - least], axis=1)
-    rows = rows.reshape(-1, 3, 3)
-    crosses = np.stack([np.cross(rows[:, i], rows[:, j]) for i, j in ((0, 1), (0, 2), (1, 2))], 1)
-    longest = (crosses**2).sum(axis=2).argmax(axis=1)
-    return unit(crosses[np.arange(len(crosses)), longest]).astype(np.float32)
+    a, b, c = xx - least, yy - least, zz - least
+    longest, most = np.zeros((3, len(least))), np.full(len(least), -1.0)
+    for u, v in (
+        ((a, xy, xz), (xy, b, yz)),
+        ((a, xy, xz), (xz, yz, c)),
+        ((xy, b, yz), (xz, yz, c)),
+    ):
+        x, y, z = u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]
+        square = x * x + y * y + z * z
+        longer = square > most
+        most = np.where(longer, square, most)
+        longest = np.where(longer, (x, y, z), longest)
+    return longest / np.where(most > 0, np.sqrt(most), 1.0)
 
 
 def sample_mesh(

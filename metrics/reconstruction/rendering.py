@@ -83,9 +83,7 @@ def point_radii(cloud: Cloud, neighbours: int = 4, largest: float = 0.1) -> np.n
     """
     if len(cloud.points) < 2:
         return np.full(len(cloud.points), largest, np.float32)
-    distance = cloud.self_neighbours().distance[
-        :, : neighbours + 1
-    ]  # the first is the point itself
+    distance = cloud.around.distance[:, : neighbours + 1]  # the first is the point itself
     return np.minimum(distance[:, -1], largest).astype(np.float32)
 
 
@@ -110,9 +108,9 @@ def point_depth(
     height, width = (-(-side // stride) for side in shape)
     result = np.zeros((len(pose), height, width), np.float32)
     for view in range(len(pose)):
-        camera = to_camera(points, pose[view])  # (N, 3)
-        front = camera[:, 2] > NEAREST_M
-        x, y, z = camera[front].T  # (K,) each
+        camera = np.ascontiguousarray(to_camera(points, pose[view]).T)  # (3, N)
+        front = np.flatnonzero(camera[2] > NEAREST_M)
+        x, y, z = camera.take(front, axis=1)  # (K,) each
         matrix = intrinsics[view]
         column = np.floor((x / z * matrix[0, 0] + matrix[0, 2]) / stride).astype(np.int64)
         row = np.floor((y / z * matrix[1, 1] + matrix[1, 2]) / stride).astype(np.int64)
@@ -132,24 +130,34 @@ def _squares(
         row, column: i64 [K], pixels of the centres; size: i64 [K], half the side in pixels.
         z: [K] depth in metres.
     """
-    # A margin of two largest radii: centres lie up to one outside the image, and their squares
-    # reach one farther. So no square has to be clipped.
+    # Centres lie up to the largest radius outside the image, so no square has to be clipped.
     pad = _LARGEST_RADIUS
     near = (row >= -pad) & (row < height + pad) & (column >= -pad) & (column < width + pad)
-    row, column, z, size = row[near], column[near], z[near], size[near]
-    across = width + 4 * pad
-    image = np.full((height + 4 * pad) * across, np.inf, np.float32)
-    # Squares of one size cover the same offsets, so they are written together.
-    for radius in np.unique(size):
+    row, column, z, size = row[near], column[near], z[near].astype(np.float32), size[near]
+    across = width + 2 * pad
+    centre = (row + pad) * across + column + pad  # (C,) flat pixels
+    image = np.full((height + 2 * pad, across), np.inf, np.float32)
+    # A square of radius r is its centre grown by one pixel r times, so squares of all sizes grow
+    # together: each one joins when as many steps are left as its radius.
+    for radius in range(size.max(initial=0), -1, -1):
         chosen = size == radius
-        centre = (row[chosen] + 2 * pad) * across + column[chosen] + 2 * pad  # (C,) flat pixels
-        span = np.arange(-radius, radius + 1)
-        offsets = (span[:, None] * across + span[None, :]).ravel()  # (side^2,)
-        targets = (centre[:, None] + offsets).ravel()  # (C side^2,)
-        np.minimum.at(image, targets, np.repeat(z[chosen].astype(np.float32), len(offsets)))
-    framed = image.reshape(height + 4 * pad, across)
-    inner = framed[2 * pad : 2 * pad + height, 2 * pad : 2 * pad + width]
+        np.minimum.at(image.reshape(-1), centre[chosen], z[chosen])
+        if radius:
+            image = _grown(image)
+    inner = image[pad : pad + height, pad : pad + width]
     return np.where(np.isfinite(inner), inner, 0.0)
+
+
+def _grown(image: np.ndarray) -> np.ndarray:
+    """Return the least value of each pixel of [H, W] and its eight neighbours."""
+    # First from the lines above and below, then from the columns to both sides.
+    lines = image.copy()
+    np.minimum(lines[1:], image[:-1], out=lines[1:])
+    np.minimum(lines[:-1], image[1:], out=lines[:-1])
+    grown = lines.copy()
+    np.minimum(grown[:, 1:], lines[:, :-1], out=grown[:, 1:])
+    np.minimum(grown[:, :-1], lines[:, 1:], out=grown[:, :-1])
+    return grown
 
 
 def depth_absrel(predicted: np.ndarray, truth: np.ndarray) -> float | None:

@@ -39,7 +39,7 @@ class Surface:
         """Return the surface with its samples in spatial order."""
         order = spatial_order(points)
         fields = (points, normals, colours, pixels)
-        return cls(*(None if field is None else field[order] for field in fields))
+        return cls(*(None if field is None else field.take(order, axis=0) for field in fields))
 
 
 class _TrueSamples(Samples):

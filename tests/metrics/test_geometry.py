@@ -111,3 +111,23 @@ def test_points_share_a_key_where_they_share_a_cell(spread):
 def test_no_points_have_no_keys():
     assert geo.cell_keys(np.zeros((0, 3)), 0.1).shape == (0,)
     assert geo.first_in_cells(np.zeros((0, 3)), 0.1).shape == (0,)
+
+
+@pytest.mark.parametrize("most", [1, 50, 2**51, 2**62])
+def test_the_order_of_keys_is_that_of_a_stable_sort(most):
+    keys = np.random.default_rng(6).integers(0, most, 5000)
+    np.testing.assert_array_equal(geo.sorting_order(keys), np.argsort(keys, kind="stable"))
+    assert geo.sorting_order(keys[:0]).shape == (0,)
+
+
+def test_runs_start_where_values_change():
+    values = np.random.default_rng(7).integers(0, 3, 200)
+    starts = [i for i in range(200) if i == 0 or values[i] != values[i - 1]]
+    assert geo.run_starts(values).tolist() == starts
+    assert geo.run_starts(values[:0]).shape == (0,)
+
+
+def test_cells_too_far_apart_for_one_integer_have_distinct_keys():
+    cells = np.array([[0.0, 1e30, 0.0, -1e30], [0, 0, 0, 5], [0, 0, 0, 5]])
+    a, b, c, d = geo.keys_of_cells(cells).tolist()
+    assert a == c and len({a, b, d}) == 3 and min(a, b, d) >= 0

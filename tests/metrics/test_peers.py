@@ -57,7 +57,7 @@ def test_neighbours_and_chamfer_agree_with_pytorch3d():
     np.testing.assert_allclose(near, found.dists[0, :, 0].sqrt(), atol=1e-6)
     theirs, _ = loss.chamfer_distance(first, second)
     assert distances.chamfer_l2sq(near, far) == pytest.approx(float(theirs), rel=1e-5)
-    around = geo.Cloud(clouds()[0]).self_neighbours()
+    around = geo.Cloud(clouds()[0]).around
     twelve = ops.knn_points(first, first, K=geo.NORMAL_NEIGHBOURS)
     np.testing.assert_allclose(around.distance, twelve.dists[0].sqrt(), atol=1e-6)
 

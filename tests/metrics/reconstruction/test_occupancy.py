@@ -191,6 +191,29 @@ def test_nearer_points_hide_farther_ones_and_those_behind_do_not_show():
     assert sorted(set(drawn.ravel().tolist())) == [0.0, 1.0]
 
 
+def test_the_nearest_square_of_a_pixel_counts():
+    generator = np.random.default_rng(3)
+    matrix, pose = toy_truth.cameras(1, 0.0)
+    pose[0, :3, :3], pose[0, :3, 3] = np.eye(3), 0
+    height, width = toy_truth.SHAPE
+    points = (generator.uniform([-2, -2, 0.3], [2, 2, 4], (400, 3))).astype(np.float32)
+    radii = generator.uniform(0, 0.2, 400).astype(np.float32)
+    expected = np.full((height, width), np.inf, np.float32)
+    for (x, y, z), radius in zip(points, radii, strict=True):
+        column = int(np.floor(x / z * matrix[0, 0, 0] + matrix[0, 0, 2]))
+        row = int(np.floor(y / z * matrix[0, 1, 1] + matrix[0, 1, 2]))
+        if not (-12 <= row < height + 12 and -12 <= column < width + 12):
+            continue
+        half = min(int(np.round(radius / z * matrix[0, 0, 0])), 12)
+        square = expected[max(row - half, 0) : row + half + 1, max(column - half, 0) :]
+        square = square[:, : max(column + half + 1 - max(column - half, 0), 0)]
+        if row + half >= 0:
+            square[:] = np.minimum(square, z)
+    drawn = point_depth(points, radii, toy_truth.SHAPE, matrix, pose)[0]
+    assert len(np.unique(drawn)) > 20
+    assert np.array_equal(drawn, np.where(np.isfinite(expected), expected, 0))
+
+
 def test_depth_errors_by_hand():
     truth = np.array([2.0, 2.0, 2.0, 0.0])
     predicted = np.array([2.2, 0.0, 9.0, 1.0])

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from metrics.reconstruction import distances
 from metrics.reconstruction import pointcloud as geo
-from metrics.reconstruction.alignment import icp, umeyama
+from metrics.reconstruction.alignment import icp, pixel_correspondences, umeyama
 
 CLOUDS = st.integers(0, 2**32 - 1).map(
     lambda seed: np.random.default_rng(seed).uniform(0, 1, (40, 3)).astype(np.float32)
@@ -117,6 +117,58 @@ def test_one_point_a_cell():
     assert len(chosen) == len(np.unique(np.floor(points / 0.1), axis=0))
 
 
+# Lattices have ties and copies; steps of 2.5 mm put points on the borders of cells.
+LATTICES = st.integers(0, 2**32 - 1).map(
+    lambda seed: np.random.default_rng(seed).integers(-9, 9, (200, 3)) * 0.0025
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(LATTICES, st.sampled_from([0.01, 0.0125, 0.3]))
+def test_the_point_nearest_to_the_centre_of_a_cell_represents_it(points, size):
+    cells: dict[tuple[float, ...], tuple[float, ...]] = {}
+    for place, point in enumerate(points):
+        inside = point / size - np.floor(point / size) - 0.5
+        away = (inside[0] ** 2 + inside[1] ** 2 + inside[2] ** 2) / 0.75
+        best = (away, *point, place)
+        cell = tuple(np.floor(point / size))
+        cells[cell] = min(cells.get(cell, best), best)
+    chosen = geo.cell_representatives(points, size)
+    assert sorted(chosen.tolist()) == sorted(int(best[-1]) for best in cells.values())
+
+
+@settings(max_examples=50, deadline=None)
+@given(LATTICES, st.sampled_from([np.float32, np.float64]))
+def test_distinct_rows_are_those_of_a_dictionary(points, dtype):
+    points = np.where(points == 0, np.array([[0.0], [-0.0]] * 100), points).astype(dtype)
+    seen: dict[tuple[float, ...], int] = {}
+    number = [seen.setdefault(tuple(row.tolist()), len(seen)) for row in points]
+    first = [number.index(value) for value in range(len(seen))]
+    places, which = geo.distinct_rows(points)
+    assert (places.tolist(), which.tolist()) == (first, number)
+
+
+def test_rows_of_equal_hashes_are_compared(monkeypatch):
+    points = np.random.default_rng(9).integers(0, 4, (300, 3)).astype(float)
+    wanted = geo.distinct_rows(points)
+    monkeypatch.setattr(geo, "_row_hashes", lambda rows: np.zeros(len(rows), np.uint64))
+    found = geo.distinct_rows(points)
+    assert all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def test_distinct_rows_of_few_points():
+    for points in (np.zeros((0, 3)), np.ones((1, 3)), np.random.default_rng(0).random((50, 3))):
+        places, number = geo.distinct_rows(points)
+        assert places.tolist() == number.tolist() == list(range(len(points)))
+
+
+def test_normals_do_not_depend_on_how_many_are_fitted_at_once(monkeypatch):
+    cloud = geo.Cloud(np.random.default_rng(10).normal(size=(500, 3)))
+    whole = geo.estimate_normals(cloud)
+    monkeypatch.setattr(geo, "_BLOCK", 64)
+    np.testing.assert_allclose(geo.estimate_normals(cloud), whole, rtol=0, atol=1e-6)
+
+
 def test_normals_of_a_plane_and_of_random_clouds():
     generator = np.random.default_rng(4)
     flat = generator.uniform(size=(400, 3)) * [1, 1, 0]
@@ -192,3 +244,26 @@ def test_icp_undoes_a_small_motion():
     found = icp(source, moved, with_scale=True)
     assert np.abs(found.apply(source) - moved).max() < 1e-3
     assert icp(source, moved, with_scale=False).scale == 1.0
+
+
+def test_correspondences_are_pixels_inside_the_images_with_true_depth():
+    generator = np.random.default_rng(11)
+    depth = generator.uniform(1, 3, (2, 4, 5)) * (generator.random((2, 4, 5)) < 0.7)
+    intrinsics = np.tile([[4.0, 0, 2.5], [0, 3.0, 2.0], [0, 0, 1]], (2, 1, 1))
+    pose = np.tile(np.eye(4), (2, 1, 1))
+    pose[1, :3] = np.column_stack([turn(0.4), [1, 2, 3]])
+    pixels = generator.integers(-1, 6, (400, 3)).astype(np.int32)
+    points = generator.random((400, 3)).astype(np.float32)
+    mine, true = [], []
+    for number in range(2):
+        for point, (view, row, column) in zip(points, pixels, strict=True):
+            inside = view == number and 0 <= row < 4 and 0 <= column < 5
+            if not inside or depth[view, row, column] == 0:
+                continue
+            away = (np.array([column + 0.5, row + 0.5]) - [2.5, 2.0]) / [4.0, 3.0]
+            local = np.array([*away, 1.0]) * depth[view, row, column]
+            mine.append(point)
+            true.append(pose[view, :3, :3] @ local + pose[view, :3, 3])
+    found = pixel_correspondences(points, pixels, depth, intrinsics, pose)
+    assert len(mine) > 20
+    assert np.array_equal(found[0], mine) and np.allclose(found[1], true)

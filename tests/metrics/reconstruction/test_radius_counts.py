@@ -41,6 +41,40 @@ def test_shares_equal_those_of_a_search(seed, many, others, noise, threshold):
 
 
 @settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from([0.0125, 0.025, 0.04]),
+    st.sampled_from([0.005, 0.02, 0.06]),
+)
+def test_shares_of_dense_surfaces_equal_those_of_a_search(seed, threshold, gap):
+    # Many samples in each 1 cm cell, so that coarser cells have other representatives.
+    generator = np.random.default_rng(seed)
+    sides = []
+    for height in (0.0, gap):
+        points = generator.uniform(0, 0.15, (4000, 3)) * [1, 1, 0.1] + [0, 0, height]
+        sides.append(Samples(points[geo.spatial_order(points)]))
+    source, target = sides
+    assert len(target.others(threshold / 2).points) > 0
+    found = within(source, target, threshold / 2, threshold, link(source, target))
+    distance = target.cloud(threshold / 2).nearest(source.cloud(threshold / 2).points).distance
+    assert found == distances.share_within(distance, threshold)
+
+
+def test_a_share_is_exact_where_the_nearest_neighbours_do_not_represent_the_coarser_cells():
+    # Twelve points of the 1 cm reduction are nearer than the one that represents the 8 cm cell.
+    crowd = np.array(
+        [[x, y, 0.005] for x in (0.005, 0.015, 0.025, 0.035) for y in (0.005, 0.015, 0.025)]
+    )
+    target = np.concatenate([crowd, [[0.039, 0.039, 0.035]]])
+    source = np.array([[0.002, 0.002, 0.005]])
+    sides = [Samples(points[geo.spatial_order(points)]) for points in (source, target)]
+    assert len(sides[1].chosen(0.08)) == 1
+    for threshold, share in ((0.064, 1.0), (0.058, 0.0)):
+        known = link(*sides)
+        assert within(*sides, 0.08, threshold, known) == share
+
+
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**31), st.sampled_from([0.0, -7.3, 1e6]))
 def test_spatial_order_keeps_every_cell_in_one_run(seed, shift):
     points = surface(seed, 500) + np.float32(shift)
