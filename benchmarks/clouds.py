@@ -23,6 +23,9 @@ def ours(folder: Path) -> dict[str, float]:
 
     first, second = (np.load(folder / f"{name}.npy") for name in ("first", "second"))
     normals = [np.load(folder / f"{name}_normals.npy") for name in ("first", "second")]
+    orders = [geo.spatial_order(points) for points in (first, second)]
+    first, second = first.take(orders[0], axis=0), second.take(orders[1], axis=0)
+    normals = [side.take(order, axis=0) for side, order in zip(normals, orders, strict=True)]
     forward = geo.Cloud(second).nearest(first)
     backward = geo.Cloud(first).nearest(second)
     near, far = forward.distance, backward.distance

@@ -32,11 +32,11 @@ from metrics.reconstruction.pointcloud import (
     Cloud,
     Neighbours,
     cell_normals,
-    cell_representatives,
     distinct_rows,
     estimate_normals,
     sample_mesh,
 )
+from metrics.reconstruction.radius_counts import Samples, link, within
 from metrics.reconstruction.surface_files import SurfaceFile, read_surface
 from metrics.reconstruction.surfaces import Surface
 
@@ -140,30 +140,23 @@ def exact_values(pred: Surface, true: Surface, thresholds: Sequence[float]) -> d
 
 def cell_values(pred: Surface, true: Surface, thresholds: Sequence[float]) -> dict[str, float]:
     """Return the same values over one point a cell: 1 cm, and half of each threshold."""
-    values, _, _ = _neighbour_values(_reduced(pred), _reduced(true))
+    first, second = (Samples(side.points, np.float64) for side in (pred, true))
+    forward, backward = link(first, second), link(second, first)
+    values = _mean_values(
+        Neighbours(forward.distance, forward.target_row),
+        Neighbours(backward.distance, backward.target_row),
+        *(
+            estimate_normals(samples.cloud(CELL))
+            if surface.normals is None
+            else cell_normals(surface.points, surface.normals, CELL, samples.chosen(CELL))
+            for surface, samples in ((pred, first), (true, second))
+        ),
+    )
     for threshold in thresholds:
-        a, b = (
-            side.points[cell_representatives(side.points, threshold / 2)] for side in (pred, true)
-        )
-        # Beyond the threshold a distance counts only as too far: the search may stop there.
-        bound = threshold * 1.001
-        forward, backward = (
-            Cloud(points, np.float64).nearest(queries, bound).distance
-            for points, queries in ((b, a), (a, b))
-        )
-        precision, recall = share_within(forward, threshold), share_within(backward, threshold)
+        precision = within(first, second, threshold / 2, threshold, forward)
+        recall = within(second, first, threshold / 2, threshold, backward)
         values |= _fscore_values(threshold, precision, recall)
     return values
-
-
-def _reduced(surface: Surface) -> Surface:
-    """Return one point a 1 cm cell, with the cell's average normal."""
-    chosen = cell_representatives(surface.points, CELL)
-    if surface.normals is None:
-        return Surface(surface.points[chosen])
-    return Surface(
-        surface.points[chosen], cell_normals(surface.points, surface.normals, CELL, chosen)
-    )
 
 
 def _neighbour_values(
@@ -176,21 +169,34 @@ def _neighbour_values(
     near, far = clouds[1].nearest(clouds[0].points), clouds[0].nearest(clouds[1].points)
     forward = Neighbours(near.distance[left], second[near.index][left])
     backward = Neighbours(far.distance[right], first[far.index][right])
-    pred_normals, true_normals = (
+    normals = (
         estimate_normals(cloud)[row] if surface.normals is None else surface.normals
         for surface, cloud, row in zip((pred, true), clouds, (left, right), strict=True)
     )
-    values = {
+    return _mean_values(forward, backward, *normals), forward, backward
+
+
+def _mean_values(
+    forward: Neighbours, backward: Neighbours, pred_normals: np.ndarray, true_normals: np.ndarray
+) -> dict[str, float]:
+    """Return distances and normal consistency by metric name.
+
+    Args:
+        forward: neighbours of the N predicted points among the M true ones.
+        backward: of the true points among the predicted ones.
+        pred_normals: unit [N, 3].
+        true_normals: unit [M, 3].
+    """
+    return {
         "accuracy_m": mean_distance(forward.distance),
         "completeness_m": mean_distance(backward.distance),
         "chamfer_l1_m": chamfer_l1(forward.distance, backward.distance),
         "chamfer_l2sq_m2": chamfer_l2sq(forward.distance, backward.distance),
         "normal_consistency": normal_consistency(
-            normal_agreement(pred_normals, true_normals[forward.index]),
-            normal_agreement(true_normals, pred_normals[backward.index]),
+            normal_agreement(pred_normals, true_normals.take(forward.index, axis=0)),
+            normal_agreement(true_normals, pred_normals.take(backward.index, axis=0)),
         ),
     }
-    return values, forward, backward
 
 
 def _fscore_values(threshold: float, precision: float, recall: float) -> dict[str, float]:

@@ -21,11 +21,14 @@ from scipy.spatial.transform import Rotation
 from metrics.files import InputError
 from metrics.reconstruction.compare_files import (
     Surface,
+    cell_values,
     compare_files,
     compare_surfaces,
     exact_values,
 )
+from metrics.reconstruction.distances import threshold_name
 from metrics.reconstruction.formats.ply import PIXELS
+from metrics.reconstruction.pointcloud import cell_representatives
 from metrics.reconstruction.surface_files import READERS, read_surface
 from tests.metrics.reconstruction.formats.shapes import BOX, box_document, glb, written
 
@@ -62,6 +65,28 @@ def test_exact_values_against_scipy():
     harmonic = 2 * precision * recall / (precision + recall)
     assert found["fscore@25cm"] == pytest.approx(harmonic)
     assert set(found) >= {"fscore@10cm", "precision@10cm", "recall@10cm", "normal_consistency"}
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+@pytest.mark.parametrize("shift", [0.0, 4e6])
+def test_cell_values_against_scipy(in_order, shift):
+    # A wall, sampled more densely than one point a 1 cm cell, and a noisy copy.
+    generator = np.random.default_rng(4)
+    true, mine = generator.uniform(0, 0.4, (2, 6000, 3)) * [1, 1, 0.01] + shift
+    mine = mine + generator.normal(0, 0.02, mine.shape)
+    sides = [Surface.ordered(side) if in_order else Surface(side) for side in (mine, true)]
+    thresholds = [0.01, 0.025, 0.05, 0.25]
+    found = cell_values(*sides, thresholds)
+    for cell, threshold in [(0.01, None), *((value / 2, value) for value in thresholds)]:
+        first, second = (side.points[cell_representatives(side.points, cell)] for side in sides)
+        near, far = cKDTree(second).query(first)[0], cKDTree(first).query(second)[0]
+        if threshold is None:
+            assert found["accuracy_m"] == pytest.approx(near.mean(), rel=1e-12)
+            assert found["completeness_m"] == pytest.approx(far.mean(), rel=1e-12)
+        else:
+            name = threshold_name(threshold)
+            assert found[f"precision@{name}"] == (near < threshold).mean()
+            assert found[f"recall@{name}"] == (far < threshold).mean()
 
 
 def test_duplicates_help_the_exact_values_alone():
