@@ -23,7 +23,8 @@ def paired_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the intersection over union f64 [...] of each pair of boxes, as `box_iou` does.
 
     Args:
-        first, second: f64 [..., 6], of shapes that broadcast.
+        first: f64 [..., 6].
+        second: f64 [..., 6], of a shape that broadcasts against the first.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         shared = 1.0

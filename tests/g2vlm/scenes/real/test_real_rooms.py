@@ -14,7 +14,7 @@ import pytest
 from g2vlm.scenes.language.generate import generate_language
 from g2vlm.scenes.language.question_templates import floor_area
 from g2vlm.scenes.layout.recipes import cameras_of, items_of, load_recipes
-from g2vlm.scenes.real import source
+from g2vlm.scenes.real import FOLDER, source
 from g2vlm.scenes.real.capture import read_room, without_repeats
 from g2vlm.scenes.real.layout import behind_walls, captured_recipe, inside_outline
 from g2vlm.scenes.real.mesh import captured_mesh, captured_occupancy, reachable_cells
@@ -253,7 +253,7 @@ def test_missing_captures_name_three_ways(package, tmp_path, monkeypatch):
 def test_recipes_of_the_real_rooms_equal_those_in_data():
     kept = load_recipes(DATA, "real_rooms")
     assert [r["capture"] for r in kept] == list(source.CAPTURES)
-    path = DATA / source.FOLDER / "office_small.json"
+    path = DATA / FOLDER / "office_small.json"
     assert captured_recipe(path, kept[3]["id"], kept[3]["kind"], 20260401)[0] == kept[3]
     mesh = captured_mesh(kept[3], DATA)
     free = reachable_cells(kept[3], mesh)
