@@ -23,7 +23,7 @@ def open_zip(file: Path | BinaryIO, label: str, fix: str) -> zipfile.ZipFile:
 
     Raises:
         InputError: it is missing, not a regular file or no zip archive, or its list cannot be read,
-            such as a name that is not the UTF-8 text that it is said to be.
+            such as an entry's name that is marked as UTF-8 and is not.
     """
     if isinstance(file, Path):
         require_regular(file, fix)

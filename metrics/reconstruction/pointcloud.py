@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from metrics.geometry import (
+    cell_keys,
     dots,
     face_crosses,
     keys_of_cells,
@@ -157,7 +158,7 @@ def cell_normals(
         size: side of a cell in metres.
         chosen: i64 [K], one point a cell.
     """
-    keys = keys_of_cells(np.floor(_axes(points) / size))
+    keys = cell_keys(np.asarray(points, np.float64), size)
     order = sorting_order(keys)
     starts = run_starts(keys.take(order))  # (C,) start of each cell
     group = np.empty(len(keys), np.int64)  # cell of each point

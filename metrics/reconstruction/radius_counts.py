@@ -49,6 +49,10 @@ class Samples:
             self._counts[cell] = member.cumsum()
         return self._counts[cell].take(places)
 
+    def is_chosen(self, cell: float, places: np.ndarray) -> np.ndarray:
+        """Return bool [...]: whether the samples at places i64 [...] are among `chosen`."""
+        return self.number_before(cell, places + 1) > self.number_before(cell, places)
+
     def cloud(self, cell: float) -> Cloud:
         """Return the samples that `chosen` names as a cloud."""
         if cell not in self._clouds:
@@ -59,8 +63,8 @@ class Samples:
         """Return the points of `cloud` that do not represent a 1 cm cell as well."""
         if cell not in self._others:
             places = self.chosen(cell)
-            as_well = self.number_before(CELL, places + 1) > self.number_before(CELL, places)
-            self._others[cell] = Cloud(self.points.take(places[~as_well], axis=0), self._dtype)
+            places = places[~self.is_chosen(CELL, places)]
+            self._others[cell] = Cloud(self.points.take(places, axis=0), self._dtype)
         return self._others[cell]
 
 
@@ -138,8 +142,7 @@ def _any_chosen(target: Samples, cell: float, queries: np.ndarray, threshold: fl
     # The tree over the 1 cm reduction is there already: look among several neighbours there.
     near = target.cloud(CELL).neighbours(queries, NORMAL_NEIGHBOURS)
     places = target.chosen(CELL).take(near.index)  # (U, K)
-    is_chosen = target.number_before(cell, places + 1) > target.number_before(cell, places)
-    close = (is_chosen & (near.distance < threshold)).any(axis=1)
+    close = (target.is_chosen(cell, places) & (near.distance < threshold)).any(axis=1)
     # More points than those may be near, and the right one among them.
     unsure = np.flatnonzero(~close & (near.distance[:, -1] < threshold))
     close[unsure] = target.cloud(cell).any_within(queries.take(unsure, axis=0), threshold)

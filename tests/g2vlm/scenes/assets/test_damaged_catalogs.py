@@ -56,7 +56,7 @@ def _overwritten(data: bytes, place: int, what: bytes) -> bytes:
             ),
             "more packed bytes than its archive",
         ),
-        # a name said to be UTF-8
+        # a name marked as UTF-8
         (
             lambda data: _overwritten(data, data.index(b"PK\1\2") + 8, b"\0\x08").replace(
                 b"PluginF", b"Plugin\xff"
