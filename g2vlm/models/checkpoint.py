@@ -14,7 +14,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from g2vlm.models.config import ModelConfig
-from g2vlm.models.file_format import FORMAT, VERSION, current_name, read_config
+from g2vlm.models.file_format import FORMAT, VERSION, read_config
 from g2vlm.models.model import G2VLM
 from metrics.files import InputError, atomic_path, require_regular, write_json
 from metrics.schemas import short_repr
@@ -44,7 +44,7 @@ def load_model(folder: str | os.PathLike[str]) -> G2VLM:
     config = ModelConfig.from_json(document["model"], source)
     path = Path(folder) / "model.safetensors"
     stored = read_tensors(path, "train the model again")
-    weights = {current_name(k, document["version"]): v.float() for k, v in stored.items()}
+    weights = {name: value.float() for name, value in stored.items()}
     fault = f"{path}: does not fit config.json"
     # The sizes in config.json may be any numbers: shapes are compared before memory is used.
     with torch.device("meta"), _Undrawn(), warnings.catch_warnings(action="ignore"):

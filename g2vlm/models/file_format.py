@@ -1,11 +1,10 @@
-"""Names in the files of a model folder, the conversion of older files, and the size of a model.
+"""Names in the files of a model folder, and the size of a model.
 
 This module imports no PyTorch.
 """
 
 import math
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -31,96 +30,26 @@ PARTS = {
 }
 
 FORMAT = "g2vlm-model"
-# Version 1 had other names of tensors and of settings; `current_name` and `read_config` convert it.
+# Of the names of tensors and settings.
 VERSION = 2
-
-# Settings of version 1 under `train` in config.json.
-_RENAMED_SETTINGS = {
-    "refit_steps": "box_head_steps",
-    "reader_steps": "referring_head_steps",
-    "answer_steps": "qa_head_steps",
-}
-# Beginnings of tensor names in version 1 (regular expressions): parts of the network, then layers.
-_RENAMED = {
-    r"points\.": "point_heads.",
-    r"kind\.": "class_embedding.",
-    r"boxes\.": "box_head.",
-    r"solids\.": "occupancy_head.",
-    r"relation\.": "relation_head.",
-    r"reader\.": "referring_head.",
-    r"findings\.": "qa_context.",
-    r"encoder\.place$": "encoder.patch_embedding",
-    r"encoder\.first$": "encoder.first_view",
-    r"encoder\.where\.": "encoder.position_embedding.",
-    r"encoder\.fine\.": "encoder.fine_graph.",
-    r"encoder\.wide\.": "encoder.coarse_graph.",
-    r"encoder\.join\.": "encoder.join_scales.",
-    r"point_heads\.patch_kinds\.": "point_heads.patch_classes.",
-    r"point_heads\.point_kinds\.": "point_heads.point_classes.",
-    r"box_head\.look\.": "box_head.appearance.",
-    r"box_head\.face\.": "box_head.correction.",
-    r"occupancy_head\.near\.": "occupancy_head.neighbour.",
-    r"occupancy_head\.seen\.": "occupancy_head.projection.",
-    r"occupancy_head\.views\.absent\.seen$": "occupancy_head.views.absent.projection",
-    r"fusion\.whole\.": "fusion.sentence.",
-    r"fusion\.slot$": "fusion.slot_embedding",
-    r"fusion\.aims\.": "fusion.role_queries.",
-    r"fusion\.scene_aims\.": "fusion.role_keys.",
-    r"fusion\.own\.": "fusion.patch.",
-    r"fusion\.findings\.": "fusion.readout.",
-    r"(referring_head|qa_context)\.roles\.role$": r"\1.roles.role_embedding",
-    r"(referring_head|qa_context)\.roles\.names\.": r"\1.roles.classes.",
-    r"(referring_head|qa_context)\.roles\.painted\.": r"\1.roles.colours.",
-    r"(referring_head|qa_context)\.roles\.paints\.": r"\1.roles.object_colours.",
-    r"(referring_head|qa_context)\.roles\.alike\.": r"\1.roles.query.",
-    r"(referring_head|qa_context)\.roles\.aimed\.": r"\1.roles.key.",
-    r"(referring_head|qa_context)\.roles\.sharp\.": r"\1.roles.sharpness.",
-    r"referring_head\.trust\.": "referring_head.class_weight.",
-    r"qa_context\.told\.": "qa_context.numbers.",
-    r"qa_context\.anchor\.": "qa_context.third_role.",
-    r"qa_context\.looks\.": "qa_context.viewpoint.",
-    r"qa_context\.named\.": "qa_context.label_embedding.",
-    r"decoder\.words\.": "decoder.word_embedding.",
-    r"decoder\.places$": "decoder.position_embedding",
-    r"decoder\.layers\.(\d+)\.own\.": r"decoder.layers.\1.self_attention.",
-}
-
-
-def current_name(name: str, version: int) -> str:
-    """Return today's name of a tensor of a model file.
-
-    >>> current_name("reader.roles.alike.weight", 1), current_name("fusion.text.bias", 2)
-    ('referring_head.roles.query.weight', 'fusion.text.bias')
-    """
-    if version < VERSION:
-        for old, new in _RENAMED.items():
-            name = re.sub(f"^{old}", new, name)
-    return name
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the config.json of a model folder, with the settings' present names.
-
-    `version` stays that of the files.
+    """Return the config.json of a model folder.
 
     Raises:
-        InputError: for a missing file, another format or an unknown version.
+        InputError: for a missing file, another format or another version.
     """
     path = Path(folder) / "config.json"
     document = read_json(path)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise InputError(f"{path}: not a {FORMAT} configuration; train the model again")
     version = document.get("version")
-    if type(version) is not int or version not in range(1, VERSION + 1):
+    if type(version) is not int or version != VERSION:
         raise InputError(
-            f"{path}: version {short_repr(version)} is unknown, the latest is {VERSION}; "
-            "train the model again"
+            f"{path}: version is {short_repr(version)}, must be {VERSION}; train the model again"
         )
     _require_types(document, path)
-    if "train" in document:
-        document["train"] = {
-            _RENAMED_SETTINGS.get(name, name): value for name, value in document["train"].items()
-        }
     return document
 
 
@@ -152,13 +81,12 @@ def parameters_by_part(folder: str | os.PathLike[str]) -> dict[str, int]:
         InputError: where the file is missing or holds no model.
     """
     path, found = Path(folder) / "model.safetensors", dict.fromkeys(PARTS, 0)
-    version = read_config(folder)["version"]
+    read_config(folder)
     try:
         with safe_open(path, framework="np") as weights:
-            for stored in weights.keys():  # noqa: SIM118 (not a mapping)
-                name = current_name(stored, version)
+            for name in weights.keys():  # noqa: SIM118 (not a mapping)
                 if ".standard_" not in name:
-                    found[name.split(".")[0]] += math.prod(weights.get_slice(stored).get_shape())
+                    found[name.split(".")[0]] += math.prod(weights.get_slice(name).get_shape())
     except (SafetensorError, OSError, KeyError) as error:
         raise InputError(f"{path}: not the weights of a model ({error}); train it again") from error
     return {PARTS[part]: count for part, count in found.items()}
