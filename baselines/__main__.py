@@ -116,7 +116,7 @@ def run_baseline(
             splits={split: Inputs(store) for split, store in stores.items()},
             train=SceneStore(train) if train.is_dir() else None,
             truth=truth,
-            text=TextFeatures(text) if (text / "text.json").is_file() else None,
+            text=TextFeatures(text) if (text / "texts").is_dir() else None,
             config=config or {},
         )
     )

@@ -118,7 +118,9 @@ class Context:
     config: Mapping[str, Any] = field(default_factory=dict)
 
     @contextmanager
-    def writer(self, split: str, fit_seconds: float = 0.0) -> Iterator[SubmissionWriter]:
+    def writer(
+        self, split: str, fit_seconds: float = 0.0, compact: bool = True
+    ) -> Iterator[SubmissionWriter]:
         """Open the submission of a split, with the baseline's declarations filled in.
 
         The seconds from opening to closing, divided by the number of scenes, become the cost
@@ -127,6 +129,7 @@ class Context:
         Args:
             split: name of the split.
             fit_seconds: seconds that fitting on the training split took.
+            compact: whether geometry is stored in whole millimetres (`SubmissionWriter`).
         """
         method = load(self.name)
         cost = {"parameters": 0, "train_seconds": fit_seconds}
@@ -141,6 +144,7 @@ class Context:
             reasons(method),
             method.MESH_KIND,
             cost,
+            compact,
         ) as writer:
             yield writer
             seconds = time.perf_counter() - start

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 
+from g2vlm.features.names import SHARDS_A_TEXT_PART
 from metrics.files import InputError, read_json, run_main
 from report.table import markdown_grid
 
@@ -81,6 +82,12 @@ class Study:
             for first in range(0, count, self.shard)
         }
 
+    def text_parts(self) -> dict[str, float]:
+        """Return {name of a job that encodes texts: number of scenes whose texts it encodes}."""
+        scenes = self.scenes(self.splits)
+        count = math.ceil(scenes / (SHARDS_A_TEXT_PART * self.shard))
+        return {f"encode/texts-{part:03d}": scenes / count for part in range(count)}
+
 
 HEADS = ("stage", "jobs", "core hours", "longest job, h", "memory of a job, GB", "disk, GB")
 Units = Callable[[Study], dict[str, float]]
@@ -114,11 +121,21 @@ STAGES = {
         disk=lambda study: study.scenes(study.splits) * study.pixels,
     ),
     "encode images": Stage(
-        lambda study: {f"encode/images-{k}": n * study.pixels for k, n in study.splits.items()},
+        lambda study: {f"encode/images-{k}": n * study.pixels for k, n in study.shards().items()},
         folder="features",
         disk=lambda study: study.scenes(study.splits) * study.pixels,
     ),
-    "encode texts": Stage(lambda study: {"encode/texts": study.scenes(study.splits)}),
+    "collect texts": Stage(lambda study: {"encode/texts": study.scenes(study.splits)}),
+    "encode texts": Stage(lambda study: study.text_parts()),
+    "training arrays": Stage(
+        lambda study: {
+            f"training_arrays/{name.removeprefix('train-')}": scenes * study.pixels
+            for name, scenes in study.shards().items()
+            if name.startswith("train-")
+        },
+        folder="training",
+        disk=lambda study: study.splits["train"] * study.pixels,
+    ),
     "truth": Stage(
         lambda study: {f"truth/{split}": study.splits[split] for split in study.answered},
         folder="truth",
@@ -129,7 +146,8 @@ STAGES = {
     ),
     "train": Stage(
         _runs("train", lambda study: study.steps * study.batch * study.pixels),
-        memory=_runs("train", lambda study: study.splits["train"] * study.pixels),
+        # Annotations are read one by one; texts and pooled features of every scene are kept.
+        memory=_runs("train", lambda study: study.splits["train"]),
         folder="models",
         disk=lambda study: len(study.runs),
     ),

@@ -49,7 +49,7 @@ def step(experiment: Path) -> list[Requirement]:
         one_step(objective, optimizer, next(numbers), group)
     # One more step of the optimizer alone, to count its part of the operations.
     with FlopCounterMode(display=False) as of_optimizer:
-        optimizer.step()
+        optimizer.step(settings.learning_rate)
     seconds = timeit(lambda: one_step(objective, optimizer, next(numbers), group), number=STEPS)
     seconds /= STEPS
     rate = (counter.get_total_flops() - of_optimizer.get_total_flops()) / seconds
@@ -72,8 +72,8 @@ def _objective(experiment: Path) -> Objective:
     """Return the training objective of the experiment's full method over a tenth of its scenes."""
     config = read_json(experiment / "manifest.json")["config"]
     settings = TrainSettings.from_config(config["train"] | {"precision": "fp32"})
-    data = load_train_set(experiment / "scenes" / "train", experiment / "features", SHARE_OF_SCENES)
+    data = load_train_set(experiment, SHARE_OF_SCENES)
     torch.manual_seed(0)
     model = G2VLM(configure(config, load_method("full") | {"name": "full"}, settings, data)).train()
-    model.encoder.fit([scene.inputs for scene in data.scenes])
+    model.encoder.fit(data.scenes[row].inputs for row in data.measured)
     return Objective(model, data, settings, 0)

@@ -314,19 +314,50 @@ def read_lines(
         InputError: the file is missing, no regular file or no UTF-8 text, or a row is no JSON as
             `parse_json` reads it; the message names the row.
     """
-    rows = []
+    return [value for _, value in iterate_lines(path, parse_constant)]
+
+
+def iterate_lines(
+    path: str | os.PathLike[str], parse_constant: Callable[[str], Any] | None = None
+) -> Iterator[tuple[int, Any]]:
+    """Yield each row of a JSON-lines file: where it begins, in bytes, and its value.
+
+    Arguments and errors are those of `read_lines`.
+    """
     require_regular(path, "run the stage that writes it", limit=_LARGEST_LINES)
+    offset = 0
+    with open(path, "rb") as handle:
+        for row, line in enumerate(handle, 1):
+            yield offset, _parse_row(path, line, f"row {row}", parse_constant)
+            offset += len(line)
+
+
+def read_line(path: str | os.PathLike[str], offset: int) -> Any:
+    """Return the value of the row that begins at byte `offset`, as `iterate_lines` gave it.
+
+    Raises:
+        InputError: the file is missing, or the row is no JSON; the message names the place.
+    """
+    require_regular(path, "run the stage that writes it", limit=_LARGEST_LINES)
+    with open(path, "rb") as handle:
+        handle.seek(offset)
+        return _parse_row(path, handle.readline(), f"the row at byte {offset}")
+
+
+def _parse_row(
+    path: str | os.PathLike[str],
+    line: bytes,
+    place: str,
+    parse_constant: Callable[[str], Any] | None = None,
+) -> Any:
     try:
-        with open(path, encoding="utf-8") as handle:
-            for line in handle:
-                rows.append(parse_json(line, parse_constant))
+        return parse_json(line.decode("utf-8"), parse_constant)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error}); write the file again") from error
     except ValueError as error:
         raise InputError(
-            f"{path}: row {len(rows) + 1} is not valid JSON ({error}); write the file again"
+            f"{path}: {place} is not valid JSON ({error}); write the file again"
         ) from error
-    return rows
 
 
 @contextmanager

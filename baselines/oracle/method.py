@@ -35,7 +35,7 @@ USES_TRUTH = True
 def predict(context: Context) -> None:
     """Write the truth of every split as a submission."""
     for split, truth in context.need("truth").items():
-        with context.writer(split) as writer:
+        with context.writer(split, compact=False) as writer:
             for line in truth.files.annotations:
                 scene = line["scene"]
                 _write_geometry(writer, truth, scene)

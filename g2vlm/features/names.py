@@ -2,3 +2,5 @@
 
 MOBILENET = "mobilenet_v2"
 MINILM = "minilm"
+# Texts are encoded in parts; those of so many shards take about as long as the images of one.
+SHARDS_A_TEXT_PART = 3

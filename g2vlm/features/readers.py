@@ -2,15 +2,17 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from g2vlm.scenes.dataset import SceneStore
-from metrics.files import InputError, read_json
+from metrics.files import InputError, one_line, read_json
 
 TOKEN_PIXELS = 16
 POINT_PIXELS = 4
@@ -49,60 +51,80 @@ class TextStates:
     pooled: np.ndarray
 
 
-def _open(path: Path):
+@contextmanager
+def open_tensors(path: Path) -> Iterator[Any]:
+    """Open a safetensors file of a stage for the time of the block.
+
+    An open file maps every page that was ever read from it, so a long job opens it for each scene.
+
+    Raises:
+        InputError: the file is missing or damaged, or a tensor is not in it.
+    """
+    fix = "delete it and run `snakemake` again"
     try:
-        return safe_open(path, framework="numpy")
+        with safe_open(path, framework="numpy") as file:
+            yield file
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; run the encode stage") from error
+        raise InputError(f"{path}: no such file; run the stage that writes it") from error
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: unreadable features ({error}); run encode again") from error
+        raise InputError(f"{path}: damaged ({one_line(str(error))}); {fix}") from error
 
 
 class ImageFeatures:
-    """Cached image features of one split; each scene is read from the file when it is needed.
+    """Cached image features of one split; each scene is read from its shard when it is needed.
+
+    Args:
+        folder: holds a safetensors file for each shard.
 
     Raises:
-        InputError: the file is missing or damaged, or a scene is not in it.
+        InputError: a file is missing or damaged, or a scene is in none.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self._file = _open(self.path)
-        keys = self._file.keys()
-        self.ids = sorted(key.rsplit("/", 1)[0] for key in keys if key.endswith("/tokens"))
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self._shard_of: dict[str, Path] = {}
+        for path in sorted(self.folder.glob("*.safetensors")):
+            with open_tensors(path) as file:
+                keys = [key.rsplit("/", 1) for key in file.keys()]  # noqa: SIM118 (no mapping)
+            self._shard_of |= {scene: path for scene, name in keys if name == "tokens"}
+        self.ids = sorted(self._shard_of)
         if not self.ids:
-            raise InputError(f"{self.path}: holds no scene; run encode again")
+            raise InputError(f"{self.folder}: holds no features; run the encode stage")
 
     def __getitem__(self, scene: str) -> SceneFeatures:
-        if scene not in self.ids:
-            raise InputError(f"{self.path}: no features of scene {scene!r}; run encode again")
-        return SceneFeatures(
-            self._file.get_tensor(f"{scene}/tokens"), self._file.get_tensor(f"{scene}/points")
-        )
+        if scene not in self._shard_of:
+            raise InputError(f"{self.folder}: no features of scene {scene!r}; run encode again")
+        with open_tensors(self._shard_of[scene]) as file:
+            return SceneFeatures(*(file.get_tensor(f"{scene}/{k}") for k in ("tokens", "points")))
 
 
 class TextFeatures:
-    """Cached token states of every text of an experiment, by text.
+    """Cached token states of every text of an experiment, by text, read when they are needed.
 
     Args:
-        folder: holds text.safetensors and text.json.
+        folder: the experiment's features; its folder `texts` holds a JSON file of texts and a
+            safetensors file of their states for each part.
 
     Raises:
         InputError: a file is missing or damaged, or a text was never encoded.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.path = Path(folder) / "text.safetensors"
-        handle = _open(self.path)
-        self._states, self._offsets, self._pooled = (
-            handle.get_tensor(name) for name in ("states", "offsets", "pooled")
-        )
-        names = Path(folder) / "text.json"
-        texts = read_json(names)["texts"]
-        if len(texts) + 1 != len(self._offsets) or len(texts) != len(self._pooled):
-            raise InputError(f"{names}: rows differ from {self.path}; run encode again")
-        self._rows = {text: row for row, text in enumerate(texts)}
-        self.width = int(self._states.shape[1])
+        self.folder = Path(folder) / "texts"
+        # The part and the row of each text, and where each part's states of a text end.
+        self._places: dict[str, tuple[Path, int]] = {}
+        self._offsets: dict[Path, np.ndarray] = {}
+        for names in sorted(self.folder.glob("*.json")):
+            path, texts = names.with_suffix(".safetensors"), read_json(names)["texts"]
+            with open_tensors(path) as file:
+                self._offsets[path] = file.get_tensor("offsets")
+                self.width = file.get_slice("states").get_shape()[1]
+                count = file.get_slice("pooled").get_shape()[0]
+            if not len(texts) == len(self._offsets[path]) - 1 == count:
+                raise InputError(f"{names}: rows differ from {path}; run encode again")
+            self._places |= {text: (path, row) for row, text in enumerate(texts)}
+        if not self._places:
+            raise InputError(f"{self.folder}: holds no texts; run the encode stage")
 
     def gather(self, texts: Sequence[str], length: int | None = None) -> TextStates:
         """Return the states of Q texts, padded to `length` or else to the longest of them.
@@ -110,25 +132,33 @@ class TextFeatures:
         Without texts the arrays have Q = 0 and L = `length` or 1.
         """
         try:
-            rows = np.array([self._rows[text] for text in texts], dtype=np.int64)
+            places = [self._places[text] for text in texts]
         except KeyError as error:
             raise InputError(
-                f"{self.path}: text {error} was not encoded; run encode again"
+                f"{self.folder}: text {error} was not encoded; run encode again"
             ) from error
-        counts = self._offsets[rows + 1] - self._offsets[rows]
-        columns = length or int(counts.max(initial=1))
-        position = np.arange(columns)
-        mask = position[None, :] < counts[:, None]  # (Q, L)
-        # Padding reads row 0 and is cleared below.
-        index = np.where(mask, self._offsets[rows][:, None] + position, 0)
-        states = self._states[index].astype(np.float32)
-        states[~mask] = 0.0
-        return TextStates(states, mask, self._pooled[rows].astype(np.float32))
+        ends = [self._offsets[path][row : row + 2].tolist() for path, row in places]
+        columns = length or max((end - start for start, end in ends), default=1)
+        states = np.zeros((len(texts), columns, self.width), np.float32)
+        mask = np.zeros((len(texts), columns), bool)
+        pooled = np.zeros((len(texts), self.width), np.float32)
+        for part in dict.fromkeys(path for path, _ in places):
+            with open_tensors(part) as file:
+                of_states, of_pooled = file.get_slice("states"), file.get_slice("pooled")
+                for query, (path, row) in enumerate(places):
+                    if path != part:
+                        continue
+                    start, end = ends[query]
+                    count = min(end - start, columns)
+                    states[query, :count] = of_states[start : start + count]
+                    mask[query, :count] = True
+                    pooled[query] = of_pooled[row : row + 1][0]
+        return TextStates(states, mask, pooled)
 
 
 def open_split(results: str | os.PathLike[str], split: str) -> tuple[SceneStore, ImageFeatures]:
     """Open the scenes of a split of a finished experiment, and their image features."""
     return (
         SceneStore(Path(results, "scenes", split)),
-        ImageFeatures(Path(results, "features", "images", f"{split}.safetensors")),
+        ImageFeatures(Path(results, "features", "images", split)),
     )

@@ -15,7 +15,14 @@ from torch.nn.utils.rnn import pad_sequence
 
 from g2vlm.features.names import MINILM
 from g2vlm.features.packages import device_or_best, folder_sha256, load_frozen, package_file
-from metrics.files import InputError, atomic_path, read_lines, sha256_file, write_json
+from metrics.files import (
+    InputError,
+    atomic_path,
+    read_json,
+    read_lines,
+    sha256_file,
+    write_json,
+)
 
 MAX_TOKENS = 40
 _TEXTS_A_BATCH = 64
@@ -87,27 +94,18 @@ class TextEncoder:
             yield from zip(rows, self.states([ids[row] for row in rows]), strict=True)
 
 
-def encode_texts(
+def write_texts(
     annotation_files: Iterable[str | os.PathLike[str]],
-    out_folder: str | os.PathLike[str],
-    encoder: str = MINILM,
-    threads: int = 1,
-    progress: Callable[[int, int], None] | None = None,
-) -> int:
-    """Write the token states of the unique texts of all annotation files; returns their number.
-
-    Writes text.safetensors (states float16 [tokens, C], offsets int64 [n + 1], pooled float16
-    [n, C], the mean token state at unit length) and text.json (the texts in row order).
+    out_files: Sequence[str | os.PathLike[str]],
+) -> None:
+    """Write the unique texts of all annotation files, sorted, in equal parts: {"texts": [...]}.
 
     Args:
         annotation_files: JSON-lines files of scenes.
-        out_folder: where both files go.
-        encoder: "minilm", or the name or folder of an `AutoModel`.
-        threads: CPU threads of torch.
-        progress: called with (texts done, texts in all).
+        out_files: a JSON file for each part.
 
     Raises:
-        InputError: there is no text, or the encoder's weights are not on this machine.
+        InputError: there are fewer texts than parts.
     """
     unique = {
         item["text"]
@@ -116,9 +114,40 @@ def encode_texts(
         for field in ("references", "questions", "captions", "phrases")
         for item in annotation.get(field, ())
     }
+    if len(unique) < len(out_files):
+        raise InputError(
+            f"{Path(out_files[0]).parent}: the annotations hold {len(unique)} texts to encode in "
+            f"{len(out_files)} parts; render scenes with language first"
+        )
     texts = sorted(unique)
-    if not texts:
-        raise InputError(f"{out_folder}: the annotations hold no text to encode; run render first")
+    ends = [len(texts) * part // len(out_files) for part in range(len(out_files) + 1)]
+    for path, start, end in zip(out_files, ends, ends[1:], strict=False):
+        write_json(path, {"texts": texts[start:end]})
+
+
+def encode_texts(
+    texts_file: str | os.PathLike[str],
+    out_path: str | os.PathLike[str],
+    encoder: str = MINILM,
+    threads: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write the token states of a part's texts.
+
+    The file holds states float16 [tokens, C], offsets int64 [n + 1], and pooled float16 [n, C], the
+    mean token state at unit length.
+
+    Args:
+        texts_file: a file of `write_texts`.
+        out_path: the safetensors file.
+        encoder: "minilm", or the name or folder of an `AutoModel`.
+        threads: CPU threads of torch.
+        progress: called with (texts done, texts in all).
+
+    Raises:
+        InputError: the encoder's weights are not on this machine.
+    """
+    texts = read_json(texts_file)["texts"]
     torch.set_num_threads(threads)
     model = TextEncoder(encoder)
     states: list[Any] = [None] * len(texts)  # f16[tokens, C] each
@@ -129,8 +158,7 @@ def encode_texts(
     pooled = torch.stack([state.float().mean(0) for state in states])  # (n, C)
     pooled = torch.nn.functional.normalize(pooled, dim=1)
     offsets = np.cumsum([0, *(len(state) for state in states)], dtype=np.int64)
-    folder = Path(out_folder)
-    with atomic_path(folder / "text.safetensors") as temporary:
+    with atomic_path(out_path) as temporary:
         save_file(
             {
                 "states": torch.cat(states).numpy(),
@@ -141,5 +169,3 @@ def encode_texts(
             # One entry alone: safetensors writes several in an order that changes by process.
             metadata={"encoder_sha256": model.sha256},
         )
-    write_json(folder / "text.json", {"texts": texts})
-    return len(texts)

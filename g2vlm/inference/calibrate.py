@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from g2vlm.features.readers import ImageFeatures, TextFeatures
+from g2vlm.features.readers import ImageFeatures
 from g2vlm.inference.network import EncodedScene, Network
 from g2vlm.inference.points import dense_depth, point_edges, upsample
 from g2vlm.inference.scene import MOST_BOXES, Ranked, object_rows, scene_graph, scene_queries
@@ -109,10 +109,9 @@ class GraphMatch:
 
 
 def calibrate_thresholds(
-    model_dir: str | Path,
+    network: Network,
     store: SceneStore,
     image_features: ImageFeatures,
-    text_features: TextFeatures,
     config: dict[str, Any],
     out_path: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -124,13 +123,12 @@ def calibrate_thresholds(
     objects, best panoptic quality of boxes at IoU 0.5; triplets, best SPQ at IoU 0.5.
 
     Args:
-        model_dir: a trained model.
-        store, image_features, text_features: the scenes and their cached features.
+        network: a trained model.
+        store, image_features: the scenes and their cached features.
         config: the experiment's config; reads `seed`.
-        out_path: the file to write; by default thresholds.json in `model_dir`.
+        out_path: the file to write; by default thresholds.json in the model's folder.
         progress: called with (scenes done, scenes in all).
     """
-    network = Network(model_dir, text_features)
     occupancy, errors, queries, graphs = [], [], [], []
     for done, name in enumerate(store.ids, 1):
         scene = network.encode(store.inputs(name), image_features[name])
@@ -154,7 +152,7 @@ def calibrate_thresholds(
         *best_grounding(queries),
         *best_graph(graphs),
     )
-    write_json(out_path or Path(model_dir) / FILE, thresholds.to_json())
+    write_json(out_path or network.folder / FILE, thresholds.to_json())
     return thresholds
 
 

@@ -19,7 +19,7 @@ from g2vlm.models.config import ModelConfig
 from g2vlm.models.decoder import PAD, START
 from g2vlm.models.detection import PointClasses
 from g2vlm.models.file_format import read_config
-from g2vlm.models.heads import pool_scene
+from g2vlm.models.heads import PointTable, pool_scene
 from g2vlm.models.model import G2VLM
 from g2vlm.models.qa_context import QAContext
 from g2vlm.models.referring_head import ObjectSet
@@ -142,11 +142,17 @@ class EncodedScene:
         """Return occupancy logits f32[N] at positions f32[N, 3] in the frame."""
         positions = torch.from_numpy(xyz).to(self.network.device)
         size = _QUERIES_A_CHUNK["cpu" if positions.device.type == "cpu" else "cuda"]
+        head = self.network.model.occupancy_head
         rows = [
-            self.network.model.occupancy_head(self.state, chunk[None])[0]
-            for chunk in positions.split(size)
+            head(self.state, chunk[None], self._point_table)[0] for chunk in positions.split(size)
         ]
         return to_numpy(torch.cat(rows)) if rows else np.zeros(0, np.float32)
+
+    @cached_property
+    @torch.inference_mode()
+    def _point_table(self) -> PointTable:
+        """What occupancy reads of the points."""
+        return self.network.model.occupancy_head.read(self.state)
 
     @torch.inference_mode()
     def ground(self, queries: Sequence[str]) -> np.ndarray:
@@ -246,7 +252,7 @@ class EncodedScene:
         words = pad_sequence(lines, batch_first=True, padding_value=pad)  # (L, T)
         words = words[None].to(self.network.device)  # (1, L, T)
         question = [rows[place] for place in owner]  # L, the question of each sequence
-        scene = model.decoder.read_scene(self.state.tokens)
+        scene = model.decoder.read(self.state.tokens)
         memory, hints = context.memory[:, question], context.hints.take(question)
         log_probability = model.decoder(words[..., :-1], scene, memory, hints).logits.log_softmax(
             -1

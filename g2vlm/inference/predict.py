@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from g2vlm.features.readers import ImageFeatures, TextFeatures
+from g2vlm.features.readers import ImageFeatures
 from g2vlm.inference.calibrate import FILE, Thresholds, read_thresholds
 from g2vlm.inference.corrupt import CorruptedStore
 from g2vlm.inference.network import EncodedScene, Network
@@ -40,10 +40,9 @@ _LANGUAGE = (
 
 
 def predict(
-    model_dir: str | Path,
+    network: Network,
     store: SceneStore,
     image_features: ImageFeatures,
-    text_features: TextFeatures,
     out_dir: str | Path,
     split: str,
     config: dict[str, Any],
@@ -53,24 +52,21 @@ def predict(
     """Write the submission of a trained model on one split.
 
     Args:
-        model_dir: what training wrote (model.safetensors, config.json, cost.json,
-            probe.safetensors).
-        store, image_features, text_features: the split's scenes and the cached features.
+        network: a trained model.
+        store, image_features: the split's scenes and the cached features.
         out_dir: the submission's folder; an earlier one is replaced at the end.
         split: name of the split.
         config: the experiment's config; reads predict.mesh_voxel_m (finest cell, metres).
-        thresholds: file of `calibrate_thresholds`; by default thresholds.json in `model_dir`.
+        thresholds: file of `calibrate_thresholds`; by default thresholds.json of the model.
         progress: called with (scenes done, scenes in all).
 
     Raises:
-        InputError: the model is damaged, the features are of other scenes, or the thresholds are
-            missing.
+        InputError: the features are of other scenes, or the thresholds or the probe are missing.
     """
-    network = Network(model_dir, text_features)
     # The imported modules are many objects; unfrozen, each garbage collection would visit them all.
     gc.freeze()
     reasons = missing_tasks(network.config)
-    limits = read_thresholds(thresholds or Path(model_dir) / FILE)
+    limits = read_thresholds(thresholds or network.folder / FILE)
     voxel = float(config["predict"]["mesh_voxel_m"])
     with SubmissionWriter(
         out_dir,
@@ -81,6 +77,7 @@ def predict(
         [task for task in (*_GEOMETRY, *_LANGUAGE, "probed_retrieval") if task not in reasons],
         reasons,
         None if "mesh" in reasons else "solids",
+        compact=True,
     ) as writer:
         writer.thresholds = limits.to_json()
         of_split = SplitWriter(network, writer)
@@ -102,10 +99,9 @@ def predict(
 
 
 def evaluate_model(
-    model_dir: Path,
+    network: Network,
     store: SceneStore | CorruptedStore,
     image_features: ImageFeatures | CorruptedStore,
-    text_features: TextFeatures,
     thresholds: str | Path,
     truth_dir: Path,
     table: str | Path,
@@ -118,7 +114,7 @@ def evaluate_model(
     the scoring time.
 
     Args:
-        model_dir, text_features, config: as for `predict`.
+        network, config: as for `predict`.
         store, image_features: the split's scenes and their features; a `CorruptedStore` is both.
         thresholds: file of `calibrate_thresholds`.
         truth_dir: the split's truth; its name is the split's.
@@ -133,10 +129,9 @@ def evaluate_model(
 
     folder = Path(table).with_suffix(".predictions")
     predict(
-        model_dir,
+        network,
         store,
         image_features,
-        text_features,
         folder,
         truth_dir.name,
         config,

@@ -101,11 +101,13 @@ def region_of(points: np.ndarray) -> Region:
         return Region(np.array([-0.5, -0.5, 0.0]), np.array([0.5, 0.5, 1.0]), 0.0)
     few = finite[:: max(1, len(finite) // _REGION_POINTS)]
     angles = np.radians(np.arange(0, 90, 2))
-    rotated = np.stack([few[:, :2] @ _rotation(angle) for angle in angles])  # (45, M, 2)
+    turns = np.concatenate([_rotation(angle).T for angle in angles])  # (2 * 45, 2)
+    rotated = turns @ few[:, :2].T  # (2 * 45, M): an axis of an angle in each row
     # Order statistics instead of extremes: the `rank` outermost points of each side are strays.
     rank = int(np.ceil(STRAY * len(few)))
     parted = np.partition(rotated, [rank, len(few) - 1 - rank], axis=1)
-    low, high = parted[:, rank], parted[:, len(few) - 1 - rank]  # (45, 2)
+    ends = parted[:, [rank, len(few) - 1 - rank]].reshape(len(angles), 2, 2)
+    low, high = ends[..., 0], ends[..., 1]  # (45, 2)
     best = int(np.argmin((high - low).prod(1)))
     bottom, top = np.clip(np.quantile(few[:, 2], [STRAY, 1 - STRAY]), LOWEST_M, HIGHEST_M)
     margin = np.array([MARGIN_M] * 3)
@@ -200,10 +202,14 @@ def _halved(grid: np.ndarray) -> np.ndarray:
 
 def boundary(solid: np.ndarray) -> np.ndarray:
     """Return the cells bool[X, Y, Z] of which one of the six neighbours differs in being solid."""
-    cross = ndimage.generate_binary_structure(3, 1)
-    return ndimage.binary_dilation(solid, cross) & ~ndimage.binary_erosion(
-        solid, cross, border_value=1
-    )
+    differs = np.zeros(solid.shape, bool)
+    for axis in range(3):
+        # Views with the axis first, so that both neighbours of a changed pair are marked.
+        change = np.diff(np.moveaxis(solid, axis, 0), axis=0)
+        marked = np.moveaxis(differs, axis, 0)
+        marked[1:] |= change
+        marked[:-1] |= change
+    return differs
 
 
 def mesh_of(grid: OccupancyGrid, points: np.ndarray, colours: np.ndarray) -> Mesh:

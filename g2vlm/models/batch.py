@@ -1,6 +1,6 @@
 """Inputs of the network: batches of scenes and of sentences, without any ground truth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, Self, TypeVar
 
@@ -217,24 +217,52 @@ def scene_arrays(inputs: Any, tokens: np.ndarray, features: np.ndarray) -> Scene
     Raises:
         InputError: where the features are of another image size.
     """
+    return with_features(geometry_arrays(inputs), tokens, features, inputs.scene)
+
+
+def geometry_arrays(inputs: Any) -> dict[str, np.ndarray]:
+    """Return the arrays of `SceneArrays` that need no frozen features, by name.
+
+    Args:
+        inputs: a `SceneInputs`.
+    """
     depth = cell_depth(np.asarray(inputs.depth, np.float32))
     grid = depth.shape[1:]
-    if features.shape[1] != grid[0] * grid[1]:
-        raise InputError(
-            f"{inputs.scene}: {features.shape[1]} point features a view for {grid[0]} x {grid[1]} "
-            "cells; run the encode stage again"
-        )
     intrinsics, pose = (np.asarray(one, np.float32) for one in (inputs.intrinsics, inputs.pose))
     colour = np.stack([cell_pixels(inputs.rgb[..., i]).mean(-1) for i in range(3)], -1) / 255
+    return {
+        "rgb": colour.reshape(-1, 3).astype(np.float32),
+        "depth": depth.reshape(-1),
+        "normal": depth_normals(depth, intrinsics, pose).reshape(-1, 3),
+        "partial": partial_depth(np.asarray(inputs.partial), intrinsics, pose, grid).reshape(-1),
+        "intrinsics": intrinsics,
+        "pose": pose,
+    }
+
+
+def with_features(
+    geometry: Mapping[str, np.ndarray], tokens: np.ndarray, features: np.ndarray, scene: str
+) -> SceneArrays[np.ndarray]:
+    """Return one scene's inputs as arrays.
+
+    Args:
+        geometry: from `geometry_arrays`.
+        tokens, features: as of `scene_arrays`.
+        scene: its name.
+
+    Raises:
+        InputError: where the features are of another image size.
+    """
+    views, points = features.shape[:2]
+    if views * points != len(geometry["depth"]):
+        raise InputError(
+            f"{scene}: {points} point features a view for {len(geometry['depth']) // views} cells; "
+            "run the encode stage again"
+        )
     return SceneArrays(
         tokens=np.ascontiguousarray(tokens.reshape(-1, tokens.shape[-1])),
         features=np.ascontiguousarray(features.reshape(-1, features.shape[-1])),
-        rgb=colour.reshape(-1, 3).astype(np.float32),
-        depth=depth.reshape(-1),
-        normal=depth_normals(depth, intrinsics, pose).reshape(-1, 3),
-        partial=partial_depth(np.asarray(inputs.partial), intrinsics, pose, grid).reshape(-1),
-        intrinsics=intrinsics,
-        pose=pose,
+        **geometry,
     )
 
 

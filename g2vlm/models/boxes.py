@@ -214,9 +214,13 @@ class BoxHead(nn.Module):
 
     def predict(self, shape: Tensor, faces: Tensor, appearance: Tensor) -> Tensor:
         """Return boxes [...,6] of shapes, visible faces [...,6] and projected appearances."""
+        return self.correct(self.standard_shape(shape), faces, appearance)
+
+    def correct(self, standard_shape: Tensor, faces: Tensor, appearance: Tensor) -> Tensor:
+        """Return the boxes of `predict` from shapes that are standardised already."""
         low, high = split_faces(faces)
         span = (high - low).clamp(min=LEAST_SPAN_M)
-        moved = self.correction(torch.cat([self.standard_shape(shape), appearance], dim=-1))
+        moved = self.correction(torch.cat([standard_shape, appearance], dim=-1))
         down, up, above_floor = moved.split([3, 3, 1], dim=-1)
         low, high = low - down * span, high + up * span
         # The floor is z = 0: a gate of 0 places the lower face exactly there.

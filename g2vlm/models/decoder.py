@@ -124,6 +124,10 @@ class Vocabulary:
         return join_words(kept)
 
 
+# Keys and values.
+Pair = tuple[Tensor, Tensor]
+
+
 class DecoderLayer(nn.Module):
     """Causal self-attention, attention to the sentence's and the scene's states, feed-forward."""
 
@@ -138,23 +142,40 @@ class DecoderLayer(nn.Module):
         self.feed = mlp(width, 2 * width, width)
         self.drop = nn.Dropout(config.dropout)
 
+    def read(self, states: Tensor) -> Pair:
+        """Return the keys and values [B,heads,...,d] of states [B,...,D] to attend to."""
+        by_head = self.memory(states).unflatten(-1, (2, self.heads, -1)).movedim(-2, 1)
+        return by_head[..., 0, :], by_head[..., 1, :]
+
     def forward(
-        self, x: Tensor, scene: tuple[Tensor, Tensor], memory: Tensor, causal: Tensor
-    ) -> Tensor:
-        """Return the updated words.
+        self,
+        x: Tensor,
+        scene: Pair,
+        sentence: Pair,
+        causal: Tensor | None,
+        past: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Update words.
 
         Args:
             x: [B,Q,A,D], words.
-            scene: keys and values [B,heads,T,d] of the scene's tokens.
-            memory: [B,Q,M,D], states of each sentence.
-            causal: bool [A,A], true where a word may attend.
+            scene: from `read`, of the scene's tokens [B,T,D].
+            sentence: from `read`, of the states [B,Q,M,D] of each sentence.
+            causal: bool [A,A], true where a word may attend; None for all.
+            past: keys and values of the words before these, as this method returned them.
+
+        Returns:
+            the updated words, and keys and values [2,B*Q,heads,words so far,d].
         """
         inner = self.norms[0](x).flatten(0, 1)  # every sentence is a row of the batch
-        x = x + self.self_attention(inner, inner, causal).view_as(x)
-        x = x + self.cross_attention(self.norms[1](x), scene, memory)
-        return x + self.drop(self.feed(self.norms[2](x)))
+        pair = self.self_attention.read(inner)
+        if past is not None:
+            pair = torch.cat([past, pair], dim=3)
+        x = x + self.self_attention.attend(inner, pair, causal).view_as(x)
+        x = x + self.cross_attention(self.norms[1](x), scene, sentence)
+        return x + self.drop(self.feed(self.norms[2](x))), pair
 
-    def cross_attention(self, x: Tensor, scene: tuple[Tensor, Tensor], memory: Tensor) -> Tensor:
+    def cross_attention(self, x: Tensor, scene: Pair, sentence: Pair) -> Tensor:
         """Return attention of words [B,Q,A,D] to the sentence plus attention to the scene.
 
         Two separate softmaxes keep the many patches from outweighing the few states of a sentence.
@@ -162,16 +183,11 @@ class DecoderLayer(nn.Module):
         """
         query = self.query(x).unflatten(-1, (self.heads, -1)).permute(0, 3, 1, 2, 4)
         query = query / math.sqrt(query.shape[-1])  # (B, heads, Q, A, d)
-        key, value = self.split(self.memory(memory))  # (B, heads, Q, M, d)
+        key, value = sentence  # (B, heads, Q, M, d)
         from_sentence = (query @ key.transpose(3, 4)).softmax(-1) @ value
         logits = query.flatten(2, 3) @ scene[0].transpose(2, 3)  # (B, heads, Q*A, T)
         from_scene = (logits.softmax(-1) @ scene[1]).unflatten(2, (-1, x.shape[2]))
         return self.out((from_sentence + from_scene).permute(0, 2, 3, 1, 4).flatten(3))
-
-    def split(self, pair: Tensor) -> tuple[Tensor, Tensor]:
-        """Return keys and values [B,heads,...,d] of projections [B,...,2D]."""
-        by_head = pair.unflatten(-1, (2, self.heads, -1)).movedim(-2, 1)
-        return by_head[..., 0, :], by_head[..., 1, :]
 
 
 @dataclass(frozen=True)
@@ -228,33 +244,38 @@ class Decoder(nn.Module):
         self.register_buffer("sides", spell(SIDES, config.words), persistent=False)
         nn.init.normal_(self.word_embedding.weight, std=0.05)
 
-    def read_scene(self, tokens: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return keys and values of the tokens [B,T,D] for every layer."""
-        return [layer.split(layer.memory(tokens)) for layer in self.layers]
+    def read(self, states: Tensor) -> list[Pair]:
+        """Return keys and values of states [B,...,D] for every layer."""
+        return [layer.read(states) for layer in self.layers]
 
     def forward(
         self,
         numbers: Tensor,
-        scene: list[tuple[Tensor, Tensor]],
+        scene: list[Pair],
         memory: Tensor,
         hints: CopyHints | None = None,
     ) -> DecoderOutput:
         """Predict the next word at each place, and the value of a number.
 
-        Logits of class names and sides rise by how much each place copies. A value is a mean of the
-        measures, weighted by attention; a measure that is missing is replaced by a regressed value.
-
         Args:
             numbers: i64 [B,Q,A], words.
-            scene: from `read_scene`.
+            scene: from `read`, of the scene's tokens.
             memory: [B,Q,M,D].
             hints: what may be copied; without them no number has a value.
         """
         length = numbers.shape[-1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=numbers.device).tril()
         x = self.word_embedding(numbers) + self.position_embedding[:length]
-        causal = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
-        for layer, shared in zip(self.layers, scene, strict=True):
-            x = layer(x, shared, memory, causal)
+        for layer, shared, own in zip(self.layers, scene, self.read(memory), strict=True):
+            x, _ = layer(x, shared, own, causal)
+        return self.predict(x, hints)
+
+    def predict(self, x: Tensor, hints: CopyHints | None) -> DecoderOutput:
+        """Return what follows words with final states [B,Q,A,D], the first word first.
+
+        Logits of class names and sides rise by how much each place copies. A value is a mean of the
+        measures, weighted by attention; a measure that is missing is replaced by a regressed value.
+        """
         x = self.norm(x)
         logits = self.out(x)
         if hints is None:
@@ -291,14 +312,23 @@ class Decoder(nn.Module):
             words i64 [B,Q,<=limit] after the first, and the log value [B,Q] of a number that a
             sentence begins with.
         """
-        scene = self.read_scene(tokens)
-        numbers = memory.new_full((*memory.shape[:2], 1), start, dtype=torch.long)
-        for _ in range(min(limit, len(self.position_embedding) - 1)):
-            output = self(numbers, scene, memory, hints)
-            numbers = torch.cat([numbers, output.logits[:, :, -1:].argmax(-1)], dim=-1)
-            if bool((numbers == stop).any(-1).all()):
+        scene, sentence = self.read(tokens), self.read(memory)
+        past: list[Tensor | None] = [None] * len(self.layers)
+        word = memory.new_full((*memory.shape[:2], 1), start, dtype=torch.long)
+        written: list[Tensor] = []
+        value = None
+        # Each word is computed once: the next ones attend to its kept keys and values.
+        for place in range(min(limit, len(self.position_embedding) - 1)):
+            x = self.word_embedding(word) + self.position_embedding[place]
+            for number, layer in enumerate(self.layers):
+                x, past[number] = layer(x, scene[number], sentence[number], None, past[number])
+            output = self.predict(x, hints)
+            value = output.value if place == 0 else value
+            word = output.logits.argmax(-1)  # (B, Q, 1)
+            written.append(word)
+            if bool((torch.cat(written, dim=-1) == stop).any(-1).all()):
                 break
-        return numbers[..., 1:], output.value
+        return torch.cat(written, dim=-1), value
 
 
 def next_word_loss(logits: Tensor, numbers: Tensor) -> Tensor:

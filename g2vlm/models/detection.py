@@ -99,7 +99,8 @@ def neighbours(cloud: PointClasses) -> np.ndarray:
         one, other = first.ravel(), second.ravel()
         gap = np.linalg.norm(points[one] - points[other], axis=1)
         spacing = np.minimum(ranges[one], ranges[other]) / cloud.grid[2]
-        near = gap < LINK_M / 2 + REACH * spacing
+        # Closer ones are among the pairs in space already.
+        near = (gap > LINK_M) & (gap < LINK_M / 2 + REACH * spacing)
         pairs.append(np.stack([one[near], other[near]]))
     return np.concatenate(pairs, axis=1)
 
@@ -113,7 +114,7 @@ def smooth(probabilities: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     # Both directions of each pair, and each point with itself.
     both = np.concatenate([pairs, pairs[::-1], np.arange(count)[None].repeat(2, 0)], axis=1)
     links = csr_array(coo_array((np.ones(both.shape[1], np.float32), both), (count, count)))
-    # A pair that is close in space and in the grid occurs twice and was summed to 2.
+    # A pair that rounding put both in space and in the grid occurs twice and was summed to 2.
     links.data[:] = 1.0
     share = 1.0 / np.asarray(links.sum(1)).ravel()  # (P,), 1 / number of neighbours
     smoothed = probabilities
@@ -150,8 +151,9 @@ def clusters(points: PointClasses) -> list[Detection]:
 
 def suppress(boxes: np.ndarray) -> list[int]:
     """Return the rows of boxes [N, 6], best first, that overlap no better one, at most 30."""
+    overlaps = box_iou(boxes, boxes) >= SUPPRESS_IOU  # (N, N)
     kept: list[int] = []
-    for row, box in enumerate(boxes):
-        if not (box_iou(boxes[kept], box) >= SUPPRESS_IOU).any():
+    for row in range(len(boxes)):
+        if not overlaps[row, kept].any():
             kept.append(row)
     return kept[:MOST_OBJECTS]

@@ -5,7 +5,7 @@ features.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -83,14 +83,13 @@ class Encoder(nn.Module):
         self.mix = nn.ModuleList([nn.Linear(small, small), nn.Linear(small, small)])
         self.point_norm = nn.LayerNorm(small)
 
-    def fit(self, scenes: Sequence[SceneArrays[np.ndarray]]) -> None:
+    def fit(self, scenes: Iterable[SceneArrays[np.ndarray]]) -> None:
         """Measure means and deviations of the frozen features on a tenth of their rows."""
-        for standard, name in (
-            (self.standard_tokens, "tokens"),
-            (self.standard_points, "features"),
-        ):
-            rows = np.concatenate([getattr(one, name)[::10] for one in scenes])
-            standard.fit(torch.from_numpy(rows))
+        # Copies, so that the other rows are not kept.
+        rows = [(one.tokens[::10].copy(), one.features[::10].copy()) for one in scenes]
+        standards = (self.standard_tokens, self.standard_points)
+        for standard, parts in zip(standards, zip(*rows, strict=True), strict=True):
+            standard.fit(torch.from_numpy(np.concatenate(parts)))
 
     def first_positions(self, batch: SceneBatch, coarse: Tensor) -> Tensor:
         """Return patch positions [B,T,3] before encoding, from the sensor or predicted from images.

@@ -3,6 +3,8 @@
 Shapes: B scenes, V views, P points, T patches, N objects, D hidden, F point features, C classes.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
@@ -115,15 +117,39 @@ class PointHeads(nn.Module):
         }
 
 
-def nearest_points(points: Tensor, queries: Tensor, count: int = NEAREST) -> Tensor:
-    """Return indices i64 [B,N,count] of the points [B,P,3] nearest to queries [B,N,3]."""
-    if points.device.type != "cpu":
-        return torch.cdist(queries, points).topk(count, largest=False).indices
-    rows = [
-        cKDTree(cloud, balanced_tree=False).query(xyz, count)[1]
-        for cloud, xyz in zip(points.detach().numpy(), queries.detach().numpy(), strict=True)
-    ]
-    return torch.from_numpy(np.stack(rows))
+class PointSearch:
+    """Finds the nearest of the points [B,P,3]; on a CPU by search trees, which are built once."""
+
+    def __init__(self, points: Tensor) -> None:
+        self._points = points.detach()
+        self._trees: list[cKDTree] = []
+        if points.device.type == "cpu":
+            self._trees = [cKDTree(xyz, balanced_tree=False) for xyz in self._points.numpy()]
+
+    def __call__(self, queries: Tensor, count: int = NEAREST) -> Tensor:
+        """Return indices i64 [B,N,count] of the points nearest to queries [B,N,3]."""
+        if not self._trees:
+            return torch.cdist(queries, self._points).topk(count, largest=False).indices
+        clouds = queries.detach().numpy()
+        rows = [tree.query(xyz, count)[1] for tree, xyz in zip(self._trees, clouds, strict=True)]
+        return torch.from_numpy(np.stack(rows))
+
+
+@dataclass(frozen=True)
+class PointTable:
+    """What occupancy at any position reads of a scene's points, computed once.
+
+    Attributes:
+        near: [B,P,F+10], for nearest points: the part of their features that is the same for all
+            positions, then their position, voted box and probability of being structure.
+        views: [B,P,F/2+8], for points that a position is projected onto: their features likewise,
+            then their depth, voted box and probability of being structure. None without known rays.
+        search: over the points.
+    """
+
+    near: Tensor
+    views: Tensor | None
+    search: PointSearch
 
 
 class OccupancyHead(nn.Module):
@@ -139,41 +165,53 @@ class OccupancyHead(nn.Module):
         self.views = GroupedInput({"projection": small})
         self.out = mlp(3 * small + 4, small, 1)
 
-    def box_features(self, state: SceneState, index: Tensor, xyz: Tensor) -> Tensor:
-        """Return where positions lie in the boxes that points vote for.
+    def read(self, state: SceneState) -> PointTable:
+        """Return what `forward` reads of the points."""
+        value = self.value(state.point_features)
+        boxes = state.boxes.detach()
+        nothing = state.class_probabilities.detach()[..., -1:]
+        points = state.points.detach()
+        near = torch.cat([self._of_value(self.neighbour, value), points, boxes, nothing], dim=-1)
+        views = None
+        if self.config.lifts:
+            depth = state.depth.detach()[..., None]
+            of_value = self._of_value(self.projection, value)
+            views = torch.cat([of_value, depth, boxes, nothing], dim=-1)
+        return PointTable(near, views, PointSearch(points))
+
+    def _of_value(self, layers: nn.Sequential, value: Tensor) -> Tensor:
+        """Return the part of a first layer that depends on the points' values [B,P,F/2] alone."""
+        return F.linear(value, layers[0].weight[:, : value.shape[-1]], layers[0].bias)
+
+    def _features(self, layers: nn.Sequential, of_value: Tensor, place: Tensor) -> Tensor:
+        """Return layers' outputs for values of points and what else the first layer reads."""
+        weight = layers[0].weight[:, self.value.out_features :]
+        return F.gelu(layers[1:](of_value + F.linear(place, weight)))
+
+    def forward(self, state: SceneState, xyz: Tensor, table: PointTable | None = None) -> Tensor:
+        """Return logits [B,N] of being solid at positions [B,N,3].
 
         Args:
             state: the encoded scene.
-            index: i64 [B,N,K], points.
-            xyz: [B,N,1,3], positions.
-
-        Returns:
-            [B,N,K,5]: position in units of the box, whether it is inside, and the point's
-            probability of being structure.
+            xyz: [B,N,3], metres.
+            table: from `read`, where several calls share it.
         """
-        rows = torch.arange(len(index), device=index.device)[:, None, None]
-        box = state.boxes.detach()[rows, index]
-        place = ((xyz - box[..., :3]) / box[..., 3:]).clamp(-2, 2)  # -0.5..0.5 inside
-        nothing = state.class_probabilities.detach()[..., -1][rows, index][..., None]
-        inside = torch.tanh(8 * (0.5 - place.abs().amax(-1, keepdim=True)))
-        return torch.cat([place, inside, nothing], dim=-1)
-
-    def forward(self, state: SceneState, xyz: Tensor) -> Tensor:
-        """Return logits [B,N] of being solid at positions [B,N,3]."""
-        value = self.value(state.point_features)
-        points = state.points.detach()
-        index = nearest_points(points, xyz)  # (B, N, 4)
+        table = table or self.read(state)
+        index = table.search(xyz)  # (B, N, 4)
         rows = torch.arange(len(xyz), device=xyz.device)[:, None, None]
-        offset = xyz[:, :, None] - points[rows, index]  # (B, N, 4, 3)
+        of_value, points, box, nothing = table.near[rows, index].split(
+            [self.neighbour[0].out_features, 3, 6, 1], dim=-1
+        )
+        offset = xyz[:, :, None] - points  # (B, N, 4, 3)
         distance = offset.norm(dim=-1, keepdim=True)
-        place = torch.cat([(offset * 4).clamp(-4, 4), (distance * 4).clamp(max=4)], dim=-1)
-        boxes = self.box_features(state, index, xyz[:, :, None])
-        near = F.gelu(self.neighbour(torch.cat([value[rows, index], place, boxes], dim=-1)))
+        place = [(offset * 4).clamp(-4, 4), (distance * 4).clamp(max=4)]
+        boxes = box_features(box, nothing, xyz[:, :, None])
+        near = self._features(self.neighbour, of_value, torch.cat([*place, boxes], dim=-1))
         # Points 10 cm farther than the nearest weigh e times less.
         weight = (-distance / 0.1).softmax(2)
         joined = [(near * weight).sum(2), near.amax(2)]
         if self.config.lifts:
-            views = self.views({"projection": self.project(state, value, xyz)})
+            views = self.views({"projection": self.project(state, table, xyz)})
         else:
             views = self.views.absent["projection"].expand_as(joined[0])
         # Waves of the height resolve table tops and shelves.
@@ -181,7 +219,7 @@ class OccupancyHead(nn.Module):
         height = torch.cat([height[..., :1], height[..., 1:].sin()], dim=-1)
         return self.out(torch.cat([*joined, views, height], dim=-1))[..., 0]
 
-    def project(self, state: SceneState, value: Tensor, xyz: Tensor) -> Tensor:
+    def project(self, state: SceneState, table: PointTable, xyz: Tensor) -> Tensor:
         """Return features [B,N,F] of positions projected into all views.
 
         In each view they are the truncated signed distance to the predicted depth, whether the
@@ -189,7 +227,7 @@ class OccupancyHead(nn.Module):
 
         Args:
             state: the encoded scene.
-            value: [B,P,F/2], projected point features.
+            table: of its points.
             xyz: [B,N,3], positions.
         """
         batch, (rows, columns) = state.batch, state.grid.cells
@@ -206,14 +244,32 @@ class OccupancyHead(nn.Module):
         view = torch.arange(len(turn[0]), device=xyz.device)
         index = (view * rows + cell[..., 1]) * columns + cell[..., 0]  # (B, N, V), points
         which = torch.arange(len(xyz), device=xyz.device)[:, None, None]
-        gap = (state.depth.detach()[which, index] - depth) / TRUNCATION_M
+        of_value, surface, box, nothing = table.views[which, index].split(
+            [self.projection[0].out_features, 1, 6, 1], dim=-1
+        )
+        gap = (surface - depth[..., None]) / TRUNCATION_M
         inside = inside.float()[..., None]  # (B, N, V, 1)
-        place = torch.cat([gap.clamp(-1, 1)[..., None] * inside, inside], dim=-1)
-        boxes = self.box_features(state, index, xyz[:, :, None]) * inside
-        features = torch.cat([value[which, index], place, boxes], dim=-1)
-        each = F.gelu(self.projection(features)) * inside
+        boxes = box_features(box, nothing, xyz[:, :, None]) * inside
+        place = torch.cat([gap.clamp(-1, 1) * inside, inside, boxes], dim=-1)
+        each = self._features(self.projection, of_value, place) * inside
         # Maximum and mean over the views that contain the position.
         return torch.cat([each.amax(2), each.sum(2) / inside.sum(2).clamp(min=1)], dim=-1)
+
+
+def box_features(box: Tensor, nothing: Tensor, xyz: Tensor) -> Tensor:
+    """Return where positions [B,N,1,3] lie in the boxes that K points vote for.
+
+    Args:
+        box: [B,N,K,6], the points' boxes.
+        nothing: [B,N,K,1], the points' probability of being structure.
+        xyz: [B,N,1,3], metres.
+
+    Returns:
+        [B,N,K,5]: position in units of the box, whether it is inside, and `nothing`.
+    """
+    place = ((xyz - box[..., :3]) / box[..., 3:]).clamp(-2, 2)  # -0.5..0.5 inside
+    inside = torch.tanh(8 * (0.5 - place.abs().amax(-1, keepdim=True)))
+    return torch.cat([place, inside, nothing], dim=-1)
 
 
 class RelationHead(nn.Module):

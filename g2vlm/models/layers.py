@@ -167,10 +167,18 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, memory: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return [B,N,D]; `bias` broadcasts to [B,heads,N,M]."""
+        return self.attend(x, self.read(memory), bias)
+
+    def read(self, memory: Tensor) -> Tensor:
+        """Return the keys and values [2,B,heads,M,d] of a memory [B,M,D]."""
+        pair = self.key_value(memory).unflatten(-1, (2, self.heads, -1))
+        return pair.permute(2, 0, 3, 1, 4)
+
+    def attend(self, x: Tensor, pair: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return the attention [B,N,D] of queries over keys and values from `read`."""
         batch, length, width = x.shape
         query = self.query(x).view(batch, length, self.heads, -1).transpose(1, 2)
-        pair = self.key_value(memory).view(batch, memory.shape[1], 2, self.heads, -1)
-        mixed = F.scaled_dot_product_attention(query, *pair.permute(2, 0, 3, 1, 4), bias)
+        mixed = F.scaled_dot_product_attention(query, *pair, bias)
         return self.out(mixed.transpose(1, 2).reshape(batch, length, width))
 
 

@@ -1,10 +1,13 @@
 """The frame of a pipeline job: log, errors in one line, an end with the pipeline."""
 
 import ctypes
+import json
 import os
 import re
+import resource
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +19,8 @@ from g2vlm.run.progress import Progress
 from metrics.files import InputError, one_line
 
 PR_SET_PDEATHSIG = 1
+# When the process started: until this module is imported it does little but compute.
+_STARTED = time.monotonic() - time.process_time()
 
 
 @contextmanager
@@ -27,7 +32,7 @@ def job(snakemake: Any) -> Iterator[Any]:
     Output goes to the terminal and to the rule's log. An `InputError` ends the process with status
     2 and its message as one line; any other error prints its last line and writes the traceback to
     the log. The body sees as many GPUs as the rule's `gpu` resource says, and no other job sees
-    them.
+    them. What a finished job cost is written to the folder `benchmarks`, under the log's name.
     """
     die_with_parent()
     # The numerical libraries read these when they are imported, later.
@@ -44,6 +49,7 @@ def job(snakemake: Any) -> Iterator[Any]:
         try:
             devices.assign(int(snakemake.resources.get("gpu") or 0))
             yield snakemake
+            write_cost(cost_path(path))
         except InputError as error:
             _exit(f"error: {error}", 2)
         except Exception as error:
@@ -55,6 +61,30 @@ def job(snakemake: Any) -> Iterator[Any]:
                 tee.close_row()
                 tee.flush()
             sys.stdout, sys.stderr = streams
+
+
+def cost_path(log: Path) -> Path:
+    """Return the file of a job's cost, given its log results/<experiment>/logs/<name>.log."""
+    results, _, name = log.as_posix().rpartition("/logs/")
+    return Path(results, "benchmarks", name).with_suffix(".json")
+
+
+def write_cost(path: Path) -> None:
+    """Write the wall and CPU seconds and the peak memory (MB) of this process.
+
+    The system counts them, so that short jobs are exact: CPU seconds include the start of Python
+    and processes that have ended.
+    """
+    own, others = (
+        resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    cost = {
+        "wall_seconds": round(time.monotonic() - _STARTED, 2),
+        "cpu_seconds": round(sum(one.ru_utime + one.ru_stime for one in (own, others)), 2),
+        "peak_memory_mb": round(max(own.ru_maxrss, others.ru_maxrss) / 1024, 1),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(cost) + "\n", encoding="utf-8")
 
 
 def _exit(line: str, status: int) -> None:

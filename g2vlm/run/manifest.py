@@ -1,6 +1,5 @@
 """The record of a run: code, data, environment, machine, cost and results, also as a crate."""
 
-import csv
 import os
 import platform
 import shutil
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from g2vlm.run import data as pins
-from metrics.files import InputError, atomic_path, sha256_file, write_json
+from metrics.files import InputError, atomic_path, read_json, sha256_file, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 # Folders whose every file is recorded. A submission's own manifest.json records its other files.
@@ -58,7 +57,7 @@ def describe(
         },
         "config": dict(config),
         "methods": dict(methods),
-        "jobs": read_benchmarks(results / "benchmarks"),
+        "jobs": read_costs(results / "benchmarks"),
         "sizes": {
             folder.name: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             for folder in sorted(results.iterdir())
@@ -100,18 +99,12 @@ def machine() -> dict[str, Any]:
     }
 
 
-def read_benchmarks(folder: Path) -> dict[str, dict[str, float | None]]:
-    """Return wall and CPU seconds and peak memory (MB) of every job's benchmark file."""
-    jobs = {}
-    for path in sorted(folder.rglob("*.tsv")):
-        with open(path, encoding="utf-8", newline="") as handle:
-            for row in csv.DictReader(handle, delimiter="\t"):
-                jobs[path.relative_to(folder).with_suffix("").as_posix()] = {
-                    "wall_seconds": _number(row.get("s")),
-                    "cpu_seconds": _number(row.get("cpu_time")),
-                    "peak_memory_mb": _number(row.get("max_rss")),
-                }
-    return jobs
+def read_costs(folder: Path) -> dict[str, dict[str, float]]:
+    """Return wall and CPU seconds and peak memory (MB) of every job (`g2vlm.run.job`)."""
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): read_json(path)
+        for path in sorted(folder.rglob("*.json"))
+    }
 
 
 def hash_results(results: Path, folders: Iterable[str]) -> dict[str, str]:
@@ -228,13 +221,6 @@ def write_crate(root: Path, results: Path, manifest: Mapping[str, Any], path: Pa
 
 def _hash(path: Path) -> str | None:
     return sha256_file(path) if path.exists() else None
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return round(float(text or ""), 3)
-    except ValueError:
-        return None
 
 
 def _cpu_name() -> str:

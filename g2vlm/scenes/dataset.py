@@ -12,10 +12,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from metrics.constants import FIRST_OBJECT, INPUT_VIEWS
-from metrics.files import InputError, read_lines
+from metrics.files import InputError, iterate_lines, read_line
 
 # An object that the input views show on fewer pixels than this is left out of all questions.
 ELIGIBLE_PIXELS = 40
+# Annotations of this many scenes stay in memory, about 0.2 MB each; others are read again.
+KEPT_ANNOTATIONS = 1024
 
 
 @dataclass(frozen=True)
@@ -96,30 +98,41 @@ class SceneStore:
 
     Args:
         folder: holds the shards, one .jsonl and one .safetensors file each.
+        shard: name of the one shard to read, by default all.
 
     Raises:
         InputError: a shard is missing, cut short or malformed; the message names the file.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, shard: str = "*") -> None:
         self.folder = Path(folder)
+        # Where a scene's annotation begins: its file and the place in bytes.
+        self._places: dict[str, tuple[Path, int]] = {}
         self._annotations: dict[str, dict] = {}
-        self._shard_of: dict[str, Path] = {}
         self._open: dict[Path, Any] = {}
-        shards = sorted(self.folder.glob("*.jsonl"))
+        shards = sorted(self.folder.glob(f"{shard}.jsonl"))
         if not shards:
             raise InputError(f"{self.folder}: no shards; run `snakemake`")
         for path in shards:
-            for line in read_lines(path):
-                self._annotations[line["scene"]] = line
-                self._shard_of[line["scene"]] = path.with_suffix(".safetensors")
-        self.ids = list(self._annotations)  # in shard order
+            for offset, line in iterate_lines(path):
+                self._places[line["scene"]] = (path, offset)
+                if len(self._annotations) < KEPT_ANNOTATIONS:
+                    self._annotations[line["scene"]] = line
+        self.ids = list(self._places)  # in shard order
+
+    def shard(self, scene: str) -> str:
+        """Return the name of the shard that holds a scene."""
+        if scene not in self._places:
+            raise InputError(f"{self.folder}: no scene {scene}; run `snakemake`")
+        return self._places[scene][0].stem
 
     def annotation(self, scene: str) -> dict:
         """Return the truth of a scene that is not a tensor."""
-        if scene not in self._annotations:
+        if scene in self._annotations:
+            return self._annotations[scene]
+        if scene not in self._places:
             raise InputError(f"{self.folder}: no scene {scene}; run `snakemake`")
-        return self._annotations[scene]
+        return read_line(*self._places[scene])
 
     def views(self, scene: str) -> SceneViews:
         """Return all tensors of a scene, the truth included."""
@@ -138,7 +151,7 @@ class SceneStore:
     def inputs(self, scene: str) -> SceneInputs:
         """Return what a method may see of a scene."""
         get, line = self._reader(scene), self.annotation(scene)
-        indices = [item["index"] for item in line["objects"] if item["state"] == "eligible"]
+        indices = eligible_objects(line)
         return SceneInputs(
             scene=scene,
             rgb=get("rgb")[:INPUT_VIEWS],
@@ -159,8 +172,7 @@ class SceneStore:
 
     def _reader(self, scene: str) -> Any:
         """Return a function that reads a tensor of `scene` by its field's name."""
-        self.annotation(scene)
-        path = self._shard_of[scene]
+        path = self.folder / f"{self.shard(scene)}.safetensors"
         if path not in self._open and not path.is_file():
             raise InputError(f"{path}: missing, but its .jsonl exists; run `snakemake` again")
 
@@ -175,6 +187,11 @@ class SceneStore:
                 ) from error
 
         return get
+
+
+def eligible_objects(annotation: dict[str, Any]) -> list[int]:
+    """Return the indices of a scene's objects that questions may be about."""
+    return [item["index"] for item in annotation["objects"] if item["state"] == "eligible"]
 
 
 def gt_masks(instance: np.ndarray, indices: list[int]) -> np.ndarray:

@@ -4,29 +4,34 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from g2vlm.models.batch import (
-    Movable,
-    TextBatch,
-    build_text,
-    scene_arrays,
+from g2vlm.models.batch import Movable, TextBatch, build_text
+from g2vlm.models.decoder import (
+    CAPTION,
+    LEAST_NUMBER,
+    PAD,
+    START,
+    Vocabulary,
+    build_words,
+    number_word,
 )
-from g2vlm.models.decoder import CAPTION, LEAST_NUMBER, PAD, START, Vocabulary, number_word
 from g2vlm.models.model import G2VLM
 from g2vlm.models.state import GroundState, SceneState
 from g2vlm.scenes.language.templates import ONE_CLASS
-from g2vlm.training.targets import POOL, STRUCTURE, TrainScene, mask_shares, train_scene
+from g2vlm.training.targets import POOL, STRUCTURE, SceneLabels, TrainScene, mask_shares
 from metrics.files import rng
 from metrics.scene_graph.predicates import FAMILIES
 
 ANSWER_WORDS = 10
 CAPTION_WORDS = 48
+# More scenes hardly change a mean or a frequency.
+MEASURED_SCENES = 1000
 
 
 @dataclass(frozen=True)
@@ -123,49 +128,64 @@ class StepOutputs:
         return self.model.box_head(self.state, self.language.masks)
 
 
+class SceneSource(Protocol):
+    """The scenes of a training set by number, in memory or on disk."""
+
+    names: Sequence[str]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int) -> TrainScene: ...
+
+    def labels(self, row: int) -> SceneLabels:
+        """Return objects and language of a scene, which is quicker than the whole scene."""
+
+
 class TrainSet:
-    """All training scenes in memory, about 1.2 MB a scene at 128 x 96.
+    """The scenes of a training and what all of them hold.
 
     Args:
-        store: a `SceneStore` of the training split.
-        images: its `ImageFeatures`.
+        scenes: the training scenes.
         texts: a `TextFeatures`.
         classes: names of the object classes.
         facts_hold: tells whether a caption's facts are true of an annotation.
         phrase_holds: tells whether a phrase describes an annotation's object.
         parse_mentions: returns what a sentence mentions of some objects, in its order: their
             indices (`objects`) and their `colour`.
-        share: share of the scenes that is used. A smaller share is a subset of a larger one.
+
+    Attributes:
+        measured: numbers of the scenes on which means and frequencies are measured.
+        colours: all names of colours of objects, sorted.
+        words: the words of all answers and captions (`build_words`).
     """
 
     def __init__(
         self,
-        store: Any,
-        images: Any,
+        scenes: SceneSource,
         texts: Any,
         classes: Sequence[str],
         facts_hold: Callable[[Any, Mapping], bool],
         phrase_holds: Callable[[Mapping, Mapping], bool],
         parse_mentions: Callable[[str, Sequence[Mapping]], list[Any]],
-        share: float = 1.0,
     ) -> None:
-        self.scenes: list[TrainScene] = []
-        self.texts = texts
+        self.scenes, self.texts = scenes, texts
         self.facts_hold, self.phrase_holds = facts_hold, phrase_holds
         self.parse_mentions = parse_mentions
         self.classes = tuple(classes)
-        for name in np.array(store.ids)[fixed_share(store.ids, share, "train_scenes")].tolist():
-            inputs, features = store.inputs(name), images[name]
-            arrays = scene_arrays(inputs, features.tokens, features.points)
-            self.scenes.append(
-                train_scene(arrays, inputs, store.views(name), store.annotation(name), self.classes)
-            )
-        colours = {name for scene in self.scenes for name in scene.colours.values() if name}
-        self.colours = tuple(sorted(colours))
+        colours: set[str] = set()
+        sentences: set[str] = set()
+        for row in range(len(scenes)):
+            labels = scenes.labels(row)
+            colours.update(labels.colours.values())
+            sentences.update(item["answer"] for item in labels.annotation["questions"])
+            sentences.update(item["text"] for item in labels.annotation["captions"])
+        self.measured = range(min(len(scenes), MEASURED_SCENES))
+        self.colours = tuple(sorted(colours - {""}))
+        self.words = build_words(sentences)
         self._mentions: dict[tuple[Any, ...], list[Any]] = {}
         self._relevant: dict[tuple[str, str, str], bool] = {}
 
-    def relevant(self, scene: TrainScene, caption: Mapping[str, Any], other: TrainScene) -> bool:
+    def relevant(self, scene: SceneLabels, caption: Mapping[str, Any], other: SceneLabels) -> bool:
         """Return whether a caption of `scene` is true of `other`."""
         if scene is other:
             return True
@@ -174,7 +194,7 @@ class TrainSet:
             self._relevant[key] = bool(self.facts_hold(caption["facts"], other.annotation))
         return self._relevant[key]
 
-    def mentions(self, scene: TrainScene, text: str, about: Sequence[int]) -> list[Any]:
+    def mentions(self, scene: SceneLabels, text: str, about: Sequence[int]) -> list[Any]:
         """Return what a sentence about the objects of these indices mentions, in its order."""
         key = (scene.name, text, *about)
         if key not in self._mentions:

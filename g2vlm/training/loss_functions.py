@@ -346,7 +346,7 @@ def text_loss(step: StepOutputs) -> dict[str, Tensor]:
     references, questions = targets.roles.shape[2], targets.answers.shape[1]
     # Sentences are references, then questions; only questions have answers.
     memory = step.ground.text_states[:, references : references + questions]
-    scene = model.decoder.read_scene(state.tokens)
+    scene = model.decoder.read(state.tokens)
     answers = model.decoder(targets.answers[..., :-1], scene, memory)
     captions = model.decoder(targets.caption[..., :-1], scene, model.caption_memory(state))
     return {

@@ -1,6 +1,6 @@
 """The training objective: batches of a step and the weighted sum of the losses in `LOSSES`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -21,22 +21,23 @@ from g2vlm.training.data import (
 )
 from g2vlm.training.losses import LOSSES
 from g2vlm.training.settings import TrainSettings
-from g2vlm.training.targets import TrainScene
+from g2vlm.training.targets import SceneLabels
 from metrics.files import rng
 from metrics.scene_graph.predicates import LABELS
 
 
-def relation_weights(scenes: Sequence[TrainScene]) -> dict[str, Tensor]:
+def relation_weights(scenes: Iterable[SceneLabels]) -> dict[str, Tensor]:
     """Return {relation family: [K]} weights of labels: inverse root frequency, mean 1."""
-    out = {}
-    for family, names in LABELS.items():
-        count = np.ones(len(names))
-        for scene in scenes:
+    counts = {family: np.ones(len(names)) for family, names in LABELS.items()}
+    for scene in scenes:
+        for family, count in counts.items():
             labels = scene.relations[family]
-            count += np.bincount(labels[labels >= 0].astype(int), minlength=len(names))
-        weight = (count.sum() / count) ** 0.5
-        out[family] = torch.from_numpy((weight / weight.mean()).astype(np.float32))
-    return out
+            count += np.bincount(labels[labels >= 0].astype(int), minlength=len(count))
+    weights = {family: (count.sum() / count) ** 0.5 for family, count in counts.items()}
+    return {
+        family: torch.from_numpy((weight / weight.mean()).astype(np.float32))
+        for family, weight in weights.items()
+    }
 
 
 # Inputs, dense targets and, in stage 2, targets of objects and sentences.
@@ -46,7 +47,7 @@ Batch = tuple[SceneBatch, GeometryTargets, LanguageTargets | None]
 class Objective:
     """Samples the batches of a step and computes their losses.
 
-    On a GPU, a thread samples the batch of the next step while this one is computed. A batch
+    A thread reads and samples the batch of the next step while this one is computed. A batch
     depends on its step alone, so the thread changes no result.
     """
 
@@ -54,14 +55,16 @@ class Objective:
         self.model, self.data, self.settings, self.seed = model, data, settings, seed
         # Whose 3D labels may be used, bool [scenes].
         self.supervised = fixed_share(
-            [scene.name for scene in data.scenes], model.config.supervision_3d, "supervision_3d"
+            data.scenes.names, model.config.supervision_3d, "supervision_3d"
         )
         self.device = next(model.parameters()).device
         self.weights = {
             family: weight.to(self.device)
-            for family, weight in relation_weights(data.scenes).items()
+            for family, weight in relation_weights(
+                data.scenes.labels(row) for row in data.measured
+            ).items()
         }
-        self._thread = None if self.device.type == "cpu" else ThreadPoolExecutor(1)
+        self._thread = ThreadPoolExecutor(1)
         self._ahead: dict[tuple[int, int], Future[Batch]] = {}
 
     def batch(self, step: int, part: int) -> Batch:
@@ -71,7 +74,7 @@ class Objective:
         chosen = self.data.order(
             self.seed, step * settings.accumulation + part, settings.batch_scenes
         )
-        scenes = [self.data.scenes[row] for row in chosen]
+        scenes = [self.data.scenes[row] for row in chosen.tolist()]
         geometry = geometry_batch(
             scenes,
             self.supervised[chosen],
@@ -97,9 +100,7 @@ class Objective:
         return inputs, geometry.to(self.device), language
 
     def next_batch(self, step: int, part: int) -> Batch:
-        """Return `batch(step, part)`, from the thread if there is one, which samples the next."""
-        if self._thread is None:
-            return self.batch(step, part)
+        """Return `batch(step, part)`, and let the thread sample the next."""
         ready = self._ahead.pop((step, part), None)
         batch = ready.result() if ready else self.batch(step, part)
         if step + 1 < self.settings.steps:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from g2vlm.models.checkpoint import load_weights, read_tensors
+from g2vlm.training.optimizer import Optimizer
 from metrics.files import InputError, atomic_path, read_json, sha256_file
 
 STATE, NOTES = "state.safetensors", "progress.json"
@@ -45,19 +45,14 @@ class Checkpoint:
     def save(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        optimizer: Optimizer,
         step: int,
         log: list[dict],
         seconds: float,
     ) -> None:
         """Write model, optimizer, steps done, losses so far and seconds spent, all or nothing."""
         tensors = {f"model/{k}": v.detach().contiguous() for k, v in model.state_dict().items()}
-        tensors |= {
-            f"optimizer/{number}/{name}": value.detach().contiguous()
-            for number, state in optimizer.state_dict()["state"].items()
-            for name, value in state.items()
-            if isinstance(value, Tensor)
-        }
+        tensors |= {f"optimizer/{name}": value for name, value in optimizer.tensors().items()}
         with atomic_path(self.folder, folder=True) as temporary:
             save_file(tensors, temporary / STATE)
             notes = {
@@ -69,9 +64,7 @@ class Checkpoint:
             }
             (temporary / NOTES).write_text(json.dumps(notes), encoding="utf-8")
 
-    def restore(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> tuple[int, list[dict], float]:
+    def restore(self, model: nn.Module, optimizer: Optimizer) -> tuple[int, list[dict], float]:
         """Load the checkpoint into model and optimizer.
 
         Returns:
@@ -96,11 +89,7 @@ class Checkpoint:
             f"{path}: a checkpoint of another version of the network",
             fix,
         )
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in _under(tensors, "optimizer/").items():
-            number, field = name.split("/")
-            moments.setdefault(int(number), {})[field] = value
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+        optimizer.load(_under(tensors, "optimizer/"))
         return int(notes["step"]), notes["losses"], float(notes["seconds"])
 
     def clear(self) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from g2vlm.models.batch import build_text, stack_scenes
+from g2vlm.models.batch import stack_scenes
 from g2vlm.models.boxes import SYMMETRIES, BoxHead, corner_box, split_faces
 from g2vlm.models.detection import clusters, member_masks, suppress
 from g2vlm.models.heads import FIRST_SCALE, Descriptors, pool_scene
@@ -25,8 +25,9 @@ from g2vlm.models.model import G2VLM
 from g2vlm.models.qa_context import measure_room
 from g2vlm.models.referring_head import ObjectSet
 from g2vlm.models.state import SceneState, point_classes
-from g2vlm.training.data import TrainSet, pad
+from g2vlm.training.data import SceneSource, TrainSet, pad
 from g2vlm.training.loss_functions import box_loss
+from g2vlm.training.optimizer import Group, Optimizer, falling_cosine
 from g2vlm.training.targets import TrainScene, mask_shares
 from metrics.files import rng
 
@@ -38,6 +39,11 @@ LEAST_MASK_IOU = 0.3
 # Best on `val` of 256 to 1,024 objects a step and rates 0.002 to 0.008, from scratch or not.
 OBJECTS_A_STEP = 512
 BOX_RATE = 8e-3
+BOX_DECAY = 0.01
+# A cycle of the learning rate rises for this share of the steps, from this share of its peak, while
+# the decay rate of the first moment falls from the second to the first of these values.
+RISING_SHARE, FIRST_RATE = 0.3, 0.04
+BETAS_IN_CYCLE = (0.85, 0.95)
 # Best on `val` of a linear map and one hidden layer, dropout 0 to 0.6, and decay 0.05 to 1.
 SCENES_A_STEP = 128
 RETRIEVAL_STEPS = 400
@@ -47,6 +53,8 @@ RETRIEVAL_DECAY = 1.0
 
 # A scene's objects, and their indices in its annotation (-1 = none of them).
 IndexedSet = tuple[ObjectSet, np.ndarray]
+# Arguments of `Optimizer.step` at each share 0..1 of the steps.
+Schedule = Callable[[float], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -73,14 +81,6 @@ class CachedScene:
     tokens: Tensor
     room: Tensor
 
-    @torch.no_grad()
-    def with_predicted_boxes(self, model: G2VLM) -> "CachedScene":
-        """Return the scene with the boxes that the box head predicts now."""
-        if not model.config.votes:
-            return self
-        boxes = model.box_head.predict_symmetric(self.box_features, self.faces)
-        return replace(self, objects=replace(self.objects, boxes=boxes))
-
     @cached_property
     def sets(self) -> list[IndexedSet]:
         """The ground-truth objects and the detected objects, each set unless it is empty."""
@@ -95,7 +95,7 @@ class CachedScene:
 
 
 @torch.no_grad()
-def cache_features(model: G2VLM, scenes: Sequence[TrainScene]) -> tuple[Tensor, list[CachedScene]]:
+def cache_features(model: G2VLM, scenes: SceneSource) -> tuple[Tensor, list[CachedScene]]:
     """Encode all scenes once. Objects are cached for methods with language only.
 
     The model is in training mode before and after.
@@ -107,7 +107,7 @@ def cache_features(model: G2VLM, scenes: Sequence[TrainScene]) -> tuple[Tensor, 
     model.eval()
     pooled, cached = [], []
     for start in range(0, len(scenes), SCENES_A_BATCH):
-        batch = scenes[start : start + SCENES_A_BATCH]
+        batch = [scenes[row] for row in range(start, min(start + SCENES_A_BATCH, len(scenes)))]
         inputs = stack_scenes([scene.inputs for scene in batch], model.config)
         state = model.encode(inputs.to(device))
         pooled.append(pool_scene(state))
@@ -117,11 +117,26 @@ def cache_features(model: G2VLM, scenes: Sequence[TrainScene]) -> tuple[Tensor, 
     return torch.cat(pooled), cached
 
 
+@torch.no_grad()
+def predict_boxes(model: G2VLM, cached: Sequence[CachedScene]) -> list[CachedScene]:
+    """Return the scenes with the boxes that the box head predicts now."""
+    if not (model.config.votes and cached):
+        return list(cached)
+    features = torch.cat([scene.box_features for scene in cached])
+    boxes = model.box_head.predict_symmetric(features, torch.cat([scene.faces for scene in cached]))
+    return [
+        replace(scene, objects=replace(scene.objects, boxes=own))
+        for scene, own in zip(cached, boxes.split([len(s.faces) for s in cached]), strict=True)
+    ]
+
+
 def caption_embeddings(data: TrainSet) -> list[np.ndarray]:
     """Return the frozen text embeddings f32 [K,W] of the K captions of every scene."""
-    lines = [[item["text"] for item in scene.annotation["captions"]] for scene in data.scenes]
-    empty = np.zeros((0, data.texts.width), np.float32)
-    return [build_text(data.texts, [line]).pooled[0].numpy() if line else empty for line in lines]
+    annotations = (data.scenes.labels(row).annotation for row in range(len(data.scenes)))
+    return [
+        data.texts.gather([item["text"] for item in annotation["captions"]]).pooled
+        for annotation in annotations
+    ]
 
 
 def _cache_objects(
@@ -208,20 +223,26 @@ def fit_box_head(
     head = model.box_head
     head.load_state_dict(BoxHead(model.config).state_dict())
     shapes, appearances = head.split(features)
-    head.standard_shape.fit(
-        torch.cat([head.shape_symmetry(shapes, which) for which in range(SYMMETRIES)])
-    )
-    optimizer = torch.optim.AdamW(head.parameters(), lr=BOX_RATE, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    images = [head.shape_symmetry(shapes, which) for which in range(SYMMETRIES)]  # (N, K) each
+    head.standard_shape.fit(torch.cat(images))
+    # Every object under every symmetry, once: a step then only picks rows.
+    symmetric = [
+        (
+            head.standard_shape(image),
+            head.face_symmetry(faces, which),
+            head.box_symmetry(true, which),
+        )
+        for which, image in enumerate(images)
+    ]
+    optimizer = Optimizer([Group(list(head.parameters()), BOX_DECAY)])
 
     def sample_losses() -> dict[str, Tensor]:
         rows = torch.from_numpy(random.integers(len(true), size=OBJECTS_A_STEP)).to(true.device)
-        which = int(random.integers(SYMMETRIES))
-        moved = head.transform(shapes[rows], faces[rows], which)
-        boxes = head.predict(*moved, head.appearance(appearances[rows]))
-        return {"box": box_loss(boxes, head.box_symmetry(true[rows], which))}
+        shape, visible, target = symmetric[int(random.integers(SYMMETRIES))]
+        boxes = head.correct(shape[rows], visible[rows], head.appearance(appearances[rows]))
+        return {"box": box_loss(boxes, target[rows])}
 
-    return minimise(optimizer, schedule, steps, sample_losses, {"box": 1.0})["box"]
+    return minimise(optimizer, cosine(BOX_RATE), steps, sample_losses, {"box": 1.0})["box"]
 
 
 def fit_retrieval_head(
@@ -240,36 +261,40 @@ def fit_retrieval_head(
     Returns:
         the mean loss of the last tenth of the steps, None with fewer than two captioned scenes.
     """
-    captioned = np.array([row for row, rows in enumerate(captions) if len(rows)], int)
+    counts = np.array([len(rows) for rows in captions])
+    captioned = np.flatnonzero(counts)
     if len(captioned) < 2:
         return None
     random = seeded_generator(seed, "refit_retrieval")
-    texts = [standard(torch.from_numpy(rows).to(pooled.device)) for rows in captions]
+    # Captions of all scenes, one after the other; those of a scene begin at its entry of `starts`.
+    starts = np.cumsum(counts) - counts
+    texts = standard(torch.from_numpy(np.concatenate(captions)).to(pooled.device))
     descriptors.standard_scene.fit(pooled)
-    descriptors.standard_text.fit(torch.cat(texts))
+    descriptors.standard_text.fit(texts)
     scene_layer, text_layer = descriptors.scene, descriptors.text
     for layer in (scene_layer, text_layer):
         layer.reset_parameters()
     torch.nn.init.constant_(descriptors.scale, FIRST_SCALE)
     scenes = descriptors.standard_scene(pooled)  # (S, D)
-    texts = [descriptors.standard_text(rows) for rows in texts]
-    groups = [
-        {"params": [scene_layer.weight, text_layer.weight], "weight_decay": RETRIEVAL_DECAY},
-        {"params": [scene_layer.bias, text_layer.bias, descriptors.scale], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=RETRIEVAL_RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, RETRIEVAL_STEPS)
+    texts = descriptors.standard_text(texts)  # (captions of all scenes, W)
+    optimizer = Optimizer(
+        [
+            Group([scene_layer.weight, text_layer.weight], RETRIEVAL_DECAY),
+            Group([scene_layer.bias, text_layer.bias, descriptors.scale], 0.0),
+        ]
+    )
     # Caption k of a batch belongs to scene k.
     own = torch.arange(min(SCENES_A_STEP, len(captioned)), device=pooled.device)
 
     def sample_losses() -> dict[str, Tensor]:
-        rows = random.permutation(captioned)[: len(own)].tolist()
-        caption = torch.stack([texts[row][random.integers(len(texts[row]))] for row in rows])
-        scene = scene_layer(F.dropout(scenes[rows], RETRIEVAL_DROPOUT))
-        text = text_layer(F.dropout(caption, RETRIEVAL_DROPOUT))
+        rows = random.permutation(captioned)[: len(own)]
+        caption = torch.from_numpy(starts[rows] + random.integers(counts[rows]))
+        scene = scene_layer(F.dropout(scenes[torch.from_numpy(rows)], RETRIEVAL_DROPOUT))
+        text = text_layer(F.dropout(texts[caption], RETRIEVAL_DROPOUT))
         scores = descriptors.sharpness * F.normalize(text, dim=-1) @ F.normalize(scene, dim=-1).T
         return {"align": (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2}
 
+    schedule = cosine(RETRIEVAL_RATE)
     return minimise(optimizer, schedule, RETRIEVAL_STEPS, sample_losses, {"align": 1.0})["align"]
 
 
@@ -283,9 +308,32 @@ def seeded_generator(seed: int, key: str) -> np.random.Generator:
     return random
 
 
+def cosine(peak: float) -> Schedule:
+    """Return the schedule of a learning rate that falls from its peak to 0."""
+    return lambda done: (peak * falling_cosine(done),)
+
+
+def one_cycle(peak: float) -> Schedule:
+    """Return a schedule that rises to the peak and falls to 0, while the momentum does the reverse.
+
+    Source: Smith & Topin 2018.
+    """
+
+    def schedule(done: float) -> tuple[float, float]:
+        if done < RISING_SHARE:
+            height = 1 - falling_cosine(done / RISING_SHARE)
+        else:
+            height = falling_cosine((done - RISING_SHARE) / (1 - RISING_SHARE))
+        least = FIRST_RATE if done < RISING_SHARE else 0.0
+        low, high = BETAS_IN_CYCLE
+        return peak * (least + (1 - least) * height), high - (high - low) * height
+
+    return schedule
+
+
 def minimise(
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
+    optimizer: Optimizer,
+    schedule: Schedule,
     steps: int,
     sample_losses: Callable[[], Mapping[str, Tensor]],
     weights: Mapping[str, float],
@@ -295,7 +343,7 @@ def minimise(
 
     Args:
         optimizer: over what is fitted.
-        schedule: its learning rate.
+        schedule: returns the arguments of `Optimizer.step` from the share of steps that is done.
         steps: optimizer steps.
         sample_losses: samples a batch and returns its losses by name.
         weights: weight of each loss in the sum.
@@ -304,17 +352,15 @@ def minimise(
     Returns:
         the mean losses of the last tenth of the steps.
     """
-    parameters = [one for group in optimizer.param_groups for one in group["params"]]
     log = []
-    for _ in range(steps):
+    for step in range(steps):
         losses = sample_losses()
         total = sum(weights[name] * value for name, value in losses.items())
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         total.backward()
         if clip is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, clip)
-        optimizer.step()
-        schedule.step()
+            torch.nn.utils.clip_grad_norm_(optimizer.parameters, clip)
+        optimizer.step(*schedule(step / steps))
         log.append({name: float(value.detach()) for name, value in losses.items()})
     last = log[-max(1, steps // 10) :]
     return {name: float(np.mean([losses[name] for losses in last])) for name in last[0]}

@@ -23,45 +23,26 @@ NEAR_SOLIDS_M = 0.12
 
 
 @dataclass(frozen=True)
-class TrainScene:
-    """One training scene with P points, M objects, N of them eligible for queries.
-
-    Values are kept in the smallest type that holds them, because all scenes are in memory.
+class SceneLabels:
+    """Objects and language of one training scene: M objects, N of them eligible for queries.
 
     Attributes:
-        inputs: the scene's inputs.
-        depth: f16 [P], true depth, metres, 0 = none.
-        normal: i8 [P,3], true normal times 127.
-        owner: i16 [P], row of `all_boxes` of the object at the cell's centre pixel, or STRUCTURE or
-            NOTHING.
+        annotation: the scene's objects, relations and sentences.
+        rows: {index of an object in the annotation: its row among the N}.
         all_boxes: f32 [M,6], centre and size.
         all_classes: i64 [M].
-        masks: u8 [N,P], sixteenths of a cell that the object covers.
         boxes: f32 [N,6].
         classes: i64 [N].
         yaw: f32 [N], radians.
-        relations: {family: i8 [N,N]}, labels, -1 = void.
-        pool: f32 [2*POOL,3], occupancy queries: uniform in the room, then near solids.
-        solid: bool [2*POOL], whether a query is in a solid.
-        annotation: the scene's language.
-        rows: {index of an object in the annotation: its row among the N}.
     """
 
-    inputs: SceneArrays[np.ndarray]
-    depth: np.ndarray
-    normal: np.ndarray
-    owner: np.ndarray
+    annotation: Mapping[str, Any]
+    rows: dict[int, int]
     all_boxes: np.ndarray
     all_classes: np.ndarray
-    masks: np.ndarray
     boxes: np.ndarray
     classes: np.ndarray
     yaw: np.ndarray
-    relations: dict[str, np.ndarray]
-    pool: np.ndarray
-    solid: np.ndarray
-    annotation: Mapping[str, Any]
-    rows: dict[int, int]
 
     @property
     def name(self) -> str:
@@ -81,27 +62,50 @@ class TrainScene:
         """Colour of every object, by its index in the annotation; "" where it is not known."""
         return {entry["index"]: entry.get("colour", "") for entry in self.annotation["objects"]}
 
+    @cached_property
+    def relations(self) -> dict[str, np.ndarray]:
+        """{family: i8 [N,N]}, labels of ordered pairs, -1 = void."""
+        return relation_targets(self.annotation, self.rows)
 
-def train_scene(
-    arrays: SceneArrays[np.ndarray],
-    inputs: Any,
-    views: Any,
-    annotation: Mapping[str, Any],
-    classes: Sequence,
-) -> TrainScene:
-    """Return the ground truth of one scene.
+
+@dataclass(frozen=True)
+class TrainScene(SceneLabels):
+    """One training scene with P points: its labels, inputs and dense targets.
+
+    Attributes:
+        inputs: the scene's inputs.
+        depth: f16 [P], true depth, metres, 0 = none.
+        normal: i8 [P,3], true normal times 127.
+        owner: i16 [P], row of `all_boxes` of the object at the cell's centre pixel, or STRUCTURE or
+            NOTHING.
+        masks: u8 [N,P], sixteenths of a cell that the object covers.
+        pool: f32 [2*POOL,3], occupancy queries: uniform in the room, then near solids.
+        solid: bool [2*POOL], whether a query is in a solid.
+        others: as in `SceneLabels`.
+    """
+
+    inputs: SceneArrays[np.ndarray]
+    depth: np.ndarray
+    normal: np.ndarray
+    owner: np.ndarray
+    masks: np.ndarray
+    pool: np.ndarray
+    solid: np.ndarray
+
+
+def scene_labels(
+    annotation: Mapping[str, Any], eligible: Sequence[int], classes: Sequence[str]
+) -> SceneLabels:
+    """Return the labels of one scene.
 
     Args:
-        arrays: the scene's inputs as arrays.
-        inputs: its `SceneInputs`.
-        views: its `SceneViews`, whose first views are the inputs'.
         annotation: its line of language and objects.
+        eligible: indices of the objects that queries are about.
         classes: names of the object classes.
 
     Raises:
         InputError: for an object of an unknown class.
     """
-    input_views = len(inputs.rgb)
     objects = annotation["objects"]
     every = {entry["index"]: row for row, entry in enumerate(objects)}
     for entry in objects:
@@ -110,29 +114,41 @@ def train_scene(
                 f"scene {annotation['scene']}: object {entry['index']} is of the unknown class "
                 f"{entry['class']!r}; render the scenes again"
             )
-    rows = {index: row for row, index in enumerate(inputs.gt_indices)}
-    eligible = [every[index] for index in inputs.gt_indices]
+    chosen = [every[index] for index in eligible]
     all_boxes = np.array([entry["box"] for entry in objects], np.float32).reshape(-1, 6)
     all_classes = np.array([classes.index(entry["class"]) for entry in objects], np.int64)
-    pool, solid = occupancy_pool(views, annotation["scene"])
-    normal = centre_pixels(np.asarray(views.normal[:input_views], np.float32)).reshape(-1, 3)
-    return TrainScene(
-        inputs=arrays,
-        depth=centre_pixels(views.depth[:input_views]).reshape(-1).astype(np.float16),
-        normal=np.rint(normal * 127).astype(np.int8),
-        owner=point_owners(centre_pixels(views.instance[:input_views]), every),
+    return SceneLabels(
+        annotation=annotation,
+        rows={index: row for row, index in enumerate(eligible)},
         all_boxes=all_boxes,
         all_classes=all_classes,
-        masks=np.rint(object_masks(inputs.gt_masks, len(rows)) * 16).astype(np.uint8),
-        boxes=all_boxes[eligible],
-        classes=all_classes[eligible],
-        yaw=np.array([objects[row]["yaw"] for row in eligible], np.float32),
-        relations=relation_targets(annotation, rows),
-        pool=pool,
-        solid=solid,
-        annotation=annotation,
-        rows=rows,
+        boxes=all_boxes[chosen],
+        classes=all_classes[chosen],
+        yaw=np.array([objects[row]["yaw"] for row in chosen], np.float32),
     )
+
+
+def dense_targets(inputs: Any, views: Any, annotation: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return the dense targets of one scene by their names in `TrainScene`.
+
+    Args:
+        inputs: its `SceneInputs`.
+        views: its `SceneViews`, whose first views are the inputs'.
+        annotation: its line of language and objects.
+    """
+    input_views = len(inputs.rgb)
+    every = {entry["index"]: row for row, entry in enumerate(annotation["objects"])}
+    pool, solid = occupancy_pool(views, annotation["scene"])
+    normal = centre_pixels(np.asarray(views.normal[:input_views], np.float32)).reshape(-1, 3)
+    masks = object_masks(inputs.gt_masks, len(inputs.gt_indices))
+    return {
+        "depth": centre_pixels(views.depth[:input_views]).reshape(-1).astype(np.float16),
+        "normal": np.rint(normal * 127).astype(np.int8),
+        "owner": point_owners(centre_pixels(views.instance[:input_views]), every),
+        "masks": np.rint(masks * 16).astype(np.uint8),
+        "pool": pool,
+        "solid": solid,
+    }
 
 
 def point_owners(instance: np.ndarray, every: Mapping[int, int]) -> np.ndarray:

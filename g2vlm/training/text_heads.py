@@ -32,8 +32,15 @@ from g2vlm.training.data import (
     sample,
 )
 from g2vlm.training.loss_functions import label_loss, masked_mean, mass_loss, number_loss
-from g2vlm.training.second_stage import CachedScene, IndexedSet, minimise, seeded_generator
-from g2vlm.training.targets import TrainScene
+from g2vlm.training.optimizer import Group, Optimizer
+from g2vlm.training.second_stage import (
+    CachedScene,
+    IndexedSet,
+    minimise,
+    one_cycle,
+    seeded_generator,
+)
+from g2vlm.training.targets import SceneLabels
 
 DECAY = 0.05
 REFERRING_SCENES_A_STEP = 8
@@ -135,10 +142,8 @@ def fit_one_cycle(
     Returns:
         the mean losses of the last tenth of the steps.
     """
-    parameters = list(parameters)
-    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=DECAY, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
-    return minimise(optimizer, schedule, steps, sample_losses, weights, clip=1.0)
+    optimizer = Optimizer([Group(list(parameters), DECAY)])
+    return minimise(optimizer, one_cycle(rate), steps, sample_losses, weights, clip=1.0)
 
 
 def sample_sets(
@@ -184,10 +189,11 @@ def train_referring_head(
     usable = [row for row, scene_sets in enumerate(sets) if scene_sets]
     if not usable:
         return {}
+    labels = [data.scenes.labels(row) for row in range(len(cached))]
 
     def sample_losses() -> dict[str, Tensor]:
         rows, chosen = sample_sets(random, sets, usable, REFERRING_SCENES_A_STEP)
-        scenes = [data.scenes[row] for row in rows]
+        scenes = [labels[row] for row in rows]
         sampled = [sample(references(scene), REFERENCES_A_SCENE, random) for scene in scenes]
         objects = stack_sets(chosen)
         device = objects.boxes.device
@@ -200,7 +206,7 @@ def train_referring_head(
     )
 
 
-def references(scene: TrainScene) -> list[Mapping[str, Any]]:
+def references(scene: SceneLabels) -> list[Mapping[str, Any]]:
     """Return a scene's references, and its questions of how many or whether, as references."""
     return scene.annotation["references"] + [
         {"text": question["text"], "targets": question["objects"], "anchors": []}
@@ -209,9 +215,26 @@ def references(scene: TrainScene) -> list[Mapping[str, Any]]:
     ]
 
 
+class Places:
+    """Finds objects of an annotation in a set of objects.
+
+    Args:
+        index: i64 [N], index in the annotation of each object of the set, -1 = none.
+    """
+
+    def __init__(self, index: np.ndarray) -> None:
+        self._places: dict[int, list[int]] = {}
+        for place, one in enumerate(index.tolist()):
+            self._places.setdefault(one, []).append(place)
+
+    def of(self, objects: Iterable[int]) -> list[int]:
+        """Return all places of the objects with these indices."""
+        return [place for one in objects for place in self._places.get(one, ())]
+
+
 def referring_targets(
     data: TrainSet,
-    scenes: Sequence[TrainScene],
+    scenes: Sequence[SceneLabels],
     sampled: Sequence[Sequence[Mapping[str, Any]]],
     sets: Sequence[IndexedSet],
     size: int,
@@ -230,10 +253,11 @@ def referring_targets(
     zero = np.full((len(scenes), count), -1, np.float32)
     classes, colours = np.full((2, len(scenes), count, ROLES), -1, np.int64)
     for b, (scene, some, (_, index)) in enumerate(zip(scenes, sampled, sets, strict=True)):
+        places = Places(index)
         for r, reference in enumerate(some):
             zero[b, r] = not reference["targets"]
             for row, part in zip(objects, ("targets", "anchors"), strict=True):
-                row[b, r, : len(index)] = np.isin(index, reference[part])
+                row[b, r, places.of(reference[part])] = 1
             # One example object of each role.
             examples = [reference["targets"][:1], *_anchors(scene, reference["anchors"])]
             mentions = data.mentions(scene, reference["text"], scene.class_of)
@@ -247,7 +271,7 @@ def referring_targets(
 
 
 def colour_targets(
-    data: TrainSet, scenes: Sequence[TrainScene], sets: Sequence[IndexedSet], size: int
+    data: TrainSet, scenes: Sequence[SceneLabels], sets: Sequence[IndexedSet], size: int
 ) -> np.ndarray:
     """Return the colours i64 [B,size] of the scenes' objects, -1 = unknown."""
     out = np.full((len(scenes), size), -1, np.int64)
@@ -258,7 +282,7 @@ def colour_targets(
     return out
 
 
-def _anchors(scene: TrainScene, anchors: Sequence[int]) -> list[list[int]]:
+def _anchors(scene: SceneLabels, anchors: Sequence[int]) -> list[list[int]]:
     """Return an anchor for each of the two anchor roles, of two classes if there are two.
 
     A single anchor fills both roles.
@@ -318,17 +342,18 @@ def train_qa_head(
     """
     random = seeded_generator(seed, "refit_answers")
     sets = [scene.sets for scene in cached]
+    labels = [data.scenes.labels(row) for row in range(len(cached))]
     usable = [
         row
         for row, scene_sets in enumerate(sets)
-        if scene_sets and data.scenes[row].annotation["questions"]
+        if scene_sets and labels[row].annotation["questions"]
     ]
     if not usable:
         return {}
 
     def sample_losses() -> dict[str, Tensor]:
         rows, chosen = sample_sets(random, sets, usable, QA_SCENES_A_STEP)
-        scenes = [data.scenes[row] for row in rows]
+        scenes = [labels[row] for row in rows]
         return _qa_losses(model, data, scenes, [cached[row] for row in rows], chosen, random)
 
     model.qa_context.roles.load_state_dict(model.referring_head.roles.state_dict())
@@ -342,7 +367,7 @@ def train_qa_head(
 def _qa_losses(
     model: G2VLM,
     data: TrainSet,
-    scenes: Sequence[TrainScene],
+    scenes: Sequence[SceneLabels],
     cached: Sequence[CachedScene],
     chosen: Sequence[IndexedSet],
     random: np.random.Generator,
@@ -365,7 +390,7 @@ def _qa_losses(
     tokens = torch.stack([one.tokens for one in cached])  # (B, T, D)
     # Without a gradient: the projections of the many patches are trained enough.
     with torch.no_grad():
-        scene_keys = model.decoder.read_scene(tokens)
+        scene_keys = model.decoder.read(tokens)
     answers = [[q["answer"] for q in some] for some in questions]
     words = encode_words(answers, model.vocabulary, START, ANSWER_WORDS).to(device)
     captions = [scene.annotation["captions"] for scene in scenes[:CAPTIONED_SCENES]]
@@ -390,7 +415,7 @@ def _qa_losses(
 
 def mention_targets(
     data: TrainSet,
-    scenes: Sequence[TrainScene],
+    scenes: Sequence[SceneLabels],
     questions: Sequence[Sequence[Mapping[str, Any]]],
     sets: Sequence[IndexedSet],
     objects: ObjectSet,
@@ -409,12 +434,13 @@ def mention_targets(
     mentioned, named = np.zeros((*shape, size), np.float32), np.zeros(shape, np.float32)
     classes, colours = np.full((2, *shape), -1, np.int64)
     for b, (scene, some, (_, index)) in enumerate(zip(scenes, questions, sets, strict=True)):
+        places = Places(index)
         for q, question in enumerate(some):
             mentions = data.mentions(scene, question["text"], question["objects"])[:ROLES]
             answer = data.mentions(scene, question["answer"], question["objects"])[:1]
             for r, mention in enumerate(mentions):
                 named[b, q, r] = any(set(one.objects) & set(mention.objects) for one in answer)
-                mentioned[b, q, r, : len(index)] = np.isin(index, mention.objects)
+                mentioned[b, q, r, places.of(mention.objects)] = 1
                 classes[b, q, r] = scene.class_of[mention.objects[0]]
                 colours[b, q, r] = data.colour_number(mention.colour)
     arrays = (classes, colours, colour_targets(data, scenes, sets, size), mentioned, named)

@@ -6,6 +6,7 @@ import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,12 @@ import torch
 
 from g2vlm.models.checkpoint import save_model
 from g2vlm.models.config import ModelConfig, method_switches, model_sizes
-from g2vlm.models.decoder import build_words
 from g2vlm.models.file_format import sentence
 from g2vlm.models.model import G2VLM
 from g2vlm.models.probe import RetrievalProbe
-from g2vlm.training.data import TrainSet
+from g2vlm.training.data import TrainSet, fixed_share
 from g2vlm.training.objective import Objective
-from g2vlm.training.optimizer import learning_rate, make_optimizer
+from g2vlm.training.optimizer import Optimizer, learning_rate, make_optimizer
 from g2vlm.training.process_group import ProcessGroup
 from g2vlm.training.resume import Checkpoint, training_key
 from g2vlm.training.second_stage import (
@@ -29,12 +29,20 @@ from g2vlm.training.second_stage import (
     caption_embeddings,
     fit_box_head,
     fit_retrieval_head,
+    predict_boxes,
 )
 from g2vlm.training.settings import TrainSettings
 from g2vlm.training.text_heads import train_qa_head, train_referring_head
 from metrics.files import atomic_path, rng, write_json
 
 PROGRESS_SECONDS = 5.0
+# What a training reads, in the experiment's folder.
+INPUTS = (
+    "training/*.safetensors",
+    "scenes/train/*.jsonl",
+    "features/images/train/*.safetensors",
+    "features/texts/*",
+)
 # Parameters of glibc's mallopt, from malloc.h.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
@@ -42,8 +50,7 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 def train(
     config: Mapping[str, Any],
     method: Mapping[str, Any],
-    scenes_dir: str | os.PathLike[str],
-    features_dir: str | os.PathLike[str],
+    results: str | os.PathLike[str],
     out_dir: str | os.PathLike[str],
     checkpoint_dir: str | os.PathLike[str],
     seed: int,
@@ -57,8 +64,7 @@ def train(
         config: the experiment's config.
         method: content of a method file with its `name`. A study's variant may add `scenes`, the
             share of training scenes, and its own `train` section.
-        scenes_dir: rendered scenes; its folder `train` is read.
-        features_dir: cached features of images and sentences.
+        results: the experiment's folder; its `training`, `features` and annotations are read.
         out_dir: where model.safetensors, config.json, losses.parquet, cost.json and the retrieval
             probe are written.
         checkpoint_dir: where the checkpoint of an unfinished training is kept.
@@ -74,9 +80,8 @@ def train(
     torch.utils.deterministic.fill_uninitialized_memory = False
     settings = TrainSettings.from_config(method.get("train", config["train"]))
     share = float(method.get("scenes", 1.0))
-    scenes, features = Path(scenes_dir) / "train", Path(features_dir)
     begun = time.monotonic()
-    data = load_train_set(scenes, features, share)
+    data = load_train_set(Path(results), share)
     model_config = configure(config, method, settings, data)
     parts = {
         "model": asdict(model_config),
@@ -85,15 +90,11 @@ def train(
         "scenes": share,
         "torch": torch.__version__,
     }
-    inputs = [
-        *sorted(scenes.glob("*.safetensors")),
-        *sorted(scenes.glob("*.jsonl")),
-        *(features / "images" / "train.safetensors", features / "text.safetensors"),
-    ]
+    inputs = [path for pattern in INPUTS for path in sorted(Path(results).glob(pattern))]
     checkpoint = Checkpoint(Path(checkpoint_dir), training_key(parts, inputs))
     torch.manual_seed(_torch_seed(seed, "weights"))
     model = G2VLM(model_config).train()
-    model.encoder.fit([scene.inputs for scene in data.scenes])
+    model.encoder.fit(data.scenes[row].inputs for row in data.measured)
     group = ProcessGroup()
     model.to(group.device)
     objective = Objective(model, data, settings, seed)
@@ -134,7 +135,7 @@ def fit_heads(objective: Objective) -> tuple[RetrievalProbe, float]:
             model, cached, objective.supervised, seed, settings.box_head_steps
         )
     # The next heads learn from the boxes that inference will predict.
-    cached = [scene.with_predicted_boxes(model) for scene in cached]
+    cached = predict_boxes(model, cached)
     for head, train_head, steps in (
         ("referring_head", train_referring_head, settings.referring_head_steps),
         ("qa_head", train_qa_head, settings.qa_head_steps),
@@ -188,34 +189,38 @@ def keep_memory() -> None:
         mallopt(parameter, value)
 
 
-def load_train_set(scenes: Path, features: Path, share: float = 1.0) -> TrainSet:
-    """Read the rendered training scenes, or a share of them, and their cached features."""
+def load_train_set(results: Path, share: float = 1.0) -> TrainSet:
+    """Open the training scenes of an experiment, or a share of them; a smaller one is a subset."""
     from g2vlm.features.readers import ImageFeatures, TextFeatures
     from g2vlm.scenes.assets.classes import CLASSES
     from g2vlm.scenes.dataset import SceneStore
     from g2vlm.scenes.language.generate import facts_hold, phrase_holds
     from g2vlm.scenes.language.mention_parser import parse_mentions
+    from g2vlm.training.shards import ShardedScenes
 
-    images = ImageFeatures(features / "images" / "train.safetensors")
-    texts, store = TextFeatures(features), SceneStore(scenes)
-    return TrainSet(store, images, texts, CLASSES, facts_hold, phrase_holds, parse_mentions, share)
+    store = SceneStore(results / "scenes" / "train")
+    used = fixed_share(store.ids, share, "train_scenes").tolist()
+    scenes = ShardedScenes(
+        results / "training",
+        store,
+        ImageFeatures(results / "features" / "images" / "train"),
+        CLASSES,
+        list(compress(store.ids, used)),
+    )
+    texts = TextFeatures(results / "features")
+    return TrainSet(scenes, texts, CLASSES, facts_hold, phrase_holds, parse_mentions)
 
 
 def configure(
     config: Mapping[str, Any], method: Mapping[str, Any], settings: TrainSettings, data: TrainSet
 ) -> ModelConfig:
     """Return the model's configuration from the experiment, the method and the training data."""
-    lines = [scene.annotation for scene in data.scenes]
-    texts = [
-        *(item["answer"] for line in lines for item in line["questions"]),
-        *(item["text"] for line in lines for item in line["captions"]),
-    ]
     first = data.scenes[0].inputs
     return ModelConfig(
         height=int(config["render"]["height"]),
         width=int(config["render"]["width"]),
         classes=data.classes,
-        words=build_words(texts),
+        words=data.words,
         colours=data.colours,
         method=method["name"],
         dropout=settings.dropout,
@@ -261,14 +266,12 @@ def run_steps(
 
 
 def one_step(
-    objective: Objective, optimizer: torch.optim.Optimizer, step: int, group: ProcessGroup
+    objective: Objective, optimizer: Optimizer, step: int, group: ProcessGroup
 ) -> dict[str, float]:
     """Take one optimizer step over `accumulation` batches; return its losses for the log."""
     settings, model = objective.settings, objective.model
     rate = learning_rate(settings, step)
-    for parameters in optimizer.param_groups:
-        parameters["lr"] = rate
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.zero_grad()
     logged: dict[str, float] = {}
     for part in group.parts(settings.accumulation):
         # Dropout draws from torch's generator. Seeding it by batch makes a resumed training, and
@@ -280,7 +283,7 @@ def one_step(
             logged[name] = logged.get(name, 0.0) + value / settings.accumulation
     group.sum_gradients(model.parameters())
     torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-    optimizer.step()
+    optimizer.step(rate)
     stage = 1 if step < settings.stage1_steps else 2
     return {"step": step, "stage": stage, "learning_rate": rate} | group.sum_losses(logged)
 

@@ -129,7 +129,8 @@ class SubmissionWriter:
         cost: parameters, train_seconds, seconds_per_scene, peak_memory_mb.
         compact: store geometry in about a quarter of the bytes: points and vertices as whole
             millimetres, confidence in 255 steps, all of it deflated. Coordinates change by up to
-            0.5 mm.
+            0.5 mm. What does not fit, a point 33 m from the middle or a confidence of 0, is stored
+            as without `compact`.
 
     `cost`, `thresholds` and `reasons` may be changed until the exit.
     """
@@ -220,11 +221,9 @@ class SubmissionWriter:
                 raise InputError(
                     f"{scene}: {len(weights)} confidences for {count} points; give one a point"
                 )
-            if not self._compact:
+            if not (self._compact and (weights > 0).all() and np.isfinite(weights).all()):
                 self._spool.add(f"{scene}/confidence", weights)
                 return
-            if not (weights > 0).all() or not np.isfinite(weights).all():
-                raise InputError(f"{scene}: confidence is not positive; give a positive scale")
             steps = np.rint(255 * weights.astype(np.float64) / weights.max(initial=0))
             self._part(scene, "confidence", np.maximum(steps, 1).astype(np.uint8))
 
@@ -237,20 +236,15 @@ class SubmissionWriter:
 
     def _positions(self, scene: str, part: str, metres: np.ndarray) -> None:
         """Write points or vertices [M, 3]."""
-        if not self._compact:
-            self._part(scene, part, metres)
-            return
-        if not np.isfinite(metres).all():
-            raise InputError(f"{scene}: {part} are not finite; leave such rows out")
         exact, origin = metres.astype(np.float64), np.zeros(3, np.float32)
-        if len(exact):
+        if len(exact) and np.isfinite(exact).all():
             origin = ((exact.min(axis=0) + exact.max(axis=0)) / 2).astype(np.float32)
         steps = np.rint((exact - origin) * 1000)
-        if np.abs(steps).max(initial=0) > FARTHEST_MM:
-            raise InputError(
-                f"{scene}: {part} are farther than {FARTHEST_MM / 1000} m from their middle, which "
-                "is as far as whole millimetres reach; write the submission without compact"
-            )
+        # NaN is not less than the limit.
+        fits = bool((np.abs(steps) <= FARTHEST_MM).all())
+        if not (self._compact and fits):
+            self._spool.add(f"{scene}/{part}", metres)
+            return
         self._part(scene, part, steps.astype(np.int16))
         self._spool.add(f"{scene}/{part}_origin", origin)
 

@@ -50,10 +50,9 @@ def test_two_edits_add_a_loss(tmp_path):
         assert source.count(before) == 1, (name, before)
         (tmp_path / name).write_text(source.replace(before, text + before), encoding="utf-8")
     study = tmp_path / "study"
-    for name in ("scenes/train/000.jsonl", "features/images/train.safetensors"):
+    for name in ("training/000.safetensors", "scenes/train/000.jsonl", "features/texts/000.json"):
         (study / name).parent.mkdir(parents=True)
         (study / name).write_text("toy")
-    (study / "features" / "text.safetensors").write_text("toy")
 
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     script = tmp_path / "tests" / "g2vlm" / "training" / "shared_training.py"

@@ -55,9 +55,10 @@ def write_text_features(folder: Path) -> None:
         "offsets": np.arange(len(texts) + 1, dtype=np.int64),
         "pooled": pooled,
     }
-    (folder / "features").mkdir()
-    save_file(tensors, folder / "features" / "text.safetensors")
-    (folder / "features" / "text.json").write_text(json.dumps({"texts": texts}), encoding="utf-8")
+    part = folder / "features" / "texts"
+    part.mkdir(parents=True)
+    save_file(tensors, part / "000.safetensors")
+    (part / "000.json").write_text(json.dumps({"texts": texts}), encoding="utf-8")
 
 
 def _vector(text: str) -> np.ndarray:

@@ -89,7 +89,9 @@ def test_jobs_on_slurm_get_the_requested_resources_and_give_the_same_results(pyt
     assert {rule: len(group) for rule, group in jobs.items()} == {
         "render": 4,
         "encode_images": 4,
+        "texts": 1,
         "encode_texts": 1,
+        "training_arrays": 1,
         "truth": 2,
         "prepare_truth": 2,
         "train": 1,

@@ -208,8 +208,6 @@ def test_an_edit_reruns_the_jobs_that_import_the_file_and_no_others(clone, tmp_p
     for name in ("models.csv", "scenes.jsonl", "language.jsonl"):
         (folder / name).write_text("{}\n")
         (folder / "real_rooms" / name).write_text("{}\n")
-    (root / "results" / "smoke" / "benchmarks").mkdir()
-    (root / "results" / "smoke" / "benchmarks" / "recipes.tsv").write_text("s\n")
     call = ("recipes", "--configfile", "config/smoke.yaml")
     touched = snakemake(root, "--touch", "--force", "--cores", "1", *call)
     assert touched.returncode == 0, touched.stderr

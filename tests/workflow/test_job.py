@@ -1,5 +1,6 @@
 """Jobs and the lock of the clone: one-line errors, logs, no process left after a kill."""
 
+import json
 import os
 import signal
 import subprocess
@@ -50,6 +51,18 @@ def test_the_traceback_of_an_unexpected_error_is_only_in_the_log(tmp_path):
 def test_a_good_job_ends_with_zero_and_sets_its_threads(tmp_path):
     done, log = run_job(tmp_path, "import os; print(os.environ['OMP_NUM_THREADS'])")
     assert done.returncode == 0 and log.splitlines()[-1] == "1"
+
+
+def test_a_finished_job_writes_what_it_cost(tmp_path):
+    spend = (
+        "import time; end = time.process_time() + 0.5\n    while time.process_time() < end: pass"
+    )
+    run_job(tmp_path, spend)
+    cost = json.loads((tmp_path / "benchmarks" / "job.json").read_text())
+    assert 0.5 < cost["cpu_seconds"] < 5 and cost["wall_seconds"] >= 0.5
+    assert 5 < cost["peak_memory_mb"] < 1000
+    run_job(tmp_path / "failed", "raise ValueError('no')")
+    assert not (tmp_path / "failed" / "benchmarks").exists()
 
 
 def wait_for(condition, seconds=20.0):

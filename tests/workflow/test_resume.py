@@ -52,7 +52,7 @@ def test_kills_at_every_stage_change_no_result(complete, tmp_path):
     root = clone(tmp_path / "killed")
     for pattern in (
         "scenes/*/000.jsonl",
-        "features/images/*.safetensors",
+        "features/images/*/*.safetensors",
         "checkpoints/*/*/*",
         "predictions/full/0/val/manifest.json",
         "scores/full/0/*.parquet",

@@ -7,21 +7,15 @@ import pytest
 
 from g2vlm.run import manifest, recipes
 from g2vlm.run.session import NothingToDo, failures, summary
-from metrics.files import sha256_file
-
-HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
+from metrics.files import sha256_file, write_json
 
 
 @pytest.fixture
 def results(tmp_path):
-    for name, row in {
-        "train/full-0": "10.5\t0:00:10\t900.25\t1\t1\t1\t1\t1\t99\t9.5\n",
-        "train/full-1": "12.0\t0:00:12\t950.00\t1\t1\t1\t1\t1\t99\tNA\n",
-        "compare": "2.0\t0:00:02\t100.00\t1\t1\t1\t1\t1\t99\t1.5\n",
-    }.items():
-        path = tmp_path / "benchmarks" / f"{name}.tsv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(HEADER + row)
+    for name, cost in {"train/full-0": (10.5, 9.5, 900.25), "compare": (2.0, 1.5, 100.0)}.items():
+        path = tmp_path / "benchmarks" / f"{name}.json"
+        names = ("wall_seconds", "cpu_seconds", "peak_memory_mb")
+        write_json(path, dict(zip(names, cost, strict=True)))
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "board.csv").write_text("a,b\n")
     (tmp_path / "tables" / "scratch.tmp").write_text("")

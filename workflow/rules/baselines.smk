@@ -8,8 +8,6 @@ rule baseline:
         submission("{baseline}"),
     log:
         f"{RESULTS}/logs/predict/{{baseline}}-{{seed}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/predict/{{baseline}}-{{seed}}.tsv"
     threads: lambda wildcards: BASELINES[wildcards.baseline].get("THREADS", 1)
     resources:
         mem_mb=baseline_memory,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from g2vlm.features.names import SHARDS_A_TEXT_PART
 from g2vlm.run import config as settings
 from g2vlm.run import data as pins
 from g2vlm.run import studies
@@ -50,6 +51,11 @@ VERIFICATION = (
     if Path(REFERENCE, "estimates.csv").exists()
     else []
 )
+# The parts of all sentences that are encoded one by one.
+SCENES_A_TEXT_PART = SHARDS_A_TEXT_PART * config["data"]["scenes_per_shard"]
+TEXT_PARTS = [
+    f"{part:03d}" for part in range(math.ceil(sum(SPLITS.values()) / SCENES_A_TEXT_PART))
+]
 # Every (method, seed) of the experiment; deterministic methods run once.
 RUNS = [(name, seed) for name in METHODS for seed in SEEDS] + [
     (name, seed)
@@ -62,6 +68,7 @@ RUNS += [(name, 0) for name in OUTSIDE]
 wildcard_constraints:
     split="|".join(SPLITS),
     shard=r"\d+",
+    part=r"\d+",
     method="[a-z0-9_]+",
     trained="|".join(TRAINED),
     variant="|".join(VARIANTS) or "none",
@@ -104,8 +111,16 @@ def scenes(*splits, kinds=("safetensors", "jsonl")):
 
 def features(*splits):
     """Return the cached features of the splits' images and of all sentences."""
-    text = [f"{RESULTS}/features/text.{kind}" for kind in ("safetensors", "json")]
-    return [f"{RESULTS}/features/images/{split}.safetensors" for split in splits] + text
+    images = [
+        f"{RESULTS}/features/images/{split}/{shard}.safetensors"
+        for split in splits
+        for shard in shards(split)
+    ]
+    return images + [
+        f"{RESULTS}/features/texts/{part}.{kind}"
+        for part in TEXT_PARTS
+        for kind in ("safetensors", "json")
+    ]
 
 
 def truth(*splits):

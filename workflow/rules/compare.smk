@@ -15,8 +15,6 @@ rule compare:
         methods=f"{RESULTS}/statistics/methods.json",
     log:
         f"{RESULTS}/logs/compare.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/compare.tsv"
     resources:
         mem_mb=grows(2000, 0.2, len(RUNS) * count_scenes(*SCORED)),
         runtime=grows(60, 0.01, len(RUNS) * count_scenes(*SCORED)),

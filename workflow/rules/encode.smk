@@ -3,17 +3,16 @@
 
 rule encode_images:
     input:
-        lambda wildcards: scenes(wildcards.split),
+        f"{RESULTS}/scenes/{{split}}/{{shard}}.safetensors",
+        f"{RESULTS}/scenes/{{split}}/{{shard}}.jsonl",
     output:
-        temp(f"{RESULTS}/features/images/{{split}}.safetensors"),
+        temp(f"{RESULTS}/features/images/{{split}}/{{shard}}.safetensors"),
     log:
-        f"{RESULTS}/logs/encode/images-{{split}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/encode/images-{{split}}.tsv"
+        f"{RESULTS}/logs/encode/images-{{split}}-{{shard}}.log",
     resources:
         # The encoder sees four views at a time, four times as large; CUDA holds 2 GB by itself.
-        mem_mb=grows(3000 + 250 * IMAGE, 2 * IMAGE, in_split),
-        runtime=grows(20, 0.03 * IMAGE, in_split),
+        mem_mb=grows(3000 + 250 * IMAGE),
+        runtime=grows(20 + 2 * IMAGE),
         gpu=one_gpu,
     params:
         encoder=config["encode"]["image"],
@@ -22,19 +21,32 @@ rule encode_images:
         "../scripts/encode_images.py"
 
 
-rule encode_texts:
+rule texts:
     input:
         scenes(*SPLITS, kinds=["jsonl"]),
     output:
-        states=temp(f"{RESULTS}/features/text.safetensors"),
-        texts=temp(f"{RESULTS}/features/text.json"),
+        temp(expand(f"{RESULTS}/features/texts/{{part}}.json", part=TEXT_PARTS)),
     log:
         f"{RESULTS}/logs/encode/texts.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/encode/texts.tsv"
     resources:
-        mem_mb=grows(3500, 1.5, count_scenes(*SPLITS)),
-        runtime=grows(20, 0.02, count_scenes(*SPLITS)),
+        mem_mb=grows(500, 0.1, count_scenes(*SPLITS)),
+        runtime=grows(20, 0.001, count_scenes(*SPLITS)),
+    params:
+        code=job_code("texts"),
+    script:
+        "../scripts/texts.py"
+
+
+rule encode_texts:
+    input:
+        f"{RESULTS}/features/texts/{{part}}.json",
+    output:
+        temp(f"{RESULTS}/features/texts/{{part}}.safetensors"),
+    log:
+        f"{RESULTS}/logs/encode/texts-{{part}}.log",
+    resources:
+        mem_mb=grows(3500),
+        runtime=grows(30),
         gpu=one_gpu,
     params:
         encoder=config["encode"]["text"],

@@ -14,8 +14,6 @@ rule predict:
         thresholds=f"{RESULTS}/predictions/{{trained}}/{{seed}}/thresholds.json",
     log:
         f"{RESULTS}/logs/predict/{{trained}}-{{seed}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/predict/{{trained}}-{{seed}}.tsv"
     threads: 1
     resources:
         mem_mb=grows(1200, 5 * IMAGE, count_scenes(*PREDICTED)),
@@ -45,8 +43,6 @@ rule outside_submission:
         ],
     log:
         f"{RESULTS}/logs/predict/{{outside}}-0.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/predict/{{outside}}-0.tsv"
     resources:
         mem_mb=grows(2000),
         runtime=grows(60),

@@ -12,8 +12,6 @@ rule manifest:
         crate=f"{RESULTS}/crate.zip",
     log:
         f"{RESULTS}/logs/manifest.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/manifest.tsv"
     resources:
         mem_mb=grows(1000),
         runtime=grows(30),

@@ -10,8 +10,6 @@ if RECIPES != "data":
             sorted({name for split in SPLITS for name in recipes(split)} - set(PINS)),
         log:
             f"{RESULTS}/logs/recipes.log",
-        benchmark:
-            f"{RESULTS}/benchmarks/recipes.tsv"
         resources:
             mem_mb=grows(2000),
             runtime=grows(240),
@@ -32,8 +30,6 @@ rule render:
         annotations=temp(f"{RESULTS}/scenes/{{split}}/{{shard}}.jsonl"),
     log:
         f"{RESULTS}/logs/render/{{split}}-{{shard}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/render/{{split}}-{{shard}}.tsv"
     resources:
         mem_mb=grows(1000),
         runtime=grows(60),
@@ -55,8 +51,6 @@ rule truth:
         annotations=f"{RESULTS}/truth/{{split}}/annotations.jsonl",
     log:
         f"{RESULTS}/logs/truth/{{split}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/truth/{{split}}.tsv"
     resources:
         mem_mb=grows(1200, 6, in_split),
         runtime=grows(20, 0.1, in_split),

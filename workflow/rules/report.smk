@@ -25,8 +25,6 @@ rule tables:
         tables=f"{RESULTS}/tables/exploratory.csv",
     log:
         f"{RESULTS}/logs/tables.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/tables.tsv"
     resources:
         mem_mb=grows(1000),
         runtime=grows(30),
@@ -44,8 +42,6 @@ rule figures:
         f"{RESULTS}/figures/distributions.png",
     log:
         f"{RESULTS}/logs/figures.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/figures.tsv"
     resources:
         mem_mb=grows(1500),
         runtime=grows(30),
@@ -69,8 +65,6 @@ rule background:
         f"{RESULTS}/background/coverage.png",
     log:
         f"{RESULTS}/logs/background.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/background.tsv"
     resources:
         mem_mb=grows(1500),
         runtime=grows(30),
@@ -95,8 +89,6 @@ rule gallery:
         f"{RESULTS}/gallery/viewer.json",
     log:
         f"{RESULTS}/logs/gallery.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/gallery.tsv"
     resources:
         mem_mb=grows(1500, 5, SPLITS[MAIN_SPLIT]),
         runtime=grows(30, 0.1, SPLITS[MAIN_SPLIT]),
@@ -121,8 +113,6 @@ rule report:
         f"{RESULTS}/report.html",
     log:
         f"{RESULTS}/logs/report.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/report.tsv"
     resources:
         mem_mb=grows(1500),
         runtime=grows(30),

@@ -8,8 +8,6 @@ rule prepare_truth:
         f"{RESULTS}/truth/{{split}}/prepared.safetensors",
     log:
         f"{RESULTS}/logs/prepare_truth/{{split}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/prepare_truth/{{split}}.tsv"
     resources:
         mem_mb=grows(500, 8, in_split),
         runtime=grows(20, 0.05, in_split),
@@ -36,8 +34,6 @@ rule score:
         ],
     log:
         f"{RESULTS}/logs/score/{{method}}-{{seed}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/score/{{method}}-{{seed}}.tsv"
     threads: 1
     resources:
         mem_mb=grows(800, 7, count_scenes(*SCORED)),
@@ -58,8 +54,6 @@ rule controls:
         f"{RESULTS}/controls.json",
     log:
         f"{RESULTS}/logs/controls.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/controls.tsv"
     resources:
         mem_mb=grows(800, 7, count_scenes(*SCORED)),
         runtime=grows(30, 0.1, count_scenes(*SCORED)),

@@ -25,8 +25,6 @@ rule calibrate:
         thresholds=f"{RESULTS}/studies/thresholds/{{variant}}/{{seed}}.json",
     log:
         f"{RESULTS}/logs/calibrate/{{variant}}-{{seed}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/calibrate/{{variant}}-{{seed}}.tsv"
     threads: 1
     resources:
         mem_mb=grows(1200, 20, count_scenes("val")),
@@ -55,8 +53,6 @@ rule evaluate:
         f"{RESULTS}/studies/scores/{{split}}/{{trained}}/{{seed}}.parquet",
     log:
         f"{RESULTS}/logs/evaluate/{{split}}-{{trained}}-{{seed}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/evaluate/{{split}}-{{trained}}-{{seed}}.tsv"
     threads: 1
     resources:
         mem_mb=grows(1200, 20, in_split),
@@ -84,8 +80,6 @@ rule data_efficiency:
         study_files("data_efficiency"),
     log:
         f"{RESULTS}/logs/data_efficiency.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/data_efficiency.tsv"
     resources:
         mem_mb=grows(2000),
         runtime=grows(30),
@@ -112,8 +106,6 @@ rule loss_balance:
         study_files("loss_balance"),
     log:
         f"{RESULTS}/logs/loss_balance.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/loss_balance.tsv"
     resources:
         mem_mb=grows(2000),
         runtime=grows(30),
@@ -142,8 +134,6 @@ rule corrupt:
         ],
     log:
         f"{RESULTS}/logs/corrupt/{{trained}}-{{seed}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/corrupt/{{trained}}-{{seed}}.tsv"
     threads: 1
     resources:
         mem_mb=grows(2000, 20, SPLITS[MAIN_SPLIT]),
@@ -174,8 +164,6 @@ rule robustness:
         study_files("robustness"),
     log:
         f"{RESULTS}/logs/robustness.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/robustness.tsv"
     resources:
         mem_mb=grows(2000),
         runtime=grows(30),
@@ -196,8 +184,6 @@ rule subgroups:
         study_files("subgroups"),
     log:
         f"{RESULTS}/logs/subgroups.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/subgroups.tsv"
     resources:
         mem_mb=grows(2000),
         runtime=grows(30),
@@ -223,8 +209,6 @@ rule tuning:
         study_files("tuning"),
     log:
         f"{RESULTS}/logs/tuning.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/tuning.tsv"
     resources:
         mem_mb=grows(2000),
         runtime=grows(30),

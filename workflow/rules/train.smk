@@ -1,9 +1,27 @@
 """G2VLM, its ablations and the learned baselines: one job per (method, seed), one thread per process."""
 
 
+rule training_arrays:
+    input:
+        f"{RESULTS}/scenes/train/{{shard}}.safetensors",
+        f"{RESULTS}/scenes/train/{{shard}}.jsonl",
+    output:
+        temp(f"{RESULTS}/training/{{shard}}.safetensors"),
+    log:
+        f"{RESULTS}/logs/training_arrays/{{shard}}.log",
+    resources:
+        mem_mb=grows(1000),
+        runtime=grows(20 + 2 * IMAGE),
+    params:
+        code=job_code("training_arrays"),
+    script:
+        "../scripts/training_arrays.py"
+
+
 rule train:
     input:
-        scenes=scenes("train"),
+        arrays=[f"{RESULTS}/training/{shard}.safetensors" for shard in shards("train")],
+        annotations=scenes("train", kinds=["jsonl"]),
         features=features("train"),
         method=lambda wildcards: method_file(wildcards.trained),
     output:
@@ -14,12 +32,10 @@ rule train:
         cost=f"{RESULTS}/models/{{trained}}/{{seed}}/cost.json",
     log:
         f"{RESULTS}/logs/train/{{trained}}-{{seed}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/train/{{trained}}-{{seed}}.tsv"
     threads: PROCESSES
     resources:
-        # Every process holds all scenes in memory.
-        mem_mb=grows(1500 * PROCESSES, 4 * IMAGE * PROCESSES, SPLITS["train"]),
+        # Scenes are read when a step needs them; the fits of the heads keep up to 1,000.
+        mem_mb=grows(3000 * PROCESSES * max(1, IMAGE)),
         runtime=grows(480),
         gpu=training_gpus,
     params:

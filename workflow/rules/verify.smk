@@ -13,8 +13,6 @@ rule verification:
         summary=f"{RESULTS}/verification.txt",
     log:
         f"{RESULTS}/logs/verification.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/verification.tsv"
     resources:
         mem_mb=grows(1000),
         runtime=grows(30),

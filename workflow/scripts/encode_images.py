@@ -1,4 +1,4 @@
-"""Encode one split's images with the frozen encoder."""
+"""Encode the images of one shard with the frozen encoder."""
 
 from g2vlm.run.job import job
 
@@ -7,7 +7,7 @@ with job(snakemake) as task:
     from g2vlm.scenes.dataset import SceneStore
 
     encode_images(
-        SceneStore(task.results / "scenes" / task.wildcards.split),
+        SceneStore(task.results / "scenes" / task.wildcards.split, task.wildcards.shard),
         task.output[0],
         task.params.encoder,
         task.threads,

@@ -1,4 +1,4 @@
-"""Encode every sentence of the experiment with the frozen encoder."""
+"""Encode one part of the experiment's sentences with the frozen encoder."""
 
 from g2vlm.run.job import job
 
@@ -6,8 +6,8 @@ with job(snakemake) as task:
     from g2vlm.features.text_encoders import encode_texts
 
     encode_texts(
-        list(task.input),
-        task.results / "features",
+        task.input[0],
+        task.output[0],
         task.params.encoder,
         task.threads,
         task.progress("texts"),

@@ -7,23 +7,21 @@ from g2vlm.run.job import job
 with job(snakemake) as task:
     from g2vlm.features.readers import TextFeatures, open_split
     from g2vlm.inference.calibrate import calibrate_thresholds
+    from g2vlm.inference.network import Network
     from g2vlm.inference.predict import predict
 
-    model = Path(task.input.model).parent
-    texts = TextFeatures(task.results / "features")
+    network = Network(Path(task.input.model).parent, TextFeatures(task.results / "features"))
     calibrate_thresholds(
-        model,
+        network,
         *open_split(task.results, "val"),
-        texts,
         task.config,
         task.output.thresholds,
         progress=task.progress("calibrate thresholds"),
     )
     for split in task.params.splits:
         predict(
-            model,
+            network,
             *open_split(task.results, split),
-            texts,
             task.results / "predictions" / task.wildcards.trained / task.wildcards.seed / split,
             split,
             task.config,

@@ -9,8 +9,7 @@ with job(snakemake) as task:
         {
             "config": task.config,
             "method": {"name": task.wildcards.trained} | task.params.method,
-            "scenes_dir": str(task.results / "scenes"),
-            "features_dir": str(task.results / "features"),
+            "results": str(task.results),
             "out_dir": str(task.results / "models" / task.wildcards.trained / task.wildcards.seed),
             "checkpoint_dir": task.params.checkpoints,
             "seed": int(task.wildcards.seed),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,9 +15,18 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from g2vlm.features.image_encoders import encode_images
+from g2vlm.features.names import MINILM
 from g2vlm.features.readers import ImageFeatures, TextFeatures
-from g2vlm.features.text_encoders import encode_texts
+from g2vlm.features.text_encoders import encode_texts, write_texts
 from metrics.files import InputError
+
+
+def encode(annotations: str, folder: Path, encoder: str = MINILM, parts: int = 1) -> None:
+    """Encode the texts of an annotation file as the workflow does."""
+    files = [folder / "texts" / f"{part:03d}.json" for part in range(parts)]
+    write_texts([annotations], files)
+    for path in files:
+        encode_texts(path, path.with_suffix(".safetensors"), encoder)
 
 
 class Pictures:
@@ -43,11 +53,11 @@ def test_image_features_have_the_layout_and_equal_plain_mobilenet(tmp_path) -> N
     from g2vlm.features.packages import package_file
 
     steps = []
-    path = tmp_path / "train.safetensors"
+    path = tmp_path / "train" / "000.safetensors"
     seen = {"progress": lambda done, total: steps.append((done, total)), "device": "cpu"}
     encode_images(Pictures(), path, **seen)
     assert steps == [(1, 2), (2, 2)]
-    cached = ImageFeatures(path)
+    cached = ImageFeatures(path.parent)
     assert cached.ids == ["a", "b"]
     assert cached["a"].tokens.shape == (4, 3 * 5, 416)
     assert cached["a"].points.shape == (4, 10 * 18, 96)
@@ -102,7 +112,7 @@ def test_text_features_return_each_text_and_mask_its_tokens(tmp_path) -> None:
             "phrases": [{"text": "the red chair"}],
         }
     ]
-    assert encode_texts([annotation_file(tmp_path, rows)], tmp_path) == 6
+    encode(annotation_file(tmp_path, rows), tmp_path, parts=2)
     cached = TextFeatures(tmp_path)
     assert cached.width == 384
     found = cached.gather(["the lamp on the big table", "the red chair", "word " * 60])
@@ -134,8 +144,8 @@ def test_any_local_backbone_and_text_model(tmp_path) -> None:
         )
     )  # fmt: skip
     vision.save_pretrained(tmp_path / "vision")
-    encode_images(Pictures(), tmp_path / "images.safetensors", str(tmp_path / "vision"))
-    cached = ImageFeatures(tmp_path / "images.safetensors")
+    encode_images(Pictures(), tmp_path / "images" / "000.safetensors", str(tmp_path / "vision"))
+    cached = ImageFeatures(tmp_path / "images")
     assert cached["a"].tokens.shape == (4, 15, 24) and cached["a"].points.shape == (4, 180, 96)
     text = BertModel(
         BertConfig(
@@ -148,14 +158,14 @@ def test_any_local_backbone_and_text_model(tmp_path) -> None:
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     words.save(str(tmp_path / "text" / "tokenizer.json"))
     rows = [{"references": [{"text": "red chair"}, {"text": "chair"}]}]
-    encode_texts([annotation_file(tmp_path, rows)], tmp_path / "out", str(tmp_path / "text"))
+    encode(annotation_file(tmp_path, rows), tmp_path / "out", str(tmp_path / "text"))
     assert TextFeatures(tmp_path / "out").gather(["red chair"]).states.shape == (1, 2, 16)
     for kind, path in (("no local backbone", "image"), ("no local text model", "text")):
         with pytest.raises(InputError, match=kind):
             if path == "image":
                 encode_images(Pictures(), tmp_path / "x", "nobody/nothing")
             else:
-                encode_texts([annotation_file(tmp_path, rows)], tmp_path, "nobody/nothing")
+                encode(annotation_file(tmp_path, rows), tmp_path, "nobody/nothing")
     assert not (tmp_path / "x").exists()
 
 
@@ -199,18 +209,19 @@ def test_a_pickled_checkpoint_is_not_read(tmp_path) -> None:
 
 
 def test_errors_name_the_file(tmp_path) -> None:
-    with pytest.raises(InputError, match="no such file"):
-        ImageFeatures(tmp_path / "none.safetensors")
+    with pytest.raises(InputError, match="none: holds no features"):
+        ImageFeatures(tmp_path / "none")
     (tmp_path / "bad.safetensors").write_bytes(b"\x01" * 64)
-    with pytest.raises(InputError, match="bad.safetensors: unreadable"):
-        ImageFeatures(tmp_path / "bad.safetensors")
+    with pytest.raises(InputError, match="bad.safetensors: damaged"):
+        ImageFeatures(tmp_path)
+    (tmp_path / "bad.safetensors").unlink()
     path = tmp_path / "one.safetensors"
     save_file({"s/tokens": np.ones((2, 3), np.float16), "s/points": np.zeros(1, np.float16)}, path)
-    assert ImageFeatures(path)["s"].tokens.tolist() == [[1, 1, 1], [1, 1, 1]]
+    assert ImageFeatures(tmp_path)["s"].tokens.tolist() == [[1, 1, 1], [1, 1, 1]]
     with pytest.raises(InputError, match="no features of scene 'x'"):
-        ImageFeatures(path)["x"]
-    with pytest.raises(InputError, match="no text to encode"):
-        encode_texts([annotation_file(tmp_path, [{"references": []}])], tmp_path)
+        ImageFeatures(tmp_path)["x"]
+    with pytest.raises(InputError, match="hold 0 texts to encode in 1 parts"):
+        write_texts([annotation_file(tmp_path, [{"references": []}])], [tmp_path / "000.json"])
 
 
 def test_reading_and_predicting_import_no_transformers() -> None:

@@ -33,7 +33,9 @@ def write_features(folder: Path, ids: list[str]) -> None:
     for scene in ids:
         tensors[f"{scene}/tokens"] = random.normal(size=(4, patches, 416)).astype(np.float16)
         tensors[f"{scene}/points"] = random.normal(size=(4, cells, 96)).astype(np.float16)
-    save_file(tensors, folder / "images.safetensors")
+    for name in ("images", "texts"):
+        (folder / name).mkdir()
+    save_file(tensors, folder / "images" / "000.safetensors")
     counts = random.integers(3, 9, len(TEXTS))
     save_file(
         {
@@ -41,9 +43,9 @@ def write_features(folder: Path, ids: list[str]) -> None:
             "offsets": np.cumsum([0, *counts], dtype=np.int64),
             "pooled": random.normal(size=(len(TEXTS), 384)).astype(np.float16),
         },
-        folder / "text.safetensors",
+        folder / "texts" / "000.safetensors",
     )
-    write_json(folder / "text.json", {"texts": TEXTS})
+    write_json(folder / "texts" / "000.json", {"texts": TEXTS})
 
 
 def write_model(folder: Path, **switches: object) -> Path:
@@ -89,6 +91,6 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     return Case(
         write_model(folder / "full"),
         store,
-        ImageFeatures(folder / "images.safetensors"),
+        ImageFeatures(folder / "images"),
         TextFeatures(folder),
     )

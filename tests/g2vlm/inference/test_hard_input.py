@@ -71,10 +71,10 @@ class Hard:
 @pytest.mark.parametrize("method", [{}, {"depth": False, "normals": False, "partial": False}])
 @pytest.mark.parametrize("change", [one_view, no_depth, half_depth, nothing_named, wide_room])
 def test_every_predicted_number_is_finite(case: Case, tmp_path, change, method) -> None:
-    model = write_model(tmp_path / "model", **method)
-    calibrate_thresholds(model, case.store, case.images, case.texts, CONFIG)
+    network = Network(write_model(tmp_path / "model", **method), case.texts)
+    calibrate_thresholds(network, case.store, case.images, CONFIG)
     hard = Hard(case, change)
-    predict(model, hard, hard, case.texts, tmp_path / "out", "val", CONFIG)
+    predict(network, hard, hard, tmp_path / "out", "val", CONFIG)
     found, scene = Submission(tmp_path / "out"), hard.ids[1]
     assert validate(found.folder).faults == []
     mesh = found.mesh(scene)

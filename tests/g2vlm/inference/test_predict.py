@@ -10,6 +10,7 @@ from g2vlm.inference.calibrate import (
     calibrate_thresholds,
     read_thresholds,
 )
+from g2vlm.inference.network import Network
 from g2vlm.inference.predict import predict
 from metrics.files import InputError, read_json, write_json
 from metrics.submission.reader import Submission
@@ -20,8 +21,9 @@ CONFIG = {"seed": 1, "predict": {"mesh_voxel_m": 0.16}}
 
 
 def run(case: Case, model_dir, out) -> Submission:
-    calibrate_thresholds(model_dir, case.store, case.images, case.texts, CONFIG)
-    predict(model_dir, case.store, case.images, case.texts, out, "val", CONFIG)
+    network = Network(model_dir, case.texts)
+    calibrate_thresholds(network, case.store, case.images, CONFIG)
+    predict(network, case.store, case.images, out, "val", CONFIG)
     return Submission(out)
 
 
@@ -51,7 +53,6 @@ def test_the_full_model_produces_every_task(case: Case, tmp_path) -> None:
 
 @pytest.mark.gpu
 def test_gpu_predictions_agree_with_the_cpu(case: Case) -> None:
-    from g2vlm.inference.network import Network
 
     scene = case.store.ids[0]
     inputs = case.store.inputs(scene)
@@ -85,7 +86,8 @@ def test_points_of_an_untrained_model_stay_near_the_sensor(case: Case, tmp_path)
 def test_a_scene_without_solids_has_no_mesh_and_stays_valid(case: Case, tmp_path) -> None:
     limits, out = tmp_path / "limits.json", tmp_path / "out"
     write_json(limits, Thresholds(occupancy_logit=1e6).to_json())
-    predict(case.model_dir, case.store, case.images, case.texts, out, "val", CONFIG, limits)
+    network = Network(case.model_dir, case.texts)
+    predict(network, case.store, case.images, out, "val", CONFIG, limits)
     submission = Submission(out)
     assert "mesh" in submission.produces
     assert submission.mesh("room-0") is None
@@ -121,9 +123,10 @@ def test_errors_are_one_line_and_keep_earlier_results(case: Case, tmp_path) -> N
     run(case, case.model_dir, out)
     before = (out / "manifest.json").read_bytes()
     broken = write_model(tmp_path / "broken")
+    network = Network(broken, case.texts)
     with pytest.raises(InputError, match="thresholds.json"):
-        predict(broken, case.store, case.images, case.texts, out, "val", CONFIG)
+        predict(network, case.store, case.images, out, "val", CONFIG)
     (broken / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(InputError, match="model.safetensors"):
-        predict(broken, case.store, case.images, case.texts, out, "val", CONFIG)
+        Network(broken, case.texts)
     assert (out / "manifest.json").read_bytes() == before

@@ -8,13 +8,14 @@ from typing import Any
 import torch
 import yaml
 
-from g2vlm.models.batch import SceneBatch, build_batch, build_text
+from g2vlm.models.batch import SceneBatch, build_batch, build_text, scene_arrays
 from g2vlm.models.config import ModelConfig, method_switches
 from g2vlm.models.decoder import build_words
 from g2vlm.models.model import G2VLM
 from g2vlm.scenes.language.mention_parser import Mention
 from g2vlm.training.data import TrainSet
 from g2vlm.training.settings import TrainSettings
+from g2vlm.training.targets import SceneLabels, TrainScene, dense_targets, scene_labels
 from tests.g2vlm.models.rooms import CLASSES, HEIGHT, POINTS, TEXT, TOKENS, VIEWS, WIDTH, Rooms
 from tests.paths import REPOSITORY
 
@@ -78,6 +79,29 @@ def sentences(*rows: list[str]):
     return build_text(Rooms(1), rows)
 
 
+class MemoryScenes(list[TrainScene]):
+    """Training scenes in memory, with the interface of `ShardedScenes`."""
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the scenes."""
+        return [scene.name for scene in self]
+
+    def labels(self, row: int) -> SceneLabels:
+        """Objects and language of a scene."""
+        return self[row]
+
+
+def train_scene(rooms: Rooms, name: str) -> TrainScene:
+    """A toy room as a training scene."""
+    inputs, features, annotation = rooms.inputs(name), rooms[name], rooms.annotation(name)
+    return TrainScene(
+        **vars(scene_labels(annotation, inputs.gt_indices, CLASSES)),
+        inputs=scene_arrays(inputs, features.tokens, features.points),
+        **dense_targets(inputs, rooms.views(name), annotation),
+    )
+
+
 @lru_cache
 def train_set(count: int = 4) -> TrainSet:
     """A training set of toy rooms; a caption holds for its own room alone."""
@@ -89,4 +113,5 @@ def train_set(count: int = 4) -> TrainSet:
     def named(text: str, about: list[dict[str, Any]]) -> list[Mention]:
         return [Mention([item["index"]], "") for item in about if item["class"] in text]
 
-    return TrainSet(rooms, rooms, rooms, CLASSES, lambda facts, line: False, fits, named)
+    scenes = MemoryScenes(train_scene(rooms, name) for name in rooms.ids)
+    return TrainSet(scenes, rooms, CLASSES, lambda facts, line: False, fits, named)

@@ -215,4 +215,5 @@ class Rooms:
                 )
                 mask[row, place] = True
         pooled = states.sum(1) / np.maximum(mask.sum(1, keepdims=True), 1)
+        pooled = pooled.astype(np.float32)
         return TextStates(states, mask, pooled)

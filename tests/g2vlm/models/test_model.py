@@ -31,7 +31,7 @@ from g2vlm.models.decoder import (
     split_words,
 )
 from g2vlm.models.encoder import WINDOW
-from g2vlm.models.heads import RelationHead, nearest_points, pool_scene
+from g2vlm.models.heads import PointSearch, RelationHead, pool_scene
 from g2vlm.models.layers import Standardise, linear_of_parts, relative_features, view_grid
 from g2vlm.models.qa_context import SLOTS
 from g2vlm.training.loss_functions import number_loss
@@ -182,7 +182,7 @@ def test_linear_of_parts_equals_linear_of_their_concatenation():
 def test_nearest_points_agree_with_brute_force():
     points, queries = torch.rand(2, 50, 3), torch.rand(2, 20, 3)
     brute = torch.cdist(queries, points).topk(4, largest=False).indices
-    assert torch.equal(nearest_points(points, queries), brute)
+    assert torch.equal(PointSearch(points)(queries), brute)
 
 
 def test_relative_features_point_from_first_to_second():
@@ -240,7 +240,7 @@ def test_a_number_is_a_word_with_a_value():
 
 def test_the_value_of_a_number_is_a_weighted_mean_of_measures():
     decoder = small_model().decoder
-    scene = decoder.read_scene(torch.zeros(1, 3, decoder.out.in_features))
+    scene = decoder.read(torch.zeros(1, 3, decoder.out.in_features))
     memory = torch.zeros(1, 1, 2, decoder.out.in_features)
     measures = torch.arange(MEASURES).float()[None, None]
     for place in (0, MEASURES - 1):
@@ -255,6 +255,24 @@ def test_the_value_of_a_number_is_a_weighted_mean_of_measures():
         assert bool(guess.isfinite())
 
 
+def test_words_written_one_by_one_are_those_of_the_whole_sentence():
+    decoder = small_model().decoder
+    draw, width = torch.Generator().manual_seed(1), decoder.out.in_features
+    tokens = torch.randn(2, 5, width, generator=draw)
+    memory = torch.randn(2, 3, 4, width, generator=draw)
+    measures = torch.rand(2, 3, MEASURES, generator=draw)
+    hints = CopyHints(
+        torch.rand(2, 3, len(CLASSES), generator=draw), torch.zeros(2, 3, 4), measures
+    )
+    words, value = decoder.write(1, 3, tokens, memory, 9, hints)
+    # Every word again, from all words before it at once.
+    numbers = torch.cat([torch.ones(2, 3, 1, dtype=torch.long), words], dim=-1)
+    whole = decoder(numbers[..., :-1], decoder.read(tokens), memory, hints)
+    assert torch.equal(whole.logits.argmax(-1), words)
+    assert torch.allclose(whole.value, value, atol=1e-6)
+    assert words.shape[-1] == 9 or bool((words == 3).any(-1).all())
+
+
 def test_copying_raises_words_of_the_class_or_side_asked_for():
     words = build_words(["a table lamp", "the chair"])
     spelled = spell(("lamp", "table lamp", "sofa"), words)
@@ -267,7 +285,7 @@ def test_copying_raises_words_of_the_class_or_side_asked_for():
     decoder.classes.zero_()[1, [2, 3]] = 1
     decoder.sides.zero_()[0, 4] = 1
     width = decoder.out.in_features
-    given = torch.tensor([[[1]]]), decoder.read_scene(torch.zeros(1, 3, width))
+    given = torch.tensor([[[1]]]), decoder.read(torch.zeros(1, 3, width))
     memory, measures = torch.zeros(1, 1, 2, width), torch.zeros(1, 1, MEASURES)
     named = F.one_hot(torch.tensor([[1]]), len(CLASSES)).float()
     left = F.one_hot(torch.tensor([[0]]), 4).float()

@@ -26,8 +26,7 @@ def main() -> int:
     loop.train(
         CONFIG | {"train": SETTINGS | {"accumulation": accumulation}},
         read_method("full"),
-        study / "scenes",
-        study / "features",
+        study,
         study / out,
         study / f"checkpoint-{out}",
         0,

@@ -49,6 +49,6 @@ def test_batches_that_cannot_be_shared_are_one_clear_error():
 
 
 def test_a_process_that_fails_ends_the_training(toy_study):
-    missing = {"config": {}, "method": {}, "scenes_dir": str(toy_study / "nothing")}
+    missing = {"config": {}, "method": {}, "results": str(toy_study / "nothing")}
     with pytest.raises(InputError, match="accelerate launch: a process of this training ended"):
         launch(missing, processes=2)

@@ -62,8 +62,7 @@ def study(toy_study, monkeypatch):
         loop.train(
             config,
             read_method(method),
-            toy_study / "scenes",
-            toy_study / "features",
+            toy_study,
             folder,
             toy_study / "checkpoint",
             seed,

@@ -34,7 +34,8 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     changed = {"experiment": "few", "data": {"splits": sizes}}
     (root / "few.yaml").write_text(yaml.safe_dump(changed))
     few = "results/few"
-    wanted = [f"{few}/features/images/test_scene.safetensors", f"{few}/features/text.safetensors"]
+    wanted = [f"{few}/features/images/test_scene/000.safetensors"]
+    wanted += [f"{few}/features/texts/000.safetensors"]
     wanted += [f"{few}/truth/test_scene/prepared.safetensors"]
     call = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "few.yaml"]
     done = subprocess.run([*call, "--", *wanted], cwd=root, capture_output=True, text=True)
@@ -44,6 +45,7 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_checkpoint_reproduces_its_scores(rooms: Path, tmp_path: Path) -> None:
     from g2vlm.features.readers import ImageFeatures, TextFeatures
+    from g2vlm.inference.network import Network
     from g2vlm.inference.predict import predict
     from g2vlm.scenes.dataset import SceneStore
     from g2vlm.use.publish import scene_scores
@@ -52,10 +54,9 @@ def test_the_checkpoint_reproduces_its_scores(rooms: Path, tmp_path: Path) -> No
     config = yaml.safe_load((ROOT / "config" / "cpu.yaml").read_text())
     features = rooms / "features"
     predict(
-        CHECKPOINT,
+        Network(CHECKPOINT, TextFeatures(features)),
         SceneStore(rooms / "scenes" / "test_scene"),
-        ImageFeatures(features / "images" / "test_scene.safetensors"),
-        TextFeatures(features),
+        ImageFeatures(features / "images" / "test_scene"),
         tmp_path / "predicted",
         "test_scene",
         config,

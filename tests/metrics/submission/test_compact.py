@@ -123,25 +123,24 @@ def test_points_out_of_order_keep_their_pixels(tmp_path: Path) -> None:
         assert not any("mask" in n for n in load_file(tmp_path / "s" / "geometry.safetensors"))
 
 
-@pytest.mark.parametrize(
-    ("points", "words"),
-    [
-        (
-            [[0, 0, 0], [0, 66, 0]],
-            "points are farther than 32.767 m from their middle.*without compact",
-        ),
-        ([[0, 0, 0], [0, np.nan, 0]], "points are not finite"),
-        ([[0, 0, 0], [0, np.inf, 0]], "points are not finite"),
-        ([[-3e38, 0, 0], [3e38, 0, 0]], "points are farther than 32.767 m"),
-    ],
-)
-def test_points_that_do_not_fit_are_refused(points: list, words: str, tmp_path: Path) -> None:
-    with (
-        pytest.raises(InputError, match=f"^a: {words}"),
-        SubmissionWriter(tmp_path / "s", "m", 0, "toy", True, [], compact=True) as out,
-    ):
-        out.points("a", points, np.zeros((2, 3)))
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize("far", [66, -3e38, np.nan, np.inf, -np.inf])
+def test_points_that_do_not_fit_stay_floats(far: float, tmp_path: Path) -> None:
+    points = np.array([[0, 0, 0], [0, far, 0]], np.float32)
+    for compact in (True, False):
+        folder = tmp_path / str(compact)
+        with SubmissionWriter(folder, "m", 0, "toy", True, [], compact=compact) as out:
+            out.points("a", points, np.zeros((2, 3)))
+        stored = load_file(folder / "geometry.safetensors")["a/points"]
+        assert stored.dtype == np.float32
+        assert np.array_equal(stored, points, equal_nan=True)
+
+
+@pytest.mark.parametrize("weight", [0, -1, np.nan, np.inf])
+def test_confidence_that_does_not_fit_stays_float(weight: float, tmp_path: Path) -> None:
+    with SubmissionWriter(tmp_path / "s", "m", 0, "toy", True, [], compact=True) as out:
+        out.points("a", np.eye(3), np.zeros((3, 3)), confidence=[1, 1, weight])
+    stored = load_file(tmp_path / "s" / "geometry.safetensors")["a/confidence"]
+    assert np.array_equal(stored, np.array([1, 1, weight], np.float16), equal_nan=True)
 
 
 def test_the_widest_room_far_from_the_origin(tmp_path: Path) -> None:
