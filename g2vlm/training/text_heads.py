@@ -43,6 +43,9 @@ from g2vlm.training.second_stage import (
 from g2vlm.training.targets import SceneLabels
 
 DECAY = 0.05
+# Scenes of a step have similarly many objects, so that little is padded: of this many times the
+# scenes of a step, sorted by their objects, some that follow each other are taken.
+BUCKETS = 4
 REFERRING_SCENES_A_STEP = 8
 REFERENCES_A_SCENE = 10
 REFERRING_RATE = 3e-3
@@ -154,11 +157,18 @@ def sample_sets(
 ) -> tuple[list[int], list[IndexedSet]]:
     """Sample `count` of the `usable` scenes, and one set of objects of each.
 
+    The sets are of similar size. Every scene is as likely as any other.
+
     Returns:
-        the scenes' rows, and their sets.
+        the scenes' rows, and their sets; fewer than `count` if fewer are usable.
     """
-    rows = random.permutation(usable)[:count].tolist()
-    return rows, [sets[row][random.integers(len(sets[row]))] for row in rows]
+    buckets = max(1, min(BUCKETS, len(usable) // count))
+    drawn = random.permutation(usable)[: buckets * count].tolist()
+    found = [(row, sets[row][random.integers(len(sets[row]))]) for row in drawn]
+    found.sort(key=lambda item: len(item[1][1]))
+    start = count * int(random.integers(buckets))
+    rows, chosen = zip(*found[start : start + count], strict=True)
+    return list(rows), list(chosen)
 
 
 def stack_sets(chosen: Sequence[IndexedSet]) -> ObjectSet:
