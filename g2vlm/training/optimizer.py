@@ -18,16 +18,14 @@ MOMENTUM = 0.85
 STEP_SIZE = 0.8
 # Smaller matrices (gates, scores) have too few directions for orthogonalisation to help.
 LEAST_SIDE = 32
-# A matrix is orthogonalised in blocks of at most this many rows (of its shorter side): the work
-# grows with the square of them.
-BLOCK_ROWS = 80
-# Odd polynomials a x + b x^3 + c x^5 that, in turn, move singular values x in 0.01..1 to
-# 0.73..1.27. Each is the best on the range that the ones before leave (Amsel et al. 2025, "The
+# Odd polynomials a x + b x^3 + c x^5 that, in turn, move singular values x in 0.003..1 to
+# 0.80..1.20. Each is the best on the range that the ones before leave (Amsel et al. 2025, "The
 # Polar Express").
 POLYNOMIALS = (
-    (8.0934, -23.6204, 17.4462),
-    (3.6366, -2.7220, 0.5366),
-    (2.6613, -1.9772, 0.4526),
+    (8.3837, -24.7659, 18.3571),
+    (4.0434, -3.0115, 0.5695),
+    (3.5056, -2.6267, 0.5257),
+    (2.4901, -1.8343, 0.4368),
 )
 
 
@@ -97,7 +95,7 @@ class Optimizer:
 
     PyTorch's optimizer classes are not used. They import its compiler at the first step, which
     takes 2 seconds, and PyTorch's `Muon` takes matrices one by one in bfloat16, which a CPU without
-    such instructions computes 15 times slower. Here, blocks of equal shape share a product in
+    such instructions computes 15 times slower. Here, matrices of equal shape share a product in
     float32.
 
     Args:
@@ -162,17 +160,16 @@ class Optimizer:
         )
 
     def _step_matrices(self, moved: list[nn.Parameter], rate: float, decay: float) -> None:
-        by_shape: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
+        by_shape: dict[tuple[int, int], list[nn.Parameter]] = {}
         for one in moved:
-            one.mul_(1 - rate * decay)
-            pairs = zip(blocks(one), blocks(self._direction(one)), strict=True)
-            for block, direction in pairs:
-                by_shape.setdefault(tuple(block.shape), []).append((block, direction))
-        for (_, columns), group in by_shape.items():
-            moves = orthogonalise(torch.stack([direction for _, direction in group]))
-            for (block, _), move in zip(group, moves.unbind(), strict=True):
-                # Rows of an orthogonal block have entries of root mean square 1 / sqrt(columns).
-                block.add_(move, alpha=-rate * STEP_SIZE * columns**0.5)
+            by_shape.setdefault((min(one.shape), max(one.shape)), []).append(one)
+        for (_, long), group in by_shape.items():
+            # (K, short, long)
+            moves = orthogonalise(torch.stack([wide(self._direction(one)) for one in group]))
+            for one, move in zip(group, moves.unbind(), strict=True):
+                move = move if one.shape == move.shape else move.T
+                # An orthogonal [short, long] matrix has entries of root mean square 1 / sqrt(long).
+                one.mul_(1 - rate * decay).add_(move, alpha=-rate * STEP_SIZE * long**0.5)
 
     def _direction(self, one: nn.Parameter) -> Tensor:
         """Return the gradient mixed with the momentum, which is updated (Nesterov)."""
@@ -198,21 +195,16 @@ class Optimizer:
             self._state.setdefault(one, {})[name] = value.to(one.device)
 
 
-def blocks(matrix: Tensor) -> Sequence[Tensor]:
-    """Return views of a matrix, or of its transpose, that are wide: equal blocks of its rows.
-
-    >>> [tuple(block.shape) for block in blocks(torch.zeros(320, 500))]
-    [(160, 500), (160, 500)]
-    """
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    return wide.chunk(math.ceil(wide.shape[0] / BLOCK_ROWS))
+def wide(matrix: Tensor) -> Tensor:
+    """Return the matrix, transposed if it has more rows than columns."""
+    return matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """Return matrices [K,n,m], n <= m, with their singular values moved to 0.73..1.27.
+    """Return matrices [K,n,m], n <= m, with their singular values moved to 0.8..1.2.
 
     A Newton-Schulz iteration applies odd polynomials to the singular values; the singular vectors
-    stay. Values below about a hundredth of the norm stay smaller.
+    stay. Values below 0.003 of the norm stay smaller.
     """
     # Dividing by the Frobenius norm brings all singular values below 1, where it converges.
     x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)

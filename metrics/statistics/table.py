@@ -15,6 +15,8 @@ from metrics.statistics import moments
 COLUMNS = ["method", "seed", "split", "scene", "query", "subset", "metric", "value"]
 KEY = ["split", "subset", "metric"]
 CELL = [*KEY, "method", "seed", "scene"]
+# Columns of text.
+NAMES = ["method", "split", "scene", "query", "subset", "metric", "kind"]
 SUCCESS = ["method", *KEY]
 _SIDECAR = {"method": str, "stochastic": bool, "produces": list, "reasons": dict, "floors": dict}
 _SIDECAR |= {"cost": dict}
@@ -105,9 +107,14 @@ def load(source: str | Path | pd.DataFrame, deterministic: Collection[str] = ())
 
 
 def read_scores(file: Path) -> pd.DataFrame:
-    """Read one table of scores, csv or parquet; raises InputError for any other file."""
+    """Read one table of scores, csv or parquet; raises InputError for any other file.
+
+    Names of a parquet file are read as categories, without a string for each row.
+    """
     try:
-        return pd.read_csv(file) if file.suffix == ".csv" else pd.read_parquet(file)
+        if file.suffix == ".csv":
+            return pd.read_csv(file)
+        return pd.read_parquet(file, read_dictionary=NAMES)
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: no score table ({error}); score the submission") from error
 
@@ -138,7 +145,7 @@ class _Accumulator:
             raise InputError(f"{where}: holds scores of {sorted(foreign)[0]}; score {method} again")
         codes = {c: self._encode(c, rows[c]) for c in self._names}
         codes["seed"] = rows["seed"].to_numpy(np.int64)
-        kind, query = (pd.factorize(rows[c], sort=True)[0] for c in ("kind", "query"))
+        kind, query = (_factorize(rows[c])[0] for c in ("kind", "query"))
         joint = _joint_code([*(codes[c] for c in CELL), kind, query])
         # Sums run in the order of the names, so that they do not depend on the order of the rows.
         order = np.argsort(joint, kind="stable")
@@ -172,7 +179,7 @@ class _Accumulator:
 
     def _encode(self, column: str, values: pd.Series) -> np.ndarray:
         """Return a code i32 for each value of a column of names."""
-        codes, names = pd.factorize(values, sort=True)
+        codes, names = _factorize(values)
         known = self._names[column]
         numbers = [known.setdefault(str(name), len(known)) for name in names]
         return np.asarray(numbers, np.int32)[codes]
@@ -277,6 +284,19 @@ def _refuse_repeats(repeated: pd.DataFrame, where: str) -> None:
         f"{where}: {row['metric']} of {row['method']}, seed {row['seed']}, split {row['split']} "
         "is in the table twice; give each method its own name"
     )
+
+
+def _factorize(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Return each value's place among the sorted names, -1 = none, and the names."""
+    if not isinstance(values.dtype, pd.CategoricalDtype):
+        return pd.factorize(values, sort=True)
+    used = values.cat.remove_unused_categories().cat
+    names = used.categories.to_numpy(object)
+    order = np.argsort(names)
+    # One more, for the code -1.
+    rank = np.full(len(names) + 1, -1)
+    rank[order] = np.arange(len(names))
+    return rank[used.codes.to_numpy()], names[order]
 
 
 def _joint_code(columns: list[np.ndarray]) -> np.ndarray:

@@ -10,7 +10,6 @@ from torch import nn
 
 import g2vlm.training.optimizer as optimizer_module
 from g2vlm.training.optimizer import (
-    BLOCK_ROWS,
     EPSILON,
     LEAST_SIDE,
     MOMENTUM,
@@ -56,11 +55,11 @@ def test_orthogonalised_matrices_keep_their_singular_vectors():
     torch.manual_seed(0)
     left, _ = torch.linalg.qr(torch.randn(3, 32, 32))
     right, _ = torch.linalg.qr(torch.randn(3, 64, 32))
-    # From 0.01 to 0.3 of the norm.
-    values = torch.linspace(0.18, 5, 32)
+    # From 0.003 to 0.3 of the norm.
+    values = torch.linspace(0.055, 5, 32)
     turned = left.mT @ orthogonalise(left * values @ right.mT) @ right
     kept = turned.diagonal(dim1=1, dim2=2)
-    assert ((kept > 0.72) & (kept < 1.28)).all()
+    assert ((kept > 0.79) & (kept < 1.21)).all()
     assert (turned - torch.diag_embed(kept)).abs().max() < 1e-4
 
 
@@ -68,7 +67,7 @@ def test_a_matrix_of_rank_one_is_not_blown_up():
     """Its only singular value is its norm, the upper end of the polynomials' range."""
     row = torch.arange(1, 33.0)
     (moved,) = orthogonalise((row[:, None] * row)[None])
-    assert 0.72 < torch.linalg.svdvals(moved)[0] < 1.28
+    assert 0.79 < torch.linalg.svdvals(moved)[0] < 1.21
 
 
 def test_steps_are_those_of_pytorchs_muon_and_adamw(monkeypatch):
@@ -112,23 +111,6 @@ def test_only_large_matrices_of_linear_layers_are_orthogonalised():
         "encoder.patch_embedding",
     }
     assert others <= names and not others & set(named)
-
-
-def test_large_matrices_are_orthogonalised_in_blocks_of_rows():
-    torch.manual_seed(0)
-    # Tall matrices whose shorter side is one block and two blocks.
-    for rows, columns, count in ((2 * BLOCK_ROWS + 1, BLOCK_ROWS, 1), (200, 2 * BLOCK_ROWS, 2)):
-        weight = nn.Parameter(torch.randn(rows, columns))
-        before = weight.detach().clone()
-        weight.grad = torch.randn_like(weight)
-        Optimizer([Group([weight], 0.0, orthogonalised=True)]).step(RATE)
-        moved = (before - weight) / (RATE * STEP_SIZE * max(rows, columns) ** 0.5)
-        assert moved.shape[0] > moved.shape[1]
-        for block in moved.T.chunk(count):
-            assert len(block) == BLOCK_ROWS
-            assert (torch.linalg.svdvals(block) - 1).abs().max() < 0.28
-        if count == 2:
-            assert (torch.linalg.svdvals(moved) - 1).abs().max() > 0.28
 
 
 def test_a_parameter_without_a_gradient_does_not_move():
