@@ -1,11 +1,10 @@
 """Wrong answers for the page's browser: a sentence, a view, the prediction and the truth."""
 
-import io
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from matplotlib import image
+from PIL import Image
 
 from metrics.files import rng
 from metrics.language.answers import score_answer
@@ -13,7 +12,7 @@ from metrics.language.grounding import SINGLE, ref_f1
 from metrics.rows import usable
 from metrics.scene_graph.boxes import box_iou
 from report.scenes import Scene, best_view, box_lines
-from viewer import encode
+from report.style import encode_image
 
 WRONG_IOU = 0.25
 WRONG_ANSWER = 0.5
@@ -24,7 +23,7 @@ LINE_LIMIT = 4000
 
 
 def gather_misses(scenes: Iterable[Scene]) -> dict[str, Any]:
-    """Return {"images": {name: PNG as base64}, "items": misses} of scenes.
+    """Return {"images": {name: WebP as base64}, "items": misses} of scenes.
 
     An item has `kind` ("reference" or "question"), scene, image, size, text, about, `said` (the
     prediction), truth, outcome and `lines` {"prediction", "truth"} as image segments. A scene with
@@ -43,7 +42,7 @@ def gather_misses(scenes: Iterable[Scene]) -> dict[str, Any]:
                 view = best_view(scene.cameras, boxes["truth"] or boxes["prediction"])
                 name = f"{scene.name}/{view}"
                 if name not in images:
-                    images[name] = _png(scene.inputs.rgb[view])
+                    images[name] = encode_image(Image.fromarray(scene.inputs.rgb[view]))
                 items.append(item | _placement(scene, view, name, boxes))
     return {"images": images, "items": items}
 
@@ -102,9 +101,3 @@ def _missed_questions(scene: Scene) -> Iterator[dict[str, Any]]:
                 "outcome": f"score {value:.2f}",
                 "boxes": {"prediction": [], "truth": [thing["box"] for thing in named]},
             }
-
-
-def _png(rgb: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    image.imsave(buffer, rgb, format="png", metadata={"Software": None})
-    return encode(buffer.getvalue())

@@ -9,6 +9,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader
 from markdown_it import MarkdownIt
 from markupsafe import Markup
+from PIL import Image
 
 import viewer
 from metrics.files import atomic_path, read_json
@@ -17,7 +18,7 @@ from report.config import ReportConfig
 from report.gallery import PLACES
 from report.headline import claims, leaderboard
 from report.statistics import Statistics, load
-from report.style import Figures
+from report.style import Figures, encode_image
 from report.table import Table, build_tables, csv_text
 from report.verify import DRIFTED, MISSING
 
@@ -157,7 +158,7 @@ def _pictures(
         if folder is not None and file.exists():
             pictures.append(
                 {
-                    "png": viewer.encode(file.read_bytes()),
+                    "image": encode_image(Image.open(file)),
                     "title": f"{figure.title}, {prefix}" if prefix else figure.title,
                     "caption": figure.caption,
                 }

@@ -25,7 +25,7 @@
     if (!item) return;
     const [width, height] = item.size;
     view.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    view.append(svg("image", { width, height, href: "data:image/png;base64," + images[item.image] }));
+    view.append(svg("image", { width, height, href: "data:image/webp;base64," + images[item.image] }));
     for (const name of ["truth", "prediction"]) {
       for (const [x1, y1, x2, y2] of item.lines[name]) {
         const stroke = { stroke: colours[name], "stroke-width": 2, "vector-effect": "non-scaling-stroke" };

@@ -1,11 +1,13 @@
 """The gallery: cameras, scene graphs, the 3D view's data, single failures."""
 
 import base64
+import io
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from metrics.files import InputError
 from metrics.submission.reader import Submission
@@ -129,6 +131,10 @@ def test_misses_are_wrong_and_name_the_prediction(scene):
         item["image"] for item in found["items"]
     }
     assert (question["said"], question["truth"]) == ("two", "1")
+    for name, text in found["images"].items():
+        picture = Image.open(io.BytesIO(base64.b64decode(text)))
+        view = scene.inputs.rgb[int(name.rpartition("/")[2])]
+        assert picture.format == "WEBP" and np.array_equal(np.asarray(picture), view)
 
 
 def test_references_are_drawn_best_and_worst(scene):
