@@ -424,6 +424,9 @@ class SubmissionWriter:
 
 def plain(value: Any) -> Any:
     """Return a value with NumPy scalars and arrays as numbers and lists, which JSON can hold."""
+    # Nearly all values are of these types.
+    if type(value) in (float, int, str):
+        return value
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
