@@ -54,9 +54,7 @@ def test_known_costs_are_found_again_at_another_size():
         assert estimates.loc[name].jobs == len(work)
         largest = FIXED_MB + SLOPE * max((stage.memory or stage.work)(target).values())
         assert estimates.loc[name].memory_gb == pytest.approx(largest / 1024), name
-    assert estimates.loc["train"].memory_gb == pytest.approx(
-        (FIXED_MB + SLOPE * 3500 * 1200) / 1024
-    )
+    assert estimates.loc["train"].memory_gb == pytest.approx((FIXED_MB + SLOPE * 3500) / 1024)
     assert estimates.loc["predict"].disk_gb == pytest.approx(15 * 1750 / 1e9)
 
 
