@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,13 @@ class Block:
 
     def summary(self, scenes: tuple[str, ...] | None = None) -> moments.Cells:
         """Return the sums that the moments need, over `scenes` or over all of them."""
+        if scenes is None or scenes == self.scenes:
+            return self._whole
         return moments.summarise(self.over(scenes), self.theta, self.stochastic)
+
+    @cached_property
+    def _whole(self) -> moments.Cells:
+        return moments.summarise(self.values, self.theta, self.stochastic)
 
     def over(self, scenes: tuple[str, ...] | None) -> np.ndarray:
         """Return the cells f64 [S, len(scenes)] in that order of scenes; all cells for None."""
@@ -189,7 +196,8 @@ class _Accumulator:
             return
         key = [*KEY, "method", "seed"]
         with_pooled, with_pseudo = (
-            set(map(tuple, rows[key].drop_duplicates().values)) for rows in (pooled, pseudo)
+            set(zip(*(rows[c].iloc[first].tolist() for c in key), strict=True))
+            for rows, first in ((rows, _group(_codes(rows, key))[0]) for rows in (pooled, pseudo))
         )
         if with_pooled != with_pseudo:
             split, _, metric, method, seed = sorted(with_pooled ^ with_pseudo)[0]
@@ -197,9 +205,10 @@ class _Accumulator:
                 f"{where}: {metric} of {method}, seed {seed}, split {split} needs both its pooled "
                 "value and its pseudo-values; score it again"
             )
-        for row in pooled.itertuples():
-            into = self.pooled.setdefault((row.split, row.subset, row.metric), {})
-            into[row.method, int(row.seed)] = float(row.value)
+        for *at, method, seed, value in zip(
+            *(pooled[c].tolist() for c in (*key, "value")), strict=True
+        ):
+            self.pooled.setdefault(tuple(at), {})[method, int(seed)] = float(value)
 
     def cells(self, where: str) -> pd.DataFrame:
         """Return the sorted cells of all tables. It releases the parts, so call it once."""
@@ -297,6 +306,14 @@ def _factorize(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     rank = np.full(len(names) + 1, -1)
     rank[order] = np.arange(len(names))
     return rank[used.codes.to_numpy()], names[order]
+
+
+def _codes(rows: pd.DataFrame, columns: list[str]) -> list[np.ndarray]:
+    """Return codes i64 [n] of each column's values; whole numbers stand for themselves."""
+    return [
+        rows[c].to_numpy(np.int64) if c == "seed" else np.asarray(_factorize(rows[c])[0], np.int64)
+        for c in columns
+    ]
 
 
 def _joint_code(columns: list[np.ndarray]) -> np.ndarray:
