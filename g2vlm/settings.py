@@ -62,8 +62,12 @@ def read_section(
         source: the file that holds it, for messages.
 
     Raises:
-        InputError: for the first unknown, missing or invalid key.
+        InputError: for the first unknown, missing or invalid key, or a section without keys.
     """
+    if not isinstance(values, Mapping):
+        raise InputError(
+            f"{source}: `{section}` is {short_repr(values)}; write its keys, one a line"
+        )
     fault = first_fault(section_schema(settings), dict(values))
     if fault is not None:
         raise InputError(f"{source}: {describe_fault(fault, section)}")

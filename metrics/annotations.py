@@ -121,6 +121,14 @@ def _contradictions(line: dict[str, Any]) -> Iterator[str]:
         foreign = sorted(set(indices) - eligible)
         if foreign:
             yield f"{name}: object {foreign[0]} is not eligible"
+    for name, lists in (
+        ("given", [line["given"]]),
+        ("references", [item["targets"] for item in line["references"]]),
+    ):
+        for indices in lists:
+            twice = [index for index, count in Counter(indices).items() if count > 1]
+            if twice:
+                yield f"{name}: object {twice[0]} is named twice"
     for name in ("references", "questions", "captions", "phrases"):
         names = [item["id"] for item in line[name]]
         if len(set(names)) < len(names):

@@ -66,7 +66,7 @@ def open_tensors(path: Path) -> Iterator[Any]:
             yield file
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file; run the stage that writes it") from error
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path}: damaged ({one_line(str(error))}); {fix}") from error
 
 

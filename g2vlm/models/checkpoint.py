@@ -102,7 +102,8 @@ def read_tensors(path: Path, fix: str) -> dict[str, torch.Tensor]:
     require_regular(path, fix, limit=_LARGEST_FILE)
     try:
         tensors = load_file(path)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    # A tensor of more than 64 axes is a RuntimeError.
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: damaged ({error}); {fix}") from error
     for name, values in tensors.items():
         if values.is_floating_point() and not torch.isfinite(values.float()).all():

@@ -181,7 +181,7 @@ class SceneStore:
                 if path not in self._open:
                     self._open[path] = safe_open(path, framework="numpy")
                 return self._open[path].get_tensor(f"{scene}/{name}")
-            except (SafetensorError, OSError) as error:
+            except (SafetensorError, OSError, ValueError) as error:
                 raise InputError(
                     f"{path}: cut short or malformed; delete it and run `snakemake` again"
                 ) from error

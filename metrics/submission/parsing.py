@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from metrics.files import InputError, decode_utf8, parse_json, unreadable
+from metrics.files import InputError, decode_utf8, one_line, parse_json, unreadable
 from metrics.schemas import printable, schema_faults, short_repr
 
 MEBIBYTE = 1 << 20
@@ -31,6 +31,8 @@ LIMITS = {
 LONGEST_ROW = 16 * MEBIBYTE
 LARGEST_HEADER = 16 * MEBIBYTE
 MOST_ELEMENTS = 1 << 28
+# No tensor of the format has more than two; NumPy holds at most 64.
+MOST_AXES = 8
 # The keys that identify the item of a row, by file.
 KEYS = {
     "objects.jsonl": ("scene",),
@@ -258,6 +260,9 @@ class Tensors:
         if dtype not in _DTYPES:
             what = f"{short_repr(name)} is {dtype}"
             raise _invalid_file(self.path, what, "write F32, I32, I16 or U8")
+        if len(shape) > MOST_AXES:
+            what = f"{short_repr(name)} has {len(shape)} axes"
+            raise _invalid_file(self.path, what, "write tensors of one, two or three")
         if max(shape, default=1) > MOST_ELEMENTS or math.prod(shape) > MOST_ELEMENTS:
             what = f"{short_repr(name)} is {shape}"
             raise _invalid_file(self.path, what, "write at most 2^28 numbers")
@@ -285,5 +290,6 @@ def open_tensors(path: Path) -> Tensors | None:
     except FileNotFoundError:
         return None
     except (SafetensorError, OSError, ValueError) as error:
-        reason = str(error).encode("ascii", "backslashreplace").decode()[:200]
+        # The library's message repeats text of the file.
+        reason = one_line(str(error)).encode("ascii", "backslashreplace").decode()[:200]
         raise _invalid_file(path, f"not a safetensors file ({reason})", "write it again") from error

@@ -41,6 +41,11 @@ def refused(folder: Path, words: str, read: Callable[[Path], Any] = open_truth) 
         (lambda line: line["relations"].append([0, [1], "on"]), "relations.5.1 is [1]"),
         (lambda line: line["relations"].append([0, 9, "on"]), "void: object 9 is not eligible"),
         (lambda line: line["void"].append([4, 0, "side"]), "void: object 4 is not eligible"),
+        (lambda line: line["given"].append(line["given"][0]), "given: object 0 is named twice"),
+        (
+            lambda line: line["references"][0]["targets"].extend([1, 1]),
+            "references: object 1 is named twice",
+        ),
         (lambda line: line["relations"].append([0, 1, "x"]), "relations.5.2 is 'x'"),
         (lambda line: line["void"].append([0, 1, "x"]), "row 2: void.11.2 is 'x'"),
         (lambda line: line["given"].append(4), "given: object 4 is not"),

@@ -168,6 +168,9 @@ FULL = read_method("full")["switches"]
             "x.yaml: key `switches.poses` is missing; add it",
         ),
         ({}, "x.yaml: key `switches.depth` is missing"),
+        ({"switches": "d 1.5"}, "x.yaml: `switches` is 'd 1.5'; write its keys, one a line"),
+        ({"switches": 1.5}, "x.yaml: `switches` is 1.5; write its keys, one a line"),
+        ({"switches": ["depth"]}, r"x.yaml: `switches` is \['depth'\]; write its keys"),
     ],
 )
 def test_invalid_methods_are_refused(method, message):

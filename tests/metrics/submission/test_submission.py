@@ -156,6 +156,32 @@ def test_a_broken_file_fails_its_items_alone(tmp_path):
         Submission(tmp_path / "s").table("retrieval")
 
 
+def write_header(path: Path, entry: dict) -> None:
+    """Write a safetensors file with one tensor of one number, as its header describes it."""
+    header = json.dumps({"a/points": {"data_offsets": [0, 4]} | entry}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"dtype": "F32", "shape": [1] * 1002}, "'a/points' has 1002 axes; write tensors of"),
+        ({"dtype": "F32", "shape": [1] * 9}, "'a/points' has 9 axes; write tensors of"),
+        ({"dtype": "\x1b[2J", "shape": [1]}, r"not a safetensors file .*\\x1b\[2J"),
+        ({"dtype": "\u202e", "shape": [1]}, r"not a safetensors file .*\\u202e"),
+    ],
+)
+def test_hostile_headers_are_one_readable_line(tmp_path, entry, words):
+    with writer(tmp_path / "s") as out:
+        out.points("a", np.ones((4, 3)), np.zeros((4, 3)))
+    write_header(tmp_path / "s" / "geometry.safetensors", entry)
+    with pytest.raises(Invalid, match=words) as caught:
+        Submission(tmp_path / "s").points("a")
+    assert str(caught.value.fault).isprintable()
+    lines = [str(fault) for fault in validate(tmp_path / "s").faults]
+    assert lines and all(line.isprintable() and line.isascii() for line in lines)
+
+
 def test_names_repeated_in_a_table_have_no_scores(tmp_path):
     with writer(tmp_path / "s") as out:
         out.retrieval(["a/c00", "a/c01", "a/c00"], ["a", "b"], np.ones((3, 2)))
