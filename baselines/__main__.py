@@ -25,7 +25,7 @@ def main() -> None:
     run.add_argument("name", help="a folder under baselines/")
     run.add_argument("--experiment", type=Path, required=True, metavar="FOLDER",
                      help="results folder that holds scenes/, truth/ and features/")  # fmt: skip
-    run.add_argument("--splits", nargs="+", default=["val", "test_scene", "test_asset"])
+    run.add_argument("--splits", nargs="+", default=["val", "dev_scene", "dev_asset"])
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--out", type=Path, help="default: EXPERIMENT/predictions/NAME/SEED")
     run.add_argument("--config", help="experiment config with its `seed` and `pretrained`")
@@ -80,6 +80,8 @@ def run_baseline(
     seed: int,
     out: Path | None = None,
     config: dict | None = None,
+    truth_dir: Path | None = None,
+    most: int | None = None,
 ) -> None:
     """Write one submission per split.
 
@@ -90,6 +92,8 @@ def run_baseline(
         seed: the run's seed.
         out: where the submissions go; predictions/NAME/SEED in the experiment if None.
         config: the experiment's `seed` and `pretrained`.
+        truth_dir: holds the truth of each split; truth/ in the experiment if None.
+        most: predict the first scenes of each split, at most this many; all if None.
 
     Raises:
         InputError: a split is not rendered, or the baseline needs what the experiment lacks.
@@ -101,9 +105,9 @@ def run_baseline(
     for split in splits:
         if not (experiment / "scenes" / split).is_dir():
             raise InputError(f"{experiment}/scenes/{split}: no such folder; render it first")
-    stores = {split: SceneStore(experiment / "scenes" / split) for split in splits}
+    stores = {split: SceneStore(experiment / "scenes" / split, most=most) for split in splits}
     truth = {
-        split: SplitTruth(Truth(experiment / "truth" / split), store)
+        split: SplitTruth(Truth((truth_dir or experiment / "truth") / split), store)
         for split, store in stores.items()
         if method.USES_TRUTH
     }

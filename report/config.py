@@ -7,14 +7,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class DeclaredClaim:
-    """A claim whose verdict is read off the tests of `family` against `method`.
-
-    `label` is what tables of declared tests call that method; `claim` is the sentence.
-    """
+    """A claim of the statistics, by its family and name, and the sentence that readers see."""
 
     family: str
-    method: str
-    label: str
+    name: str
     claim: str
 
 
@@ -33,7 +29,7 @@ class ReportConfig:
         generalisation_splits: (held-out, known) furniture.
         headline: metrics of the main table and the leaderboard, in their order.
         short_names: names of headline metrics for a terminal's narrow columns.
-        families: {family of declared tests: title} in the order of their tables.
+        families: {family of claims or contrast: title} in the order of their tables.
         claims: the study's claims in their order.
     """
 
@@ -74,6 +70,11 @@ class ReportConfig:
             families=report["families"],
             claims=tuple(DeclaredClaim(**claim) for claim in report["claims"]),
         )
+
+    def sentence(self, family: str, name: str) -> str:
+        """Return the sentence of a claim; its name in words where the config has none."""
+        sentences = {(claim.family, claim.name): claim.claim for claim in self.claims}
+        return sentences.get((family, name), name.replace("_", " ").capitalize())
 
     def order_methods(self, methods: Iterable[str]) -> list[str]:
         """Return methods in the order of rows: the study's, then others by name, then controls."""

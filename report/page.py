@@ -26,8 +26,8 @@ TEMPLATES = Path(__file__).with_name("templates")
 SCRIPTS = ("board.js", "room_view.js", "misses.js")
 # HTML inside a data sheet stays text; images and links are off.
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link"])
-# Colours of verdicts; any other is neutral.
-TONES = {"supported": "good", "not supported": "bad", "mixed": "bad"}
+# Colours of verdicts by their first words; any other is neutral.
+TONES = {"supported": "good", "not supported": "bad"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,10 @@ def write_report(
     html = _template().render(
         title=f"G2VLM: {config.experiment}",
         lead=_lead(stats),
-        claims=[{**claim, "tone": TONES.get(claim["verdict"], "")} for claim in claims(stats)],
+        claims=[
+            {**claim, "tone": TONES.get(claim["verdict"].partition(":")[0], "")}
+            for claim in claims(stats)
+        ],
         board=leaderboard(stats),
         tables=[_table_rows(table) for table in tables],
         figures=[

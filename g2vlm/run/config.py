@@ -19,6 +19,7 @@ from typing import Any
 from g2vlm.features.names import MINILM, MOBILENET
 from g2vlm.models.config import VARIANT_KEYS, ModelSizes, method_switches, model_sizes
 from g2vlm.run.studies import variant_trainings
+from g2vlm.scenes.layout.settings import TwoZones
 from g2vlm.scenes.render.settings import SensorModel
 from g2vlm.settings import describe_fault, first_fault, section_schema, suggest
 from g2vlm.training.settings import TrainSettings
@@ -82,6 +83,7 @@ def config_schema() -> dict[str, Any]:
     schema = read_yaml(SCHEMA)
     sections = schema["properties"]
     sections["render"]["properties"]["sensor"] = section_schema(SensorModel)
+    sections["sealed"]["properties"]["two_zones"] = section_schema(TwoZones)
     sections["model"] = section_schema(ModelSizes)
     sections["train"] = section_schema(TrainSettings)
     sections["pretrained"]["properties"] = {
@@ -115,8 +117,10 @@ def check_config(sources: Sources) -> dict[str, Any]:
     for check in (
         _unequal_shares,
         _wrong_splits,
+        _reversed_ranges,
         _names_used_twice,
         _unknown_names,
+        _wrong_families,
         _missing_reference,
         _missing_folders,
     ):
@@ -186,6 +190,19 @@ def _wrong_splits(config: Mapping[str, Any]) -> Iterator[Fault]:
                 yield [stage, key], [[before, "splits"]], what
 
 
+def _reversed_ranges(config: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find ranges of the second layout grammar whose lower bound is above the upper one."""
+    zones = config["sealed"]["two_zones"]
+    for low, high in (
+        ("shortest_mm", "longest_mm"),
+        ("narrowest_mm", "widest_mm"),
+        ("fewest", "most"),
+    ):
+        if zones[low] > zones[high]:
+            what = f"is {zones[low]}, above `{high}` {zones[high]}; change one of them"
+            yield ["sealed", "two_zones", low], [["sealed", "two_zones", high]], what
+
+
 def _names_used_twice(config: Mapping[str, Any]) -> Iterator[Fault]:
     """Find names that two methods, baselines, trainings of studies or submissions share.
 
@@ -233,8 +250,13 @@ def _unknown_names(config: Mapping[str, Any]) -> Iterator[Fault]:
         "baseline": set(baselines),
         "metric": set(METRICS),
         "family": {*statistics["families"], "generalisation", "data_efficiency"},
+        "claim": {
+            f"{family}.{claim}"
+            for family, declared in statistics["families"].items()
+            for claim in declared["claims"]
+        },
     }
-    for keys, kind, names in _names(statistics, studies, report, config["methods"]):
+    for keys, kind, names in _names(statistics, studies, report, config["gate"], config["methods"]):
         for name in names:
             if name not in known[kind]:
                 hint = suggest(name, sorted(known[kind] - trained), "known")
@@ -247,10 +269,14 @@ def _names(
     statistics: Mapping[str, Any],
     studies: Mapping[str, Any],
     report: Mapping[str, Any],
+    gate: Mapping[str, Any],
     methods: Sequence[str],
 ) -> Iterator[tuple[Keys, str, Sequence[str]]]:
     """Yield the way to names, their kind (a key of `_unknown_names`'s table) and the names."""
     yield ["methods"], "trained method", methods
+    for task, declared in gate["tasks"].items():
+        yield ["gate", "tasks", task], "metric", [declared["metric"]]
+        yield ["gate", "tasks", task], "method of this experiment", declared["controls"]
     yield ["studies", "metrics"], "metric", studies["metrics"]
     for study in ("data_efficiency", "robustness", "subgroups"):
         yield ["studies", study, "methods"], "trained method", studies[study]["methods"]
@@ -262,12 +288,15 @@ def _names(
     for key in ("reference", "lower_bound", "upper_bound"):
         yield ["statistics", key], "method of this experiment", [statistics[key]]
     yield ["statistics", "controls"], "method", statistics["controls"]
-    yield ["statistics", "margins"], "metric", list(statistics.get("margins", {}))
+    yield ["statistics", "smallest_effect"], "metric", list(statistics["smallest_effect"])
     for family, declared in statistics["families"].items():
-        keys = ["statistics", "families", family]
-        for test in declared["tests"]:
-            yield keys, "method", [test["a"], *test["b"]]
-            yield keys, "metric", [name.partition("/")[0] for name in test["metrics"]]
+        for name, claim in declared["claims"].items():
+            keys = ["statistics", "families", family, "claims", name]
+            # A control that no run has is reported as not tested, with the reason.
+            yield keys, "method", [claim["a"], *claim["against"]]
+            for facet in claim["facets"].values():
+                metrics = [facet["primary"], *facet.get("secondary", [])]
+                yield keys, "metric", [metric.partition("/")[0] for metric in metrics]
     for contrast in ("generalisation", "data_efficiency"):
         declared = statistics.get(contrast, {})
         less = declared.get("less", {})
@@ -279,8 +308,18 @@ def _names(
     yield ["report", "short_names"], "metric", list(report["short_names"])
     yield ["report", "families"], "family", list(report["families"])
     for claim in report["claims"]:
-        yield ["report", "claims"], "family", [claim["family"]]
-        yield ["report", "claims"], "method", [claim["method"]]
+        yield ["report", "claims"], "claim", [f"{claim['family']}.{claim['name']}"]
+
+
+def _wrong_families(config: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find differences that are declared twice, and primary metrics without a smallest effect."""
+    from metrics.statistics.settings import check_families
+
+    try:
+        check_families(config["statistics"], "statistics")
+    except InputError as error:
+        keys = [["statistics", "smallest_effect"]]
+        yield ["statistics", "families"], keys, f"are wrong: {str(error).partition(': ')[2]}"
 
 
 def _missing_reference(config: Mapping[str, Any]) -> Iterator[Fault]:

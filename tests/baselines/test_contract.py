@@ -25,7 +25,7 @@ from metrics.files import InputError, read_json
 from metrics.submission.validate import validate
 from metrics.truth import Truth
 
-SPLITS = ["val", "test_scene"]
+SPLITS = ["val", "dev_scene"]
 
 
 def hashes(folder: Path) -> dict[str, str]:

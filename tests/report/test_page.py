@@ -21,11 +21,11 @@ SHEET = f"# Data\n\n| a | b |\n|---|---|\n| 1 | {HOSTILE} |\n\n![x](http://x/y.p
 def study(config, tmp_path_factory):
     """Return the page of a study with a hostile method name, query, note and data sheet."""
     folder = tmp_path_factory.mktemp("study")
-    table = synthetic.scores(scenes=6, queries=1, splits=("test_scene", "test_asset"))
+    table = synthetic.scores(scenes=6, queries=1, splits=("dev_scene", "dev_asset"))
     table["method"] = table["method"].replace("tsdf_fusion", HOSTILE)
     found = compare.compare(table, synthetic.CONFIG | {"deterministic": ["oracle", HOSTILE]})
     compare.write(found, folder / "statistics")
-    submission = folder / "predictions" / "full" / "0" / "test_scene"
+    submission = folder / "predictions" / "full" / "0" / "dev_scene"
     rooms.write(folder / "truth", folder / "scenes", submission, rooms.SCENES[:6])
     gallery.write_gallery(
         synthetic.write(table, "full", folder),
@@ -99,8 +99,8 @@ said.all = names();
 document.querySelectorAll("#board thead button")[2].click();
 said.sorted = rows().map((r) => r.cells[2].dataset.value).filter((v) => v !== "").map(Number);
 const split = document.getElementById("by-split");
-split.value = "test_asset"; change(split, "change");
-said.other = rows().every((r) => r.dataset.split === "test_asset");
+split.value = "dev_asset"; change(split, "change");
+said.other = rows().every((r) => r.dataset.split === "dev_asset");
 const name = document.getElementById("by-name");
 name.value = "geometry"; change(name, "input"); said.filtered = names();
 const group = document.getElementById("by-group");

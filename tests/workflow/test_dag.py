@@ -63,11 +63,22 @@ def job_counts(done):
 
 def test_a_dry_run_lists_the_jobs_of_smoke(clone):
     jobs = job_counts(snakemake(clone, "-n", "--configfile", "config/smoke.yaml"))
-    assert jobs["train"] == jobs["predict"] == 20
+    assert jobs["train"] == jobs["predict"] == 22
     assert jobs["render"] == 5 and jobs["encode_texts"] == 1
-    # Seven baselines need no weights; chance alone runs with both seeds.
-    assert jobs["baseline"] == 8
+    # Fifteen baselines need no weights; chance and random_of_class run with both seeds.
+    assert jobs["baseline"] == 17
     assert jobs["score"] == jobs["predict"] + jobs["baseline"]
+    # Every training, four constants, and two random controls with both seeds.
+    assert jobs["gate_scores"] == jobs["predict"] + 8
+    assert jobs["gate"] == jobs["gate_truth"] == 1
+
+
+def test_the_gate_reads_no_test_split(clone):
+    jobs = snakemake(clone, "-n", "gate", "--configfile", "config/smoke.yaml")
+    counts = job_counts(jobs)
+    assert counts["gate"] == 1 and "score" not in counts
+    inputs = [row for row in jobs.stdout.splitlines() if "gate/scores" in row]
+    assert inputs and not any("test_" in row for row in inputs)
 
 
 def test_without_captured_rooms_no_job_reads_them(clone):
@@ -119,7 +130,7 @@ def test_verify_needs_a_reference_and_the_report_shows_it(clone, tmp_path):
     shutil.copytree(clone, root)
     reference = root / "results" / "reference" / "smoke"
     reference.mkdir(parents=True)
-    for name in ("estimates.csv", "seeds.csv", "manifest.json"):
+    for name in ("estimates.csv", "cells.parquet", "manifest.json"):
         (reference / name).write_text("{}\n")
     jobs = job_counts(snakemake(root, "-n", "report", "--configfile", "config/smoke.yaml"))
     assert jobs["verification"] == jobs["report"] == 1
@@ -140,7 +151,7 @@ def test_verify_needs_a_reference_and_the_report_shows_it(clone, tmp_path):
         ),
         (
             "echo 'seeds: 3' >> config/smoke.yaml",
-            "error: config/smoke.yaml: row 23: key `seeds` is written twice",
+            "error: config/smoke.yaml: row 26: key `seeds` is written twice",
         ),
         (
             "echo 'submissions: [{name: full, path: x}]' >> config/smoke.yaml",

@@ -12,16 +12,19 @@ from g2vlm.run import studies
 from g2vlm.run.codehash import code_hash
 from g2vlm.run.recipes import enough_recipes
 from g2vlm.scenes.real import REAL_ROOMS
+from g2vlm.scenes.split_names import SEALED
 
 EXPERIMENT = config["experiment"]
 SPLITS = config["data"]["splits"]
+# Without the sealed test's, which are drawn in a folder of their own.
+OPEN_SPLITS = {split: count for split, count in SPLITS.items() if split not in SEALED}
 PREDICTED = config["predict"]["splits"]
 SCORED = config["score"]["splits"]
 # The split that the report and the studies are about.
 MAIN_SPLIT = config["report"]["main_split"]
 PINS = ["data.manifest.json", "data.dvc"]
 # data/ holds the recipes of the default experiment; a larger one samples its own.
-RECIPES = "data" if enough_recipes("data", SPLITS) else f"{RESULTS}/recipes"
+RECIPES = "data" if enough_recipes("data", OPEN_SPLITS) else f"{RESULTS}/recipes"
 # Folders of the weights that some baselines need.
 PRETRAINED = {
     name: settings.pretrained_folder(config, name) for name in config["pretrained"]
@@ -48,13 +51,14 @@ PROCESSES = config["train"]["processes"]
 REFERENCE = f"results/reference/{EXPERIMENT}"
 VERIFICATION = (
     [f"{RESULTS}/verification.csv", f"{RESULTS}/verification.txt"]
-    if Path(REFERENCE, "estimates.csv").exists()
+    if Path(REFERENCE, "cells.parquet").exists()
     else []
 )
 # The parts of all sentences that are encoded one by one.
 SCENES_A_TEXT_PART = SHARDS_A_TEXT_PART * config["data"]["scenes_per_shard"]
 TEXT_PARTS = [
-    f"{part:03d}" for part in range(math.ceil(sum(SPLITS.values()) / SCENES_A_TEXT_PART))
+    f"{part:03d}"
+    for part in range(math.ceil(sum(SPLITS.values()) / SCENES_A_TEXT_PART))
 ]
 # Every (method, seed) of the experiment; deterministic methods run once.
 RUNS = [(name, seed) for name in METHODS for seed in SEEDS] + [
@@ -82,6 +86,9 @@ def recipes(split):
 
     Recipes in data/ rerun a job only through the pins. Captured rooms have a folder of their own.
     """
+    if split in SEALED:
+        files = ("models.csv", "scenes.jsonl", "language.jsonl")
+        return [f"{RESULTS}/sealed/{name}" for name in files]
     folder = f"{RECIPES}/{REAL_ROOMS}" if split == REAL_ROOMS else RECIPES
     files = [f"{RECIPES}/models.csv"]
     files += [f"{folder}/{name}" for name in ("scenes.jsonl", "language.jsonl")]

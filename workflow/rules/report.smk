@@ -20,6 +20,7 @@ REFERENCE_MODELS = [
 rule tables:
     input:
         rules.compare.output,
+        rules.gate.output,
     output:
         headline=f"{RESULTS}/headline.txt",
         tables=f"{RESULTS}/tables/exploratory.csv",
@@ -101,6 +102,7 @@ rule gallery:
 rule report:
     input:
         rules.compare.output,
+        rules.gate.output,
         rules.figures.output,
         rules.background.output,
         rules.gallery.output,
