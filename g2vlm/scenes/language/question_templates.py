@@ -125,7 +125,6 @@ def _count(context: ReferringContext) -> Candidates:
                 ("count", cls),
                 ("count", cls, colour),
                 ("count", "", colour),
-                ("count", cls, "", context.room),
             )
             words = context.words(cls, colour)
             yield QuestionCandidate("count", words, str(len(some)), [], rows, clues)
@@ -284,7 +283,6 @@ def _existence(context: ReferringContext) -> Candidates:
                 ("is", cls),
                 ("is", cls, colour),
                 ("is", "", colour),
-                ("is", cls, "", context.room),
             )
             yield QuestionCandidate("existence", words, answer, YES_NO, some or rows, clues)
 

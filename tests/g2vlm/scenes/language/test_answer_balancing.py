@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from g2vlm.scenes.language.answer_balancing import AnswerBalance, QuestionCandidate
 from g2vlm.scenes.language.generate import generate_language
 from g2vlm.scenes.language.question_templates import QUESTION_TYPES
+from g2vlm.scenes.language.templates import QUESTIONS
 
 
 def candidate(answer: str, *keys: str, outcomes: int = 2) -> QuestionCandidate:
@@ -58,3 +59,8 @@ def test_answers_are_even_within_a_type_and_within_a_class(drawn):
     assert abs(yes_no["yes"] - yes_no["no"]) <= 2
     counts = answers["count"]
     assert max(counts.values()) <= 0.55 * sum(counts.values())
+
+
+def test_no_question_names_the_room():
+    """A kitchen has a cooker and is small: the room's name would give answers away."""
+    assert not any("{room}" in text for texts in QUESTIONS.values() for text in texts)
