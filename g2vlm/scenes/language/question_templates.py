@@ -31,7 +31,7 @@ ENOUGH = 48
 SIZE_BINS_CM = (35, 55, 80, 110, 160)
 DISTANCE_BINS_DM = (7, 13, 20, 29)
 # Counts from here on are one outcome.
-COUNT_OUTCOMES = 4
+COUNT_OUTCOMES = 3
 # Shortest distance from someone who stands at an object to what is asked of.
 STANDING_MM = 800
 # Classes with a front that questions may ask about; stools and benches are used from any side.
@@ -47,8 +47,12 @@ class Named(NamedTuple):
     refers_to: tuple[int, ...]
 
 
-def _clues(outcome: str, outcomes: int, *keys: tuple[str, ...]) -> tuple[Clue, ...]:
-    return tuple((key, outcome, outcomes) for key in keys)
+def _clues(
+    outcome: str, outcomes: int, *keys: tuple[str, ...], strict: tuple[str, ...] = ()
+) -> tuple[Clue, ...]:
+    """Return the clues of an outcome, one for each key; the last one is of the key `strict`."""
+    clues = [Clue(key, outcome, outcomes) for key in keys]
+    return (*clues, *([Clue(strict, outcome, outcomes, True)] if strict else []))
 
 
 def _named(context: ReferringContext) -> list[Named]:
@@ -123,8 +127,8 @@ def _count(context: ReferringContext) -> Candidates:
                 COUNT_OUTCOMES,
                 ("count",),
                 ("count", cls),
-                ("count", cls, colour),
                 ("count", "", colour),
+                strict=("count", cls, colour),
             )
             words = context.words(cls, colour)
             yield QuestionCandidate("count", words, str(len(some)), [], rows, clues)
