@@ -50,12 +50,13 @@ def results(tmp_path_factory):
     config = yaml.safe_load((REPOSITORY / "config" / "cpu.yaml").read_text("utf-8"))
     unfit = {"no_geometry": {"graph": "loses to the constant"}}
     folder.mkdir()
+    # The tables show the gate, so it is there before them, as in a run.
+    write_json(folder / "gate.json", GATE)
     compare.write(compare.compare(scores, config["statistics"], unfit), folder / "statistics")
     settings = ReportConfig.from_experiment(config)
     tables.write_tables(folder / "statistics", folder / "tables", settings)
     headline.write_summary(folder / "statistics", folder / "headline.txt", settings)
     write_json(folder / "manifest.json", {"config": config})
-    write_json(folder / "gate.json", GATE)
     return folder
 
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.paths import REPOSITORY
 from tests.workflow.tiny import PARTS, ROOT
 
 # What a baseline with an environment of its own brings.
@@ -73,12 +74,13 @@ def test_a_dry_run_lists_the_jobs_of_smoke(clone):
     assert jobs["gate"] == jobs["gate_truth"] == 1
 
 
-def test_the_gate_reads_no_test_split(clone):
-    jobs = snakemake(clone, "-n", "gate", "--configfile", "config/smoke.yaml")
-    counts = job_counts(jobs)
-    assert counts["gate"] == 1 and "score" not in counts
-    inputs = [row for row in jobs.stdout.splitlines() if "gate/scores" in row]
-    assert inputs and not any("test_" in row for row in inputs)
+def test_the_gate_scores_train_and_val_alone(clone):
+    jobs = job_counts(snakemake(clone, "-n", "gate", "--configfile", "config/smoke.yaml"))
+    assert jobs["gate"] == jobs["gate_truth"] == 1 and jobs["gate_scores"] >= 22
+    assert not {"score", "compare", "controls"} & jobs.keys()
+    # Each of its jobs writes a table of train and one of val.
+    rule = (REPOSITORY / "workflow" / "rules" / "gate.smk").read_text(encoding="utf-8")
+    assert rule.count('for split in ("train", "val")') == 2 and "SCORED" not in rule
 
 
 def test_without_captured_rooms_no_job_reads_them(clone):
