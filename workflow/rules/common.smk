@@ -54,7 +54,8 @@ VERIFICATION = (
 # The parts of all sentences that are encoded one by one.
 SCENES_A_TEXT_PART = SHARDS_A_TEXT_PART * config["data"]["scenes_per_shard"]
 TEXT_PARTS = [
-    f"{part:03d}" for part in range(math.ceil(sum(SPLITS.values()) / SCENES_A_TEXT_PART))
+    f"{part:03d}"
+    for part in range(math.ceil(sum(SPLITS.values()) / SCENES_A_TEXT_PART))
 ]
 # Every (method, seed) of the experiment; deterministic methods run once.
 RUNS = [(name, seed) for name in METHODS for seed in SEEDS] + [
