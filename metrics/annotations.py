@@ -113,18 +113,16 @@ def _contradictions(line: dict[str, Any]) -> Iterator[str]:
         yield "two objects have the same index"
     eligible = {item["index"] for item in line["objects"] if item["state"] == "eligible"}
     pairs = [*line["relations"], *line["void"]]
+    targets = [item["targets"] for item in line["references"]]
     for name, indices in (
         ("given", line["given"]),
         ("relations and void", [index for pair in pairs for index in pair[:2]]),
-        ("references", [index for item in line["references"] for index in item["targets"]]),
+        ("references", [index for one in targets for index in one]),
     ):
         foreign = sorted(set(indices) - eligible)
         if foreign:
             yield f"{name}: object {foreign[0]} is not eligible"
-    for name, lists in (
-        ("given", [line["given"]]),
-        ("references", [item["targets"] for item in line["references"]]),
-    ):
+    for name, lists in (("given", [line["given"]]), ("references", targets)):
         for indices in lists:
             twice = [index for index, count in Counter(indices).items() if count > 1]
             if twice:

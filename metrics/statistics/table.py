@@ -284,10 +284,7 @@ class _Accumulator:
         if pooled.empty and pseudo.empty:
             return
         key = [*KEY, "method", "seed"]
-        with_pooled, with_pseudo = (
-            set(zip(*(rows[c].iloc[first].tolist() for c in key), strict=True))
-            for rows, first in ((rows, _group(_codes(rows, key))[0]) for rows in (pooled, pseudo))
-        )
+        with_pooled, with_pseudo = _distinct(pooled, key), _distinct(pseudo, key)
         if with_pooled != with_pseudo:
             split, _, metric, method, seed = sorted(with_pooled ^ with_pseudo)[0]
             raise InputError(
@@ -458,14 +455,6 @@ def _factorize(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     return rank[used.codes.to_numpy()], names[order]
 
 
-def _codes(rows: pd.DataFrame, columns: list[str]) -> list[np.ndarray]:
-    """Return codes i64 [n] of each column's values; whole numbers stand for themselves."""
-    return [
-        rows[c].to_numpy(np.int64) if c == "seed" else np.asarray(_factorize(rows[c])[0], np.int64)
-        for c in columns
-    ]
-
-
 def _joint_code(columns: list[np.ndarray]) -> np.ndarray:
     """Return a code i64 [n] for each row of integer columns [n].
 
@@ -493,6 +482,12 @@ def _group(columns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return the first row of each group of equal rows, and each row's group."""
     _, first, into = np.unique(_joint_code(columns), return_index=True, return_inverse=True)
     return first, into
+
+
+def _distinct(rows: pd.DataFrame, columns: list[str]) -> set[tuple[Any, ...]]:
+    """Return the distinct rows of some columns."""
+    first, _ = _group([np.asarray(_factorize(rows[c])[0], np.int64) for c in columns])
+    return set(zip(*(rows[c].iloc[first].tolist() for c in columns), strict=True))
 
 
 def read_sidecar(path: Path) -> dict[str, Any]:

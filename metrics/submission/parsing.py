@@ -31,7 +31,7 @@ LIMITS = {
 LONGEST_ROW = 16 * MEBIBYTE
 LARGEST_HEADER = 16 * MEBIBYTE
 MOST_ELEMENTS = 1 << 28
-# No tensor of the format has more than two; NumPy holds at most 64.
+# The format's tensors have at most three; NumPy holds at most 64.
 MOST_AXES = 8
 # The keys that identify the item of a row, by file.
 KEYS = {
