@@ -24,7 +24,6 @@ its own adds a `rules.smk` (docs/add-a-baseline.md).
 """
 
 import importlib
-import resource
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -34,6 +33,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from g2vlm.run.memory import peak_memory_mb
 from metrics.files import InputError
 from metrics.submission.writer import TASKS, SubmissionWriter
 from metrics.truth import Truth
@@ -149,10 +149,9 @@ class Context:
             yield writer
             seconds = time.perf_counter() - start
             count = len(self.splits[split].ids)
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             writer.cost |= {
                 "seconds_per_scene": seconds / max(count, 1),
-                "peak_memory_mb": round(peak, 1),
+                "peak_memory_mb": peak_memory_mb(),
             }
         print(
             f"{self.name} {split}: {count} scenes in {seconds:.1f} s", file=sys.stderr, flush=True

@@ -1,7 +1,6 @@
 """The predict stage: run a trained model over a split, write one submission or only its scores."""
 
 import gc
-import resource
 import shutil
 import time
 from collections.abc import Callable, Collection
@@ -27,6 +26,7 @@ from g2vlm.inference.scene import (
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.detection import Detection
 from g2vlm.models.probe import RetrievalProbe
+from g2vlm.run.memory import peak_memory_mb
 from g2vlm.scenes.dataset import SceneStore
 from metrics.files import InputError
 from metrics.submission.writer import SubmissionWriter
@@ -92,7 +92,7 @@ def predict(
             "parameters": sum(p.numel() for p in network.model.parameters()),
             "train_seconds": network.cost.get("train_seconds"),
             "seconds_per_scene": round(seconds, 4),
-            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "peak_memory_mb": peak_memory_mb(),
         }
 
 

@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from g2vlm.models.file_format import sentence
 from g2vlm.models.layers import seed_dropout
 from g2vlm.models.model import G2VLM
 from g2vlm.models.probe import RetrievalProbe
+from g2vlm.run.memory import peak_memory_mb
 from g2vlm.training.data import TrainSet, fixed_share
 from g2vlm.training.objective import Objective
 from g2vlm.training.optimizer import Optimizer, learning_rate, make_optimizer
@@ -172,7 +172,7 @@ def write_result(
         {
             "parameters": sum(p.numel() for p in model.parameters()),
             "train_seconds": round(seconds, 2),
-            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "peak_memory_mb": peak_memory_mb(),
         },
     )
     save_model(model, out_dir, meta)
