@@ -40,7 +40,8 @@ verify: data ## compare a fresh run with results/reference/ (CONFIG=... for anot
 	@$(RUN) verify $(if $(CONFIG)$(WITHOUT),--configfile $(CONFIG) $(WITHOUT))
 
 reference: $(STAMP) ## keep a finished run as the committed reference (EXPERIMENT=cpu)
-	@$(BIN)/python -m report.reference results/$(or $(EXPERIMENT),cpu) --readme README.md
+	@$(BIN)/python -m report.reference results/$(or $(EXPERIMENT),cpu) --readme README.md \
+	  $(addprefix --findings ,$(wildcard config/findings/$(or $(EXPERIMENT),cpu).yaml))
 	@$(BIN)/python -m g2vlm publish results/$(or $(EXPERIMENT),cpu) \
 	  --out results/reference/$(or $(EXPERIMENT),cpu)/checkpoint
 

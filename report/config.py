@@ -31,6 +31,7 @@ class ReportConfig:
         short_names: names of headline metrics for a terminal's narrow columns.
         families: {family of claims or contrast: title} in the order of their tables.
         claims: the study's claims in their order.
+        findings: file of the findings that the page checks on the run's tables; "" for none.
     """
 
     experiment: str
@@ -46,6 +47,7 @@ class ReportConfig:
     short_names: Mapping[str, str]
     families: Mapping[str, str]
     claims: tuple[DeclaredClaim, ...]
+    findings: str
 
     @classmethod
     def from_experiment(cls, config: Mapping[str, Any]) -> "ReportConfig":
@@ -69,6 +71,7 @@ class ReportConfig:
             short_names=report["short_names"],
             families=report["families"],
             claims=tuple(DeclaredClaim(**claim) for claim in report["claims"]),
+            findings=report["findings"],
         )
 
     def sentence(self, family: str, name: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from metrics.files import InputError, atomic_path, run_main
 from metrics.statistics.table import CELLS_FILE, METHODS_FILE
 from report import verify
+from report.findings import Tables, write_findings
 from report.statistics import GATE_FILE, read_estimates
 from report.table import csv_text
 
@@ -77,16 +78,22 @@ def write_estimates(stats_dir: Path, folder: Path) -> Path:
     return file
 
 
-def results_block(folder: Path, link: str) -> str:
-    """Return the README's part on a reference: a picture and the headline as printed.
+def results_block(folder: Path, link: str, findings: str) -> str:
+    """Return the README's part on a reference: a picture, the headline as printed, the findings.
 
-    `link` is the reference's folder as the README names it.
+    Args:
+        folder: the reference.
+        link: its folder as the README names it.
+        findings: the list of `report.findings.write_findings`.
     """
     headline = (folder / "headline.txt").read_text(encoding="utf-8").strip("\n")
     return (
         "![A room's views, its sensor depth, the prediction, the truth and the error]"
         f"({link}/gallery/median.png)\n\n"
         f"```\n{headline}\n```\n\n"
+        "[Metrics](docs/metrics.md) defines the columns; ± is half of the 95% interval. What the "
+        "tables say, with the rows that each sentence rests on:\n\n"
+        f"{findings}\n"
         f"Every table is in `{link}/tables/`, the run's origin in `{link}/manifest.json`; `make "
         "verify` compares a fresh run with it.\n"
     )
@@ -106,13 +113,18 @@ def main() -> int:
     """Write the reference of a run as reference/<name of the run> next to it; print its size."""
     parser = argparse.ArgumentParser(prog="report.reference", description=__doc__)
     parser.add_argument("results", help="folder of a finished run, such as results/cpu")
-    parser.add_argument("--readme", help="file whose results block is replaced by the headline")
+    parser.add_argument("--readme", help="file whose results block is replaced")
+    parser.add_argument(
+        "--findings", help="file of the findings in that block (default: the report has none)"
+    )
     arguments = parser.parse_args()
     results = Path(arguments.results)
     out = results.parent / "reference" / results.name
     files = write_reference(results, out)
     if arguments.readme:
-        update_readme(Path(arguments.readme), results_block(out, out.as_posix()))
+        tables = Tables(read_estimates(results / "statistics"), out / "tables")
+        findings = write_findings(tables, arguments.findings) if arguments.findings else ""
+        update_readme(Path(arguments.readme), results_block(out, out.as_posix(), findings))
     size = sum(file.stat().st_size for file in files)
     print(f"{out}: {len(files)} files, {size / 1e6:.1f} MB; commit them")
     return 0

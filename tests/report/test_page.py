@@ -1,6 +1,7 @@
 """The report page, in a browser where there is one."""
 
 import html
+import json
 import re
 from dataclasses import replace
 
@@ -14,6 +15,10 @@ from tests.metrics.statistics import synthetic
 from tests.report import rooms
 
 HOSTILE = rooms.HOSTILE
+FINDINGS = [
+    {"text": "<b>F</b> is {a}." + HOSTILE, "values": {"a": "full fscore@5cm @ dev_scene"}},
+    {"text": "Nothing is {a}.", "values": {"a": "full nothing @ dev_scene"}},
+]
 SHEET = f"# Data\n\n| a | b |\n|---|---|\n| 1 | {HOSTILE} |\n\n![x](http://x/y.png)\n"
 
 
@@ -41,15 +46,21 @@ def study(config, tmp_path_factory):
     text = verify.summary(verify.verify(reference, fresh))
     (folder / "verification.txt").write_text(f"{text}\nsame origin\n", encoding="utf-8")
     (folder / "sheet.md").write_text(SHEET, encoding="utf-8")
+    (folder / "findings.json").write_text(json.dumps({"findings": FINDINGS}), encoding="utf-8")
+    (folder / "tables").mkdir()
     sources = page.Sources(
         statistics=folder / "statistics",
+        tables=folder / "tables",
         gallery=folder / "gallery",
         verification=folder,
         datasheets=[folder / "sheet.md"],
     )
     manifest = {"git": {"commit": "abc123"}, "note": HOSTILE}
     page.write_report(
-        sources, folder / "report.html", replace(config, experiment="example"), manifest
+        sources,
+        folder / "report.html",
+        replace(config, experiment="example", findings=str(folder / "findings.json")),
+        manifest,
     )
     return folder
 
@@ -63,6 +74,13 @@ def test_page_is_self_contained_and_escapes_text(study):
     assert HOSTILE not in text and html.escape(HOSTILE, quote=False)[:20] in text
     assert "abc123" in text
     assert text.count("<script") == text.count("</script>") == 3
+
+
+def test_page_says_which_findings_its_tables_do_not_bear_out(study):
+    text = (study / "report.html").read_text(encoding="utf-8")
+    section = text.split('id="findings"')[1].split("</section>")[0]
+    assert section.count("<li>") == 2 and section.count("not borne out by this run") == 1
+    assert "full nothing dev_scene" in section and HOSTILE not in section
 
 
 def test_page_lists_the_cells_that_were_not_reproduced(study):

@@ -201,10 +201,11 @@ def test_the_readme_shows_the_headline_of_the_reference(results, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text("# top\n" + reference.MARKS[0] + "old\n" + reference.MARKS[1] + "# rest\n")
     for _ in range(2):
-        block = reference.results_block(tmp_path / "kept", "results/reference/cpu")
+        block = reference.results_block(tmp_path / "kept", "results/reference/cpu", "- It is so.\n")
         reference.update_readme(readme, block)
         text = readme.read_text()
         assert text.startswith("# top\n") and text.endswith("# rest\n") and "old" not in text
+        assert "\n- It is so.\n" in text
         assert text.count((results / "headline.txt").read_text().strip("\n")) == 1
     readme.write_text("# none\n")
     with pytest.raises(InputError, match=r"README.md: no lines .* add them"):

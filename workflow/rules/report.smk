@@ -103,6 +103,7 @@ rule report:
     input:
         rules.compare.output,
         rules.gate.output,
+        rules.tables.output,
         rules.figures.output,
         rules.background.output,
         rules.gallery.output,
@@ -111,6 +112,7 @@ rule report:
         datasheets=[
             ancient(sheet) for sheet in sorted(Path("data").glob("**/DATASHEET.md"))
         ],
+        findings=config["report"]["findings"] or [],
     output:
         f"{RESULTS}/report.html",
     log:
