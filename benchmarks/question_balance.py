@@ -61,7 +61,7 @@ def main() -> int:
         prog="python -m benchmarks.question_balance", description=__doc__
     )
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder (default: data)")
-    parser.add_argument("--scenes", type=int, default=1200, help="to draw (default: 1200)")
+    parser.add_argument("--scenes", type=int, default=2600, help="to draw (default: 2600)")
     parser.add_argument("--seed", type=int, default=777, help="of the scenes (default: 777)")
     arguments = parser.parse_args()
     models = read_models(arguments.data / "models.csv")
