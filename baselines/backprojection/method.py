@@ -12,6 +12,7 @@ REASONS = {
     "occupancy": "gives points without a volume",
 }
 DEFAULT_REASON = "reads no language and finds no objects"
+GEOMETRY_INPUTS = ("depth", "poses", "intrinsics")
 
 
 def predict(context: Context) -> None:

@@ -19,6 +19,7 @@ REASONS = {
     "occupancy": "gives points without a volume",
 }
 DEFAULT_REASON = "reads no language and finds no objects"
+GEOMETRY_INPUTS = ("poses", "intrinsics")
 PRETRAINED = True
 THREADS = 4
 USES_GPU = True
