@@ -387,6 +387,21 @@ def declared_baselines(folder: str | Path = BASELINES) -> dict[str, dict[str, An
     return baselines
 
 
+def fair_controls(switches: Mapping[str, Any], controls: Sequence[str]) -> list[str]:
+    """Return the controls that read no geometry of a scene that a method does without.
+
+    Args:
+        switches: of the method.
+        controls: names of baselines; any other name counts as one that reads no geometry.
+    """
+    declared = declared_baselines()
+    return [
+        name
+        for name in controls
+        if all(switches[key] for key in declared.get(name, {}).get("GEOMETRY_INPUTS", ()))
+    ]
+
+
 def pretrained_folder(config: Mapping[str, Any], name: str) -> Path:
     """Return the `transformers` folder that a config's `pretrained` names for a baseline.
 
