@@ -17,6 +17,7 @@ and may define, with the defaults in `DEFAULTS`,
                                  `pretrained` names one
     GEOMETRY_INPUTS: tuple[str, ...]  which of "depth", "poses" and "intrinsics" of the scene it
                                  reads: a method without them is not held to it as a control
+    PIXELS: bool                 whether its points carry the pixels that they belong to
     THREADS: int                 threads of its job
     USES_GPU: bool               whether its job gets a GPU on a machine that has one
 
@@ -48,6 +49,7 @@ DEFAULTS = {
     "DEFAULT_REASON": "this method does not produce it",
     "PRETRAINED": False,
     "GEOMETRY_INPUTS": (),
+    "PIXELS": False,
     "THREADS": 1,
     "USES_GPU": False,
 }

@@ -13,6 +13,7 @@ REASONS = {
 }
 DEFAULT_REASON = "reads no language and finds no objects"
 GEOMETRY_INPUTS = ("depth", "poses", "intrinsics")
+PIXELS = True
 
 
 def predict(context: Context) -> None:

@@ -21,6 +21,7 @@ REASONS = {
 }
 DEFAULT_REASON = "looks at no scene"
 GEOMETRY_INPUTS = ("poses", "intrinsics")
+PIXELS = True
 
 # Depths are counted in bins of this width, metres, up to the farthest.
 BIN = 0.05

@@ -17,6 +17,7 @@ REASONS = {
     "occupancy": "gives points without a volume",
 }
 DEFAULT_REASON = "looks at no scene"
+PIXELS = True
 
 # Training scenes, spread evenly, that the median is taken over: all are held in memory.
 SCENES = 128

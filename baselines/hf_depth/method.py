@@ -20,6 +20,7 @@ REASONS = {
 }
 DEFAULT_REASON = "reads no language and finds no objects"
 GEOMETRY_INPUTS = ("poses", "intrinsics")
+PIXELS = True
 PRETRAINED = True
 THREADS = 4
 USES_GPU = True

@@ -24,6 +24,7 @@ REASONS = {
 }
 DEFAULT_REASON = "reads no language and finds no objects"
 GEOMETRY_INPUTS = ("depth", "poses", "intrinsics")
+PIXELS = True
 
 # Shares of the way to the smoothed surface that are tried on the first training scenes.
 SMOOTHING = (0.0, 0.25, 0.5, 0.75, 1.0)

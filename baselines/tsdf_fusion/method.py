@@ -23,6 +23,7 @@ DESCRIPTION = "Truncated signed distance fusion of the sensor depth, marching cu
 PRODUCES = ("points", "mesh", "occupancy")
 DEFAULT_REASON = "reads no language and finds no objects"
 GEOMETRY_INPUTS = ("depth", "poses", "intrinsics")
+PIXELS = True
 MESH_KIND = "solids"
 
 
