@@ -15,6 +15,9 @@ and may define, with the defaults in `DEFAULTS`,
     DEFAULT_REASON: str          the reason for all other tasks that it does not produce
     PRETRAINED: bool             True if it needs a folder of weights; it runs only if the config's
                                  `pretrained` names one
+    GEOMETRY_INPUTS: tuple[str, ...]  which of "depth", "poses" and "intrinsics" of the scene it
+                                 reads: a method without them is not held to it as a control
+    PIXELS: bool                 whether its points carry the pixels that they belong to
     THREADS: int                 threads of its job
     USES_GPU: bool               whether its job gets a GPU on a machine that has one
 
@@ -45,9 +48,13 @@ DEFAULTS = {
     "REASONS": {},
     "DEFAULT_REASON": "this method does not produce it",
     "PRETRAINED": False,
+    "GEOMETRY_INPUTS": (),
+    "PIXELS": False,
     "THREADS": 1,
     "USES_GPU": False,
 }
+# Inputs of a scene beside its images; names of switches in config/methods.
+GEOMETRY = ("depth", "poses", "intrinsics")
 
 
 class Inputs:
@@ -207,6 +214,8 @@ def contract_faults(method: ModuleType) -> list[str]:
     faults = [f"unknown task {task!r}" for task in tasks if task not in TASKS]
     both = set(method.PRODUCES) & set(method.REASONS)
     faults += [f"task {task!r} is produced and has a reason" for task in sorted(both)]
+    geometry = getattr(method, "GEOMETRY_INPUTS", ())
+    faults += [f"unknown geometry input {name!r}" for name in geometry if name not in GEOMETRY]
     if ("mesh" in method.PRODUCES) != (method.MESH_KIND is not None):
         faults.append("MESH_KIND must be set exactly when a mesh is produced")
     return faults

@@ -6,7 +6,7 @@ on train and loses on val is fitted and lacks the information.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,15 +27,15 @@ FIT = "beats the constant on train and val"
 
 def gate(
     tasks: Mapping[str, Mapping[str, Any]],
-    methods: Sequence[str],
+    methods: Mapping[str, Collection[str]],
     tables: Mapping[tuple[str, str], Sequence[Path]],
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Return what the gate says of each method and task.
 
     Args:
-        tasks: {task: {"metric": name, "controls": names}}; the best control on a split is the
-            split's constant.
-        methods: the trained methods.
+        tasks: {task: {"metric": name, "controls": names}}.
+        methods: {trained method: the controls that use no more than its inputs}. The best of those
+            that the task names is the constant of that method, on each split.
         tables: {(method or control, split of `SPLITS`): its score tables, one a seed}.
 
     Returns:
@@ -43,20 +43,24 @@ def gate(
         "val_constant"}}}, without the tasks that a method does not produce.
 
     Raises:
-        InputError: a control does not produce its task.
+        InputError: a control does not produce its task, or none of them is fair to a method.
     """
     means = {key: mean_scores(paths) for key, paths in tables.items()}
     found: dict[str, dict[str, dict[str, Any]]] = {}
-    for method in methods:
+    for method, fair in methods.items():
         found[method] = {}
         for task, declared in tasks.items():
             metric = declared["metric"]
             own = [means[method, split].get(metric) for split in SPLITS]
             if None in own:
                 continue
-            constants = [
-                _constant(task, metric, declared["controls"], means, split) for split in SPLITS
-            ]
+            controls = [name for name in declared["controls"] if name in fair]
+            if not controls:
+                raise InputError(
+                    f"gate.tasks.{task}: every control uses inputs that {method} lacks; name one "
+                    "that does not"
+                )
+            constants = [_constant(task, metric, controls, means, split) for split in SPLITS]
             found[method][task] = {"metric": metric} | _verdict(metric, own, constants)
     return found
 

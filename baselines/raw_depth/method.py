@@ -23,6 +23,8 @@ REASONS = {
     "occupancy": "gives points without a volume",
 }
 DEFAULT_REASON = "reads no language and finds no objects"
+GEOMETRY_INPUTS = ("depth", "poses", "intrinsics")
+PIXELS = True
 
 # Shares of the way to the smoothed surface that are tried on the first training scenes.
 SMOOTHING = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -18,6 +18,7 @@ from typing import Any
 
 from g2vlm.features.names import MINILM, MOBILENET
 from g2vlm.models.config import VARIANT_KEYS, ModelSizes, method_switches, model_sizes
+from g2vlm.run.produced import lacks_metric, untrained_tasks
 from g2vlm.run.studies import variant_trainings
 from g2vlm.scenes.layout.settings import TwoZones
 from g2vlm.scenes.render.settings import SensorModel
@@ -120,6 +121,8 @@ def check_config(sources: Sources) -> dict[str, Any]:
         _reversed_ranges,
         _names_used_twice,
         _unknown_names,
+        _without_rows,
+        _unfair_controls,
         _wrong_families,
         _missing_reference,
         _missing_folders,
@@ -244,6 +247,7 @@ def _unknown_names(config: Mapping[str, Any]) -> Iterator[Fault]:
     trained = {name for name, _ in variant_trainings(config, dict.fromkeys(files, {}))}
     runs = {name for name, constants in baselines.items() if not constants.get("PRETRAINED")}
     known = {
+        "scored split": set(config["score"]["splits"]),
         "trained method": files,
         "method": files | set(baselines) | outside | trained,
         "method of this experiment": {*config["methods"], *runs, *config["pretrained"], *outside},
@@ -260,8 +264,11 @@ def _unknown_names(config: Mapping[str, Any]) -> Iterator[Fault]:
         for name in names:
             if name not in known[kind]:
                 hint = suggest(name, sorted(known[kind] - trained), "known")
-                # A method is of the experiment or not by two keys.
-                others = [["methods"]] if kind == "method of this experiment" else []
+                # A second key decides as well.
+                others = {
+                    "method of this experiment": [["methods"]],
+                    "scored split": [["score", "splits"]],
+                }.get(kind, [])
                 yield keys, others, f"names the unknown {kind} `{printable(name)}`; {hint}"
 
 
@@ -290,13 +297,16 @@ def _names(
     yield ["statistics", "controls"], "method", statistics["controls"]
     yield ["statistics", "smallest_effect"], "metric", list(statistics["smallest_effect"])
     for family, declared in statistics["families"].items():
+        yield ["statistics", "families", family, "split"], "scored split", [declared["split"]]
         for name, claim in declared["claims"].items():
             keys = ["statistics", "families", family, "claims", name]
-            # A control that no run has is reported as not tested, with the reason.
             yield keys, "method", [claim["a"], *claim["against"]]
-            for facet in claim["facets"].values():
-                metrics = [facet["primary"], *facet.get("secondary", [])]
-                yield keys, "metric", [metric.partition("/")[0] for metric in metrics]
+            for facet_name, facet in claim["facets"].items():
+                of_facet = [*keys, "facets", facet_name]
+                # A control that needs weights need not run: its tests are then "not tested".
+                yield [*of_facet, "controls"], "method", facet.get("controls", [])
+                for role, metrics in _facet_metrics(facet):
+                    yield [*of_facet, role], "metric", metrics
     for contrast in ("generalisation", "data_efficiency"):
         declared = statistics.get(contrast, {})
         less = declared.get("less", {})
@@ -309,6 +319,88 @@ def _names(
     yield ["report", "families"], "family", list(report["families"])
     for claim in report["claims"]:
         yield ["report", "claims"], "claim", [f"{claim['family']}.{claim['name']}"]
+
+
+def _facet_metrics(facet: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Yield (key, names of metrics without their subsets) of a facet's primary and secondaries."""
+    for key, metrics in (
+        ("primary", [facet["primary"]]),
+        ("secondary", facet.get("secondary", [])),
+    ):
+        yield key, [metric.partition("/")[0] for metric in metrics]
+
+
+def _facets(
+    config: Mapping[str, Any],
+) -> Iterator[tuple[list[str], Mapping[str, Any], Mapping[str, Any]]]:
+    """Yield the way to each facet of a claim, the claim and the facet."""
+    for family, declared in config["statistics"]["families"].items():
+        for name, claim in declared["claims"].items():
+            for facet, parts in claim["facets"].items():
+                keys = ["statistics", "families", family, "claims", name, "facets", facet]
+                yield keys, claim, parts
+
+
+def _without_rows(config: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find metrics that a control or a method of a claim, or a control of the gate, cannot have.
+
+    Otherwise the test would be reported as untested, or as a win over a head that nothing trains.
+    """
+    for keys, claim, facet in _facets(config):
+        for role, metrics in _facet_metrics(facet):
+            for metric in metrics:
+                for name in (claim["a"], *claim["against"]):
+                    reason = _no_rows(name, metric)
+                    if reason:
+                        what = f"names {metric}, which {name} is not scored on: {reason}"
+                        yield [*keys, role], [], f"{what}; name another metric or method"
+        for name in facet.get("controls", []):
+            metric = facet["primary"].partition("/")[0]
+            reason = _no_rows(name, metric)
+            if reason:
+                what = f"names {name}, which has no {metric}: {reason}"
+                yield [*keys, "controls"], [[*keys, "primary"]], f"{what}; name another control"
+    for task, declared in config["gate"]["tasks"].items():
+        for name in declared["controls"]:
+            reason = _no_rows(name, declared["metric"])
+            if reason:
+                what = f"names {name}, which has no {declared['metric']}: {reason}"
+                keys = ["gate", "tasks", task]
+                yield [*keys, "controls"], [[*keys, "metric"]], f"{what}; name another control"
+
+
+def _no_rows(name: str, metric: str) -> str:
+    """Return why a method has no score of a metric, "" if it has one or nobody can tell."""
+    baselines = declared_baselines()
+    if name in baselines:
+        return lacks_metric(baselines[name], metric)
+    if (METHODS / f"{name}.yaml").is_file():
+        from metrics.registry import METRICS
+
+        return untrained_tasks(load_method(name)["switches"]).get(METRICS[metric].task, "")
+    return ""
+
+
+def _unfair_controls(config: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find controls that read geometry which the method that they test does without."""
+    from metrics.registry import METRICS
+
+    switches = {path.stem: load_method(path.stem)["switches"] for path in METHODS.glob("*.yaml")}
+    for keys, claim, facet in _facets(config):
+        if claim["a"] not in switches:
+            continue
+        fair = fair_controls(switches[claim["a"]], facet.get("controls", []))
+        for name in facet.get("controls", []):
+            if name not in fair:
+                what = f"names {name}, which reads geometry that {claim['a']} lacks"
+                yield [*keys, "controls"], [], f"{what}; name another control"
+    for task, declared in config["gate"]["tasks"].items():
+        for method in config["methods"]:
+            produced = METRICS[declared["metric"]].task not in untrained_tasks(switches[method])
+            if produced and not fair_controls(switches[method], declared["controls"]):
+                what = f"names only controls that read geometry which {method} lacks"
+                keys = ["gate", "tasks", task, "controls"]
+                yield keys, [["methods"]], f"{what}; add one that reads none"
 
 
 def _wrong_families(config: Mapping[str, Any]) -> Iterator[Fault]:
@@ -385,6 +477,21 @@ def declared_baselines(folder: str | Path = BASELINES) -> dict[str, dict[str, An
                 with suppress(ValueError):  # not a literal
                     constants[target.id] = ast.literal_eval(node.value)
     return baselines
+
+
+def fair_controls(switches: Mapping[str, Any], controls: Sequence[str]) -> list[str]:
+    """Return the controls that read no geometry of a scene that a method does without.
+
+    Args:
+        switches: of the method.
+        controls: names of baselines; any other name counts as one that reads no geometry.
+    """
+    declared = declared_baselines()
+    return [
+        name
+        for name in controls
+        if all(switches[key] for key in declared.get(name, {}).get("GEOMETRY_INPUTS", ()))
+    ]
 
 
 def pretrained_folder(config: Mapping[str, Any], name: str) -> Path:

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from baselines.__main__ import run_baseline
-from baselines.constant_pointmap.method import mean_pointmap
+from baselines.constant_depth.method import BIN, above_floor, commonest_depth
+from baselines.constant_pointmap.method import median_pointmap
 from baselines.floor_plane.method import SPACING, floor_points
 from baselines.mean_layout.method import CELL, LOW, fit_layout
 from baselines.random_of_class.method import of_class
 from baselines.raw_depth.method import best_smoothing, filtered_depth
 from g2vlm.scenes.dataset import SceneStore
+from metrics.constants import FLOOR
 from metrics.files import read_lines
 from metrics.geometry import lift_depth, to_frame
 from metrics.submission.reader import Submission
@@ -25,14 +27,34 @@ def train(experiment):
     return SceneStore(experiment / "scenes" / "train")
 
 
-def test_the_constant_pointmap_is_the_mean_over_training_scenes(train):
-    points, colours = mean_pointmap(train)
+def test_the_constant_pointmap_is_the_median_over_training_scenes(train):
+    points, colours = median_pointmap(train)
     each = []
     for scene in train.ids:
         views = train.views(scene)
         each.append(to_frame(lift_depth(views.depth, views.intrinsics), views.pose)[:4])
-    np.testing.assert_allclose(points, np.mean(each, axis=0), atol=1e-4)
+    np.testing.assert_allclose(points, np.median(each, axis=0), atol=1e-4)
     assert points.shape == (4, 36, 48, 3) and colours.dtype == np.uint8
+
+
+def test_the_commonest_depth_is_that_of_most_training_scenes(train):
+    depth = commonest_depth(train)
+    true = np.stack([train.views(scene).depth[:4] for scene in train.ids])  # (S, V, H, W)
+    close = (np.abs(true - depth) < 1.5 * BIN).sum(0)
+    # No other depth of a training scene is common to more scenes, but for rounding to bins.
+    most = np.max([(np.abs(true - one) < BIN / 2).sum(0) for one in true], axis=0)
+    assert depth.shape == (4, 36, 48) and (close >= most).all()
+
+
+def test_constant_depth_ends_at_the_floor_and_changes_no_ray(train):
+    views = train.views(train.ids[0])
+    cameras = views.intrinsics[:4], views.pose[:4]
+    far = np.full((4, 36, 48), 9.0, np.float32)
+    points = to_frame(lift_depth(above_floor(far, *cameras), cameras[0]), cameras[1])
+    floor = views.instance[:4] == FLOOR
+    np.testing.assert_allclose(points[floor][:, 2], 0, atol=1e-4)
+    assert points[..., 2].min() > -1e-4
+    np.testing.assert_array_equal(above_floor(far / 90, *cameras), far / 90)
 
 
 @pytest.mark.parametrize("name", ["constant_pointmap", "floor_plane", "mean_layout"])

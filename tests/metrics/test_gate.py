@@ -12,6 +12,7 @@ TASKS = {
     "points": {"metric": "fscore@5cm", "controls": ["mean", "floor"]},
     "distance": {"metric": "chamfer_l1_m", "controls": ["mean"]},
 }
+OURS = {"ours": ["mean", "floor"]}
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def run(table, train: tuple[float, float], val: tuple[float, float]):
         ("ours", "train"): scored(table, *train),
         ("ours", "val"): scored(table, *val),
     }
-    return gate(TASKS, ["ours"], tables)["ours"]
+    return gate(TASKS, OURS, tables)["ours"]
 
 
 def test_a_method_above_the_best_control_is_fitted(table):
@@ -77,6 +78,20 @@ def test_a_method_below_any_control_on_train_is_unfit(table):
     assert not found["distance"]["fit"]
 
 
+def test_a_method_is_held_to_the_controls_that_are_fair_to_it(table):
+    tables = {
+        (name, split): scored(table, f, 0.5)
+        for name, f in (("mean", 0.12), ("floor", 0.14), ("ours", 0.13), ("theirs", 0.13))
+        for split in ("train", "val")
+    }
+    tasks = {"points": TASKS["points"]}
+    found = gate(tasks, OURS | {"theirs": ["mean"]}, tables)
+    assert not found["ours"]["points"]["fit"] and found["theirs"]["points"]["fit"]
+    assert found["theirs"]["points"]["train_constant"] == 0.12
+    with pytest.raises(InputError, match="points: every control uses inputs that ours lacks"):
+        gate(tasks, {"ours": []}, tables)
+
+
 def test_equal_to_the_constant_is_no_win(table):
     assert not run(table, (0.14, 0.1), (0.9, 0.1))["points"]["fit"]
 
@@ -90,7 +105,7 @@ def test_a_task_that_a_method_does_not_produce_is_left_out(table):
     tables = {(name, split): scored(table, 0.1, 0.5) for name in ("mean", "floor", "ours")
               for split in ("train", "val")}  # fmt: skip
     tables["ours", "train"] = tables["ours", "val"] = [table(ref_pick=0.5)]
-    assert gate(TASKS, ["ours"], tables) == {"ours": {}}
+    assert gate(TASKS, OURS, tables) == {"ours": {}}
 
 
 def test_a_control_that_does_not_produce_its_task_is_named(table):
@@ -101,7 +116,7 @@ def test_a_control_that_does_not_produce_its_task_is_named(table):
     }
     tables["floor", "val"] = [table(ref_pick=0.5)]
     with pytest.raises(InputError, match="points: control floor has no fscore@5cm on val"):
-        gate(TASKS, ["ours"], tables)
+        gate(TASKS, OURS, tables)
 
 
 def test_seeds_are_averaged(table):

@@ -5,12 +5,22 @@ The message begins with the file that holds the key, in whatever order the files
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from g2vlm.models.config import method_switches
 from g2vlm.run import session
-from g2vlm.run.config import check_config, config_schema, merge, read_sources
+from g2vlm.run.config import (
+    METHODS,
+    check_config,
+    config_schema,
+    load_method,
+    merge,
+    read_sources,
+)
+from g2vlm.run.produced import untrained_tasks
 from metrics.files import InputError
 from tests.configs import load_config
 from tests.paths import CASES, needs_cases
@@ -120,7 +130,7 @@ def submission(tmp_path):
         ),
         (
             FAMILY.replace("spq@0.5", "spq@0.6"),
-            "`statistics.families.mine.claims.c` names the unknown metric",
+            "`statistics.families.mine.claims.c.facets.one.primary` names the unknown metric",
         ),
         (
             FAMILY.replace("spq@0.5/on_top", "fscore@5cm, secondary: [spq@0.5]"),
@@ -134,6 +144,61 @@ def submission(tmp_path):
         (
             FAMILY.replace("no_depth", "no_dept"),
             "unknown method `no_dept`; did you mean `no_depth`?",
+        ),
+        (
+            FAMILY.replace("on_top", "on_top, controls: [mean_layot]"),
+            "`statistics.families.mine.claims.c.facets.one.controls` names the unknown method "
+            "`mean_layot`; did you mean `mean_layout`?",
+        ),
+        (
+            FAMILY.replace("dev_scene", "val"),
+            "`statistics.families.mine.split` names the unknown scored split `val`",
+        ),
+        # Scores that a method or control cannot have.
+        (
+            FAMILY.replace("spq@0.5/on_top", "answer_score, controls: [mean_layout]"),
+            "`statistics.families.mine.claims.c.facets.one.controls` names mean_layout, which has "
+            "no answer_score: it does not produce answers",
+        ),
+        (
+            FAMILY.replace("spq@0.5/on_top", "fscore@5cm_sim3, controls: [floor_plane]"),
+            "names floor_plane, which has no fscore@5cm_sim3: points carry no pixels",
+        ),
+        (
+            FAMILY.replace("no_depth", "no_align_loss").replace(
+                "spq@0.5/on_top", "spq@0.5, secondary: [text_to_scene_mrr]"
+            ),
+            "facets.one.secondary` names text_to_scene_mrr, which no_align_loss is not scored on: "
+            "it has no contrastive loss",
+        ),
+        (
+            FAMILY.replace("no_depth", "reconstruction_only").replace("spq@0.5/on_top", "ref_pick"),
+            "names ref_pick, which reconstruction_only is not scored on: it has no language",
+        ),
+        (
+            FAMILY.replace("no_depth", "geometry_free_vlm").replace(
+                "spq@0.5/on_top", "spq@0.5, secondary: [mesh_iou]"
+            ),
+            "names mesh_iou, which geometry_free_vlm is not scored on: it learns no solids",
+        ),
+        (
+            FAMILY.replace("no_depth", "raw_depth"),
+            "names spq@0.5, which raw_depth is not scored on: it does not produce graph",
+        ),
+        (
+            FAMILY.replace(
+                "a: full, against: [no_depth]", "a: no_geometry, against: [full]"
+            ).replace("spq@0.5/on_top", "fscore@5cm, controls: [constant_depth]"),
+            "names constant_depth, which reads geometry that no_geometry lacks",
+        ),
+        (
+            "gate: {tasks: {answers: {controls: [mean_layout]}}}",
+            "`gate.tasks.answers.controls` names mean_layout, which has no answer_score",
+        ),
+        (
+            "gate: {tasks: {reconstruction: {controls: [constant_depth, raw_depth]}}}",
+            "`gate.tasks.reconstruction.controls` names only controls that read geometry which "
+            "no_geometry lacks",
         ),
         ("studies: {subgroups: {methods: [nope]}}", "`studies.subgroups.methods` names the unkn"),
         ("studies: {robustness: {methods: [chance]}}", "the unknown trained method `chance`"),
@@ -261,3 +326,17 @@ def test_make_checks_the_config_before_snakemake_reads_it(target):
     checked = next(n for n, row in enumerate(rows) if "-m g2vlm.run.config mine.yaml" in row)
     ran = next(n for n, row in enumerate(rows) if "snakemake" in row)
     assert checked < ran and "--configfile mine.yaml" in rows[ran]
+
+
+@pytest.mark.parametrize("path", sorted(METHODS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_what_a_method_cannot_be_scored_on_follows_its_switches(path):
+    """The check needs no PyTorch, so it repeats what the predict stage leaves out."""
+    from g2vlm.inference.predict import missing_tasks
+
+    switches = method_switches(load_method(path.stem), path.name)
+    untrained = untrained_tasks(switches)
+    config = SimpleNamespace(votes=switches["supervision_3d"] > 0, language=switches["language"])
+    missing = missing_tasks(config)
+    assert set(missing) <= set(untrained)
+    more = {"retrieval", "grounding_retrieval"} if not switches["align_loss"] else set()
+    assert set(untrained) - set(missing) <= more

@@ -1,4 +1,4 @@
-"""The gate: trained methods against controls that see no scene, on train and val."""
+"""The gate: trained methods against controls that see no image, on train and val."""
 
 GATE = config["gate"]
 GATE_CONTROLS = sorted(
@@ -10,31 +10,30 @@ GATE_TRUTH = [
 ]
 
 
-def gate_inputs(wildcards):
-    """Return the files that a control, or a trained method, predicts and is scored with."""
-    name = wildcards.method
-    inputs = {
-        "truth": GATE_TRUTH,
-        "val": [*truth("val"), f"{RESULTS}/truth/val/prepared.safetensors"],
-        "predictions": f"{RESULTS}/predictions/{name}/{wildcards.seed}/val/manifest.json",
-    }
-    if name in BASELINES:
-        return inputs | {"scenes": scenes("train"), "features": features()}
-    folder = f"{RESULTS}/models/{name}/{wildcards.seed}"
-    return inputs | {
-        "scenes": scenes("train"),
-        "features": features("train"),
-        "model": [f"{folder}/{file}" for file in ("model.safetensors", "config.json")],
-        "probe": f"{folder}/probe.safetensors",
-        "cost": f"{folder}/cost.json",
-        "thresholds": f"{RESULTS}/predictions/{name}/{wildcards.seed}/thresholds.json",
-    }
+GATE_METRICS = sorted({declared["metric"] for declared in GATE["tasks"].values()})
+GATE_RUNS = [(name, seed) for name, seed in RUNS if name in GATE_CONTROLS]
+# What every job that scores for the gate reads.
+GATE_FILES = {
+    "truth": GATE_TRUTH,
+    "val": [*truth("val"), f"{RESULTS}/truth/val/prepared.safetensors"],
+    "scenes": scenes("train"),
+}
 
 
-def own_modules(wildcards):
-    """Return the modules of a baseline; a trained method has none."""
-    name = wildcards.method
-    return [f"baselines.{name}.method"] if name in BASELINES else []
+def gate_tables(runs):
+    """Return the score tables of (method, seed) runs, of train and of val for each run."""
+    return [
+        f"{RESULTS}/gate/scores/{split}/{method}/{seed}.parquet"
+        for method, seed in runs
+        for split in ("train", "val")
+    ]
+
+
+def val_predictions(runs):
+    """Return the submissions of (method, seed) runs on val."""
+    return [
+        f"{RESULTS}/predictions/{name}/{seed}/val/manifest.json" for name, seed in runs
+    ]
 
 
 rule gate_truth:
@@ -59,40 +58,79 @@ rule gate_truth:
         "../scripts/gate_truth.py"
 
 
+# One job a method and one for all controls: to start a job takes longer than to score a seed.
 rule gate_scores:
     input:
-        unpack(gate_inputs),
-    output:
-        [
-            f"{RESULTS}/gate/scores/{split}/{{method}}/{{seed}}.parquet"
-            for split in ("train", "val")
+        **GATE_FILES,
+        predictions=val_predictions(("{trained}", seed) for seed in SEEDS),
+        features=features("train"),
+        models=[
+            f"{RESULTS}/models/{{trained}}/{seed}/{name}"
+            for seed in SEEDS
+            for name in (
+                "model.safetensors",
+                "config.json",
+                "probe.safetensors",
+                "cost.json",
+            )
         ],
+        thresholds=[
+            f"{RESULTS}/predictions/{{trained}}/{seed}/thresholds.json"
+            for seed in SEEDS
+        ],
+    output:
+        gate_tables(("{trained}", seed) for seed in SEEDS),
     log:
-        f"{RESULTS}/logs/gate/{{method}}-{{seed}}.log",
+        f"{RESULTS}/logs/gate/{{trained}}.log",
     threads: 1
     resources:
         mem_mb=grows(1200, 20, GATE["scenes"]),
-        runtime=grows(30, 0.1, GATE["scenes"] + SPLITS["val"]),
-        gpu=lambda wildcards: 0 if wildcards.method in BASELINES else one_gpu(wildcards),
+        runtime=grows(30, 0.1, len(SEEDS) * (GATE["scenes"] + SPLITS["val"])),
+        gpu=one_gpu,
     params:
-        baseline=lambda wildcards: wildcards.method in BASELINES,
         scenes=GATE["scenes"],
-        metrics=sorted({declared["metric"] for declared in GATE["tasks"].values()}),
+        seeds=list(SEEDS),
+        metrics=GATE_METRICS,
         predict=config["predict"],
-        seed=config["seed"],
-        code=lambda wildcards: job_code("gate_scores", *own_modules(wildcards)),
+        code=job_code("gate_scores"),
     script:
         "../scripts/gate_scores.py"
 
 
+rule gate_controls:
+    input:
+        **GATE_FILES,
+        predictions=val_predictions(GATE_RUNS),
+        features=features(),
+    output:
+        gate_tables(GATE_RUNS),
+    log:
+        f"{RESULTS}/logs/gate/controls.log",
+    threads: 1
+    resources:
+        mem_mb=grows(1200, 20, GATE["scenes"]),
+        runtime=grows(30, 0.1, len(GATE_RUNS) * (GATE["scenes"] + SPLITS["val"])),
+    params:
+        scenes=GATE["scenes"],
+        runs=GATE_RUNS,
+        metrics=GATE_METRICS,
+        seed=config["seed"],
+        code=job_code(
+            "gate_controls",
+            *(
+                f"baselines.{name}.method"
+                for name in GATE_CONTROLS
+                if name in BASELINES
+            ),
+        ),
+    script:
+        "../scripts/gate_controls.py"
+
+
 rule gate:
     input:
-        [
-            f"{RESULTS}/gate/scores/{split}/{method}/{seed}.parquet"
-            for method, seed in RUNS
-            if method in METHODS or method in GATE_CONTROLS
-            for split in ("train", "val")
-        ],
+        gate_tables((name, seed) for name, seed in RUNS if name in METHODS),
+        gate_tables(GATE_RUNS),
     output:
         f"{RESULTS}/gate.json",
     log:
@@ -102,7 +140,10 @@ rule gate:
         runtime=grows(30),
     params:
         tasks=GATE["tasks"],
-        methods=list(METHODS),
+        methods={
+            name: settings.fair_controls(method["switches"], GATE_CONTROLS)
+            for name, method in METHODS.items()
+        },
         code=job_code("gate"),
     script:
         "../scripts/gate.py"
