@@ -19,7 +19,7 @@ def gate_inputs(wildcards):
         "predictions": f"{RESULTS}/predictions/{name}/{wildcards.seed}/val/manifest.json",
     }
     if name in BASELINES:
-        return inputs | {"scenes": scenes("train"), "features": features()}
+        return inputs | {"scenes": scenes("train"), "features": texts()}
     folder = f"{RESULTS}/models/{name}/{wildcards.seed}"
     return inputs | {
         "scenes": scenes("train"),
