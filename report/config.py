@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from report.seal import SealedTest
+
 
 @dataclass(frozen=True)
 class DeclaredClaim:
@@ -31,6 +33,7 @@ class ReportConfig:
         short_names: names of headline metrics for a terminal's narrow columns.
         families: {family of claims or contrast: title} in the order of their tables.
         claims: the study's claims in their order.
+        sealed: the sealed test, once it is opened.
     """
 
     experiment: str
@@ -46,13 +49,15 @@ class ReportConfig:
     short_names: Mapping[str, str]
     families: Mapping[str, str]
     claims: tuple[DeclaredClaim, ...]
+    sealed: SealedTest = SealedTest()
 
     @classmethod
     def from_experiment(cls, config: Mapping[str, Any]) -> "ReportConfig":
         """Return the report's part of an experiment's config.
 
         Args:
-            config: `experiment`, `methods`, `statistics` and `report` of config/<experiment>.yaml.
+            config: `experiment`, `methods`, `statistics` and `report` of config/<experiment>.yaml,
+                and `seal` once the sealed test is opened.
         """
         statistics, report = config["statistics"], config["report"]
         return cls(
@@ -69,6 +74,7 @@ class ReportConfig:
             short_names=report["short_names"],
             families=report["families"],
             claims=tuple(DeclaredClaim(**claim) for claim in report["claims"]),
+            sealed=SealedTest.from_config(config.get("seal", {})),
         )
 
     def sentence(self, family: str, name: str) -> str:
