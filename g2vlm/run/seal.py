@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from g2vlm.run import data as pins
 from g2vlm.run.config import check_config, read_sources
 from g2vlm.run.recipes import enough_recipes, write_sealed_recipes
 from g2vlm.scenes.split_names import SEALED, SEALED_UNSEEN
@@ -412,6 +413,7 @@ def main() -> None:
         seal = freeze()
         print(f"seal: frozen at {seal.commit[:12]}, digest {seal.digest}; commit {RECORD}")
     else:
+        pins.verify()
         out = open_test(arguments.nonce, arguments.files)
         print(f"seal: opened; the test rooms are in {out}; commit {RECORD}")
 

@@ -33,6 +33,19 @@ rule mine:
         code=baseline_code("mine"),
     script:
         "../../workflow/scripts/baseline.py"
+
+
+if SEALED_SPLITS:
+
+    use rule mine as mine_sealed with:
+        input:
+            **baseline_inputs("mine", SEALED_SPLITS),
+        output:
+            submission("mine", SEALED_SPLITS),
+        log:
+            f"{RESULTS}/logs/predict_sealed/mine-{{seed}}.log",
+        params:
+            splits=SEALED_SPLITS,
 """
 
 
@@ -134,6 +147,18 @@ def test_an_opened_seal_adds_jobs_of_the_test_rooms_and_changes_no_other(clone, 
         **{f"{name}_sealed": before[name] for name in ("predict", "baseline", "score")},
     }
     assert before.keys() < after.keys() | {"total"}
+
+
+def test_a_baseline_with_a_rule_of_its_own_predicts_the_test_rooms(opened):
+    new = opened / "baselines" / "mine"
+    shutil.copytree(opened / "baselines" / "backprojection", new)
+    (new / "rules.smk").write_text(OWN_RULE)
+    target = "results/smoke/predictions/mine/0/test_shift/manifest.json"
+    try:
+        jobs = job_counts(snakemake(opened, "-n", target, "--configfile", "config/smoke.yaml"))
+    finally:
+        shutil.rmtree(new)
+    assert jobs["mine_sealed"] == 1 and not {"mine", "predict"} & jobs.keys()
 
 
 def test_without_captured_rooms_no_job_reads_them(clone):

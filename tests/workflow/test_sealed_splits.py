@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from g2vlm.run import seal
+from g2vlm.run import manifest, seal
 from metrics.files import InputError
+from metrics.yaml_file import read_yaml
 from tests.configs import CPU
 from tests.paths import REPOSITORY
 
@@ -105,3 +106,26 @@ def test_rooms_that_differ_from_those_of_the_opening_are_refused(tmp_path, monke
     with pytest.raises(InputError, match="differs from the rooms of the opening"):
         seal.redraw_rooms({"experiment": "cpu"}, OPENED, tmp_path, tmp_path / "sealed")
     seal.redraw_rooms({"experiment": "smoke"}, OPENED, tmp_path, tmp_path / "sealed")
+
+
+def test_dvc_runs_again_after_an_opening_and_asks_for_no_test_room_before():
+    stage = read_yaml(REPOSITORY / "dvc.yaml")["stages"]["reproduce"]
+    assert seal.RECORD.as_posix() in stage["deps"]
+    assert not any("sealed" in str(out) for out in stage["outs"])
+
+
+def test_the_record_of_a_run_names_the_seal_and_its_rooms(tmp_path):
+    config = copy.deepcopy(CPU)
+    assert "seal" not in manifest.origin(config)
+    seal.add_sealed_splits(config, OPENED)
+    assert manifest.origin(config)["seal"] == {
+        key: getattr(OPENED, key) for key in ("digest", "commit", "opened", "seed")
+    }
+    (tmp_path / "data" / "sources").mkdir(parents=True)
+    (tmp_path / "data" / "sources" / "a.zip").write_text("")
+    assert manifest.hash_stages(tmp_path) == {}
+    folder = tmp_path / "sealed"
+    folder.mkdir()
+    (folder / "scenes.jsonl").write_text("{}\n")
+    (folder / "sources").symlink_to(tmp_path / "data" / "sources")
+    assert list(manifest.hash_stages(tmp_path)) == ["sealed/scenes.jsonl"]
