@@ -2,11 +2,12 @@
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from g2vlm.run import manifest, seal
-from metrics.files import InputError
+from metrics.files import InputError, read_json, read_lines
 from metrics.yaml_file import read_yaml
 from tests.configs import CPU
 from tests.paths import REPOSITORY
@@ -129,3 +130,16 @@ def test_the_record_of_a_run_names_the_seal_and_its_rooms(tmp_path):
     (folder / "scenes.jsonl").write_text("{}\n")
     (folder / "sources").symlink_to(tmp_path / "data" / "sources")
     assert list(manifest.hash_stages(tmp_path)) == ["sealed/scenes.jsonl"]
+
+
+@pytest.mark.skipif(not Path("data").is_dir(), reason="needs data/: make data")
+def test_rooms_are_drawn_again_byte_for_byte_from_the_recorded_seed(tmp_path):
+    config = copy.deepcopy(CPU)
+    config["sealed"]["splits"] = dict.fromkeys(config["sealed"]["splits"], 1)
+    rooms, classes = seal.draw_rooms(config, OPENED.seed, REPOSITORY / "data", tmp_path / "first")
+    record = replace(OPENED, rooms={"cpu": rooms})
+    seal.redraw_rooms(config, record, REPOSITORY / "data", tmp_path / "second")
+    scenes = read_lines(tmp_path / "second" / "scenes.jsonl")
+    assert [scene["split"] for scene in scenes] == ["sealed_scene", "sealed_asset", "sealed_shift"]
+    listed = read_json(tmp_path / "second" / "splits.json")["models"]
+    assert listed["classes_not_sealed"] == classes and listed["sealed"]
