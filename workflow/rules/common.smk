@@ -152,6 +152,16 @@ def truth(*splits):
     return [f"{RESULTS}/truth/{split}/{name}" for split in splits for name in files]
 
 
+def prepared(*splits):
+    """Return the prepared truth of the splits."""
+    return [f"{RESULTS}/truth/{split}/prepared.safetensors" for split in splits]
+
+
+def score_files(splits, kind):
+    """Return the score tables (or their JSON sidecars) that a job writes, one per split."""
+    return [f"{RESULTS}/scores/{{method}}/{{seed}}/{split}.{kind}" for split in splits]
+
+
 def submission(method, splits=PREDICTED):
     """Return the manifests of a method's submissions, one per split."""
     return [

@@ -15,7 +15,7 @@ def gate_inputs(wildcards):
     name = wildcards.method
     inputs = {
         "truth": GATE_TRUTH,
-        "val": [*truth("val"), f"{RESULTS}/truth/val/prepared.safetensors"],
+        "val": [*truth("val"), *prepared("val")],
         "predictions": f"{RESULTS}/predictions/{name}/{wildcards.seed}/val/manifest.json",
     }
     if name in BASELINES:

@@ -1,14 +1,4 @@
-"""Scoring: one job per (method, seed) scores all its splits against the prepared truth."""
-
-
-def prepared(*splits):
-    """Return the prepared truth of the splits."""
-    return [f"{RESULTS}/truth/{split}/prepared.safetensors" for split in splits]
-
-
-def score_files(splits, kind):
-    """Return the score tables (or their JSON sidecars) that a job writes, one per split."""
-    return [f"{RESULTS}/scores/{{method}}/{{seed}}/{split}.{kind}" for split in splits]
+"""Scoring: one job per (method, seed) scores its splits against the prepared truth."""
 
 
 rule prepare_truth:

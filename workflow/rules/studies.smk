@@ -126,7 +126,7 @@ rule corrupt:
         probe=f"{RESULTS}/models/{{trained}}/{{seed}}/probe.safetensors",
         thresholds=f"{RESULTS}/predictions/{{trained}}/{{seed}}/thresholds.json",
         truth=truth(STUDY_SPLIT),
-        prepared=f"{RESULTS}/truth/{STUDY_SPLIT}/prepared.safetensors",
+        prepared=prepared(STUDY_SPLIT),
     output:
         [
             f"{RESULTS}/studies/robustness/scores/{condition}/{{trained}}/{{seed}}.parquet"
