@@ -98,7 +98,8 @@ def run_baseline(
     Raises:
         InputError: a split is not rendered, or the baseline needs what the experiment lacks.
     """
-    from g2vlm.features.readers import TextFeatures
+    from g2vlm.features.names import TEXTS
+    from g2vlm.features.readers import open_texts
     from g2vlm.scenes.dataset import SceneStore
 
     method = load(name)
@@ -111,7 +112,7 @@ def run_baseline(
         for split, store in stores.items()
         if method.USES_TRUTH
     }
-    train, text = experiment / "scenes" / "train", experiment / "features"
+    train, texts = experiment / "scenes" / "train", experiment / "features" / TEXTS
     method.predict(
         Context(
             name=name,
@@ -120,7 +121,7 @@ def run_baseline(
             splits={split: Inputs(store) for split, store in stores.items()},
             train=SceneStore(train) if train.is_dir() else None,
             truth=truth,
-            text=TextFeatures(text) if (text / "texts").is_dir() else None,
+            text=open_texts(experiment, splits) if texts.is_dir() else None,
             config=config or {},
         )
     )

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from report.seal import SealedTest
+
 
 @dataclass(frozen=True)
 class DeclaredClaim:
@@ -32,6 +34,7 @@ class ReportConfig:
         families: {family of claims or contrast: title} in the order of their tables.
         claims: the study's claims in their order.
         findings: file of the findings that the page checks on the run's tables; "" for none.
+        sealed: the sealed test, once it is opened.
     """
 
     experiment: str
@@ -48,13 +51,15 @@ class ReportConfig:
     families: Mapping[str, str]
     claims: tuple[DeclaredClaim, ...]
     findings: str
+    sealed: SealedTest = SealedTest()
 
     @classmethod
     def from_experiment(cls, config: Mapping[str, Any]) -> "ReportConfig":
         """Return the report's part of an experiment's config.
 
         Args:
-            config: `experiment`, `methods`, `statistics` and `report` of config/<experiment>.yaml.
+            config: `experiment`, `methods`, `statistics` and `report` of config/<experiment>.yaml,
+                and `seal` once the sealed test is opened.
         """
         statistics, report = config["statistics"], config["report"]
         return cls(
@@ -72,6 +77,7 @@ class ReportConfig:
             families=report["families"],
             claims=tuple(DeclaredClaim(**claim) for claim in report["claims"]),
             findings=report["findings"],
+            sealed=SealedTest.from_config(config.get("seal", {})),
         )
 
     def sentence(self, family: str, name: str) -> str:

@@ -38,26 +38,29 @@ def claims(stats: Statistics) -> list[dict[str, str]]:
             "family": key[0],
             "name": key[1],
             "verdict": found[key]["verdict"].iloc[0] if key in found else NO_SCORES,
-            "sentence": _evidence(found[key]) if key in found else "",
+            "sentence": _evidence(found[key], stats.config) if key in found else "",
         }
         for key in ordered
     ]
 
 
-def _evidence(rows: pd.DataFrame) -> str:
+def _evidence(rows: pd.DataFrame, config: ReportConfig) -> str:
     """Return the primary tests of a claim by outcome, and the number of secondary ones."""
     primary = rows[rows["role"] == PRIMARY]
     outcomes: dict[str, list[str]] = {}
     for row in primary.itertuples():
         gap = "" if pd.isna(row.difference) else f" ({row.difference:+.3f})"
-        label = f"{text.metric_label(row.metric, row.subset)} against {row.method_b}{gap}"
+        rival = config.sealed.label(row.method_b)
+        label = f"{text.metric_label(row.metric, row.subset)} against {rival}{gap}"
         outcomes.setdefault(row.outcome, []).append(label)
     parts = [f"{outcome}: {', '.join(items)}" for outcome, items in outcomes.items()]
     secondary = rows[rows["role"] != PRIMARY]
     if len(secondary):
         separable = (secondary["outcome"] == BETTER).sum()
         parts.append(f"{separable} of {len(secondary)} secondary tests better")
-    return f"{primary['method_a'].iloc[0]}, {'; '.join(parts)}." if parts else ""
+    if not parts:
+        return ""
+    return f"{config.sealed.label(primary['method_a'].iloc[0])}, {'; '.join(parts)}."
 
 
 def leaderboard(stats: Statistics) -> dict[str, Any]:
@@ -66,6 +69,8 @@ def leaderboard(stats: Statistics) -> dict[str, Any]:
     Keys: `heads` and `rows` of the table, the choices to filter by (`splits`, `groups`), `caption`.
     """
     metrics = stats.headline_in(stats.estimates[stats.estimates["subset"] == "all"])
+    sealed = stats.config.sealed
+    printed = " ".join([*stats.splits, *map(sealed.label, stats.method_names)])
     heads = [
         {
             "label": text.metric_head(metric),
@@ -78,7 +83,7 @@ def leaderboard(stats: Statistics) -> dict[str, Any]:
         "heads": heads,
         "rows": [
             {
-                "method": method,
+                "method": sealed.label(method),
                 "split": split,
                 "cells": [_leaderboard_cell(stats, method, split, metric) for metric in metrics],
             }
@@ -90,7 +95,7 @@ def leaderboard(stats: Statistics) -> dict[str, Any]:
         "caption": "Mean over the scenes of the chosen split ± half of the 95% interval for new "
         "trainings and new scenes. Methods that share a letter in a column are not separable, "
         "which does not mean equal. The pointer over a cell shows why it is empty, or the numbers "
-        "of trainings and scenes.",
+        + " ".join(["of trainings and scenes.", *sealed.notes(printed, stats.splits)]),
     }
 
 
@@ -108,7 +113,11 @@ def _leaderboard_cell(stats: Statistics, method: str, split: str, metric: str) -
 def terminal_summary(stats_dir: str | Path, config: ReportConfig) -> str:
     """Return the scores of the main split and a line a claim, at most 120 columns wide."""
     stats = load(stats_dir, config)
-    width = min(max(6, *map(len, stats.method_names)), NAME_WIDTH)
+    labels = {
+        name: name[:NAME_WIDTH] + config.sealed.label(name).removeprefix(name)
+        for name in stats.method_names
+    }
+    width = max(6, *map(len, labels.values()))
     per_block = max(1, (TERMINAL_WIDTH - width) // SCORE_WIDTH)
     lines = [f"{stats.main_split}: mean ±95% half-interval (new trainings and new scenes)"]
     for start in range(0, len(stats.headline_metrics), per_block):
@@ -119,8 +128,10 @@ def terminal_summary(stats_dir: str | Path, config: ReportConfig) -> str:
             cells = [_terminal_cell(stats, name, metric) for metric in metrics]
             if any(cells):
                 scores = "".join(cell.rjust(SCORE_WIDTH) for cell in cells)
-                lines.append(name[:width].ljust(width) + scores)
+                lines.append(labels[name].ljust(width) + scores)
     lines.append("")
+    for note in config.sealed.notes("\n".join(lines), stats.splits):
+        lines += [*textwrap.wrap(note, TERMINAL_WIDTH), ""]
     for claim in claims(stats):
         line = f"{claim['claim']}: {claim['verdict']}"
         lines += textwrap.wrap(line, TERMINAL_WIDTH, subsequent_indent="  ")

@@ -185,6 +185,7 @@ def _wrong_splits(config: Mapping[str, Any]) -> Iterator[Fault]:
     predicted, scored = config["predict"]["splits"], config["score"]["splits"]
     for stage, key, wanted, before, splits in (
         ("report", "main_split", [config["report"]["main_split"]], "score", scored),
+        ("studies", "split", [config["studies"]["split"]], "score", scored),
         ("score", "splits", scored, "predict", predicted),
     ):
         for split in wanted:

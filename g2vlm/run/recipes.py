@@ -46,7 +46,7 @@ def write_recipes(data: str | Path, out: str | Path, splits: Mapping[str, int]) 
 
 def write_sealed_recipes(
     data: str | Path, out: str | Path, sealed: Mapping[str, Any], seed: int
-) -> None:
+) -> list[str]:
     """Draw the rooms of the sealed test into a folder with the layout of `data`.
 
     Args:
@@ -54,6 +54,9 @@ def write_sealed_recipes(
         out: the folder to write.
         sealed: the experiment's section `sealed`.
         seed: of the opened seal.
+
+    Returns:
+        The classes of furniture that are not sealed.
 
     Raises:
         InputError: `data` is not built, or its table of models is damaged.
@@ -74,6 +77,7 @@ def write_sealed_recipes(
         not_sealed = unsealed_classes(models, unseen)
         models_of = {"sealed": sorted(unseen), "classes_not_sealed": not_sealed}
         write_json(folder / "splits.json", {"scenes": lists, "models": models_of})
+    return not_sealed
 
 
 def _share_models(data: Path, folder: Path) -> None:

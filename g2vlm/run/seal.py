@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +17,10 @@ from typing import Any
 
 import yaml
 
+from g2vlm.run import data as pins
 from g2vlm.run.config import check_config, read_sources
-from g2vlm.run.recipes import write_sealed_recipes
-from g2vlm.scenes.split_names import SEALED
+from g2vlm.run.recipes import enough_recipes, write_sealed_recipes
+from g2vlm.scenes.split_names import SEALED, SEALED_UNSEEN
 from g2vlm.settings import describe_fault, first_fault
 from metrics.files import InputError, atomic_path, run_main, sha256_file
 from metrics.yaml_file import read_yaml
@@ -41,6 +42,8 @@ COVERED = (
     "workflow",
 )
 NOT_FROZEN, FROZEN, OPENED = "not frozen", "frozen", "opened"
+# The files of the drawn rooms that their sha256 is of.
+ROOMS = ("language.jsonl", "scenes.jsonl")
 # {split of development: the split of the sealed test that takes its place}.
 DEVELOPED = {"dev_scene": "test_scene", "dev_asset": "test_asset"}
 HEADER = (
@@ -55,15 +58,17 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "digest": _SHA256,
     "commit": _COMMIT,
     "date": _DATE,
+    "methods": {"type": "object", "additionalProperties": _SHA256},
     "opened": _DATE,
     "nonce": _SHA256,
     "seed": _SHA256,
     "rooms": {"type": "object", "additionalProperties": _SHA256},
+    "classes_not_sealed": {"type": "array", "items": {"type": "string"}},
 }
 # The fields of the file in each state.
 _PRESENT = {
     NOT_FROZEN: ("state", "commitment"),
-    FROZEN: ("state", "commitment", "digest", "commit", "date"),
+    FROZEN: ("state", "commitment", "digest", "commit", "date", "methods"),
     OPENED: tuple(_FIELDS),
 }
 
@@ -78,9 +83,11 @@ class Seal:
         digest: sha256 of the covered files (`tree_digest`) when the seal was frozen.
         commit: the commit that was frozen.
         date, opened: days (UTC) of the freeze and of the opening.
+        methods: {trained method or baseline: sha256 of its own files} of the frozen tree.
         nonce: 64 hexadecimal digits, kept outside the project until the freeze is recorded.
         seed: sha256 of digest and nonce, from which the test rooms are drawn.
         rooms: {experiment: sha256 of its test rooms}.
+        classes_not_sealed: classes of furniture without a model that no room of data/ shows.
     """
 
     state: str
@@ -88,10 +95,12 @@ class Seal:
     digest: str = ""
     commit: str = ""
     date: str = ""
+    methods: dict[str, str] = field(default_factory=dict)
     opened: str = ""
     nonce: str = ""
     seed: str = ""
     rooms: dict[str, str] = field(default_factory=dict)
+    classes_not_sealed: list[str] = field(default_factory=list)
 
 
 def read_seal(path: Path = RECORD) -> Seal:
@@ -157,8 +166,20 @@ def tree_digest(root: Path = Path()) -> str:
     return digest_files(root, (name for name in names if (root / name).is_file()))
 
 
+def method_hashes(root: Path = Path()) -> dict[str, str]:
+    """Return {trained method or baseline: sha256 of its own files (`digest_files`)}."""
+    files = {path.stem: [path] for path in (root / "config" / "methods").glob("*.yaml")}
+    for path in (root / "baselines").glob("*/method.py"):
+        own = [file for file in path.parent.rglob("*") if "__pycache__" not in file.parts]
+        files[path.parent.name] = [file for file in own if file.is_file()]
+    return {
+        name: digest_files(root, (path.relative_to(root).as_posix() for path in files[name]))
+        for name in sorted(files)
+    }
+
+
 def freeze(root: Path = Path()) -> Seal:
-    """Record the digest of the tree, the commit and the day in config/seal.yaml.
+    """Record the digest of the tree, its methods, the commit and the day in config/seal.yaml.
 
     Args:
         root: the clone.
@@ -184,6 +205,7 @@ def freeze(root: Path = Path()) -> Seal:
         digest=tree_digest(root),
         commit=_git(root, "rev-parse", "HEAD").strip(),
         date=_today(),
+        methods=method_hashes(root),
     )
     write_seal(seal, root / RECORD)
     return seal
@@ -230,23 +252,31 @@ def open_test(nonce: str, files: list[str], root: Path = Path()) -> Path:
         The folder of the rooms.
 
     Raises:
-        InputError: the seal cannot be opened (see `derive_opened`) or a config is wrong.
+        InputError: the seal cannot be opened (see `derive_opened`), a config is wrong, or the
+            experiment trains on more rooms than data/ holds.
     """
     seal = derive_opened(nonce, root)
     config = check_config(read_sources(files))
+    data = root / "data"
+    if not enough_recipes(data, config["data"]["splits"]):
+        raise InputError(
+            f"{' + '.join(map(str, files))}: needs more rooms than data/ holds; open the seal "
+            "without CONFIG, and this experiment draws its test rooms from the same seed"
+        )
     out = root / sealed_folder(config)
-    rooms = draw_rooms(config, seal.seed, root / "data", out)
-    write_seal(replace(seal, rooms={config["experiment"]: rooms}), root / RECORD)
+    rooms, classes = draw_rooms(config, seal.seed, data, out)
+    rooms_of = {config["experiment"]: rooms}
+    write_seal(replace(seal, rooms=rooms_of, classes_not_sealed=classes), root / RECORD)
     return out
 
 
-def sealed_folder(config: dict[str, Any]) -> Path:
+def sealed_folder(config: Mapping[str, Any]) -> Path:
     """Return where an experiment's test rooms are, relative to the clone."""
     return Path("results", config["experiment"], "sealed")
 
 
-def draw_rooms(config: dict[str, Any], seed: str, data: Path, out: Path) -> str:
-    """Draw the test rooms of an experiment and return their sha256.
+def draw_rooms(config: dict[str, Any], seed: str, data: Path, out: Path) -> tuple[str, list[str]]:
+    """Draw the test rooms of an experiment; return their sha256 and the classes not sealed.
 
     Args:
         config: of the experiment.
@@ -254,26 +284,48 @@ def draw_rooms(config: dict[str, Any], seed: str, data: Path, out: Path) -> str:
         data: the folder of models and of the rooms that everybody may see.
         out: the folder to write.
     """
-    write_sealed_recipes(data, out, config["sealed"], int(seed, 16))
-    return digest_files(out, ("language.jsonl", "scenes.jsonl"))
+    classes = write_sealed_recipes(data, out, config["sealed"], int(seed, 16))
+    return digest_files(out, ROOMS), classes
 
 
-def add_sealed_splits(config: dict[str, Any], seal: Seal) -> None:
-    """Let an experiment predict and score the test rooms once the seal is opened.
+def add_sealed_splits(config: dict[str, Any], seal: Seal, root: Path = ROOT) -> None:
+    """Let an experiment score the test rooms once the seal is opened.
 
     The declared tests, the generalisation contrast and the main tables then are of the test rooms
-    in place of the development rooms. Called twice, it changes nothing more.
+    in place of the development rooms. Gate, thresholds and studies stay with their splits. A new
+    section `seal` tells the report what is sealed and which methods came after the freeze. Called
+    twice, it changes nothing more.
 
     Args:
         config: of the experiment, changed in place.
         seal: the record.
+        root: the clone, whose methods are compared with those of the record.
+
+    Raises:
+        InputError: a submission of others has no predictions of a test split.
     """
     if seal.state != OPENED:
         return
     config["data"]["splits"] |= config["sealed"]["splits"]
-    for stage in ("predict", "score"):
-        splits = config[stage]["splits"]
-        splits += [split for split in SEALED if split not in splits]
+    scored = config["score"]["splits"]
+    scored += [split for split in SEALED if split not in scored]
+    for entry in config["submissions"]:
+        for split, count in config["sealed"]["splits"].items():
+            if count and not Path(entry["path"], split, "manifest.json").is_file():
+                raise InputError(
+                    f"{entry['path']}: holds no {split}/manifest.json; the seal is opened, so "
+                    "predict the test rooms too, or take it out of `submissions`"
+                )
+    now = method_hashes(root)
+    later = {name for name, files in now.items() if seal.methods.get(name) != files}
+    config["seal"] = {
+        **{key: getattr(seal, key) for key in ("digest", "commit", "opened", "seed")},
+        "splits": list(SEALED),
+        "unseen_furniture": list(SEALED_UNSEEN),
+        "classes_not_sealed": seal.classes_not_sealed,
+        # Predictions made elsewhere are of rooms that their makers could see.
+        "post_seal": sorted(later | {entry["name"] for entry in config["submissions"]}),
+    }
     statistics, report = config["statistics"], config["report"]
     for family in statistics["families"].values():
         family["split"] = DEVELOPED.get(family["split"], family["split"])
@@ -294,11 +346,33 @@ def redraw_rooms(config: dict[str, Any], seal: Seal, data: Path, out: Path) -> N
     Raises:
         InputError: the rooms differ from those of the opening, where the record has their hash.
     """
-    rooms = draw_rooms(config, seal.seed, data, out)
+    rooms, _ = draw_rooms(config, seal.seed, data, out)
     if seal.rooms.get(config["experiment"], rooms) != rooms:
         raise InputError(
             f"{out}: differs from the rooms of the opening in {RECORD}; draw them with the code of "
             f"{seal.commit[:12]}"
+        )
+
+
+def verify_rooms(config: Mapping[str, Any], seal: Seal, root: Path = Path()) -> None:
+    """Compare the test rooms that an experiment has drawn with those of the opening.
+
+    Args:
+        config: of the experiment.
+        seal: the record; before the opening, there is nothing to compare.
+        root: the clone.
+
+    Raises:
+        InputError: the rooms were changed after they had been drawn.
+    """
+    folder = sealed_folder(config)
+    recorded = seal.rooms.get(config["experiment"])
+    if recorded is None or not all((root / folder / name).is_file() for name in ROOMS):
+        return
+    if digest_files(root / folder, ROOMS) != recorded:
+        raise InputError(
+            f"{folder}: differs from the rooms of the opening in {RECORD}; remove the folder, and "
+            "the run draws them again"
         )
 
 
@@ -339,6 +413,7 @@ def main() -> None:
         seal = freeze()
         print(f"seal: frozen at {seal.commit[:12]}, digest {seal.digest}; commit {RECORD}")
     else:
+        pins.verify()
         out = open_test(arguments.nonce, arguments.files)
         print(f"seal: opened; the test rooms are in {out}; commit {RECORD}")
 

@@ -24,7 +24,7 @@ DRY_RUN = re.compile(r"--(dry-?run|dag|rulegraph|filegraph|summary)|-[a-zA-Z]*n[
 def check(
     config: Mapping[str, Any], files: Sequence[str | Path], command_line: Mapping[str, Any]
 ) -> None:
-    """End the process with one line if the config has a fault.
+    """End the process with one line if the config has a fault or its test rooms were changed.
 
     Args:
         config: as Snakemake merged it.
@@ -38,6 +38,7 @@ def check(
                 f"{' + '.join(sources)}: Snakemake reads another config from these; write plain "
                 "YAML without `__use_yte__`, and leave out --replace-workflow-config"
             )
+        seal.verify_rooms(config, seal.read_seal(settings.ROOT / seal.RECORD))
     except InputError as fault:
         sys.exit(f"error: {fault}")
 

@@ -11,8 +11,9 @@ KEYS = {
     "test_asset": "sealed_asset",
     "test_shift": "sealed_shift",
 }
-# The splits of the sealed test.
+# The splits of the sealed test, and those of them with furniture that no training room shows.
 SEALED = ("test_scene", "test_asset", "test_shift")
+SEALED_UNSEEN = ("test_asset", "test_shift")
 _NAMES = {key: split for split, key in KEYS.items()}
 
 

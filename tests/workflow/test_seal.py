@@ -63,6 +63,7 @@ def test_a_freeze_records_digest_commit_and_day(clone):
     lines = [f"{sha256_file(clone / name)}  {name}\n" for name in ("config/cpu.yaml", CODE)]
     assert record.digest == hashlib.sha256("".join(lines).encode()).hexdigest()
     assert (record.commit, record.state) == (head, "frozen") and len(record.date) == 10
+    assert record.methods == {}
     assert seal.read_seal(clone / seal.RECORD) == record
 
 
@@ -138,7 +139,7 @@ def test_opening_draws_the_rooms_and_records_their_hash_once(frozen, monkeypatch
 
     def draw(config, seed, data, out):
         drawn.append((config["experiment"], seed, out))
-        return "ab" * 32
+        return "ab" * 32, ["rug"]
 
     monkeypatch.setattr(seal, "draw_rooms", draw)
     out = seal.open_test(NONCE, [REPOSITORY / "config/smoke.yaml"], frozen)
@@ -146,9 +147,18 @@ def test_opening_draws_the_rooms_and_records_their_hash_once(frozen, monkeypatch
     assert drawn == [("smoke", record.seed, out)]
     assert out == frozen / "results/smoke/sealed"
     assert (record.state, record.rooms) == ("opened", {"smoke": "ab" * 32})
+    assert record.classes_not_sealed == ["rug"]
     commit(frozen)
     with pytest.raises(InputError, match="opened already"):
         seal.open_test(NONCE, [], frozen)
+
+
+def test_the_primary_opening_is_of_an_experiment_whose_rooms_are_in_data(frozen):
+    (frozen / "data").mkdir()
+    (frozen / "data" / "splits.json").write_text('{"scenes": {}}')
+    with pytest.raises(InputError, match="smoke.yaml: needs more rooms than data/ holds"):
+        seal.open_test(NONCE, [REPOSITORY / "config/smoke.yaml"], frozen)
+    assert seal.read_seal(frozen / seal.RECORD).state == "frozen"
 
 
 @pytest.mark.parametrize(

@@ -15,25 +15,9 @@ GATE_RUNS = [(name, seed) for name, seed in RUNS if name in GATE_CONTROLS]
 # What every job that scores for the gate reads.
 GATE_FILES = {
     "truth": GATE_TRUTH,
-    "val": [*truth("val"), f"{RESULTS}/truth/val/prepared.safetensors"],
+    "val": [*truth("val"), *prepared("val")],
     "scenes": scenes("train"),
 }
-
-
-def gate_tables(runs):
-    """Return the score tables of (method, seed) runs, of train and of val for each run."""
-    return [
-        f"{RESULTS}/gate/scores/{split}/{method}/{seed}.parquet"
-        for method, seed in runs
-        for split in ("train", "val")
-    ]
-
-
-def val_predictions(runs):
-    """Return the submissions of (method, seed) runs on val."""
-    return [
-        f"{RESULTS}/predictions/{name}/{seed}/val/manifest.json" for name, seed in runs
-    ]
 
 
 rule gate_truth:

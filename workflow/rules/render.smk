@@ -23,14 +23,14 @@ if RECIPES != "data":
             "../scripts/recipes.py"
 
 
-if len(OPEN_SPLITS) < len(SPLITS):
+if SEALED_SPLITS:
 
     rule sealed_rooms:
         input:
             recipes("train"),
             seal="config/seal.yaml",
         output:
-            recipes("dev_scene"),
+            recipes("test_scene"),
         log:
             f"{RESULTS}/logs/sealed_rooms.log",
         resources:

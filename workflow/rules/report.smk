@@ -2,7 +2,9 @@
 
 # What tables, figures and the page read of the config (`report.config.ReportConfig`).
 REPORT_CONFIG = {
-    key: config[key] for key in ("experiment", "methods", "statistics", "report")
+    key: config[key]
+    for key in ("experiment", "methods", "statistics", "report", "seal")
+    if key in config
 }
 REPORT_SPLITS = [
     split
