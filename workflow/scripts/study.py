@@ -10,7 +10,7 @@ with job(snakemake) as task:
     from report.studies import designs, page
     from report.studies.study import read_scores
 
-    split, params = task.config["report"]["main_split"], task.params
+    split, params = task.config["studies"]["split"], task.params
     if task.rule == "data_efficiency":
         scores = read_scores(task.input, split)
         study = designs.data_efficiency(scores, params.shares, params.reference, params.metrics)

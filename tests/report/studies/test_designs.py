@@ -26,7 +26,7 @@ def scored(method, level, metric="fscore@5cm", seeds=3, query="", noise=0.02):
             zip(SCENES, draw.normal(0, noise, len(SCENES)), strict=True)
         )
     ]
-    fixed = {"split": "test_scene", "query": query, "subset": "all", "metric": metric}
+    fixed = {"split": "dev_scene", "query": query, "subset": "all", "metric": metric}
     return pd.DataFrame(rows).assign(**fixed, kind="item", succeeded=True)
 
 
@@ -84,7 +84,7 @@ def test_tuning_gives_every_method_the_rate_that_suits_it_on_validation(tmp_path
     on_test = {"full": 0.8, "full_rate_x2": 0.9, "no_geometry": 0.5, "no_geometry_rate_x2": 0.6}
     val, test = (
         pd.concat([scored(name, level, seeds=1) for name, level in levels.items()]).assign(split=s)
-        for s, levels in (("val", on_val), ("test_scene", on_test))
+        for s, levels in (("val", on_val), ("dev_scene", on_test))
     )
     found = designs.tuning(val, test, rates, "full", METRICS)
     suits = found.overview.set_index("Mean on val")["suits"]
@@ -156,4 +156,4 @@ def test_subgroups_find_the_group_with_the_lead(tmp_path):
 
 def test_a_study_without_scores_is_refused():
     with pytest.raises(InputError, match="no score table"):
-        study.read_scores([], "test_scene")
+        study.read_scores([], "dev_scene")
