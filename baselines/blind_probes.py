@@ -244,10 +244,13 @@ class BestProbe:
         self.parameters = sum(model.parameters for model in self._models.values())
 
     def answers(self, questions: Sequence[Question]) -> Iterator[tuple[int, str]]:
-        """Yield (row, answer) for each question; types without training questions get none."""
-        for name, model in self._models.items():
-            rows = [k for k, question in enumerate(questions) if self.chosen[question[2]] == name]
-            for place, answer in model.answers([questions[row] for row in rows]):
+        """Yield (row, answer) for each question; the first choice, or 1, without a model."""
+        rows_of: dict[str, list[int]] = defaultdict(list)
+        for row, question in enumerate(questions):
+            # Any probe answers a type that it was not fitted to in the same way.
+            rows_of[self.chosen.get(question[2], next(iter(self._models)))].append(row)
+        for name, rows in rows_of.items():
+            for place, answer in self._models[name].answers([questions[row] for row in rows]):
                 yield rows[place], answer
 
 

@@ -130,6 +130,9 @@ def test_the_best_probe_is_chosen_for_each_type_on_train():
     assert model.chosen["existence"] == "words"
     answers = answers_of(model, {"existence": questions["existence"][:2]})
     assert answers["existence"] == ["yes", "no"]
+    # A type that no training room has a question of gets the first choice, or 1.
+    unseen = {"colour": [asked("Which?", "red", ("blue", "red"))], "size": [asked("How big?", "9")]}
+    assert answers_of(model, unseen) == {"colour": ["blue"], "size": ["1"]}
 
 
 def test_candidate_scores_are_those_of_the_metric():

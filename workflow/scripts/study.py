@@ -18,8 +18,8 @@ with job(snakemake) as task:
         scores = read_scores(task.input, split)
         study = designs.loss_balance(scores, params.variants, params.method, params.metrics)
     elif task.rule == "tuning":
-        val, test = (read_scores(task.input[name], name) for name in ("val", split))
-        study = designs.tuning(val, test, params.rates, params.reference, params.metrics)
+        tables = {name: read_scores(task.input[name], name) for name in ("val", split)}
+        study = designs.tuning(tables, params.rates, params.reference, params.metrics)
     elif task.rule == "robustness":
         from g2vlm.inference.corrupt import conditions
 

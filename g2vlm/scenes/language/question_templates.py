@@ -165,7 +165,8 @@ def _object_size(context: ReferringContext) -> Candidates:
         shown = [row.cls, *([colour] if colour in row.name.split() else [])]
         if row.cls not in row.name:
             shown = ["", colour]
-        strict = [Clue(("size", *shown[:end]), outcome, 2, True) for end in (1, 2)]
+        known = [shown[: end + 1] for end in range(len(shown))]
+        strict = [Clue(("size", *words), outcome, 2, True) for words in known]
         yield _ask("object_size", [row], str(longest), [], (Clue(("size",), outcome, 2), *strict))
 
 

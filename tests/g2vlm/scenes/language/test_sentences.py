@@ -52,7 +52,8 @@ _REFERENCE_FIELDS = {
 }
 
 
-_QUESTION_FIELDS = {**_REFERENCE_FIELDS, **dict.fromkeys("abc", f"{_NAME}|{_KIND}")}
+_ONLY = rf"the only (?:{'|'.join(_COLOURS)}) object"
+_QUESTION_FIELDS = {**_REFERENCE_FIELDS, **dict.fromkeys("abc", f"{_NAME}|{_KIND}|{_ONLY}")}
 
 
 def pattern(template, fields):
