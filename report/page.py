@@ -81,10 +81,7 @@ def write_report(
     html = _template().render(
         title=f"G2VLM: {config.experiment}",
         lead=_lead(stats),
-        claims=[
-            {**claim, "tone": TONES.get(claim["verdict"].partition(":")[0], "")}
-            for claim in claims(stats)
-        ],
+        claims=[_claim(claim) for claim in claims(stats)],
         findings=_findings(stats, sources.tables),
         board=leaderboard(stats),
         tables=[_table_rows(table) for table in tables],
@@ -127,6 +124,12 @@ def _template() -> Any:
     environment.globals["css"] = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
     environment.globals["script"] = Markup("\n".join(scripts))
     return environment.get_template("report.html.j2")
+
+
+def _claim(claim: dict[str, str]) -> dict[str, str]:
+    """Return a claim with the first words of its verdict, their colour, and the rest as `why`."""
+    word, _, why = claim["verdict"].partition(": ")
+    return claim | {"word": word, "tone": TONES.get(word, ""), "why": why}
 
 
 def _lead(stats: Statistics) -> str:
