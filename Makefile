@@ -10,8 +10,8 @@ RUN := $(BIN)/snakemake --cores $(CORES)
 # Keep the machine's own packages out of the clone's environment.
 unexport PYTHONPATH VIRTUAL_ENV
 
-.PHONY: help env data pin reproduce smoke verify reference check-results test test-all test-slurm fuzz lint format docs \
-  bench lock clean
+.PHONY: help env data pin reproduce smoke verify reference recompute check-results seal open-test test \
+  test-all test-slurm fuzz lint format docs bench lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -40,12 +40,22 @@ verify: data ## compare a fresh run with results/reference/ (CONFIG=... for anot
 	@$(RUN) verify $(if $(CONFIG)$(WITHOUT),--configfile $(CONFIG) $(WITHOUT))
 
 reference: $(STAMP) ## keep a finished run as the committed reference (EXPERIMENT=cpu)
-	@$(BIN)/python -m report.reference results/$(or $(EXPERIMENT),cpu) --readme README.md
+	@$(BIN)/python -m report.reference results/$(or $(EXPERIMENT),cpu) --readme README.md \
+	  $(addprefix --findings ,$(wildcard config/findings/$(or $(EXPERIMENT),cpu).yaml))
 	@$(BIN)/python -m g2vlm publish results/$(or $(EXPERIMENT),cpu) \
 	  --out results/reference/$(or $(EXPERIMENT),cpu)/checkpoint
 
+recompute: $(STAMP) ## make every committed table again from its cells and compare (EXPERIMENT=cpu)
+	@$(BIN)/python -m report.recompute results/reference/$(or $(EXPERIMENT),cpu)
+
 check-results: $(STAMP) ## compare a finished run's files with the hashes in its record (EXPERIMENT=cpu)
 	@$(BIN)/python -m g2vlm.run.check_results results/$(or $(EXPERIMENT),cpu)
+
+seal: $(STAMP) ## freeze the code, settings and data that the sealed test rests on
+	@$(BIN)/python -m g2vlm.run.seal freeze
+
+open-test: data ## draw the sealed test's rooms (NONCE=...; CONFIG=... for another experiment)
+	@$(BIN)/python -m g2vlm.run.seal open --nonce "$(NONCE)" $(CONFIG)
 
 test: $(STAMP) ## run the tests (those marked gpu where there is one)
 	@$(BIN)/python -m pytest -m "not slow and not slurm" -n 2

@@ -25,7 +25,7 @@ def main() -> None:
     run.add_argument("name", help="a folder under baselines/")
     run.add_argument("--experiment", type=Path, required=True, metavar="FOLDER",
                      help="results folder that holds scenes/, truth/ and features/")  # fmt: skip
-    run.add_argument("--splits", nargs="+", default=["val", "test_scene", "test_asset"])
+    run.add_argument("--splits", nargs="+", default=["val", "dev_scene", "dev_asset"])
     run.add_argument("--seed", type=int, default=0)
     run.add_argument("--out", type=Path, help="default: EXPERIMENT/predictions/NAME/SEED")
     run.add_argument("--config", help="experiment config with its `seed` and `pretrained`")
@@ -80,6 +80,8 @@ def run_baseline(
     seed: int,
     out: Path | None = None,
     config: dict | None = None,
+    truth_dir: Path | None = None,
+    most: int | None = None,
 ) -> None:
     """Write one submission per split.
 
@@ -90,24 +92,27 @@ def run_baseline(
         seed: the run's seed.
         out: where the submissions go; predictions/NAME/SEED in the experiment if None.
         config: the experiment's `seed` and `pretrained`.
+        truth_dir: holds the truth of each split; truth/ in the experiment if None.
+        most: predict the first scenes of each split, at most this many; all if None.
 
     Raises:
         InputError: a split is not rendered, or the baseline needs what the experiment lacks.
     """
-    from g2vlm.features.readers import TextFeatures
+    from g2vlm.features.names import TEXTS
+    from g2vlm.features.readers import open_texts
     from g2vlm.scenes.dataset import SceneStore
 
     method = load(name)
     for split in splits:
         if not (experiment / "scenes" / split).is_dir():
             raise InputError(f"{experiment}/scenes/{split}: no such folder; render it first")
-    stores = {split: SceneStore(experiment / "scenes" / split) for split in splits}
+    stores = {split: SceneStore(experiment / "scenes" / split, most=most) for split in splits}
     truth = {
-        split: SplitTruth(Truth(experiment / "truth" / split), store)
+        split: SplitTruth(Truth((truth_dir or experiment / "truth") / split), store)
         for split, store in stores.items()
         if method.USES_TRUTH
     }
-    train, text = experiment / "scenes" / "train", experiment / "features"
+    train, texts = experiment / "scenes" / "train", experiment / "features" / TEXTS
     method.predict(
         Context(
             name=name,
@@ -116,7 +121,7 @@ def run_baseline(
             splits={split: Inputs(store) for split, store in stores.items()},
             train=SceneStore(train) if train.is_dir() else None,
             truth=truth,
-            text=TextFeatures(text) if (text / "texts").is_dir() else None,
+            text=open_texts(experiment, splits) if texts.is_dir() else None,
             config=config or {},
         )
     )

@@ -32,11 +32,11 @@ def answer_splits(context: Context, fit: Callable[[dict[str, list[dict[str, Any]
 
 
 def training_questions(train: Any) -> dict[str, list[dict[str, Any]]]:
-    """Return the questions of a `SceneStore` by question type, in scene order."""
+    """Return the questions of a `SceneStore` with their `scene`, by type, in scene order."""
     by_type: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for scene in train.ids:
         for question in train.annotation(scene)["questions"]:
-            by_type[question["type"]].append(question)
+            by_type[question["type"]].append(question | {"scene": scene})
     return dict(by_type)
 
 

@@ -8,7 +8,6 @@ objects, and those of the captured rooms if they were built.
 
 import argparse
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from baselines.majority.method import Majority
-from baselines.text_only.method import TextOnly
+from baselines.blind_probes import (
+    BEST_CONSTANT,
+    TRAIN_FOLDS,
+    Fit,
+    Questions,
+    WordProbe,
+    answers_of,
+    blind_fits,
+    cross_validated,
+    score_answers,
+)
 from g2vlm.scenes.real import REAL_ROOMS
 from metrics.files import InputError, atomic_path, read_lines, run_main
-from metrics.language.answers import score_answer
 
 COLUMNS = ("split", "baseline", "type", "score")
 OVERALL = "overall"
-# Questions of train are answered by a fit on the other folds of its scenes.
-FOLDS = 5
-Questions = dict[str, list[dict[str, Any]]]
-Fit = Callable[[Questions], Majority | TextOnly]
+CONSTANT = "best_constant"
 
 
 def main() -> None:
@@ -45,10 +49,10 @@ def main() -> None:
 def measure(data: Path) -> list[tuple[str, str, str, float]]:
     """Return rows (split, baseline, question type or "overall", score from 0 to 1).
 
-    text_only and majority are fitted on train; their scores on train itself are cross-validated
-    over its scenes. The score of a type is the mean over its questions, the overall score the mean
-    over types. "same class at random" picks an object of the target's class; its score is the mean
-    over references with one target.
+    The best constant answer and every blind probe are fitted on train; their scores on train itself
+    are cross-validated over its scenes. The score of a type is the mean over its questions, the
+    overall score the mean over types. "same class at random" picks an object of the target's class;
+    its score is the mean over references with one target.
 
     Raises:
         InputError: the data has no split train.
@@ -56,10 +60,10 @@ def measure(data: Path) -> list[tuple[str, str, str, float]]:
     scenes, lines = _read(data)
     by_split: dict[str, Questions] = defaultdict(lambda: defaultdict(list))
     picks: dict[str, list[float]] = defaultdict(list)
-    for number, line in enumerate(lines):
+    for line in lines:
         scene = scenes[line["scene"]]
         for question in line["questions"]:
-            by_split[scene["split"]][question["type"]].append(question | {"fold": number % FOLDS})
+            by_split[scene["split"]][question["type"]].append(question | {"scene": scene["id"]})
         # The chance of a random object of the right class to be the target.
         classes = [item["class"] for item in scene["objects"]]
         count = Counter(classes)
@@ -67,17 +71,21 @@ def measure(data: Path) -> list[tuple[str, str, str, float]]:
         picks[scene["split"]] += [1 / count[classes[target]] for (target,) in targets]
     if "train" not in by_split:
         raise InputError(f"{data}/scenes.jsonl: no split train to fit on; build the data again")
-    states = _embed([q["text"] for types in by_split.values() for q in sum(types.values(), [])])
+    states = embed([q["text"] for types in by_split.values() for q in sum(types.values(), [])])
 
     def embedding(sentences: list[str]) -> np.ndarray:
         return np.stack([states[sentence] for sentence in sentences])
 
     rows = []
-    for baseline, fit in (("text_only", partial(TextOnly, embedding)), ("majority", Majority)):
+    fits: dict[str, Fit] = {CONSTANT: partial(WordProbe, BEST_CONSTANT)} | blind_fits(embedding)
+    for baseline, fit in fits.items():
         model = fit(by_split["train"])
         for split, types in by_split.items():
-            scores = _cross_validated(types, fit) if split == "train" else _scores(model, types)
-            means = {name: float(np.mean(values)) for name, values in scores.items()}
+            if split == "train":
+                found = cross_validated(types, fit, TRAIN_FOLDS)
+            else:
+                found = score_answers(types, answers_of(model, types))
+            means = {name: float(np.mean(values)) for name, values in found.items()}
             rows += [(split, baseline, name, value) for name, value in means.items()]
             rows.append((split, baseline, OVERALL, float(np.mean(list(means.values())))))
     rows += [(s, "same class at random", "ref_pick", float(np.mean(v))) for s, v in picks.items()]
@@ -92,31 +100,7 @@ def _read(data: Path) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
     return {scene["id"]: scene for scene in recipes}, lines
 
 
-def _scores(model: Majority | TextOnly, questions: Questions) -> dict[str, list[float]]:
-    """Return the scores of a baseline's answers, by question type."""
-    scores = {}
-    for name, rows in questions.items():
-        asked = [(q["id"], q["text"], name, q["answer_kind"], q["choices"]) for q in rows]
-        answers = dict(model.answers(asked))
-        scores[name] = [
-            score_answer(answers[row], q["answer"], q["answer_kind"])[0]
-            for row, q in enumerate(rows)
-        ]
-    return scores
-
-
-def _cross_validated(train: Questions, fit: Fit) -> dict[str, list[float]]:
-    """Return scores by type of training questions, each answered by a fit without its fold."""
-    scores: dict[str, list[float]] = defaultdict(list)
-    for fold in range(FOLDS):
-        rest = {name: [q for q in rows if q["fold"] != fold] for name, rows in train.items()}
-        left_out = {name: [q for q in rows if q["fold"] == fold] for name, rows in train.items()}
-        for name, values in _scores(fit(rest), left_out).items():
-            scores[name] += values
-    return scores
-
-
-def _embed(texts: list[str]) -> dict[str, np.ndarray]:
+def embed(texts: list[str]) -> dict[str, np.ndarray]:
     """Return the normalized mean of each sentence's token states, by the default text encoder."""
     from g2vlm.features.text_encoders import TextEncoder
 

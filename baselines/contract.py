@@ -15,6 +15,9 @@ and may define, with the defaults in `DEFAULTS`,
     DEFAULT_REASON: str          the reason for all other tasks that it does not produce
     PRETRAINED: bool             True if it needs a folder of weights; it runs only if the config's
                                  `pretrained` names one
+    GEOMETRY_INPUTS: tuple[str, ...]  which of "depth", "poses" and "intrinsics" of the scene it
+                                 reads: a method without them is not held to it as a control
+    PIXELS: bool                 whether its points carry the pixels that they belong to
     THREADS: int                 threads of its job
     USES_GPU: bool               whether its job gets a GPU on a machine that has one
 
@@ -24,7 +27,6 @@ its own adds a `rules.smk` (docs/add-a-baseline.md).
 """
 
 import importlib
-import resource
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -34,6 +36,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from g2vlm.run.memory import peak_memory_mb
 from metrics.files import InputError
 from metrics.submission.writer import TASKS, SubmissionWriter
 from metrics.truth import Truth
@@ -45,9 +48,13 @@ DEFAULTS = {
     "REASONS": {},
     "DEFAULT_REASON": "this method does not produce it",
     "PRETRAINED": False,
+    "GEOMETRY_INPUTS": (),
+    "PIXELS": False,
     "THREADS": 1,
     "USES_GPU": False,
 }
+# Inputs of a scene beside its images; names of switches in config/methods.
+GEOMETRY = ("depth", "poses", "intrinsics")
 
 
 class Inputs:
@@ -149,10 +156,9 @@ class Context:
             yield writer
             seconds = time.perf_counter() - start
             count = len(self.splits[split].ids)
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             writer.cost |= {
                 "seconds_per_scene": seconds / max(count, 1),
-                "peak_memory_mb": round(peak, 1),
+                "peak_memory_mb": peak_memory_mb(),
             }
         print(
             f"{self.name} {split}: {count} scenes in {seconds:.1f} s", file=sys.stderr, flush=True
@@ -208,6 +214,8 @@ def contract_faults(method: ModuleType) -> list[str]:
     faults = [f"unknown task {task!r}" for task in tasks if task not in TASKS]
     both = set(method.PRODUCES) & set(method.REASONS)
     faults += [f"task {task!r} is produced and has a reason" for task in sorted(both)]
+    geometry = getattr(method, "GEOMETRY_INPUTS", ())
+    faults += [f"unknown geometry input {name!r}" for name in geometry if name not in GEOMETRY]
     if ("mesh" in method.PRODUCES) != (method.MESH_KIND is not None):
         faults.append("MESH_KIND must be set exactly when a mesh is produced")
     return faults

@@ -135,7 +135,7 @@ def growth() -> list[Requirement]:
     return [at_most(task, slope, 1.05)]
 
 
-def scoring(experiment: Path, method: str = "full", split: str = "test_scene") -> list[Requirement]:
+def scoring(experiment: Path, method: str = "full", split: str = "dev_scene") -> list[Requirement]:
     """Time scoring one method, seed and split of a finished experiment."""
     from metrics.prepare import open_truth
     from metrics.score import score_submission

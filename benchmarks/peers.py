@@ -17,7 +17,7 @@ from g2vlm.scenes.render.raycast import Camera, RayScene, pixel_grid, pixel_rays
 from g2vlm.scenes.render.scene import scene_mesh
 from metrics.files import rng
 
-SPLIT = "test_scene"
+SPLIT = "dev_scene"
 SIZE = 128, 96
 # Share of pixels whose depth may differ: silhouettes, and leaves with transparent texels, through
 # which only this project's rays pass.

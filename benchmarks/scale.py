@@ -260,7 +260,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("results", nargs="+", type=Path, help="folders of finished runs")
-    for name, words in (("train", "training"), ("val", "validation"), ("test", "scenes a test")):
+    for name, words in (("train", "training"), ("val", "validation"), ("dev", "scenes a dev")):
         parser.add_argument(f"--{name}", type=int, help=f"{words} scenes (default: the last run's)")
     for name in ("methods", "seeds", "steps"):
         parser.add_argument(f"--{name}", type=int, help=f"{name} (default: the last run's)")

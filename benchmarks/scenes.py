@@ -54,11 +54,13 @@ def growth() -> list[Requirement]:
 def main() -> None:
     """Print the cost of building the numbers of scenes that the argument gives as JSON by split."""
     from g2vlm.scenes.assets.catalog import REVIEWED, read_models
-    from g2vlm.scenes.build import write_scenes
+    from g2vlm.scenes.build import draw_scenes, write_scenes
+    from g2vlm.scenes.layout.splits import SEED
 
     start, cpu = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        write_scenes(read_models(REVIEWED), json.loads(sys.argv[1]), Path(folder))
+        models = read_models(REVIEWED)
+        write_scenes(draw_scenes(models, json.loads(sys.argv[1])), models, Path(folder), SEED)
     seconds, wall = time.process_time() - cpu, time.perf_counter() - start
     print(json.dumps({"seconds": seconds, "wall": wall, "peak_mb": peak_mb()}))
 

@@ -75,5 +75,7 @@ def _objective(experiment: Path) -> Objective:
     data = load_train_set(experiment, SHARE_OF_SCENES)
     torch.manual_seed(0)
     model = G2VLM(configure(config, load_method("full") | {"name": "full"}, settings, data)).train()
-    model.encoder.fit(data.scenes[row].inputs for row in data.measured)
+    model.encoder.fit(
+        (one.inputs, one.depth) for one in map(data.scenes.__getitem__, data.measured)
+    )
     return Objective(model, data, settings, 0)

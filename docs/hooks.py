@@ -24,6 +24,7 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Replace each `{{ name }}` of a page by the text of that part of the project."""
     from g2vlm.models.config import ModelSizes
+    from g2vlm.scenes.layout.settings import TwoZones
     from g2vlm.scenes.render.settings import SensorModel
     from g2vlm.training.settings import TrainSettings
 
@@ -34,10 +35,12 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         "studies": studies,
         "data": data_card,
         "switches": switches,
+        "methods": methods,
         "train": partial(_settings, TrainSettings, "train"),
         "losses": losses,
         "model": partial(_settings, ModelSizes, "model"),
         "sensor": partial(_settings, SensorModel, "render", "sensor"),
+        "two_zones": partial(_settings, TwoZones, "sealed", "two_zones"),
     }
     marks = re.compile(r"\{\{ (" + "|".join(parts) + r") \}\}")
     return marks.sub(lambda mark: parts[mark[1]](), markdown)
@@ -87,10 +90,28 @@ def losses() -> str:
     return markdown_grid(
         ["loss", "from stage", "meaning", "parts"],
         [
-            [f"`{loss.name}`", str(loss.stage), loss.description, ", ".join(loss.parts)]
+            [
+                f"`{loss.name}`",
+                str(loss.stage),
+                loss.description,
+                ", ".join(part.name for part in loss.parts),
+            ]
             for loss in LOSSES
         ],
     )
+
+
+def methods() -> str:
+    """What every trained method reads, computes and learns from, off its switches."""
+    from g2vlm.models.config import Switches, method_switches
+    from g2vlm.training.method_table import method_table
+    from metrics.yaml_file import read_yaml
+
+    listed = {}
+    for name in read_yaml(ROOT / "config" / "cpu.yaml")["methods"]:
+        path = ROOT / "config" / "methods" / f"{name}.yaml"
+        listed[name] = Switches(**method_switches(read_yaml(path), str(path)))
+    return markdown_grid(*method_table(listed))
 
 
 def _settings(described: type, *section: str) -> str:
@@ -115,8 +136,10 @@ def results() -> str:
     if not (REFERENCE / "tables").is_dir():
         return "No reference run of the default experiment is kept in this checkout."
     headline = (REFERENCE / "headline.txt").read_text(encoding="utf-8").strip()
-    claims = "\n- ".join(["", *headline.rsplit("\n\n", 1)[1].splitlines()])
-    parts = [f"## The article's claims\n{claims}", "## Tables"]
+    # A claim of several lines is indented from its second line on.
+    lines = headline.rsplit("\n\n", 1)[1].replace("\n  ", " ").splitlines()
+    claims = "\n- ".join(["", *lines])
+    parts = [f"## Claims\n{claims}", "## Tables"]
     files = (REFERENCE / "tables").glob("*.md")
     for file in sorted(files, key=lambda file: (file.stem != "main", file)):
         table = file.read_text(encoding="utf-8")

@@ -56,11 +56,17 @@ def _parser() -> argparse.ArgumentParser:
         "scores",
         metavar="SCORES",
         nargs="+",
-        help="score tables of the same split, or one folder of <method>/<seed>/<split>.parquet",
+        help="score tables of the same split, one folder of <method>/<seed>/<split>.parquet, or "
+        "the cells.parquet of an earlier comparison next to its methods.json",
     )
     compare.add_argument("--reference", help="method that all others are compared with")
     compare.add_argument(
         "--config", help="yaml with a statistics section: families, controls, contrasts"
+    )
+    compare.add_argument(
+        "--gate",
+        metavar="GATE.json",
+        help="{method: {task: {fit, reason}}}: no claim is decided about a method that is unfit",
     )
     compare.add_argument("--out", metavar="FOLDER", help="write the statistics as tables there")
     _command(commands, "list", _list, "list every metric: unit, direction, worst, floor, source")
@@ -77,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("a", help="method")
     plan.add_argument("b", help="method that it is compared with")
     plan.add_argument("--gap", type=float, required=True, help="true difference to detect")
-    plan.add_argument("--split", default="test_scene")
+    plan.add_argument("--split", default="dev_scene")
     plan.add_argument("--subset", default="all")
     plan.add_argument("--power", type=float, default=0.8)
     plan.add_argument("--tests", type=int, default=1, help="size of the family (Holm)")
@@ -270,7 +276,9 @@ def _controls(arguments: argparse.Namespace) -> int:
 def _compare(arguments: argparse.Namespace) -> int:
     from metrics.scoreboard import compare_lines, compare_tables
 
-    tables = compare_tables(arguments.scores, arguments.reference, arguments.config, arguments.out)
+    tables = compare_tables(
+        arguments.scores, arguments.reference, arguments.config, arguments.out, arguments.gate
+    )
     _print(
         arguments,
         {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()},

@@ -69,6 +69,8 @@ class Metric:
         pooled: computed over a whole split, with one pseudo-value a scene.
         smooth: pseudo-values give an interval. False for a median, whose jackknife variance does
             not converge (Miller 1974): its tables hold no interval and no test.
+        gallery: its queries search the items of the whole split. Intervals are for queries from new
+            scenes to this gallery; a new gallery would vary more.
         applies: takes the comparison and returns whether the truth defines the metric there;
             where it does not, there is no row.
         reason: why a submission that declares the task can lack the metric altogether.
@@ -98,6 +100,7 @@ class Metric:
     high: float | None = 1.0
     pooled: bool = False
     smooth: bool = True
+    gallery: bool = False
     applies: Callable[[Any], bool] = always
     reason: str = ""
     floor_of: str = ""

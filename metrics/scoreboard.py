@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 HEADLINE = ["split", "metric", "method", "mean", "ci_low", "ci_high", "n_seeds", "n_scenes"]
 DIFFERENCES = ["split", "metric", "method_a", "method_b", "difference", "ci_low", "ci_high", "p"]
+DIFFERENCES += ["p_adjusted"]
 
 
 def metric_lines() -> list[str]:
@@ -81,31 +82,39 @@ def score_lines(scored: dict[str, Any], out: str | None) -> list[str]:
 
 
 def compare_tables(
-    scores: list[str], reference: str | None, config: str | None, out: str | None
+    scores: list[str],
+    reference: str | None,
+    config: str | None,
+    out: str | None,
+    gate: str | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Return the "estimates" and "differences" of score tables, and write all statistics to `out`.
+    """Return "estimates", "differences" and "claims" of scores; write all statistics to `out`.
 
     Args:
-        scores: tables, or one folder of <method>/<seed>/<split>.parquet.
+        scores: tables, one folder of <method>/<seed>/<split>.parquet, or the cells of an earlier
+            comparison.
         reference: method that all others are compared with; None takes that of the config, if any.
         config: yaml with a statistics section (families, controls and so on), or None. Without
-            families, the comparisons with the reference are one exploratory family.
+            families, all differences are exploratory.
         out: folder for the statistics, or None.
+        gate: file of the methods that are unfit for a task (`read_gate`), or None.
 
     Raises:
         InputError: the tables cannot be compared.
     """
     from metrics.statistics.compare import compare, write
+    from metrics.statistics.settings import read_gate
+    from metrics.statistics.table import is_cells
 
     settings = _settings(config) if config else {}
     if reference:
         settings["reference"] = reference
-    if len(scores) == 1 and Path(scores[0]).is_dir():
+    if len(scores) == 1 and (Path(scores[0]).is_dir() or is_cells(Path(scores[0]))):
         source: Any = scores[0]
     else:
         source, settings["deterministic"] = _joined(scores, settings.get("deterministic", []))
     try:
-        results = compare(source, settings)
+        results = compare(source, settings, read_gate(gate) if gate else None)
     except InputError as error:
         # The statistics know neither file: they take tables and settings from anywhere.
         names = {"the table": ", ".join(map(str, scores)), "config": config}
@@ -120,7 +129,7 @@ def compare_tables(
         )
     if out:
         write(results, out)
-    return {name: results[name] for name in ("estimates", "differences")}
+    return {name: results[name] for name in ("estimates", "differences", "claims")}
 
 
 def _settings(config: str) -> dict[str, Any]:
@@ -142,8 +151,12 @@ def _check_metrics(config: str, settings: dict[str, Any], scored: Collection[str
 
     contrasts = [settings.get(name, {}) for name in ("generalisation", "data_efficiency")]
     named = [
-        *(test.metric for test in parse_families(settings.get("families", {}))),
-        *settings.get("margins", {}),
+        *(
+            test.metric
+            for claim in parse_families(settings.get("families", {}))
+            for _, _, test in claim.tests()
+        ),
+        *settings.get("smallest_effect", {}),
         *(metric for contrast in contrasts for metric in contrast.get("metrics", [])),
     ]
     for metric in named:
@@ -175,8 +188,17 @@ def compare_lines(results: dict[str, pd.DataFrame]) -> list[str]:
         # A declared difference has a row for each question; the headline's comes first.
         headline = measured.drop_duplicates(["split", "metric", "method_a", "method_b"])
         table = _table(headline, DIFFERENCES)
-        return [*lines, "differences, a minus b, with 95% intervals", "", *table]
-    return [*lines, "no differences: choose a method to compare with by --reference"]
+        lines += ["differences, a minus b, with 95% intervals", "", *table]
+    else:
+        lines.append("no differences: there is one method")
+    verdicts = results["claims"].drop_duplicates(["family", "claim"])
+    if len(verdicts):
+        lines += ["", "verdicts on the declared claims", ""]
+        for row in verdicts.itertuples():
+            line = f"{row.family}.{row.claim}: {row.verdict}"
+            # Names and reasons come from files of others: they must not control the terminal.
+            lines.append("".join(c if c.isprintable() else "?" for c in line))
+    return lines
 
 
 def _table(frame: pd.DataFrame, columns: list[str]) -> list[str]:

@@ -4,17 +4,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from report.seal import SealedTest
+
 
 @dataclass(frozen=True)
 class DeclaredClaim:
-    """A claim whose verdict is read off the tests of `family` against `method`.
-
-    `label` is what tables of declared tests call that method; `claim` is the sentence.
-    """
+    """A claim of the statistics, by its family and name, and the sentence that readers see."""
 
     family: str
-    method: str
-    label: str
+    name: str
     claim: str
 
 
@@ -33,8 +31,10 @@ class ReportConfig:
         generalisation_splits: (held-out, known) furniture.
         headline: metrics of the main table and the leaderboard, in their order.
         short_names: names of headline metrics for a terminal's narrow columns.
-        families: {family of declared tests: title} in the order of their tables.
+        families: {family of claims or contrast: title} in the order of their tables.
         claims: the study's claims in their order.
+        findings: file of the findings that the page checks on the run's tables; "" for none.
+        sealed: the sealed test, once it is opened.
     """
 
     experiment: str
@@ -50,13 +50,16 @@ class ReportConfig:
     short_names: Mapping[str, str]
     families: Mapping[str, str]
     claims: tuple[DeclaredClaim, ...]
+    findings: str
+    sealed: SealedTest = SealedTest()
 
     @classmethod
     def from_experiment(cls, config: Mapping[str, Any]) -> "ReportConfig":
         """Return the report's part of an experiment's config.
 
         Args:
-            config: `experiment`, `methods`, `statistics` and `report` of config/<experiment>.yaml.
+            config: `experiment`, `methods`, `statistics` and `report` of config/<experiment>.yaml,
+                and `seal` once the sealed test is opened.
         """
         statistics, report = config["statistics"], config["report"]
         return cls(
@@ -73,7 +76,14 @@ class ReportConfig:
             short_names=report["short_names"],
             families=report["families"],
             claims=tuple(DeclaredClaim(**claim) for claim in report["claims"]),
+            findings=report["findings"],
+            sealed=SealedTest.from_config(config.get("seal", {})),
         )
+
+    def sentence(self, family: str, name: str) -> str:
+        """Return the sentence of a claim; its name in words where the config has none."""
+        sentences = {(claim.family, claim.name): claim.claim for claim in self.claims}
+        return sentences.get((family, name), name.replace("_", " ").capitalize())
 
     def order_methods(self, methods: Iterable[str]) -> list[str]:
         """Return methods in the order of rows: the study's, then others by name, then controls."""

@@ -61,11 +61,12 @@ def _forest(stats: Statistics, rows: pd.DataFrame) -> Any:
     if not metrics:
         return None
     methods = [m for m in stats.method_names if m in set(rows["method_b"])]
+    labels = [_label(stats, method) for method in methods]
     fig, axes, unused = style.panels(len(metrics), style.COLUMNS, 0.75 + 0.16 * len(methods))
     for place, (axis, metric) in enumerate(zip(axes, metrics, strict=True)):
         _forest_panel(axis, rows[rows["metric"] == metric], methods)
         axis.set_title(text.metric_label(metric))
-        style.method_rows(axis, methods, place % style.COLUMNS == 0)
+        style.method_rows(axis, labels, place % style.COLUMNS == 0)
     colours = {
         "separable, better": style.BETTER,
         "separable, worse": style.WORSE,
@@ -108,6 +109,7 @@ def distributions(stats: Statistics) -> Any:
     cells = cells[cells["method"] != stats.config.upper_bound]
     metrics = stats.headline_in(cells)
     methods = [m for m in stats.method_names if m in set(cells["method"])]
+    labels = [_label(stats, method) for method in methods]
     if not metrics:
         return None
     fig, axes, unused = style.panels(len(metrics), style.COLUMNS, 0.55 + 0.16 * len(methods))
@@ -121,7 +123,7 @@ def distributions(stats: Statistics) -> Any:
         pooled = " (pseudo-values)" if metric in METRICS and METRICS[metric].pooled else ""
         axis.set_title(text.metric_label(metric) + pooled)
         _limit_to_dots(axis)
-        style.method_rows(axis, methods, place % style.COLUMNS == 0)
+        style.method_rows(axis, labels, place % style.COLUMNS == 0)
     style.legend(
         fig,
         unused,
@@ -197,7 +199,10 @@ def profiles(stats: Statistics) -> Any:
     style.legend(
         fig,
         unused,
-        [Line2D([], [], color=colours[m], linestyle=lines[m], label=m) for m in methods],
+        [
+            Line2D([], [], color=colours[m], linestyle=lines[m], label=_label(stats, m))
+            for m in methods
+        ],
     )
     return fig
 
@@ -223,7 +228,8 @@ def critical_difference(stats: Statistics) -> Any:
     height = 0.75 + 0.1 * rows["metric"].value_counts().max()
     fig, axes, _ = style.panels(len(metrics), 2, height)
     for axis, metric in zip(axes, metrics, strict=True):
-        _rank_axis(axis, rows[rows["metric"] == metric])
+        own = rows[rows["metric"] == metric]
+        _rank_axis(axis, own.assign(method=[_label(stats, m) for m in own["method"]]))
         axis.set_title(text.metric_label(metric))
     return fig
 
@@ -309,7 +315,7 @@ def robustness(stats: Statistics) -> Any:
         axis.set_title(text.metric_head(metric))
     style.label_below(axes, style.COLUMNS, known)
     fig.supylabel(held_out)
-    style.legend(fig, unused, _handles([m for m in methods if m in drawn], colours, shapes))
+    style.legend(fig, unused, _handles(stats, [m for m in methods if m in drawn], colours, shapes))
     return fig
 
 
@@ -339,11 +345,18 @@ def _diagonal(axis: Any) -> None:
     axis.grid(True)
 
 
-def _handles(methods: list[str], colours: dict[str, Any], shapes: dict[str, str]) -> list[Any]:
+def _handles(
+    stats: Statistics, methods: list[str], colours: dict[str, Any], shapes: dict[str, str]
+) -> list[Any]:
+    line = {"linestyle": "", "markersize": 5}
     return [
-        Line2D([], [], linestyle="", marker=shapes[m], color=colours[m], markersize=5, label=m)
+        Line2D([], [], marker=shapes[m], color=colours[m], label=_label(stats, m), **line)
         for m in methods
     ]
+
+
+def _label(stats: Statistics, method: str) -> str:
+    return stats.config.sealed.label(method)
 
 
 @FIGURES.add(
@@ -393,5 +406,5 @@ def cost_quality(stats: Statistics) -> Any:
         style.plain_log(axis.xaxis)
         axis.grid(True)
     style.label_below(axes, len(metrics), "seconds a scene")
-    style.legend(fig, None, _handles(methods, colours, shapes))
+    style.legend(fig, None, _handles(stats, methods, colours, shapes))
     return fig

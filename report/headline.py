@@ -1,73 +1,66 @@
 """The answers a reader looks for first: claims, the leaderboard and the terminal's summary."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from metrics.files import atomic_path
 from metrics.registry import METRICS
+from metrics.statistics.claims import BETTER
+from metrics.statistics.families import PRIMARY
 from metrics.statistics.measures import higher_is_better
-from metrics.statistics.moments import SCENES, TRAININGS_AND_SCENES
 from report import text
-from report.config import DeclaredClaim, ReportConfig
+from report.config import ReportConfig
 from report.statistics import Statistics, load
-from report.tables import METRIC_FAMILIES, verdict
+from report.tables import METRIC_FAMILIES
 
 # Width of the terminal's summary, of a column of scores and of the longest name of a method.
 TERMINAL_WIDTH, SCORE_WIDTH, NAME_WIDTH = 120, 14, 24
+# Verdict on a claim of a family without any scored method.
+NO_SCORES = "undecided: no scores"
 
 
 def claims(stats: Statistics) -> list[dict[str, str]]:
-    """Return the study's claims in order, also those that were not tested.
+    """Return the study's claims in order, also those that could not be decided.
 
-    Keys: `claim`, `method`, `verdict` in a few words, and the `sentence` that gives the tests.
+    Keys: `claim`, `family`, `name`, `verdict`, and the `sentence` that gives the primary tests.
     """
-    return [_claim(stats, declared) for declared in stats.config.claims]
+    found = {key: rows for key, rows in stats.claims.groupby(["family", "claim"], sort=False)}
+    declared = {(claim.family, claim.name) for claim in stats.config.claims}
+    ordered = [*((claim.family, claim.name) for claim in stats.config.claims)]
+    ordered += [key for key in found if key not in declared]
+    return [
+        {
+            "claim": stats.config.sentence(*key),
+            "family": key[0],
+            "name": key[1],
+            "verdict": found[key]["verdict"].iloc[0] if key in found else NO_SCORES,
+            "sentence": _evidence(found[key], stats.config) if key in found else "",
+        }
+        for key in ordered
+    ]
 
 
-def _claim(stats: Statistics, declared: DeclaredClaim) -> dict[str, str]:
-    rows = stats.differences
-    rows = rows[(rows["family"] == declared.family) & (rows["method_b"] == declared.method)]
-    outcomes: dict[str, list[str]] = {
-        outcome: [] for outcome in ("better", "worse", "not separable", "not tested")
-    }
-    for row in rows[rows["question"] == TRAININGS_AND_SCENES].itertuples():
+def _evidence(rows: pd.DataFrame, config: ReportConfig) -> str:
+    """Return the primary tests of a claim by outcome, and the number of secondary ones."""
+    primary = rows[rows["role"] == PRIMARY]
+    outcomes: dict[str, list[str]] = {}
+    for row in primary.itertuples():
         gap = "" if pd.isna(row.difference) else f" ({row.difference:+.3f})"
-        label = text.metric_label(row.metric, row.subset) + gap
-        names = {f"{row.method_a} better": "better", f"{row.method_b} better": "worse"}
-        outcome = verdict(row)
-        outcomes[names.get(outcome, outcome)].append(label)
-    evidence = "; ".join(
-        f"{outcome} on {', '.join(items)}" for outcome, items in outcomes.items() if items
-    )
-    if not evidence:
-        # A single training does not tell how trainings vary.
-        one_seed = (rows["question"] == SCENES).any()
-        evidence = "one seed gives no test" if one_seed else "no scores"
-        evidence += " of this comparison"
-    wins, losses, ties, _ = map(len, outcomes.values())
-    return {
-        "claim": declared.claim,
-        "method": declared.method,
-        "verdict": claim_verdict(wins, losses, ties),
-        "sentence": f"{stats.config.reference} minus {declared.method}: {evidence}.",
-    }
-
-
-def claim_verdict(wins: int, losses: int, ties: int) -> str:
-    """Return the verdict on a claim from the numbers of its tests by outcome.
-
-    >>> claim_verdict(2, 0, 1), claim_verdict(0, 0, 0)
-    ('partly supported (2 of 3)', 'not tested')
-    """
-    if wins and losses:
-        return "mixed"
-    if losses:
-        return "not supported"
-    if wins:
-        return "supported" if not ties else f"partly supported ({wins} of {wins + ties})"
-    return "not separable" if ties else "not tested"
+        rival = config.sealed.label(row.method_b)
+        label = f"{text.metric_label(row.metric, row.subset)} against {rival}{gap}"
+        outcomes.setdefault(row.outcome, []).append(label)
+    parts = [f"{outcome}: {', '.join(items)}" for outcome, items in outcomes.items()]
+    secondary = rows[rows["role"] != PRIMARY]
+    if len(secondary):
+        separable = (secondary["outcome"] == BETTER).sum()
+        parts.append(f"{separable} of {len(secondary)} secondary tests better")
+    if not parts:
+        return ""
+    return f"{config.sealed.label(primary['method_a'].iloc[0])}, {'; '.join(parts)}."
 
 
 def leaderboard(stats: Statistics) -> dict[str, Any]:
@@ -76,6 +69,8 @@ def leaderboard(stats: Statistics) -> dict[str, Any]:
     Keys: `heads` and `rows` of the table, the choices to filter by (`splits`, `groups`), `caption`.
     """
     metrics = stats.headline_in(stats.estimates[stats.estimates["subset"] == "all"])
+    sealed = stats.config.sealed
+    printed = " ".join([*stats.splits, *map(sealed.label, stats.method_names)])
     heads = [
         {
             "label": text.metric_head(metric),
@@ -88,7 +83,7 @@ def leaderboard(stats: Statistics) -> dict[str, Any]:
         "heads": heads,
         "rows": [
             {
-                "method": method,
+                "method": sealed.label(method),
                 "split": split,
                 "cells": [_leaderboard_cell(stats, method, split, metric) for metric in metrics],
             }
@@ -100,7 +95,7 @@ def leaderboard(stats: Statistics) -> dict[str, Any]:
         "caption": "Mean over the scenes of the chosen split ± half of the 95% interval for new "
         "trainings and new scenes. Methods that share a letter in a column are not separable, "
         "which does not mean equal. The pointer over a cell shows why it is empty, or the numbers "
-        "of trainings and scenes.",
+        + " ".join(["of trainings and scenes.", *sealed.notes(printed, stats.splits)]),
     }
 
 
@@ -118,7 +113,11 @@ def _leaderboard_cell(stats: Statistics, method: str, split: str, metric: str) -
 def terminal_summary(stats_dir: str | Path, config: ReportConfig) -> str:
     """Return the scores of the main split and a line a claim, at most 120 columns wide."""
     stats = load(stats_dir, config)
-    width = min(max(6, *map(len, stats.method_names)), NAME_WIDTH)
+    labels = {
+        name: name[:NAME_WIDTH] + config.sealed.label(name).removeprefix(name)
+        for name in stats.method_names
+    }
+    width = max(6, *map(len, labels.values()))
     per_block = max(1, (TERMINAL_WIDTH - width) // SCORE_WIDTH)
     lines = [f"{stats.main_split}: mean ±95% half-interval (new trainings and new scenes)"]
     for start in range(0, len(stats.headline_metrics), per_block):
@@ -128,11 +127,23 @@ def terminal_summary(stats_dir: str | Path, config: ReportConfig) -> str:
         for name in stats.method_names:
             cells = [_terminal_cell(stats, name, metric) for metric in metrics]
             if any(cells):
-                # A name comes from a submission: it must not control the terminal.
-                plain = "".join(c if c.isprintable() else "?" for c in name)[:width].ljust(width)
-                lines.append(plain + "".join(cell.rjust(SCORE_WIDTH) for cell in cells))
-    lines += ["", *(f"{claim['claim']}: {claim['verdict']}" for claim in claims(stats))]
-    return "\n".join(lines)
+                scores = "".join(cell.rjust(SCORE_WIDTH) for cell in cells)
+                lines.append(labels[name].ljust(width) + scores)
+    lines.append("")
+    for note in config.sealed.notes("\n".join(lines), stats.splits):
+        lines += [*textwrap.wrap(note, TERMINAL_WIDTH), ""]
+    for claim in claims(stats):
+        line = f"{claim['claim']}: {claim['verdict']}"
+        lines += textwrap.wrap(line, TERMINAL_WIDTH, subsequent_indent="  ")
+    # Names and reasons come from submissions: they must not control the terminal.
+    return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
+
+
+def write_summary(stats_dir: str | Path, file: str | Path, config: ReportConfig) -> Path:
+    """Write the terminal's summary to a file; return it."""
+    with atomic_path(file) as path:
+        path.write_text(terminal_summary(stats_dir, config) + "\n", encoding="utf-8")
+    return Path(file)
 
 
 def _terminal_cell(stats: Statistics, method: str, metric: str) -> str:

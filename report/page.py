@@ -15,6 +15,7 @@ import viewer
 from metrics.files import atomic_path, read_json
 from report import background, figures, scene_figures, text
 from report.config import ReportConfig
+from report.findings import Finding, Tables, check_findings
 from report.gallery import PLACES
 from report.headline import claims, leaderboard
 from report.statistics import Statistics, load
@@ -26,8 +27,8 @@ TEMPLATES = Path(__file__).with_name("templates")
 SCRIPTS = ("board.js", "room_view.js", "misses.js")
 # HTML inside a data sheet stays text; images and links are off.
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link"])
-# Colours of verdicts; any other is neutral.
-TONES = {"supported": "good", "not supported": "bad", "mixed": "bad"}
+# Colours of verdicts by their first words; any other is neutral.
+TONES = {"supported": "good", "not supported": "bad"}
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,13 @@ class Sources:
 
     Attributes:
         statistics: what the compare stage wrote.
-        figures, background, gallery: what the stages of these names wrote.
+        tables, figures, background, gallery: what the stages of these names wrote.
         verification: the folder of verification.csv and verification.txt.
         datasheets: markdown files about the data.
     """
 
     statistics: str | Path
+    tables: str | Path | None = None
     figures: str | Path | None = None
     background: str | Path | None = None
     gallery: str | Path | None = None
@@ -79,7 +81,8 @@ def write_report(
     html = _template().render(
         title=f"G2VLM: {config.experiment}",
         lead=_lead(stats),
-        claims=[{**claim, "tone": TONES.get(claim["verdict"], "")} for claim in claims(stats)],
+        claims=[_claim(claim) for claim in claims(stats)],
+        findings=_findings(stats, sources.tables),
         board=leaderboard(stats),
         tables=[_table_rows(table) for table in tables],
         figures=[
@@ -123,6 +126,12 @@ def _template() -> Any:
     return environment.get_template("report.html.j2")
 
 
+def _claim(claim: dict[str, str]) -> dict[str, str]:
+    """Return a claim with the first words of its verdict, their colour, and the rest as `why`."""
+    word, _, why = claim["verdict"].partition(": ")
+    return claim | {"word": word, "tone": TONES.get(word, ""), "why": why}
+
+
 def _lead(stats: Statistics) -> str:
     rows = stats.headline
     trained = rows.loc[rows["n_seeds"] > 0, "n_seeds"]
@@ -132,6 +141,13 @@ def _lead(stats: Statistics) -> str:
         f"{len(stats.method_names)} methods{seeds}, {scenes}{stats.main_split}; intervals are 95% "
         "and hold for new trainings and new scenes."
     )
+
+
+def _findings(stats: Statistics, folder: str | Path | None) -> list[Finding]:
+    """Return the declared findings, checked on the tables of this run."""
+    if folder is None or not stats.config.findings:
+        return []
+    return check_findings(Tables(stats.estimates, folder), stats.config.findings)
 
 
 def _table_rows(table: Table) -> dict[str, Any]:

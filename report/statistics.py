@@ -7,14 +7,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from metrics.files import InputError, read_json, sha256_file
-from metrics.registry import METRICS
+from metrics.statistics.measures import reason_for_metric
 from metrics.statistics.moments import TRAININGS_AND_SCENES
+from metrics.statistics.table import CELLS_FILE, METHODS_FILE
 from report.config import ReportConfig
 
 STAMP = "stamp.txt"
+# What `metrics.gate.gate` returned, next to the statistics folder.
+GATE_FILE = "gate.json"
 
 
 @dataclass(frozen=True)
@@ -26,19 +30,31 @@ class Statistics:
     differences: pd.DataFrame
     methods: dict[str, dict[str, Any]]
     config: ReportConfig
+    # What `metrics.gate.gate` returned; {} where the gate was not run.
+    gate: dict[str, dict[str, dict[str, Any]]]
 
     @cached_property
     def cells(self) -> pd.DataFrame:
         """The cell means (method, split, subset, metric, seed, scene, value), read on demand."""
-        return read_parquet(self.folder / "cells.parquet")
+        rows = read_parquet(self.folder / CELLS_FILE)
+        return rows[rows["kind"] != "pooled"]
 
     @cached_property
     def stamp(self) -> str:
         """The stamp of this study's tables and figures, which manifest.json holds too."""
         return stamp_of_study(self.folder)
 
+    @cached_property
+    def claims(self) -> pd.DataFrame:
+        """The declared tests of each claim with its verdict, the config's claims first."""
+        rows = read_parquet(self.folder / "claims.parquet")
+        places = {(claim.family, claim.name): k for k, claim in enumerate(self.config.claims)}
+        keys = zip(rows["family"], rows["claim"], strict=True)
+        rank = [places.get(key, len(places)) for key in keys]
+        return rows.iloc[np.argsort(rank, kind="stable")].reset_index(drop=True)
+
     def frame(self, name: str) -> pd.DataFrame | None:
-        """Return the table "ranks", "profiles" or "retention", None where it was not written."""
+        """Return a table such as "ranks" or "collapses", None where it was not written."""
         file = self.folder / f"{name}.parquet"
         return read_parquet(file) if file.exists() else None
 
@@ -86,15 +102,15 @@ class Statistics:
         return [metric for metric in self.config.headline if metric in set(rows["metric"])]
 
     def tests(self, family: str) -> pd.DataFrame:
-        """Return the tests of a family for new trainings and new scenes."""
+        """Return the differences of a family for new trainings and new scenes."""
         rows = self.differences
         return rows[(rows["family"] == family) & (rows["question"] == TRAININGS_AND_SCENES)]
 
     def reason(self, method: str, metric: str) -> str:
         """Return why a method has no score on a metric, as the method declares it."""
-        reasons = self.methods.get(method, {}).get("reasons", {})
-        task = METRICS[metric].task if metric in METRICS else ""
-        return reasons.get(metric) or reasons.get(task) or "not produced"
+        facts = self.methods.get(method, {})
+        reason = facts.get("skipped") or reason_for_metric(facts.get("reasons", {}), metric)
+        return reason or "not produced"
 
 
 def load(stats_dir: str | Path, config: ReportConfig) -> Statistics:
@@ -106,13 +122,14 @@ def load(stats_dir: str | Path, config: ReportConfig) -> Statistics:
         InputError: a file is missing or damaged.
     """
     folder = Path(stats_dir)
-    methods = folder / "methods.json"
+    methods, gate = folder / METHODS_FILE, folder.parent / GATE_FILE
     return Statistics(
         folder,
         read_estimates(folder),
         read_parquet(folder / "differences.parquet"),
         read_json(methods) if methods.exists() else {},
         config,
+        read_json(gate) if gate.exists() else {},
     )
 
 

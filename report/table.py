@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -37,6 +37,8 @@ TEX = {
     "²": r"\textsuperscript{2}",
     **{raised: rf"\textsuperscript{{{k}}}" for k, raised in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
 }
+# Columns that hold names of methods.
+METHOD_COLUMNS = ("Method", "First", "Other", "Against")
 # Characters of a caption's or a footnote's line in LaTeX.
 NOTE_WIDTH = 110
 
@@ -114,7 +116,19 @@ def build_tables(stats: Statistics) -> list[Table]:
     for build in BUILDERS:
         built = build(stats)
         tables += built if isinstance(built, list) else [built] if built else []
-    return [table for table in tables if len(table.text) or table.keep_empty]
+    return [_with_seal(table, stats) for table in tables if len(table.text) or table.keep_empty]
+
+
+def _with_seal(table: Table, stats: Statistics) -> Table:
+    """Return a table with its post-seal methods marked, and the notes on what is not sealed."""
+    sealed = stats.config.sealed
+    labels = {method: sealed.label(method) for method in sealed.post_seal}
+    cells = table.text.rename(columns=labels)
+    for column in set(METHOD_COLUMNS) & set(cells):
+        cells[column] = cells[column].replace(labels)
+    printed = [table.caption, *map(str, cells.columns), *map(str, cells.to_numpy().ravel())]
+    notes = sealed.notes("\n".join(printed), stats.splits)
+    return replace(table, text=cells, notes=(*table.notes, *notes))
 
 
 @dataclass

@@ -9,8 +9,8 @@ import pandas as pd
 
 from metrics.files import atomic_path
 from metrics.registry import METRICS
-from metrics.statistics.effects import ALPHA
-from metrics.statistics.measures import higher_is_better
+from metrics.statistics.claims import BETTER, WORSE, outcome
+from metrics.statistics.families import EXPLORATORY, PRIMARY
 from metrics.statistics.moments import TRAININGS_AND_SCENES
 from report import text
 from report.config import ReportConfig
@@ -26,7 +26,7 @@ from report.table import (
     to_tex,
 )
 
-EXPLORATORY = "†"
+EXPLORATORY_MARK = "†"
 # Titles of the registry's families of metrics.
 METRIC_FAMILIES = {
     "reconstruction": "Reconstruction",
@@ -40,6 +40,10 @@ MAIN_COLUMNS = [
     *("method", "split", "metric", "mean", "ci_low", "ci_high", "df", "n_seeds", "n_scenes"),
     *("tie_group", "question", "succeeded", "mean_succeeded", "query_mean", "note"),
 ]
+NOT_SEPARABLE = (
+    "“Not separable” does not mean equal: MDE is the difference that a test at 0.05 would detect "
+    "in 80% of studies."
+)
 OVER_QUERIES = (
     "“Over queries” is the mean in which every query weighs the same, as in the metric’s source; "
     "the line above averages queries within a scene first. "
@@ -57,13 +61,14 @@ COSTS = {
 def write_tables(stats_dir: str | Path, out_dir: str | Path, config: ReportConfig) -> list[Path]:
     """Write every table as csv (unrounded), markdown and LaTeX; return the files.
 
-    Two more csv files hold the undeclared comparisons (exploratory.csv) and the tests that do not
-    generalise to new trainings and new scenes (other_questions.csv). Each file carries the study's
-    stamp, csv files as a column.
+    Two more csv files hold the reference's undeclared comparisons (exploratory.csv) and the tests
+    that do not generalise to new trainings and new scenes (other_questions.csv). Each file carries
+    the study's stamp, csv files as a column.
     """
     stats = load(stats_dir, config)
+    exploratory = stats.tests(EXPLORATORY)
     numbers = {
-        "exploratory": stats.tests("exploratory"),
+        "exploratory": exploratory[exploratory["method_a"] == config.reference],
         "other_questions": stats.differences.query("question != @TRAININGS_AND_SCENES"),
     }
     with atomic_path(out_dir, folder=True) as folder:
@@ -109,8 +114,9 @@ def main_table(stats: Statistics) -> Table:
         caption=f"Mean over the scenes of {stats.main_split} ± half of the 95% interval for new "
         "trainings and new scenes; methods that share a letter in a column are not separable, "
         "which does not mean equal. Below it is p of the difference from "
-        f"{stats.config.reference}: Holm over the declared family, or {EXPLORATORY} exploratory, "
-        "Benjamini–Hochberg.",
+        f"{stats.config.reference}, corrected as declared, or {EXPLORATORY_MARK} exploratory "
+        "(Benjamini–Hochberg). Letters follow the same p-values: two methods share one if theirs "
+        "is at least 0.05.",
         notes=notes.lines(),
         groups=True,
         open=True,
@@ -118,95 +124,166 @@ def main_table(stats: Statistics) -> Table:
 
 
 def _reference_p_values(stats: Statistics) -> dict[tuple[str, str], tuple[str, float]]:
-    """Return {(method, metric): (adjusted p as printed, adjusted p)} of reference - method."""
+    """Return {(method, metric): (adjusted p as printed, adjusted p)} against the reference."""
     rows = stats.headline_rows(stats.differences).dropna(subset=["p_adjusted"])
-    keep = rows["method_a"] == stats.config.reference
-    keep &= rows["question"] == TRAININGS_AND_SCENES
     p_values: dict[tuple[str, str], tuple[str, float]] = {}
-    for row in rows[keep].itertuples():
-        declared = row.family != "exploratory"
-        p = text.p_value(row.p_adjusted)
-        printed = f"p {p}" if p.startswith("<") else f"p = {p}"
-        # A declared test wins over an exploratory one of the same pair and metric.
-        if declared or (row.method_b, row.metric) not in p_values:
-            printed += "" if declared else EXPLORATORY
-            p_values[row.method_b, row.metric] = (printed, row.p_adjusted)
+    for row in rows[rows["question"] == TRAININGS_AND_SCENES].itertuples():
+        pair = [row.method_a, row.method_b]
+        if stats.config.reference in pair:
+            pair.remove(stats.config.reference)
+            p = text.p_value(row.p_adjusted)
+            printed = f"p {p}" if p.startswith("<") else f"p = {p}"
+            printed += EXPLORATORY_MARK if row.family == EXPLORATORY else ""
+            p_values[pair[0], row.metric] = (printed, row.p_adjusted)
     return p_values
 
 
-def verdict(row: Any) -> str:
-    """Return the result of a declared test: "<method> better", "not separable" or "not tested"."""
-    if pd.isna(row.p_adjusted):
-        return "not tested"
-    if row.p_adjusted >= ALPHA:
-        return "not separable"
-    if (row.difference > 0) == higher_is_better(row.metric):
-        return f"{row.method_a} better"
-    return f"{row.method_b} better"
+@report_table
+def verdicts(stats: Statistics) -> Table | None:
+    """Return the verdict on every claim, with its primary tests and what was not tested."""
+    rows = stats.claims[stats.claims["role"] == PRIMARY]
+    lines = [
+        {
+            "Claim": f"{stats.config.sentence(row.family, row.claim)}: {row.verdict}",
+            "Facet": row.facet.replace("_", " "),
+            "Primary metric": text.metric_head(row.metric, row.subset),
+            "Against": row.method_b,
+            "Difference": text.interval(row.difference, row.ci_low, row.ci_high),
+            "p Holm": text.p_value(row.p_adjusted),
+            "Least": text.number(row.smallest_effect, text.digits_for(row.smallest_effect)),
+            "Outcome": _outcome(row),
+        }
+        for row in rows.itertuples()
+    ]
+    return Table(
+        "verdicts",
+        "Verdicts on the claims",
+        pd.DataFrame(lines),
+        rows,
+        caption="A claim is supported only if every primary test is better: separable after Holm’s "
+        "procedure over its family, in the claimed direction, and by at least the declared least "
+        "difference. The lead must hold over the rival and over each control. A test that was not "
+        "run leaves a claim undecided.",
+        groups=True,
+        open=True,
+    )
+
+
+def _outcome(row: Any) -> str:
+    """Return the outcome of a declared test, with the reason where there is none."""
+    return f"{row.outcome}: {row.reason}" if row.reason else row.outcome
 
 
 @report_table
-def declared_test_tables(stats: Statistics) -> list[Table]:
-    """Return a table for each family of declared tests, the config's families first.
-
-    A family whose tests all answer another question, as those of a single training do, has no
-    table: its rows are in other_questions.csv (`write_tables`).
-    """
-    rows = stats.differences
-    present = set(rows.loc[rows["question"] == TRAININGS_AND_SCENES, "family"]) - {"exploratory"}
+def claim_tables(stats: Statistics) -> list[Table]:
+    """Return a table of the declared tests of each family of claims, the config's first."""
+    present = dict.fromkeys(stats.claims["family"])
     named = [family for family in stats.config.families if family in present]
-    return [declared_tests(stats, family) for family in [*named, *sorted(present - set(named))]]
+    return [claim_table(stats, family) for family in [*named, *sorted(present.keys() - set(named))]]
 
 
-def declared_tests(stats: Statistics, family: str) -> Table:
-    """Return one family of tests: means, difference, p, Holm p, effect size, seeds and scenes."""
-    tests = stats.tests(family)
-    tests = _in_order(stats, tests, ["split", "method_b", "metric", "method_a"])
-    same_first = tests["method_a"].nunique() == 1
-    caption = (
-        "Difference is the first method minus the second, with the 95% interval for new trainings "
-        f"and new scenes; Holm corrects over the {len(tests)} declared tests. “Not separable” does "
-        "not mean equal: MDE is the difference that a test at 0.05 would detect in 80% of studies."
-    )
-    if family == "generalisation":
-        caption = f"Each mean is a change between splits, {tests['split'].iloc[0]}. {caption}"
+def claim_table(stats: Statistics, family: str) -> Table:
+    """Return the tests of a family's claims: means, difference, p, corrected p and effect sizes."""
+    rows = stats.claims[stats.claims["family"] == family]
+    key = ["split", "subset", "metric", "method_a", "method_b"]
+    # The first row of a difference is that of the headline's question.
+    found = stats.differences[stats.differences["role"] != ""].drop_duplicates(key)
+    more = [name for name in found if name not in rows or name in key]
+    numbers = rows.merge(found[more], on=key, how="left")
+    holm = (rows.drop_duplicates(key)["role"] == PRIMARY).sum()
     return Table(
         family,
         stats.config.families.get(family, text.title(family)),
-        pd.DataFrame([_test_row(stats, row, same_first) for row in tests.itertuples()]),
-        tests.assign(result=[verdict(row) for row in tests.itertuples()]),
-        caption,
+        pd.DataFrame([_test_row(stats, row) for row in numbers.itertuples()]),
+        numbers,
+        caption="Difference is the first method minus the other, with the 95% interval for new "
+        f"trainings and new scenes. Holm’s procedure corrects the {holm} primary tests; the "
+        "secondary metrics of a facet are tested in their order while all tests before them are "
+        f"separable. {NOT_SEPARABLE}",
         groups=True,
-        open=any(family == claim.family for claim in stats.config.claims),
     )
 
 
-def _test_row(stats: Statistics, row: Any, same_first: bool) -> dict[str, str]:
-    def mean(method: str, value: float) -> str:
-        estimate = stats.estimate(method, row.split, row.subset, row.metric)
-        if estimate is None:
-            return text.number(value)
-        return text.interval(estimate.mean, estimate.ci_low, estimate.ci_high)
-
-    first = {row.method_a: mean(row.method_a, row.mean_a)}
-    if not same_first:
-        first = {"First": row.method_a, "First’s mean": mean(row.method_a, row.mean_a)}
-    labels = {claim.method: claim.label for claim in stats.config.claims}
-    tested = not np.isnan(row.n_scenes)
+def _test_row(stats: Statistics, row: Any) -> dict[str, str]:
+    tested = not pd.isna(row.n_scenes)
     return {
-        "Item": labels.get(row.method_b, row.method_b),
+        "Claim": stats.config.sentence(row.family, row.claim),
+        "Facet": row.facet.replace("_", " "),
         "Metric": text.metric_head(row.metric, row.subset),
-        **first,
-        "Other": mean(row.method_b, row.mean_b),
+        "Role": row.role,
+        "First": row.method_a,
+        "Other": row.method_b,
+        "First’s mean": _mean(stats, row, row.method_a, row.mean_a),
+        "Other’s mean": _mean(stats, row, row.method_b, row.mean_b),
         "Difference": text.interval(row.difference, row.ci_low, row.ci_high),
         "p": text.p_value(row.p),
-        "p Holm": text.p_value(row.p_adjusted),
-        "Result": row.note if str(row.note).startswith("not tested") else verdict(row),
+        "p corrected": text.p_value(row.p_adjusted),
+        "Result": _outcome(row),
         "d_z": text.number(row.dz, 2),
         "MDE": text.number(row.mde, text.digits_for(row.mde)),
         "Seeds": f"{row.n_seeds_a:.0f}/{row.n_seeds_b:.0f}" if tested else "",
         "Scenes": f"{row.n_scenes:.0f}" if tested else "",
     }
+
+
+def _mean(stats: Statistics, row: Any, method: str, value: float) -> str:
+    """Return a method's mean with its interval; `value` where it has no estimate of its own."""
+    estimate = stats.estimate(method, row.split, row.subset, row.metric)
+    if estimate is None:
+        return text.number(value)
+    return text.interval(estimate.mean, estimate.ci_low, estimate.ci_high)
+
+
+@report_table
+def contrast_tables(stats: Statistics) -> list[Table]:
+    """Return a table for each contrast of conditions, such as the change on other furniture.
+
+    A contrast whose tests all answer another question, as those of a single training do, has no
+    table: its rows are in other_questions.csv (`write_tables`).
+    """
+    rows = stats.differences[stats.differences["question"] == TRAININGS_AND_SCENES]
+    of_contrasts = rows[(rows["role"] == "") & (rows["family"] != EXPLORATORY)]
+    return [contrast_table(stats, family) for family in dict.fromkeys(of_contrasts["family"])]
+
+
+def contrast_table(stats: Statistics, family: str) -> Table:
+    """Return how a method's lead over others changes between two conditions."""
+    tests = _in_order(stats, stats.tests(family), ["split", "method_b", "metric", "method_a"])
+    lines = [
+        {
+            "Method": row.method_b,
+            "Metric": text.metric_head(row.metric, row.subset),
+            f"{row.method_a} changes by": text.number(row.mean_a),
+            "Method changes by": text.number(row.mean_b),
+            "Difference": text.interval(row.difference, row.ci_low, row.ci_high),
+            "p": text.p_value(row.p),
+            "p Holm": text.p_value(row.p_adjusted),
+            "Result": row.note if pd.isna(row.p) and row.note else _change(row),
+            "d_z": text.number(row.dz, 2),
+            "MDE": text.number(row.mde, text.digits_for(row.mde)),
+            "Seeds": f"{row.n_seeds_a:.0f}/{row.n_seeds_b:.0f}" if row.n_scenes > 0 else "",
+            "Scenes": f"{row.n_scenes:.0f}" if row.n_scenes > 0 else "",
+        }
+        for row in tests.itertuples()
+    ]
+    return Table(
+        family,
+        stats.config.families.get(family, text.title(family)),
+        pd.DataFrame(lines),
+        tests.assign(result=[_change(row) for row in tests.itertuples()]),
+        caption=f"Changes between conditions, {tests['split'].iloc[0]}: a method’s mean in the "
+        "first minus its mean in the second, over paired scenes. Difference is the change of the "
+        f"lead, with the 95% interval; Holm’s procedure corrects the {len(tests)} tests. "
+        f"{NOT_SEPARABLE}",
+        groups=True,
+    )
+
+
+def _change(row: Any) -> str:
+    """Return whether a lead grows or shrinks: a mean that is better by more, or by less."""
+    names = {BETTER: "lead grows", WORSE: "lead shrinks"}
+    found = outcome(row.p_adjusted, row.difference, row.metric)
+    return names.get(found, found)
 
 
 @report_table
@@ -299,6 +376,34 @@ def retention(stats: Statistics) -> Table | None:
 
 
 @report_table
+def failed_trainings(stats: Statistics) -> Table | None:
+    """Return the trainings that lie far behind the others of their method."""
+    rows = stats.frame("collapses")
+    if rows is None or rows.empty:
+        return None
+    printed = [
+        {
+            "Method": row.method,
+            "Seed": str(row.seed),
+            "Split": row.split,
+            "Metric": text.metric_head(row.metric),
+            "Value": text.number(row.value, text.digits_for(row.value)),
+            "Other trainings": text.number(row.others, text.digits_for(row.others)),
+        }
+        for row in rows.itertuples()
+    ]
+    return Table(
+        "failed_trainings",
+        "Failed trainings",
+        pd.DataFrame(printed),
+        rows,
+        caption="Trainings at least seven standard deviations, and a tenth of the score, behind "
+        "the median of the other trainings of their method. They stay in every mean. No interval "
+        "from a few trainings covers such failures.",
+    )
+
+
+@report_table
 def subsets(stats: Statistics) -> Table:
     """Return the grounding metrics on every subset of the references."""
     rows = _subset_rows(stats, REFERENCE_METRICS)
@@ -373,6 +478,38 @@ def not_produced(stats: Statistics) -> Table:
         cells,
         cells,
         caption="An output that a method does not declare is an empty cell in every table.",
+        groups=True,
+    )
+
+
+@report_table
+def gate(stats: Statistics) -> Table:
+    """Return each trained method next to the best control that sees no scene, on train and val."""
+    rows = [
+        {"method": method, "task": task} | entry
+        for method in stats.config.order_methods(stats.gate)
+        for task, entry in stats.gate[method].items()
+    ]
+    lines = [
+        (
+            row["method"],
+            row["task"],
+            text.metric_head(row["metric"]),
+            *(text.number(row[f"{split}{what}"]) for split in ("train", "val")
+              for what in ("", "_constant")),
+            row["reason"],
+        )
+        for row in rows
+    ]  # fmt: skip
+    head = ["Method", "Task", "Metric", "Train", "Constant", "Val", "Constant on val", "Verdict"]
+    return Table(
+        "gate",
+        "Fitted or not",
+        pd.DataFrame(lines, columns=head),
+        pd.DataFrame(rows),
+        caption="Means over trainings on the first scenes of train and on val, next to the best "
+        "control of the task that sees no scene. A method that loses to it on train is "
+        "under-fitted, and its row decides no claim. No test split is read.",
         groups=True,
     )
 

@@ -12,6 +12,8 @@ REASONS = {
     "occupancy": "gives points without a volume",
 }
 DEFAULT_REASON = "reads no language and finds no objects"
+GEOMETRY_INPUTS = ("depth", "poses", "intrinsics")
+PIXELS = True
 
 
 def predict(context: Context) -> None:

@@ -15,6 +15,7 @@ PRODUCES = (
     "grounding",
     "picks",
     "retrieval",
+    "probed_retrieval",
     "grounding_retrieval",
     "answers",
 )
@@ -73,3 +74,5 @@ def _write_galleries(writer: Any, truth: SplitTruth, rng: np.random.Generator) -
     writer.retrieval(texts, scenes, rng.random((len(texts), len(scenes)), np.float32))
     scores = rng.random((len(phrases), len(objects)), np.float32)
     writer.grounding_retrieval(phrases, objects, scores)
+    # Sampled last, so that the other answers stay those of earlier versions.
+    writer.probed_retrieval(texts, scenes, rng.random((len(texts), len(scenes)), np.float32))

@@ -19,6 +19,8 @@ REASONS = {
     "occupancy": "gives points without a volume",
 }
 DEFAULT_REASON = "reads no language and finds no objects"
+GEOMETRY_INPUTS = ("poses", "intrinsics")
+PIXELS = True
 PRETRAINED = True
 THREADS = 4
 USES_GPU = True

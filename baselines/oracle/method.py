@@ -30,6 +30,7 @@ REASONS = {
 }
 MESH_KIND = "solids"
 USES_TRUTH = True
+PIXELS = True
 
 
 def predict(context: Context) -> None:

@@ -22,6 +22,8 @@ from metrics.files import InputError, rng
 DESCRIPTION = "Truncated signed distance fusion of the sensor depth, marching cubes"
 PRODUCES = ("points", "mesh", "occupancy")
 DEFAULT_REASON = "reads no language and finds no objects"
+GEOMETRY_INPUTS = ("depth", "poses", "intrinsics")
+PIXELS = True
 MESH_KIND = "solids"
 
 

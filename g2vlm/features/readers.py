@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from g2vlm.features.names import SEALED_TEXTS, TEXTS
 from g2vlm.scenes.dataset import SceneStore
+from g2vlm.scenes.split_names import SEALED
 from metrics.files import InputError, one_line, read_json
 
 TOKEN_PIXELS = 16
@@ -104,17 +106,22 @@ class TextFeatures:
     Args:
         folder: the experiment's features; its folder `texts` holds a JSON file of texts and a
             safetensors file of their states for each part.
+        sealed: read the texts of the sealed test too, from `sealed_texts`.
 
     Raises:
         InputError: a file is missing or damaged, or a text was never encoded.
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder) / "texts"
+    def __init__(self, folder: str | os.PathLike[str], sealed: bool = False) -> None:
+        self.folder = Path(folder) / TEXTS
         # The part and the row of each text, and where each part's states of a text end.
         self._places: dict[str, tuple[Path, int]] = {}
         self._offsets: dict[Path, np.ndarray] = {}
-        for names in sorted(self.folder.glob("*.json")):
+        files = sorted(self.folder.glob("*.json"))
+        if sealed:
+            # First, so that a text in both has the states that the models were trained with.
+            files = sorted(Path(folder, SEALED_TEXTS).glob("*.json")) + files
+        for names in files:
             path, texts = names.with_suffix(".safetensors"), read_json(names)["texts"]
             with open_tensors(path) as file:
                 self._offsets[path] = file.get_tensor("offsets")
@@ -154,6 +161,11 @@ class TextFeatures:
                     mask[query, :count] = True
                     pooled[query] = of_pooled[row : row + 1][0]
         return TextStates(states, mask, pooled)
+
+
+def open_texts(results: str | os.PathLike[str], splits: Iterable[str]) -> TextFeatures:
+    """Open the encoded texts of an experiment that the splits need (`TextFeatures`)."""
+    return TextFeatures(Path(results, "features"), any(split in SEALED for split in splits))
 
 
 def open_split(results: str | os.PathLike[str], split: str) -> tuple[SceneStore, ImageFeatures]:

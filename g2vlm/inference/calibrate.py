@@ -15,7 +15,14 @@ import numpy as np
 from g2vlm.features.readers import ImageFeatures
 from g2vlm.inference.network import EncodedScene, Network
 from g2vlm.inference.points import dense_depth, point_edges, upsample
-from g2vlm.inference.scene import MOST_BOXES, Ranked, object_rows, scene_graph, scene_queries
+from g2vlm.inference.scene import (
+    MOST_BOXES,
+    Ranked,
+    object_rows,
+    scene_graph,
+    scene_points,
+    scene_queries,
+)
 from g2vlm.inference.surface import boundary
 from g2vlm.models.detection import Detection
 from g2vlm.scenes.dataset import SceneStore, SceneViews
@@ -24,6 +31,8 @@ from metrics.files import InputError, read_json, rng, write_json
 from metrics.geometry import lift_depth, to_frame, transform
 from metrics.language.grounding import ref_f1
 from metrics.pooled import fixed_set
+from metrics.reconstruction.distances import fscore
+from metrics.reconstruction.radius_counts import Samples, link, within
 from metrics.scene_graph.boxes import box_iou, match_objects
 from metrics.scene_graph.predicates import FAMILY_OF, VIEW_DEPENDENT
 from metrics.scene_graph.spq import GraphTruth, Triplet, fold, graph_truth, true_counts
@@ -36,9 +45,15 @@ NEAR_M = 0.05
 GROUNDING_IOU = 0.25
 GRAPH_IOU = 0.5
 OCCUPANCY_POINTS = 4000
+LOGIT_STEP = 0.125
 # Every seventh pixel is enough to measure depth errors.
 PIXEL_STEP = 7
-# Candidate thresholds: quantiles of confidences and logits, and of detection scores.
+# Points are scored in every fifth scene, with these shares of the least confident pixels dropped.
+SCORED_STEP = 5
+DROPPED = (0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.9)
+# A level of confidence is given up after this many worse ones.
+PATIENCE = 2
+# Candidate thresholds: quantiles of logits, and of detection scores.
 _QUANTILES = 25
 _SCORE_QUANTILES = 101
 
@@ -118,9 +133,9 @@ def calibrate_thresholds(
 ) -> Thresholds:
     """Calibrate all thresholds on `store`, which must be the validation split, and write them.
 
-    Criteria: occupancy, best mean IoU; smoothing and trust, least depth error; confidence, best F1
-    at 5 cm; zero targets, most correct decisions; multiple targets, best mean F1 at IoU 0.25;
-    objects, best panoptic quality of boxes at IoU 0.5; triplets, best SPQ at IoU 0.5.
+    Criteria: occupancy, best mean IoU; smoothing and trust, least depth error; confidence, best
+    mean F-score at 5 cm; zero targets, most correct decisions; multiple targets, best mean F1 at
+    IoU 0.25; objects, best panoptic quality of boxes at IoU 0.5; triplets, best SPQ at IoU 0.5.
 
     Args:
         network: a trained model.
@@ -138,17 +153,23 @@ def calibrate_thresholds(
             xyz, solid = occupancy_sample(views, OCCUPANCY_POINTS, random)
             occupancy.append((scene.occupancy(xyz), solid))
         errors.append(pixel_errors(scene, views.depth[: len(scene.inputs.rgb)]))
+        annotation, graph = store.annotation(name), scene_graph(scene)
+        objects = object_rows(graph.objects, network.config.classes)
+        graphs.append(match_predictions(annotation, objects, graph.triplets))
         if network.config.language:
-            annotation, graph = store.annotation(name), scene_graph(scene)
-            objects = object_rows(graph.objects, network.config.classes)
-            graphs.append(match_predictions(annotation, objects, graph.triplets))
             queries += query_samples(scene, graph.objects, annotation)
         if progress:
             progress(done, len(store.ids))
+    smoothing, trust = best_filter([found for found, _ in errors])
+    confidence = np.concatenate([found for _, found in errors])
+
+    def score(least: float) -> float:
+        return mean_fscore(network, store, image_features, Thresholds(0.0, smoothing, trust, least))
+
     # In the order of the fields.
     thresholds = Thresholds(
         best_occupancy(occupancy),
-        *best_points(errors),
+        *(smoothing, trust, best_confidence(confidence, score)),
         *best_grounding(queries),
         *best_graph(graphs),
     )
@@ -267,36 +288,84 @@ def _quality(
 
 
 def best_occupancy(samples: list[tuple[np.ndarray, np.ndarray]]) -> float:
-    """Return the logit threshold of the best mean IoU over scenes."""
+    """Return the logit threshold of the best mean IoU over scenes.
+
+    Args:
+        samples: logits [N] and bool [N], whether each position is solid, of every scene.
+    """
     if not samples:
         return Thresholds.occupancy_logit
-    levels = np.linspace(-4.0, 3.0, 57)
+    every = [np.sort(logits) for logits, _ in samples]
+    true = [np.sort(logits[solid]) for logits, solid in samples]
+    # From below the least logit to above the largest, so that the best level is inside.
+    low, high = (np.floor(min(map(np.min, every))), np.ceil(max(map(np.max, every))))
+    levels = np.arange(low, high + LOGIT_STEP, LOGIT_STEP)
     total = np.zeros(len(levels))
-    for logits, solid in samples:
+    for logits, of_solids in zip(every, true, strict=True):
         # A sorted array has len - searchsorted values above each level.
-        every, true = np.sort(logits), np.sort(logits[solid])
-        above = len(every) - np.searchsorted(every, levels, "right")  # (57,)
-        hit = len(true) - np.searchsorted(true, levels, "right")
-        total += hit / np.maximum(above + solid.sum() - hit, 1)
+        above = len(logits) - np.searchsorted(logits, levels, "right")  # (levels,)
+        hit = len(of_solids) - np.searchsorted(of_solids, levels, "right")
+        total += hit / np.maximum(above + len(of_solids) - hit, 1)
     return float(levels[int(np.argmax(total))])
 
 
-def best_points(samples: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float, float]:
-    """Return smoothing and trust of the least mean error, and confidence of the best F1 at 5 cm.
+def best_filter(errors: list[np.ndarray]) -> tuple[float, float]:
+    """Return smoothing and trust of the least mean of errors [len(FILTERS), K] of each scene.
 
-    Errors are clipped at 20 cm. Recall is the share of all sampled pixels that are kept and right.
+    Errors are clipped at 20 cm.
     """
-    if not samples:
-        return Thresholds.smoothing, Thresholds.trust, Thresholds.least_confidence
-    errors = np.concatenate([item[0] for item in samples], axis=1)  # (filters, K)
-    confidence = np.concatenate([item[1] for item in samples])  # (K,)
-    best = int(np.argmin(np.minimum(errors, 4 * NEAR_M).mean(1)))
-    right = errors[best] < NEAR_M
-    levels = np.concatenate([[0.0], np.quantile(confidence, np.linspace(0.01, 0.6, _QUANTILES))])
-    kept = confidence[None] >= levels[:, None]  # (levels, K)
-    hit = (kept & right).sum(1)
-    score = 2 * hit / np.maximum(kept.sum(1) + len(right), 1)
-    return *FILTERS[best], float(levels[int(np.argmax(score))])
+    if not errors:
+        return Thresholds.smoothing, Thresholds.trust
+    clipped = np.minimum(np.concatenate(errors, axis=1), 4 * NEAR_M)
+    return FILTERS[int(np.argmin(clipped.mean(1)))]
+
+
+def best_confidence(confidence: np.ndarray, score: Callable[[float], float]) -> float:
+    """Return the least confidence of the best score, tried from the lowest on.
+
+    Args:
+        confidence: [K], of sampled pixels.
+        score: returns what points of at least a confidence score.
+    """
+    levels = [0.0, *np.quantile(confidence, DROPPED[1:])] if len(confidence) else [0.0]
+    best, highest, worse = 0.0, -math.inf, 0
+    for level in map(float, levels):
+        value = score(level)
+        if value > highest:
+            best, highest, worse = level, value, 0
+        else:
+            worse += 1
+            if worse == PATIENCE:
+                break
+    return best
+
+
+def mean_fscore(
+    network: Network, store: SceneStore, image_features: ImageFeatures, limits: Thresholds
+) -> float:
+    """Return the mean F-score at 5 cm of the points that `limits` leave, over some scenes.
+
+    It is the metric `fscore@5cm` with the surfaces that any view sees as the true surface, and
+    those that an input view sees as the observed part.
+    """
+    values = []
+    for name in store.ids[::SCORED_STEP]:
+        scene, views = network.encode(store.inputs(name), image_features[name]), store.views(name)
+        points = scene_points(scene, limits.smoothing, limits.trust, limits.least_confidence).points
+        seen = len(scene.inputs.rgb)
+        surfaces = to_frame(lift_depth(views.depth, views.intrinsics), views.pose)  # (V, H, W, 3)
+        true = Samples(surfaces[views.depth > 0])
+        observed = Samples(surfaces[:seen][views.depth[:seen] > 0])
+        values.append(surface_fscore(Samples(points), true, observed) if len(points) else 0.0)
+    return float(np.mean(values))
+
+
+def surface_fscore(predicted: Samples, true: Samples, observed: Samples) -> float:
+    """Return the F-score at 5 cm of predicted points, as `metrics.reconstruction` defines it."""
+    cell = NEAR_M / 2
+    precision = within(predicted, true, cell, NEAR_M, link(predicted, true))
+    recall = within(observed, predicted, cell, NEAR_M, link(observed, predicted))
+    return fscore(precision, recall)
 
 
 def prefix_f1(ranked: Ranked, targets: np.ndarray) -> np.ndarray:

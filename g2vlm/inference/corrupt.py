@@ -12,6 +12,7 @@ import numpy as np
 
 from g2vlm.features.readers import SceneFeatures
 from g2vlm.scenes.dataset import SceneInputs, SceneStore, SceneViews, gt_masks
+from g2vlm.scenes.render.sensor import cloud_of_views
 from metrics.constants import NEAREST_M
 from metrics.files import InputError, rng
 
@@ -84,7 +85,19 @@ class CorruptedStore:
         self._sensor, self._seed, self._encode = sensor, seed, encode
 
     def inputs(self, scene: str) -> SceneInputs:
-        """Return a scene's inputs under the condition."""
+        """Return a scene's inputs under the condition.
+
+        The partial point cloud is drawn again, from the views and the depth as they now are.
+        """
+        inputs = self._corrupted(scene)
+        cloud = cloud_of_views(
+            *(inputs.rgb, inputs.depth, inputs.intrinsics, inputs.pose),
+            len(inputs.partial),
+            rng(self._seed, "partial", scene),
+        )
+        return replace(inputs, partial=cloud)
+
+    def _corrupted(self, scene: str) -> SceneInputs:
         inputs, views = self._store.inputs(scene), self._store.views(scene)
         kind, size = self._condition.kind, self._condition.size
         # The key holds an old word; another one would change every draw.

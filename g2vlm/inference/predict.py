@@ -1,10 +1,9 @@
 """The predict stage: run a trained model over a split, write one submission or only its scores."""
 
 import gc
-import resource
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,17 @@ from g2vlm.inference.scene import (
     scene_solids,
 )
 from g2vlm.models.config import ModelConfig
+from g2vlm.models.detection import Detection
 from g2vlm.models.probe import RetrievalProbe
+from g2vlm.run.memory import peak_memory_mb
 from g2vlm.scenes.dataset import SceneStore
 from metrics.files import InputError
 from metrics.submission.writer import SubmissionWriter
 
 # A step of the caption decoder costs much the same for one scene and for many.
 CAPTIONS_A_BATCH = 16
-_GEOMETRY = ("points", "mesh", "occupancy")
-_LANGUAGE = (
-    *("objects", "graph", "given_relations"),
-    *("grounding", "picks", "retrieval", "grounding_retrieval", "answers", "captions"),
-)
+_OBJECTS = ("points", "mesh", "occupancy", "objects", "graph", "given_relations")
+_LANGUAGE = ("grounding", "picks", "retrieval", "grounding_retrieval", "answers", "captions")
 
 
 def predict(
@@ -74,7 +72,7 @@ def predict(
         network.seed,
         split,
         True,
-        [task for task in (*_GEOMETRY, *_LANGUAGE, "probed_retrieval") if task not in reasons],
+        [task for task in (*_OBJECTS, *_LANGUAGE, "probed_retrieval") if task not in reasons],
         reasons,
         None if "mesh" in reasons else "solids",
         compact=True,
@@ -94,7 +92,7 @@ def predict(
             "parameters": sum(p.numel() for p in network.model.parameters()),
             "train_seconds": network.cost.get("train_seconds"),
             "seconds_per_scene": round(seconds, 4),
-            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "peak_memory_mb": peak_memory_mb(),
         }
 
 
@@ -106,15 +104,17 @@ def evaluate_model(
     truth_dir: Path,
     table: str | Path,
     config: dict[str, Any],
+    metrics: Collection[str],
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write the score table of a trained model on the split whose truth is in `truth_dir`.
 
-    The table holds the reconstruction metrics of `config["studies"]["metrics"]` only, which halves
-    the scoring time.
+    The table holds only those reconstruction metrics that `metrics` names, which saves half of the
+    scoring time or more.
 
     Args:
         network, config: as for `predict`.
+        metrics: names of metrics.
         store, image_features: the split's scenes and their features; a `CorruptedStore` is both.
         thresholds: file of `calibrate_thresholds`.
         truth_dir: the split's truth; its name is the split's.
@@ -138,7 +138,7 @@ def evaluate_model(
         thresholds,
         progress=progress,
     )
-    score_submission(folder, truth_dir, table, truth_dir, config["studies"]["metrics"])
+    score_submission(folder, truth_dir, table, truth_dir, metrics)
     shutil.rmtree(folder)
 
 
@@ -146,10 +146,10 @@ def missing_tasks(config: ModelConfig) -> dict[str, str]:
     """Return the tasks that a model of this configuration does not produce, with the reasons."""
     reasons: dict[str, str] = {}
     if not config.votes:
-        no_field = "the model has no occupancy field: it is trained without any 3D supervision"
+        no_field = "the model has no occupancy field: no solids are labels of its training"
         reasons |= {"mesh": no_field, "occupancy": no_field}
     if not config.language:
-        no_language = "a reconstruction model: no language and no objects are trained"
+        no_language = "a model without language: no sentence is read or written"
         reasons |= dict.fromkeys(_LANGUAGE, no_language)
     return reasons
 
@@ -165,12 +165,15 @@ def write_scene(
         grid, mesh = scene_solids(scene, dense, limits.occupancy_logit, voxel)
         writer.occupancy(name, grid.solid, grid.origin, grid.voxel)
         writer.mesh(name, mesh.vertices, mesh.faces, mesh.colours)
-    if "objects" in writer.produces:
-        _write_language(writer, scene, limits)
+    detected = _write_objects(writer, scene, limits)
+    if "answers" in writer.produces:
+        _write_language(writer, scene, limits, detected)
 
 
-def _write_language(writer: SubmissionWriter, scene: EncodedScene, limits: Thresholds) -> None:
-    """Write objects, triplets, relations, references and answers."""
+def _write_objects(
+    writer: SubmissionWriter, scene: EncodedScene, limits: Thresholds
+) -> list[Detection]:
+    """Write objects, triplets and relations; return all detections."""
     inputs, name = scene.inputs, scene.inputs.scene
     graph = scene_graph(scene, limits.triplet_score)
     kept = graph.above(limits.object_score, limits.triplet_score)
@@ -184,14 +187,21 @@ def _write_language(writer: SubmissionWriter, scene: EncodedScene, limits: Thres
         probabilities = scene.relations(scene.masks, scene.gt_object_boxes)
         relations = gt_relations(inputs.gt_indices, probabilities)
     writer.relations(name, relations)
-    # References and questions read all detections, also those below the object score.
-    for query, ranked, zero_logit, picked in scene_queries(scene, graph.objects):
+    return graph.objects
+
+
+def _write_language(
+    writer: SubmissionWriter, scene: EncodedScene, limits: Thresholds, detected: list[Detection]
+) -> None:
+    """Write references and answers. They read all detections, also those below the object score."""
+    inputs, name = scene.inputs, scene.inputs.scene
+    for query, ranked, zero_logit, picked in scene_queries(scene, detected):
         count = count_targets(ranked, zero_logit, limits.zero_logit, limits.multi_logit)
         writer.grounding(name, query, ranked.boxes[:count], picked)
     answers = scene.answers(
         [question[1] for question in inputs.questions],
         [question[4] for question in inputs.questions],
-        *masks_and_boxes(scene, graph.objects),
+        *masks_and_boxes(scene, detected),
     )
     for question, answer in zip(inputs.questions, answers, strict=True):
         writer.answer(name, question[0], answer)

@@ -101,9 +101,7 @@ def scene_solids(
     """
     inputs, depth = scene.inputs, scene.cells().depth
     classes = scene.point_classes()
-    is_object = slice(None)
-    if scene.network.config.language:
-        is_object = classes.probabilities[:, -1] < OBJECT_LIKE
+    is_object = classes.probabilities[:, -1] < OBJECT_LIKE
     grid = occupancy_grid(
         scene.occupancy,
         region_of(dense.points),

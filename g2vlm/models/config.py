@@ -57,14 +57,42 @@ class Switches:
     cross_attention: bool = setting(
         "Attention from words to the scene; without it a sentence is one pooled vector."
     )
+    comparison: bool = setting(
+        "Distances, directions and sizes between the boxes of objects, computed when a sentence is "
+        "read; without them each object still has its own position and size."
+    )
     align_loss: bool = setting("The contrastive loss L_align between text, scenes and objects.")
-    language: bool = setting("The second training stage, with all losses on objects and text.")
+    language: bool = setting(
+        "References, questions and captions, with their losses and heads; without it only geometry "
+        "and objects are learned."
+    )
     two_d: bool = setting("Image features alone feed the network; rays are used only to lift.")
     supervision_3d: float = setting(
-        "Share of training scenes, 0 to 1, whose 3D labels (boxes, votes, occupancy) may be used.",
+        "Share of training scenes, 0 to 1, whose 3D labels of objects (boxes, votes, front "
+        "directions, solids) may be used; depth maps and named relations are labels in all scenes.",
         minimum=0,
         maximum=1,
     )
+
+    @property
+    def lifts(self) -> bool:
+        """Whether predicted depth can be lifted along known rays."""
+        return self.poses and self.intrinsics
+
+    @property
+    def senses(self) -> bool:
+        """Whether the sensor's depth is lifted to 3D points."""
+        return self.depth and self.lifts
+
+    @property
+    def relates(self) -> bool:
+        """Whether 3D positions bias the attention between patches."""
+        return self.geometry_module and self.positions
+
+    @property
+    def votes(self) -> bool:
+        """Whether any scene supervises the voted 3D boxes."""
+        return self.supervision_3d > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,31 +124,6 @@ class ModelConfig(ModelSizes, Switches):
     point_features: int
     text_features: int
     views: int
-
-    @property
-    def lifts(self) -> bool:
-        """Whether predicted depth can be lifted along known rays."""
-        return self.poses and self.intrinsics
-
-    @property
-    def senses(self) -> bool:
-        """Whether the sensor's depth is lifted to 3D points."""
-        return self.depth and self.lifts
-
-    @property
-    def relates(self) -> bool:
-        """Whether 3D positions bias the attention between patches."""
-        return self.geometry_module and self.positions
-
-    @property
-    def compares(self) -> bool:
-        """Whether objects are compared by their positions when a sentence is read."""
-        return self.cross_attention and self.relates
-
-    @property
-    def votes(self) -> bool:
-        """Whether any scene supervises the voted 3D boxes."""
-        return self.supervision_3d > 0
 
     @staticmethod
     def from_json(values: Mapping[str, Any], source: str = "config.json") -> "ModelConfig":

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from g2vlm.models.config import ModelConfig
-from g2vlm.models.layers import Attention, mlp
+from g2vlm.models.layers import Attention, Dropout, mlp
 from metrics.scene_graph.predicates import FAMILIES
 
 PAD, START, CAPTION, END, UNKNOWN = "<pad>", "<answer>", "<caption>", "<end>", "<unknown>"
@@ -140,7 +140,7 @@ class DecoderLayer(nn.Module):
         self.memory = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
         self.feed = mlp(width, 2 * width, width)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
 
     def read(self, states: Tensor) -> Pair:
         """Return the keys and values [B,heads,...,d] of states [B,...,D] to attend to."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from g2vlm.models.batch import SceneArrays, SceneBatch
+from g2vlm.models.batch import SceneArrays, SceneBatch, stack_scenes
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.layers import (
     OCTAVES,
@@ -62,6 +62,9 @@ class Encoder(nn.Module):
         )
         self.standard_tokens = Standardise(config.token_features)
         self.standard_points = Standardise(config.point_features)
+        # Mean log depth and position of each patch over the training scenes, for the first view and
+        # for the others; predictions from images are offsets from them.
+        self.register_buffer("means", torch.zeros(2, self.patches, 4))
         self.positions = GroupedInput({"fourier": FOURIER})
         self.image = mlp(config.token_features, 2 * width, width)
         self.patch_embedding = nn.Parameter(torch.randn(self.patches, width).mul_(0.02))
@@ -83,13 +86,35 @@ class Encoder(nn.Module):
         self.mix = nn.ModuleList([nn.Linear(small, small), nn.Linear(small, small)])
         self.point_norm = nn.LayerNorm(small)
 
-    def fit(self, scenes: Iterable[SceneArrays[np.ndarray]]) -> None:
-        """Measure means and deviations of the frozen features on a tenth of their rows."""
-        # Copies, so that the other rows are not kept.
-        rows = [(one.tokens[::10].copy(), one.features[::10].copy()) for one in scenes]
+    def fit(self, scenes: Iterable[tuple[SceneArrays[np.ndarray], np.ndarray]]) -> None:
+        """Measure what the network knows of the training scenes before it is trained.
+
+        That is means and deviations of the frozen features, on a tenth of their rows, and `means`.
+
+        Args:
+            scenes: inputs, and true depths [P] of the points, metres, 0 = none.
+        """
+        rows = []
+        # Sums over scenes and views of the patches' values, and of the shares with a depth.
+        total = torch.zeros(2, self.patches, 5)
+        for arrays, depth in scenes:
+            # Copies, so that the other rows are not kept.
+            rows.append((arrays.tokens[::10].copy(), arrays.features[::10].copy()))
+            known = self._depths_and_positions(arrays, torch.from_numpy(depth).float())
+            total += torch.stack([known[0], known[1:].sum(0)])
+        self.means.copy_(total[..., :4] / total[..., 4:].clamp(min=1e-6))
         standards = (self.standard_tokens, self.standard_points)
         for standard, parts in zip(standards, zip(*rows, strict=True), strict=True):
             standard.fit(torch.from_numpy(np.concatenate(parts)))
+
+    def _depths_and_positions(self, arrays: SceneArrays[np.ndarray], depth: Tensor) -> Tensor:
+        """Return log depth / 3 m, position / 3 m and 1 of points with a depth, [V,t,5] by patch."""
+        batch = stack_scenes([arrays], self.config)
+        valid = (depth > 0).float()[None, :, None]
+        xyz = batch.camera + batch.rays * depth[None, :, None]
+        log_depth = (depth.clamp(min=1e-3) / 3).log()[None, :, None]
+        values = torch.cat([log_depth, xyz / 3, torch.ones_like(valid)], dim=-1) * valid
+        return by_view(self.grid.pool(values), self.patches)[0]
 
     def first_positions(self, batch: SceneBatch, coarse: Tensor) -> Tensor:
         """Return patch positions [B,T,3] before encoding, from the sensor or predicted from images.
@@ -169,7 +194,7 @@ class Encoder(nn.Module):
         """
         images = by_view(self.image(batch.tokens), self.patches) + self.patch_embedding
         images = torch.cat([images[:, :1] + self.first_view, images[:, 1:]], dim=1).flatten(1, 2)
-        coarse = self.coarse(F.gelu(images)).float()
+        coarse = self.coarse(F.gelu(images)).float() + self.view_means(images.shape[1])
         xyz = self.first_positions(batch, coarse).detach()
         inputs = self.point_inputs(batch, xyz)
         local = F.relu(self.local(inputs))
@@ -193,6 +218,11 @@ class Encoder(nn.Module):
         # Points take in the patches around them: a residual layer, then normalisation.
         mixed = F.relu(self.mix[0](local) + self.grid.spread(self.down(tokens)))
         return tokens, self.point_norm(mixed + F.relu(self.mix[1](mixed))), coarse
+
+    def view_means(self, count: int) -> Tensor:
+        """Return `means` [T,4] of the views of T = `count` patches."""
+        others = count // self.patches - 1
+        return torch.cat([self.means[:1], self.means[1:].expand(others, -1, -1)]).flatten(0, 1)
 
     def message(self, tokens: Tensor, xyz: Tensor) -> Tensor:
         """Return messages [B,T,D] among patches and among groups of patches, joined."""

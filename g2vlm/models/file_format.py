@@ -29,9 +29,12 @@ PARTS = {
     "decoder": "decoder",
 }
 
+# Parts of the names of tensors that are measured on the training scenes, not trained.
+MEASURED = (".standard_", ".means")
+
 FORMAT = "g2vlm-model"
 # Of the names of tensors and settings.
-VERSION = 2
+VERSION = 3
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
@@ -74,8 +77,8 @@ def _require_types(document: dict[str, Any], path: Path) -> None:
 def parameters_by_part(folder: str | os.PathLike[str]) -> dict[str, int]:
     """Return {name of a part: number of its parameters} of a model folder.
 
-    Only the header of model.safetensors is read. Means and deviations of frozen features are saved
-    with the weights but are no parameters.
+    Only the header of model.safetensors is read. What is measured on the training scenes is saved
+    with the weights but is no parameter.
 
     Raises:
         InputError: where the file is missing or holds no model.
@@ -85,7 +88,7 @@ def parameters_by_part(folder: str | os.PathLike[str]) -> dict[str, int]:
     try:
         with safe_open(path, framework="np") as weights:
             for name in weights.keys():  # noqa: SIM118 (not a mapping)
-                if ".standard_" not in name:
+                if not any(part in name for part in MEASURED):
                     found[name.split(".")[0]] += math.prod(weights.get_slice(name).get_shape())
     except (SafetensorError, OSError, KeyError) as error:
         raise InputError(f"{path}: not the weights of a model ({error}); train it again") from error

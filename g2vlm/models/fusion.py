@@ -15,6 +15,7 @@ from g2vlm.models.config import ModelConfig
 from g2vlm.models.layers import (
     RELATIVE,
     Attention,
+    Dropout,
     exact,
     linear_of_parts,
     mlp,
@@ -42,7 +43,7 @@ class FusionLayer(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
         self.attention = Attention(width, config.heads)
         self.feed = mlp(width, 2 * width, width)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
 
     def forward(self, text: Tensor, tokens: Tensor, bias: Tensor | None) -> Tensor:
         """Return text states [B,Q,M,D] updated from tokens [B,T,D]; bias is [B,heads,Q,T]."""

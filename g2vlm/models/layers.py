@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from g2vlm.models.config import CELL, PATCH
+from metrics.files import rng
 
 # Length of `relative_features`.
 RELATIVE = 6
@@ -182,6 +183,37 @@ class Attention(nn.Module):
         return self.out(mixed.transpose(1, 2).reshape(batch, length, width))
 
 
+class Dropout(nn.Module):
+    """Dropout with a generator of its own, which `seed_dropout` seeds by the module's name.
+
+    A variant of the network that skips some modules then draws the same masks in the others.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+        self._generator = torch.Generator()
+
+    def seed(self, number: int, device: torch.device) -> None:
+        """Begin a new stream of masks for tensors on `device`."""
+        self._generator = torch.Generator(device).manual_seed(number)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x` with a share of its entries zero and the others scaled up, in training."""
+        if not self.training or not self.rate:
+            return x
+        kept = torch.empty_like(x).bernoulli_(1 - self.rate, generator=self._generator)
+        return x * kept.div_(max(1 - self.rate, 1e-6))
+
+
+def seed_dropout(module: nn.Module, seed: int, key: str) -> None:
+    """Seed every `Dropout` in a module by its name, the seed and the key of a step or a fit."""
+    device = next(module.parameters()).device
+    for name, part in module.named_modules():
+        if isinstance(part, Dropout):
+            part.seed(int(rng(seed, f"dropout {key}", name).integers(2**62)), device)
+
+
 class Block(nn.Module):
     """Pre-norm transformer layer over one set."""
 
@@ -190,7 +222,7 @@ class Block(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
         self.attention = Attention(width, heads)
         self.feed = mlp(width, 2 * width, width)
-        self.drop = nn.Dropout(dropout)
+        self.drop = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the updated set [B,N,D]."""

@@ -101,7 +101,7 @@ class QAContextEncoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width = config.hidden
-        self.compares = config.compares
+        self.compares = config.comparison
         self.roles = RoleParser(config)
         numbers = (
             *(8 * ROLES, len(PAIRS) * (PAIR + RELATIONS), ROLES, TRIPLE * len(TRIPLES)),

@@ -16,7 +16,7 @@ from g2vlm.models.batch import TextBatch
 from g2vlm.models.config import ModelConfig
 from g2vlm.models.fusion import LEAST_MATCH
 from g2vlm.models.heads import PAIR, RelationHead
-from g2vlm.models.layers import mlp, project_words
+from g2vlm.models.layers import Dropout, mlp, project_words
 
 # Roles of objects in a sentence: the object it means, and up to two anchors that locate it.
 ROLES = 3
@@ -121,7 +121,7 @@ class RoleParser(nn.Module):
         self.query = nn.Linear(width, small)
         self.key = mlp(row_size(config), small, small)
         self.sharpness = nn.Linear(width, ROLES)
-        self.drop = nn.Dropout(config.dropout)
+        self.drop = Dropout(config.dropout)
 
     def forward(self, text: TextBatch, objects: ObjectSet, rows: Tensor) -> Roles:
         """Parse sentences [B,Q] against objects [B,N] with feature rows [B,N,K]."""
@@ -170,7 +170,7 @@ class ReferringHead(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width, small = config.hidden, config.point_hidden
-        self.compares = config.compares
+        self.compares = config.comparison
         self.roles = RoleParser(config)
         self.own = mlp(row_size(config), small, small)
         self.pair = mlp(PAIR, small, small)
@@ -178,7 +178,7 @@ class ReferringHead(nn.Module):
         self.score = nn.Sequential(
             nn.Linear(ASPECTS * small, 2 * small),
             nn.GELU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(2 * small, 1),
         )
         self.class_weight = nn.Linear(width, 1)

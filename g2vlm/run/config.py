@@ -18,7 +18,9 @@ from typing import Any
 
 from g2vlm.features.names import MINILM, MOBILENET
 from g2vlm.models.config import VARIANT_KEYS, ModelSizes, method_switches, model_sizes
+from g2vlm.run.produced import lacks_metric, untrained_tasks
 from g2vlm.run.studies import variant_trainings
+from g2vlm.scenes.layout.settings import TwoZones
 from g2vlm.scenes.render.settings import SensorModel
 from g2vlm.settings import describe_fault, first_fault, section_schema, suggest
 from g2vlm.training.settings import TrainSettings
@@ -82,6 +84,7 @@ def config_schema() -> dict[str, Any]:
     schema = read_yaml(SCHEMA)
     sections = schema["properties"]
     sections["render"]["properties"]["sensor"] = section_schema(SensorModel)
+    sections["sealed"]["properties"]["two_zones"] = section_schema(TwoZones)
     sections["model"] = section_schema(ModelSizes)
     sections["train"] = section_schema(TrainSettings)
     sections["pretrained"]["properties"] = {
@@ -115,8 +118,12 @@ def check_config(sources: Sources) -> dict[str, Any]:
     for check in (
         _unequal_shares,
         _wrong_splits,
+        _reversed_ranges,
         _names_used_twice,
         _unknown_names,
+        _without_rows,
+        _unfair_controls,
+        _wrong_families,
         _missing_reference,
         _missing_folders,
     ):
@@ -178,12 +185,26 @@ def _wrong_splits(config: Mapping[str, Any]) -> Iterator[Fault]:
     predicted, scored = config["predict"]["splits"], config["score"]["splits"]
     for stage, key, wanted, before, splits in (
         ("report", "main_split", [config["report"]["main_split"]], "score", scored),
+        ("studies", "split", [config["studies"]["split"]], "score", scored),
         ("score", "splits", scored, "predict", predicted),
     ):
         for split in wanted:
             if split not in splits:
                 what = f"names {split}, which `{before}.splits` lacks; add it there"
                 yield [stage, key], [[before, "splits"]], what
+
+
+def _reversed_ranges(config: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find ranges of the second layout grammar whose lower bound is above the upper one."""
+    zones = config["sealed"]["two_zones"]
+    for low, high in (
+        ("shortest_mm", "longest_mm"),
+        ("narrowest_mm", "widest_mm"),
+        ("fewest", "most"),
+    ):
+        if zones[low] > zones[high]:
+            what = f"is {zones[low]}, above `{high}` {zones[high]}; change one of them"
+            yield ["sealed", "two_zones", low], [["sealed", "two_zones", high]], what
 
 
 def _names_used_twice(config: Mapping[str, Any]) -> Iterator[Fault]:
@@ -227,19 +248,28 @@ def _unknown_names(config: Mapping[str, Any]) -> Iterator[Fault]:
     trained = {name for name, _ in variant_trainings(config, dict.fromkeys(files, {}))}
     runs = {name for name, constants in baselines.items() if not constants.get("PRETRAINED")}
     known = {
+        "scored split": set(config["score"]["splits"]),
         "trained method": files,
         "method": files | set(baselines) | outside | trained,
         "method of this experiment": {*config["methods"], *runs, *config["pretrained"], *outside},
         "baseline": set(baselines),
         "metric": set(METRICS),
         "family": {*statistics["families"], "generalisation", "data_efficiency"},
+        "claim": {
+            f"{family}.{claim}"
+            for family, declared in statistics["families"].items()
+            for claim in declared["claims"]
+        },
     }
-    for keys, kind, names in _names(statistics, studies, report, config["methods"]):
+    for keys, kind, names in _names(statistics, studies, report, config["gate"], config["methods"]):
         for name in names:
             if name not in known[kind]:
                 hint = suggest(name, sorted(known[kind] - trained), "known")
-                # A method is of the experiment or not by two keys.
-                others = [["methods"]] if kind == "method of this experiment" else []
+                # A second key decides as well.
+                others = {
+                    "method of this experiment": [["methods"]],
+                    "scored split": [["score", "splits"]],
+                }.get(kind, [])
                 yield keys, others, f"names the unknown {kind} `{printable(name)}`; {hint}"
 
 
@@ -247,10 +277,14 @@ def _names(
     statistics: Mapping[str, Any],
     studies: Mapping[str, Any],
     report: Mapping[str, Any],
+    gate: Mapping[str, Any],
     methods: Sequence[str],
 ) -> Iterator[tuple[Keys, str, Sequence[str]]]:
     """Yield the way to names, their kind (a key of `_unknown_names`'s table) and the names."""
     yield ["methods"], "trained method", methods
+    for task, declared in gate["tasks"].items():
+        yield ["gate", "tasks", task], "metric", [declared["metric"]]
+        yield ["gate", "tasks", task], "method of this experiment", declared["controls"]
     yield ["studies", "metrics"], "metric", studies["metrics"]
     for study in ("data_efficiency", "robustness", "subgroups"):
         yield ["studies", study, "methods"], "trained method", studies[study]["methods"]
@@ -262,12 +296,18 @@ def _names(
     for key in ("reference", "lower_bound", "upper_bound"):
         yield ["statistics", key], "method of this experiment", [statistics[key]]
     yield ["statistics", "controls"], "method", statistics["controls"]
-    yield ["statistics", "margins"], "metric", list(statistics.get("margins", {}))
+    yield ["statistics", "smallest_effect"], "metric", list(statistics["smallest_effect"])
     for family, declared in statistics["families"].items():
-        keys = ["statistics", "families", family]
-        for test in declared["tests"]:
-            yield keys, "method", [test["a"], *test["b"]]
-            yield keys, "metric", [name.partition("/")[0] for name in test["metrics"]]
+        yield ["statistics", "families", family, "split"], "scored split", [declared["split"]]
+        for name, claim in declared["claims"].items():
+            keys = ["statistics", "families", family, "claims", name]
+            yield keys, "method", [claim["a"], *claim["against"]]
+            for facet_name, facet in claim["facets"].items():
+                of_facet = [*keys, "facets", facet_name]
+                # A control that needs weights need not run: its tests are then "not tested".
+                yield [*of_facet, "controls"], "method", facet.get("controls", [])
+                for role, metrics in _facet_metrics(facet):
+                    yield [*of_facet, role], "metric", metrics
     for contrast in ("generalisation", "data_efficiency"):
         declared = statistics.get(contrast, {})
         less = declared.get("less", {})
@@ -279,8 +319,100 @@ def _names(
     yield ["report", "short_names"], "metric", list(report["short_names"])
     yield ["report", "families"], "family", list(report["families"])
     for claim in report["claims"]:
-        yield ["report", "claims"], "family", [claim["family"]]
-        yield ["report", "claims"], "method", [claim["method"]]
+        yield ["report", "claims"], "claim", [f"{claim['family']}.{claim['name']}"]
+
+
+def _facet_metrics(facet: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Yield (key, names of metrics without their subsets) of a facet's primary and secondaries."""
+    for key, metrics in (
+        ("primary", [facet["primary"]]),
+        ("secondary", facet.get("secondary", [])),
+    ):
+        yield key, [metric.partition("/")[0] for metric in metrics]
+
+
+def _facets(
+    config: Mapping[str, Any],
+) -> Iterator[tuple[list[str], Mapping[str, Any], Mapping[str, Any]]]:
+    """Yield the way to each facet of a claim, the claim and the facet."""
+    for family, declared in config["statistics"]["families"].items():
+        for name, claim in declared["claims"].items():
+            for facet, parts in claim["facets"].items():
+                keys = ["statistics", "families", family, "claims", name, "facets", facet]
+                yield keys, claim, parts
+
+
+def _without_rows(config: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find metrics that a control or a method of a claim, or a control of the gate, cannot have.
+
+    Otherwise the test would be reported as untested, or as a win over a head that nothing trains.
+    """
+    for keys, claim, facet in _facets(config):
+        for role, metrics in _facet_metrics(facet):
+            for metric in metrics:
+                for name in (claim["a"], *claim["against"]):
+                    reason = _no_rows(name, metric)
+                    if reason:
+                        what = f"names {metric}, which {name} is not scored on: {reason}"
+                        yield [*keys, role], [], f"{what}; name another metric or method"
+        for name in facet.get("controls", []):
+            metric = facet["primary"].partition("/")[0]
+            reason = _no_rows(name, metric)
+            if reason:
+                what = f"names {name}, which has no {metric}: {reason}"
+                yield [*keys, "controls"], [[*keys, "primary"]], f"{what}; name another control"
+    for task, declared in config["gate"]["tasks"].items():
+        for name in declared["controls"]:
+            reason = _no_rows(name, declared["metric"])
+            if reason:
+                what = f"names {name}, which has no {declared['metric']}: {reason}"
+                keys = ["gate", "tasks", task]
+                yield [*keys, "controls"], [[*keys, "metric"]], f"{what}; name another control"
+
+
+def _no_rows(name: str, metric: str) -> str:
+    """Return why a method has no score of a metric, "" if it has one or nobody can tell."""
+    baselines = declared_baselines()
+    if name in baselines:
+        return lacks_metric(baselines[name], metric)
+    if (METHODS / f"{name}.yaml").is_file():
+        from metrics.registry import METRICS
+
+        return untrained_tasks(load_method(name)["switches"]).get(METRICS[metric].task, "")
+    return ""
+
+
+def _unfair_controls(config: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find controls that read geometry which the method that they test does without."""
+    from metrics.registry import METRICS
+
+    switches = {path.stem: load_method(path.stem)["switches"] for path in METHODS.glob("*.yaml")}
+    for keys, claim, facet in _facets(config):
+        if claim["a"] not in switches:
+            continue
+        fair = fair_controls(switches[claim["a"]], facet.get("controls", []))
+        for name in facet.get("controls", []):
+            if name not in fair:
+                what = f"names {name}, which reads geometry that {claim['a']} lacks"
+                yield [*keys, "controls"], [], f"{what}; name another control"
+    for task, declared in config["gate"]["tasks"].items():
+        for method in config["methods"]:
+            produced = METRICS[declared["metric"]].task not in untrained_tasks(switches[method])
+            if produced and not fair_controls(switches[method], declared["controls"]):
+                what = f"names only controls that read geometry which {method} lacks"
+                keys = ["gate", "tasks", task, "controls"]
+                yield keys, [["methods"]], f"{what}; add one that reads none"
+
+
+def _wrong_families(config: Mapping[str, Any]) -> Iterator[Fault]:
+    """Find differences that are declared twice, and primary metrics without a smallest effect."""
+    from metrics.statistics.settings import check_families
+
+    try:
+        check_families(config["statistics"], "statistics")
+    except InputError as error:
+        keys = [["statistics", "smallest_effect"]]
+        yield ["statistics", "families"], keys, f"are wrong: {str(error).partition(': ')[2]}"
 
 
 def _missing_reference(config: Mapping[str, Any]) -> Iterator[Fault]:
@@ -346,6 +478,21 @@ def declared_baselines(folder: str | Path = BASELINES) -> dict[str, dict[str, An
                 with suppress(ValueError):  # not a literal
                     constants[target.id] = ast.literal_eval(node.value)
     return baselines
+
+
+def fair_controls(switches: Mapping[str, Any], controls: Sequence[str]) -> list[str]:
+    """Return the controls that read no geometry of a scene that a method does without.
+
+    Args:
+        switches: of the method.
+        controls: names of baselines; any other name counts as one that reads no geometry.
+    """
+    declared = declared_baselines()
+    return [
+        name
+        for name in controls
+        if all(switches[key] for key in declared.get(name, {}).get("GEOMETRY_INPUTS", ()))
+    ]
 
 
 def pretrained_folder(config: Mapping[str, Any], name: str) -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from g2vlm.run import devices
+from g2vlm.run.memory import peak_memory_mb
 from g2vlm.run.progress import Progress
 from metrics.files import InputError, one_line
 
@@ -73,8 +74,7 @@ def write_cost(path: Path) -> None:
     """Write the wall and CPU seconds and the peak memory (MB) of this process.
 
     The system counts them, so that short jobs are exact: CPU seconds include the start of Python
-    and processes that have ended. The peak of `getrusage` is not used: it begins with the memory of
-    the process that started this one.
+    and processes that have ended.
     """
     own, others = (
         resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -82,16 +82,10 @@ def write_cost(path: Path) -> None:
     cost = {
         "wall_seconds": round(time.monotonic() - _STARTED, 2),
         "cpu_seconds": round(sum(one.ru_utime + one.ru_stime for one in (own, others)), 2),
-        "peak_memory_mb": round(_peak_kilobytes() / 1024, 1),
+        "peak_memory_mb": peak_memory_mb(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(cost) + "\n", encoding="utf-8")
-
-
-def _peak_kilobytes() -> int:
-    """Return the largest resident set of this process so far, as /proc counts it."""
-    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    return int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[1])
 
 
 def _exit(line: str, status: int) -> None:

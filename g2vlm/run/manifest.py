@@ -17,7 +17,7 @@ from metrics.files import InputError, atomic_path, read_json, sha256_file, write
 
 ROOT = Path(__file__).resolve().parents[2]
 # Folders whose every file is recorded. A submission's own manifest.json records its other files.
-STAGES = ("recipes", "scenes", "truth", "features", "models")
+STAGES = ("recipes", "sealed", "scenes", "truth", "features", "models")
 PREDICTIONS = "predictions"
 RESULT_KINDS = (".parquet", ".csv", ".md", ".tex", ".html", ".pdf", ".png", ".json", ".txt")
 # The crate's profiles, and what it holds of the clone.
@@ -69,10 +69,16 @@ def describe(
 
 
 def origin(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the code, data, environment and machine of an experiment."""
+    """Return the code, data, environment, machine and opened seal of an experiment."""
+    seal = config.get("seal", {})
     return {
         "experiment": config["experiment"],
         "code": git_state(),
+        **(
+            {"seal": {key: seal[key] for key in ("digest", "commit", "opened", "seed")}}
+            if seal
+            else {}
+        ),
         "data": {"folder_md5": pins.folder_hash(), "manifest_sha256": _hash(pins.MANIFEST)},
         "environment": {"lock_sha256": _hash(Path("requirements.lock"))},
         "machine": machine(),

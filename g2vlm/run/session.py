@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from g2vlm.run import config as settings
-from g2vlm.run import data
+from g2vlm.run import data, seal
 from metrics.files import InputError
 
 LOCK = Path(".snakemake/one-run.lock")
@@ -24,7 +24,7 @@ DRY_RUN = re.compile(r"--(dry-?run|dag|rulegraph|filegraph|summary)|-[a-zA-Z]*n[
 def check(
     config: Mapping[str, Any], files: Sequence[str | Path], command_line: Mapping[str, Any]
 ) -> None:
-    """End the process with one line if the config has a fault.
+    """End the process with one line if the config has a fault or its test rooms were changed.
 
     Args:
         config: as Snakemake merged it.
@@ -38,6 +38,7 @@ def check(
                 f"{' + '.join(sources)}: Snakemake reads another config from these; write plain "
                 "YAML without `__use_yte__`, and leave out --replace-workflow-config"
             )
+        seal.verify_rooms(config, seal.read_seal(settings.ROOT / seal.RECORD))
     except InputError as fault:
         sys.exit(f"error: {fault}")
 
@@ -45,8 +46,13 @@ def check(
 def read_methods(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the learned methods of a checked config; ends the process on a fault of their files.
 
-    Splits without scenes are removed from the config: data/ may lack the captured rooms.
+    Splits without scenes are removed from the config: data/ may lack the captured rooms. Those of
+    the sealed test are added once the seal is opened.
     """
+    try:
+        seal.add_sealed_splits(config, seal.read_seal(settings.ROOT / seal.RECORD))
+    except InputError as fault:
+        sys.exit(f"error: {fault}")
     counts = {split: n for split, n in config["data"]["splits"].items() if n}
     config["data"]["splits"] = counts
     for stage in ("predict", "score"):

@@ -2,7 +2,8 @@
 
 import csv
 import shutil
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import numpy as np
 
 from g2vlm.scenes.assets import sources
 from g2vlm.scenes.assets.catalog import REVIEWED, ModelRow, open_catalog, read_models
+from g2vlm.scenes.assets.classes import KINDS
 from g2vlm.scenes.datasheet import DatasetStats, attribution, datasheet, rooms_datasheet
 from g2vlm.scenes.language.answer_balancing import AnswerBalance
 from g2vlm.scenes.language.generate import generate_language
-from g2vlm.scenes.layout.recipes import draw_recipe, group_models
+from g2vlm.scenes.layout.furnish import furnish
+from g2vlm.scenes.layout.recipes import Layout, draw_recipe, group_models
 from g2vlm.scenes.layout.splits import COUNTS, SEED, swap_recipe
 from g2vlm.scenes.real import FOLDER, REAL_ROOMS
 from g2vlm.scenes.real.layout import captured_recipes
@@ -56,7 +59,8 @@ def build(
         for table in (REVIEWED, EXCLUDED):
             shutil.copyfile(table, folder / table.name)
         models = read_models(folder / "models.csv")
-        stats = write_scenes(models, counts, folder, progress)
+        scenes = draw_scenes(models, counts)
+        stats = write_scenes(scenes, models, folder, SEED, progress, sum(counts.values()))
         sides = {
             side: sorted(name for name, row in models.items() if row.side == side)
             for side in ("train", "held")
@@ -72,33 +76,37 @@ def build(
 
 
 def write_scenes(
+    scenes: Iterable[tuple[dict[str, Any], np.ndarray]],
     models: dict[str, ModelRow],
-    counts: dict[str, int],
     folder: Path,
+    seed: int,
     progress: Callable[[int, int], None] | None = None,
+    total: int = 0,
 ) -> DatasetStats:
-    """Write scenes.jsonl and language.jsonl of all synthetic scenes, and return their counts.
+    """Write scenes.jsonl and language.jsonl of synthetic scenes, and return their counts.
 
     Lines are written scene by scene, so that memory does not grow with the number of scenes.
 
     Args:
+        scenes: their recipes and estimated pixels int64 [8, N].
         models: the reviewed table.
-        counts: scenes by split.
         folder: where to write.
-        progress: called with (scenes done, scenes in all).
+        seed: of the sentences.
+        progress: called with (scenes done, `total`).
     """
-    stats, balances = DatasetStats(), {split: AnswerBalance() for split in counts}
+    stats, balances = DatasetStats(), defaultdict(AnswerBalance)
     with (
         line_writer(folder / "scenes.jsonl") as write_scene,
         line_writer(folder / "language.jsonl") as write_language,
     ):
-        for done, (recipe, pixels) in enumerate(draw_scenes(models, counts), 1):
-            line = generate_language(recipe, models, pixels, balance=balances[recipe["split"]])
+        for done, (recipe, pixels) in enumerate(scenes, 1):
+            balance = balances[recipe["split"]]
+            line = generate_language(recipe, models, pixels, seed, balance)
             write_scene(recipe)
             write_language(line)
             stats.add(recipe, pixels, line, models)
             if progress:
-                progress(done, sum(counts.values()))
+                progress(done, total)
     return stats
 
 
@@ -135,17 +143,19 @@ def draw_scenes(
     """
     if counts.get("test_asset", 0) > counts.get("test_scene", 0):
         raise InputError(
-            "data.splits: test_asset has more scenes than test_scene, which it repeats with other "
+            "data.splits: dev_asset has more scenes than dev_scene, which it repeats with other "
             "models; lower its number"
         )
     pool = group_models(models, "train", lambda row: (row.cls, row.placement))
+    layout = Layout(KINDS, partial(furnish, pool=pool))
+    held = group_models(models, "held", lambda row: row.kind)
     for split in ("train", "val"):
         for number in range(counts.get(split, 0)):
-            yield draw_recipe(split, number, pool, seed)
-    with_held_out_models = partial(swap_recipe, models=models)
+            yield draw_recipe(split, number, layout, seed)
+    with_held_out_models = partial(swap_recipe, models=models, held=held, split="test_asset")
     recipes = []
     for number in range(counts.get("test_scene", 0)):
-        recipe, pixels = draw_recipe("test_scene", number, pool, seed, with_held_out_models)
+        recipe, pixels = draw_recipe("test_scene", number, layout, seed, with_held_out_models)
         recipes.append(recipe)
         yield recipe, pixels
     yield from map(with_held_out_models, recipes[: counts.get("test_asset", 0)])

@@ -99,12 +99,13 @@ class SceneStore:
     Args:
         folder: holds the shards, one .jsonl and one .safetensors file each.
         shard: name of the one shard to read, by default all.
+        most: keep the first scenes, at most this many; by default all.
 
     Raises:
         InputError: a shard is missing, cut short or malformed; the message names the file.
     """
 
-    def __init__(self, folder: str | Path, shard: str = "*") -> None:
+    def __init__(self, folder: str | Path, shard: str = "*", most: int | None = None) -> None:
         self.folder = Path(folder)
         # Where a scene's annotation begins: its file and the place in bytes.
         self._places: dict[str, tuple[Path, int]] = {}
@@ -115,6 +116,8 @@ class SceneStore:
             raise InputError(f"{self.folder}: no shards; run `snakemake`")
         for path in shards:
             for offset, line in iterate_lines(path):
+                if len(self._places) == most:
+                    break
                 self._places[line["scene"]] = (path, offset)
                 if len(self._annotations) < KEPT_ANNOTATIONS:
                     self._annotations[line["scene"]] = line

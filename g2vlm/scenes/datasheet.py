@@ -376,12 +376,15 @@ def _blind_baseline_table(rows: list[dict[str, str]]) -> list[str]:
         "",
         "Scores of baselines that see no image, fitted on train. They answer all written "
         "sentences of the cpu splits and of the captured rooms; rendering drops some of these. "
-        "`text_only` reads the words of the question alone. `majority` gives the most frequent "
-        "answer, or the median. The last row picks an object of the right class at random. The "
-        "scores on train are from five-fold cross-validation over scenes; train has the most "
-        "questions, so they show best how much the words give away. A score is the mean over the "
-        "questions of a type: 120 on val, 160 on the test splits, and at most 10 on the captured "
-        "rooms, whose means move by tenths. Measured by `python -m baselines.blind_baselines`.",
+        "The probes read the words of the question alone: `word_ridge` and `word_forest` their "
+        "counts, `text_only` the sentence embedding, `nearest_question` answers as the most "
+        "similar question does. `majority` gives the most frequent answer, or the median, and "
+        "`best_constant` the constant with the highest score. The last row picks an object of the "
+        "right class at random. The scores on train are from five-fold cross-validation over "
+        "scenes; train has the most questions, so they show best how much the words give away. A "
+        "score is the mean over the questions of a type. The other splits have far fewer of them: "
+        "`python -m benchmarks.question_balance` measures on thousands of fresh questions of each "
+        "type. Measured by `python -m baselines.blind_baselines`.",
         "",
         *_table(
             ("baseline", "questions", *splits),

@@ -26,6 +26,7 @@ from g2vlm.scenes.render.occupancy import cell_of, surface_points
 from g2vlm.scenes.render.raycast import Camera, RayScene, recipe_camera
 from g2vlm.scenes.render.scene import scene_mesh
 from g2vlm.scenes.render.shading import albedo, expose, face_viewer, irradiance, to_srgb_bytes
+from g2vlm.scenes.split_names import split_name
 from metrics.constants import (
     COMPLETION,
     FIRST_OBJECT,
@@ -62,7 +63,7 @@ def annotate(recipe: dict, language: dict, fields: dict[str, np.ndarray]) -> dic
     objects = _objects(recipe, fields)
     line = {
         "scene": recipe["id"],
-        "split": recipe["split"],
+        "split": split_name(recipe["split"]),
         "pair": recipe.get("pair"),
         "kind": recipe["kind"],
         "objects": objects,

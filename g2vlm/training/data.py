@@ -60,8 +60,8 @@ class GeometryTargets(Movable):
 
 
 @dataclass(frozen=True)
-class LanguageTargets(Movable):
-    """Targets of B scenes with N objects, R references and S sentences (references first).
+class ObjectTargets(Movable):
+    """Targets of B scenes with N objects.
 
     Attributes:
         masks: [B,N,P], share of the cell that the object covers.
@@ -70,6 +70,21 @@ class LanguageTargets(Movable):
         yaw: [B,N], radians.
         classes: i64 [B,N], -1 = padding.
         relations: i64 [K,B,N,N], labels of the K families in `FAMILIES`, -1 = void.
+    """
+
+    masks: Tensor
+    present: Tensor
+    boxes: Tensor
+    yaw: Tensor
+    classes: Tensor
+    relations: Tensor
+
+
+@dataclass(frozen=True)
+class LanguageTargets(Movable):
+    """Targets of B scenes with N objects, R references and S sentences (references first).
+
+    Attributes:
         sentences: the references, then the questions.
         roles: [3,B,R,N], 1 for objects that a reference means, for objects that it names as
             anchors, and for objects of the class that it means; -1 = no reference.
@@ -82,12 +97,6 @@ class LanguageTargets(Movable):
         phrase_objects: [B,phrases,B*N], 1 for objects that a phrase describes.
     """
 
-    masks: Tensor
-    present: Tensor
-    boxes: Tensor
-    yaw: Tensor
-    classes: Tensor
-    relations: Tensor
     sentences: TextBatch
     roles: Tensor
     named: Tensor
@@ -107,13 +116,15 @@ class StepOutputs:
         model: the model in training.
         state: the encoded scenes.
         geometry: dense targets.
-        language: targets of objects and sentences; None in stage 1.
+        objects: targets of objects; None in stage 1.
+        language: targets of sentences; None in stage 1 and without language.
         relation_weights: {relation family: [K], weight of each label}.
     """
 
     model: G2VLM
     state: SceneState
     geometry: GeometryTargets
+    objects: ObjectTargets | None = None
     language: LanguageTargets | None = None
     relation_weights: Mapping[str, Tensor] | None = None
 
@@ -125,7 +136,7 @@ class StepOutputs:
     @cached_property
     def boxes(self) -> Tensor:
         """[B,N,6]: predicted boxes of the ground-truth masks."""
-        return self.model.box_head(self.state, self.language.masks)
+        return self.model.box_head(self.state, self.objects.masks)
 
 
 class SceneSource(Protocol):
@@ -284,6 +295,19 @@ def sample(items: Sequence[Any], count: int, random: np.random.Generator) -> lis
     return [items[place] for place in random.permutation(len(items))[:count]]
 
 
+def object_batch(scenes: Sequence[TrainScene]) -> ObjectTargets:
+    """Return the targets of the objects of the B scenes of a batch."""
+    classes = pad([scene.classes for scene in scenes], -1)
+    return ObjectTargets(
+        masks=pad([mask_shares(scene.masks) for scene in scenes]),
+        present=classes >= 0,
+        boxes=pad([scene.boxes for scene in scenes]),
+        yaw=pad([scene.yaw for scene in scenes]),
+        classes=classes,
+        relations=_relations(scenes, classes.shape[1]),
+    )
+
+
 def language_batch(
     data: TrainSet,
     scenes: Sequence[TrainScene],
@@ -306,14 +330,7 @@ def language_batch(
     ]
     size = max(1, max(len(scene.rows) for scene in scenes))
     sentences = _sentences(data, sampled, counts["references"])
-    classes = pad([scene.classes for scene in scenes], -1)
     return LanguageTargets(
-        masks=pad([mask_shares(scene.masks) for scene in scenes]),
-        present=classes >= 0,
-        boxes=pad([scene.boxes for scene in scenes]),
-        yaw=pad([scene.yaw for scene in scenes]),
-        classes=classes,
-        relations=_relations(scenes, size),
         sentences=sentences,
         roles=_roles(scenes, sampled, (len(scenes), counts["references"], size)),
         named=_named(scenes, sampled, counts["references"], sentences.present.shape[1]),

@@ -19,7 +19,7 @@ from g2vlm.models.heads import pool_scene
 from g2vlm.models.layers import exact
 from g2vlm.models.model import G2VLM
 from g2vlm.models.state import GroundState, RelationLogits, SceneState
-from g2vlm.training.data import GeometryTargets, LanguageTargets, StepOutputs
+from g2vlm.training.data import GeometryTargets, LanguageTargets, ObjectTargets, StepOutputs
 from metrics.scene_graph.predicates import FAMILIES
 
 # A neighbour farther than this from a point's tangent plane lies on another surface.
@@ -150,23 +150,28 @@ def reconstruction_loss(step: StepOutputs) -> dict[str, Tensor]:
 
 
 def spatial_loss(step: StepOutputs) -> dict[str, Tensor]:
-    """Return L_spatial by parts: classes, boxes, relations and grounding of sentences."""
-    state, geometry, targets = step.state, step.geometry, step.language
-    # The order of these three fixes which dropout masks each of them draws.
-    ground, boxes = step.ground, step.boxes
+    """Return L_spatial by parts: classes, boxes and relations of objects, grounding of sentences.
+
+    Without language there are no sentences to ground.
+    """
+    state, geometry, targets = step.state, step.geometry, step.objects
+    boxes = step.boxes
     # The relations do not train the box head.
     relations = step.model.relations(state, targets.masks, boxes.detach())
-    labelled = targets.present & (geometry.supervised > 0)[:, None]  # (B, N)
-    return {
+    # Objects whose 3D labels may be used, (B, N).
+    labelled = targets.present & (geometry.supervised > 0)[:, None]
+    losses = {
         "class": class_loss(state, geometry),
         "name": name_loss(state, targets),
         # Boxes that points vote for, then boxes of the true masks, in scenes with 3D labels.
         "vote": box_loss(state.boxes[geometry.votes], geometry.boxes[geometry.votes]),
         "box": box_loss(boxes[labelled], targets.boxes[labelled]),
         "relation": relation_loss(relations, targets, step.relation_weights),
-        "front": FRONT_WEIGHT * front_loss(relations, targets),
-        **grounding_loss(step.model, ground, targets),
+        "front": FRONT_WEIGHT * front_loss(relations, targets.yaw, labelled),
     }
+    if step.language is not None:
+        losses |= grounding_loss(step.model, step.ground, targets, step.language)
+    return losses
 
 
 def class_loss(state: SceneState, targets: GeometryTargets) -> Tensor:
@@ -179,7 +184,7 @@ def class_loss(state: SceneState, targets: GeometryTargets) -> Tensor:
     return masked_mean(-share.clamp(min=1e-6).log(), known * (1 - structure * 2 / 3))
 
 
-def name_loss(state: SceneState, targets: LanguageTargets) -> Tensor:
+def name_loss(state: SceneState, targets: ObjectTargets) -> Tensor:
     """Return the cross-entropy of the objects' classes, from the mean logits of their points.
 
     Here a cup weighs as much as a sofa; in `class_loss` each weighs by its points.
@@ -229,7 +234,7 @@ def mass_loss(log_probability: Tensor, targets: Tensor) -> Tensor:
 
 
 def grounding_loss(
-    model: G2VLM, ground: GroundState, targets: LanguageTargets
+    model: G2VLM, ground: GroundState, objects: ObjectTargets, targets: LanguageTargets
 ) -> dict[str, Tensor]:
     """Return the losses of grounding R references, by parts.
 
@@ -245,7 +250,7 @@ def grounding_loss(
     # (3, B, R, N): targets, anchors, and objects of the targets' class.
     roles = targets.roles.clamp(min=0)
     logits = ground.point_logits[:, :count]  # (B, R, P)
-    target_points = roles[0] @ targets.masks  # (B, R, P), share of a cell that the target covers
+    target_points = roles[0] @ objects.masks  # (B, R, P), share of a cell that the target covers
     pointwise = F.binary_cross_entropy_with_logits(logits, target_points, reduction="none").mean(-1)
     share = logits.sigmoid()
     dice = 1 - (2 * (share * target_points).sum(-1) + 1) / (
@@ -253,11 +258,11 @@ def grounding_loss(
     )
     # Dice of an empty mask would punish every point, so it is left out.
     visible = (target_points.amax(-1) > 0).float() * asked[..., 0]  # (B, R)
-    weight = targets.masks / targets.masks.sum(-1, keepdim=True).clamp(min=1e-6)
+    weight = objects.masks / objects.masks.sum(-1, keepdim=True).clamp(min=1e-6)
     with exact(logits):
         by_object = logits.float() @ weight.transpose(1, 2)  # (B, R, N)
-    by_object = by_object.masked_fill(~targets.present[:, None], -1e4)
-    patches = model.encoder.grid.pool(targets.masks.transpose(1, 2)).transpose(1, 2)  # (B, N, T)
+    by_object = by_object.masked_fill(~objects.present[:, None], -1e4)
+    patches = model.encoder.grid.pool(objects.masks.transpose(1, 2)).transpose(1, 2)  # (B, N, T)
     tokens = roles @ patches  # (3, B, R, T)
     losses = {
         "mask": masked_mean(MASK_WEIGHT * pointwise, asked[..., 0]) + masked_mean(dice, visible),
@@ -280,7 +285,7 @@ def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def relation_loss(
-    logits: RelationLogits, targets: LanguageTargets, weights: Mapping[str, Tensor]
+    logits: RelationLogits, targets: ObjectTargets, weights: Mapping[str, Tensor]
 ) -> Tensor:
     """Return the mean over relation families of the class-weighted cross-entropy.
 
@@ -296,14 +301,19 @@ def relation_loss(
     return total / len(targets.relations)
 
 
-def front_loss(logits: RelationLogits, targets: LanguageTargets) -> Tensor:
+def front_loss(logits: RelationLogits, yaw: Tensor, labelled: Tensor) -> Tensor:
     """Return 1 - cosine between predicted and true front directions.
 
     An object with yaw 0 faces -y, so its front is (sin yaw, -cos yaw).
+
+    Args:
+        logits: with the predicted front directions [B,N,2].
+        yaw: [B,N], radians.
+        labelled: bool [B,N], the objects that count.
     """
-    true = torch.stack([targets.yaw.sin(), -targets.yaw.cos()], dim=-1)  # (B, N, 2)
+    true = torch.stack([yaw.sin(), -yaw.cos()], dim=-1)  # (B, N, 2)
     cosine = (F.normalize(logits.front, dim=-1, eps=1e-3) * true).sum(-1)
-    return masked_mean(1 - cosine, targets.present.float())
+    return masked_mean(1 - cosine, labelled.float())
 
 
 def contrast(scores: Tensor, positive: Tensor) -> Tensor:
@@ -325,7 +335,7 @@ def products(first: Tensor, second: Tensor) -> Tensor:
 
 def align_loss(step: StepOutputs) -> Tensor:
     """Return L_align: captions against the batch's scenes, and phrases against its objects."""
-    space, targets = step.model.descriptors, step.language
+    space, objects, targets = step.model.descriptors, step.objects, step.language
     scale = space.sharpness
     texts = space.embed_text(targets.captions.pooled).flatten(0, 1)  # (B*captions, E)
     scenes = space.embed_scene(pool_scene(step.state))  # (B, E)
@@ -334,10 +344,10 @@ def align_loss(step: StepOutputs) -> Tensor:
     scene_part = contrast(products(scale * texts[kept], scenes), positive)
     phrases = space.embed_phrase(targets.phrases.pooled).flatten(0, 1)  # (B*phrases, E)
     boxes = step.boxes.detach()
-    objects = space.embed_objects(step.state, targets.masks, boxes).flatten(0, 1)  # (B*N, E)
-    present, real = targets.present.flatten(), targets.phrases.present.flatten()
+    embedded = space.embed_objects(step.state, objects.masks, boxes).flatten(0, 1)  # (B*N, E)
+    present, real = objects.present.flatten(), targets.phrases.present.flatten()
     positive = targets.phrase_objects.flatten(0, 1)[real][:, present]
-    return scene_part + contrast(products(scale * phrases[real], objects[present]), positive)
+    return scene_part + contrast(products(scale * phrases[real], embedded[present]), positive)
 
 
 def text_loss(step: StepOutputs) -> dict[str, Tensor]:

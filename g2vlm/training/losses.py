@@ -9,6 +9,26 @@ This module imports no PyTorch, because the schema of the config is built from i
 
 from dataclasses import dataclass
 
+from g2vlm.models.config import Switches
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a loss.
+
+    Attributes:
+        name: column `<loss>/<name>` of losses.parquet.
+        labels: what the training scenes must be labelled with.
+        of_objects: the labels are 3D labels of objects, which a method may use in the share
+            `supervision_3d` of the scenes only.
+        switches: a method that switches one of these off has no such part.
+    """
+
+    name: str
+    labels: str
+    of_objects: bool = False
+    switches: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -20,9 +40,9 @@ class Loss:
         function: its name in `loss_functions`. It takes a `StepOutputs` and returns the loss as a
             scalar tensor, or its parts as {name: scalar tensor}, which are summed.
         stage: first training stage (1 or 2) in which the loss takes part.
-        parts: names of the parts, in the order of summation, where there are several. Each is a
-            column `<name>/<part>` of losses.parquet.
-        switch: a method that switches this off has no such loss.
+        labels: what the training scenes must be labelled with, for a loss without parts.
+        parts: in the order of summation, where there are several.
+        switches: a method that switches one of these off has no such loss.
         weight: weight where the config holds none.
     """
 
@@ -30,33 +50,43 @@ class Loss:
     description: str
     function: str
     stage: int
-    parts: tuple[str, ...] = ()
-    switch: str | None = None
+    labels: str = ""
+    parts: tuple[Part, ...] = ()
+    switches: tuple[str, ...] = ()
     weight: float = 1.0
 
 
+_LANGUAGE = ("language",)
 # The objective sums in this order. Another order changes the last bits of the total, so append new
 # rows at the end.
 LOSSES = (
-    Loss("depth", "Relative errors of predicted depth.", "depth_loss", stage=1),
+    Loss(
+        "depth", "Relative errors of predicted depth.", "depth_loss", stage=1, labels="depth maps"
+    ),
     Loss(
         "normal",
         "Angles between normals of the pointmap and true normals.",
         "normal_loss",
         stage=1,
+        labels="normal maps",
     ),
     Loss(
         "smoothness",
         "Bends of the pointmap, less across colour edges.",
         "smoothness_loss",
         stage=1,
+        labels="none",
     ),
     Loss(
         "reconstruction",
         "Errors of points with their predicted uncertainty, of occupancy and of colour.",
         "reconstruction_loss",
         stage=1,
-        parts=("pointmap", "occupancy", "colour"),
+        parts=(
+            Part("pointmap", "depth maps and cameras"),
+            Part("occupancy", "solids", of_objects=True),
+            Part("colour", "images"),
+        ),
     ),
     Loss(
         "spatial",
@@ -64,8 +94,19 @@ LOSSES = (
         "spatial_loss",
         stage=2,
         parts=(
-            *("class", "name", "vote", "box", "relation", "front"),
-            *("mask", "pick", "patch", "said", "aim"),
+            Part("class", "masks and classes"),
+            Part("name", "masks and classes"),
+            Part("vote", "3D boxes", of_objects=True),
+            Part("box", "3D boxes", of_objects=True),
+            Part("relation", "named relations"),
+            Part("front", "front directions", of_objects=True),
+            Part("mask", "masks of referred objects", switches=_LANGUAGE),
+            Part("pick", "referred objects", switches=_LANGUAGE),
+            Part("patch", "masks of referred objects", switches=_LANGUAGE),
+            Part("said", "named classes", switches=_LANGUAGE),
+            Part(
+                "aim", "masks of anchors and candidates", switches=("language", "cross_attention")
+            ),
         ),
     ),
     Loss(
@@ -73,13 +114,36 @@ LOSSES = (
         "Next words of answers and captions.",
         "text_loss",
         stage=2,
-        parts=("answer", "caption"),
+        parts=(Part("answer", "answers"), Part("caption", "captions")),
+        switches=_LANGUAGE,
     ),
     Loss(
         "align",
         "Contrast of captions with scenes and of phrases with objects.",
         "align_loss",
         stage=2,
-        switch="align_loss",
+        labels="captions and phrases",
+        switches=("language", "align_loss"),
     ),
 )
+
+
+def parts_of(loss: Loss) -> tuple[Part, ...]:
+    """Return the parts of a loss; a loss without any is one part without a name."""
+    return loss.parts or (Part("", loss.labels),)
+
+
+def supervision(method: Switches) -> dict[str, float]:
+    """Return the share of training scenes that supervise each loss, or each part of one.
+
+    Returns:
+        {"<loss>" or "<loss>/<part>": share}, 0 where the method has no such loss, or no label.
+    """
+    shares = {}
+    for loss in LOSSES:
+        for part in parts_of(loss):
+            column = f"{loss.name}/{part.name}" if part.name else loss.name
+            is_on = all(getattr(method, name) for name in (*loss.switches, *part.switches))
+            share = method.supervision_3d if part.of_objects else 1.0
+            shares[column] = share if is_on else 0.0
+    return shares

@@ -13,11 +13,13 @@ from g2vlm.training import loss_functions
 from g2vlm.training.data import (
     GeometryTargets,
     LanguageTargets,
+    ObjectTargets,
     StepOutputs,
     TrainSet,
     fixed_share,
     geometry_batch,
     language_batch,
+    object_batch,
 )
 from g2vlm.training.losses import LOSSES
 from g2vlm.training.settings import TrainSettings
@@ -40,8 +42,8 @@ def relation_weights(scenes: Iterable[SceneLabels]) -> dict[str, Tensor]:
     }
 
 
-# Inputs, dense targets and, in stage 2, targets of objects and sentences.
-Batch = tuple[SceneBatch, GeometryTargets, LanguageTargets | None]
+# Inputs, dense targets and, in stage 2, targets of objects and of sentences.
+Batch = tuple[SceneBatch, GeometryTargets, ObjectTargets | None, LanguageTargets | None]
 
 
 class Objective:
@@ -83,8 +85,10 @@ class Objective:
             random,
         )
         inputs = stack_scenes([scene.inputs for scene in scenes], model.config).to(self.device)
-        language = None
-        if step >= settings.stage1_steps and model.config.language:
+        if step < settings.stage1_steps:
+            return inputs, geometry.to(self.device), None, None
+        objects, language = object_batch(scenes).to(self.device), None
+        if model.config.language:
             language = language_batch(
                 self.data,
                 scenes,
@@ -97,7 +101,7 @@ class Objective:
                 },
                 random,
             ).to(self.device)
-        return inputs, geometry.to(self.device), language
+        return inputs, geometry.to(self.device), objects, language
 
     def next_batch(self, step: int, part: int) -> Batch:
         """Return `batch(step, part)`, and let the thread sample the next."""
@@ -109,12 +113,10 @@ class Objective:
 
     def losses(self, step: int, part: int) -> tuple[Tensor, dict[str, float]]:
         """Return the weighted sum of a batch's losses, and all losses and parts by name."""
-        settings, (inputs, geometry, language) = self.settings, self.next_batch(step, part)
+        settings, (inputs, *targets) = self.settings, self.next_batch(step, part)
         with torch.autocast(self.device.type, torch.bfloat16, settings.precision == "bf16"):
             state = self.model.encode(inputs)
-            values, parts = self.terms(
-                StepOutputs(self.model, state, geometry, language, self.weights)
-            )
+            values, parts = self.terms(StepOutputs(self.model, state, *targets, self.weights))
         total = sum(settings.loss_weights[name] * value for name, value in values.items())
         logged = {"total": total, **values, **parts}
         return total, {name: float(value.detach()) for name, value in logged.items()}
@@ -125,11 +127,11 @@ class Objective:
         Losses of several parts are computed first. Autograd adds up gradients in the reverse order
         of computation, so another order would change the last bits of every trained weight.
         """
-        stage, config = 1 if outputs.language is None else 2, self.model.config
+        stage, config = 1 if outputs.objects is None else 2, self.model.config
         active = [
             loss
             for loss in LOSSES
-            if loss.stage <= stage and (loss.switch is None or getattr(config, loss.switch))
+            if loss.stage <= stage and all(getattr(config, name) for name in loss.switches)
         ]
         values: dict[str, Tensor] = {}
         parts: dict[str, Tensor] = {}

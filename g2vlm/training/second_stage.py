@@ -96,7 +96,7 @@ class CachedScene:
 
 @torch.no_grad()
 def cache_features(model: G2VLM, scenes: SceneSource) -> tuple[Tensor, list[CachedScene]]:
-    """Encode all scenes once. Objects are cached for methods with language only.
+    """Encode all scenes once.
 
     The model is in training mode before and after.
 
@@ -111,7 +111,7 @@ def cache_features(model: G2VLM, scenes: SceneSource) -> tuple[Tensor, list[Cach
         inputs = stack_scenes([scene.inputs for scene in batch], model.config)
         state = model.encode(inputs.to(device))
         pooled.append(pool_scene(state))
-        if model.config.language and start < MOST_SCENES:
+        if start < MOST_SCENES:
             cached += _cache_objects(model, state, batch)
     model.train()
     return torch.cat(pooled), cached

@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from g2vlm.models.batch import Movable, build_text
 from g2vlm.models.decoder import CAPTION, SIDES, START, next_word_loss
+from g2vlm.models.layers import seed_dropout
 from g2vlm.models.model import G2VLM
 from g2vlm.models.qa_context import QAContext
 from g2vlm.models.referring_head import ABSENT, ROLES, ObjectSet, Referral
@@ -195,6 +196,7 @@ def train_referring_head(
         the mean losses of the last tenth of the steps; nothing without objects.
     """
     random = seeded_generator(seed, "refit_reader")
+    seed_dropout(model.referring_head, seed, "referring_head")
     sets = [scene.sets for scene in cached]
     usable = [row for row, scene_sets in enumerate(sets) if scene_sets]
     if not usable:
@@ -351,6 +353,7 @@ def train_qa_head(
         the mean losses of the last tenth of the steps; nothing without questions.
     """
     random = seeded_generator(seed, "refit_answers")
+    seed_dropout(model, seed, "qa_head")
     sets = [scene.sets for scene in cached]
     labels = [data.scenes.labels(row) for row in range(len(cached))]
     usable = [

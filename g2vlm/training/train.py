@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -17,8 +16,10 @@ import torch
 from g2vlm.models.checkpoint import save_model
 from g2vlm.models.config import ModelConfig, method_switches, model_sizes
 from g2vlm.models.file_format import sentence
+from g2vlm.models.layers import seed_dropout
 from g2vlm.models.model import G2VLM
 from g2vlm.models.probe import RetrievalProbe
+from g2vlm.run.memory import peak_memory_mb
 from g2vlm.training.data import TrainSet, fixed_share
 from g2vlm.training.objective import Objective
 from g2vlm.training.optimizer import Optimizer, learning_rate, make_optimizer
@@ -92,9 +93,11 @@ def train(
     }
     inputs = [path for pattern in INPUTS for path in sorted(Path(results).glob(pattern))]
     checkpoint = Checkpoint(Path(checkpoint_dir), training_key(parts, inputs))
-    torch.manual_seed(_torch_seed(seed, "weights"))
+    torch.manual_seed(int(rng(seed, "torch", "weights").integers(2**62)))
     model = G2VLM(model_config).train()
-    model.encoder.fit(data.scenes[row].inputs for row in data.measured)
+    model.encoder.fit(
+        (one.inputs, one.depth) for one in map(data.scenes.__getitem__, data.measured)
+    )
     group = ProcessGroup()
     model.to(group.device)
     objective = Objective(model, data, settings, seed)
@@ -136,10 +139,11 @@ def fit_heads(objective: Objective) -> tuple[RetrievalProbe, float]:
         )
     # The next heads learn from the boxes that inference will predict.
     cached = predict_boxes(model, cached)
-    for head, train_head, steps in (
-        ("referring_head", train_referring_head, settings.referring_head_steps),
-        ("qa_head", train_qa_head, settings.qa_head_steps),
-    ):
+    text_heads = {
+        "referring_head": (train_referring_head, settings.referring_head_steps),
+        "qa_head": (train_qa_head, settings.qa_head_steps),
+    }
+    for head, (train_head, steps) in text_heads.items() if config.language else ():
         found = train_head(model, cached, data, seed, steps)
         losses |= {f"{head}/{name}": value for name, value in found.items()}
     captions = caption_embeddings(data)
@@ -168,7 +172,7 @@ def write_result(
         {
             "parameters": sum(p.numel() for p in model.parameters()),
             "train_seconds": round(seconds, 2),
-            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "peak_memory_mb": peak_memory_mb(),
         },
     )
     save_model(model, out_dir, meta)
@@ -274,9 +278,9 @@ def one_step(
     optimizer.zero_grad()
     logged: dict[str, float] = {}
     for part in group.parts(settings.accumulation):
-        # Dropout draws from torch's generator. Seeding it by batch makes a resumed training, and
-        # one that several processes share, the same training.
-        torch.manual_seed(_torch_seed(objective.seed, f"step.{step}" + f".{part}" * (part > 0)))
+        # Seeding by batch makes a resumed training, and one that several processes share, the same
+        # training.
+        seed_dropout(model, objective.seed, f"{step}.{part}")
         total, losses = objective.losses(step, part)
         (total / settings.accumulation).backward()
         for name, value in losses.items():
@@ -286,8 +290,3 @@ def one_step(
     optimizer.step(rate)
     stage = 1 if step < settings.stage1_steps else 2
     return {"step": step, "stage": stage, "learning_rate": rate} | group.sum_losses(logged)
-
-
-def _torch_seed(seed: int, name: str) -> int:
-    """Return a seed for PyTorch's generator."""
-    return int(rng(seed, "torch", name).integers(2**62))

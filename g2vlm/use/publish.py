@@ -15,7 +15,7 @@ CARD = Path(__file__).resolve().parents[2] / "docs" / "model-card.md"
 FRONT_MATTER = (
     "---\nlicense: apache-2.0\nlibrary_name: g2vlm\ntags: [3d, rgb-d, grounding]\n---\n\n"
 )
-SPLIT, SCENES = "test_scene", 4
+SPLIT, SCENES = "dev_scene", 4
 # Metrics of single scenes or sentences, to check a loaded copy by: none that ranks a whole split.
 CHECKED = (
     "chamfer_l1_m",
@@ -40,7 +40,7 @@ def publish(
 
     The folder holds model.safetensors (fp16), config.json, cost.json, the retrieval probe, the
     thresholds calibrated on val, the calibration of the out-of-distribution score, a model card,
-    and scores.json: the scores of the model on the first scenes of test_scene, to check a copy by.
+    and scores.json: the scores of the model on the first scenes of dev_scene, to check a copy by.
 
     Args:
         results: folder of a finished experiment, e.g. `results/cpu`.

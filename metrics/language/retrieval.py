@@ -252,7 +252,7 @@ def _direction(
 
     Those of queries read a `QueryRanking`; MedR and MeanR read the `SplitRanks`.
     """
-    facts: dict[str, Any] = {"family": "retrieval", "task": task}
+    facts: dict[str, Any] = {"family": "retrieval", "task": task, "gallery": True}
     yield Metric(
         name=f"{name}_mrr",
         input=name,
@@ -314,6 +314,7 @@ METRICS = (
         source="Manning et al. 2008; differs from it in that irrelevant objects of the same score "
         "are ahead",
         query_mean=True,
+        gallery=True,
         chance=_chance(_phrases_to_objects, chance_of_average_precision),
     ),
 )

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from metrics.files import InputError
-from metrics.statistics import effects, moments
-from metrics.statistics.pairwise_differences import limits_note
+from metrics.statistics import detection, effects, moments
+from metrics.statistics.pairwise_differences import limits_note, stack
 from metrics.statistics.table import Block
 
 # (split, subset, metric) -> {method: its cells}
@@ -187,6 +187,9 @@ def _interaction_row(
     # What is compared is each method's change from condition to condition, cell by cell.
     a, b = (change(*blocks[k : k + 2], *cells[k : k + 2]) for k in (0, 2))
     result = moments.difference_interval(a, b)
+    (design,) = detection.designs_of(
+        *(stack([one]) for one in (a, b)), by_scene=(a.scene_means - b.scene_means)[None]
+    )
     return row | {
         "mean_a": float(a.estimate),
         "mean_b": float(b.estimate),
@@ -196,7 +199,8 @@ def _interaction_row(
         "df": float(result.df),
         "p": float(result.p),
         "dz": float(effects.cohens_dz(a.scene_means - b.scene_means)),
-        "mde": float(effects.detectable((result.high - result.low) / 2, result.df)),
+        "mde": detection.detectable(design),
+        "design": design,
         "question": moments.question_of(a, b),
         "estimator": "two-way moments of the change",
         "n_seeds_a": a.n_trainings,

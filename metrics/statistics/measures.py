@@ -1,11 +1,9 @@
-"""Facts about metrics that the statistics use: better direction, margin, whether tests exist."""
+"""Facts about metrics that the statistics use: direction, facet, whether tests exist."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from metrics.registry import METRICS
-
-# By the metric's unit: 0.02 for scores (no unit), 5 mm for distances.
-MARGINS = {"": 0.02, "m": 0.005}
 
 
 def higher_is_better(metric: str) -> bool:
@@ -21,11 +19,44 @@ def is_smooth(metric: str) -> bool:
     return metric not in METRICS or METRICS[metric].smooth
 
 
-def equivalence_margin(metric: str, declared: dict[str, Any] | None = None) -> float:
-    """Return the difference below which two methods count as equal, NaN where none is declared.
+def bounds(metric: str) -> tuple[float, float | None] | None:
+    """Return the smallest and largest value of a metric of the registry, None for any other."""
+    if metric not in METRICS:
+        return None
+    return METRICS[metric].low, METRICS[metric].high
 
-    `declared` (the config's `margins`) adds other metrics or replaces the margin of their unit.
+
+def has_gallery(metric: str) -> bool:
+    """Return whether a metric's queries search one gallery; see `Metric.gallery`."""
+    return metric in METRICS and METRICS[metric].gallery
+
+
+def metric_group(metric: str) -> str:
+    """Return the group of metrics whose exploratory tests are corrected together.
+
+    The registry's family of the metric; any other metric is a group of its own.
     """
-    if declared and metric in declared:
-        return float(declared[metric])
-    return MARGINS.get(METRICS[metric].unit, float("nan")) if metric in METRICS else float("nan")
+    return METRICS[metric].family if metric in METRICS else metric
+
+
+def is_task(name: str) -> bool:
+    """Return whether a name is a metric, a task or a family of metrics in the registry."""
+    return any(name in (m.name, m.task, m.family) for m in METRICS.values())
+
+
+def reason_for_metric(reasons: Mapping[str, str], metric: str) -> str:
+    """Return the reason that concerns a metric, "" for none.
+
+    Args:
+        reasons: by metric, by the task that a method must produce to be scored on it, or by the
+            registry's family of metrics; the narrowest counts.
+        metric: name.
+
+    Example:
+        >>> reason_for_metric({"mesh": "no mesh", "mesh_iou": "not closed"}, "mesh_iou")
+        'not closed'
+    """
+    known: tuple[Any, ...] = (metric,)
+    if metric in METRICS:
+        known = (metric, METRICS[metric].task, METRICS[metric].family)
+    return next((reasons[name] for name in known if name in reasons), "")

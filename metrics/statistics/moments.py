@@ -33,7 +33,7 @@ crossed design); Satterthwaite, An approximate distribution of estimates of vari
 1946 (degrees of freedom).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -45,12 +45,14 @@ SCENES = "these checkpoints, new scenes"
 TRAININGS = "new trainings, these scenes"
 
 # The fallback, a wider interval, is used from this many degrees of freedom of the scene part on if
-# one method has at least this share of the seed part. The grid of `metrics.statistics.simulate`
-# chose both values.
-FALLBACK_SCENES, FALLBACK_SHARE = 12, 0.7
+# one method has at least this share of the seed part; from the second number on where a method has
+# two trainings. The grid of `metrics.statistics.simulate` chose the values.
+FALLBACK_SCENES, FALLBACK_SCENES_OF_TWO, FALLBACK_SHARE = 12, 7, 0.7
 
 # One part of a variance of a mean: f64 [...], and its degrees of freedom.
 Term = tuple[np.ndarray, int]
+# The smallest and the largest value of a metric, None for no largest one.
+Bounds = tuple[float, float | None]
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,9 @@ def summarise(cells: np.ndarray, theta: np.ndarray | None = None, stochastic: bo
     )
 
 
-def mean_interval(a: Cells, level: float = 0.95, fallback: bool | None = None) -> Interval:
+def mean_interval(
+    a: Cells, level: float = 0.95, fallback: bool | None = None, bounds: Bounds | None = None
+) -> Interval:
     """Return the interval of one method's mean, without p-values.
 
     Args:
@@ -157,8 +161,14 @@ def mean_interval(a: Cells, level: float = 0.95, fallback: bool | None = None) -
         level: of the interval.
         fallback: True takes the wider interval, False the plain one; None decides by
             `needs_fallback`, element by element.
+        bounds: smallest and largest value of the metric; the limits lie within them
+            (`bounded_limits`). None for symmetric limits.
     """
-    return _interval(a.estimate, a.scene_means, [a], level, fallback, None)
+    found = _interval(a.estimate, a.scene_means, [a], level, fallback, None)
+    if bounds is None:
+        return found
+    low, high = bounded_limits(found.estimate, found.high - found.estimate, *bounds)
+    return replace(found, low=low, high=high)
 
 
 def difference_interval(
@@ -167,8 +177,11 @@ def difference_interval(
     level: float = 0.95,
     fallback: bool | None = None,
     margin: float = np.nan,
+    bounds: Bounds | None = None,
 ) -> Interval:
     """Return the interval of mean(a) - mean(b), its p against zero and its equivalence test.
+
+    The methods are trained independently; see `paired_interval` for trainings that share a seed.
 
     Args:
         a: the first method's cells.
@@ -177,6 +190,8 @@ def difference_interval(
         fallback: as in `mean_interval`.
         margin: the equivalence test asks whether the difference lies within +-margin; NaN for no
             such test.
+        bounds: smallest and largest value of the metric; no limit lies farther from zero than their
+            distance.
 
     Raises:
         ValueError: the numbers of scenes differ.
@@ -186,7 +201,79 @@ def difference_interval(
     if a.scenes != b.scenes:
         raise ValueError(f"methods must share their scenes: {a.scenes} vs {b.scenes}")
     by_scene = a.scene_means - b.scene_means  # (..., N)
-    return _interval(a.estimate - b.estimate, by_scene, [a, b], level, fallback, margin)
+    found = _interval(a.estimate - b.estimate, by_scene, [a, b], level, fallback, margin)
+    return _clipped(found, bounds)
+
+
+def paired_interval(
+    gaps: Cells,
+    level: float = 0.95,
+    fallback: bool | None = None,
+    margin: float = np.nan,
+    bounds: Bounds | None = None,
+) -> Interval:
+    """Return the interval of mean(a) - mean(b) of two methods whose trainings are paired by seed.
+
+    Seed k gives both methods the same initial weights, order of data and dropout, so that their
+    training effects may be correlated. Their differences, training by training and scene by scene,
+    are a crossed table of one "method" (`summarise` of a - b), whose mean is tested against zero.
+
+    Args:
+        gaps: the sums over the differences, as of `summarise`.
+        level: as in `difference_interval`.
+        fallback: as in `difference_interval`.
+        margin: as in `difference_interval`.
+        bounds: as in `difference_interval`.
+    """
+    return _clipped(
+        _interval(gaps.estimate, gaps.scene_means, [gaps], level, fallback, margin), bounds
+    )
+
+
+def _clipped(found: Interval, bounds: Bounds | None) -> Interval:
+    """Return the interval of a difference within the largest differences that there can be.
+
+    No coverage is lost, and whether the interval holds zero does not change.
+    """
+    if bounds is None or bounds[1] is None:
+        return found
+    span = bounds[1] - bounds[0]
+    return replace(found, low=np.maximum(found.low, -span), high=np.minimum(found.high, span))
+
+
+def bounded_limits(
+    estimate: np.ndarray, half: np.ndarray, low: float, high: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return limits that lie within a metric's range, from those of a symmetric interval.
+
+    With bounds on both sides the limits are those of Wilson's score interval, with the sample size
+    that a share of this estimate and half-width would have: values t at which the estimate x is
+    `half` away, when `half` is scaled by the root of t (1 - t) / (x (1 - x)). With a lower bound
+    alone they are symmetric in the logarithm of the distance from it.
+
+    Args:
+        estimate: [...], within the range.
+        half: [...], half-width of the symmetric interval; NaN where there is none.
+        low: the metric's smallest value.
+        high: its largest value, None for none.
+
+    Source: Wilson, Probable inference, 1927; the effective sample size as in Korn and Graubard,
+        Confidence intervals for proportions with small expected number of positive counts, 1998.
+    """
+    estimate, half = np.asarray(estimate, np.float64), np.asarray(half, np.float64)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        if high is None:
+            distance = estimate - low
+            factor = np.exp(half / distance)
+            return low + distance / factor, low + distance * factor
+        span = high - low
+        share = np.clip((estimate - low) / span, 0.0, 1.0)
+        spread = share * (1 - share)
+        # The squared quantile over the effective sample size.
+        ratio = np.square(half / span) / spread
+        centre = (share + ratio / 2) / (1 + ratio)
+        width = np.sqrt(ratio * (spread + ratio / 4)) / (1 + ratio)
+        return low + span * (centre - width), low + span * (centre + width)
 
 
 def question_of(*methods: Cells) -> str:
@@ -222,21 +309,12 @@ def _interval(
     trained = [m for m in methods if m.seeds > 1]
     seed_terms = [(m.seed_variance / m.seeds, m.seeds - 1) for m in trained]
     residuals = [(m.residual / (m.seeds * scenes), (m.seeds - 1) * (scenes - 1)) for m in trained]
-    variance, df = variance_and_df(seed_terms, scene_term, residuals)
     # Rounding leaves a tiny variance of what is constant. It must not give limits or a p.
     size = sum(np.abs(m.scene_means).max(-1) for m in methods)
-    variance = np.where(variance > np.square(1e-12 * size), variance, 0.0)
-    df = np.where(variance > 0, df, np.nan)
-    wide = needs_fallback(seed_terms, scene_term)
-    if fallback is not None:
-        wide = np.full(variance.shape, fallback)
-    # stdtrit is the inverse of Student's t distribution function, so -stdtrit(df, tail) is the
-    # distance that leaves `tail` on either side.
-    half = -stdtrit(df, (1 - level) / 2) * np.sqrt(variance)
-    if wide.any():
-        wide_half = _wide_half_width((1 - level) / 2, variance, seed_terms, scene_term)
-        half = np.where(wide, wide_half, half)
-    half = np.where(variance > 0, half, np.nan)
+    spread = half_width(
+        (1 - level) / 2, seed_terms, scene_term, residuals, np.square(1e-12 * size), fallback
+    )
+    variance, df, wide, half = spread.variance, spread.df, spread.fallback, spread.half
     p = p_equivalent = np.full(estimate.shape, np.nan)
     if margin is not None:
         tail = partial(_tail_probability, variance, df, wide, seed_terms, scene_term)
@@ -245,6 +323,52 @@ def _interval(
             # Both one-sided tests must reject: below +margin and above -margin.
             p_equivalent = np.maximum(tail(margin - estimate), tail(margin + estimate))
     return Interval(estimate, variance, df, estimate - half, estimate + half, p, p_equivalent, wide)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The variance of an estimate, its degrees of freedom and the half-width, each [...].
+
+    `fallback` tells where the wider interval was taken. `df` and `half` are NaN where nothing
+    varies.
+    """
+
+    variance: np.ndarray
+    df: np.ndarray
+    fallback: np.ndarray
+    half: np.ndarray
+
+
+def half_width(
+    tail: float,
+    seed_terms: list[Term],
+    scene_term: Term,
+    residuals: list[Term],
+    least: np.ndarray | float = 0.0,
+    fallback: bool | None = None,
+) -> Spread:
+    """Return the half-width of the interval that leaves `tail` on either side.
+
+    Args:
+        tail: probability, 0.025 for a 95% interval.
+        seed_terms: as in `variance_and_df`.
+        scene_term: as in `variance_and_df`.
+        residuals: as in `variance_and_df`.
+        least: variances up to this are rounding and count as 0.
+        fallback: as in `mean_interval`.
+    """
+    variance, df = variance_and_df(seed_terms, scene_term, residuals)
+    variance = np.where(variance > least, variance, 0.0)
+    df = np.where(variance > 0, df, np.nan)
+    wide = needs_fallback(seed_terms, scene_term)
+    if fallback is not None:
+        wide = np.full(variance.shape, fallback)
+    # stdtrit is the inverse of Student's t distribution function, so -stdtrit(df, tail) is the
+    # distance that leaves `tail` on either side.
+    half = -stdtrit(df, tail) * np.sqrt(variance)
+    if wide.any():
+        half = np.where(wide, _wide_half_width(tail, variance, seed_terms, scene_term), half)
+    return Spread(variance, df, wide, np.where(variance > 0, half, np.nan))
 
 
 def _tail_probability(
@@ -310,7 +434,8 @@ def needs_fallback(seed_terms: list[Term], scene_term: Term) -> np.ndarray:
     with this rule the coverage stays within [0.94, 0.99] on the whole grid.
     """
     scene, scene_df = scene_term
-    if not seed_terms or scene_df < FALLBACK_SCENES:
+    two = any(df == 1 for _, df in seed_terms)
+    if not seed_terms or scene_df < (FALLBACK_SCENES_OF_TWO if two else FALLBACK_SCENES):
         return np.zeros(scene.shape, bool)
     values = np.stack([value for value, _ in seed_terms])  # (methods, ...)
     return values.max(0) > FALLBACK_SHARE * values.sum(0)

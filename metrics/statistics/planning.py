@@ -6,10 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from metrics.files import InputError
-from metrics.statistics import effects, moments, pairwise_differences, table
+from metrics.statistics import detection, effects, moments, pairwise_differences, table
 
 SEEDS = (2, 3, 5, 8, 10, 20)
 SCENES = (20, 40, 80, 160, 300, 600, 1000)
@@ -60,43 +59,15 @@ def components(a: moments.Cells, b: moments.Cells) -> Components:
     return Components(seed, max(gaps - inside, 0.0), float(a.residual) + float(b.residual))
 
 
-def variance_and_df(parts: Components, seeds: int, scenes: int) -> tuple[float, float]:
-    """Return the variance of the difference in a study of that size, and Satterthwaite's df.
+def design_of(parts: Components, seeds: int, scenes: int) -> detection.Design:
+    """Return the design of a study of that size with the expected mean squares of `moments`.
 
-    The terms of `moments` take their expected values. Both methods have `seeds` trainings and half
-    of each component, so their two seed terms have 2 (seeds - 1) degrees of freedom together.
+    Both methods have `seeds` trainings and half of each component.
     """
-    inside = parts.cell / (seeds * scenes)
-    terms = np.array([parts.seed / seeds + inside, parts.scene / scenes + inside, -inside])
-    degrees = np.array([2 * (seeds - 1), scenes - 1, 2 * (seeds - 1) * (scenes - 1)])
-    if not terms.any():
-        return 0.0, float("inf")
-    return float(terms.sum()), float(terms.sum() ** 2 / (np.square(terms) / degrees).sum())
-
-
-def power(
-    gap: float, parts: Components, seeds: int, scenes: int, alpha: float = effects.ALPHA
-) -> float:
-    """Return the probability that the two-sided t test detects a true difference of `gap`.
-
-    Rejections in both directions count. A study in which the wider interval of `moments` is taken
-    has somewhat less power.
-
-    Args:
-        gap: true difference, in the unit of the metric.
-        parts: variance components.
-        seeds: trainings of each method.
-        scenes: number of scenes.
-        alpha: level of the test.
-
-    Returns:
-        The power; NaN where nothing varies.
-    """
-    variance, df = variance_and_df(parts, seeds, scenes)
-    if variance == 0:
-        return float("nan")
-    limit, shift = stats.t.isf(alpha / 2, df), gap / np.sqrt(variance)
-    return effects.upper_tail(limit, df, shift) + effects.upper_tail(limit, df, -shift)
+    rest = parts.cell / 2
+    training = parts.seed / 2 + rest / scenes
+    by_scene = parts.scene + parts.cell / seeds
+    return detection.Design((seeds,) * 2, scenes, (training,) * 2, (rest,) * 2, by_scene)
 
 
 def plan(
@@ -108,6 +79,8 @@ def plan(
     scenes: tuple[int, ...] = SCENES,
 ) -> pd.DataFrame:
     """Return a row (`COLUMNS`) for each design, a number of trainings and a number of scenes.
+
+    Power is simulated with the rule that decides in `compare` (`detection`).
 
     Args:
         gap: true difference, in the unit of the metric.
@@ -124,9 +97,9 @@ def plan(
     """
     alpha, rows = effects.ALPHA / tests, []
     for s, n in product(seeds, scenes):
-        reached = power(gap, parts, s, n, alpha)
-        variance, df = variance_and_df(parts, s, n)
-        detectable = effects.noncentrality(df, alpha, target_power) * np.sqrt(variance)
+        design = design_of(parts, s, n)
+        reached = detection.power(gap, design, alpha)
+        detectable = detection.detectable(design, alpha, target_power)
         rows.append((s, n, reached, detectable, bool(reached >= target_power)))
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -137,7 +110,7 @@ def from_scores(
     a: str,
     b: str,
     gap: float,
-    split: str = "test_scene",
+    split: str = "dev_scene",
     subset: str = "all",
     target_power: float = 0.8,
     tests: int = 1,

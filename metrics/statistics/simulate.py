@@ -26,6 +26,11 @@ QUERIES, PREDICATES = 10, 6
 # of a training on a scene, and of a query.
 SCENE_SD, METHOD_SCENE_SD, SEED_SCENE_SD, QUERY_SD = 0.1, 0.05, 0.03, 0.3
 SHAPES = ("normal", "binary", "skewed", "pooled")
+# What a collapsed training loses, and the standard deviation of the effect that scenes of one
+# cluster share for one method.
+COLLAPSE, CLUSTER_SD = 0.15, 0.05
+# Smallest and largest score of each shape.
+BOUNDS = {"normal": None, "binary": (0.0, 1.0), "skewed": (0.0, None), "pooled": (0.0, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,12 @@ class Setting:
         seed_sd_b: standard deviation of B's training effect.
         shape: of the scores: "normal"; "binary", where a query is right or wrong; "skewed", squares
             of normal scores; "pooled", a macro mean of ratios over predicates, by pseudo-values.
+        correlation: of the two methods' training effects of one seed, which are then analysed as
+            paired; None for independent trainings, analysed as such.
+        collapse: share of the trainings that fail, and lose `COLLAPSE`.
+        cluster: so many scenes in a row share an effect, as those of one building may.
+        level: expected score without any effect. Away from 0.5 all effects shrink in proportion to
+            level (1 - level).
     """
 
     seeds: int
@@ -48,6 +59,20 @@ class Setting:
     seeds_b: int
     seed_sd_b: float
     shape: str = "normal"
+    correlation: float | None = None
+    collapse: float = 0.0
+    cluster: int = 1
+    level: float = 0.5
+
+    def key(self) -> list[int]:
+        """Return the numbers that seed the setting's simulation."""
+        numbers = [self.seeds, self.scenes, self.seeds_b, SHAPES.index(self.shape)]
+        numbers += [round(1000 * sd) for sd in (self.seed_sd, self.seed_sd_b)]
+        others = (self.correlation, self.collapse, self.cluster, self.level)
+        if others != (None, 0.0, 1, 0.5):
+            pairing = -1 if self.correlation is None else self.correlation
+            numbers += [round(1000 * (1 + value)) for value in (pairing, *others[1:])]
+        return numbers
 
 
 @dataclass(frozen=True)
@@ -74,12 +99,30 @@ def sample(setting: Setting, studies: int, generator: np.random.Generator) -> li
     items = None
     if setting.shape == "pooled":
         items = generator.poisson(3.0, (studies, 1, setting.scenes, PREDICATES))
-    samples = []
+    samples: list[Sample] = []
+    effects_a = None  # (studies, S, 1), training effects of the first method
     for seeds, sd in ((setting.seeds, setting.seed_sd), (setting.seeds_b, setting.seed_sd_b)):
         level = scene + generator.normal(0, METHOD_SCENE_SD, scene.shape)
+        if setting.cluster > 1:
+            count = -(-setting.scenes // setting.cluster)
+            shared = generator.normal(0, CLUSTER_SD, (studies, 1, count))
+            level = level + shared.repeat(setting.cluster, axis=-1)[..., : setting.scenes]
         if seeds:
-            level = level + generator.normal(0, sd, (studies, seeds, 1))
+            effect = generator.normal(0, sd, (studies, seeds, 1))
+            if setting.correlation is not None:
+                if effects_a is None:
+                    effects_a = effect
+                else:
+                    own = np.sqrt(1 - setting.correlation**2)
+                    effect = setting.correlation * effects_a + own * effect
+            if setting.collapse:
+                failed = generator.random(effect.shape) < setting.collapse
+                effect = effect - COLLAPSE * failed
+            level = level + effect
             level = level + generator.normal(0, SEED_SCENE_SD, (studies, seeds, setting.scenes))
+        # Effects are those of a level of 0.5; `_scores` adds that level.
+        shrunk = 4 * setting.level * (1 - setting.level)
+        level = level * shrunk + (setting.level - 0.5)
         samples.append(_scores(level, setting.shape, items, generator))
     return samples
 
@@ -153,11 +196,7 @@ def run(setting: Setting, studies: int | None = None, seed: int = 0) -> pd.DataF
     if studies is None:
         studies = LARGE_STUDIES if setting.seeds * setting.scenes > 900 else STUDIES
         studies = POOLED_STUDIES if setting.shape == "pooled" else studies
-    key = [
-        *(setting.seeds, setting.scenes, setting.seeds_b, SHAPES.index(setting.shape)),
-        *(round(1000 * sd) for sd in (setting.seed_sd, setting.seed_sd_b)),
-    ]
-    generator = np.random.default_rng(np.random.SeedSequence([seed, *key]))
+    generator = np.random.default_rng(np.random.SeedSequence([seed, *setting.key()]))
     # Studies are simulated in chunks of some two million numbers, to bound the memory.
     size = max(setting.seeds, 1) * setting.scenes
     size *= {"skewed": QUERIES, "pooled": 3 * PREDICATES}.get(setting.shape, 1)
@@ -183,14 +222,22 @@ def _intervals(
     a = moments.summarise(first.cells, first.theta)
     b = moments.summarise(second.cells, second.theta, stochastic=setting.seeds_b > 0)
     headline = moments.difference_interval(a, b)
-    found = {
+    found = {}
+    if setting.correlation is not None:
+        found["unpaired"] = _outcomes(headline.low, headline.high)
+        headline = moments.paired_interval(moments.summarise(first.cells - second.cells))
+    found |= {
         "headline": _outcomes(headline.low, headline.high, positive=headline.p < effects.ALPHA)
     }
     for name, wide in (("two-way moments", False), ("fallback", True)):
         other = moments.difference_interval(a, b, fallback=wide)
         found[name] = _outcomes(other.low, other.high)
-    alone = moments.mean_interval(a)
+    alone = moments.mean_interval(a, bounds=BOUNDS[setting.shape])
     found["headline, one method"] = _outcomes(alone.low, alone.high, _true_mean(setting), np.nan)
+    if setting.cluster > 1:
+        by_cluster = [_cluster_means(sample.cells, setting.cluster) for sample in samples]
+        known = moments.difference_interval(*map(moments.summarise, by_cluster))
+        found["headline, clusters averaged"] = _outcomes(known.low, known.high)
     by_scene = clustered_t(a.scene_means - b.scene_means)
     naive = {"scenes only": (by_scene["ci_low"].to_numpy(), by_scene["ci_high"].to_numpy())}
     if setting.shape != "pooled":
@@ -198,6 +245,13 @@ def _intervals(
     if with_bootstrap:
         naive["percentile bootstrap"] = _percentile_bootstrap(*samples)
     return found | {f"naive: {name}": _outcomes(*limits) for name, limits in naive.items()}
+
+
+def _cluster_means(cells: np.ndarray, size: int) -> np.ndarray:
+    """Return the means of cells [K, S, N] over each `size` scenes in a row."""
+    starts = np.arange(0, cells.shape[-1], size)
+    counts = np.diff(starts, append=cells.shape[-1])
+    return np.add.reduceat(cells, starts, axis=-1) / counts
 
 
 def _outcomes(
@@ -213,12 +267,19 @@ def _outcomes(
 
 def _true_mean(setting: Setting) -> float:
     """Return method A's expected score."""
+    deviations = [SCENE_SD, METHOD_SCENE_SD, setting.seed_sd, SEED_SCENE_SD]
     if setting.shape == "skewed":
         # E[x^2] = mean^2 + variance.
-        return 0.6**2 + sum(
-            sd**2 for sd in (SCENE_SD, METHOD_SCENE_SD, setting.seed_sd, SEED_SCENE_SD, QUERY_SD)
-        )
-    return 0.375 if setting.shape == "pooled" else 0.5
+        return 0.6**2 + sum(sd**2 for sd in (*deviations, QUERY_SD))
+    if setting.shape == "pooled":
+        return 0.375
+    if setting.shape == "binary" and setting.level != 0.5:
+        # The expected share of right answers, cut off at 0 and 1, by quadrature.
+        z, weight = np.polynomial.hermite_e.hermegauss(200)
+        spread = 4 * setting.level * (1 - setting.level) * np.sqrt(np.square(deviations).sum())
+        shares = np.clip(setting.level + spread * z, 0, 1)
+        return float((weight * shares).sum() / weight.sum())
+    return setting.level - setting.collapse * COLLAPSE
 
 
 def _queries_as_independent(a: Sample, b: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -280,11 +341,36 @@ def grid() -> list[Setting]:
     return settings
 
 
+def extended_grid() -> list[Setting]:
+    """Return further settings: two trainings, paired seeds, collapses, clusters, floors."""
+    settings = [
+        Setting(2, scenes, 0.05, seeds_b, sd_b)
+        for scenes in (5, 8, 12, 50, 80, 300)
+        for seeds_b, sd_b in ((2, 0.05), (2, 0.0), (5, 0.05), (0, 0.0))
+    ]
+    for seeds in (3, 5):
+        settings += [
+            Setting(seeds, 80, sd, seeds, sd, correlation=correlation)
+            for sd in (0.02, 0.05)
+            for correlation in (0.0, 0.5, 0.9)
+        ]
+        settings += [
+            Setting(seeds, 80, 0.02, seeds, 0.02, collapse=0.2),
+            Setting(seeds, 80, 0.02, seeds, 0.02, cluster=4),
+        ]
+        settings += [
+            Setting(seeds, scenes, 0.02, seeds, 0.02, "binary", level=level)
+            for scenes in (12, 80)
+            for level in (0.02, 0.98)
+        ]
+    return settings
+
+
 def table(settings: list[Setting] | None = None, studies: int | None = None) -> pd.DataFrame:
     """Return a row a setting and interval: the setting's fields, then `run`'s columns."""
     tables = [
         run(setting, studies).assign(**asdict(setting))
-        for setting in (grid() if settings is None else settings)
+        for setting in ([*grid(), *extended_grid()] if settings is None else settings)
     ]
     rows = pd.concat(tables, ignore_index=True)
     fields = list(Setting.__dataclass_fields__)

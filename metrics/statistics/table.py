@@ -8,14 +8,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from metrics.files import InputError, read_json
-from metrics.schemas import short_repr
+from metrics.schemas import printable, short_repr
 from metrics.statistics import moments
 
 COLUMNS = ["method", "seed", "split", "scene", "query", "subset", "metric", "value"]
 KEY = ["split", "subset", "metric"]
 CELL = [*KEY, "method", "seed", "scene"]
+# What cells hold of the items that they average: how many there are, how many succeeded, how many
+# belong to a query, and the mean of those that succeeded, NaN where all or none did.
+COUNTS = ["items", "items_succeeded", "items_queried"]
+MEAN_SUCCEEDED = "mean_of_succeeded"
+CELLS_FILE, METHODS_FILE = "cells.parquet", "methods.json"
+# Level of zstd for the cells; higher ones are slower and save 1%.
+CELLS_LEVEL = 15
 # Columns of text.
 NAMES = ["method", "split", "scene", "query", "subset", "metric", "kind"]
 SUCCESS = ["method", *KEY]
@@ -30,18 +39,68 @@ class ScoreTable:
 
     Attributes:
         cells: columns split, subset, metric, method, seed, scene and value, sorted by these, names
-            as categories. A value is a mean over queries, or the pseudo-value of a pooled metric.
+            as categories; then `COUNTS` and `MEAN_SUCCEEDED`. A value is a mean over queries, or
+            the pseudo-value of a pooled metric.
         pooled: {(split, subset, metric): {(method, seed): pooled value}}.
-        success: columns method, split, subset, metric, items, succeeded and succeeded_sum, then
-            queries and query_sum: number and sum of the rows that have a query.
         methods: {method: what its sidecar files say}, with the keys "stochastic", "produces",
-            "reasons", "costs" and "floors".
+            "reasons", "costs" and "floors"; "skipped" says why a method has no scores.
     """
 
     cells: pd.DataFrame
     pooled: dict[tuple[str, str, str], dict[tuple[str, int], float]]
-    success: pd.DataFrame
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def frame(self) -> pd.DataFrame:
+        """Return the cells, then the pooled values, as one table of scores; `load` reads it again.
+
+        `kind` is "item" for a mean of items, "pseudo" for a pseudo-value, and "pooled" for the
+        value of a training that its pseudo-values belong to.
+        """
+        pooled = [
+            (*key, method, seed, "", value, *[0] * len(COUNTS), np.nan)
+            for key, values in sorted(self.pooled.items())
+            for (method, seed), value in sorted(values.items())
+        ]
+        rows = pd.DataFrame(pooled, columns=[*CELL, "value", *COUNTS, MEAN_SUCCEEDED])
+        scenes = self.cells["scene"].cat
+        more = [] if "" in scenes.categories else [""]
+        cells = self.cells.assign(scene=scenes.add_categories(more))
+        rows = rows.astype(dict(cells.dtypes))
+        kind = np.full(len(cells) + len(rows), "item", object)
+        # Both tables have the same categories, hence the same codes.
+        keys = [
+            [*(part[c].cat.codes.to_numpy(np.int64) for c in (*KEY, "method")), part["seed"]]
+            for part in (cells, rows)
+        ]
+        joint = _joint_code([np.concatenate(pair) for pair in zip(*keys, strict=True)])
+        kind[np.isin(joint, joint[len(cells) :])] = "pseudo"
+        kind[len(cells) :] = "pooled"
+        whole = pd.concat([cells, rows], ignore_index=True).assign(kind=pd.Categorical(kind))
+        return whole[[*CELL, "kind", "value", *COUNTS, MEAN_SUCCEEDED]]
+
+    def success(self) -> pd.DataFrame:
+        """Return the sums over each method's cells of a metric.
+
+        Columns method, split, subset, metric, items, succeeded and succeeded_sum, then queries and
+        query_sum: number and sum of the items that have a query.
+        """
+        cells = self.cells
+        items, succeeded, queried = (cells[name].to_numpy(np.int64) for name in COUNTS)
+        value, of_succeeded = cells["value"].to_numpy(), cells[MEAN_SUCCEEDED].to_numpy()
+        of_succeeded = np.where(np.isnan(of_succeeded), value, of_succeeded)
+        columns = [cells[name].cat.codes.to_numpy(np.int64) for name in SUCCESS]
+        first, into = _group(columns)
+        counted = {name: cells[name].astype(str).iloc[first].to_numpy() for name in SUCCESS}
+        return pd.DataFrame(
+            counted
+            | {
+                "items": np.bincount(into, items).astype(np.int64),
+                "succeeded": np.bincount(into, succeeded).astype(np.int64),
+                "succeeded_sum": np.bincount(into, of_succeeded * succeeded),
+                "queries": np.bincount(into, queried).astype(np.int64),
+                "query_sum": np.bincount(into, value * queried),
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -99,18 +158,38 @@ def load(source: str | Path | pd.DataFrame, deterministic: Collection[str] = ())
     name = "the table"
     if isinstance(source, pd.DataFrame):
         scores.add(source, name)
+    elif is_cells(Path(source)):
+        path, name = Path(source), str(source)
+        scores.add(read_scores(path), name)
+        methods = _read_methods(path.with_name(METHODS_FILE))
     else:
         path, name = Path(source), str(source)
         files = [path] if path.is_file() else sorted(path.glob("*/*/*.parquet"))
         if not files:
             raise InputError(f"{path}: no scores (method/seed/split.parquet); run the score stage")
-        for file in files:
-            expected = None if file == path else file.parent.parent.name
-            scores.add(read_scores(file), str(file), expected)
         methods = _sidecars(files)
+        _add_files(scores, methods, files, path)
     for method in deterministic:
         methods.setdefault(method, {})["stochastic"] = False
-    return ScoreTable(scores.cells(name), scores.pooled, scores.success(), methods)
+    return ScoreTable(scores.cells(name), scores.pooled, methods)
+
+
+def _add_files(
+    scores: "_Accumulator", methods: dict[str, dict[str, Any]], files: list[Path], path: Path
+) -> None:
+    """Add the tables of a scores folder; a method whose tables have no rows is skipped."""
+    filled, empty = set(), {}
+    for file in files:
+        rows, method = read_scores(file), file.parent.parent.name
+        if rows.empty and len(files) > 1:
+            empty[method] = file
+            continue
+        scores.add(rows, str(file), None if file == path else method)
+        filled.add(method)
+    if empty and not filled:
+        raise InputError(f"{path}: no table has rows; score the submissions again")
+    for method in sorted(empty.keys() - filled):
+        methods.setdefault(method, {})["skipped"] = "its tables of scores have no rows"
 
 
 def read_scores(file: Path) -> pd.DataFrame:
@@ -136,7 +215,6 @@ class _Accumulator:
         self.pooled: dict[tuple[str, str, str], dict[tuple[str, int], float]] = {}
         self._names: dict[str, dict[str, int]] = {c: {} for c in CELL if c != "seed"}
         self._parts: list[dict[str, np.ndarray]] = []
-        self._success: list[pd.DataFrame] = []
 
     def add(self, rows: pd.DataFrame, where: str, method: str | None = None) -> None:
         """Check one table and average its queries within (method, seed, scene).
@@ -162,27 +240,38 @@ class _Accumulator:
         pooled = (rows["kind"] == "pooled").to_numpy(bool)
         self._add_pooled(rows[pooled], rows[(rows["kind"] == "pseudo").to_numpy(bool)], where)
         order = order[~pooled[order]]
-        value, well = (rows[c].to_numpy()[order] for c in ("value", "succeeded"))
-        asked = (rows["query"] != "").to_numpy(bool)[order]
-        self._add_items({c: codes[c][order] for c in CELL}, value, well, asked)
+        value = rows["value"].to_numpy()[order]
+        if set(COUNTS) <= set(rows):
+            counts = _read_counts(rows.iloc[order], where)
+        else:
+            counts = {
+                "items": np.ones(len(order), np.int64),
+                "items_succeeded": rows["succeeded"].to_numpy(np.int64)[order],
+                "items_queried": (rows["query"] != "").to_numpy(np.int64)[order],
+                MEAN_SUCCEEDED: value,
+            }
+        self._add_items({c: codes[c][order] for c in CELL}, value, counts)
 
     def _add_items(
-        self, codes: dict[str, np.ndarray], value: np.ndarray, well: np.ndarray, asked: np.ndarray
+        self, codes: dict[str, np.ndarray], value: np.ndarray, counts: dict[str, np.ndarray]
     ) -> None:
-        """Average values within cells, and count successes and queries within metrics."""
+        """Average values within cells, and count the items, successes and queries of each."""
         first, into = _group([codes[c] for c in CELL])
-        means = {"value": np.bincount(into, value) / np.bincount(into)}
-        self._parts.append({c: codes[c][first] for c in CELL} | means)
-        first, into = _group([codes[c] for c in SUCCESS])
-        names = {c: list(self._names[c]) for c in SUCCESS}
-        counted = {c: [names[c][k] for k in codes[c][first]] for c in SUCCESS} | {
-            "items": np.bincount(into),
-            "succeeded": np.bincount(into, well).astype(np.int64),
-            "succeeded_sum": np.bincount(into, np.where(well, value, 0.0)),
-            "queries": np.bincount(into, asked).astype(np.int64),
-            "query_sum": np.bincount(into, np.where(asked, value, 0.0)),
-        }
-        self._success.append(pd.DataFrame(counted))
+        cells = {c: codes[c][first] for c in CELL}
+        cells["value"] = np.bincount(into, value) / np.bincount(into)
+        for name in COUNTS:
+            total = np.bincount(into, counts[name]).astype(np.int64)
+            cells[name] = total.astype(np.min_scalar_type(int(total.max(initial=0))))
+        good, items = counts["items_succeeded"], cells["items"]
+        weight = np.bincount(into, good)
+        with np.errstate(invalid="ignore"):
+            # A product with a count and a division by it need not return the same number, so the
+            # mean of a cell that comes as one row is not computed again.
+            mean = np.bincount(into, np.where(good > 0, counts[MEAN_SUCCEEDED] * good, 0)) / weight
+        mean = np.where(np.bincount(into) == 1, counts[MEAN_SUCCEEDED][first], mean)
+        some = (cells["items_succeeded"] > 0) & (cells["items_succeeded"] < items)
+        cells[MEAN_SUCCEEDED] = np.where(some, mean, np.nan)
+        self._parts.append(cells)
 
     def _encode(self, column: str, values: pd.Series) -> np.ndarray:
         """Return a code i32 for each value of a column of names."""
@@ -210,7 +299,7 @@ class _Accumulator:
     def cells(self, where: str) -> pd.DataFrame:
         """Return the sorted cells of all tables. It releases the parts, so call it once."""
         columns, names = {}, {}
-        for column in [*CELL, "value"]:
+        for column in [*CELL, "value", *COUNTS, MEAN_SUCCEEDED]:
             columns[column] = np.concatenate([part.pop(column) for part in self._parts])
             if column in self._names:
                 names[column] = sorted(self._names[column])
@@ -227,7 +316,7 @@ class _Accumulator:
         frame = pd.DataFrame(
             {
                 c: pd.Categorical.from_codes(columns.pop(c), names[c]) if c in names else columns[c]
-                for c in [*CELL, "value"]
+                for c in [*CELL, "value", *COUNTS, MEAN_SUCCEEDED]
             },
             copy=False,
         )
@@ -235,10 +324,71 @@ class _Accumulator:
             _refuse_repeats(frame.iloc[repeated], where)
         return frame
 
-    def success(self) -> pd.DataFrame:
-        """Return the columns of `ScoreTable.success`."""
-        parts = pd.concat(self._success, ignore_index=True)
-        return parts.groupby(SUCCESS, observed=True, sort=True, as_index=False).sum()
+
+def _read_counts(rows: pd.DataFrame, where: str) -> dict[str, np.ndarray]:
+    """Return the counts of cells that were written before; raises InputError for other ones."""
+    counts = {}
+    for name in (*COUNTS, MEAN_SUCCEEDED):
+        given = rows[name] if name in rows else pd.Series(np.nan, rows.index)
+        counts[name] = pd.to_numeric(given, errors="coerce").to_numpy(np.float64)
+        if name in COUNTS:
+            whole = (counts[name] >= 0) & (counts[name] <= 2**31) & (counts[name] % 1 == 0)
+            if not whole.all():
+                what = short_repr(given[~whole].iloc[0])
+                raise InputError(f"{where}: {name} is {what}; write the cells again by compare")
+            counts[name] = counts[name].astype(np.int64)
+    if (counts["items_succeeded"] > counts["items"]).any():
+        raise InputError(f"{where}: more items succeeded than there are; write the cells again")
+    partly = (counts["items_succeeded"] > 0) & (counts["items_succeeded"] < counts["items"])
+    if not np.isfinite(counts[MEAN_SUCCEEDED][partly]).all():
+        raise InputError(f"{where}: a cell lacks its {MEAN_SUCCEEDED}; write the cells again")
+    return counts
+
+
+def is_cells(path: Path) -> bool:
+    """Return whether a file holds the cells that `write_cells` wrote, next to `METHODS_FILE`."""
+    if path.suffix != ".parquet" or not path.with_name(METHODS_FILE).is_file():
+        return False
+    try:
+        return set(COUNTS) <= set(pq.read_schema(path).names)
+    except (OSError, pa.ArrowInvalid):
+        return False
+
+
+def write_cells(cells: pd.DataFrame, file: Path) -> None:
+    """Write the columns of `ScoreTable.frame` as parquet, small enough to be committed.
+
+    The cells are sorted, so that names and counts take next to no space. Values are split into
+    streams of their bytes, of which the sign and exponent repeat.
+    """
+    columns = pa.Table.from_pandas(cells, preserve_index=False).replace_schema_metadata(None)
+    for place, name in enumerate(columns.column_names):
+        if name in COUNTS:
+            counts = columns[name].cast(pa.int32())
+            columns = columns.set_column(place, pa.field(name, pa.int32()), counts)
+    pq.write_table(
+        columns,
+        file,
+        store_schema=False,
+        compression="zstd",
+        compression_level=CELLS_LEVEL,
+        use_dictionary=[name for name in columns.column_names if name != "value"],
+        column_encoding={"value": "BYTE_STREAM_SPLIT"},
+    )
+
+
+def _read_methods(file: Path) -> dict[str, dict[str, Any]]:
+    """Return {method: facts} of a methods file that `metrics.statistics.compare.write` wrote."""
+    methods = read_json(file, "write it again by compare")
+    if not isinstance(methods, dict) or not all(isinstance(m, dict) for m in methods.values()):
+        raise InputError(f"{file}: holds no facts of methods; write it again by compare")
+    kinds = {"stochastic": bool, "produces": list, "reasons": dict, "floors": dict, "costs": list}
+    for name, facts in methods.items():
+        for key, kind in kinds.items():
+            if key in facts and not isinstance(facts[key], kind):
+                what = f"{key} of {printable(name)} is {short_repr(facts[key])}"
+                raise InputError(f"{file}: {what}; write it again by compare")
+    return methods
 
 
 def check_rows(rows: pd.DataFrame, where: str) -> pd.DataFrame:

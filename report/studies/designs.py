@@ -125,8 +125,7 @@ def loss_balance(
 
 
 def tuning(
-    val: pd.DataFrame,
-    test: pd.DataFrame,
+    scores: Mapping[str, pd.DataFrame],
     rates: Mapping[str, Mapping[str, str]],
     reference: str,
     metrics: Sequence[str],
@@ -135,40 +134,43 @@ def tuning(
 
     The rate that suits a method has the highest mean of `metrics` on validation scenes, of as many
     trials for one method as for another. Differences: each rate minus the shared one, of one method
-    on validation; the reference minus each other method on test, all at the shared rate and then
-    each at the rate that suits it.
+    on validation; the reference minus each other method on the judged split, all at the shared rate
+    and then each at the rate that suits it.
 
     Args:
-        val, test: score tables of all trainings on two splits.
+        scores: {split: score table of all trainings}, of `val` and of the judged split.
         rates: {condition: {method: name of its training}}, the shared rate first.
         reference: the method that others are compared with.
         metrics: metrics to compare.
     """
     shared = next(iter(rates))
-    trials = {f"val, {rate}": _of_trainings(val, trained) for rate, trained in rates.items()}
+    judged = next(split for split in scores if split != "val")
+    trials = {
+        f"val, {rate}": _of_trainings(scores["val"], trained) for rate, trained in rates.items()
+    }
     on_val = gather(trials, metrics)
     means = estimates(on_val, metrics).groupby(["method", "condition"])["estimate"].mean().unstack()
     names = [name for name in rates[shared] if name in means.index]
     means = means.loc[names, list(trials)].set_axis(list(rates), axis=1)
     suits = means.idxmax(axis=1)
     tests = {
-        f"test, {shared}": _of_trainings(test, rates[shared]),
-        "test, each at the rate that suits it": _of_trainings(
-            test, {name: rates[suits[name]][name] for name in names}
+        f"{judged}, {shared}": _of_trainings(scores[judged], rates[shared]),
+        f"{judged}, each at the rate that suits it": _of_trainings(
+            scores[judged], {name: rates[suits[name]][name] for name in names}
         ),
     }
-    on_test = gather(tests, metrics)
+    on_judged = gather(tests, metrics)
     rows = between_conditions(on_val, f"val, {shared}")
-    rows += between_methods(on_test, reference, [name for name in names if name != reference])
+    rows += between_methods(on_judged, reference, [name for name in names if name != reference])
     return summarise(
         "Tuning",
         "Every method at the learning rate of the experiment and at others, one training each "
         "unless the config asks for more. The first table is the mean of the metrics below on "
         "validation scenes: the rate that suits a method is chosen by it, with as many trials for "
-        "one as for another. Where the lead over a method on test falls once each has the rate "
-        "that suits it, the shared rate was unfair to that method.",
+        "one as for another. Where the lead over a method falls once each has the rate that suits "
+        "it, the shared rate was unfair to that method.",
         [*trials, *tests],
-        on_val | on_test,
+        on_val | on_judged,
         rows,
         metrics,
         means.assign(suits=suits).reset_index().rename(columns={"method": "Mean on val"}),

@@ -60,7 +60,8 @@ def project_names() -> set[str]:
     names |= {path.parent.name for path in (REPOSITORY / "baselines").glob("*/method.py")}
     for path in (REPOSITORY / "config").glob("*.yaml"):
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
-        names |= {config["experiment"]} | set(config.get("statistics", {}).get("families", {}))
+        if "experiment" in config:  # config/seal.yaml is none
+            names |= {config["experiment"]} | set(config.get("statistics", {}).get("families", {}))
     return names
 
 

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from baselines.contract import load
 from tests.baselines.toy import write_split
 
-SPLITS = {"train": 4, "val": 2, "test_scene": 2}
+SPLITS = {"train": 4, "val": 2, "dev_scene": 2}
 
 
 @pytest.fixture(scope="session")

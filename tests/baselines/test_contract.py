@@ -22,10 +22,12 @@ from baselines.contract import (
 )
 from g2vlm.run.config import declared_baselines
 from metrics.files import InputError, read_json
+from metrics.reconstruction.score import has_pixels
+from metrics.submission.reader import Submission
 from metrics.submission.validate import validate
 from metrics.truth import Truth
 
-SPLITS = ["val", "test_scene"]
+SPLITS = ["val", "dev_scene"]
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -45,6 +47,7 @@ def test_writes_a_valid_submission_for_every_split(
     for split in SPLITS:
         truth = Truth(experiment / "truth" / split)
         assert validate(tmp_path / split, truth).faults == []
+        assert has_pixels(Submission(tmp_path / split), truth.scenes) == load(name).PIXELS
         manifest = read_json(tmp_path / split / "manifest.json")
         assert manifest["method"] == name
         assert set(manifest["produces"]) == set(load(name).PRODUCES)
@@ -66,7 +69,15 @@ def test_same_seed_same_bytes_and_another_seed_only_where_declared(
 def test_the_workflow_reads_its_declarations_without_importing_it(name: str) -> None:
     declared = declared_baselines()[name]
     method = load(name)
-    for constant in ("STOCHASTIC", "USES_TRUTH", "PRETRAINED", "THREADS", "USES_GPU"):
+    for constant in (
+        "STOCHASTIC",
+        "USES_TRUTH",
+        "PRETRAINED",
+        "THREADS",
+        "USES_GPU",
+        "PIXELS",
+        "GEOMETRY_INPUTS",
+    ):
         assert declared.get(constant, DEFAULTS[constant]) == getattr(method, constant)
 
 

@@ -9,7 +9,7 @@ import yaml
 from tests.workflow import test_dag
 
 METHODS, SEEDS, LIMIT_SECONDS = 50, 10, 60
-SPLITS = ["val", "test_scene", "test_asset", "test_b", "test_c"]
+SPLITS = ["val", "dev_scene", "dev_asset", "test_b", "test_c"]
 
 clone = test_dag.clone
 

@@ -15,15 +15,15 @@ FIXED_SECONDS, FIXED_MB, SLOPE = 5.0, 200.0, 1e-3
 
 def config(scenes, methods=("full", "other"), seeds=2):
     # Sorted by name, as a manifest's JSON is: splits must be looked up by name, not by position.
-    splits = {"test_asset": scenes, "test_scene": scenes, "train": 5 * scenes, "val": scenes // 2}
+    splits = {"dev_asset": scenes, "dev_scene": scenes, "train": 5 * scenes, "val": scenes // 2}
     return {
         "data": {"splits": splits, "scenes_per_shard": 12},
         "render": {"width": 40, "height": 30},
         "methods": list(methods),
         "seeds": seeds,
         "train": {"stage1_steps": 3, "stage2_steps": 7, "batch_scenes": 2, "accumulation": 1},
-        "predict": {"splits": ["val", "test_scene", "test_asset"]},
-        "score": {"splits": ["test_scene", "test_asset"]},
+        "predict": {"splits": ["val", "dev_scene", "dev_asset"]},
+        "score": {"splits": ["dev_scene", "dev_asset"]},
     }
 
 
@@ -74,11 +74,11 @@ def test_costs_that_decrease_with_size_count_as_constant():
 
 
 def test_sizes_from_the_command_line_replace_those_of_the_run():
-    options = argparse.Namespace(train=100, val=None, test=7, methods=50, seeds=10, steps=None)
+    options = argparse.Namespace(train=100, val=None, dev=7, methods=50, seeds=10, steps=None)
     run = config(10)
     run["data"]["splits"]["real_rooms"] = 5
     study = resized(Study.of(run), options)
-    synthetic = {"train": 100, "val": 5, "test_scene": 7, "test_asset": 7}
+    synthetic = {"train": 100, "val": 5, "dev_scene": 7, "dev_asset": 7}
     assert study.splits == synthetic | {"real_rooms": 5}
     assert len(study.runs) == 500 and study.steps == 10
 

@@ -19,7 +19,7 @@ LOCK = ROOT / "profiles" / "slurm" / "requirements.lock"
 # What a cluster of one machine without accounting needs beyond the profile, and shorter waits.
 OPTIONS = ["--slurm-no-account", "--slurm-status-command", "squeue", "--latency-wait", "5"]
 OPTIONS += ["--slurm-init-seconds-before-status-checks", "2", "--jobs", "8"]
-SCORES = [f"results/tiny/scores/full/0/{split}.parquet" for split in ("test_scene", "test_asset")]
+SCORES = [f"results/tiny/scores/full/0/{split}.parquet" for split in ("dev_scene", "dev_asset")]
 
 pytestmark = [
     pytest.mark.slurm,

@@ -408,22 +408,19 @@ def _write_scores(folder: Path) -> None:
     facts = synthetic.sidecars()
     for name in ("full", "no_geometry", "oracle"):
         for path in synthetic.write(table, name, _made(folder / "0" / name)):
-            split = _made(path.with_suffix("")) / "test_scene.parquet"
+            split = _made(path.with_suffix("")) / "dev_scene.parquet"
             path.rename(split)
             write_json(
                 split.with_suffix(".json"),
-                {"method": name, "seed": int(path.stem), "split": "test_scene"}
+                {"method": name, "seed": int(path.stem), "split": "dev_scene"}
                 | {key: facts[name][key] for key in ("stochastic", "produces", "reasons", "floors")}
                 | {"cost": {"parameters": 5, "seconds_per_scene": 0.1}},
             )
     csv = table[table["method"].isin(["full", "no_geometry"])].to_csv(index=False)
-    config = {"reference": "full", "margins": {"spq@0.5": 0.02}, "controls": ["oracle"]}
-    config["families"] = {
-        "mine": {
-            "split": "test_scene",
-            "tests": [{"a": "full", "b": ["no_geometry"], "metrics": ["spq@0.5"]}],
-        }
-    }
+    config = {"reference": "full", "smallest_effect": {"spq@0.5": 0.02}, "controls": ["oracle"]}
+    facets = {"first": {"primary": "spq@0.5", "secondary": ["fscore@5cm"]}}
+    claims = {"better": {"a": "full", "against": ["no_geometry"], "facets": facets}}
+    config["families"] = {"mine": {"split": "dev_scene", "claims": claims}}
     for place in "12":
         _made(folder / place)
     (folder / "1" / "scores.csv").write_text(csv)
@@ -453,7 +450,7 @@ def _write_record(folder: Path) -> None:
     from hashlib import sha256
 
     place = folder / "0"
-    predictions = _made(place / "predictions" / "full" / "0" / "test_scene")
+    predictions = _made(place / "predictions" / "full" / "0" / "dev_scene")
     (place / "estimates.csv").write_text("a,b\n1,2\n")
     (predictions / "captions.jsonl").write_text("{}\n")
 

@@ -152,12 +152,14 @@ def test_score_and_compare(capsys, tmp_path, oracle_dir, experiment, poor):
             "unknown key `familes` of the statistics; known keys: referen",
         ),
         ("statistics: 5", "`statistics` must hold keys and values"),
-        ("margins: {spq@0.5: .nan}", "`margins.spq@0.5` is nan; give a number above 0"),
-        ("margins: {spq@0.5: -1}", "`margins.spq@0.5` is -1; give a number above 0"),
-        ("margins: {spq: 0.1}", "names the unknown metric 'spq'; `python -m metrics list` has"),
+        ("smallest_effect: {spq@0.5: .nan}", "`smallest_effect.spq@0.5` is nan; give a number ab"),
+        ("smallest_effect: {spq@0.5: -1}", "`smallest_effect.spq@0.5` is -1; give a number above"),
+        ("equivalence_share: 2", "`equivalence_share` is 2; give a number between 0 and 1"),
+        ("smallest_effect: {spq: 0.1}", "names the unknown metric 'spq'; `python -m metrics list`"),
         (
-            "families: {f: {split: toy, tests: [{a: m, b: n, metrics: [acc]}]}}",
-            "names the unknown metric 'acc'",
+            "families: {f: {split: toy, claims: {c: {a: m, against: [n], facets: {x: {primary: "
+            "iou, secondary: [acc]}}}}}}\nsmallest_effect: {iou: 0.1}",
+            "names the unknown metric 'iou'",
         ),
         (
             "generalisation: {splits: [a, b], methods: [m], metrics: [iou]}",
@@ -177,7 +179,7 @@ def test_a_config_of_compare_is_checked(tmp_path, text, words):
         main(["compare", str(tmp_path / "m.parquet"), "--config", str(config)])
     assert str(refused.value).startswith(f"{config}: ") and words in str(refused.value)
     # A metric of the tables may be one that the registry lacks.
-    config.write_text("margins: {mine: 0.1}")
+    config.write_text("smallest_effect: {mine: 0.1}")
     assert main(["compare", str(tmp_path / "m.parquet"), "--config", str(config)]) == 0
 
 

@@ -18,7 +18,7 @@ def score_files(tmp_path_factory):
 @pytest.fixture(scope="session")
 def stats_dir(tmp_path_factory):
     """Return the statistics of eight methods, three trainings and ten scenes of two splits."""
-    scores = synthetic.scores(scenes=10, splits=("test_scene", "test_asset"))
+    scores = synthetic.scores(scenes=10, splits=("dev_scene", "dev_asset"))
     found = compare.compare(scores, synthetic.CONFIG)
     found["methods"] = synthetic.sidecars(found["methods"])
     folder = tmp_path_factory.mktemp("study") / "statistics"

@@ -11,7 +11,7 @@ from metrics.files import write_lines
 from metrics.submission.writer import SubmissionWriter
 
 HOSTILE = '</script><img src=x onerror="document.title=1">'
-SCENES = [f"test_scene-{k:04d}" for k in range(24)]
+SCENES = [f"dev_scene-{k:04d}" for k in range(24)]
 # Forward along the room's x, right along -y, down along -z.
 AHEAD = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 1.4], [0, 0, 0, 1]], np.float32)
 LENS = np.array([[12, 0, 8], [0, 12, 6], [0, 0, 1]], np.float32)
@@ -45,7 +45,7 @@ def write(truth: Path, scenes: Path, predictions: Path, names: list[str] = SCENE
         [[x, y, z] for x in (-0.5, 3.5) for y in (-1.5, 1.5) for z in (0, 2.5)], np.float32
     )
     with SubmissionWriter(
-        predictions, "full", 0, "test_scene", True, PRODUCES, {}, None, {}
+        predictions, "full", 0, "dev_scene", True, PRODUCES, {}, None, {}
     ) as writer:
         for name in names:
             points, colours = surface(generator)
@@ -112,7 +112,7 @@ def _annotation(name: str) -> dict:
     question = {"id": "q00", "type": "count", "text": "How many tables?", "answer": "1"}
     return {
         "scene": name,
-        "split": "test_scene",
+        "split": "dev_scene",
         "objects": objects,
         "given": [0, 1],
         "relations": [[0, 1, "near"], [0, 1, "larger"]],

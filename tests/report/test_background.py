@@ -48,7 +48,7 @@ def write_split(folder, names: list[str], kinds: list[str], forms: list[str]):
 def splits(tmp_path):
     names = [f"test_scene-{k:04d}" for k in range(7)]
     kinds = ["living", "office"] * 3 + ["living"]
-    synthetic = write_split(tmp_path / "test_scene", names, kinds, ["on", "closest", "unique"])
+    synthetic = write_split(tmp_path / "dev_scene", names, kinds, ["on", "closest", "unique"])
     return [synthetic, write_split(tmp_path / "real_rooms", ["room-0"], ["office"], ["unique"])]
 
 

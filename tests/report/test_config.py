@@ -3,6 +3,8 @@
 import re
 from dataclasses import replace
 
+from metrics.statistics.families import parse_families
+from tests.metrics.statistics import synthetic
 from tests.paths import REPOSITORY
 
 
@@ -13,14 +15,17 @@ def test_unlisted_methods_come_between_baselines_and_controls(config):
 
 
 def test_the_main_split_is_first_and_captured_rooms_are_last(config):
-    splits = ["real_rooms", "test_asset", "zoo", "test_scene"]
-    assert config.order_splits(splits) == ["test_scene", "test_asset", "zoo", "real_rooms"]
-    other = replace(config, main_split="zoo", captured_split="test_asset")
-    assert other.order_splits(splits) == ["zoo", "real_rooms", "test_scene", "test_asset"]
+    splits = ["real_rooms", "dev_asset", "zoo", "dev_scene"]
+    assert config.order_splits(splits) == ["dev_scene", "dev_asset", "zoo", "real_rooms"]
+    other = replace(config, main_split="zoo", captured_split="dev_asset")
+    assert other.order_splits(splits) == ["zoo", "dev_scene", "real_rooms", "dev_asset"]
 
 
 def test_claims_name_families_that_are_declared(config):
     assert {claim.family for claim in config.claims} <= set(config.families)
+    declared = parse_families(synthetic.CONFIG["families"])
+    assert {(c.family, c.name) for c in config.claims} == {(c.family, c.name) for c in declared}
+    assert config.sentence("none", "big_gain") == "Big gain"
     assert {config.lower_bound, config.upper_bound} <= set(config.controls)
     assert set(config.short_names) <= set(config.headline)
 

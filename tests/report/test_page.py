@@ -1,6 +1,7 @@
 """The report page, in a browser where there is one."""
 
 import html
+import json
 import re
 from dataclasses import replace
 
@@ -14,6 +15,10 @@ from tests.metrics.statistics import synthetic
 from tests.report import rooms
 
 HOSTILE = rooms.HOSTILE
+FINDINGS = [
+    {"text": "<b>F</b> is {a}." + HOSTILE, "values": {"a": "full fscore@5cm @ dev_scene"}},
+    {"text": "Nothing is {a}.", "values": {"a": "full nothing @ dev_scene"}},
+]
 SHEET = f"# Data\n\n| a | b |\n|---|---|\n| 1 | {HOSTILE} |\n\n![x](http://x/y.png)\n"
 
 
@@ -21,11 +26,11 @@ SHEET = f"# Data\n\n| a | b |\n|---|---|\n| 1 | {HOSTILE} |\n\n![x](http://x/y.p
 def study(config, tmp_path_factory):
     """Return the page of a study with a hostile method name, query, note and data sheet."""
     folder = tmp_path_factory.mktemp("study")
-    table = synthetic.scores(scenes=6, queries=1, splits=("test_scene", "test_asset"))
+    table = synthetic.scores(scenes=6, queries=1, splits=("dev_scene", "dev_asset"))
     table["method"] = table["method"].replace("tsdf_fusion", HOSTILE)
     found = compare.compare(table, synthetic.CONFIG | {"deterministic": ["oracle", HOSTILE]})
     compare.write(found, folder / "statistics")
-    submission = folder / "predictions" / "full" / "0" / "test_scene"
+    submission = folder / "predictions" / "full" / "0" / "dev_scene"
     rooms.write(folder / "truth", folder / "scenes", submission, rooms.SCENES[:6])
     gallery.write_gallery(
         synthetic.write(table, "full", folder),
@@ -41,15 +46,21 @@ def study(config, tmp_path_factory):
     text = verify.summary(verify.verify(reference, fresh))
     (folder / "verification.txt").write_text(f"{text}\nsame origin\n", encoding="utf-8")
     (folder / "sheet.md").write_text(SHEET, encoding="utf-8")
+    (folder / "findings.json").write_text(json.dumps({"findings": FINDINGS}), encoding="utf-8")
+    (folder / "tables").mkdir()
     sources = page.Sources(
         statistics=folder / "statistics",
+        tables=folder / "tables",
         gallery=folder / "gallery",
         verification=folder,
         datasheets=[folder / "sheet.md"],
     )
     manifest = {"git": {"commit": "abc123"}, "note": HOSTILE}
     page.write_report(
-        sources, folder / "report.html", replace(config, experiment="example"), manifest
+        sources,
+        folder / "report.html",
+        replace(config, experiment="example", findings=str(folder / "findings.json")),
+        manifest,
     )
     return folder
 
@@ -65,13 +76,20 @@ def test_page_is_self_contained_and_escapes_text(study):
     assert text.count("<script") == text.count("</script>") == 3
 
 
+def test_page_says_which_findings_its_tables_do_not_bear_out(study):
+    text = (study / "report.html").read_text(encoding="utf-8")
+    section = text.split('id="findings"')[1].split("</section>")[0]
+    assert section.count("<li>") == 2 and section.count("not borne out by this run") == 1
+    assert "full nothing dev_scene" in section and HOSTILE not in section
+
+
 def test_page_lists_the_cells_that_were_not_reproduced(study):
     text = (study / "report.html").read_text(encoding="utf-8")
     section = text.split('id="verification"')[1].split("</section>")[0]
     rows = pd.read_csv(study / "verification.csv")
     drifted = int((rows["status"] == "drifted").sum())
     assert drifted and f"{drifted} drifted" in section
-    assert section.count("<tr>") == drifted + 1 and "nothing varies" in section
+    assert section.count("<tr>") == drifted + 1 and "deterministic" in section
 
 
 def test_page_is_written_without_figures_gallery_or_reference(study, config, tmp_path):
@@ -99,8 +117,8 @@ said.all = names();
 document.querySelectorAll("#board thead button")[2].click();
 said.sorted = rows().map((r) => r.cells[2].dataset.value).filter((v) => v !== "").map(Number);
 const split = document.getElementById("by-split");
-split.value = "test_asset"; change(split, "change");
-said.other = rows().every((r) => r.dataset.split === "test_asset");
+split.value = "dev_asset"; change(split, "change");
+said.other = rows().every((r) => r.dataset.split === "dev_asset");
 const name = document.getElementById("by-name");
 name.value = "geometry"; change(name, "input"); said.filtered = names();
 const group = document.getElementById("by-group");

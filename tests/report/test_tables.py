@@ -13,6 +13,7 @@ import pytest
 
 from metrics.files import InputError
 from metrics.statistics import compare
+from metrics.statistics.families import parse_families
 from metrics.statistics.moments import SCENES
 from report import headline, statistics, tables, text
 from report.table import FORMULA, Footnotes, Table, csv_text, to_markdown, to_tex
@@ -26,37 +27,62 @@ def stats(stats_dir, config):
     return statistics.load(stats_dir, config)
 
 
-def test_article_table_has_every_row_and_column(stats):
-    table = tables.declared_tests(stats, "article")
-    assert len(table.text) == 24
-    assert set(table.text["Item"]) == {claim.label for claim in stats.config.claims}
-    columns = ("full", "Other", "Difference", "p", "p Holm", "Result", "MDE", "Seeds", "Scenes")
+def test_a_family_s_table_has_every_declared_test_of_its_claims(stats):
+    table = tables.claim_table(stats, "article")
+    claims = [c for c in parse_families(synthetic.CONFIG["families"]) if c.family == "article"]
+    place = {claim.name: k for k, claim in enumerate(stats.config.claims)}
+    claims.sort(key=lambda claim: place[claim.name])
+    declared = [test for claim in claims for _, _, test in claim.tests()]
+    assert list(table.text["Other"]) == [test.b for test in declared]
+    assert set(table.text["Claim"]) == {
+        claim.claim for claim in stats.config.claims if claim.family == "article"
+    }
+    tested = table.text[~table.text["Result"].str.startswith("untested")]
+    columns = ("First’s mean", "Other’s mean", "Difference", "p", "p corrected", "MDE", "Seeds")
     for column in columns:
-        assert (table.text[column] != "").all(), column
-    first = table.text.iloc[0]
-    assert first["Item"].startswith("Ablation: without geometry")
-    assert re.fullmatch(r"\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]", first["full"])
+        assert (tested[column] != "").all(), column
+    first = tested.iloc[0]
+    assert first["Claim"].startswith("Geometry grounding") and first["First"] == "full"
+    assert re.fullmatch(r"\d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]", first["First’s mean"])
     assert first["Seeds"] == "3/3" and first["Scenes"] == "10"
+    missing = table.text[table.text["Other"] == "constant_pointmap"]
+    assert set(missing["Result"]) == {"untested: no scores of constant_pointmap"}
 
 
-def test_a_family_without_tests_for_new_trainings_has_no_table(stats):
-    names = [table.name for table in tables.declared_test_tables(stats)]
-    assert {"article", "generalisation"} <= set(names)
+def test_verdicts_name_what_was_not_tested(stats):
+    table = tables.verdicts(stats)
+    rows = table.text[table.text["Claim"].str.startswith("Geometry grounding")]
+    assert set(rows["Against"]) == {"no_geometry", "constant_pointmap", "mean_layout"}
+    assert "untested (no scores of constant_pointmap; no scores of mean_layout)" in rows.iloc[0, 0]
+    outcome = rows.set_index("Against")["Outcome"]
+    assert outcome["mean_layout"] == "untested: no scores of mean_layout"
+    assert (rows["Least"] == "0.020").all()
+    assert set(table.numbers["role"]) == {"primary"} and "verdict" in table.numbers
+
+
+def test_a_contrast_without_tests_for_new_trainings_has_no_table(stats):
+    assert [table.name for table in tables.contrast_tables(stats)] == ["generalisation"]
     rows = stats.differences.copy()
     rows.loc[rows["family"] == "generalisation", "question"] = SCENES
-    names.remove("generalisation")
-    left = tables.declared_test_tables(replace(stats, differences=rows))
-    assert [table.name for table in left] == names
+    assert tables.contrast_tables(replace(stats, differences=rows)) == []
 
 
 def test_tables_of_one_training_keep_its_tests_apart(config, tmp_path):
-    scores = synthetic.scores(seeds=1, scenes=5, splits=("test_scene", "test_asset"))
+    scores = synthetic.scores(seeds=1, scenes=5, splits=("dev_scene", "dev_asset"))
     compare.write(compare.compare(scores, synthetic.CONFIG), tmp_path / "statistics")
     tables.write_tables(tmp_path / "statistics", tmp_path / "tables", config)
     stems = {file.stem for file in (tmp_path / "tables").iterdir()}
-    assert "main" in stems and not {"article", "generalisation"} & stems
+    assert "main" in stems and "generalisation" not in stems
+    article = pd.read_csv(tmp_path / "tables" / "article.csv")
+    assert set(article["outcome"]) == {"untested"} and article["p"].isna().all()
     others = pd.read_csv(tmp_path / "tables" / "other_questions.csv")
     assert {"article", "generalisation"} <= set(others["family"])
+
+
+def test_exploratory_tests_are_those_of_the_reference(stats_dir, config, tmp_path):
+    tables.write_tables(stats_dir, tmp_path / "tables", config)
+    rows = pd.read_csv(tmp_path / "tables" / "exploratory.csv")
+    assert set(rows["method_a"]) == {config.reference} and set(rows["family"]) == {"exploratory"}
 
 
 def test_main_table_has_every_method_and_metric_with_interval_ties_and_p(stats):
@@ -68,24 +94,12 @@ def test_main_table_has_every_method_and_metric_with_interval_ties_and_p(stats):
     assert all(re.fullmatch(PIECES, full[head]) for head in heads)
     assert first["Method"] == second["Method"] == "no_geometry"
     for metric in stats.headline_metrics:
-        declared = metric in ("chamfer_l1_m", "fscore@5cm", "mesh_iou", "spq@0.5", "sg_accuracy")
+        declared = metric in ("spq@0.5", "sg_accuracy", "answer_score")
         assert second[text.metric_head(metric)].endswith("†") != declared, metric
     numbers = table.numbers.set_index(["method", "metric"])
     test = stats.tests("article").set_index(["method_b", "metric"])
-    pair = ("no_geometry", "mesh_iou")
+    pair = ("no_geometry", "spq@0.5")
     assert numbers.loc[pair, "p_adjusted"] == test.loc[pair, "p_adjusted"]
-
-
-def test_verdict_follows_direction_of_the_metric():
-    row = {"p_adjusted": 0.01, "difference": -0.1, "metric": "chamfer_l1_m"}
-    row |= {"method_a": "full", "method_b": "other"}
-    for change, word in (
-        ({}, "full better"),
-        ({"metric": "mesh_iou"}, "other better"),
-        ({"p_adjusted": 0.05}, "not separable"),
-        ({"p_adjusted": np.nan}, "not tested"),
-    ):
-        assert tables.verdict(pd.Series(row | change)) == word
 
 
 def test_not_produced_is_a_dash_with_its_reason_as_a_footnote(stats):
@@ -117,7 +131,11 @@ def test_failures_report_the_mean_of_the_succeeded_too(stats):
 def test_every_metric_of_a_family_has_a_row(stats):
     table = tables.metric_family(stats, "reconstruction")
     assert list(table.text["Metric"]) == [
-        text.metric_head(m) for m in ("chamfer_l1_m", "fscore@5cm", "occupancy_iou", "mesh_iou")
+        text.metric_head(m)
+        for m in (
+            *("chamfer_l1_m", "chamfer_l1_sim3_m", "fscore@5cm", "fscore@5cm_sim3"),
+            *("occupancy_iou", "mesh_iou"),
+        )
     ]
     names = list(tables.metric_family(stats, "retrieval").text["Metric"])
     assert len(names) == 4 and sum(name.endswith(", over queries") for name in names) == 2
@@ -146,15 +164,15 @@ def test_a_metric_of_one_query_a_scene_has_no_second_line(stats):
 
 def test_splits_are_columns_and_are_not_pooled(stats):
     table = tables.splits(stats)
-    assert list(table.text.columns) == ["Metric", "Method", "test_scene", "test_asset"]
+    assert list(table.text.columns) == ["Metric", "Method", "dev_scene", "dev_asset"]
     row = table.text.iloc[0]
-    found = stats.estimate("full", "test_asset", "all", "chamfer_l1_m")
-    assert row["test_asset"] == text.interval(found.mean, found.ci_low, found.ci_high)
+    found = stats.estimate("full", "dev_asset", "all", "chamfer_l1_m")
+    assert row["dev_asset"] == text.interval(found.mean, found.ci_low, found.ci_high)
 
 
 def test_the_splits_table_describes_captured_rooms(stats):
     assert "real_rooms) are left out" in tables.splits(stats).caption
-    rooms = stats.estimates[stats.estimates["split"] == "test_asset"].assign(split="real_rooms")
+    rooms = stats.estimates[stats.estimates["split"] == "dev_asset"].assign(split="real_rooms")
     table = tables.splits(replace(stats, estimates=pd.concat([stats.estimates, rooms])))
     assert list(table.text.columns)[-1] == "real_rooms"
     assert "no colour" in table.caption and "described, not tested" in table.caption
@@ -163,7 +181,17 @@ def test_the_splits_table_describes_captured_rooms(stats):
 def test_every_table_is_written_three_ways(stats_dir, config, tmp_path):
     tables.write_tables(stats_dir, tmp_path / "tables", config)
     stems = {f.stem for f in (tmp_path / "tables").glob("*.tex")}
-    wanted = {"main", "article", "contrasts", "reconstruction", "graph", "grounding", "retrieval"}
+    wanted = {
+        "main",
+        "verdicts",
+        "article",
+        "contrasts",
+        "generalisation",
+        "reconstruction",
+        "graph",
+        "grounding",
+        "retrieval",
+    }
     wanted |= {"splits", "subsets", "failures", "not_produced", "controls", "cost"}
     assert wanted <= stems
     for stem in stems:
@@ -175,6 +203,26 @@ def test_every_table_is_written_three_ways(stats_dir, config, tmp_path):
         assert (tmp_path / "tables" / f"{stem}.csv").stat().st_size
     numbers = pd.read_csv(tmp_path / "tables" / "article.csv")
     assert {"p", "p_adjusted", "question", "mde", "tie_group"} <= set(numbers.columns)
+
+
+def test_the_gate_names_what_is_not_fitted_and_is_no_table_without_a_gate(stats):
+    assert tables.gate(stats).text.empty
+    entry = {
+        "metric": "fscore@5cm",
+        "fit": False,
+        "reason": "loses to the constant on train: under-fitted",
+        "train": 0.03,
+        "train_constant": 0.12,
+        "val": 0.02,
+        "val_constant": 0.13,
+    }
+    gated = replace(stats, gate={"no_geometry": {"points": entry}, "full": {"points": entry}})
+    table = tables.gate(gated)
+    assert table.text["Method"].tolist() == ["full", "no_geometry"]
+    row = table.text.iloc[1]
+    assert row["Train"] == text.number(0.03) and row["Constant on val"] == text.number(0.13)
+    assert "under-fitted" in row["Verdict"]
+    assert table.numbers["fit"].tolist() == [False, False]
 
 
 @pytest.mark.parametrize("first", FORMULA)
@@ -265,38 +313,19 @@ def test_hostile_text_is_escaped_in_tex_and_markdown():
     assert "\\| &lt;b> " in to_markdown(table)
 
 
-def test_claims_are_read_off_the_tests(stats):
-    found = {c["method"]: c for c in headline.claims(stats)}
-    assert list(found) == [claim.method for claim in stats.config.claims]
-    assert "F-score 5 cm (+0." in found["no_geometry"]["sentence"]
-    assert found["reconstruction_only"]["verdict"] == "not separable"
-
-
-def test_a_claim_after_one_seed_says_that_there_is_no_test(tmp_path, config):
-    scores = synthetic.scores(seeds=1, scenes=6)
-    compare.write(compare.compare(scores, synthetic.CONFIG), tmp_path)
-    stats = statistics.load(tmp_path, config)
-    kept = stats.differences["method_b"] != "no_geometry"
-    without = replace(stats, differences=stats.differences[kept])
-    for source, words in ((stats, "one seed gives no test"), (without, "no scores")):
-        claim = next(c for c in headline.claims(source) if c["method"] == "no_geometry")
-        assert claim["verdict"] == "not tested"
-        assert claim["sentence"] == f"full minus no_geometry: {words} of this comparison."
-
-
-@pytest.mark.parametrize(
-    ("counts", "word"),
-    [
-        ((3, 0, 0), "supported"),
-        ((2, 0, 1), "partly supported (2 of 3)"),
-        ((0, 1, 2), "not supported"),
-        ((1, 1, 0), "mixed"),
-        ((0, 0, 4), "not separable"),
-        ((0, 0, 0), "not tested"),
-    ],
-)
-def test_claim_verdicts(counts, word):
-    assert headline.claim_verdict(*counts) == word
+def test_claims_are_read_off_the_statistics(stats):
+    found = {claim["name"]: claim for claim in headline.claims(stats)}
+    assert list(found) == [claim.name for claim in stats.config.claims]
+    grounding = found["geometry_grounding"]
+    assert grounding["sentence"].startswith("full, ")
+    assert "SPQ 0.5 against no_geometry (+0." in grounding["sentence"]
+    assert "untested: F-score 5 cm after sim(3) against constant_pointmap" in grounding["sentence"]
+    assert re.search(r"\d of 3 secondary tests better\.$", grounding["sentence"])
+    assert grounding["verdict"].endswith(
+        "2 of 4 untested (no scores of constant_pointmap; no scores of mean_layout)"
+    )
+    # No method of the family of causes was scored.
+    assert found["depth"]["verdict"] == headline.NO_SCORES
 
 
 def test_the_summary_fits_a_terminal(stats_dir, config):

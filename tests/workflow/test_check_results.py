@@ -12,14 +12,14 @@ from g2vlm.run.manifest import hash_results, hash_stages
 from metrics.files import InputError, sha256_file, write_json
 
 FILES = (
-    "scores/full/0/test_scene.parquet",
+    "scores/full/0/dev_scene.parquet",
     "tables/board.csv",
     "headline.txt",
     "models/full/0/model.safetensors",
     "scenes/val/000.safetensors",
     "predictions/full/0/thresholds.json",
 )
-SUBMISSION = "predictions/full/0/test_scene"
+SUBMISSION = "predictions/full/0/dev_scene"
 
 
 @pytest.fixture

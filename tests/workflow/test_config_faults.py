@@ -5,12 +5,22 @@ The message begins with the file that holds the key, in whatever order the files
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from g2vlm.models.config import method_switches
 from g2vlm.run import session
-from g2vlm.run.config import check_config, config_schema, merge, read_sources
+from g2vlm.run.config import (
+    METHODS,
+    check_config,
+    config_schema,
+    load_method,
+    merge,
+    read_sources,
+)
+from g2vlm.run.produced import untrained_tasks
 from metrics.files import InputError
 from tests.configs import load_config
 from tests.paths import CASES, needs_cases
@@ -18,7 +28,9 @@ from tests.paths import CASES, needs_cases
 FAMILY = """
 statistics:
   families:
-    mine: {split: test_scene, tests: [{a: full, b: [no_depth], metrics: [spq@0.5]}]}
+    mine:
+      split: dev_scene
+      claims: {c: {a: full, against: [no_depth], facets: {one: {primary: spq@0.5/on_top}}}}
 """
 
 
@@ -45,7 +57,7 @@ def write(tmp_path):
 @pytest.fixture
 def submission(tmp_path):
     """A folder with a manifest for every scored split; only their presence is checked."""
-    for split in ("test_scene", "test_asset", "real_rooms"):
+    for split in ("dev_scene", "dev_asset", "real_rooms"):
         (tmp_path / "theirs" / split).mkdir(parents=True)
         (tmp_path / "theirs" / split / "manifest.json").write_text("{}")
     return str(tmp_path / "theirs")
@@ -58,7 +70,7 @@ def submission(tmp_path):
         ("train: {learning_rate: .nan}", "`train.learning_rate` is nan; give a finite number"),
         ("train: {clip: -.inf}", "`train.clip` is -inf"),
         ("studies: {robustness: {noise: [1, .nan]}}", "`studies.robustness.noise.1` is nan"),
-        ("statistics: {margins: {spq@0.5: .inf}}", "`statistics.margins.spq@0.5` is inf"),
+        ("statistics: {smallest_effect: {spq@0.5: .inf}}", "`statistics.smallest_effect.spq@0.5`"),
         ("seed: 99999999999999999999", "`seed`: 99999999999999999999 is greater than"),
         ("seeds: 100000000", "`seeds`: 100000000 is greater than the maximum of 100"),
         ("seeds: 2.0", "`seeds`: 2.0 is not of type 'integer'"),
@@ -102,8 +114,8 @@ def submission(tmp_path):
         ('experiment: "mine\\n"', "give up to 100 lower-case letters, digits and underscores"),
         (f"experiment: {'x' * 101}", "give up to 100 lower-case letters"),
         (
-            "statistics: {margins: {nope: 1}}",
-            "`statistics.margins` names the unknown metric `nope`",
+            "statistics: {smallest_effect: {nope: 1}}",
+            "`statistics.smallest_effect` names the unknown metric `nope`",
         ),
         ("statistics: {reference: nope}", "`statistics.reference` names the unknown method of"),
         ("methods: [no_depth]", "`statistics.reference` names the unknown method of this exper"),
@@ -118,11 +130,75 @@ def submission(tmp_path):
         ),
         (
             FAMILY.replace("spq@0.5", "spq@0.6"),
-            "`statistics.families.mine` names the unknown metric",
+            "`statistics.families.mine.claims.c.facets.one.primary` names the unknown metric",
         ),
+        (
+            FAMILY.replace("spq@0.5/on_top", "fscore@5cm, secondary: [spq@0.5]"),
+            "`statistics.families` are wrong: families: spq@0.5/all of full against no_depth is a",
+        ),
+        (
+            FAMILY.replace("spq@0.5", "mesh_iou"),
+            "`statistics.families` are wrong: `smallest_effect` lacks mesh_iou, the primary metric",
+        ),
+        ("statistics: {equivalence_share: 1}", "`statistics.equivalence_share`: 1 is greater than"),
         (
             FAMILY.replace("no_depth", "no_dept"),
             "unknown method `no_dept`; did you mean `no_depth`?",
+        ),
+        (
+            FAMILY.replace("on_top", "on_top, controls: [mean_layot]"),
+            "`statistics.families.mine.claims.c.facets.one.controls` names the unknown method "
+            "`mean_layot`; did you mean `mean_layout`?",
+        ),
+        (
+            FAMILY.replace("dev_scene", "val"),
+            "`statistics.families.mine.split` names the unknown scored split `val`",
+        ),
+        # Scores that a method or control cannot have.
+        (
+            FAMILY.replace("spq@0.5/on_top", "answer_score, controls: [mean_layout]"),
+            "`statistics.families.mine.claims.c.facets.one.controls` names mean_layout, which has "
+            "no answer_score: it does not produce answers",
+        ),
+        (
+            FAMILY.replace("spq@0.5/on_top", "fscore@5cm_sim3, controls: [floor_plane]"),
+            "names floor_plane, which has no fscore@5cm_sim3: points carry no pixels",
+        ),
+        (
+            FAMILY.replace("no_depth", "no_align_loss").replace(
+                "spq@0.5/on_top", "spq@0.5, secondary: [text_to_scene_mrr]"
+            ),
+            "facets.one.secondary` names text_to_scene_mrr, which no_align_loss is not scored on: "
+            "it has no contrastive loss",
+        ),
+        (
+            FAMILY.replace("no_depth", "reconstruction_only").replace("spq@0.5/on_top", "ref_pick"),
+            "names ref_pick, which reconstruction_only is not scored on: it has no language",
+        ),
+        (
+            FAMILY.replace("no_depth", "geometry_free_vlm").replace(
+                "spq@0.5/on_top", "spq@0.5, secondary: [mesh_iou]"
+            ),
+            "names mesh_iou, which geometry_free_vlm is not scored on: it learns no solids",
+        ),
+        (
+            FAMILY.replace("no_depth", "raw_depth"),
+            "names spq@0.5, which raw_depth is not scored on: it does not produce graph",
+        ),
+        (
+            FAMILY.replace(
+                "a: full, against: [no_depth]", "a: no_geometry, against: [full]"
+            ).replace("spq@0.5/on_top", "fscore@5cm, controls: [constant_depth]"),
+            "names constant_depth, which reads geometry that no_geometry lacks",
+        ),
+        (
+            "gate: {tasks: {answers: {controls: [mean_layout]}}}",
+            "`gate.tasks.answers.controls` names mean_layout, which has no answer_score",
+        ),
+        (
+            "gate: {tasks: {reconstruction: {controls: [constant_depth, raw_depth]}}}",
+            "`gate.tasks.reconstruction.controls` names only controls that read geometry which "
+            "no_geometry lacks",
         ),
         ("studies: {subgroups: {methods: [nope]}}", "`studies.subgroups.methods` names the unkn"),
         ("studies: {robustness: {methods: [chance]}}", "the unknown trained method `chance`"),
@@ -136,10 +212,10 @@ def submission(tmp_path):
         ("encode: {image: resnet9000}", "`encode.image` is 'resnet9000', which holds no config.j"),
         ("encode: {text: ../../x}", "`encode.text` is '../../x', which holds no config.json"),
         # Splits and folders.
-        ("predict: {splits: [val]}", "`score.splits` names test_scene, which `predict.splits` lac"),
-        ("predict: {splits: [test_scene]}", "the thresholds are calibrated on val, so add it"),
-        ("score: {splits: [test_asset]}", "`report.main_split` names test_scene, which `score.sp"),
-        ("submissions: [{name: theirs, path: /nonexist}]", "`submissions.0.path` holds no test_sc"),
+        ("predict: {splits: [val]}", "`score.splits` names dev_scene, which `predict.splits` lac"),
+        ("predict: {splits: [dev_scene]}", "the thresholds are calibrated on val, so add it"),
+        ("score: {splits: [dev_asset]}", "`report.main_split` names dev_scene, which `score.sp"),
+        ("submissions: [{name: theirs, path: /nonexist}]", "`submissions.0.path` holds no dev_sce"),
         ("submissions: [{name: theirs, path: 'x{y}'}]", "give a folder without them"),
         ("pretrained: {hf_vlm: /nonexist}", "`pretrained.hf_vlm` cannot be used: /nonexist: no s"),
     ],
@@ -168,7 +244,7 @@ def test_the_file_at_fault_is_the_last_one_that_sets_the_key(write):
 def test_of_two_keys_that_do_not_fit_the_later_file_is_at_fault(write):
     heads, layers = write("model: {heads: 3}", "heads.yaml"), write("model: {layers: 3}", "l.yaml")
     assert refusal(heads, layers).startswith(f"{heads}: model.hidden 160 is not a multiple of")
-    scored = write("score: {splits: [test_scene, train]}", "scored.yaml")
+    scored = write("score: {splits: [dev_scene, train]}", "scored.yaml")
     assert refusal(scored, layers).startswith(f"{scored}: `score.splits` names train")
 
 
@@ -212,7 +288,11 @@ def test_snakemake_and_the_check_merge_alike(write):
     from snakemake.common.configfile import load_configfile
     from snakemake.utils import update_config
 
-    files = ["config/cpu.yaml", "config/gpu.yaml", write({"statistics": {"margins": {"spq": 1}}})]
+    files = [
+        "config/cpu.yaml",
+        "config/gpu.yaml",
+        write({"statistics": {"smallest_effect": {"spq": 1}}}),
+    ]
     theirs, ours = {}, {}
     for path in files:
         update_config(theirs, load_configfile(path))
@@ -246,3 +326,17 @@ def test_make_checks_the_config_before_snakemake_reads_it(target):
     checked = next(n for n, row in enumerate(rows) if "-m g2vlm.run.config mine.yaml" in row)
     ran = next(n for n, row in enumerate(rows) if "snakemake" in row)
     assert checked < ran and "--configfile mine.yaml" in rows[ran]
+
+
+@pytest.mark.parametrize("path", sorted(METHODS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_what_a_method_cannot_be_scored_on_follows_its_switches(path):
+    """The check needs no PyTorch, so it repeats what the predict stage leaves out."""
+    from g2vlm.inference.predict import missing_tasks
+
+    switches = method_switches(load_method(path.stem), path.name)
+    untrained = untrained_tasks(switches)
+    config = SimpleNamespace(votes=switches["supervision_3d"] > 0, language=switches["language"])
+    missing = missing_tasks(config)
+    assert set(missing) <= set(untrained)
+    more = {"retrieval", "grounding_retrieval"} if not switches["align_loss"] else set()
+    assert set(untrained) - set(missing) <= more

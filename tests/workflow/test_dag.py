@@ -1,5 +1,6 @@
 """The graph of jobs, built from a copy of the tree with small data."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -8,8 +9,12 @@ import sys
 
 import pytest
 
+from g2vlm.run import seal
+from g2vlm.scenes.split_names import SEALED
+from tests.paths import REPOSITORY
 from tests.workflow.tiny import PARTS, ROOT
 
+STUDIES = ("data_efficiency", "loss_balance", "robustness", "subgroups", "tuning")
 # What a baseline with an environment of its own brings.
 OWN_RULE = """
 rule mine:
@@ -28,6 +33,19 @@ rule mine:
         code=baseline_code("mine"),
     script:
         "../../workflow/scripts/baseline.py"
+
+
+if SEALED_SPLITS:
+
+    use rule mine as mine_sealed with:
+        input:
+            **baseline_inputs("mine", SEALED_SPLITS),
+        output:
+            submission("mine", SEALED_SPLITS),
+        log:
+            f"{RESULTS}/logs/predict_sealed/mine-{{seed}}.log",
+        params:
+            splits=SEALED_SPLITS,
 """
 
 
@@ -49,6 +67,27 @@ def clone(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="module")
+def opened(clone, tmp_path_factory):
+    """The clone after the opening of its seal, with a nonce of these tests."""
+    root = tmp_path_factory.mktemp("after") / "clone"
+    shutil.copytree(clone, root)
+    nonce, digest = "5e" * 32, "d1" * 32
+    record = seal.Seal(
+        seal.OPENED,
+        hashlib.sha256(nonce.encode()).hexdigest(),
+        digest,
+        "c0" * 20,
+        "2026-12-01",
+        seal.method_hashes(root),
+        "2026-12-02",
+        nonce,
+        seal.derive_seed(digest, nonce),
+    )
+    seal.write_seal(record, root / seal.RECORD)
+    return root
+
+
 def snakemake(root, *arguments):
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     call = [sys.executable, "-m", "snakemake", *arguments]
@@ -63,11 +102,62 @@ def job_counts(done):
 
 def test_a_dry_run_lists_the_jobs_of_smoke(clone):
     jobs = job_counts(snakemake(clone, "-n", "--configfile", "config/smoke.yaml"))
-    assert jobs["train"] == jobs["predict"] == 20
+    assert jobs["train"] == jobs["predict"] == 22
     assert jobs["render"] == 5 and jobs["encode_texts"] == 1
-    # Seven baselines need no weights; chance alone runs with both seeds.
-    assert jobs["baseline"] == 8
+    # Sixteen baselines need no weights; chance and random_of_class run with both seeds.
+    assert jobs["baseline"] == 18
     assert jobs["score"] == jobs["predict"] + jobs["baseline"]
+    # One job scores both seeds of a method, one all controls.
+    assert jobs["gate_scores"] == 11
+    assert jobs["gate"] == jobs["gate_controls"] == jobs["gate_truth"] == 1
+
+
+def test_the_gate_scores_train_and_val_alone(clone):
+    jobs = job_counts(snakemake(clone, "-n", "gate", "--configfile", "config/smoke.yaml"))
+    assert jobs["gate"] == jobs["gate_truth"] == 1 and jobs["gate_scores"] == 11
+    assert not {"score", "compare", "controls"} & jobs.keys()
+    rule = (REPOSITORY / "workflow" / "rules" / "gate.smk").read_text(encoding="utf-8")
+    assert "SCORED" not in rule
+
+
+def test_gate_thresholds_and_studies_read_no_test_room(opened):
+    """No job that they rest on, directly or not, names a split of the sealed test."""
+    call = ("-n", "gate", *STUDIES, "--configfile", "config/smoke.yaml", "--quiet", "host")
+    done = snakemake(opened, *call)
+    jobs = job_counts(done)
+    assert all(jobs[name] == 1 for name in ("gate", *STUDIES))
+    assert jobs["predict"] >= 22 and jobs["calibrate"] and jobs["evaluate"] and jobs["score"]
+    text = done.stdout + done.stderr
+    assert "thresholds.json" in text and "studies/scores/dev_scene" in text
+    assert re.findall("|".join((*SEALED, "sealed")), text) == []
+
+
+def test_an_opened_seal_adds_jobs_of_the_test_rooms_and_changes_no_other(clone, opened):
+    before, after = (
+        job_counts(snakemake(root, "-n", "--configfile", "config/smoke.yaml"))
+        for root in (clone, opened)
+    )
+    after.pop("total")
+    more = {name: count - before.get(name, 0) for name, count in after.items()}
+    splits = ("render", "encode_images", "truth", "prepare_truth")
+    assert {name: count for name, count in more.items() if count} == {
+        **dict.fromkeys(("sealed_rooms", "sealed_texts", "encode_texts"), 1),
+        **dict.fromkeys(splits, len(SEALED)),
+        **{f"{name}_sealed": before[name] for name in ("predict", "baseline", "score")},
+    }
+    assert before.keys() < after.keys() | {"total"}
+
+
+def test_a_baseline_with_a_rule_of_its_own_predicts_the_test_rooms(opened):
+    new = opened / "baselines" / "mine"
+    shutil.copytree(opened / "baselines" / "backprojection", new)
+    (new / "rules.smk").write_text(OWN_RULE)
+    target = "results/smoke/predictions/mine/0/test_shift/manifest.json"
+    try:
+        jobs = job_counts(snakemake(opened, "-n", target, "--configfile", "config/smoke.yaml"))
+    finally:
+        shutil.rmtree(new)
+    assert jobs["mine_sealed"] == 1 and not {"mine", "predict"} & jobs.keys()
 
 
 def test_without_captured_rooms_no_job_reads_them(clone):
@@ -119,7 +209,7 @@ def test_verify_needs_a_reference_and_the_report_shows_it(clone, tmp_path):
     shutil.copytree(clone, root)
     reference = root / "results" / "reference" / "smoke"
     reference.mkdir(parents=True)
-    for name in ("estimates.csv", "seeds.csv", "manifest.json"):
+    for name in ("estimates.csv", "cells.parquet", "manifest.json"):
         (reference / name).write_text("{}\n")
     jobs = job_counts(snakemake(root, "-n", "report", "--configfile", "config/smoke.yaml"))
     assert jobs["verification"] == jobs["report"] == 1
@@ -140,7 +230,7 @@ def test_verify_needs_a_reference_and_the_report_shows_it(clone, tmp_path):
         ),
         (
             "echo 'seeds: 3' >> config/smoke.yaml",
-            "error: config/smoke.yaml: row 23: key `seeds` is written twice",
+            "error: config/smoke.yaml: row 26: key `seeds` is written twice",
         ),
         (
             "echo 'submissions: [{name: full, path: x}]' >> config/smoke.yaml",

@@ -58,7 +58,7 @@ def test_a_reproduced_study_is_up_to_date_for_both_tools(repository):
 def test_metrics_and_plots_are_shown(repository):
     metrics = json.loads(call(repository, "dvc", "metrics", "show", "--json"))
     means = metrics[""]["data"]["results/cpu/metrics.json"]["data"]
-    assert 0 <= means["test_scene"]["full"]["fscore@5cm"] <= 1
+    assert 0 <= means["dev_scene"]["full"]["fscore@5cm"] <= 1
     call(repository, "dvc", "plots", "show", "-o", "plots")
     assert "forest.png" in (repository / "plots" / "index.html").read_text()
 
@@ -69,5 +69,5 @@ def test_an_experiment_sets_a_key_and_its_metrics_differ(repository):
     assert config["train"]["stage2_steps"] == 8
     differ = json.loads(call(repository, "dvc", "metrics", "diff", "--json"))
     changed = differ["results/cpu/metrics.json"]
-    assert any(name.startswith("test_scene.full") for name in changed)
-    assert not any(name.startswith("test_scene.oracle") for name in changed)
+    assert any(name.startswith("dev_scene.full") for name in changed)
+    assert not any(name.startswith("dev_scene.oracle") for name in changed)

@@ -83,15 +83,15 @@ def table_of(path, rows):
 
 def test_the_summary_has_only_overall_means(tmp_path):
     rows = [
-        ("test_scene", "full", "all", "fscore@5cm", 0.75),
-        ("test_scene", "full", "observed", "fscore@5cm", 0.5),
-        ("test_scene", "chance", "all", "spq@0.5", float("nan")),
-        ("test_asset", "full", "all", "fscore@5cm", 1 / 3),
+        ("dev_scene", "full", "all", "fscore@5cm", 0.75),
+        ("dev_scene", "full", "observed", "fscore@5cm", 0.5),
+        ("dev_scene", "chance", "all", "spq@0.5", float("nan")),
+        ("dev_asset", "full", "all", "fscore@5cm", 1 / 3),
     ]
     write_summary(table_of(tmp_path / "estimates.parquet", rows), tmp_path / "metrics.json")
     assert read_json(tmp_path / "metrics.json") == {
-        "test_asset": {"full": {"fscore@5cm": 0.333333}},
-        "test_scene": {"full": {"fscore@5cm": 0.75}},
+        "dev_asset": {"full": {"fscore@5cm": 0.333333}},
+        "dev_scene": {"full": {"fscore@5cm": 0.75}},
     }
 
 

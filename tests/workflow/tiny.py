@@ -25,7 +25,7 @@ PARTS = (
 PINS = ("data.manifest.json", "data.dvc", "requirements.lock")
 TINY = {
     "experiment": "tiny",
-    "data": {"splits": {"train": 6, "val": 3, "test_scene": 3, "test_asset": 3, "real_rooms": 0}},
+    "data": {"splits": {"train": 6, "val": 3, "dev_scene": 3, "dev_asset": 3, "real_rooms": 0}},
     "methods": ["full", "reconstruction_only"],
     "render": {"width": 64, "height": 48},
     "seeds": 2,

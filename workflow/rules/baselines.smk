@@ -21,3 +21,16 @@ rule baseline:
         code=lambda wildcards: baseline_code(wildcards.baseline),
     script:
         "../scripts/baseline.py"
+
+
+if SEALED_SPLITS:
+
+    use rule baseline as baseline_sealed with:
+        input:
+            unpack(lambda wildcards: baseline_inputs(wildcards.baseline, SEALED_SPLITS)),
+        output:
+            submission("{baseline}", SEALED_SPLITS),
+        log:
+            f"{RESULTS}/logs/predict_sealed/{{baseline}}-{{seed}}.log",
+        params:
+            splits=SEALED_SPLITS,

@@ -5,23 +5,30 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from g2vlm.features.names import SHARDS_A_TEXT_PART
+from g2vlm.features.names import SEALED_TEXTS, SHARDS_A_TEXT_PART, TEXTS
 from g2vlm.run import config as settings
 from g2vlm.run import data as pins
 from g2vlm.run import studies
 from g2vlm.run.codehash import code_hash
 from g2vlm.run.recipes import enough_recipes
 from g2vlm.scenes.real import REAL_ROOMS
+from g2vlm.scenes.split_names import SEALED
 
 EXPERIMENT = config["experiment"]
 SPLITS = config["data"]["splits"]
+# The splits of the sealed test, none before its opening. Jobs of their own encode, predict and score
+# them, so that no model, threshold, gate or study depends on them.
+SEALED_SPLITS = [split for split in SPLITS if split in SEALED]
+OPEN_SPLITS = {split: count for split, count in SPLITS.items() if split not in SEALED}
 PREDICTED = config["predict"]["splits"]
 SCORED = config["score"]["splits"]
-# The split that the report and the studies are about.
+OPEN_SCORED = [split for split in SCORED if split not in SEALED]
+# The split that the report is about, and that of the studies.
 MAIN_SPLIT = config["report"]["main_split"]
+STUDY_SPLIT = config["studies"]["split"]
 PINS = ["data.manifest.json", "data.dvc"]
 # data/ holds the recipes of the default experiment; a larger one samples its own.
-RECIPES = "data" if enough_recipes("data", SPLITS) else f"{RESULTS}/recipes"
+RECIPES = "data" if enough_recipes("data", OPEN_SPLITS) else f"{RESULTS}/recipes"
 # Folders of the weights that some baselines need.
 PRETRAINED = {
     name: settings.pretrained_folder(config, name) for name in config["pretrained"]
@@ -48,15 +55,18 @@ PROCESSES = config["train"]["processes"]
 REFERENCE = f"results/reference/{EXPERIMENT}"
 VERIFICATION = (
     [f"{RESULTS}/verification.csv", f"{RESULTS}/verification.txt"]
-    if Path(REFERENCE, "estimates.csv").exists()
+    if Path(REFERENCE, "cells.parquet").exists()
     else []
 )
 # The parts of all sentences that are encoded one by one.
 SCENES_A_TEXT_PART = SHARDS_A_TEXT_PART * config["data"]["scenes_per_shard"]
-TEXT_PARTS = [
-    f"{part:03d}"
-    for part in range(math.ceil(sum(SPLITS.values()) / SCENES_A_TEXT_PART))
-]
+TEXT_PARTS = {
+    folder: [f"{part:03d}" for part in range(math.ceil(count / SCENES_A_TEXT_PART))]
+    for folder, count in (
+        (TEXTS, sum(OPEN_SPLITS.values())),
+        (SEALED_TEXTS, sum(SPLITS[split] for split in SEALED_SPLITS)),
+    )
+}
 # Every (method, seed) of the experiment; deterministic methods run once.
 RUNS = [(name, seed) for name in METHODS for seed in SEEDS] + [
     (name, seed)
@@ -70,6 +80,7 @@ wildcard_constraints:
     split="|".join(SPLITS),
     shard=r"\d+",
     part=r"\d+",
+    texts="|".join(TEXT_PARTS),
     method="[a-z0-9_]+",
     trained="|".join(TRAINED),
     variant="|".join(VARIANTS) or "none",
@@ -83,6 +94,9 @@ def recipes(split):
 
     Recipes in data/ rerun a job only through the pins. Captured rooms have a folder of their own.
     """
+    if split in SEALED:
+        files = ("models.csv", "scenes.jsonl", "language.jsonl")
+        return [f"{RESULTS}/sealed/{name}" for name in files]
     folder = f"{RECIPES}/{REAL_ROOMS}" if split == REAL_ROOMS else RECIPES
     files = [f"{RECIPES}/models.csv"]
     files += [f"{folder}/{name}" for name in ("scenes.jsonl", "language.jsonl")]
@@ -110,18 +124,26 @@ def scenes(*splits, kinds=("safetensors", "jsonl")):
     ]
 
 
+def texts(*splits):
+    """Return the encoded sentences, those of the sealed test only for its splits."""
+    sealed = any(split in SEALED for split in splits)
+    return [
+        f"{RESULTS}/features/{folder}/{part}.{kind}"
+        for folder in (TEXTS, SEALED_TEXTS)
+        if folder == TEXTS or sealed
+        for part in TEXT_PARTS[folder]
+        for kind in ("safetensors", "json")
+    ]
+
+
 def features(*splits):
-    """Return the cached features of the splits' images and of all sentences."""
+    """Return the cached features of the splits' images and the encoded sentences."""
     images = [
         f"{RESULTS}/features/images/{split}/{shard}.safetensors"
         for split in splits
         for shard in shards(split)
     ]
-    return images + [
-        f"{RESULTS}/features/texts/{part}.{kind}"
-        for part in TEXT_PARTS
-        for kind in ("safetensors", "json")
-    ]
+    return images + texts(*splits)
 
 
 def truth(*splits):
@@ -130,19 +152,29 @@ def truth(*splits):
     return [f"{RESULTS}/truth/{split}/{name}" for split in splits for name in files]
 
 
-def submission(method="{method}"):
-    """Return the manifests of a method's submissions, one per predicted split."""
+def prepared(*splits):
+    """Return the prepared truth of the splits."""
+    return [f"{RESULTS}/truth/{split}/prepared.safetensors" for split in splits]
+
+
+def score_files(splits, kind):
+    """Return the score tables (or their JSON sidecars) that a job writes, one per split."""
+    return [f"{RESULTS}/scores/{{method}}/{{seed}}/{split}.{kind}" for split in splits]
+
+
+def submission(method, splits=PREDICTED):
+    """Return the manifests of a method's submissions, one per split."""
     return [
         f"{RESULTS}/predictions/{method}/{{seed}}/{split}/manifest.json"
-        for split in PREDICTED
+        for split in splits
     ]
 
 
-def baseline_inputs(name):
+def baseline_inputs(name, splits=PREDICTED):
     """Return the input files of a baseline, which depend on the declarations in its method.py."""
-    inputs = {"scenes": scenes("train", *PREDICTED), "features": features()}
+    inputs = {"scenes": scenes("train", *splits), "features": texts(*splits)}
     if BASELINES[name].get("USES_TRUTH"):
-        inputs["truth"] = truth(*PREDICTED)
+        inputs["truth"] = truth(*splits)
     if name in PRETRAINED:
         files = [path for path in PRETRAINED[name].iterdir() if path.is_file()]
         inputs["weights"] = sorted(map(str, files))
@@ -175,7 +207,10 @@ def baseline_code(name):
 def checkpoint_key(method):
     """Return the folder name of a method's checkpoints, which fit one config, data and code."""
     keys = ("seed", "data", "render", "encode", "model", "train")
-    parts = [config[key] for key in keys]
+    parts = [
+        (config[key] | {"splits": OPEN_SPLITS} if key == "data" else config[key])
+        for key in keys
+    ]
     return settings.digest(
         parts, TRAINED[method], pins.folder_hash(), code_hash("g2vlm.training.train")
     )
@@ -204,9 +239,9 @@ def study_scores(methods, seeds=SEEDS):
     """
     return [
         (
-            f"{RESULTS}/studies/scores/{MAIN_SPLIT}/{method}/{seed}.parquet"
+            f"{RESULTS}/studies/scores/{STUDY_SPLIT}/{method}/{seed}.parquet"
             if method in VARIANTS
-            else f"{RESULTS}/scores/{method}/{seed}/{MAIN_SPLIT}.parquet"
+            else f"{RESULTS}/scores/{method}/{seed}/{STUDY_SPLIT}.parquet"
         )
         for method in methods
         for seed in seeds
@@ -225,3 +260,19 @@ def study_files(name):
     """Return the result files of a study."""
     kinds = ("estimates.csv", "differences.csv", "tables.md", "figure.png")
     return [f"{RESULTS}/studies/{name}/{kind}" for kind in kinds]
+
+
+def gate_tables(runs):
+    """Return the score tables of (method, seed) runs, of train and of val for each run."""
+    return [
+        f"{RESULTS}/gate/scores/{split}/{method}/{seed}.parquet"
+        for method, seed in runs
+        for split in ("train", "val")
+    ]
+
+
+def val_predictions(runs):
+    """Return the submissions of (method, seed) runs on val."""
+    return [
+        f"{RESULTS}/predictions/{name}/{seed}/val/manifest.json" for name, seed in runs
+    ]

@@ -5,11 +5,14 @@ rule compare:
     input:
         scores=scores() + scores("json"),
         controls=f"{RESULTS}/controls.json",
+        gate=f"{RESULTS}/gate.json",
     output:
         estimates=f"{RESULTS}/statistics/estimates.parquet",
         differences=f"{RESULTS}/statistics/differences.parquet",
+        claims=f"{RESULTS}/statistics/claims.parquet",
         ranks=f"{RESULTS}/statistics/ranks.parquet",
         profiles=f"{RESULTS}/statistics/profiles.parquet",
+        collapses=f"{RESULTS}/statistics/collapses.parquet",
         retention=f"{RESULTS}/statistics/retention.parquet",
         cells=f"{RESULTS}/statistics/cells.parquet",
         methods=f"{RESULTS}/statistics/methods.json",

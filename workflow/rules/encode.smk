@@ -23,27 +23,45 @@ rule encode_images:
 
 rule texts:
     input:
-        scenes(*SPLITS, kinds=["jsonl"]),
+        scenes(*OPEN_SPLITS, kinds=["jsonl"]),
     output:
-        temp(expand(f"{RESULTS}/features/texts/{{part}}.json", part=TEXT_PARTS)),
+        temp(
+            expand(f"{RESULTS}/features/{TEXTS}/{{part}}.json", part=TEXT_PARTS[TEXTS])
+        ),
     log:
         f"{RESULTS}/logs/encode/texts.log",
     resources:
-        mem_mb=grows(500, 0.1, count_scenes(*SPLITS)),
-        runtime=grows(20, 0.001, count_scenes(*SPLITS)),
+        mem_mb=grows(500, 0.1, count_scenes(*OPEN_SPLITS)),
+        runtime=grows(20, 0.001, count_scenes(*OPEN_SPLITS)),
     params:
         code=job_code("texts"),
     script:
         "../scripts/texts.py"
 
 
+if SEALED_SPLITS:
+
+    use rule texts as sealed_texts with:
+        input:
+            scenes(*SEALED_SPLITS, kinds=["jsonl"]),
+        output:
+            temp(
+                expand(
+                    f"{RESULTS}/features/{SEALED_TEXTS}/{{part}}.json",
+                    part=TEXT_PARTS[SEALED_TEXTS],
+                )
+            ),
+        log:
+            f"{RESULTS}/logs/encode/sealed_texts.log",
+
+
 rule encode_texts:
     input:
-        f"{RESULTS}/features/texts/{{part}}.json",
+        f"{RESULTS}/features/{{texts}}/{{part}}.json",
     output:
-        temp(f"{RESULTS}/features/texts/{{part}}.safetensors"),
+        temp(f"{RESULTS}/features/{{texts}}/{{part}}.safetensors"),
     log:
-        f"{RESULTS}/logs/encode/texts-{{part}}.log",
+        f"{RESULTS}/logs/encode/{{texts}}-{{part}}.log",
     resources:
         mem_mb=grows(3500),
         runtime=grows(30),

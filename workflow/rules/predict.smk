@@ -27,6 +27,25 @@ rule predict:
         "../scripts/predict.py"
 
 
+if SEALED_SPLITS:
+
+    use rule predict as predict_sealed with:
+        input:
+            scenes=scenes(*SEALED_SPLITS),
+            features=features(*SEALED_SPLITS),
+            model=rules.predict.input.model,
+            model_config=rules.predict.input.model_config,
+            probe=rules.predict.input.probe,
+            cost=rules.predict.input.cost,
+            thresholds=rules.predict.output.thresholds,
+        output:
+            submission("{trained}", SEALED_SPLITS),
+        log:
+            f"{RESULTS}/logs/predict_sealed/{{trained}}-{{seed}}.log",
+        params:
+            splits=SEALED_SPLITS,
+
+
 rule outside_submission:
     input:
         lambda wildcards: [

@@ -7,18 +7,41 @@ if RECIPES != "data":
             ancient(["data/models.csv", "data/splits.json"]),
             PINS,
         output:
-            sorted({name for split in SPLITS for name in recipes(split)} - set(PINS)),
+            sorted(
+                {name for split in OPEN_SPLITS for name in recipes(split)} - set(PINS)
+            ),
         log:
             f"{RESULTS}/logs/recipes.log",
         resources:
             mem_mb=grows(2000),
             runtime=grows(240),
         params:
-            splits=SPLITS,
+            splits=OPEN_SPLITS,
             folder=RECIPES,
             code=job_code("recipes"),
         script:
             "../scripts/recipes.py"
+
+
+if SEALED_SPLITS:
+
+    rule sealed_rooms:
+        input:
+            recipes("train"),
+            seal="config/seal.yaml",
+        output:
+            recipes("test_scene"),
+        log:
+            f"{RESULTS}/logs/sealed_rooms.log",
+        resources:
+            mem_mb=grows(2000),
+            runtime=grows(240),
+        params:
+            config={key: config[key] for key in ("experiment", "sealed")},
+            folder=RECIPES,
+            code=job_code("sealed_rooms"),
+        script:
+            "../scripts/sealed_rooms.py"
 
 
 rule render:

@@ -2,7 +2,9 @@
 
 # What tables, figures and the page read of the config (`report.config.ReportConfig`).
 REPORT_CONFIG = {
-    key: config[key] for key in ("experiment", "methods", "statistics", "report")
+    key: config[key]
+    for key in ("experiment", "methods", "statistics", "report", "seal")
+    if key in config
 }
 REPORT_SPLITS = [
     split
@@ -20,6 +22,7 @@ REFERENCE_MODELS = [
 rule tables:
     input:
         rules.compare.output,
+        rules.gate.output,
     output:
         headline=f"{RESULTS}/headline.txt",
         tables=f"{RESULTS}/tables/exploratory.csv",
@@ -101,6 +104,8 @@ rule gallery:
 rule report:
     input:
         rules.compare.output,
+        rules.gate.output,
+        rules.tables.output,
         rules.figures.output,
         rules.background.output,
         rules.gallery.output,
@@ -109,6 +114,7 @@ rule report:
         datasheets=[
             ancient(sheet) for sheet in sorted(Path("data").glob("**/DATASHEET.md"))
         ],
+        findings=config["report"]["findings"] or [],
     output:
         f"{RESULTS}/report.html",
     log:

@@ -1,4 +1,4 @@
-"""Scoring: one job per (method, seed) scores all its splits against the prepared truth."""
+"""Scoring: one job per (method, seed) scores its splits against the prepared truth."""
 
 
 rule prepare_truth:
@@ -19,29 +19,36 @@ rule prepare_truth:
 
 rule score:
     input:
-        submission=[
-            f"{RESULTS}/predictions/{{method}}/{{seed}}/{split}/manifest.json"
-            for split in SCORED
-        ],
-        truth=truth(*SCORED),
-        prepared=expand(f"{RESULTS}/truth/{{split}}/prepared.safetensors", split=SCORED),
+        submission=submission("{method}", OPEN_SCORED),
+        truth=truth(*OPEN_SCORED),
+        prepared=prepared(*OPEN_SCORED),
     output:
-        scores=[
-            f"{RESULTS}/scores/{{method}}/{{seed}}/{split}.parquet" for split in SCORED
-        ],
-        sidecars=[
-            f"{RESULTS}/scores/{{method}}/{{seed}}/{split}.json" for split in SCORED
-        ],
+        scores=score_files(OPEN_SCORED, "parquet"),
+        sidecars=score_files(OPEN_SCORED, "json"),
     log:
         f"{RESULTS}/logs/score/{{method}}-{{seed}}.log",
     threads: 1
     resources:
-        mem_mb=grows(800, 7, count_scenes(*SCORED)),
-        runtime=grows(20, 0.06, count_scenes(*SCORED)),
+        mem_mb=grows(800, 7, count_scenes(*OPEN_SCORED)),
+        runtime=grows(20, 0.06, count_scenes(*OPEN_SCORED)),
     params:
         code=job_code("score"),
     script:
         "../scripts/score.py"
+
+
+if SEALED_SPLITS:
+
+    use rule score as score_sealed with:
+        input:
+            submission=submission("{method}", SEALED_SPLITS),
+            truth=truth(*SEALED_SPLITS),
+            prepared=prepared(*SEALED_SPLITS),
+        output:
+            scores=score_files(SEALED_SPLITS, "parquet"),
+            sidecars=score_files(SEALED_SPLITS, "json"),
+        log:
+            f"{RESULTS}/logs/score_sealed/{{method}}-{{seed}}.log",
 
 
 rule controls:
@@ -49,7 +56,7 @@ rule controls:
         upper=scores(methods=[config["statistics"]["upper_bound"]]),
         lower=scores(methods=[config["statistics"]["lower_bound"]]),
         truth=truth(*SCORED),
-        prepared=expand(f"{RESULTS}/truth/{{split}}/prepared.safetensors", split=SCORED),
+        prepared=prepared(*SCORED),
     output:
         f"{RESULTS}/controls.json",
     log:

@@ -120,13 +120,13 @@ rule loss_balance:
 
 rule corrupt:
     input:
-        scenes=scenes(MAIN_SPLIT),
-        features=features(MAIN_SPLIT),
+        scenes=scenes(STUDY_SPLIT),
+        features=features(STUDY_SPLIT),
         model=f"{RESULTS}/models/{{trained}}/{{seed}}/model.safetensors",
         probe=f"{RESULTS}/models/{{trained}}/{{seed}}/probe.safetensors",
         thresholds=f"{RESULTS}/predictions/{{trained}}/{{seed}}/thresholds.json",
-        truth=truth(MAIN_SPLIT),
-        prepared=f"{RESULTS}/truth/{MAIN_SPLIT}/prepared.safetensors",
+        truth=truth(STUDY_SPLIT),
+        prepared=prepared(STUDY_SPLIT),
     output:
         [
             f"{RESULTS}/studies/robustness/scores/{condition}/{{trained}}/{{seed}}.parquet"
@@ -136,13 +136,13 @@ rule corrupt:
         f"{RESULTS}/logs/corrupt/{{trained}}-{{seed}}.log",
     threads: 1
     resources:
-        mem_mb=grows(2000, 20, SPLITS[MAIN_SPLIT]),
-        runtime=grows(60, 1, SPLITS[MAIN_SPLIT]),
+        mem_mb=grows(2000, 20, SPLITS[STUDY_SPLIT]),
+        runtime=grows(60, 1, SPLITS[STUDY_SPLIT]),
         gpu=one_gpu,
     params:
         metrics=STUDIES["metrics"],
         robustness=STUDIES["robustness"],
-        split=MAIN_SPLIT,
+        split=STUDY_SPLIT,
         sensor=config["render"]["sensor"],
         predict=config["predict"],
         encoder=config["encode"]["image"],
@@ -178,7 +178,7 @@ rule robustness:
 rule subgroups:
     input:
         scores=study_scores(COMPARED),
-        truth=f"{RESULTS}/truth/{MAIN_SPLIT}/annotations.jsonl",
+        truth=f"{RESULTS}/truth/{STUDY_SPLIT}/annotations.jsonl",
         train=scenes("train", kinds=["jsonl"]),
     output:
         study_files("subgroups"),
@@ -203,7 +203,7 @@ rule tuning:
                 for trained in RATED
                 for seed in TRIALS
             ],
-            MAIN_SPLIT: study_scores(RATED, TRIALS),
+            STUDY_SPLIT: study_scores(RATED, TRIALS),
         },
     output:
         study_files("tuning"),

@@ -5,7 +5,7 @@ rule verification:
     input:
         f"{REFERENCE}/estimates.csv",
         f"{RESULTS}/statistics/estimates.parquet",
-        seeds=f"{REFERENCE}/seeds.csv",
+        reference_cells=f"{REFERENCE}/cells.parquet",
         manifest=f"{REFERENCE}/manifest.json",
         cells=f"{RESULTS}/statistics/cells.parquet",
     output:

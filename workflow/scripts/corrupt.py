@@ -28,5 +28,6 @@ with job(snakemake) as task:
             results / "truth" / split,
             table,
             task.config,
+            task.params.metrics,
             progress=task.progress(condition.label),
         )

@@ -16,5 +16,6 @@ with job(snakemake) as task:
         results / "truth" / split,
         task.output[0],
         task.config,
+        task.params.metrics,
         progress=task.progress(split),
     )

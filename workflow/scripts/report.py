@@ -12,6 +12,7 @@ with job(snakemake) as task:
 
     sources = Sources(
         statistics=task.results / "statistics",
+        tables=task.results / "tables",
         figures=task.results / "figures",
         background=task.results / "background",
         gallery=task.results / "gallery",

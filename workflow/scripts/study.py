@@ -10,7 +10,7 @@ with job(snakemake) as task:
     from report.studies import designs, page
     from report.studies.study import read_scores
 
-    split, params = task.config["report"]["main_split"], task.params
+    split, params = task.config["studies"]["split"], task.params
     if task.rule == "data_efficiency":
         scores = read_scores(task.input, split)
         study = designs.data_efficiency(scores, params.shares, params.reference, params.metrics)
@@ -18,8 +18,8 @@ with job(snakemake) as task:
         scores = read_scores(task.input, split)
         study = designs.loss_balance(scores, params.variants, params.method, params.metrics)
     elif task.rule == "tuning":
-        val, test = (read_scores(task.input[name], name) for name in ("val", split))
-        study = designs.tuning(val, test, params.rates, params.reference, params.metrics)
+        tables = {name: read_scores(task.input[name], name) for name in ("val", split)}
+        study = designs.tuning(tables, params.rates, params.reference, params.metrics)
     elif task.rule == "robustness":
         from g2vlm.inference.corrupt import conditions
 

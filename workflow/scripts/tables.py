@@ -3,13 +3,10 @@
 from g2vlm.run.job import job
 
 with job(snakemake) as task:
-    from metrics.files import atomic_path
     from report.config import ReportConfig
-    from report.headline import terminal_summary
+    from report.headline import write_summary
     from report.tables import write_tables
 
     config = ReportConfig.from_experiment(task.params.config)
     write_tables(task.results / "statistics", task.results / "tables", config)
-    summary = terminal_summary(task.results / "statistics", config)
-    with atomic_path(task.output.headline) as path:
-        path.write_text(summary + "\n", encoding="utf-8")
+    write_summary(task.results / "statistics", task.output.headline, config)

@@ -122,8 +122,7 @@ def questions(context: ReferringContext, balance: AnswerBalance) -> list[dict[st
     for question_type, generate in QUESTION_TYPES.items():
         for candidates in generate(context):
             for candidate in balance.ranked(context.shuffled(candidates)):
-                fields = {"room": context.room, **candidate.fields}
-                text, _ = context.fill(QUESTIONS[candidate.template], fields)
+                text, _ = context.fill(QUESTIONS[candidate.template], candidate.fields)
                 objects = sorted(set(candidate.objects))
                 # The same question in other words is asked again only of the room's one size.
                 content = (question_type, candidate.template, candidate.answer, *objects)

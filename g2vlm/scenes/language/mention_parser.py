@@ -8,6 +8,8 @@ from typing import Any
 
 from g2vlm.scenes.assets.classes import CLASSES, SYNONYMS, plural
 
+# Names an object by its colour alone.
+ONLY_IN_COLOUR = re.compile(r"\bthe only ([a-z]+) object\b")
 # A sentence that compares objects mentions at least this many besides its anchors.
 COMPARED = 2
 
@@ -83,12 +85,16 @@ def parse_mentions(text: str, objects: Sequence[Mapping[str, Any]]) -> list[Ment
 
     An object of another colour than the word before the noun is left out, and so is a noun that
     refers to no object or to the same ones as an earlier noun. Anchors are left out where at least
-    two other mentions remain to be compared.
+    two other mentions remain to be compared. "The only red object" mentions an object of any class.
 
     Args:
         text: the sentence.
         objects: {"index", "class", "colour"} of the objects that it may refer to.
     """
+    only = ONLY_IN_COLOUR.search(text.lower())
+    if only:
+        found = [item["index"] for item in objects if item.get("colour") == only[1]]
+        return [Mention(found, only[1])] if found else []
     nouns = parse_nouns(text)
     compared = [noun for noun in nouns if not noun.is_anchor]
     mentions = _resolve(text, compared, objects) if len(compared) >= COMPARED else []

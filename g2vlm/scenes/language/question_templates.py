@@ -27,11 +27,14 @@ SIDES = [*FAMILIES["side"]]
 TURNS = ["left", "right", "behind"]
 # Candidates of a type: enough to choose from, fewer than a full room would give.
 ENOUGH = 48
-# Bounds of the bins of length (cm) and distance (dm) whose shares are balanced.
-SIZE_BINS_CM = (35, 55, 80, 110, 160)
+# Sizes (cm) that are asked for, from and below: the name of a rug or of a cup tells its size. Below
+# and from the bound in between are asked for equally often.
+SIZES_CM = (35, 140)
+SIZE_BOUND_CM = 70
+# Bounds of the bins of distance (dm) whose shares are balanced.
 DISTANCE_BINS_DM = (7, 13, 20, 29)
 # Counts from here on are one outcome.
-COUNT_OUTCOMES = 4
+COUNT_OUTCOMES = 3
 # Shortest distance from someone who stands at an object to what is asked of.
 STANDING_MM = 800
 # Classes with a front that questions may ask about; stools and benches are used from any side.
@@ -47,8 +50,12 @@ class Named(NamedTuple):
     refers_to: tuple[int, ...]
 
 
-def _clues(outcome: str, outcomes: int, *keys: tuple[str, ...]) -> tuple[Clue, ...]:
-    return tuple((key, outcome, outcomes) for key in keys)
+def _clues(
+    outcome: str, outcomes: int, *keys: tuple[str, ...], strict: tuple[str, ...] = ()
+) -> tuple[Clue, ...]:
+    """Return the clues of an outcome, one for each key; the last one is of the key `strict`."""
+    clues = [Clue(key, outcome, outcomes) for key in keys]
+    return (*clues, *([Clue(strict, outcome, outcomes, True)] if strict else []))
 
 
 def _named(context: ReferringContext) -> list[Named]:
@@ -123,9 +130,8 @@ def _count(context: ReferringContext) -> Candidates:
                 COUNT_OUTCOMES,
                 ("count",),
                 ("count", cls),
-                ("count", cls, colour),
                 ("count", "", colour),
-                ("count", cls, "", context.room),
+                strict=("count", cls, colour),
             )
             words = context.words(cls, colour)
             yield QuestionCandidate("count", words, str(len(some)), [], rows, clues)
@@ -149,16 +155,36 @@ def _absolute_distance(context: ReferringContext) -> Candidates:
 
 
 def _object_size(context: ReferringContext) -> Candidates:
-    for row in _named(context):
-        colour = context.colour(row.index)
+    """Sizes of objects, named as in other questions or by a colour that no other object has."""
+    for row in [*_only_in_colour(context), *_named(context)]:
         longest = divide(max(context.items[row.index].size), 10)
-        clues = _clues(
-            str(bisect_right(SIZE_BINS_CM, longest)),
-            len(SIZE_BINS_CM) + 1,
-            ("size", row.cls),
-            ("size", row.cls, colour),
-        )
-        yield _ask("object_size", [row], str(longest), [], clues)
+        if not SIZES_CM[0] <= longest < SIZES_CM[1]:
+            continue
+        outcome = "long" if longest >= SIZE_BOUND_CM else "short"
+        colour = context.colour(row.index)
+        shown = [row.cls, *([colour] if colour in row.name.split() else [])]
+        if row.cls not in row.name:
+            shown = ["", colour]
+        known = [shown[: end + 1] for end in range(len(shown))]
+        strict = [Clue(("size", *words), outcome, 2, True) for words in known]
+        yield _ask("object_size", [row], str(longest), [], (Clue(("size",), outcome, 2), *strict))
+
+
+def _only_in_colour(context: ReferringContext) -> list[Named]:
+    """Return the visible objects whose colour no other object has, named by it without a class.
+
+    None of a capture, since it labels few of the objects in its room.
+    """
+    if context.captured:
+        return []
+    by_colour: dict[str, list[int]] = {}
+    for k in range(len(context.items)):
+        by_colour.setdefault(context.colour(k), []).append(k)
+    return [
+        Named(rows[0], context.cls(rows[0]), f"the only {colour} object", ())
+        for colour, rows in by_colour.items()
+        if colour and len(rows) == 1 and rows[0] in context.names
+    ]
 
 
 def _room_size(context: ReferringContext) -> Pools:
@@ -284,7 +310,6 @@ def _existence(context: ReferringContext) -> Candidates:
                 ("is", cls),
                 ("is", cls, colour),
                 ("is", "", colour),
-                ("is", cls, "", context.room),
             )
             yield QuestionCandidate("existence", words, answer, YES_NO, some or rows, clues)
 

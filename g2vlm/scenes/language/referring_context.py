@@ -27,7 +27,14 @@ VISIBLE_PIXELS = 120
 # in that view.
 FIRST_VIEW_PIXELS = 60
 MARGIN_MM = 300
-TEST_TEMPLATE_PERCENT = 25
+# How often (%) a sentence takes a template that training has not, by the split's key.
+TEST_TEMPLATE_PERCENT = {
+    "test_scene": 25,
+    "test_asset": 25,
+    "sealed_scene": 25,
+    "sealed_asset": 25,
+    "sealed_shift": 100,
+}
 SYNONYM_PERCENT = 25
 # Classes that hang over a room or lie under its furniture: people do not locate things by them.
 NO_LANDMARK = ("ceiling light", "rug")
@@ -100,7 +107,7 @@ class ReferringContext:
         self.items = self.geometry.items
         self.rng = rng(seed, "language", recipe["id"])
         self.room = KIND_NAMES[recipe["kind"]]
-        self.is_test = recipe["split"].startswith("test")
+        self.test_percent = TEST_TEMPLATE_PERCENT.get(recipe["split"], 0)
         # A capture labels few classes, so only the absence of those is known.
         self.captured = "capture" in recipe
         self.known_classes = CAPTURED_CLASSES if self.captured else CLASSES
@@ -250,7 +257,7 @@ class ReferringContext:
     def fill(self, templates: tuple[str, ...], fields: dict[str, str]) -> tuple[str, bool]:
         """Fill a drawn template; return the text and whether the template is for tests alone."""
         usual = len(templates) - TEST_ONLY
-        test_only = self.is_test and self.chance(TEST_TEMPLATE_PERCENT)
+        test_only = self.test_percent > 0 and self.chance(self.test_percent)
         number = usual + self.draw(TEST_ONLY) if test_only else self.draw(usual)
         return templates[number].format(**fields), test_only
 

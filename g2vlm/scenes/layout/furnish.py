@@ -271,6 +271,12 @@ class FurnishedRoom(Room):
         index = self.put_at_wall("bed", tries=25)
         if index < 0:
             return
+        self.flank_bed(index)
+        if self.chance(40):
+            self.put_rug_under(self.items[index])
+
+    def flank_bed(self, index: int) -> None:
+        """Place bedside tables at the sides of a bed, lamps on them."""
         bed, table = self.items[index], self.pick("bedside table")
         for side in (-1, 1):
             if self.chance(85):
@@ -279,8 +285,6 @@ class FurnishedRoom(Room):
                 placed = self.add(at_offset(bed, table, (x, y), 0))
                 if placed >= 0 and self.chance(85):
                     self.put_on(placed, "lamp", centred=True)
-        if self.chance(40):
-            self.put_rug_under(bed)
 
     def lounge(self) -> None:
         """A sofa against a wall, a coffee table before it, a television opposite, armchairs."""
@@ -334,7 +338,7 @@ class FurnishedRoom(Room):
         if index < 0:
             return
         table = self.items[index]
-        self._chairs(table, chair, self.draw(*seats))
+        self.seat_around(table, chair, self.draw(*seats))
         for _ in range(self.draw(1, 2)):
             self.put_on(index, ("vase", "bowl", "bottle", "plate")[self.draw(0, 3)])
         if self.chance(50):
@@ -342,7 +346,7 @@ class FurnishedRoom(Room):
         if self.chance(25):
             self.put_rug_under(table)
 
-    def _chairs(self, table: Item, chair: ModelRow, wanted: int) -> None:
+    def seat_around(self, table: Item, chair: ModelRow, wanted: int) -> None:
         """Place chairs at drawn sides of a table, two at a long side where they fit."""
         w, d = table.size[0], table.size[1]
         two_fit = w >= 2 * chair.size_mm[0] + 200
@@ -479,13 +483,13 @@ def _is_kitchen_unit(row: ModelRow) -> bool:
     return 750 <= row.size_mm[2] <= 950 and row.size_mm[0] <= 1050
 
 
-def furnish(kind: str, pool: Pool, rng: np.random.Generator) -> Room:
+def furnish(kind: str, rng: np.random.Generator, pool: Pool) -> Room:
     """Draw a room of a kind, its openings and its furniture."""
     (x0, x1), (y0, y1) = ROOM_SIZE_MM[kind]
     draw = rng.integers
     size = (int(draw(x0, x1 + 1)), int(draw(y0, y1 + 1)), int(draw(2400, 2901)))
     room = FurnishedRoom(size, rng, pool)
-    _cut_openings(room)
+    cut_openings(room)
     target = room.draw(10, 20)
     if kind == "living":
         room.lounge()
@@ -515,7 +519,7 @@ def furnish(kind: str, pool: Pool, rng: np.random.Generator) -> Room:
     return room
 
 
-def _cut_openings(room: Room) -> None:
+def cut_openings(room: Room) -> None:
     """Cut a door in one wall and one to three windows in any."""
     for _ in range(20):
         wall, width = room.draw(0, 3), room.draw(800, 950)

@@ -4,14 +4,13 @@ A recipe is a JSON object: room, light, objects, openings and cameras, with leng
 (keys `..._mm`) and angles in degrees (`..._deg`), in the room's frame of `room_state`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from g2vlm.scenes.assets.catalog import ModelRow
-from g2vlm.scenes.assets.classes import KINDS
 from g2vlm.scenes.layout.cameras import (
     SEEN_PIXELS,
     VIEWS,
@@ -20,9 +19,9 @@ from g2vlm.scenes.layout.cameras import (
     choose_cameras,
     pixel_estimate,
 )
-from g2vlm.scenes.layout.furnish import Pool, furnish
 from g2vlm.scenes.layout.room_state import OBJECTS, Item, Room, largest_component, walkable
 from g2vlm.scenes.real import REAL_ROOMS
+from g2vlm.scenes.split_names import split_key
 from metrics.constants import INPUT_VIEWS
 from metrics.files import InputError, read_lines, rng
 
@@ -55,11 +54,15 @@ FLOORS = {
     "kitchen": ("greyTile", "beigeTile", "redTiles", "stoneTiles"),
     "dining": ("woodenFloor", "redTiles", "oldWoodenFloor", "stoneTiles"),
     "bathroom": ("greyTile", "beigeTile", "stoneTiles"),
+    "open_living": ("woodenFloor", "oldWoodenFloor", "stoneTiles"),
+    "studio": ("woodenFloor", "oldWoodenFloor"),
+    "open_office": ("woodenFloor", "greyTile", "oldWoodenFloor"),
+    "loft": ("woodenFloor", "oldWoodenFloor", "greyTile"),
 }
 
 
 def group_models(
-    models: dict[str, ModelRow], side: str, key: Callable[[ModelRow], Key]
+    models: Mapping[str, ModelRow], side: str, key: Callable[[ModelRow], Key]
 ) -> dict[Key, list[ModelRow]]:
     """Return the models of one side of the split, "train" or "held", by a key, sorted by name."""
     groups: dict[Key, list[ModelRow]] = {}
@@ -70,10 +73,17 @@ def group_models(
     return groups
 
 
+class Layout(NamedTuple):
+    """A layout grammar: its kinds of rooms in turns, and what draws a room of a kind."""
+
+    kinds: tuple[str, ...]
+    furnish: Callable[[str, np.random.Generator], Room]
+
+
 def draw_recipe(
     split: str,
     number: int,
-    pool: Pool,
+    layout: Layout,
     seed: int,
     twin: Callable[[dict], tuple[dict, np.ndarray]] | None = None,
 ) -> tuple[dict, np.ndarray]:
@@ -84,7 +94,7 @@ def draw_recipe(
 
     Args:
         split, number, seed: name the scene and its random generator.
-        pool: the models to choose from.
+        layout: the grammar, with the models to choose from.
         twin: makes the recipe's twin with other models; its cameras must see enough too.
 
     Returns:
@@ -95,10 +105,10 @@ def draw_recipe(
     """
     name = f"{split}-{number:04d}"
     generator = rng(seed, "scene", name)
-    kind = KINDS[number % len(KINDS)]
+    kind = layout.kinds[number % len(layout.kinds)]
     best: tuple[int, dict, np.ndarray] | None = None
     for _ in range(ATTEMPTS):
-        room = furnish(kind, pool, generator)
+        room = layout.furnish(kind, generator)
         views = _views(room)
         if views is None:
             continue
@@ -206,7 +216,7 @@ def _light(room: Room) -> dict[str, Any]:
     return {"sun_azimuth_deg": azimuth, "sun_elevation_deg": elevation, "lamps_mm": lamps[:4]}
 
 
-def items_of(recipe: dict, models: dict[str, ModelRow]) -> list[Item]:
+def items_of(recipe: dict, models: Mapping[str, ModelRow]) -> list[Item]:
     """Return the objects of a recipe as placed items; those of a captured room have no model."""
     return [
         Item(
@@ -254,7 +264,7 @@ def cameras_of(recipe: dict) -> Cameras:
 
 
 def load_recipes(data_dir: str | Path, split: str, limit: int | None = None) -> list[dict]:
-    """Return the first `limit` recipes of a split, default all.
+    """Return the first `limit` recipes of a split (of its name, not its key), default all.
 
     Raises:
         InputError: the data folder lacks the split, or has fewer scenes of it.
@@ -265,7 +275,7 @@ def load_recipes(data_dir: str | Path, split: str, limit: int | None = None) -> 
             f"{path}: the data was built without the captured rooms; run with ROOMS=none, or build "
             "them with `make data`"
         )
-    rows = [row for row in read_lines(path) if row["split"] == split]
+    rows = [row for row in read_lines(path) if row["split"] == split_key(split)]
     if not rows:
         raise InputError(f"{path}: no scenes of split {split}; check the split or run `make data`")
     if limit is not None and limit > len(rows):

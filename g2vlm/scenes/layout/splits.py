@@ -1,16 +1,18 @@
-"""The splits: their numbers of scenes, and the twin scenes of test_asset with held-out models."""
+"""The splits: their numbers of scenes, and twin scenes with models never seen in training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from g2vlm.scenes.assets.catalog import ModelRow
 from g2vlm.scenes.layout.cameras import clears, pixel_estimate
-from g2vlm.scenes.layout.recipes import cameras_of, group_models, items_of, object_fields
+from g2vlm.scenes.layout.recipes import cameras_of, items_of, object_fields
 from g2vlm.scenes.layout.room_state import Item, Room, rests_on
 
 SEED = 20260401
+# The sealed test's splits in scene ids (`g2vlm.scenes.sealed`).
+SEALED_SCENE, SEALED_ASSET, SEALED_SHIFT = "sealed_scene", "sealed_asset", "sealed_shift"
 COUNTS = {"train": 600, "val": 60, "test_scene": 80, "test_asset": 80}
 # A model may be stretched to a size of which no side is beyond these shares (%) of its own.
 STRETCH_PERCENT = (70, 140)
@@ -19,12 +21,18 @@ STRETCH_PERCENT = (70, 140)
 Kind = tuple[str, str, bool]
 
 
-def swap_recipe(recipe: dict, models: dict[str, ModelRow]) -> tuple[dict[str, Any], np.ndarray]:
-    """Return the test_asset twin of a test_scene recipe, and int64 [8, N] estimated pixels.
+def swap_recipe(
+    recipe: dict, models: Mapping[str, ModelRow], held: dict[Kind, list[ModelRow]], split: str
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Return a recipe's twin with models never seen in training, and int64 [8, N] estimated pixels.
 
-    Each model is replaced by the held-out one of its kind that is nearest in size.
+    Each model is replaced by the one of its kind that is nearest in size.
+
+    Args:
+        recipe, models: the scene and the reviewed table.
+        held: models to replace others with, by kind.
+        split: of the twin, in its id.
     """
-    held = group_models(models, "held", lambda row: row.kind)
     room = Room(tuple(recipe["room"]["size_mm"]), np.random.default_rng(0))  # It draws nothing.
     eyes = [camera["position_mm"] for camera in recipe["cameras"]]
     before = items_of(recipe, models)
@@ -33,8 +41,8 @@ def swap_recipe(recipe: dict, models: dict[str, ModelRow]) -> tuple[dict[str, An
         after[k] = _swapped(room, item, held, after, k, eyes)
     twin = {
         **recipe,
-        "id": recipe["id"].replace("test_scene", "test_asset"),
-        "split": "test_asset",
+        "id": recipe["id"].replace(recipe["split"], split),
+        "split": split,
         "pair": recipe["id"],
         "objects": [object_fields(k, item) for k, item in enumerate(after)],
     }

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from g2vlm.scenes.render.settings import SensorModel
 from metrics.constants import NEAREST_M
-from metrics.geometry import first_in_cells
+from metrics.geometry import first_in_cells, lift_depth, to_frame
 
 # Relative second difference of the inverse depth above which a pixel lies on an edge.
 _EDGE_BEND = 0.05
@@ -75,16 +75,44 @@ def depth_edges(depth: np.ndarray) -> np.ndarray:
     return edges
 
 
+def cloud_of_views(
+    rgb: np.ndarray,
+    depth: np.ndarray,
+    intrinsics: np.ndarray,
+    pose: np.ndarray,
+    count: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Draw the partial point cloud of a sensor's views; nothing else of the scene is in it.
+
+    Args:
+        rgb: uint8 [V, H, W, 3].
+        depth: [V, H, W] z-depth as measured, metres, 0 = lost.
+        intrinsics: [V, 3, 3], pixels.
+        pose: [V, 4, 4] from cameras to the frame.
+        count: how many points to draw.
+        rng: random generator.
+
+    Returns:
+        float32 [count, 6], xyz in metres and rgb in 0..1; [0, 6] where nothing was measured.
+    """
+    seen = depth > 0
+    if not seen.any():
+        return np.zeros((0, 6), np.float32)
+    points = to_frame(lift_depth(depth, intrinsics), pose)  # (V, H, W, 3)
+    return partial_cloud(points[seen], rgb[seen], count, rng)
+
+
 def partial_cloud(
     points: np.ndarray, colours: np.ndarray, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw the partial point cloud: a thinned, noisy part of what the input views see.
+    """Draw the partial point cloud: a thinned, noisy part of the points of the input views.
 
     One side of a random plane is kept, with half to all of the points; of them one point a 5 cm
     cell, and of those `count` at random, with repeats if there are fewer.
 
     Args:
-        points: float64 [N, 3] in the frame, in metres.
+        points: [N, 3] in the frame, in metres.
         colours: uint8 [N, 3].
         count: how many points to draw.
         rng: random generator.

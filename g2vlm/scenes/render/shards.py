@@ -22,13 +22,13 @@ from g2vlm.scenes.render.raycast import (
     recipe_camera,
 )
 from g2vlm.scenes.render.scene import scene_mesh, scene_occupancy
-from g2vlm.scenes.render.sensor import measure, partial_cloud
+from g2vlm.scenes.render.sensor import cloud_of_views, measure
 from g2vlm.scenes.render.settings import SensorModel
 from g2vlm.scenes.render.views import Layers, render_views
 from g2vlm.scenes.truth import annotate
 from metrics.constants import FIRST_OBJECT, INPUT_VIEWS
 from metrics.files import atomic_path, rng, write_lines
-from metrics.geometry import bounds, dots, lengths, lift_depth, to_frame, transform
+from metrics.geometry import bounds, dots, lengths, transform
 
 
 def render_shard(
@@ -143,12 +143,10 @@ def _sensor(
 
 
 def _partial(recipe: dict, fields: dict, config: dict, seed: int) -> np.ndarray:
-    """Return the partial point cloud float32 [P, 6] of the input views' true depth."""
-    depth = fields["depth"][:INPUT_VIEWS]
-    # In float64, in which the shards of this data were made.
-    points = lift_depth(depth, fields["intrinsics"][:INPUT_VIEWS], np.float64)
-    points = to_frame(points, fields["pose"][:INPUT_VIEWS])  # (4, H, W, 3)
-    seen = depth > 0
-    colours = fields["rgb"][:INPUT_VIEWS][seen]
+    """Return the partial point cloud float32 [P, 6] of the input views."""
+    rgb, sensor, intrinsics, pose = (
+        fields[name][:INPUT_VIEWS] for name in ("rgb", "sensor", "intrinsics", "pose")
+    )
     generator = rng(seed, "partial", recipe["id"])
-    return partial_cloud(points[seen], colours, config["partial_points"], generator)
+    count = config["partial_points"]
+    return cloud_of_views(rgb, sensor / 1000.0, intrinsics, pose, count, generator)

@@ -16,9 +16,9 @@ from safetensors.numpy import load_file, save_file
 
 from g2vlm.features.image_encoders import encode_images
 from g2vlm.features.names import MINILM
-from g2vlm.features.readers import ImageFeatures, TextFeatures
+from g2vlm.features.readers import ImageFeatures, TextFeatures, open_texts
 from g2vlm.features.text_encoders import encode_texts, write_texts
-from metrics.files import InputError
+from metrics.files import InputError, write_json
 
 
 def encode(annotations: str, folder: Path, encoder: str = MINILM, parts: int = 1) -> None:
@@ -131,6 +131,28 @@ def test_text_features_return_each_text_and_mask_its_tokens(tmp_path) -> None:
     assert cached.gather([]).states.shape == (0, 1, 384)
     with pytest.raises(InputError, match="was not encoded"):
         cached.gather(["never seen"])
+
+
+def test_texts_of_the_sealed_test_are_read_for_its_splits_alone(tmp_path) -> None:
+    folder = tmp_path / "features"
+    for texts, shift in (({"a chair": 3, "a lamp": 2}, 0.0), ({"a chair": 3, "a rug": 4}, 1.0)):
+        name = "sealed_texts" if shift else "texts"
+        (folder / name).mkdir(parents=True)
+        write_json(folder / name / "000.json", {"texts": list(texts)})
+        counts = list(texts.values())
+        states = np.full((sum(counts), 4), shift, np.float16)
+        arrays = {
+            "states": states,
+            "offsets": np.cumsum([0, *counts], dtype=np.int64),
+            "pooled": np.zeros((2, 4), np.float16),
+        }
+        save_file(arrays, folder / name / "000.safetensors")
+    with pytest.raises(InputError, match="a rug"):
+        open_texts(tmp_path, ["val", "dev_scene"]).gather(["a rug"])
+    both = open_texts(tmp_path, ["test_shift"]).gather(["a rug", "a chair", "a lamp"])
+    # A text that training saw keeps its states.
+    assert both.states[:, 0, 0].tolist() == [1, 0, 0]
+    assert both.mask.sum(1).tolist() == [4, 3, 2]
 
 
 def test_any_local_backbone_and_text_model(tmp_path) -> None:

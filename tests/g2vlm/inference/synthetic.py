@@ -48,6 +48,8 @@ class Views:
     occupancy: np.ndarray
     room: np.ndarray
     frame_from_room: np.ndarray
+    intrinsics: np.ndarray
+    pose: np.ndarray
 
 
 def camera(position: tuple[float, float, float], yaw: float, pitch: float) -> np.ndarray:
@@ -99,8 +101,10 @@ def views() -> tuple[Views, np.ndarray, np.ndarray]:
         occupancy,
         (ROOM_HIGH - ROOM_LOW).astype(np.float32),
         matrix,
+        np.stack([intrinsics] * 4),
+        np.stack(poses),
     )
-    return true, np.stack([intrinsics] * 4), np.stack(poses)
+    return true, true.intrinsics, true.pose
 
 
 def annotation(scene: str) -> dict[str, Any]:

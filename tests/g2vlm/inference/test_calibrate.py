@@ -10,18 +10,24 @@ import pytest
 from g2vlm.inference.calibrate import (
     FILTERS,
     Thresholds,
+    best_confidence,
+    best_filter,
     best_graph,
     best_grounding,
     best_occupancy,
-    best_points,
     best_score,
     match_predictions,
     occupancy_sample,
     prefix_f1,
     read_thresholds,
+    surface_fscore,
 )
 from g2vlm.inference.scene import Ranked
 from metrics.files import InputError, write_json
+from metrics.geometry import lift_depth, to_frame
+from metrics.reconstruction.compare_files import cell_values
+from metrics.reconstruction.radius_counts import Samples
+from metrics.reconstruction.surfaces import Surface
 from metrics.scene_graph.spq import graph_counts, graph_truth, pooled_spq, predicate_sets
 from tests.g2vlm.inference.synthetic import BOXES, CLASSES, annotation, views
 
@@ -34,14 +40,42 @@ def test_best_occupancy_separates_solid_from_free() -> None:
     assert best_occupancy([]) == 0.0
 
 
-def test_best_points_has_the_least_error_and_drops_unsure_points() -> None:
+def test_best_occupancy_is_found_beyond_any_fixed_range() -> None:
+    solid = np.arange(1000) < 200
+    logits = np.where(solid, -30.0, -40.0)
+    assert -40 <= best_occupancy([(logits, solid)]) < -30
+
+
+def test_the_best_filter_has_the_least_error() -> None:
     errors = np.full((len(FILTERS), 1000), 0.04)
     errors[3] = 0.01
-    errors[:, :300] = 0.5
-    confidence = np.where(np.arange(1000) < 300, 0.1, 0.9)
-    *found, least = best_points([(errors, confidence)])
-    assert tuple(found) == FILTERS[3]
-    assert 0.1 < least <= 0.9
+    assert best_filter([errors]) == FILTERS[3]
+
+
+def test_unsure_points_are_dropped_if_the_score_rises() -> None:
+    confidence = np.linspace(0, 1, 1001)
+    tried: list[float] = []
+
+    def score(level: float) -> float:
+        tried.append(level)
+        return -abs(level - 0.2)
+
+    assert best_confidence(confidence, score) == pytest.approx(0.2)
+    assert max(tried) == pytest.approx(0.45)
+    assert best_confidence(confidence, lambda level: -level) == 0
+    # The best share may be the largest of the grid, but never all points.
+    assert best_confidence(confidence, lambda level: level) == pytest.approx(0.9)
+
+
+def test_the_score_of_points_is_the_metric() -> None:
+    """Against the surfaces of all views, `fscore@5cm` gives the same value."""
+    true, _, _ = views()
+    surfaces = to_frame(lift_depth(true.depth, true.intrinsics), true.pose)[true.depth > 0]
+    points = surfaces[::3] + np.float32(0.03)
+    value = surface_fscore(Samples(points), Samples(surfaces), Samples(surfaces))
+    metric = cell_values(Surface.ordered(points), Surface.ordered(surfaces), [0.05])
+    assert value == pytest.approx(metric["fscore@5cm"], abs=1e-6)
+    assert 0.2 < value < 1
 
 
 def test_grounding_thresholds_separate_zero_and_multi() -> None:

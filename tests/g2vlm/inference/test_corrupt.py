@@ -10,6 +10,7 @@ import pytest
 from g2vlm.features.readers import SceneFeatures
 from g2vlm.inference.corrupt import Condition, CorruptedStore, add_holes, add_noise, conditions
 from metrics.files import InputError
+from metrics.geometry import lift_depth, to_frame
 from tests.g2vlm.inference.synthetic import views
 
 SENSOR = {"axial_base_m": 0.0012, "axial_slope": 0.0019, "axial_near_m": 0.4}
@@ -41,7 +42,7 @@ class Rooms:
         from g2vlm.scenes.dataset import SceneInputs
 
         seen = {k: getattr(self.true, k)[:4] for k in ("rgb", "depth", "intrinsics", "pose")}
-        nothing = {"partial": np.zeros((0, 6))}
+        nothing = {"partial": np.zeros((64, 6))}
         empty = {k: [] for k in ("references", "questions", "captions", "phrases")}
         masks = {"gt_masks": np.zeros((4, 48, 64), np.uint8), "gt_indices": [0, 1]}
         return SceneInputs(scene=scene, **seen, **nothing, **empty, **masks)
@@ -100,6 +101,23 @@ def test_views_and_features_have_the_same_number(count):
 def test_more_views_than_rendered_raise():
     with pytest.raises(InputError, match="room-0: 8 views were rendered; ask for fewer"):
         corrupted("views", 9).inputs("room-0")
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"), [("noise", 4), ("holes", 0.5), ("views", 1), ("views", 8), ("focal", 1.05)]
+)
+def test_the_partial_cloud_comes_from_the_corrupted_depth_alone(kind, size):
+    inputs = corrupted(kind, size).inputs("room-0")
+    points = to_frame(lift_depth(inputs.depth, inputs.intrinsics), inputs.pose)
+    points = points[inputs.depth > 0]
+    assert inputs.partial.shape == (64, 6)
+    gaps = np.linalg.norm(inputs.partial[:, None, :3] - points[None], axis=2).min(axis=1)
+    assert gaps.max() < 0.06  # the cloud's own noise
+
+
+def test_a_sensor_that_lost_everything_leaves_no_partial_cloud():
+    inputs = corrupted("holes", 1.0).inputs("room-0")
+    assert not inputs.depth.any() and inputs.partial.shape == (0, 6)
 
 
 def test_a_seed_fixes_a_condition():

@@ -99,8 +99,9 @@ def test_variants_declare_missing_tasks(case: Case, tmp_path) -> None:
     plain = write_model(tmp_path / "plain", language=False)
     run(case, plain, tmp_path / "a")
     manifest = read_json(tmp_path / "a" / "manifest.json")
-    assert manifest["produces"] == ["points", "mesh", "occupancy", "probed_retrieval"]
-    assert "no language" in manifest["reasons"]["grounding"]
+    objects = ["objects", "graph", "given_relations"]
+    assert manifest["produces"] == ["points", "mesh", "occupancy", *objects, "probed_retrieval"]
+    assert "without language" in manifest["reasons"]["grounding"]
     flat = write_model(tmp_path / "flat", supervision_3d=0.0, two_d=True, depth=False)
     run(case, flat, tmp_path / "b")
     manifest = read_json(tmp_path / "b" / "manifest.json")

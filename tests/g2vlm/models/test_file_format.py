@@ -32,12 +32,12 @@ def test_a_model_saved_now_has_the_same_weights_after_loading(tmp_path):
     assert all(torch.equal(value, loaded[name]) for name, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("version", [1, 3, True, "2", None])
+@pytest.mark.parametrize("version", [1, VERSION + 1, True, str(VERSION), None])
 def test_other_versions_are_refused(tmp_path, version):
     save_model(small_model(), tmp_path, {})
     document = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(document | {"version": version}))
-    with pytest.raises(InputError, match=r"config\.json: version is .+, must be 2; train"):
+    with pytest.raises(InputError, match=r"config\.json: version is .+, must be \d; train"):
         load_model(tmp_path)
 
 

@@ -109,7 +109,7 @@ def test_side_depends_on_the_viewpoint_of_the_sentence():
             context.viewpoint.bias.copy_(20 * wanted.float())
             found = context.sides(sentence, directions, triples)[0, 0]
         assert found.sum() == pytest.approx(1) and found[SIDES.index(side)] > 0.9
-    blind = small_model("no_geometry_module").qa_context
+    blind = small_model("no_comparison").qa_context
     nothing = blind.compared(triple_geometry(boxes))
     told = blind.directions(alone, objects), blind.triples(alone, nothing)
     assert blind.sides(sentence, *told)[0, 0].tolist() == pytest.approx([0.25] * 4)
@@ -138,7 +138,7 @@ def test_hints_hold_the_measured_numbers():
         wanted = torch.stack(far).clamp(min=LEAST_NUMBER).log().tolist()
         assert found.hints.measures[0, 0, 1 + ROLES :].tolist() == pytest.approx(wanted, abs=1e-4)
         assert found.hints.named.sum() == pytest.approx(1, abs=1e-3)
-        blind = small_model("no_geometry_module")
+        blind = small_model("no_comparison")
         lost = blind.question_context(text, batch, room).hints.measures[0, 0].isnan().tolist()
         assert lost == [False] * (1 + ROLES) + [True] * 3
 
@@ -150,7 +150,7 @@ def test_waves_distinguish_close_values():
     assert (found[0] - found[1]).abs().max() > 1 and (found[0] - found[2]).abs().max() > 1
 
 
-@pytest.mark.parametrize("method", ["full", "no_geometry_module", "no_alignment"])
+@pytest.mark.parametrize("method", ["full", "no_comparison", "no_alignment"])
 def test_padding_changes_nothing(method):
     model, data = small_model(method), train_set()
     (objects, _), *_ = second_stage.cache_features(model, data.scenes)[1][0].sets

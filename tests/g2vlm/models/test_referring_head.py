@@ -79,8 +79,8 @@ def near_case(draw: np.random.Generator) -> tuple[TextBatch, ObjectSet, Referrin
     ("switches", "low", "high"),
     [
         ({}, 0.85, 1.0),
-        ({"geometry_module": False}, 0.3, 0.75),
-        ({"cross_attention": False}, 0.3, 0.75),
+        ({"geometry_module": False}, 0.85, 1.0),
+        ({"comparison": False}, 0.3, 0.75),
     ],
 )
 def test_only_methods_that_compare_objects_learn_nearness(switches, low, high):

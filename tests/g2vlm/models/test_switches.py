@@ -11,6 +11,7 @@ import torch
 
 from g2vlm.models.checkpoint import load_model, save_model
 from g2vlm.models.config import ModelConfig, Switches, method_switches
+from g2vlm.models.qa_context import measure_room
 from metrics.files import InputError
 from tests.g2vlm.models.build import METHODS, read_method, scene_batch, sentences, small_model
 
@@ -140,6 +141,24 @@ def test_without_cross_attention_only_the_pooled_vector_is_read():
         pooled = replace(text, pooled=text.pooled.flip(0))
         moved = outputs(model, batch, pooled)["logits"]
         assert torch.equal(before["logits"], moved) is not same
+
+
+@pytest.mark.parametrize("method", [path.stem for path in METHODS])
+def test_the_geometry_between_boxes_is_read_where_objects_are_compared(method):
+    model = small_model(method)
+    state = model.encode(scene_batch(model))
+    masks = torch.zeros(2, 3, state.points.shape[1])
+    for place in range(3):
+        masks[:, place, 10 * place : 10 * place + 10] = 1
+    boxes = torch.rand(2, 3, 6, generator=torch.Generator().manual_seed(0)) + 0.2
+    objects, text = model.object_set(state, masks, boxes), sentences(*WORDS)
+    model.referring_head(text, objects).logits.sum().backward()
+    gradient = model.referring_head.pair[0].weight.grad
+    assert (gradient is not None and bool(gradient.any())) is model.config.comparison
+    # Without it, distances between the roles of a question are unknown.
+    context = model.question_context(text, objects, measure_room(state.points))
+    measures = context.hints.measures
+    assert bool(measures[..., -3:].isnan().all()) is not model.config.comparison
 
 
 FULL = read_method("full")["switches"]

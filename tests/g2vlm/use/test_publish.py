@@ -37,11 +37,11 @@ def study(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     probe = RetrievalProbe.fit(draw.normal(size=(9, 6)), list(draw.normal(size=(9, 1, 5))))
     probe.save(results / "models" / "full" / "0")
     rows = [
-        ("full", 0, "test_scene", f"room-{k}", query, subset, "ref_pick", value, "item")
+        ("full", 0, "dev_scene", f"room-{k}", query, subset, "ref_pick", value, "item")
         for k in range(6)
         for query, subset, value in (("a", "all", 1.0), ("b", "all", 0.0), ("b", "multi", 0.0))
     ]
-    table = results / "scores" / "full" / "0" / "test_scene.parquet"
+    table = results / "scores" / "full" / "0" / "dev_scene.parquet"
     table.parent.mkdir(parents=True)
     pd.DataFrame(rows, columns=HEADER).to_parquet(table)
 
@@ -74,7 +74,7 @@ def test_a_published_folder_is_complete_and_loads(study: Path, tmp_path: Path) -
 
 
 def test_an_unfinished_experiment_publishes_nothing(study: Path, tmp_path: Path) -> None:
-    (study / "scores" / "full" / "0" / "test_scene.parquet").unlink()
-    with pytest.raises(InputError, match=r"test_scene\.parquet: no such file; finish the run"):
+    (study / "scores" / "full" / "0" / "dev_scene.parquet").unlink()
+    with pytest.raises(InputError, match=r"dev_scene\.parquet: no such file; finish the run"):
         main(["publish", str(study), "--out", str(tmp_path / "shared")])
     assert not (tmp_path / "shared").exists()

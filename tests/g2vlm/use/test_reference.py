@@ -30,13 +30,13 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Render the scenes of scores.json with their truth and features, as the experiment did."""
     root = clone(tmp_path_factory.mktemp("reference") / "clone")
     count = len(json.loads((CHECKPOINT / "scores.json").read_text())["scenes"])
-    sizes = {"train": 2, "val": 2, "test_scene": count, "test_asset": 2}
+    sizes = {"train": 2, "val": 2, "dev_scene": count, "dev_asset": 2}
     changed = {"experiment": "few", "data": {"splits": sizes}}
     (root / "few.yaml").write_text(yaml.safe_dump(changed))
     few = "results/few"
-    wanted = [f"{few}/features/images/test_scene/000.safetensors"]
+    wanted = [f"{few}/features/images/dev_scene/000.safetensors"]
     wanted += [f"{few}/features/texts/000.safetensors"]
-    wanted += [f"{few}/truth/test_scene/prepared.safetensors"]
+    wanted += [f"{few}/truth/dev_scene/prepared.safetensors"]
     call = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "few.yaml"]
     done = subprocess.run([*call, "--", *wanted], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -55,14 +55,14 @@ def test_the_checkpoint_reproduces_its_scores(rooms: Path, tmp_path: Path) -> No
     features = rooms / "features"
     predict(
         Network(CHECKPOINT, TextFeatures(features)),
-        SceneStore(rooms / "scenes" / "test_scene"),
-        ImageFeatures(features / "images" / "test_scene"),
+        SceneStore(rooms / "scenes" / "dev_scene"),
+        ImageFeatures(features / "images" / "dev_scene"),
         tmp_path / "predicted",
-        "test_scene",
+        "dev_scene",
         config,
     )
     score_submission(
-        tmp_path / "predicted", rooms / "truth" / "test_scene", tmp_path / "scores.parquet"
+        tmp_path / "predicted", rooms / "truth" / "dev_scene", tmp_path / "scores.parquet"
     )
     was = json.loads((CHECKPOINT / "scores.json").read_text())["scenes"]
     now = scene_scores(tmp_path / "scores.parquet")["scenes"]

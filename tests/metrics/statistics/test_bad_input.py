@@ -15,9 +15,16 @@ GENERATOR = np.random.default_rng(6)
 REFERENCE = {"reference": "full"}
 
 
+def declared(against, facet):
+    """Return the parts of a config with one claim of one facet."""
+    claims = {"c": {"a": "full", "against": against, "facets": {"one": facet}}}
+    families = {"f": {"split": "dev_scene", "claims": claims}}
+    return {"families": families, "smallest_effect": {facet["primary"]: 0.01}}
+
+
 def tiny(values, **columns):
     rows = [
-        {"method": m, "seed": s, "split": "test_scene", "scene": f"s{n}", "metric": "fscore@5cm"}
+        {"method": m, "seed": s, "split": "dev_scene", "scene": f"s{n}", "metric": "fscore@5cm"}
         | {"value": v}
         for (m, s, n), v in values.items()
     ]
@@ -61,16 +68,11 @@ def test_unbalanced_seeds_and_missing_scenes_are_noted():
 def test_declared_test_without_scores_keeps_its_place():
     g = np.random.default_rng(2)
     values = {(m, s, n): g.random() for m in ("full", "b") for s in (0, 1) for n in range(5)}
-    families = {
-        "f": {
-            "split": "test_scene",
-            "tests": [{"a": "full", "b": ["b", "c"], "metrics": ["fscore@5cm"]}],
-        }
-    }
-    rows = compare.compare(tiny(values), REFERENCE | {"families": families})["differences"]
+    config = REFERENCE | declared(["b", "c"], {"primary": "fscore@5cm"})
+    rows = compare.compare(tiny(values), config)["differences"]
     rows = rows[rows["question"] == compare.HEADLINE].set_index("method_b")
     assert rows.loc["b", "p_adjusted"] == pytest.approx(min(1, 2 * rows.loc["b", "p"]))
-    assert rows.loc["c", "note"] == "not tested: no scores"
+    assert rows.loc["c", "note"] == "not tested: no scores of c"
 
 
 @pytest.mark.parametrize(
@@ -107,24 +109,20 @@ def test_tables_without_valid_scores_are_refused(change, word):
 
 def test_a_metric_that_one_method_has_is_estimated_and_not_compared():
     values = {("full", s, n): GENERATOR.random() for s in (0, 1) for n in range(5)}
-    families = {
-        "f": {
-            "split": "test_scene",
-            "tests": [{"a": "full", "b": "other", "metrics": ["fscore@5cm", "mesh_iou"]}],
-        }
-    }
+    facet = {"primary": "fscore@5cm", "secondary": ["mesh_iou"]}
     both = pd.concat([tiny(values).assign(method=m) for m in ("full", "other")])
     table = pd.concat([both, tiny(values).assign(metric="mesh_iou")])
-    found = compare.compare(table, REFERENCE | {"families": families})
+    found = compare.compare(table, REFERENCE | declared(["other"], facet))
     assert len(found["estimates"]) == 3
     rows = found["differences"].set_index(["metric", "question"])
-    assert rows.loc[("mesh_iou", compare.HEADLINE), "note"] == "not tested: no scores"
+    note = "not tested: other has no mesh_iou"
+    assert rows.loc[("mesh_iou", compare.HEADLINE), "note"] == note
     assert np.isnan(rows.loc[("mesh_iou", compare.HEADLINE), "p"])
 
 
 def test_two_methods_of_one_name_are_refused(tmp_path):
     for folder, name in (("a", "mine"), ("b", "mine")):
-        file = tmp_path / folder / "0" / "test_scene.parquet"
+        file = tmp_path / folder / "0" / "dev_scene.parquet"
         file.parent.mkdir(parents=True)
         tiny({(name, 0, n): 0.1 * n for n in range(3)}).to_parquet(file)
     with pytest.raises(InputError, match="holds scores of mine; score a again"):
@@ -157,7 +155,7 @@ def test_a_descriptive_split_is_described_and_not_tested():
     values = {
         (m, s, n): GENERATOR.random() for m in ("full", "other") for s in (0, 1) for n in range(5)
     }
-    found = compare.compare(tiny(values), REFERENCE | {"descriptive": ["test_scene"]})
+    found = compare.compare(tiny(values), REFERENCE | {"descriptive": ["dev_scene"]})
     row = found["differences"].iloc[0]
     assert np.isnan(row["p"]) and np.isnan(row["p_equivalent"]) and "descriptive" in row["note"]
     assert set(found["estimates"]["tie_group"]) == {""}
@@ -171,7 +169,9 @@ def test_deterministic_method_is_never_copied_over_seeds():
     rows = compare.compare(tiny(values), config)["estimates"].set_index("method")
     assert rows.loc["tsdf", "n_seeds"] == 0 and rows.loc["full", "n_seeds"] == 3
     alone = stats.ttest_1samp([0.1 * n for n in range(6)], 0).confidence_interval()
-    assert rows.loc["tsdf", "ci_low"] == pytest.approx(alone.low)
+    half = (alone.high - alone.low) / 2
+    low, _ = moments.bounded_limits(0.25, half, 0.0, 1.0)
+    assert rows.loc["tsdf", "ci_low"] == pytest.approx(float(low))
     values["tsdf", 1, 0] = 0.7
     with pytest.raises(InputError, match="declared deterministic"):
         compare.compare(tiny(values), config)
@@ -191,9 +191,9 @@ def test_config_and_reference_that_cannot_be_used_are_named(tmp_path):
     table = table[(table["metric"] == "mesh_iou") & (table["kind"] == "item")]
     table.to_csv(tmp_path / "scores.csv", index=False)
     (tmp_path / "cut.yaml").write_text("statistics: [")
-    (tmp_path / "null.yaml").write_text("families: {mine: {split: test_scene, tests: null}}")
+    (tmp_path / "null.yaml").write_text("families: {mine: {split: dev_scene, claims: null}}")
     for config, reference, word in (
-        (tmp_path / "null.yaml", None, "null.yaml: statistics: families.mine.tests: None is not"),
+        (tmp_path / "null.yaml", None, "null.yaml: statistics: families.mine.claims: None is not"),
         (tmp_path / "cut.yaml", None, "cut.yaml: not valid YAML"),
         (tmp_path / "none.yaml", None, "none.yaml"),
         (None, "nobody", "no method 'nobody'"),
@@ -203,24 +203,31 @@ def test_config_and_reference_that_cannot_be_used_are_named(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-TEST = {"a": "full", "b": "other", "metrics": ["mesh_iou"]}
+CLAIM = {"a": "full", "against": ["other"], "facets": {"one": {"primary": "mesh_iou"}}}
+
+
+def family(claim, split="s"):
+    return {"f": {"split": split, "claims": {"c": claim}}}
 
 
 @pytest.mark.parametrize(
     ("settings", "word"),
     [
         ({"families": []}, r"families: \[\] is not of type 'object'; give {family"),
-        ({"families": {"f": TEST}}, "families.f: .*; give {split, tests"),
-        ({"families": {"f": {"split": "s", "tests": [{"a": "x"}]}}}, r"families.f.tests\[0\]: 'b'"),
-        ({"families": {"f": {"split": "s", "tests": [TEST | {"b": [{"x": 1}]}]}}}, r"b\[0\]: {'x'"),
-        ({"families": {"f": {"split": ["s"], "tests": [TEST]}}}, "families.f.split: .*give a name"),
+        ({"families": {"f": CLAIM}}, "families.f: .*; give {split, claims"),
+        ({"families": family({"a": "x"})}, "families.f.claims.c: 'against' is a required"),
+        ({"families": family(CLAIM | {"against": [{"x": 1}]})}, r"against\[0\]: {'x'"),
+        ({"families": family(CLAIM, ["s"])}, "families.f.split: .*give a name"),
+        ({"families": family(CLAIM | {"facets": ["iou"]})}, "facets: .*; give {facet: {primary}}"),
+        ({"families": family(CLAIM | {"facets": {"x": {}}})}, "facets.x: 'primary' is a required"),
+        ({"families": family(CLAIM)}, "`smallest_effect` lacks mesh_iou, the primary metric of c"),
+        ({"smallest_effect": ["spq@0.5"]}, "smallest_effect: .* is not of type 'object'; give {m"),
+        ({"smallest_effect": {"spq@0.5": "a"}}, "smallest_effect.spq@0.5: 'a' is not of type 'num"),
         (
-            {"families": {"f": {"split": "s", "tests": [TEST | {"metrics": "iou"}]}}},
-            "metrics: 'iou'",
+            {"smallest_effect": {"spq@0.5": float("inf")}},
+            "`smallest_effect.spq@0.5` is inf; give a",
         ),
-        ({"margins": ["spq@0.5"]}, "margins: .* is not of type 'object'; give {metric: number}"),
-        ({"margins": {"spq@0.5": "a"}}, "margins.spq@0.5: 'a' is not of type 'number'; give a num"),
-        ({"margins": {"spq@0.5": float("inf")}}, "`margins.spq@0.5` is inf; give a number above 0"),
+        ({"equivalence_share": float("nan")}, "`equivalence_share` is nan; give a number between"),
         ({"controls": "oracle"}, "controls: 'oracle' .*give a list of names"),
         ({"deterministic": 5}, "deterministic: 5 is not of type 'array'; give a list of names"),
         ({"descriptive": {"a": 1}}, "descriptive: .*give a list of names"),
@@ -258,10 +265,10 @@ def test_sidecars_that_hold_other_facts_are_named(sidecar, word, tmp_path):
     folder = tmp_path / "full" / "0"
     folder.mkdir(parents=True)
     rows = table[(table["method"] == "full") & (table["seed"] == 0)]
-    rows.to_parquet(folder / "test_scene.parquet")
-    (folder / "test_scene.json").write_text(sidecar)
-    for source in (tmp_path, folder / "test_scene.parquet"):
-        with pytest.raises(InputError, match=rf"test_scene\.json: {word}"):
+    rows.to_parquet(folder / "dev_scene.parquet")
+    (folder / "dev_scene.json").write_text(sidecar)
+    for source in (tmp_path, folder / "dev_scene.parquet"):
+        with pytest.raises(InputError, match=rf"dev_scene\.json: {word}"):
             compare_tables([str(source)], None, None, None)
 
 

@@ -11,13 +11,13 @@ from metrics.statistics.table import Block
 
 GENERATOR = np.random.default_rng(8)
 GENERALISATION = {
-    "splits": ["test_asset", "test_scene"],
+    "splits": ["dev_asset", "dev_scene"],
     "methods": ["no_geometry"],
     "metrics": ["fscore@5cm"],
 }
 
 
-def block(name, values, split="test_scene", seeds=None, stochastic=True):
+def block(name, values, split="dev_scene", seeds=None, stochastic=True):
     values = np.asarray(values, dtype=float)
     scenes = tuple(f"{split}-{k:04d}" for k in range(values.shape[1]))
     seeds = tuple(range(len(values))) if seeds is None else seeds
@@ -31,7 +31,7 @@ def test_generalisation_is_the_t_of_paired_changes_where_nothing_is_trained():
             name: block(name, cells[2 * k + m], split, stochastic=False)
             for m, name in enumerate(("full", "no_geometry"))
         }
-        for k, split in enumerate(("test_asset", "test_scene"))
+        for k, split in enumerate(("dev_asset", "dev_scene"))
     }
     (row,) = contrasts.generalisation(kept, "full", GENERALISATION)
     change = (cells[0] - cells[2] - cells[1] + cells[3])[0]
@@ -53,9 +53,9 @@ def test_scenes_pair_by_number_whatever_their_order():
 def test_data_efficiency_takes_the_methods_that_the_config_names():
     names = ("full", "no_geometry", "full_tenth", "no_geometry_tenth")
     cells = dict(zip(names, GENERATOR.normal(0.5, 0.1, (4, 3, 8)), strict=True))
-    kept = {("test_scene", "all", "mesh_iou"): {n: block(n, cells[n]) for n in names}}
+    kept = {("dev_scene", "all", "mesh_iou"): {n: block(n, cells[n]) for n in names}}
     less = {"full": "full_tenth", "no_geometry": "no_geometry_tenth"}
-    config = {"less": less, "split": "test_scene", "metrics": ["mesh_iou"]}
+    config = {"less": less, "split": "dev_scene", "metrics": ["mesh_iou"]}
     (row,) = contrasts.data_efficiency(kept, "full", config)
     gap = {n: x.mean() for n, x in cells.items()}
     at_less = gap["full_tenth"] - gap["no_geometry_tenth"]
@@ -71,7 +71,7 @@ def test_trainings_that_do_not_pair_are_noted_and_not_tested():
         (split, "all", "fscore@5cm"): {
             name: block(name, np.ones((2, 4)), split, seeds) for name in ("full", "no_geometry")
         }
-        for split, seeds in (("test_asset", (0, 1)), ("test_scene", (0, 2)))
+        for split, seeds in (("dev_asset", (0, 1)), ("dev_scene", (0, 2)))
     }
     (row,) = contrasts.generalisation(kept, "full", GENERALISATION)
     assert "p" not in row and row["note"].startswith("not tested")
@@ -107,7 +107,7 @@ def test_retention_covers_the_true_ratio():
 def test_retention_rows_without_a_ratio_have_a_note():
     kept = {
         (split, "all", metric): {"full": block("full", values, split)}
-        for split in ("test_asset", "test_scene")
+        for split in ("dev_asset", "dev_scene")
         for metric, values in (
             ("mesh_iou", [[0.2, 0.4], [0.3, 0.5]]),
             ("spq@0.5", np.zeros((2, 2))),
@@ -123,8 +123,8 @@ def test_retention_rows_without_a_ratio_have_a_note():
 def test_contrasts_reach_the_differences_of_a_whole_table():
     rows = []
     for split, name, shift in (
-        *(("test_scene", n, 0.0) for n in ("full", "no_geometry", "full_10", "no_geometry_10")),
-        *(("test_asset", n, -0.1) for n in ("full", "no_geometry")),
+        *(("dev_scene", n, 0.0) for n in ("full", "no_geometry", "full_10", "no_geometry_10")),
+        *(("dev_asset", n, -0.1) for n in ("full", "no_geometry")),
     ):
         for seed in range(2):
             values = 0.5 + shift + GENERATOR.normal(0, 0.05, 6)
@@ -137,7 +137,7 @@ def test_contrasts_reach_the_differences_of_a_whole_table():
     config = {
         "reference": "full",
         "generalisation": GENERALISATION,
-        "data_efficiency": {"less": less, "split": "test_scene", "metrics": ["fscore@5cm"]},
+        "data_efficiency": {"less": less, "split": "dev_scene", "metrics": ["fscore@5cm"]},
     }
     found = compare.compare(pd.DataFrame(rows), config)
     families = set(found["differences"]["family"])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 from metrics.statistics import moments
 from tests.metrics.statistics import reml
@@ -152,3 +153,51 @@ def test_rounding_left_of_a_constant_is_no_variance():
     found = moments.difference_interval(moments.summarise(a), moments.summarise(b), margin=1.0)
     assert found.variance == 0
     assert np.isnan([found.p, found.p_equivalent, found.low, found.df]).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.97, 1.0])
+def test_limits_of_a_share_are_wilson_s(share):
+    count = 80
+    half = stats.norm.isf(0.025) * np.sqrt(share * (1 - share) / count)
+    low, high = moments.bounded_limits(share, half, 0.0, 1.0)
+    if not 0 < share < 1:
+        assert np.isnan(low) and np.isnan(high)  # nothing varies
+        return
+    wilson = proportion_confint(share * count, count, method="wilson")
+    assert (low, high) == pytest.approx(wilson, rel=1e-9)
+    # On another scale: the same limits, scaled.
+    moved = moments.bounded_limits(5 + 2 * share, 2 * half, 5.0, 7.0)
+    assert moved == pytest.approx((5 + 2 * low, 5 + 2 * high))
+
+
+def test_limits_stay_in_the_range_and_near_the_symmetric_ones_inside():
+    estimate, half = np.array([0.001, 0.5, 0.999]), np.array([0.01, 0.01, 0.01])
+    low, high = moments.bounded_limits(estimate, half, 0.0, 1.0)
+    assert (low > 0).all() and (high < 1).all()
+    assert (low[1], high[1]) == pytest.approx((0.49, 0.51), abs=1e-4)
+    low, high = moments.bounded_limits(np.array([0.02]), np.array([0.03]), 0.0, None)
+    assert 0 < low[0] < 0.02 < high[0]
+    assert low[0] * high[0] == pytest.approx(0.02**2)
+
+
+def test_differences_are_cut_at_the_largest_difference():
+    generator = np.random.default_rng(0)
+    a, b = (generator.integers(0, 2, (2, 3)).astype(float) for _ in range(2))
+    found = moments.difference_interval(moments.summarise(a), moments.summarise(b))
+    cut = moments.difference_interval(moments.summarise(a), moments.summarise(b), bounds=(0.0, 1.0))
+    assert found.high - found.low > 2
+    assert (cut.low, cut.high) == (max(found.low, -1), min(found.high, 1))
+    assert cut.p == found.p
+
+
+def test_paired_seeds_are_the_one_method_interval_of_the_gaps():
+    generator = np.random.default_rng(3)
+    effect = generator.normal(0, 0.05, (5, 1))
+    a, b = (0.5 + effect + generator.normal(0, 0.02, (5, 40)) for _ in range(2))
+    gaps = moments.summarise(a - b)
+    paired = moments.paired_interval(gaps)
+    alone = moments.mean_interval(gaps)
+    assert (paired.low, paired.high) == (alone.low, alone.high)
+    unpaired = moments.difference_interval(moments.summarise(a), moments.summarise(b))
+    assert paired.high - paired.low < 0.5 * (unpaired.high - unpaired.low)
+    assert 0 < paired.p <= 1

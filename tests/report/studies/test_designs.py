@@ -26,7 +26,7 @@ def scored(method, level, metric="fscore@5cm", seeds=3, query="", noise=0.02):
             zip(SCENES, draw.normal(0, noise, len(SCENES)), strict=True)
         )
     ]
-    fixed = {"split": "test_scene", "query": query, "subset": "all", "metric": metric}
+    fixed = {"split": "dev_scene", "query": query, "subset": "all", "metric": metric}
     return pd.DataFrame(rows).assign(**fixed, kind="item", succeeded=True)
 
 
@@ -80,19 +80,19 @@ def test_tuning_gives_every_method_the_rate_that_suits_it_on_validation(tmp_path
     names = ("full", "no_geometry")
     rates = {SHARED: {m: m for m in names}, "rate ×2": {m: f"{m}_rate_x2" for m in names}}
     on_val = {"full": 0.8, "full_rate_x2": 0.7, "no_geometry": 0.5, "no_geometry_rate_x2": 0.7}
-    # What suits is not asked of test: there the doubled rate would be full's better one.
-    on_test = {"full": 0.8, "full_rate_x2": 0.9, "no_geometry": 0.5, "no_geometry_rate_x2": 0.6}
-    val, test = (
-        pd.concat([scored(name, level, seeds=1) for name, level in levels.items()]).assign(split=s)
-        for s, levels in (("val", on_val), ("test_scene", on_test))
-    )
-    found = designs.tuning(val, test, rates, "full", METRICS)
+    # What suits is not asked of the judged split, where full is better at the doubled rate.
+    on_judged = {"full": 0.8, "full_rate_x2": 0.9, "no_geometry": 0.5, "no_geometry_rate_x2": 0.6}
+    tables = {
+        s: pd.concat([scored(name, level, seeds=1) for name, level in levels.items()])
+        for s, levels in (("val", on_val), ("dev_scene", on_judged))
+    }
+    found = designs.tuning(tables, rates, "full", METRICS)
     suits = found.overview.set_index("Mean on val")["suits"]
     assert suits.to_dict() == {"full": SHARED, "no_geometry": "rate ×2"}
     gaps = found.differences.set_index(["condition", "method_a"])["difference"]
     assert gaps["val, rate ×2", "no_geometry, val, rate ×2"] == pytest.approx(0.2, abs=0.03)
-    assert gaps["test, rate as configured", "full"] == pytest.approx(0.3, abs=0.03)
-    assert gaps["test, each at the rate that suits it", "full"] == pytest.approx(0.2, abs=0.03)
+    assert gaps["dev_scene, rate as configured", "full"] == pytest.approx(0.3, abs=0.03)
+    assert gaps["dev_scene, each at the rate that suits it", "full"] == pytest.approx(0.2, abs=0.03)
     assert set(found.estimates["condition"]) == set(found.conditions)
     page.write(found, tmp_path)
     rows = [one for one in (tmp_path / "tables.md").read_text().splitlines() if one[:1] == "|"]
@@ -156,4 +156,4 @@ def test_subgroups_find_the_group_with_the_lead(tmp_path):
 
 def test_a_study_without_scores_is_refused():
     with pytest.raises(InputError, match="no score table"):
-        study.read_scores([], "test_scene")
+        study.read_scores([], "dev_scene")

@@ -266,11 +266,12 @@ def test_every_scene_has_its_sentences(drawn):
         assert len(set(texts)) == len(texts) <= 24
         full += len(texts) == 24
         assert len(line["captions"]) == 4 and len(line["phrases"]) == 12
-        # Four of the eight types ask about named pairs, which few scenes lack.
+        # Four of the eight types ask about named pairs, which few scenes lack; counts and sizes
+        # that a name would tell are not asked for.
         assert 8 <= len(line["questions"]) <= 16
     # A room of objects that look alike has too few that can be referred to.
     assert full >= int(0.98 * len(drawn.language))
-    assert np.mean([len(line["questions"]) for line in drawn.language]) > 14
+    assert np.mean([len(line["questions"]) for line in drawn.language]) > 12
 
 
 def test_test_templates_are_in_test_splits_alone(drawn):

@@ -60,3 +60,9 @@ def test_a_noun_of_two_words_is_one_noun():
 def test_repeated_and_absent_nouns_are_left_out():
     assert parse_mentions("Is the sofa, that sofa, near a lamp?", ROOM) == [Mention([3, 4], "")]
     assert parse_mentions("How large is this room?", ROOM) == []
+
+
+def test_an_object_named_by_its_colour_alone_is_found_in_every_class():
+    text = "How long is the longest side of the only black object, in centimetres?"
+    assert parse_mentions(text, ROOM) == [Mention([1], "black")]
+    assert parse_mentions(text.replace("black", "red"), ROOM) == []

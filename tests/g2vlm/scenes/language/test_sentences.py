@@ -52,7 +52,8 @@ _REFERENCE_FIELDS = {
 }
 
 
-_QUESTION_FIELDS = {**_REFERENCE_FIELDS, **dict.fromkeys("abc", f"{_NAME}|{_KIND}")}
+_ONLY = rf"the only (?:{'|'.join(_COLOURS)}) object"
+_QUESTION_FIELDS = {**_REFERENCE_FIELDS, **dict.fromkeys("abc", f"{_NAME}|{_KIND}|{_ONLY}")}
 
 
 def pattern(template, fields):
@@ -95,7 +96,11 @@ class SceneReader:
 
     def named(self, words):
         """The one object that a name refers to; a name of several or of none fails."""
-        found = self.called(words)
+        only = re.fullmatch(r"the only (\w+) object", words)
+        if only:
+            found = [o["index"] for o in self.objects if o["colour"] == only[1]]
+        else:
+            found = self.called(words)
         if found is None:
             found = self._described(words)
         assert len(found) == 1, (self.recipe["id"], words, found)

@@ -10,6 +10,7 @@ import pytest
 from g2vlm.scenes.dataset import SceneStore, gt_masks
 from g2vlm.scenes.render.shards import render_shard
 from metrics.files import InputError
+from metrics.geometry import lift_depth, to_frame
 from tests.g2vlm.scenes.render.conftest import RENDER, make_language, make_recipe
 
 SCENE = "test_scene-0000"
@@ -24,6 +25,15 @@ def test_tensors_have_the_documented_shapes(store):
     assert views.partial.shape == (128, 6)
     assert views.occupancy.shape == (100, 75, 63) and views.occupancy.any()
     assert views.room == pytest.approx([4.0, 3.0, 2.5])
+
+
+def test_partial_points_are_those_that_the_sensor_measured_in_the_input_views(store):
+    views, inputs = store.views(SCENE), store.inputs(SCENE)
+    assert np.array_equal(inputs.depth, views.sensor[:4])
+    points = to_frame(lift_depth(inputs.depth, inputs.intrinsics), inputs.pose)
+    points = points[inputs.depth > 0]
+    gaps = np.linalg.norm(views.partial[:, None, :3] - points[None], axis=2).min(axis=1)
+    assert gaps.max() < 0.06  # the cloud's own noise
 
 
 def test_boxes_and_poses_are_in_the_first_camera_frame(store):
