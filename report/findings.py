@@ -23,6 +23,8 @@ from report import text
 MOST = 10
 # What a check may say of two values: the outcomes of the test of the first against the second.
 CHECKS = {"better": (BETTER, SMALL), "worse": (WORSE,), "not separable": (TIED,)}
+# What a check may say of one value: the gate calls its method unfit by this metric.
+UNFIT = "unfit"
 KEYS = {"text", "split", "values", "checks"}
 
 
@@ -74,6 +76,15 @@ class Tables:
                 found[split, subset, metric, b, a] = row.p_adjusted, -row.difference
         return found
 
+    @cached_property
+    def fit(self) -> dict[tuple[str, str], bool]:
+        """{(method, metric): whether the gate calls the method fit by it}, {} without a gate."""
+        path = self.folder / "gate.csv"
+        if not path.is_file():
+            return {}
+        rows = pd.read_csv(path)[["method", "metric", "fit"]].itertuples(index=False, name=None)
+        return {(method, metric): bool(fit) for method, metric, fit in rows}
+
 
 def check_findings(tables: Tables, declared: str | Path) -> list[Finding]:
     """Return the declared findings with the numbers of a run, and whether its tables bear them out.
@@ -83,7 +94,8 @@ def check_findings(tables: Tables, declared: str | Path) -> list[Finding]:
         declared: YAML file, `findings` with a list of {text, split, values, checks}. `values` maps
             each name in braces in the text to "<method> <metric>" or "<method> <metric>/<subset>",
             where a split of its own may follow after "@ ". `checks` lists "<name> better <name>"
-            (or "worse", "not separable") for values of one metric, split and subset.
+            (or "worse", "not separable") for values of one metric, split and subset, or "<name>
+            unfit" for a method that the gate calls unfit by that metric.
 
     Raises:
         InputError: for another form.
@@ -152,18 +164,29 @@ def _place(spec: Any, split: Any, source: str) -> tuple[str, str, str, str]:
 
 
 def _parse_check(check: str, places: Mapping[str, Any], source: str) -> tuple[str, str, str]:
-    """Return (first, word, second) of "<first> <word> <second>"."""
+    """Return (first, word, second) of "<first> <word> <second>", second "" after `UNFIT`."""
+    alone, _, rest = check.partition(f" {UNFIT}")
+    if alone in places and alone != check and not rest:
+        return alone, UNFIT, ""
     word = next((word for word in CHECKS if f" {word} " in check), None)
     first, _, second = check.partition(f" {word} ")
     if word is None or first not in places or second not in places:
         what = f"{source}: {short_repr(check)} is no check"
-        raise InputError(f"{what}; give two names with one of {', '.join(CHECKS)} between them")
+        raise InputError(
+            f"{what}; give two names with one of {', '.join(CHECKS)} between them, "
+            f"or a name and {UNFIT}"
+        )
     return first, word, second
 
 
 def _fault(check: tuple[str, str, str], places: Mapping[str, Any], tables: Tables) -> str:
     """Return why a check does not hold, "" if it does."""
     first, word, second = check
+    if word == UNFIT:
+        method, *_, metric = places[first]
+        fit = tables.fit.get((method, metric))
+        said = "fit" if fit else f"not judged by {metric}"
+        return "" if fit is False else f"'{first} {UNFIT}' does not hold: {method} is {said}"
     (a, *place), (b, *other) = places[first], places[second]
     split, subset, metric = place
     test = tables.tests.get((split, subset, metric, a, b))

@@ -36,6 +36,10 @@ def reference(tmp_path):
         [("rooms", "all", "fscore@5cm", "full", "no_depth", 0.785, 0.001)],
         columns=["split", "subset", "metric", "method_a", "method_b", "difference", "p_adjusted"],
     ).to_csv(tmp_path / "tables" / "causes.csv", index=False)
+    pd.DataFrame(
+        [("full", "fscore@5cm", True), ("no_depth", "fscore@5cm", False)],
+        columns=["method", "metric", "fit"],
+    ).to_csv(tmp_path / "tables" / "gate.csv", index=False)
     pd.DataFrame({"method": ["full"], "mean": [1.0]}).to_csv(tmp_path / "tables" / "main.csv")
     return tmp_path
 
@@ -63,6 +67,7 @@ def test_a_finding_has_the_numbers_of_the_tables_and_names_their_rows(reference)
         "- Without depth the F-score falls to 0.17 vs 0.96. "
         "<sub>(no_depth fscore@5cm rooms; full fscore@5cm rooms)</sub>"
     )
+    assert written(reference, FINDING | {"checks": ["without unfit"]}) == [found]
     value = {"text": "It picks {x}.", "values": {"x": "full ref_pick/near @ rooms"}}
     assert written(reference, value)[0].startswith("- It picks 0.80.")
 
@@ -89,6 +94,14 @@ def test_another_run_says_what_its_tables_do_not_bear_out(reference):
         ({"checks": ["full not separable without"]}, "does not hold: full is better"),
         ({"checks": ["full beats without"]}, "'full beats without' is no check; give two names"),
         ({"checks": ["full better other"]}, "is no check"),
+        ({"checks": ["full unfit"]}, "'full unfit' does not hold: full is fit"),
+        ({"checks": ["other unfit"]}, "is no check"),
+        ({"checks": ["full"]}, "is no check"),
+        (
+            {"values": {"without": "full ref_pick/near", "full": "full fscore@5cm"}}
+            | {"checks": ["without unfit"]},
+            "full is not judged by ref_pick",
+        ),
         ({"values": {"without": "no_depth spq", "full": "full fscore@5cm"}}, "is in no table"),
         (
             {"values": {"without": "full fscore@5cm @ unseen", "full": "full fscore@5cm"}},
