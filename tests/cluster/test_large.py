@@ -30,7 +30,7 @@ def test_fifty_methods_ten_seeds_and_five_splits_build_within_a_minute(clone, tm
         shutil.copy(root / "config/methods/full.yaml", root / "config/methods" / f"{name}.yaml")
     large = {"experiment": "large", "methods": names, "seeds": SEEDS}
     large["data"] = {"splits": {split: 80 for split in SPLITS} | {"train": 600}}
-    large |= {"predict": {"splits": SPLITS}, "score": {"splits": SPLITS}}
+    large |= {"predict": {"splits": [*SPLITS]}, "score": {"splits": [*SPLITS]}}
     (root / "large.yaml").write_text(yaml.safe_dump(large))
 
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
