@@ -18,7 +18,7 @@ from metrics.results.directions import (
     find_directions,
     names_of,
 )
-from metrics.results.long_table import LongTable, Options
+from metrics.results.long_table import NAMES, UNSTATED, LongTable, Options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,7 +133,7 @@ def compare(
     for table in tables:
         _refuse_repeated_items(table)
     _refuse_second_files(tables)
-    everything = sorted({m for table in tables for m in table.rows["metric"].unique()})
+    everything = sorted({metric for table in tables for metric in table.metrics})
     chosen = everything
     if metrics:
         check_named(metrics, everything, "--metrics")
@@ -145,19 +145,22 @@ def compare(
         files = ", ".join(table.file for table in tables)
         raise InputError(f"{files}: no method {reference!r}; choose from {', '.join(methods)}")
     facts, estimates, differences = [], [], []
+    notes = [note for table in tables for note in table.notes]
     for metric, part in rows.groupby("metric", observed=True, sort=True):
-        used = [table for table in tables if metric in table.rows["metric"].unique()]
+        used = [table for table in tables if metric in table.metrics]
         fact = MetricFacts(metric, higher[metric], _clusters(metric, used))
-        bounds = find_bounds(metric, higher[metric], _ranges(metric, part, tables))
+        bounds = find_bounds(metric, higher[metric], _ranges(part, tables))
         facts.append(fact)
         means, gaps = _compare_metric(fact, part, bounds, reference)
         estimates += means
         differences += gaps
+        if reference is not None and reference not in {row["method"] for row in means}:
+            notes.append(f"{metric}: no differences, since {reference} has no scores of it")
     return Comparison(
         tuple(facts),
         pd.DataFrame(estimates).reindex(columns=ESTIMATE_COLUMNS),
         _adjusted(pd.DataFrame(differences).reindex(columns=DIFFERENCE_COLUMNS)),
-        tuple(note for table in tables for note in table.notes),
+        tuple(notes),
         reference,
     )
 
@@ -170,8 +173,6 @@ def write(comparison: Comparison, folder: str | Path) -> None:
 
 
 def _refuse_repeated_items(table: LongTable) -> None:
-    from metrics.results.long_table import NAMES
-
     codes = table.rows[list(NAMES)].apply(lambda column: column.astype("category").cat.codes)
     repeated = codes.duplicated()
     if repeated.any():
@@ -184,8 +185,6 @@ def _refuse_repeated_items(table: LongTable) -> None:
 
 def _refuse_second_files(tables: list[LongTable]) -> None:
     """Raise `InputError` where two files hold scores of one method, seed and metric."""
-    from metrics.results.long_table import UNSTATED
-
     first: dict[tuple[str, str, str], str] = {}
     for table in tables:
         held = table.rows[["method", "seed", "metric"]].drop_duplicates()
@@ -231,9 +230,7 @@ def _clusters(metric: str, tables: list[LongTable]) -> str | None:
     return ", ".join(dict.fromkeys(str(t.cluster) for t in known)) if known else None
 
 
-def _ranges(
-    metric: str, part: pd.DataFrame, tables: list[LongTable]
-) -> dict[str, tuple[float, float]]:
+def _ranges(part: pd.DataFrame, tables: list[LongTable]) -> dict[str, tuple[float, float]]:
     """Return the smallest and the largest score of each method, named by file and method."""
     grouped = part.groupby(["file", "method"], observed=True)["value"].agg(["min", "max"])
     return {
@@ -356,7 +353,7 @@ def _difference(
     if any(alone):
         notes.append(
             f"compared on {len(common)} common items ({method} alone has {alone[0]} more, "
-            f"{reference} alone {alone[1]})"
+            f"{reference} alone {alone[1]}), with means {row['mean_a']:.4g} vs {row['mean_b']:.4g}"
         )
     return row | {
         "n_items": len(common),

@@ -73,7 +73,7 @@ def find_directions(
         else:
             found[metric] = direction
     if unknown:
-        file = next(t.file for t in tables if unknown[0] in t.rows["metric"].unique())
+        file = next(table.file for table in tables if unknown[0] in table.metrics)
         raise InputError(
             f"{file}: whether higher is better is not known for {', '.join(unknown)}; say it by "
             "--higher NAME or --lower NAME, or leave the metric out by --metrics"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -93,6 +94,11 @@ class LongTable:
     cluster: str | None
     higher: dict[str, bool] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def metrics(self) -> frozenset[str]:
+        """The names of the metrics."""
+        return frozenset(self.rows["metric"].unique())
 
 
 class Reader(ABC):
