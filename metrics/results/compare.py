@@ -348,6 +348,9 @@ def _difference(
     ]
     blocks = {block.method: block for block in sides}
     (row,) = differences(blocks, [(method, reference)], bounds=bounds)
+    if not row["variance"] > 0:
+        # Rounding alone varies.
+        row["dz"] = float("nan")
     notes = [row["note"]]
     alone = (len(found.items) - len(common), len(base.items) - len(common))
     if any(alone):

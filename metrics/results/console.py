@@ -70,7 +70,13 @@ def _block(found: Comparison, fact: MetricFacts) -> list[str]:
 def _difference_lines(found: Comparison, gaps: Any) -> list[str]:
     rows = [
         [
-            *(f"minus {found.reference}", "difference", "95% interval", "adjusted p", "d_z"),
+            *(
+                f"minus {printable(str(found.reference))}",
+                "difference",
+                "95% interval",
+                "adjusted p",
+                "d_z",
+            ),
             "P(better)",
         ]
     ]

@@ -233,7 +233,7 @@ def as_values(values: pd.Series, names: pd.DataFrame, file: str) -> pd.Series:
         row = names.iloc[place]
         raise InputError(
             f"{file}: {row['metric']} of {row['method']}, item {row['item']}, is "
-            f"{short_repr(values.iloc[place])}; score a failed item at the worst value, or leave "
-            "its row out"
+            f"{str(values.iloc[place])[:40] or 'blank'}; score a failed item at the worst value, "
+            "or leave its row out"
         )
     return numbers

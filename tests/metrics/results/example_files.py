@@ -1,7 +1,8 @@
 """Small files in the exact layouts of other harnesses, and the files of docs/compare-results.md.
 
 Key names follow lm_eval 0.4.9 (`lm_eval/evaluator.py`, `loggers/evaluation_tracker.py`), lmms-eval
-0.7.3 (the same files, and `tasks/vsibench/utils.py`) and VLMEvalKit (`vlmeval/dataset/vsibench.py`).
+0.7.3 (the same files, and `tasks/vsibench/utils.py`) and VLMEvalKit
+(`vlmeval/dataset/vsibench.py`).
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ LM_EVAL_DATE = "2025-06-01T10-00-00.123456"
 LMMS_EVAL_DATE = "20250601_100000"
 # Scores of twelve questions in four scenes, by method.
 SCENES = [f"scene{k // 3}" for k in range(12)]
-BASE = [1, 0, 1, 0, 0, 1, 1, 0, 0, 1, 0, 1]
-BETTER = [1, 1, 1, 0, 1, 1, 1, 1, 0, 1, 1, 1]
+BASE = [1, 0, 1, 0, 0, 1, 1, 0, 0, 1, 1, 1]
+BETTER = [1, 1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1]
 
 
 def write_lines(path: Path, rows: Sequence[Any]) -> Path:

@@ -87,6 +87,7 @@ def test_two_seeds_answer_about_new_trainings(tmp_path):
     rows = found.differences.set_index("method_a")
     assert rows.loc["a", "question"] == "new trainings and new scenes"
     assert rows.loc["c", "question"] == "these checkpoints, new scenes"
+    assert rows["p"].notna().all()
     # Each is alone with its question, so nothing is corrected.
     assert (rows["p_adjusted"] == rows["p"]).all()
     assert found.estimates["n_seeds"].tolist() == [2, 2, 1]
@@ -141,9 +142,8 @@ def test_missing_items_are_left_out_of_the_difference_and_named(tmp_path):
     table = table[~((table["method"] == "a") & table["item"].isin(["q0", "q1"]))]
     table.to_csv(tmp_path / "t.csv", index=False)
     (row,) = compared(tmp_path / "t.csv", reference="b").differences.to_dict("records")
-    # scene0 keeps q2: 1 vs 1; then (2/3 or 1) vs 2/3, 2/3 vs 1/3 and 1 vs 2/3.
-    gaps = [0, 1 - 2 / 3 if sum(BETTER[3:6]) == 3 else 0, 1 / 3, 1 / 3]
-    assert row["difference"] == pytest.approx(np.mean(gaps), abs=1e-12)
+    # The first scene keeps q2: 1 vs 1; the others have 2/3 vs 1/3 twice and 1 vs 1.
+    assert row["difference"] == pytest.approx(1 / 6)
     assert row["n_items"] == 10 and "10 common items (a alone has 0 more, b alone 2" in row["note"]
 
 
@@ -158,6 +158,14 @@ def test_items_of_different_scenes_may_share_a_name(tmp_path):
     text = "method,scene,item,accuracy\na,s0,q0,1\na,s1,q0,0\na,s2,q0,1\n"
     (row,) = compared(write(tmp_path / "t.csv", text)).estimates.to_dict("records")
     assert row["n_items"] == 3 and row["mean"] == pytest.approx(2 / 3)
+
+
+def test_a_constant_gap_has_no_interval_and_no_effect_size(tmp_path):
+    parts = [long_frame("a", [0.7] * 12), long_frame("b", [0.6] * 12)]
+    pd.concat(parts).to_csv(tmp_path / "t.csv", index=False)
+    (row,) = compared(tmp_path / "t.csv", reference="b").differences.to_dict("records")
+    assert np.isnan([row["ci_low"], row["p"], row["dz"]]).all()
+    assert "nothing varies" in row["note"]
 
 
 def test_shares_have_intervals_within_their_range(tmp_path):
@@ -222,7 +230,7 @@ def test_scenes_in_one_file_alone(tmp_path):
 
 def test_named_columns(tmp_path):
     text = "method,run,room,scene,item,acc\n" + "".join(
-        f"a,{run},r{k // 2},s{k},q,{k % 2}\n" for run in ("x", "y") for k in range(6)
+        f"a,{run},r{k // 2},s{k},q{k},{k % 2}\n" for run in ("x", "y") for k in range(6)
     )
     path = write(tmp_path / "t.csv", text)
     (row,) = compared(path, options=Options("room", "run")).estimates.to_dict("records")
