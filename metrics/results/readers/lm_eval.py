@@ -11,11 +11,14 @@ key, often the same one in all of them.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from metrics.files import InputError, read_json
 from metrics.results.long_table import (
@@ -46,6 +49,7 @@ _NO_METRIC = {
     *("metrics", "doc_hash", "prompt_hash", "target_hash", "token_counts", "input_media"),
 }
 _VERSIONS = re.compile(r"0\.4(\.|$)")
+_SCORES = frozenset(SCORE_FIELDS)
 _LONGEST_LINE = 1 << 28
 _CONVERT = "log the samples with lm_eval 0.4 or lmms-eval, or write them as a CSV"
 
@@ -75,7 +79,7 @@ class SampleLog(Reader):
             line = handle.readline(_LONGEST_LINE)
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
         return "doc_id" in row and bool({"doc_hash", "resps", "filtered_resps"} & row.keys())
 
@@ -168,14 +172,22 @@ def _directions(results: dict[str, Any], task: str, rows: Any) -> dict[str, bool
     return directions
 
 
+def _parse(line: bytes) -> Any:
+    """Return the value of a row; the standard library reads NaN and what else is not strict."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return json.loads(line)
+
+
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the number and the value of each row."""
     with path.open("rb") as handle:
         for number, line in enumerate(handle, 1):
-            # `metrics.files.parse_json` checks more and is five times slower; here a value is used
+            # `metrics.files.parse_json` checks more and is ten times slower; here a value is used
             # as a number or a name only.
             try:
-                row = json.loads(line)
+                row = _parse(line)
             except (ValueError, RecursionError) as error:
                 raise InputError(
                     f"{path}: row {number} is not valid JSON ({error}); log the samples again"
@@ -206,13 +218,21 @@ def _read_rows(path: Path, options: Options) -> tuple[_Columns, str | None]:
             found.clusters.append(cluster)
             found.items.append(item)
             found.metrics.append(metric + suffix)
-            found.values.append(float(value))
+            found.values.append(_as_float(value))
     half = found.skipped & set(found.metrics)
     if half:
         raise InputError(
             f"{path}: {sorted(half)[0]} is a number in some rows only; log the samples again"
         )
     return found, None if place is None else place[1]
+
+
+def _as_float(value: float) -> float:
+    """Return a number as a float; infinity, which is refused, for integers that do not fit."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _records(row: dict[str, Any], keys: list[str]) -> dict[str, dict[str, Any]]:
@@ -258,7 +278,7 @@ def _scores(
     records = {}
     for key in keys:
         value = row.get(key)
-        if isinstance(value, int | float):
+        if isinstance(value, (int, float)):
             yield key, value
         elif isinstance(value, dict):
             records[key] = value
@@ -266,12 +286,15 @@ def _scores(
             raise InputError(f"{path}: row {number} has no {key}; log the samples again")
         else:
             skipped.add(key)
-    first = next(iter(records.values()), None)
-    if len(records) > 1 and all(record == first for record in records.values()):
-        # One record under the names of all metrics, each of which aggregates a part of the rows.
-        records = {"": first}
+    if len(records) > 1:
+        first, *others = records.values()
+        if all(record == first for record in others):
+            # One record under the names of all metrics, each of which averages a part of the rows.
+            records = {"": first}
     for key, record in records.items():
-        fields = [name for name in SCORE_FIELDS if isinstance(record.get(name), int | float)]
+        fields = [
+            name for name in _SCORES.intersection(record) if isinstance(record[name], (int, float))
+        ]
         if not fields and key:
             skipped.add(key)
         for name in fields:

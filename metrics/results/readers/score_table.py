@@ -32,7 +32,10 @@ class ScoreTable(Reader):
 
             kind = pq.read_schema(path).field("seed").type
             return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
-        seeds = pd.read_csv(path, usecols=["seed"])["seed"]
+        try:
+            seeds = pd.read_csv(path, usecols=["seed"])["seed"]
+        except ValueError:  # whoever reads it as a score table says what is wrong
+            return True
         return pd.api.types.is_numeric_dtype(seeds)
 
     def read(self, source: Source, options: Options) -> LongTable:

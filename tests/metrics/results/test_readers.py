@@ -104,7 +104,11 @@ def test_a_log_without_hashes_is_of_an_unknown_version(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [(float("nan"), "acc of m, item 0, is nan"), (None, "row 1 has no acc")],
+    [
+        (float("nan"), "acc of m, item 0, is nan"),
+        (None, "row 1 has no acc"),
+        (10**400, "acc of m, item 0, is inf"),
+    ],
 )
 def test_bad_scores_of_a_log(tmp_path, value, message):
     path = write_lm_eval(tmp_path, "m", [lm_eval_row(0, {"acc": value}, {})])
