@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,7 +203,8 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _read_rows(path: Path, options: Options) -> tuple[_Columns, str | None]:
     """Return the columns of a log and the name of its clusters, None where they are unknown."""
-    found = _Columns([], [], [], [], set())
+    clusters, items, metrics, values = [], [], [], []
+    skipped: set[str] = set()
     place: tuple[str, str] | None = None
     for number, row in _rows(path):
         keys = row.get("metrics")
@@ -213,26 +215,26 @@ def _read_rows(path: Path, options: Options) -> tuple[_Columns, str | None]:
         item = str(row["doc_id"])
         cluster = item if place is None else _cluster(path, number, row, place)
         name = row.get("filter")
-        suffix = f",{name}" if isinstance(name, str) and name != "none" else ""
-        for metric, value in _scores(path, number, row, keys, found.skipped):
-            found.clusters.append(cluster)
-            found.items.append(item)
-            found.metrics.append(metric + suffix)
-            found.values.append(_as_float(value))
-    half = found.skipped & set(found.metrics)
+        for metric, value in _scores(path, number, row, keys, skipped):
+            clusters.append(cluster)
+            items.append(item)
+            metrics.append(metric if name is None or name == "none" else f"{metric},{name}")
+            values.append(value)
+    half = skipped & {metric.rsplit(",", 1)[0] for metric in set(metrics)}
     if half:
         raise InputError(
             f"{path}: {sorted(half)[0]} is a number in some rows only; log the samples again"
         )
+    found = _Columns(clusters, items, metrics, _as_floats(values), skipped)
     return found, None if place is None else place[1]
 
 
-def _as_float(value: float) -> float:
-    """Return a number as a float; infinity, which is refused, for integers that do not fit."""
+def _as_floats(values: list[float]) -> list[float]:
+    """Return numbers as floats; infinity, which is refused, for integers that do not fit."""
     try:
-        return float(value)
+        return list(map(float, values))
     except OverflowError:
-        return math.inf
+        return [math.inf if abs(value) > sys.float_info.max else float(value) for value in values]
 
 
 def _records(row: dict[str, Any], keys: list[str]) -> dict[str, dict[str, Any]]:
@@ -273,13 +275,14 @@ def _cluster(path: Path, number: int, row: dict[str, Any], place: tuple[str, str
 
 def _scores(
     path: Path, number: int, row: dict[str, Any], keys: list[str], skipped: set[str]
-) -> Iterator[tuple[str, float]]:
-    """Yield the name and the number of each score of a row."""
-    records = {}
+) -> list[tuple[str, float]]:
+    """Return the name and the number of each score of a row."""
+    # A log can hold a million rows: a list is faster than a generator.
+    scores, records = [], {}
     for key in keys:
         value = row.get(key)
         if isinstance(value, (int, float)):
-            yield key, value
+            scores.append((key, value))
         elif isinstance(value, dict):
             records[key] = value
         elif value is None:
@@ -298,5 +301,6 @@ def _scores(
         if not fields and key:
             skipped.add(key)
         for name in fields:
-            alone = len(fields) == 1 and key
-            yield key if alone else f"{key}.{name}" if key else name, record[name]
+            metric = f"{key}.{name}" if key and len(fields) > 1 else key or name
+            scores.append((metric, record[name]))
+    return scores
