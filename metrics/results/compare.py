@@ -260,10 +260,10 @@ def _compare_metric(
     estimates = []
     for method, found in scores.items():
         row = mean_row(_block(method, found, items, cluster_of, names), bounds)
-        row["note"] = _join(row["note"], _lost_note(found))
+        row["note"] = _join(_in_units(row["note"], fact), _lost_note(found))
         row |= {"metric": fact.name, "method": method, "n_items": len(found.items)}
         row["item_mean"] = float(found.values.mean()) if found.values.size else float("nan")
-        estimates.append(row | {"question": _question(row["question"], fact)})
+        estimates.append(row | {"question": _in_units(row["question"], fact)})
     if reference is None or reference not in scores:
         return estimates, []
     rivals = {name: found for name, found in scores.items() if name != reference}
@@ -271,7 +271,7 @@ def _compare_metric(
     for method, found in rivals.items():
         row = _difference(method, found, reference, base, items, cluster_of, names, fact, bounds)
         differences.append(
-            row | {"metric": fact.name, "question": _question(row["question"], fact)}
+            row | {"metric": fact.name, "question": _in_units(row["question"], fact)}
         )
     return estimates, differences
 
@@ -351,7 +351,7 @@ def _difference(
     if not row["variance"] > 0:
         # Rounding alone varies.
         row["dz"] = float("nan")
-    notes = [row["note"]]
+    notes = [_in_units(row["note"], fact)]
     alone = (len(found.items) - len(common), len(base.items) - len(common))
     if any(alone):
         notes.append(
@@ -365,8 +365,9 @@ def _difference(
     }
 
 
-def _question(question: str, fact: MetricFacts) -> str:
-    return question if fact.clusters else question.replace("scenes", "items")
+def _in_units(text: str, fact: MetricFacts) -> str:
+    """Return a question or a note of the estimators, with items for scenes where each is one."""
+    return text if fact.clusters else text.replace("scene", "item")
 
 
 def _lost_note(found: _Scores) -> str:

@@ -6,8 +6,8 @@ import json
 import math
 from typing import Any
 
+from metrics.files import one_line
 from metrics.results.compare import UNKNOWN_CLUSTERS, Comparison, MetricFacts
-from metrics.schemas import printable
 from metrics.scoreboard import aligned
 from metrics.statistics.moments import SCENES
 
@@ -36,7 +36,7 @@ def comparison_lines(found: Comparison) -> list[str]:
         lines += [*_block(found, fact), ""]
     if found.reference is None:
         lines += [_HINT, ""]
-    lines += [f"note: {printable(note)}" for note in found.notes]
+    lines += [f"note: {one_line(note)}" for note in found.notes]
     return lines if lines[-1] else lines[:-1]
 
 
@@ -51,14 +51,14 @@ def _block(found: Comparison, fact: MetricFacts) -> list[str]:
     rows = [head]
     for row in means.to_dict("records"):
         cells = [
-            *(printable(row["method"]), _number(row["mean"]), _interval(row)),
+            *(one_line(row["method"]), _number(row["mean"]), _interval(row)),
             *(_number(row["item_mean"]), str(row["n_seeds"]), str(row["n_scenes"])),
             str(row["n_items"]),
         ]
         if not fact.clusters:
             del cells[head.index("seeds") + 1]
         rows.append(cells)
-    lines = [f"{printable(fact.name)} ({better} is better)", f"  {printable(of_clusters)}"]
+    lines = [f"{one_line(fact.name)} ({better} is better)", f"  {one_line(of_clusters)}"]
     lines += [f"  {line}" for line in aligned(rows)]
     lines += _questions(means, "method")
     lines += _notes(means, "method")
@@ -71,7 +71,7 @@ def _difference_lines(found: Comparison, gaps: Any) -> list[str]:
     rows = [
         [
             *(
-                f"minus {printable(str(found.reference))}",
+                f"minus {one_line(str(found.reference))}",
                 "difference",
                 "95% interval",
                 "adjusted p",
@@ -83,7 +83,7 @@ def _difference_lines(found: Comparison, gaps: Any) -> list[str]:
     for row in gaps.to_dict("records"):
         rows.append(
             [
-                *(printable(row["method_a"]), _number(row["difference"]), _interval(row)),
+                *(one_line(row["method_a"]), _number(row["difference"]), _interval(row)),
                 *(_p(row["p_adjusted"]), _number(row["dz"]), _number(row["prob_improvement"])),
             ]
         )
@@ -100,7 +100,7 @@ def _questions(rows: Any, name: str) -> list[str]:
     """Return which question the intervals of which methods answer."""
     lines = []
     for question, part in rows.groupby("question", sort=True):
-        methods = ", ".join(printable(method) for method in part[name])
+        methods = ", ".join(one_line(method) for method in part[name])
         one = " (one seed: no statement about a new training)"
         suffix = one if question.startswith(_ONE_SEED) else ""
         lines.append(f"  question: {question}{suffix}: {methods}")
@@ -111,8 +111,8 @@ def _notes(rows: Any, name: str) -> list[str]:
     noted = [(row[name], row["note"]) for row in rows.to_dict("records") if row["note"]]
     by_note: dict[str, list[str]] = {}
     for method, note in noted:
-        by_note.setdefault(note, []).append(printable(method))
-    return [f"  note: {', '.join(of)}: {printable(note)}" for note, of in by_note.items()]
+        by_note.setdefault(note, []).append(one_line(method))
+    return [f"  note: {', '.join(of)}: {one_line(note)}" for note, of in by_note.items()]
 
 
 def _number(value: float) -> str:

@@ -118,6 +118,9 @@ def find_bounds(
 ) -> tuple[float, float | None] | None:
     """Return the smallest and the largest possible value of a metric, None where unknown.
 
+    A share lies between 0 and 1, or 100; so does any metric of which higher is better and whose
+    scores reach both 0 and 1 and nothing beyond.
+
     Args:
         metric: its name.
         higher: whether higher is better.
@@ -138,10 +141,10 @@ def find_bounds(
             f"{ranges[fractions[0]][1]:.4g} in {fractions[0]}: percent next to fractions; divide "
             "the percent by 100"
         )
-    known = bounds(metric)
-    if known is not None or not share:
-        return known
     low, high = min(r[0] for r in ranges.values()), max(r[1] for r in ranges.values())
+    known = bounds(metric)
+    if known is not None or not (share or (higher and (low, high) == (0, 1))):
+        return known
     if low < 0 or high > 100:
         return None
     return (0.0, 1.0) if high <= 1 else (0.0, 100.0)

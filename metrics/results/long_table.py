@@ -183,7 +183,9 @@ def seed_of_path(path: Path) -> str | None:
 
 def is_name(value: object) -> bool:
     """Return whether a value can name a cluster or an item."""
-    return isinstance(value, (str, int)) and 0 < len(str(value)) <= LONGEST_NAME
+    if isinstance(value, str):
+        return 0 < len(value) <= LONGEST_NAME
+    return isinstance(value, int)
 
 
 def as_names(values: pd.Series, file: str) -> pd.Series:

@@ -290,10 +290,10 @@ def _scores(
         else:
             skipped.add(key)
     if len(records) > 1:
-        first, *others = records.values()
-        if all(record == first for record in others):
+        held = list(records.values())
+        if held.count(held[0]) == len(held):
             # One record under the names of all metrics, each of which averages a part of the rows.
-            records = {"": first}
+            records = {"": held[0]}
     for key, record in records.items():
         fields = [
             name for name in _SCORES.intersection(record) if isinstance(record[name], (int, float))

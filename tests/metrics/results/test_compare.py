@@ -13,7 +13,8 @@ import pytest
 
 from metrics.__main__ import main
 from metrics.files import InputError
-from metrics.results.compare import compare_files
+from metrics.results.compare import UNKNOWN_CLUSTERS, compare_files
+from metrics.results.console import comparison_lines
 from metrics.results.directions import Directions, names_of
 from metrics.results.long_table import Options, seed_of_path, split_seed
 from metrics.results.readers import parse_source
@@ -135,6 +136,9 @@ def test_unknown_scenes_change_the_question(tmp_path):
     assert found.metrics[0].clusters is None
     assert found.differences["question"].tolist() == ["these checkpoints, new items"]
     assert found.estimates["n_scenes"].tolist() == [12, 12]
+    assert set(found.estimates["note"]) == {"one seed: items only"}
+    lines = comparison_lines(found)
+    assert f"  {UNKNOWN_CLUSTERS}" in lines and "scenes  " not in "".join(lines)
 
 
 def test_missing_items_are_left_out_of_the_difference_and_named(tmp_path):
@@ -158,6 +162,14 @@ def test_items_of_different_scenes_may_share_a_name(tmp_path):
     text = "method,scene,item,accuracy\na,s0,q0,1\na,s1,q0,0\na,s2,q0,1\n"
     (row,) = compared(write(tmp_path / "t.csv", text)).estimates.to_dict("records")
     assert row["n_items"] == 3 and row["mean"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(("best", "inside"), [(1.0, True), (0.9, False)])
+def test_scores_that_reach_zero_and_one_are_shares(tmp_path, best, inside):
+    table = long_frame("a", [best] * 10 + [0, 0]).assign(metric="reward")
+    table.to_csv(tmp_path / "t.csv", index=False)
+    (row,) = compared(tmp_path / "t.csv", higher=["reward"]).estimates.to_dict("records")
+    assert (row["ci_high"] <= 1) == inside
 
 
 def test_a_constant_gap_has_no_interval_and_no_effect_size(tmp_path):
