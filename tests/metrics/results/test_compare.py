@@ -158,6 +158,23 @@ def test_items_that_a_seed_lacks_are_left_out(tmp_path):
     assert row["n_items"] == 11 and "1 items left out: not scored for every seed" in row["note"]
 
 
+def test_methods_without_a_common_item_have_no_difference(tmp_path):
+    other = long_frame("b", BASE).assign(item=[f"other{k}" for k in range(12)])
+    pd.concat([long_frame("a", BETTER), other]).to_csv(tmp_path / "t.csv", index=False)
+    found = compared(tmp_path / "t.csv", reference="b")
+    (row,) = found.differences.to_dict("records")
+    assert np.isnan([row["difference"], row["p_adjusted"]]).all() and row["n_items"] == 0
+    assert "no scene in common" in row["note"] and "0 common items" in row["note"]
+    assert comparison_lines(found)
+
+
+def test_seeds_without_a_common_item_have_no_mean(tmp_path):
+    other = long_frame("a", BASE, 1).assign(item=[f"other{k}" for k in range(12)])
+    pd.concat([long_frame("a", BETTER, 0), other]).to_csv(tmp_path / "t.csv", index=False)
+    (row,) = compared(tmp_path / "t.csv").estimates.to_dict("records")
+    assert np.isnan(row["mean"]) and "24 items left out" in row["note"]
+
+
 def test_items_of_different_scenes_may_share_a_name(tmp_path):
     text = "method,scene,item,accuracy\na,s0,q0,1\na,s1,q0,0\na,s2,q0,1\n"
     (row,) = compared(write(tmp_path / "t.csv", text)).estimates.to_dict("records")
