@@ -68,18 +68,8 @@ def _block(found: Comparison, fact: MetricFacts) -> list[str]:
 
 
 def _difference_lines(found: Comparison, gaps: Any) -> list[str]:
-    rows = [
-        [
-            *(
-                f"minus {one_line(str(found.reference))}",
-                "difference",
-                "95% interval",
-                "adjusted p",
-                "d_z",
-            ),
-            "P(better)",
-        ]
-    ]
+    minus = f"minus {one_line(str(found.reference))}"
+    rows = [[minus, "difference", "95% interval", "adjusted p", "d_z", "P(better)"]]
     for row in gaps.to_dict("records"):
         rows.append(
             [
