@@ -77,7 +77,8 @@ def depth_scores(
             prediction; so is a number that is not positive, unless a shift is fitted.
         true: [V, H, W] z-depth in metres; 0 or not finite = none.
         alignment: fitted before the comparison.
-        nearest, farthest: metres, limits of the truth and of the aligned prediction.
+        nearest: metres, lower limit of the truth and of the aligned prediction.
+        farthest: metres, upper limit of both.
 
     Raises:
         InputError: the sides differ in shape, no pixel of the truth counts, or none of them has a
@@ -108,7 +109,7 @@ def depth_scores(
         f"depth_{name}_{alignment.name}": float(np.mean([row[name] for row in rows]))
         for name in rows[0]
     }
-    return scores | {"depth_predicted_share": float(np.mean(shares))}
+    return scores | {f"depth_predicted_share_{alignment.name}": float(np.mean(shares))}
 
 
 def align_depth(
@@ -120,7 +121,7 @@ def align_depth(
 ) -> np.ndarray:
     """Return aligned depth [V, H, W] in metres, clipped to [nearest, farthest] after the shift.
 
-    Args, Raises: as of `depth_scores`.
+    Arguments and errors as of `depth_scores`.
     """
     predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
     _check_shapes(predicted, true)
@@ -145,7 +146,8 @@ def fit_depth(predicted: np.ndarray, target: np.ndarray, fit: str) -> tuple[floa
     """Return the factor and the shift that take predictions to their targets.
 
     Args:
-        predicted, target: [N] pixels, both depth or both disparity; without any the factor is 1.
+        predicted: [N] pixels, depth or disparity; without any the factor is 1.
+        target: [N] the same pixels of the truth, in the same space.
         fit: one of `FITS`. With a shift the factor is negative where the two run against each
             other, and 0 for a constant prediction, which the shift takes to the mean target.
 
@@ -178,7 +180,8 @@ def depth_errors(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
     """Return the errors of positive depths.
 
     Args:
-        predicted, true: [N] metres, N at least 1.
+        predicted: [N] metres, N at least 1.
+        true: [N] metres.
 
     Returns:
         "absrel" and "log10" without unit, "sqrel_m" and "rmse_m" in metres, "rmse_log" of natural

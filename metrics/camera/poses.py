@@ -83,7 +83,8 @@ def rotation_angles(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the angles [N] in degrees of the rotations that take the first to the second.
 
     Args:
-        first, second: rotations [N, 3, 3]; NaN gives NaN.
+        first: rotations [N, 3, 3]; NaN gives NaN.
+        second: rotations [N, 3, 3].
 
     Source: the axis-angle form. The arc tangent keeps its digits near 0 and near 180 degrees,
         where the arc cosine of the trace loses half of them.
@@ -165,7 +166,7 @@ def pose_scores(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
     RTA is absent where no pair of true centres is `MIN_BASELINE` apart; AUC then rests on
     rotations alone.
 
-    Args, Raises: as of `pair_errors`.
+    Arguments and errors as of `pair_errors`.
     """
     errors = pair_errors(predicted, true)
     larger = errors.larger()
@@ -226,7 +227,7 @@ def scale_factor(predicted: np.ndarray, true: np.ndarray) -> float:
 def scale_error(predicted: np.ndarray, true: np.ndarray) -> float:
     """Return |s - 1| of `scale_factor` s: the relative error of metric poses.
 
-    Args, Raises: as of `scale_factor`.
+    Arguments and errors as of `scale_factor`.
 
     Source: the relative scale error of MapAnything (Keetha et al. 2025); differs from it in that
         the scale is that of camera centres, not of points.

@@ -67,7 +67,7 @@ def pose_auc_da3(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
     are E_i⁻¹ E_j of those, for i < j. That product is in the first camera's frame, not in a
     camera's of the pair, so the errors depend on which view comes first.
 
-    Args, Raises: as of `pose_auc_vggt`.
+    Arguments and errors as of `pose_auc_vggt`.
 
     Source: Lin et al. 2025 (Depth Anything 3), `bench/utils.py` of depth-anything-3 0.1.1.
     """
@@ -89,8 +89,8 @@ def binned_auc(angles: np.ndarray, threshold: int) -> float:
         threshold: degrees, the number of bins.
 
     Example:
-        >>> binned_auc(np.array([0.0, 0.9, 3.0]), 3)  # (2/3 + 2/3 + 3/3) / 3
-        0.7777777777777778
+        >>> round(binned_auc(np.array([0.0, 0.9, 3.0]), 3), 6)  # (2/3 + 2/3 + 3/3) / 3
+        0.777778
     """
     counts, _ = np.histogram(angles, bins=np.arange(threshold + 1))
     return float(np.cumsum(counts / len(angles)).mean())
@@ -134,7 +134,8 @@ def monodepth(
     Args:
         predicted: [V, H, W] z-depth in metres.
         true: [V, H, W] z-depth in metres; scored within [nearest, farthest].
-        nearest, farthest: metres; 20 m is its limit for rooms (Hypersim), 80 m for streets.
+        nearest: metres.
+        farthest: metres; 20 is its limit for rooms (Hypersim), 80 for streets.
 
     Raises:
         InputError: no image has enough pixels, or a scored pixel's prediction is not positive, for

@@ -84,7 +84,8 @@ def relative_errors(
     are left out.
 
     Args:
-        predicted, true: [V, 4, 4] camera to world, in the order of the path.
+        predicted: [V, 4, 4] camera to world, in the order of the path.
+        true: [V, 4, 4] camera to world, metres.
         delta: views from the start to the end of a step.
         align: "se3" takes motions as they are, since they do not depend on the frame; "sim3" first
             multiplies the predicted centres by the scale that `align_centres` finds.
@@ -121,7 +122,8 @@ def trajectory_scores(predicted: np.ndarray, true: np.ndarray) -> dict[str, floa
     """Return ATE after both alignments and RPE over one view, as root mean squares by name.
 
     Args:
-        predicted, true: [V, 4, 4] camera to world, in the order of the path.
+        predicted: [V, 4, 4] camera to world, in the order of the path.
+        true: [V, 4, 4] camera to world, metres.
 
     Raises:
         InputError: as of `ate_rmse` and `relative_errors`.

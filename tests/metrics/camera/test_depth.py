@@ -150,7 +150,7 @@ def test_holes_of_the_prediction_count_against_it(hole):
     for fit in ("none", "median", "scale"):
         alignment = DepthAlignment(fit, "depth", "image")
         scores = depth_scores(predicted, true, alignment)
-        assert scores["depth_predicted_share"] == 0.75
+        assert scores[f"depth_predicted_share_{alignment.name}"] == 0.75
         assert scores[f"depth_delta1_{alignment.name}"] == 0.75
         assert scores[f"depth_absrel_{alignment.name}"] == pytest.approx((2 - NEAREST) / 8)
 
