@@ -12,7 +12,6 @@ import numpy as np
 from metrics.camera.depth import depth_errors, valid_depth
 from metrics.camera.poses import (
     AUC_ANGLES,
-    WORST_ANGLE,
     checked_poses,
     rotation_angles,
     world_to_camera,
@@ -225,7 +224,7 @@ def _line_angles(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the angles [N] in degrees, 0 to 90, between the lines of vectors [N, 3].
 
     The constant in the divisor is the protocols': it puts vectors far shorter than 1e-15 at 90
-    degrees to everything, equal ones included.
+    degrees to everything, even to themselves.
     """
     first, second = (v / (lengths(v) + 1e-15)[:, None] for v in (first, second))
     return np.degrees(np.arccos(np.minimum(np.abs(dots(first, second)), 1)))
@@ -237,7 +236,7 @@ def _binned_auc(
     relative: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
 ) -> dict[str, float]:
     """Return binned AUC of relative poses that a function of E [V, 4, 4], i [P] and j [P] forms."""
-    predicted, true, seen = checked_poses(predicted, true)
+    predicted, true, _ = checked_poses(predicted, true)
     views = len(true)
     if views < 2:
         raise InputError(f"true poses: {views} view(s) make no pair; give at least 2")
@@ -246,5 +245,5 @@ def _binned_auc(
     true_pair = relative(world_to_camera(true), first, second)
     rotation = rotation_angles(pair[:, :3, :3], true_pair[:, :3, :3])
     larger = np.maximum(rotation, _line_angles(pair[:, :3, 3], true_pair[:, :3, 3]))
-    larger[~(seen[first] & seen[second])] = WORST_ANGLE
+    # Pairs of a missing view are NaN, which lies in no bin.
     return {f"auc@{at}deg": binned_auc(larger, at) for at in AUC_ANGLES}

@@ -68,6 +68,14 @@ def test_a_factor_leaves_the_scale_invariant_error_at_zero():
     assert errors["silog0.5"] == pytest.approx(np.log(1.5) * np.sqrt(0.5), abs=1e-9)
 
 
+@pytest.mark.parametrize("factor", np.linspace(1.1, 3.0, 39))
+def test_rounding_makes_no_negative_variance(factor):
+    true = rooms().ravel()[:7]
+    error = depth_errors(factor * true, true)["silog1"]
+    assert isinstance(error, float)
+    assert error == pytest.approx(0, abs=1e-6)
+
+
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize(("fit", "shift"), [("median", 0), ("scale", 0), ("scale_shift", -3.0)])
@@ -153,6 +161,17 @@ def test_holes_of_the_prediction_count_against_it(hole):
         assert scores[f"depth_predicted_share_{alignment.name}"] == 0.75
         assert scores[f"depth_delta1_{alignment.name}"] == 0.75
         assert scores[f"depth_absrel_{alignment.name}"] == pytest.approx((2 - NEAREST) / 8)
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("space", SPACES)
+def test_holes_are_nearest_in_either_space(fit, space):
+    true = rooms()
+    predicted = true if space == "depth" else 1 / true
+    predicted = np.where(np.arange(8) == 0, np.nan, predicted)
+    aligned = align_depth(predicted, true, DepthAlignment(fit, space, "image"))
+    np.testing.assert_array_equal(aligned[..., 0], NEAREST)
+    np.testing.assert_allclose(aligned[..., 1:], true[..., 1:], atol=1e-9)
 
 
 def test_holes_of_the_truth_are_not_scored():

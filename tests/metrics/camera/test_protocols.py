@@ -97,6 +97,10 @@ def test_degenerate_poses(protocol):
     # A zero translation is at 90 degrees to every direction.
     assert set(protocol(one_place, true).values()) == {0.0}
     assert protocol(line(4), line(4))["auc@3deg"] == 1
+    # So is one of rounding, even to itself.
+    tiny = line(4)
+    tiny[:, :3, 3] *= 1e-17
+    assert set(protocol(tiny, tiny).values()) == {0.0}
     missing = protocol(without(true, 3), true)
     assert set(missing.values()) == {0.5}
     for views in (0, 1):

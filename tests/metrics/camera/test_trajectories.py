@@ -115,6 +115,13 @@ def test_relative_errors_do_not_depend_on_the_frame():
     np.testing.assert_allclose(translation, 0, atol=1e-9)
 
 
+def test_rotations_that_are_rounded_are_made_exact():
+    rounded = cube()
+    rounded[:, :3, :3] *= 1.0004
+    translation, _ = relative_errors(rounded, cube())
+    np.testing.assert_allclose(translation, 0, atol=1e-12)
+
+
 def test_steps_over_a_gap_are_left_out():
     translation, _ = relative_errors(without(line(5), 2), line(5))
     assert len(translation) == 2
