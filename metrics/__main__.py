@@ -57,7 +57,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SCORES",
         nargs="+",
         help="score tables of the same split, one folder of <method>/<seed>/<split>.parquet, or "
-        "the cells.parquet of an earlier comparison next to its methods.json",
+        "the cells.parquet of an earlier comparison next to its methods.json; or results of other "
+        "harnesses as FILE or NAME=FILE (docs/compare-results.md)",
     )
     compare.add_argument("--reference", help="method that all others are compared with")
     compare.add_argument(
@@ -69,6 +70,15 @@ def _parser() -> argparse.ArgumentParser:
         help="{method: {task: {fit, reason}}}: no claim is decided about a method that is unfit",
     )
     compare.add_argument("--out", metavar="FOLDER", help="write the statistics as tables there")
+    results = compare.add_argument_group("results of other harnesses")
+    results.add_argument("--cluster", metavar="NAME", help="column of scenes, videos or images")
+    results.add_argument("--seed-column", metavar="NAME", help="column of seeds")
+    for option, text in (
+        ("--metrics", "compare these metrics alone"),
+        ("--higher", "metrics of which higher is better"),
+        ("--lower", "metrics of which lower is better"),
+    ):
+        results.add_argument(option, metavar="NAME", nargs="+", default=[], help=text)
     _command(commands, "list", _list, "list every metric: unit, direction, worst, floor, source")
     controls = _command(commands, "controls", _controls, "check scored oracle and chance runs")
     controls.add_argument("--data", required=True, help=DATA)
@@ -274,6 +284,11 @@ def _controls(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
+    from metrics.results.readers import are_score_tables
+
+    stated = ("cluster", "seed_column", "metrics", "higher", "lower")
+    if any(getattr(arguments, name) for name in stated) or not are_score_tables(arguments.scores):
+        return _compare_results(arguments)
     from metrics.scoreboard import compare_lines, compare_tables
 
     tables = compare_tables(
@@ -284,6 +299,29 @@ def _compare(arguments: argparse.Namespace) -> int:
         {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()},
         compare_lines(tables),
     )
+    return 0
+
+
+def _compare_results(arguments: argparse.Namespace) -> int:
+    """Compare results of other harnesses, with score tables of this one among them or not."""
+    from metrics.results.compare import compare_files, write
+    from metrics.results.console import comparison_lines, comparison_value
+    from metrics.results.directions import Directions
+    from metrics.results.long_table import Options
+
+    for option in ("config", "gate"):
+        if getattr(arguments, option):
+            raise InputError(f"--{option}: needs score tables of this project alone; leave it out")
+    found = compare_files(
+        arguments.scores,
+        arguments.reference,
+        Options(arguments.cluster, arguments.seed_column),
+        Directions(tuple(arguments.higher), tuple(arguments.lower)),
+        arguments.metrics,
+    )
+    if arguments.out:
+        write(found, arguments.out)
+    _print(arguments, comparison_value(found), comparison_lines(found))
     return 0
 
 

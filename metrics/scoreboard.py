@@ -39,7 +39,7 @@ def geometry_lines(result: dict[str, Any]) -> list[str]:
         [name, f"{value:.6g}", f"{floors[name]:.6g}" if name in floors else ""]
         for name, value in result["values"].items()
     ]
-    return _aligned([["metric", "value", "floor"], *rows])
+    return aligned([["metric", "value", "floor"], *rows])
 
 
 def score_lines(scored: dict[str, Any], out: str | None) -> list[str]:
@@ -71,7 +71,7 @@ def score_lines(scored: dict[str, Any], out: str | None) -> list[str]:
     head = f"{printable(scored['method'])}, seed {scored['seed']}, {scored['split']}; "
     lines = [
         f"{head}^ higher is better, v lower; failures count as the worst value",
-        *_aligned(rows),
+        *aligned(rows),
         *(f"no {task}: {printable(why)}" for task, why in sorted(scored["reasons"].items())),
     ]
     if any(cell["succeeded"] < 1 for cell in cells.values()):
@@ -206,10 +206,10 @@ def _table(frame: pd.DataFrame, columns: list[str]) -> list[str]:
         [f"{v:.4g}" if isinstance(v, float) else short_repr(v).strip("'") for v in values]
         for values in frame[columns].itertuples(index=False)
     ]
-    return _aligned([columns, *rows])
+    return aligned([columns, *rows])
 
 
-def _aligned(rows: list[list[str]]) -> list[str]:
+def aligned(rows: list[list[str]]) -> list[str]:
     """Pad the columns: the first is text and aligned left, the others are aligned right."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return [

@@ -16,6 +16,7 @@ MODULES = sorted(
     if not found.ispkg and found.name != "metrics.__main__"
 )
 WITH_EXAMPLES = [
+    *("camera.depth", "camera.poses", "camera.protocols", "camera.trajectories"),
     *("language.answers", "language.grounding", "language.retrieval"),
     *("reconstruction.occupancy", "reconstruction.pointcloud", "reconstruction.rendering"),
     *("reconstruction.voxels", "rows", "scene_graph.boxes", "scene_graph.detection"),

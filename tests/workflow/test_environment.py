@@ -19,8 +19,12 @@ def normal(requirement):
     return re.sub(r"[\s-]+", "-", requirement.strip().lower())
 
 
+# Extras for files of users; neither the study nor its environment needs them.
+USERS_EXTRAS = {"xlsx"}
+
+
 def direct():
-    extras = PROJECT["optional-dependencies"].values()
+    extras = (p for name, p in PROJECT["optional-dependencies"].items() if name not in USERS_EXTRAS)
     return {normal(item) for group in (PROJECT["dependencies"], *extras) for item in group}
 
 

@@ -1,0 +1,1 @@
+"""Camera poses, trajectories and depth images against their truth, and other protocols' forms."""

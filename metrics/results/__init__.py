@@ -1,0 +1,1 @@
+"""Results of other evaluation harnesses: readers into one long table, and their comparison."""
