@@ -84,9 +84,8 @@ def depth_scores(
         InputError: the sides differ in shape, no pixel of the truth counts, or none of them has a
             prediction.
     """
-    predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
+    predicted, true = checked_depth(predicted, true)
     valid = valid_depth(true, nearest, farthest)
-    _check_shapes(predicted, true)
     if not valid.any():
         raise InputError(
             f"true depth: no pixel lies within {nearest:g} to {farthest:g} m; give z-depth in "
@@ -123,8 +122,7 @@ def align_depth(
 
     Arguments and errors as of `depth_scores`.
     """
-    predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
-    _check_shapes(predicted, true)
+    predicted, true = checked_depth(predicted, true)
     given = has_prediction(predicted, alignment)
     usable = valid_depth(true, nearest, farthest) & given  # pixels that the fit reads
     # A pixel that is not usable may hold 0; its target is never read.
@@ -231,9 +229,16 @@ def has_prediction(predicted: np.ndarray, alignment: DepthAlignment) -> np.ndarr
     return finite if alignment.fit == "scale_shift" else finite & (predicted > 0)
 
 
-def _check_shapes(predicted: np.ndarray, true: np.ndarray) -> None:
+def checked_depth(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return both sides as float64 [V, H, W].
+
+    Raises:
+        InputError: the sides differ in shape, or are no images.
+    """
+    predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
     if true.ndim != 3 or predicted.shape != true.shape:
         raise InputError(
             f"predicted depth: shape {list(predicted.shape)} vs {list(true.shape)} of the truth; "
             f"give [views, height, width] at the size of the truth"
         )
+    return predicted, true

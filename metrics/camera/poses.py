@@ -61,11 +61,8 @@ def pair_errors(
         angle of translations, which tells a direction from its opposite, and in that both orders
         of a pair count.
     """
-    predicted, true, seen = checked_poses(predicted, true)
-    views = len(true)
-    if views < 2:
-        raise InputError(f"true poses: {views} view(s) make no pair; give at least 2")
-    first, second = np.nonzero(~np.eye(views, dtype=bool))  # (P,) each
+    predicted, true, seen = checked_pairs(predicted, true)
+    first, second = np.nonzero(~np.eye(len(true), dtype=bool))  # (P,) each
     turn, direction = _relative(predicted, first, second)
     true_turn, true_direction = _relative(true, first, second)
     missing = ~(seen[first] & seen[second])  # (P,)
@@ -209,12 +206,12 @@ def scale_factor(predicted: np.ndarray, true: np.ndarray) -> float:
 
     Source: Horn 1987, section 2.5 (symmetric scale).
     """
-    predicted, true, seen = checked_poses(predicted, true)
-    if seen.sum() < 2:
+    centres, true_centres = registered_centres(predicted, true)
+    if len(centres) < 2:
         raise InputError(
-            f"predicted poses: {seen.sum()} registered view(s) fix no scale; at least 2 are needed"
+            f"predicted poses: {len(centres)} registered view(s) fix no scale; at least 2 are "
+            "needed"
         )
-    centres, true_centres = predicted[seen, :3, 3], true[seen, :3, 3]
     size = centre_spread(true_centres)
     if size < MIN_BASELINE / 2:
         raise InputError(
@@ -305,6 +302,29 @@ def checked_poses(
     seen = ~np.isnan(predicted).all(axis=(1, 2))
     every = np.ones(len(true), bool)
     return _rigid(predicted, seen, "predicted"), _rigid(true, every, "true"), seen
+
+
+def checked_pairs(
+    predicted: np.ndarray, true: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what `checked_poses` does, of two views at least.
+
+    Raises:
+        InputError: fewer than 2 views, or as of `checked_poses`.
+    """
+    sides = checked_poses(predicted, true)
+    if len(true) < 2:
+        raise InputError(f"true poses: {len(true)} view(s) make no pair; give at least 2")
+    return sides
+
+
+def registered_centres(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the camera centres [N, 3] of the registered views, predicted and true.
+
+    Arguments and errors as of `checked_poses`.
+    """
+    predicted, true, seen = checked_poses(predicted, true)
+    return predicted[seen, :3, 3], true[seen, :3, 3]
 
 
 def world_to_camera(poses: np.ndarray) -> np.ndarray:

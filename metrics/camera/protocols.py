@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metrics.camera.depth import depth_errors, valid_depth
+from metrics.camera.depth import checked_depth, depth_errors, valid_depth
 from metrics.camera.poses import (
     AUC_ANGLES,
-    checked_poses,
+    checked_pairs,
+    registered_centres,
     rotation_angles,
     world_to_camera,
 )
@@ -107,8 +108,7 @@ def evo_ate(predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
 
     Source: Grupp 2017 (evo), `evo_ape --align` and `--align --correct_scale`.
     """
-    predicted, true, seen = checked_poses(predicted, true)
-    centres, true_centres = predicted[seen, :3, 3], true[seen, :3, 3]
+    centres, true_centres = registered_centres(predicted, true)
     values = {}
     for name, with_scale in (("se3", False), ("sim3", True)):
         found = umeyama(centres, true_centres, with_scale)
@@ -142,12 +142,7 @@ def monodepth(
 
     Source: Yang et al. 2024 (Depth Anything V2), `metric_depth/util/metric.py`.
     """
-    predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
-    if true.ndim != 3 or predicted.shape != true.shape:
-        raise InputError(
-            f"predicted depth: shape {list(predicted.shape)} vs {list(true.shape)} of the truth; "
-            f"give [views, height, width] at the size of the truth"
-        )
+    predicted, true = checked_depth(predicted, true)
     rows, scored = [], valid_depth(true, nearest, farthest)
     for image, truth, kept in zip(predicted, true, scored, strict=True):
         if kept.sum() < MONODEPTH_PIXELS:
@@ -236,11 +231,8 @@ def _binned_auc(
     relative: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
 ) -> dict[str, float]:
     """Return binned AUC of relative poses that a function of E [V, 4, 4], i [P] and j [P] forms."""
-    predicted, true, _ = checked_poses(predicted, true)
-    views = len(true)
-    if views < 2:
-        raise InputError(f"true poses: {views} view(s) make no pair; give at least 2")
-    first, second = np.triu_indices(views, 1)  # (P,) each
+    predicted, true, _ = checked_pairs(predicted, true)
+    first, second = np.triu_indices(len(true), 1)  # (P,) each
     pair = relative(world_to_camera(predicted), first, second)  # (P, 4, 4)
     true_pair = relative(world_to_camera(true), first, second)
     rotation = rotation_angles(pair[:, :3, :3], true_pair[:, :3, :3])

@@ -5,7 +5,12 @@ Poses are camera to world [V, 4, 4], in the order of the path; NaN for a view wi
 
 import numpy as np
 
-from metrics.camera.poses import checked_poses, rotation_angles, world_to_camera
+from metrics.camera.poses import (
+    checked_poses,
+    registered_centres,
+    rotation_angles,
+    world_to_camera,
+)
 from metrics.files import InputError
 from metrics.geometry import lengths
 from metrics.reconstruction.alignment import Similarity, umeyama
@@ -34,8 +39,7 @@ def ate_rmse(predicted: np.ndarray, true: np.ndarray, align: str) -> float:
 
     Source: Sturm et al. 2012 (TUM RGB-D), with the alignment of Umeyama 1991.
     """
-    predicted, true, seen = checked_poses(predicted, true)
-    centres, true_centres = predicted[seen, :3, 3], true[seen, :3, 3]
+    centres, true_centres = registered_centres(predicted, true)
     aligned = align_centres(centres, true_centres, align).apply(centres)
     return root_mean_square(lengths(aligned - true_centres))
 
