@@ -289,14 +289,14 @@ def _compare(arguments: argparse.Namespace) -> int:
     stated = ("cluster", "seed_column", "metrics", "higher", "lower")
     if any(getattr(arguments, name) for name in stated) or not are_score_tables(arguments.scores):
         return _compare_results(arguments)
-    from metrics.scoreboard import compare_lines, compare_tables
+    from metrics.scoreboard import compare_lines, compare_tables, json_records
 
     tables = compare_tables(
         arguments.scores, arguments.reference, arguments.config, arguments.out, arguments.gate
     )
     _print(
         arguments,
-        {name: json.loads(table.to_json(orient="records")) for name, table in tables.items()},
+        {name: json_records(table) for name, table in tables.items()},
         compare_lines(tables),
     )
     return 0

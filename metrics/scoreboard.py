@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,6 +208,11 @@ def _table(frame: pd.DataFrame, columns: list[str]) -> list[str]:
         for values in frame[columns].itertuples(index=False)
     ]
     return aligned([columns, *rows])
+
+
+def json_records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table as values of JSON, with null for NaN."""
+    return json.loads(table.to_json(orient="records"))
 
 
 def aligned(rows: list[list[str]]) -> list[str]:

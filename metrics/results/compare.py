@@ -85,12 +85,14 @@ class _Scores:
     Attributes:
         values: f64 [S, I], a row for each seed; items that every seed has.
         items: i64 [I], codes of the items, increasing.
+        clusters: i64 [I], codes of their clusters.
         seeds: S codes of the seeds.
         lost: number of items that some seeds lack.
     """
 
     values: np.ndarray
     items: np.ndarray
+    clusters: np.ndarray
     seeds: tuple[int, ...]
     lost: int
 
@@ -247,19 +249,14 @@ def _compare_metric(
     """Return the rows of one metric: means of all methods, and differences to the reference."""
     from metrics.statistics.pairwise_differences import mean_row
 
-    clusters = part["cluster"].cat.categories
-    # `_joined` gave an item the code cluster * width + place.
-    by_item = part[["item", "cluster"]].drop_duplicates("item").sort_values("item")
-    items = by_item["item"].to_numpy("int64")
-    cluster_of = by_item["cluster"].cat.codes.to_numpy("int64")
-    names = [str(name) for name in clusters]
+    names = [str(name) for name in part["cluster"].cat.categories]
     scores = {
         str(method): _grid(rows)
         for method, rows in part.groupby("method", observed=True, sort=True)
     }
     estimates = []
     for method, found in scores.items():
-        row = mean_row(_block(method, found, items, cluster_of, names), bounds)
+        row = mean_row(_block(method, found, names), bounds)
         row["note"] = _join(_in_units(row["note"], fact), _lost_note(found))
         row |= {"metric": fact.name, "method": method, "n_items": len(found.items)}
         row["item_mean"] = float(found.values.mean()) if found.values.size else float("nan")
@@ -269,7 +266,7 @@ def _compare_metric(
     rivals = {name: found for name, found in scores.items() if name != reference}
     base, differences = scores[reference], []
     for method, found in rivals.items():
-        row = _difference(method, found, reference, base, items, cluster_of, names, fact, bounds)
+        row = _difference(method, found, reference, base, names, fact, bounds)
         differences.append(
             row | {"metric": fact.name, "question": _in_units(row["question"], fact)}
         )
@@ -281,13 +278,16 @@ def _grid(rows: pd.DataFrame) -> _Scores:
     import numpy as np
 
     seeds, row = np.unique(rows["seed"].cat.codes.to_numpy(), return_inverse=True)
-    items, column = np.unique(rows["item"].to_numpy("int64"), return_inverse=True)
+    items, first, column = np.unique(
+        rows["item"].to_numpy("int64"), return_index=True, return_inverse=True
+    )
     values = np.full((len(seeds), len(items)), np.nan)  # (S, I)
     values[row, column] = rows["value"].to_numpy("float64")
     complete = np.isfinite(values).all(0)
     return _Scores(
         values[:, complete],
         items[complete],
+        rows["cluster"].cat.codes.to_numpy("int64")[first][complete],
         tuple(int(seed) for seed in seeds),
         int((~complete).sum()),
     )
@@ -296,8 +296,6 @@ def _grid(rows: pd.DataFrame) -> _Scores:
 def _block(
     method: str,
     scores: _Scores,
-    items: np.ndarray,
-    cluster_of: np.ndarray,
     names: list[str],
     keep: np.ndarray | None = None,
 ) -> Block:
@@ -306,9 +304,7 @@ def _block(
     Args:
         method: its name.
         scores: of the method.
-        items: i64, codes of all items of the metric, increasing.
-        cluster_of: i64, the cluster of each.
-        names: of the clusters.
+        names: of all clusters, by code.
         keep: bool [I], the items of the method that are averaged; None for all.
     """
     import numpy as np
@@ -316,8 +312,7 @@ def _block(
     from metrics.statistics.table import Block
 
     kept = slice(None) if keep is None else keep
-    clusters = cluster_of[np.searchsorted(items, scores.items[kept])]
-    used, into, counts = np.unique(clusters, return_inverse=True, return_counts=True)
+    used, into, counts = np.unique(scores.clusters[kept], return_inverse=True, return_counts=True)
     means = [np.bincount(into, row, len(used)) / counts for row in scores.values[:, kept]]
     values = np.array(means).reshape(len(scores.seeds), len(used))  # (S, N)
     return Block(
@@ -330,8 +325,6 @@ def _difference(
     found: _Scores,
     reference: str,
     base: _Scores,
-    items: np.ndarray,
-    cluster_of: np.ndarray,
     names: list[str],
     fact: MetricFacts,
     bounds: Bounds | None,
@@ -343,7 +336,7 @@ def _difference(
 
     common = np.intersect1d(found.items, base.items, assume_unique=True)
     sides = [
-        _block(name, side, items, cluster_of, names, np.isin(side.items, common))
+        _block(name, side, names, np.isin(side.items, common))
         for name, side in ((method, found), (reference, base))
     ]
     blocks = {block.method: block for block in sides}

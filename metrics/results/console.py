@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 from metrics.files import one_line
 from metrics.results.compare import UNKNOWN_CLUSTERS, Comparison, MetricFacts
-from metrics.scoreboard import aligned
+from metrics.scoreboard import aligned, json_records
 from metrics.statistics.moments import SCENES
 
 _ONE_SEED = SCENES.partition(",")[0]
@@ -23,8 +22,8 @@ def comparison_value(found: Comparison) -> dict[str, Any]:
             for fact in found.metrics
         ],
         "reference": found.reference,
-        "estimates": json.loads(found.estimates.to_json(orient="records")),
-        "differences": json.loads(found.differences.to_json(orient="records")),
+        "estimates": json_records(found.estimates),
+        "differences": json_records(found.differences),
         "notes": list(found.notes),
     }
 

@@ -17,7 +17,7 @@ from metrics.files import InputError
 from metrics.schemas import short_repr
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     import pandas as pd
 
@@ -137,13 +137,21 @@ def find_column(names: Collection[str], rule: Iterable[str]) -> str | None:
     return next((name for name in rule if name in names), None)
 
 
-def require_column(column: str | None, columns: Collection[str], file: str, option: str) -> None:
+def require_columns(options: Options, columns: Collection[str], file: str) -> None:
     """Raise `InputError` for a column that the user named and the file lacks."""
-    if column is not None and column not in columns:
-        raise InputError(
-            f"{file}: has no column {short_repr(column)}; name one of {', '.join(columns)} "
-            f"by {option}"
-        )
+    named = {"--cluster": options.cluster, "--seed-column": options.seed_column}
+    for option, column in named.items():
+        if column is not None and column not in columns:
+            raise InputError(
+                f"{file}: has no column {short_repr(column)}; name one of {', '.join(columns)} "
+                f"by {option}"
+            )
+
+
+def begins_with(path: Path, magic: bytes) -> bool:
+    """Return whether a file begins with these bytes."""
+    with path.open("rb") as handle:
+        return handle.read(len(magic)) == magic
 
 
 def split_seed(text: str) -> tuple[str, str | None]:
@@ -212,6 +220,14 @@ def as_names(values: pd.Series, file: str) -> pd.Series:
             "which are no names; name the column of scenes by --cluster"
         )
     return text
+
+
+def stack_metrics(names: pd.DataFrame, metrics: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """Return one row for each row of `names` and metric, with the columns `metric` and `value`."""
+    import pandas as pd
+
+    parts = [names.assign(metric=name, value=values) for name, values in metrics.items()]
+    return pd.concat(parts, ignore_index=True)
 
 
 def as_values(values: pd.Series, names: pd.DataFrame, file: str) -> pd.Series:

@@ -23,9 +23,11 @@ from metrics.results.long_table import (
     Source,
     as_names,
     as_values,
+    begins_with,
     find_column,
-    require_column,
+    require_columns,
     seed_of_path,
+    stack_metrics,
 )
 
 if TYPE_CHECKING:
@@ -39,22 +41,25 @@ _LONGEST_HEADER = 1 << 20
 
 def columns_of(path: Path) -> tuple[str, ...]:
     """Return the names of the columns of a CSV, TSV or Parquet file; none for any other file."""
-    with path.open("rb") as handle:
-        if handle.read(4) == PARQUET_MAGIC:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
+    if begins_with(path, PARQUET_MAGIC):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
-            try:
-                return tuple(pq.read_schema(path).names)
-            except (OSError, pa.ArrowInvalid):
-                return ()
-        handle.seek(0)
-        line = handle.readline(_LONGEST_HEADER)
+        try:
+            return tuple(pq.read_schema(path).names)
+        except (OSError, pa.ArrowInvalid):
+            return ()
     try:
-        text = line.decode("utf-8-sig").rstrip("\r\n")
-        return tuple(next(csv.reader([text], delimiter=_separator(text)), ()))
+        header = _header(path)
+        return tuple(next(csv.reader([header], delimiter=_separator(header)), ()))
     except (UnicodeDecodeError, csv.Error):
         return ()
+
+
+def _header(path: Path) -> str:
+    """Return the first line of a text file."""
+    with path.open("rb") as handle:
+        return handle.readline(_LONGEST_HEADER).decode("utf-8-sig").rstrip("\r\n")
 
 
 def _separator(header: str) -> str:
@@ -74,15 +79,12 @@ def read_table(path: Path) -> pd.DataFrame:
         twice = next(name for name in columns if columns.count(name) > 1)
         raise InputError(f"{path}: has two columns {twice!r}; rename one")
     try:
-        with path.open("rb") as handle:
-            if handle.read(4) == PARQUET_MAGIC:
-                return pd.read_parquet(path)
-            handle.seek(0)
-            header = handle.readline(_LONGEST_HEADER).decode("utf-8-sig")
+        if begins_with(path, PARQUET_MAGIC):
+            return pd.read_parquet(path)
         names = {"method", "metric", SEED_COLUMN, *CLUSTER_COLUMNS, *ITEM_COLUMNS}
         return pd.read_csv(
             path,
-            sep=_separator(header),
+            sep=_separator(_header(path)),
             dtype={name: "str" for name in columns if name in names},
             keep_default_na=False,
             encoding="utf-8-sig",
@@ -110,8 +112,7 @@ class PlainTable(Reader):
         file, table = str(source.path), read_table(source.path)
         if table.empty:
             raise InputError(f"{file}: has no rows; write the table again")
-        require_column(options.cluster, table.columns, file, "--cluster")
-        require_column(options.seed_column, table.columns, file, "--seed-column")
+        require_columns(options, table.columns, file)
         cluster = options.cluster or find_column(table.columns, CLUSTER_COLUMNS)
         item = find_column(table.columns, (name for name in ITEM_COLUMNS if name != cluster))
         seed = options.seed_column or find_column(table.columns, (SEED_COLUMN,))
@@ -151,13 +152,10 @@ def _stack(
     table: pd.DataFrame, names: pd.DataFrame, candidates: list[str], file: str
 ) -> pd.DataFrame:
     """Return the rows of a wide table with one row for each metric."""
-    import pandas as pd
-
     metrics = [name for name in candidates if _holds_numbers(table[name])]
     if not metrics:
         raise InputError(f"{file}: no column holds numbers; add one column for each metric")
-    parts = [names.assign(metric=name, value=table[name]) for name in metrics]
-    return pd.concat(parts, ignore_index=True)
+    return stack_metrics(names, {name: table[name] for name in metrics})
 
 
 def _holds_numbers(values: pd.Series) -> bool:

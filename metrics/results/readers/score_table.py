@@ -5,8 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from metrics.files import InputError
-from metrics.results.long_table import COLUMNS, LongTable, Options, Reader, Source
+from metrics.results.long_table import (
+    COLUMNS,
+    LongTable,
+    Options,
+    Reader,
+    Source,
+    begins_with,
+)
 from metrics.results.readers.plain_table import PARQUET_MAGIC, columns_of
+from metrics.rows import ALL
 
 _REQUIRED = {"method", "seed", "scene", "metric", "value"}
 
@@ -24,9 +32,7 @@ class ScoreTable(Reader):
             return False
         import pandas as pd
 
-        with path.open("rb") as handle:
-            parquet = handle.read(4) == PARQUET_MAGIC
-        if parquet:
+        if begins_with(path, PARQUET_MAGIC):
             import pyarrow as pa
             import pyarrow.parquet as pq
 
@@ -53,7 +59,7 @@ class ScoreTable(Reader):
         if len(splits) > 1:
             raise InputError(f"{file}: holds the splits {', '.join(splits)}; give one split a file")
         pooled = sorted(table.loc[table["kind"] != "item", "metric"].unique())
-        table = table[(table["kind"] == "item") & (table["subset"] == "all")]
+        table = table[(table["kind"] == "item") & (table["subset"] == ALL)]
         if table.empty:
             raise InputError(f"{file}: no metric has scores of items; compare it by itself")
         rows = table.rename(columns={"scene": "cluster", "query": "item"})

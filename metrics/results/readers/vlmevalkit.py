@@ -24,10 +24,12 @@ from metrics.results.long_table import (
     Source,
     as_names,
     as_values,
+    begins_with,
     find_column,
-    require_column,
+    require_columns,
     seed_of_path,
     split_seed,
+    stack_metrics,
 )
 from metrics.results.readers.plain_table import columns_of, read_table
 
@@ -46,9 +48,8 @@ class JudgedTable(Reader):
 
     def recognise(self, path: Path) -> bool:
         """Return whether a file is a workbook, or a table with an index and predictions."""
-        with path.open("rb") as handle:
-            if handle.read(4) != _ZIP_MAGIC:
-                return {"index", "prediction"} <= set(columns_of(path))
+        if not begins_with(path, _ZIP_MAGIC):
+            return {"index", "prediction"} <= set(columns_of(path))
         try:
             with zipfile.ZipFile(path) as archive:
                 return _WORKBOOK in archive.namelist()
@@ -71,8 +72,7 @@ class JudgedTable(Reader):
                 f"{file}: holds predictions without scores; give the judged table, whose name ends "
                 "in _result"
             )
-        require_column(options.cluster, table.columns, file, "--cluster")
-        require_column(options.seed_column, table.columns, file, "--seed-column")
+        require_columns(options, table.columns, file)
         seed = options.seed_column or find_column(table.columns, (SEED_COLUMN,))
         cluster = options.cluster or _cluster_column(table)
         method, task = _method_and_task(source)
@@ -85,8 +85,7 @@ class JudgedTable(Reader):
                 "item": as_names(table["index"], file),
             }
         )
-        parts = [names.assign(metric=f"{task}/{name}", value=table[name]) for name in scores]
-        rows = pd.concat(parts, ignore_index=True)
+        rows = stack_metrics(names, {f"{task}/{name}": table[name] for name in scores})
         rows["value"] = as_values(rows["value"], rows, file)
         return LongTable(file, rows, cluster)
 
@@ -94,9 +93,8 @@ class JudgedTable(Reader):
 def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    with path.open("rb") as handle:
-        if handle.read(4) != _ZIP_MAGIC:
-            return read_table(path)
+    if not begins_with(path, _ZIP_MAGIC):
+        return read_table(path)
     try:
         return pd.read_excel(path, engine="openpyxl", keep_default_na=False)
     except ImportError as error:
